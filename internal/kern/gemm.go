@@ -1,0 +1,169 @@
+package kern
+
+import "github.com/goqat/goqat/internal/par"
+
+// The float product works on tiles of tileRows rows by tileCols columns: eight
+// running sums, two column values and one row value are what fits the sixteen
+// vector registers of amd64 without spilling.
+const (
+	tileRows = 4
+	tileCols = 2
+)
+
+// Blocks of the output that one goroutine computes at a time. They split only
+// outputs, never a sum, so they do not change results.
+const (
+	blockTiles  = 4  // row tiles
+	blockPanels = 32 // column panels
+)
+
+// Matrix is a view of a row-major matrix: element (i, j) is Data[i*Row+j*Col].
+// A transpose swaps Row and Col.
+type Matrix[T any] struct {
+	Data     []T
+	Row, Col int
+}
+
+// RowMajor views data with leading dimension ld, as its transpose when trans is set.
+func RowMajor[T any](data []T, ld int, trans bool) Matrix[T] {
+	if trans {
+		return Matrix[T]{data, 1, ld}
+	}
+	return Matrix[T]{data, ld, 1}
+}
+
+// Gemm writes A·B, or adds it to C when add is set. A is m×k, B is k×n, C is
+// m×n row-major with leading dimension ldc. Every element of the product is
+// one sum over k in ascending order that starts from 0, whatever m, n and
+// the number of goroutines. C must not overlap A or B; k may be 0.
+func Gemm[F Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
+	tiles, panels := ceilDiv(m, tileRows), ceilDiv(n, tileCols)
+	ap, bp := borrow[[tileRows]F](tiles*k), borrow[[tileCols]F](panels*k)
+	defer giveBack(ap)
+	defer giveBack(bp)
+	pa, pb := *ap, *bp
+	grain := max(1, packGrain/max(k, 1))
+	par.For(tiles, grain, func(lo, hi int) {
+		for t := lo; t < hi; t++ {
+			packRows(pa[t*k:][:k], a, t*tileRows, m)
+		}
+	})
+	par.For(panels, grain, func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			packCols(pb[p*k:][:k], b, p*tileCols, n)
+		}
+	})
+	rowBlocks, colBlocks := ceilDiv(tiles, blockTiles), ceilDiv(panels, blockPanels)
+	par.For(rowBlocks*colBlocks, max(1, gemmGrain/max(1, k*blockTiles*blockPanels*tileRows*tileCols)), func(lo, hi int) {
+		for u := lo; u < hi; u++ {
+			t0, p0 := u/colBlocks*blockTiles, u%colBlocks*blockPanels
+			for t := t0; t < min(t0+blockTiles, tiles); t++ {
+				for p := p0; p < min(p0+blockPanels, panels); p++ {
+					var acc [tileRows][tileCols]F
+					dotTile(&acc, pa[t*k:][:k], pb[p*k:][:k])
+					storeTile(c, ldc, t*tileRows, p*tileCols, m, n, &acc, add)
+				}
+			}
+		}
+	})
+}
+
+const (
+	packGrain = 8 << 10  // tile rows that are worth a goroutine when packing
+	gemmGrain = 64 << 10 // products that are worth a goroutine
+)
+
+// dotTile adds the products of four packed rows and two packed columns to acc, in
+// the order of k. The conversions keep a compiler from fusing.
+func dotTile[F Float](acc *[tileRows][tileCols]F, a [][tileRows]F, b [][tileCols]F) {
+	c00, c01 := acc[0][0], acc[0][1]
+	c10, c11 := acc[1][0], acc[1][1]
+	c20, c21 := acc[2][0], acc[2][1]
+	c30, c31 := acc[3][0], acc[3][1]
+	b = b[:len(a)]
+	for i := range a {
+		x, y := &a[i], &b[i]
+		y0, y1 := y[0], y[1]
+		v := x[0]
+		c00 += F(v * y0)
+		c01 += F(v * y1)
+		v = x[1]
+		c10 += F(v * y0)
+		c11 += F(v * y1)
+		v = x[2]
+		c20 += F(v * y0)
+		c21 += F(v * y1)
+		v = x[3]
+		c30 += F(v * y0)
+		c31 += F(v * y1)
+	}
+	acc[0] = [tileCols]F{c00, c01}
+	acc[1] = [tileCols]F{c10, c11}
+	acc[2] = [tileCols]F{c20, c21}
+	acc[3] = [tileCols]F{c30, c31}
+}
+
+// storeTile writes or adds the part of a tile that lies inside the m×n matrix c.
+func storeTile[F Float](c []F, ldc, i0, j0, m, n int, acc *[tileRows][tileCols]F, add bool) {
+	rows, cols := min(tileRows, m-i0), min(tileCols, n-j0)
+	for i := range rows {
+		dst := c[(i0+i)*ldc+j0:][:cols]
+		for j := range dst {
+			if add {
+				dst[j] += acc[i][j]
+			} else {
+				dst[j] = acc[i][j]
+			}
+		}
+	}
+}
+
+// packRows gathers rows i0 to i0+3 of an m-row matrix, k-major; rows past m are 0.
+func packRows[F Float](dst [][tileRows]F, a Matrix[F], i0, m int) {
+	if len(dst) == 0 {
+		return
+	}
+	for r := range tileRows {
+		if i0+r >= m {
+			for k := range dst {
+				dst[k][r] = 0
+			}
+			continue
+		}
+		src, at := a.Data[(i0+r)*a.Row:], 0
+		for k := range dst {
+			dst[k][r] = src[at]
+			at += a.Col
+		}
+	}
+}
+
+// packCols gathers columns j0 and j0+1 of an n-column matrix, k-major.
+func packCols[F Float](dst [][tileCols]F, b Matrix[F], j0, n int) {
+	if len(dst) == 0 {
+		return
+	}
+	if b.Col == 1 && j0+tileCols <= n { // both columns at once share a cache line
+		src, at := b.Data[j0:], 0
+		for k := range dst {
+			dst[k] = [tileCols]F(src[at : at+tileCols])
+			at += b.Row
+		}
+		return
+	}
+	for c := range tileCols {
+		if j0+c >= n {
+			for k := range dst {
+				dst[k][c] = 0
+			}
+			continue
+		}
+		src, at := b.Data[(j0+c)*b.Col:], 0
+		for k := range dst {
+			dst[k][c] = src[at]
+			at += b.Row
+		}
+	}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

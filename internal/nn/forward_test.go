@@ -1,0 +1,252 @@
+package nn
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+// indices calls fn with every index of a shape, row-major.
+func indices(shape []int, fn func(ix []int)) {
+	ix := make([]int, len(shape))
+	for i := range product(shape) {
+		for a, rest := len(shape)-1, i; a >= 0; a-- {
+			ix[a], rest = rest%shape[a], rest/shape[a]
+		}
+		fn(slices.Clone(ix))
+	}
+}
+
+// at reads an element; missing leading axes and axes of size 1 repeat.
+func at[F Float](x Tensor[F], ix []int) F {
+	ix = ix[len(ix)-len(x.Shape):]
+	o := 0
+	for a, d := range x.Shape {
+		i := ix[a]
+		if d == 1 {
+			i = 0
+		}
+		o = o*d + i
+	}
+	return x.Data[o]
+}
+
+func with(ix []int, axis, v int) []int {
+	ix = slices.Clone(ix)
+	ix[axis] = v
+	return ix
+}
+
+// elementOf is the definition of every layer that has no other test of its forward
+// pass: the output element at ix.
+func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
+	x := in[0]
+	switch o := op.(type) {
+	case Conv:
+		return convElement(o, in, ix)
+	case MatMul:
+		return matElement(o, in, ix)
+	case Pool:
+		return poolElement(o, x, ix)
+	case GlobalAvgPool:
+		h, w := x.Shape[2], x.Shape[3]
+		return poolElement(Pool{Average: true, Kernel: [2]int{h, w}, Stride: one1}, x, ix)
+	case Binary:
+		a, b := at(x, ix), at(in[1], ix)
+		return map[string]float64{"add": a + b, "sub": a - b, "mul": a * b, "div": a / b, "pow": math.Pow(a, b)}[o.Fn]
+	case Reduce:
+		return reduceElement(o, x, ix)
+	case Transpose:
+		from := make([]int, len(ix))
+		for i, p := range o.Perm {
+			from[p] = ix[i]
+		}
+		return at(x, from)
+	case Concat:
+		i := ix[o.Axis]
+		for _, t := range in {
+			if d := t.Shape[o.Axis]; i >= d {
+				i -= d
+				continue
+			}
+			return t.Data[offset(t.Shape, with(ix, o.Axis, i))]
+		}
+	case Slice:
+		if o.Squeeze {
+			return at(x, slices.Insert(slices.Clone(ix), o.Axis, o.Start))
+		}
+		if ix[o.Axis] == 0 {
+			return at(x, with(ix, o.Axis, o.Start))
+		}
+		return at(x, with(ix, o.Axis, o.Start+ix[o.Axis]*o.Step))
+	case Softmax:
+		var sum float64
+		for i := range x.Shape[o.Axis] {
+			sum += math.Exp(at(x, with(ix, o.Axis, i)))
+		}
+		if o.Log {
+			return at(x, ix) - math.Log(sum)
+		}
+		return math.Exp(at(x, ix)) / sum
+	case BatchNorm:
+		c := ix[1]
+		return (at(x, ix)-in[3].Data[c])/math.Sqrt(in[4].Data[c]+o.Eps)*in[1].Data[c] + in[2].Data[c]
+	case Unary:
+		return unaryElement(o, at(x, ix))
+	case Dropout:
+		return at(x, ix)
+	}
+	panic("no definition of " + op.Kind())
+}
+
+func offset(shape, ix []int) int {
+	o := 0
+	for a, d := range shape {
+		o = o*d + ix[a]
+	}
+	return o
+}
+
+func convElement(o Conv, in []Tensor[float64], ix []int) (sum float64) {
+	x, w := in[0], in[1]
+	cg, kg := w.Shape[1], w.Shape[0]/o.Groups
+	indices(w.Shape[1:], func(t []int) {
+		y := ix[2]*o.Stride[0] - o.Pad[0] + t[1]*o.Dilation[0]
+		z := ix[3]*o.Stride[1] - o.Pad[1] + t[2]*o.Dilation[1]
+		if y >= 0 && y < x.Shape[2] && z >= 0 && z < x.Shape[3] {
+			sum += x.Data[offset(x.Shape, []int{ix[0], ix[1]/kg*cg + t[0], y, z})] * w.Data[offset(w.Shape, append([]int{ix[1]}, t...))]
+		}
+	})
+	if len(in) == 3 {
+		sum += in[2].Data[ix[1]]
+	}
+	return sum
+}
+
+func matElement(o MatMul, in []Tensor[float64], ix []int) (sum float64) {
+	r := len(ix)
+	_, _, _, k, _ := matDims(o, in[0].Shape, in[1].Shape)
+	for l := range k {
+		ia, ib := with(ix, r-1, l), with(ix, r-2, l)
+		if o.TransA {
+			ia[r-2], ia[r-1] = ia[r-1], ia[r-2]
+		}
+		if o.TransB {
+			ib[r-2], ib[r-1] = ib[r-1], ib[r-2]
+		}
+		sum += in[0].Data[offset(in[0].Shape, ia)] * in[1].Data[offset(in[1].Shape, ib)]
+	}
+	if len(in) == 3 {
+		sum += in[2].Data[ix[r-1]]
+	}
+	return sum
+}
+
+func poolElement(o Pool, x Tensor[float64], ix []int) float64 {
+	sum, top, inside := 0.0, math.Inf(-1), 0
+	indices(o.Kernel[:], func(t []int) {
+		y, z := ix[2]*o.Stride[0]-o.Pad[0]+t[0], ix[3]*o.Stride[1]-o.Pad[1]+t[1]
+		if y >= 0 && y < x.Shape[2] && z >= 0 && z < x.Shape[3] {
+			v := x.Data[offset(x.Shape, []int{ix[0], ix[1], y, z})]
+			sum, top, inside = sum+v, max(top, v), inside+1
+		}
+	})
+	switch {
+	case !o.Average:
+		return top
+	case o.ExcludePad:
+		return sum / float64(inside)
+	}
+	return sum / float64(o.Kernel[0]*o.Kernel[1])
+}
+
+func reduceElement(o Reduce, x Tensor[float64], ix []int) float64 {
+	sum, top, n := 0.0, math.Inf(-1), 0
+	indices(x.Shape, func(ax []int) {
+		kept := []int{}
+		for a, i := range ax {
+			if !slices.Contains(o.Axes, a) {
+				kept = append(kept, i)
+			}
+		}
+		if slices.Equal(kept, ix) {
+			v := x.Data[offset(x.Shape, ax)]
+			sum, top, n = sum+v, max(top, v), n+1
+		}
+	})
+	return map[string]float64{"sum": sum, "mean": sum / float64(n), "max": top}[o.Fn]
+}
+
+func unaryElement(o Unary, x float64) float64 {
+	return map[string]float64{
+		"relu": max(x, 0), "clip": min(max(x, o.Min), o.Max), "leaky_relu": max(x, 0) + o.Alpha*min(x, 0),
+		"sigmoid": 1 / (1 + math.Exp(-x)), "tanh": (math.Exp(2*x) - 1) / (math.Exp(2*x) + 1),
+		"exp": math.Exp(x), "log": math.Log(x), "log2": math.Log(x) / math.Ln2, "neg": -x, "abs": max(x, -x),
+		"sign": math.Copysign(1, x), "ceil": math.Ceil(x), "floor": math.Floor(x), "sin": math.Sin(x), "cos": math.Cos(x),
+		"square": x * x, "sqrt": math.Sqrt(x), "cube": x * x * x, "inv": 1 / x, "inv_sqrt": 1 / math.Sqrt(x),
+		"log1p": math.Log(1 + x), "expm1": math.Exp(x) - 1, "softplus": math.Log(1 + math.Exp(x)),
+	}[o.Fn]
+}
+
+// forwardTol bounds float64 rounding: the layers here do at most a few dozen
+// roundings of 2^-53 each on numbers of at most 2^6, and references such as
+// exp(x)-1 lose at most seven bits by cancellation for |x| above 2^-7.
+const forwardTol = 0x1p-36
+
+func TestForward(t *testing.T) {
+	for i, c := range layerCases() {
+		t.Run(c.name, func(t *testing.T) {
+			in := c.inputs(uint64(i))
+			out := run(t, c.op, in)
+			if _, ok := c.op.(Reshape); ok {
+				wantSame(t, "output", out.Data, in[0].Data)
+				return
+			}
+			j := 0
+			indices(out.Shape, func(ix []int) {
+				want := elementOf(c.op, in, ix)
+				if got := out.Data[j]; !(math.Abs(got-want) <= forwardTol*(1+math.Abs(want))) {
+					t.Fatalf("element %v is %v, want %v", ix, got, want)
+				}
+				j++
+			})
+		})
+	}
+}
+
+func TestSpecialValues(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, c := range []struct {
+		op      Op
+		x, want []float32
+	}{
+		{Unary{Fn: "relu"}, []float32{nan, inf, -inf}, []float32{nan, inf, 0}},
+		{Unary{Fn: "clip", Min: -1, Max: 1}, []float32{nan, inf, -inf}, []float32{nan, 1, -1}},
+		{Unary{Fn: "sign"}, []float32{nan, 0, -inf}, []float32{nan, 0, -1}},
+		{Unary{Fn: "sigmoid"}, []float32{nan, 1000, -1000}, []float32{nan, 1, 0}},
+		{Unary{Fn: "softplus"}, []float32{nan, 1000, -1000}, []float32{nan, 1000, 0}},
+		{Reduce{"max", []int{0}}, []float32{1, nan, 2}, []float32{nan}},
+		{Reduce{"max", []int{0}}, []float32{-inf, -inf}, []float32{-inf}},
+		{Softmax{}, []float32{1000, 1000}, []float32{0.5, 0.5}},
+		{Softmax{}, []float32{0, -inf}, []float32{1, 0}},
+		{Softmax{}, []float32{0, nan}, []float32{nan, nan}},
+		{Reduce{"mean", []int{0}}, []float32{1 << 24, 1, 1, 1, 1}, []float32{(1<<24 + 4) / 5.0}},
+	} {
+		got := run(t, c.op, []Tensor[float32]{{[]int{len(c.x)}, c.x}}).Data
+		for i := range got {
+			if got[i] != c.want[i] && (got[i] == got[i] || c.want[i] == c.want[i]) {
+				t.Errorf("%s of %v: %v, want %v", c.op.Kind(), c.x, got, c.want)
+				break
+			}
+		}
+	}
+}
+
+func TestBatchNormBadVariance(t *testing.T) {
+	c := Tensor[float32]{[]int{1}, []float32{1}}
+	bad := Tensor[float32]{[]int{1}, []float32{0}}
+	x := Tensor[float32]{[]int{1, 1}, []float32{1}}
+	in := []Tensor[float32]{x, c, c, c, bad}
+	wantErr(t, Forward(BatchNorm{}, like(in[:1])[0], in), ErrSettings, "channel 0")
+	wantErr(t, Backward(BatchNorm{}, like(in), in, x, x), ErrSettings, "channel 0")
+}

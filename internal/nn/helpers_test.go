@@ -1,0 +1,172 @@
+package nn
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// layerCase is one layer with inputs that fit it. positive inputs keep logarithms
+// and powers in their domain.
+type layerCase struct {
+	name     string
+	op       Op
+	in       [][]int
+	positive bool
+}
+
+var (
+	one1  = [2]int{1, 1}
+	plain = Conv{Stride: one1, Dilation: one1, Groups: 1}
+)
+
+func conv(stride, dilation [2]int, pad [4]int, groups int) Conv {
+	return Conv{Stride: stride, Pad: pad, Dilation: dilation, Groups: groups}
+}
+
+// layerCases has at least one case of every kind; TestCasesCoverAllKinds checks.
+func layerCases() []layerCase {
+	cases := []layerCase{
+		{"conv 1x1", plain, [][]int{{2, 3, 1, 1}, {4, 3, 1, 1}}, false},
+		{"conv bias", conv([2]int{1, 2}, one1, [4]int{1, 0, 0, 2}, 1), [][]int{{2, 3, 5, 4}, {5, 3, 2, 3}, {5}}, false},
+		{"conv groups", conv(one1, [2]int{2, 1}, [4]int{1, 1, 1, 1}, 2), [][]int{{2, 4, 5, 4}, {6, 2, 2, 3}, {6}}, false},
+		{"conv depthwise", conv([2]int{2, 2}, one1, [4]int{1, 1, 1, 1}, 3), [][]int{{2, 3, 5, 6}, {6, 1, 3, 3}}, false},
+		{"conv stride above kernel", conv([2]int{3, 3}, one1, [4]int{}, 1), [][]int{{3, 2, 5, 7}, {3, 2, 1, 2}}, false},
+		{"conv large pad", conv(one1, one1, [4]int{3, 3, 3, 3}, 1), [][]int{{1, 2, 1, 1}, {1, 2, 2, 2}}, false},
+		{"matmul", MatMul{}, [][]int{{3, 5}, {5, 4}}, false},
+		{"matmul bias", MatMul{}, [][]int{{3, 5}, {5, 4}, {4}}, false},
+		{"matmul trans a", MatMul{TransA: true}, [][]int{{5, 3}, {5, 4}}, false},
+		{"matmul trans b", MatMul{TransB: true}, [][]int{{3, 5}, {4, 5}, {4}}, false},
+		{"matmul both", MatMul{TransA: true, TransB: true}, [][]int{{5, 3}, {4, 5}}, false},
+		{"matmul batch", MatMul{TransB: true}, [][]int{{2, 3, 2, 5}, {2, 3, 3, 5}, {3}}, false},
+		{"matmul 1x1", MatMul{}, [][]int{{1, 1}, {1, 1}}, false},
+		{"max pool", Pool{Kernel: [2]int{2, 3}, Stride: [2]int{2, 1}, Pad: [4]int{1, 0, 0, 2}}, [][]int{{2, 2, 5, 4}}, false},
+		{"max pool 2x2", Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, [][]int{{2, 2, 5, 4}}, false},
+		{"max pool 2x2 overlapping", Pool{Kernel: [2]int{2, 2}, Stride: [2]int{1, 1}}, [][]int{{2, 2, 4, 5}}, false},
+		{"max pool gaps", Pool{Kernel: [2]int{2, 1}, Stride: [2]int{3, 2}}, [][]int{{1, 2, 5, 4}}, false},
+		{"average pool", Pool{Average: true, Kernel: [2]int{3, 2}, Stride: [2]int{1, 2}, Pad: [4]int{1, 1, 2, 0}}, [][]int{{2, 2, 4, 5}}, false},
+		{"average pool inside", Pool{Average: true, ExcludePad: true, Kernel: [2]int{3, 2}, Stride: [2]int{1, 2}, Pad: [4]int{1, 1, 2, 0}}, [][]int{{2, 2, 4, 5}}, false},
+		{"global average", GlobalAvgPool{}, [][]int{{2, 3, 4, 5}}, false},
+		{"reshape", Reshape{Shape: []int{2, -1, 3}}, [][]int{{4, 6}}, false},
+		{"reshape to scalar", Reshape{}, [][]int{{1, 1}}, false},
+		{"transpose", Transpose{Perm: []int{2, 0, 3, 1}}, [][]int{{2, 3, 4, 5}}, false},
+		{"transpose scalar", Transpose{}, [][]int{{}}, false},
+		{"concat", Concat{Axis: 1}, [][]int{{2, 1, 3}, {2, 4, 3}, {2, 2, 3}}, false},
+		{"concat one", Concat{}, [][]int{{3}}, false},
+		{"slice", Slice{Axis: 1, Start: 1, End: 6, Step: 2}, [][]int{{2, 7, 3}}, false},
+		{"slice run", Slice{Axis: 0, Start: 1, End: 3, Step: 1}, [][]int{{4, 3}}, false},
+		{"slice squeeze", Slice{Axis: 2, Start: 1, End: 2, Step: 1, Squeeze: true}, [][]int{{2, 2, 3}}, false},
+		{"slice huge step", Slice{Axis: 0, End: 3, Step: int(^uint(0) >> 1)}, [][]int{{3, 2}}, false},
+		{"softmax rows", Softmax{Axis: 1}, [][]int{{3, 5}}, false},
+		{"softmax channels", Softmax{Axis: 1}, [][]int{{2, 3, 2, 2}}, false},
+		{"log softmax", Softmax{Axis: 0, Log: true}, [][]int{{4, 3}}, false},
+		{"batch norm", BatchNorm{Eps: 1e-3}, [][]int{{2, 3, 2, 4}, {3}, {3}, {3}, {3}}, true},
+		{"batch norm rank 2", BatchNorm{}, [][]int{{4, 3}, {3}, {3}, {3}, {3}}, true},
+		{"dropout", Dropout{P: 0.5}, [][]int{{3, 4}}, false},
+	}
+	for _, fn := range []string{"add", "sub", "mul", "div", "pow"} {
+		for _, s := range [][][]int{{{2, 3, 4}, {2, 3, 4}}, {{2, 3, 1, 2}, {3, 4, 1}}, {{3, 1}, {1, 4}}, {{}, {2, 2}}, {{2, 3}, {1}}} {
+			cases = append(cases, layerCase{fn, Binary{fn}, s, fn == "div" || fn == "pow"})
+		}
+	}
+	for _, fn := range []string{"sum", "mean", "max"} {
+		for _, axes := range [][]int{{0}, {1}, {2}, {0, 2}, {1, 2}, {0, 1, 2}} {
+			cases = append(cases, layerCase{"reduce " + fn, Reduce{fn, axes}, [][]int{{3, 4, 2}}, false})
+		}
+	}
+	for _, fn := range []string{"relu", "clip", "leaky_relu", "sigmoid", "tanh", "exp", "neg", "abs", "sign",
+		"ceil", "floor", "sin", "cos", "square", "cube", "expm1", "softplus"} {
+		cases = append(cases, layerCase{fn, Unary{Fn: fn, Alpha: 0.1, Min: -0.5, Max: 0.7}, [][]int{{3, 7}}, false})
+	}
+	for _, fn := range []string{"log", "log2", "sqrt", "inv", "inv_sqrt", "log1p"} {
+		cases = append(cases, layerCase{fn, Unary{Fn: fn}, [][]int{{3, 7}}, true})
+	}
+	return cases
+}
+
+// spread returns values that differ by at least spreadStep and keep half of it
+// from every multiple of it, so that no maximum is near a tie and no kink near 0.
+func spread[F Float](r *rand.Rand, shape []int, positive bool) Tensor[F] {
+	n := product(shape)
+	x := make([]F, n)
+	for i, p := range r.Perm(n) {
+		v := (float64(p) + 0.5) * spreadStep
+		if positive {
+			v += 0.5
+		} else {
+			v -= float64(n/2) * spreadStep
+		}
+		x[i] = F(v)
+	}
+	return Tensor[F]{shape, x}
+}
+
+const spreadStep = 0x1p-6
+
+func (c layerCase) inputs(seed uint64) []Tensor[float64] {
+	r := rand.New(rand.NewPCG(seed, 0))
+	in := make([]Tensor[float64], len(c.in))
+	for i, s := range c.in {
+		in[i] = spread[float64](r, s, c.positive)
+	}
+	return in
+}
+
+func narrow(in []Tensor[float64]) []Tensor[float32] {
+	out := make([]Tensor[float32], len(in))
+	for i, t := range in {
+		out[i] = Tensor[float32]{t.Shape, make([]float32, len(t.Data))}
+		for j, v := range t.Data {
+			out[i].Data[j] = float32(v)
+		}
+	}
+	return out
+}
+
+func like[F Float](in []Tensor[F]) []Tensor[F] {
+	out := make([]Tensor[F], len(in))
+	for i, t := range in {
+		out[i] = Tensor[F]{t.Shape, make([]F, len(t.Data))}
+		for j := range out[i].Data {
+			out[i].Data[j] = 77 // must be overwritten
+		}
+	}
+	return out
+}
+
+func run[F Float](t *testing.T, op Op, in []Tensor[F]) Tensor[F] {
+	t.Helper()
+	shapes := make([][]int, len(in))
+	for i, x := range in {
+		shapes[i] = x.Shape
+	}
+	s, err := OutShape(op, shapes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := like([]Tensor[F]{{s, make([]F, product(s))}})[0]
+	if err := Forward(op, out, in); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func back[F Float](t *testing.T, op Op, in []Tensor[F], out, dout Tensor[F]) []Tensor[F] {
+	t.Helper()
+	grads := like(in)
+	if err := Backward(op, grads, in, out, dout); err != nil {
+		t.Fatal(err)
+	}
+	return grads
+}
+
+func wantSame[T comparable](t *testing.T, what string, got, want []T) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d elements, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], want[i])
+		}
+	}
+}

@@ -1,0 +1,16 @@
+// # Numbers
+//
+// Products (Conv, MatMul and their gradients) sum in the element type, one term
+// at a time: the taps of a convolution by channel, kernel row and kernel column,
+// the terms of a matrix product by index. Weight gradients of a convolution sum
+// over the images of a chunk of eight, then over the chunks.
+//
+// All other sums (Reduce, averages, Softmax, the gradients of biases, of
+// normalisation parameters and of broadcast operands) run in float64 in row-major
+// order and are rounded once. Where gradients of overlapping pooling windows
+// meet, they add in the element type in the order of the outputs.
+//
+// Functions without a loop of their own (exponentials, powers, roots) are computed
+// in float64 and rounded once, which hides almost every difference between
+// processors from float32. No product and sum are fused.
+package nn
