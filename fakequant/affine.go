@@ -1,0 +1,182 @@
+package fakequant
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/internal/kern"
+)
+
+// Code is the storage of a code: int8 or uint8 as the spec is signed or not, or
+// a wider integer that holds both.
+type Code = kern.Code
+
+// Quantize writes clamp(rne(x/scale) + zero_point, quant_min, quant_max) of
+// every element into dst. x is row-major with the layout's shape;
+// len(dst) == len(x) == l.Len(). NaN becomes quant_min, infinities saturate.
+// The caller owns all slices. A C that cannot hold all codes, such as int8 for an
+// unsigned 8-bit spec, is an error. Errors wrap ErrParams.
+func Quantize[C Code](dst []C, x []float32, l Layout, s Spec, p Params) error {
+	if err := check(len(dst), len(x), l, s, p); err != nil {
+		return err
+	}
+	if err := checkCode[C](s); err != nil {
+		return err
+	}
+	l.Runs(func(lo, hi, group, step int) {
+		if step == 0 {
+			kern.Quantize(dst[lo:hi], x[lo:hi], p.grid(s, group))
+			return
+		}
+		for i := lo; i < hi; i++ {
+			dst[i] = C(kern.QuantizeOne(x[i], p.grid(s, group+i-lo)))
+		}
+	})
+	return nil
+}
+
+// Dequantize writes (q - zero_point) * scale of every code into dst.
+// len(dst) == len(q) == l.Len(). Errors wrap ErrParams.
+func Dequantize[C Code](dst []float32, q []C, l Layout, s Spec, p Params) error {
+	if err := check(len(dst), len(q), l, s, p); err != nil {
+		return err
+	}
+	if err := checkCode[C](s); err != nil {
+		return err
+	}
+	l.Runs(func(lo, hi, group, step int) {
+		if step == 0 {
+			kern.Dequantize(dst[lo:hi], q[lo:hi], p.grid(s, group))
+			return
+		}
+		for i := lo; i < hi; i++ {
+			dst[i] = kern.DequantizeOne(int32(q[i]), p.grid(s, group+i-lo))
+		}
+	})
+	return nil
+}
+
+// FakeQuantize writes Dequantize(Quantize(x)) into dst; dst may be x.
+// len(dst) == len(x) == l.Len(). Errors wrap ErrParams.
+func FakeQuantize(dst, x []float32, l Layout, s Spec, p Params) error {
+	if err := check(len(dst), len(x), l, s, p); err != nil {
+		return err
+	}
+	l.Runs(func(lo, hi, group, step int) {
+		if step == 0 {
+			kern.FakeQuantize(dst[lo:hi], x[lo:hi], p.grid(s, group))
+			return
+		}
+		for i := lo; i < hi; i++ {
+			g := p.grid(s, group+i-lo)
+			dst[i] = kern.DequantizeOne(kern.QuantizeOne(x[i], g), g)
+		}
+	})
+	return nil
+}
+
+// STE writes the straight-through gradient of FakeQuantize into dx: dy where
+// quant_min <= rne(x/scale) + zero_point <= quant_max, else 0 (Bengio et al.
+// 2013, with the clipping mask of Jacob et al. 2018). dx may be dy; all have
+// length l.Len(). Errors wrap ErrParams.
+func STE(dx, x, dy []float32, l Layout, s Spec, p Params) error {
+	if err := check(len(dx), len(x), l, s, p); err != nil {
+		return err
+	}
+	if len(dy) != len(x) {
+		return fmt.Errorf("%w: gradient has %d elements, want %d", ErrParams, len(dy), len(x))
+	}
+	l.Runs(func(lo, hi, group, step int) {
+		if step == 0 {
+			kern.STE(dx[lo:hi], x[lo:hi], dy[lo:hi], p.grid(s, group))
+			return
+		}
+		for i := lo; i < hi; i++ {
+			kern.STE(dx[i:i+1], x[i:i+1], dy[i:i+1], p.grid(s, group+i-lo))
+		}
+	})
+	return nil
+}
+
+// Centred writes q - zero_point of every element of x into dst, the operand of
+// an integer product. Lengths as in Quantize. Errors wrap ErrParams.
+func Centred(dst []int16, x []float32, l Layout, s Spec, p Params) error {
+	if err := check(len(dst), len(x), l, s, p); err != nil {
+		return err
+	}
+	l.Runs(func(lo, hi, group, step int) {
+		if step == 0 {
+			kern.QuantizeCentred(dst[lo:hi], x[lo:hi], p.grid(s, group))
+			return
+		}
+		for i := lo; i < hi; i++ {
+			g := p.grid(s, group+i-lo)
+			dst[i] = int16(kern.QuantizeOne(x[i], g) - g.ZeroPoint)
+		}
+	})
+	return nil
+}
+
+// GroupMinMax writes the smallest and largest finite value of each group of x
+// into lo and hi, both of length l.Groups(). A NaN is an error, and so is a
+// group without a finite value; both wrap ErrData.
+func GroupMinMax(lo, hi, x []float32, l Layout) error {
+	if l.Len() == 0 {
+		return fmt.Errorf("%w: tensor is empty", ErrData)
+	}
+	if len(x) != l.Len() || len(lo) != l.Groups() || len(hi) != l.Groups() {
+		return fmt.Errorf("%w: %d elements in %d groups, want %d in %d", ErrData, len(x), len(lo), l.Len(), l.Groups())
+	}
+	seen := make([]int, l.Groups())
+	var err error
+	l.Runs(func(a, b, group, step int) {
+		n := 1
+		if step == 1 {
+			n = b - a
+		}
+		for k := 0; k < n; k++ {
+			from, to := a, b
+			if step == 1 {
+				from, to = a+k, a+k+1
+			}
+			l, h, count, nan := kern.MinMax(x[from:to])
+			if nan && err == nil {
+				err = fmt.Errorf("%w: NaN among elements %d to %d", ErrData, from, to-1)
+			}
+			if count == 0 {
+				continue
+			}
+			g := group + k
+			if seen[g] == 0 {
+				lo[g], hi[g] = l, h
+			} else {
+				lo[g], hi[g] = min(lo[g], l), max(hi[g], h)
+			}
+			seen[g] += count
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for g, c := range seen {
+		if c == 0 {
+			return fmt.Errorf("%w: group %d of %d holds no finite value", ErrData, g, len(seen))
+		}
+	}
+	return nil
+}
+
+// checkCode reports whether C holds every code of the spec.
+func checkCode[C Code](s Spec) error {
+	qmin, qmax := s.QRange()
+	if int32(C(qmin)) != qmin || int32(C(qmax)) != qmax {
+		return fmt.Errorf("%w: %T cannot hold the %s codes %d..%d", ErrParams, C(0), s.DType(), qmin, qmax)
+	}
+	return nil
+}
+
+func check(nd, nx int, l Layout, s Spec, p Params) error {
+	if nd != l.Len() || nx != l.Len() {
+		return fmt.Errorf("%w: %d results for %d elements of shape %v", ErrParams, nd, nx, l.Shape())
+	}
+	return p.Check(s, l.Groups())
+}

@@ -1,0 +1,83 @@
+// Package fqop puts fake-quantizers into Gorgonia graphs: nodes that round a
+// tensor to the grid of a [fakequant.Quantizer] on the way forward and pass the
+// gradient straight through on the way back.
+package fqop
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/ops"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Mode says which of a site's passes a node runs. It is a property of the node,
+// where the phase is one of the quantizer: a training graph and an evaluation
+// graph may share quantizers.
+type Mode uint8
+
+const (
+	// Train observes and quantizes as the quantizer's phase says.
+	Train Mode = iota
+	// Eval quantizes as the phase says and never observes.
+	Eval
+	// Calibrate observes and passes values on, whatever the phase.
+	Calibrate
+	// Quantized quantizes with the current parameters, whatever the phase.
+	Quantized
+)
+
+// Insert adds a fake-quantize node behind x, a float32 tensor of any shape with
+// at least one dimension, and returns it. The node does what q's phase says at
+// each run; phases may be switched without compiling the graph again. The
+// gradient is the straight-through estimator of [fakequant.STE]. Both TapeMachine
+// and LispMachine run it.
+func Insert(x *gorgonia.Node, q *fakequant.Quantizer) (*gorgonia.Node, error) {
+	return At(x, q.NewSite(), Train)
+}
+
+// At is Insert for a given site and mode.
+func At(x *gorgonia.Node, site *fakequant.Site, mode Mode) (*gorgonia.Node, error) {
+	q := site.Quantizer()
+	if x == nil {
+		return nil, &fakequant.LayerError{Layer: q.Name(), Err: fmt.Errorf("%w: no node", fakequant.ErrData)}
+	}
+	if x.Dtype() != tensor.Float32 {
+		return nil, &fakequant.LayerError{Layer: q.Name(),
+			Err: fmt.Errorf("%w: node %q is %v: quantization is defined on float32", fakequant.ErrData, x.Name(), x.Dtype())}
+	}
+	if x.Shape().Dims() == 0 {
+		return nil, &fakequant.LayerError{Layer: q.Name(),
+			Err: fmt.Errorf("%w: node %q is a scalar: reshape it to one dimension", fakequant.ErrData, x.Name())}
+	}
+	if _, err := q.Spec().Layout(x.Shape()); err != nil {
+		return nil, &fakequant.LayerError{Layer: q.Name(), Err: err}
+	}
+	return ops.New(ops.Spec{
+		Label:  "fake_quantize " + q.Name(),
+		Out:    x.Shape(),
+		Kernel: kernel{site, mode},
+	}, x)
+}
+
+type kernel struct {
+	site *fakequant.Site
+	mode Mode
+}
+
+func (k kernel) Forward(out ops.Tensor, in []ops.Tensor) error {
+	switch k.mode {
+	case Eval:
+		return k.site.Eval(out.F32, in[0].F32, out.Shape)
+	case Calibrate:
+		return k.site.Calibrate(out.F32, in[0].F32, out.Shape)
+	case Quantized:
+		return k.site.Quantize(out.F32, in[0].F32, out.Shape)
+	}
+	return k.site.Forward(out.F32, in[0].F32, out.Shape)
+}
+
+func (k kernel) Backward(grads, in []ops.Tensor, _, dout ops.Tensor) error {
+	return k.site.Backward(grads[0].F32, in[0].F32, dout.F32, dout.Shape)
+}

@@ -1,0 +1,163 @@
+package fakequant
+
+import (
+	"fmt"
+	"math"
+)
+
+// MaxElements bounds the size of a tensor, so that element counts and byte
+// offsets never overflow and a mis-read shape is an error before anything is
+// allocated. It is 2^40 on 64-bit machines.
+const MaxElements = math.MaxInt >> 23
+
+// Layout is a Spec applied to a shape: which group of parameters each element
+// belongs to. Elements are numbered row-major, groups row-major over
+// [Layout.ParamShape].
+type Layout struct {
+	shape  []int
+	outer  []int // sizes of the axes before the innermost grouped axis
+	stride []int // group stride of each of them
+	block  []int // block size of each of them
+	dim    int   // size of the innermost grouped axis
+	size   int   // its block size
+	inner  int   // elements behind it
+	groups int
+	n      int
+	params []int
+}
+
+// NumElements returns the product of the dimensions, or an error, wrapping
+// ErrSpec, for a negative dimension or a product above MaxElements. The empty
+// shape is a scalar with one element.
+func NumElements(shape []int) (int, error) {
+	n := 1
+	for _, d := range shape {
+		if d < 0 {
+			return 0, fmt.Errorf("%w: negative dimension in shape %v", ErrSpec, shape)
+		}
+		if d > 0 && n > MaxElements/d {
+			return 0, fmt.Errorf("%w: shape %v has more than %d elements", ErrSpec, shape, MaxElements)
+		}
+		n *= d
+	}
+	return n, nil
+}
+
+// Layout applies the spec to a tensor shape. It fails, wrapping ErrSpec, when
+// the spec is invalid, the axis does not exist, the tensor is empty, or the
+// block size is larger than the axis.
+func (s Spec) Layout(shape []int) (Layout, error) {
+	if err := s.Validate(); err != nil {
+		return Layout{}, err
+	}
+	n, err := NumElements(shape)
+	if err != nil {
+		return Layout{}, err
+	}
+	if n == 0 {
+		return Layout{}, fmt.Errorf("%w: tensor of shape %v is empty", ErrSpec, shape)
+	}
+	l := Layout{shape: append([]int(nil), shape...), n: n, params: make([]int, len(shape))}
+	for i := range l.params {
+		l.params[i] = 1
+	}
+	if s.Granularity == PerTensor {
+		l.groups, l.dim, l.size, l.inner = 1, 1, 1, n
+		return l, nil
+	}
+	axis := s.Axis
+	if axis < 0 {
+		axis += len(shape)
+	}
+	if axis < 0 || axis >= len(shape) {
+		return Layout{}, fmt.Errorf("%w: axis %d out of range for shape %v", ErrSpec, s.Axis, shape)
+	}
+	blocks := make([]int, len(shape)) // 0: the axis shares
+	blocks[axis] = 1
+	if s.Granularity == PerBlock {
+		if s.BlockSize > shape[axis] {
+			return Layout{}, fmt.Errorf("%w: block size %d is larger than axis %d of shape %v: use at most %d",
+				ErrSpec, s.BlockSize, s.Axis, shape, shape[axis])
+		}
+		blocks[axis] = s.BlockSize
+		switch {
+		case axis > 0:
+			blocks[0] = 1
+		case len(shape) > 1:
+			blocks[1] = 1
+		}
+	}
+	l.place(shape, blocks)
+	return l, nil
+}
+
+// place fills the loop description: the innermost grouped axis and those before it.
+func (l *Layout) place(shape, blocks []int) {
+	last := 0
+	for i, b := range blocks {
+		if b > 0 {
+			l.params[i] = (shape[i] + b - 1) / b
+			last = i
+		}
+	}
+	l.groups = 1
+	strides := make([]int, len(shape))
+	for i := len(shape) - 1; i >= 0; i-- {
+		strides[i] = l.groups
+		l.groups *= l.params[i]
+	}
+	l.dim, l.size, l.inner = shape[last], blocks[last], 1
+	for _, d := range shape[last+1:] {
+		l.inner *= d
+	}
+	for i := 0; i < last; i++ {
+		b, st := blocks[i], strides[i]
+		if b == 0 {
+			b, st = 1, 0
+		}
+		l.outer = append(l.outer, shape[i])
+		l.stride = append(l.stride, st)
+		l.block = append(l.block, b)
+	}
+}
+
+// Len returns the number of elements.
+func (l Layout) Len() int { return l.n }
+
+// Groups returns the number of (scale, zero point) pairs.
+func (l Layout) Groups() int { return l.groups }
+
+// Shape returns the tensor's shape. The caller must not change it.
+func (l Layout) Shape() []int { return l.shape }
+
+// ParamShape returns the shape of the scales with the rank of the tensor: 1 on
+// axes that share, the number of blocks or channels elsewhere (Core ML Tools'
+// and ONNX's full-rank form). The caller must not change it.
+func (l Layout) ParamShape() []int { return l.params }
+
+// Runs calls fn for consecutive stretches [lo, hi) that together cover all
+// elements in order. Element i of a stretch belongs to group
+// group + (i-lo)*step, where step is 0 or 1.
+func (l Layout) Runs(fn func(lo, hi, group, step int)) {
+	if l.n == 0 { // the zero Layout
+		return
+	}
+	rows := l.n / (l.dim * l.inner)
+	for row := 0; row < rows; row++ {
+		group, rest := 0, row
+		for i := len(l.outer) - 1; i >= 0; i-- {
+			group += rest % l.outer[i] / l.block[i] * l.stride[i]
+			rest /= l.outer[i]
+		}
+		at := row * l.dim * l.inner
+		if l.inner == 1 && l.size == 1 && l.dim > 1 {
+			fn(at, at+l.dim, group, 1)
+			continue
+		}
+		for i := 0; i < l.dim; i += l.size {
+			end := min(i+l.size, l.dim)
+			fn(at+i*l.inner, at+end*l.inner, group, 0)
+			group++
+		}
+	}
+}

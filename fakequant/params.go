@@ -1,0 +1,134 @@
+package fakequant
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/goqat/goqat/internal/kern"
+)
+
+// MinScale is the smallest scale, 2^-23, as in PyTorch's observers: it keeps an
+// all-zero tensor from dividing by zero.
+const MinScale = float32(0x1p-23)
+
+// Params are the numbers that turn values into codes: one scale and zero point
+// per group of a [Layout], in the layout's group order.
+type Params struct {
+	// Scale holds positive finite step sizes, at least MinScale when computed here.
+	Scale []float32 `json:"scale"`
+	// ZeroPoint holds the codes of the real number 0, within the spec's range.
+	ZeroPoint []int32 `json:"zero_point"`
+}
+
+// ErrParams is wrapped by errors about scales or zero points that do not fit
+// their spec or tensor.
+var ErrParams = errors.New("invalid quantization parameters")
+
+// Clone returns a copy that shares no memory with p.
+func (p Params) Clone() Params {
+	return Params{Scale: append([]float32(nil), p.Scale...), ZeroPoint: append([]int32(nil), p.ZeroPoint...)}
+}
+
+// Grid returns the integer grid of one group.
+func (p Params) grid(s Spec, group int) kern.Grid {
+	qmin, qmax := s.QRange()
+	return kern.Grid{Scale: p.Scale[group], ZeroPoint: p.ZeroPoint[group], Qmin: qmin, Qmax: qmax}
+}
+
+// Check reports, wrapped in ErrParams, whether p has exactly groups entries,
+// all scales positive and finite, and all zero points within the spec's range.
+// An invalid spec is an error too, wrapped in ErrSpec.
+func (p Params) Check(s Spec, groups int) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	if len(p.Scale) != groups || len(p.ZeroPoint) != groups {
+		return fmt.Errorf("%w: %d scales and %d zero points, want %d of each", ErrParams, len(p.Scale), len(p.ZeroPoint), groups)
+	}
+	qmin, qmax := s.QRange()
+	for i, sc := range p.Scale {
+		if !(sc > 0) || math.IsInf(float64(sc), 0) {
+			return fmt.Errorf("%w: scale %v of group %d: want a positive finite number", ErrParams, sc, i)
+		}
+		if z := p.ZeroPoint[i]; z < qmin || z > qmax {
+			return fmt.Errorf("%w: zero point %d of group %d is outside %d..%d", ErrParams, z, i, qmin, qmax)
+		}
+	}
+	return nil
+}
+
+// ParamsFromRange computes scale and zero point of each group from the smallest
+// and largest values lo[i], hi[i], both finite. The range is extended to include 0.
+//
+//	symmetric: scale = max(|lo|, |hi|) / ((qmax-qmin)/2); zero point 0 for signed
+//	           codes, (qmin+qmax)/2 rounded down for unsigned ones
+//	affine:    scale = (hi-lo) / (qmax-qmin); zero point = clamp(qmin - rne(lo/scale))
+//
+// An unsigned symmetric group that holds no negative value (what follows a ReLU)
+// uses zero point 0 and scale hi / (qmax-qmin) when nonNegative is set, which
+// gains one bit. The scale is at least MinScale, and no larger than keeps every
+// code's value finite. The formulas are those of
+// PyTorch's UniformQuantizationObserverBase, torch/ao/quantization/observer.py.
+func ParamsFromRange(s Spec, lo, hi []float32, nonNegative bool) (Params, error) {
+	if err := s.Validate(); err != nil {
+		return Params{}, err
+	}
+	if len(lo) != len(hi) || len(lo) == 0 {
+		return Params{}, fmt.Errorf("%w: %d minima and %d maxima", ErrParams, len(lo), len(hi))
+	}
+	p := Params{Scale: make([]float32, len(lo)), ZeroPoint: make([]int32, len(lo))}
+	for i := range lo {
+		if lo[i] > hi[i] || !finite(lo[i]) || !finite(hi[i]) {
+			return Params{}, fmt.Errorf("%w: range (%v, %v) of group %d: want finite bounds in order", ErrParams, lo[i], hi[i], i)
+		}
+		scale, zero := paramsOfRange(s, min(lo[i], 0), max(hi[i], 0), nonNegative)
+		p.Scale[i], p.ZeroPoint[i] = capScale(s, scale, zero), zero
+	}
+	return p, nil
+}
+
+func paramsOfRange(s Spec, lo, hi float32, nonNegative bool) (scale float32, zeroPoint int32) {
+	qmin, qmax := s.QRange()
+	steps := float32(qmax - qmin)
+	if s.Scheme == Affine || (s.Unsigned && nonNegative && lo >= 0) {
+		scale = max(span(lo, hi, steps), MinScale)
+		if s.Scheme == Symmetric {
+			return scale, qmin
+		}
+		// The code of -lo on a grid that starts at qmin is the zero point, clamped.
+		g := kern.Grid{Scale: scale, ZeroPoint: qmin, Qmin: qmin, Qmax: qmax}
+		return scale, kern.QuantizeOne(-lo, g)
+	}
+	scale = max(max(-lo, hi)/(steps/2), MinScale)
+	if qmin < 0 {
+		return scale, 0
+	}
+	return scale, (qmin + qmax) / 2
+}
+
+// capScale lowers a scale whose outermost code would dequantize to infinity: the
+// grid of a range near the largest float32 may reach half a step beyond it.
+func capScale(s Spec, scale float32, zeroPoint int32) float32 {
+	qmin, qmax := s.QRange()
+	reach := float32(max(qmax-zeroPoint, zeroPoint-qmin))
+	if finite(reach * scale) {
+		return scale
+	}
+	scale = math.MaxFloat32 / reach
+	for !finite(reach * scale) { // the division rounded up
+		scale = math.Nextafter32(scale, 0)
+	}
+	return scale
+}
+
+// span is (hi-lo)/steps, spelled so that a difference beyond float32 does not
+// become infinite.
+func span(lo, hi, steps float32) float32 {
+	if d := hi - lo; finite(d) {
+		return d / steps
+	}
+	return hi/steps - lo/steps
+}
+
+func finite(v float32) bool { return v-v == 0 }

@@ -1,0 +1,249 @@
+package fakequant
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Site is one place where tensors pass through a [Quantizer]. It has its own
+// observer; the quantizer's parameters cover the ranges of all its sites.
+type Site struct {
+	q    *Quantizer
+	obs  Observer
+	used *Params // what the last Forward quantized with; nil if it passed values on
+}
+
+// NewSite adds a site.
+func (q *Quantizer) NewSite() *Site {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := &Site{q: q}
+	if q.proto != nil {
+		s.obs = q.proto.Fresh()
+	}
+	q.sites = append(q.sites, s)
+	return s
+}
+
+// Quantizer returns the quantizer that the site belongs to.
+func (s *Site) Quantizer() *Quantizer { return s.q }
+
+// Forward is the training pass: it observes x if the phase says so, then writes
+// the fake-quantized x, or x itself, into dst. Both are row-major with the given
+// shape and do not overlap in part; dst may be x. In an observing phase a NaN is
+// an error that names the quantizer.
+func (s *Site) Forward(dst, x []float32, shape []int) error {
+	p := s.q.Phase()
+	return s.run(dst, x, shape, p.Observes(), p.Quantizes())
+}
+
+// Eval is Forward without the observer: it changes no range.
+func (s *Site) Eval(dst, x []float32, shape []int) error {
+	return s.run(dst, x, shape, false, s.q.Phase().Quantizes())
+}
+
+// Calibrate observes x and copies it to dst, whatever the phase; a Frozen
+// quantizer only copies.
+func (s *Site) Calibrate(dst, x []float32, shape []int) error {
+	return s.run(dst, x, shape, s.q.Phase() != Frozen, false)
+}
+
+// Quantize writes the fake-quantized x into dst with the current parameters,
+// whatever the phase, and changes no range.
+func (s *Site) Quantize(dst, x []float32, shape []int) error {
+	return s.run(dst, x, shape, false, true)
+}
+
+func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error {
+	l, err := s.q.spec.Layout(shape)
+	if err != nil {
+		return s.q.wrap(err)
+	}
+	if len(x) != l.Len() || len(dst) != l.Len() {
+		return s.q.wrap(fmt.Errorf("%w: %d elements into %d, want %d of shape %v", ErrData, len(x), len(dst), l.Len(), shape))
+	}
+	if observe {
+		if err := s.observe(x, l); err != nil {
+			return err
+		}
+	}
+	if !quantize {
+		s.used = nil
+		copy(dst, x)
+		return nil
+	}
+	p := s.q.params.Load()
+	if s.q.Memoryless() && s.q.Phase() != Frozen && !observe {
+		own, err := s.q.ParamsOf(x, l)
+		if err != nil {
+			return err
+		}
+		p = &own
+	}
+	if p == nil {
+		_, err := s.q.Params()
+		return err
+	}
+	if err := FakeQuantize(dst, x, l, s.q.spec, *p); err != nil {
+		return s.q.wrap(err)
+	}
+	s.used = p
+	return nil
+}
+
+// observe shows x to the site's observer and renews the quantizer's parameters.
+func (s *Site) observe(x []float32, l Layout) error {
+	q := s.q
+	if q.proto == nil {
+		return nil // fixed parameters
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.sameGroups(s, l.Groups()); err != nil {
+		return q.wrap(err)
+	}
+	if err := s.obs.Observe(x, l); err != nil {
+		return q.wrap(err)
+	}
+	lo, hi, _ := q.union()
+	p, err := ParamsFromRange(q.spec, lo, hi, q.nonNegative)
+	if err != nil {
+		return q.wrap(err)
+	}
+	q.params.Store(&p)
+	return nil
+}
+
+// Used returns the parameters that the last Forward or Eval quantized with; ok
+// is false if it passed values on. The caller must not change them.
+func (s *Site) Used() (p Params, ok bool) {
+	if s.used == nil {
+		return Params{}, false
+	}
+	return *s.used, true
+}
+
+// Used returns the parameters that every site of the quantizer used in its last
+// run; ok is false if any passed values on or used others, so that the sites'
+// tensors do not lie on one grid. The caller must not change them.
+func (q *Quantizer) Used() (p Params, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var first *Params
+	for _, s := range q.sites {
+		if s.used == nil || (first != nil && s.used != first) {
+			return Params{}, false
+		}
+		first = s.used
+	}
+	if first == nil {
+		return Params{}, false
+	}
+	return *first, true
+}
+
+// Backward writes the straight-through gradient of the last Forward into dx:
+// the mask of [STE] with the parameters used there, or dy itself if it passed
+// values on. x is the input of that Forward; dx may be dy.
+func (s *Site) Backward(dx, x, dy []float32, shape []int) error {
+	if len(dx) != len(x) || len(dy) != len(x) {
+		return s.q.wrap(fmt.Errorf("%w: %d gradients into %d for %d elements", ErrData, len(dy), len(dx), len(x)))
+	}
+	if s.used == nil {
+		copy(dx, dy)
+		return nil
+	}
+	l, err := s.q.spec.Layout(shape)
+	if err != nil {
+		return s.q.wrap(err)
+	}
+	if err := STE(dx, x, dy, l, s.q.spec, *s.used); err != nil {
+		return s.q.wrap(err)
+	}
+	return nil
+}
+
+// State is everything a quantizer needs to go on where it was, as saved in a
+// checkpoint.
+type State struct {
+	Name      string            `json:"name"`
+	Phase     Phase             `json:"phase"`
+	Params    *Params           `json:"params,omitempty"`
+	Observers []json.RawMessage `json:"observers,omitempty"`
+}
+
+// State returns a copy of the quantizer's state.
+func (q *Quantizer) State() (State, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	st := State{Name: q.name, Phase: q.Phase()}
+	if p := q.params.Load(); p != nil {
+		c := p.Clone()
+		st.Params = &c
+	}
+	for _, s := range q.sites {
+		if s.obs == nil {
+			continue
+		}
+		raw, err := json.Marshal(s.obs)
+		if err != nil {
+			return State{}, q.wrap(err)
+		}
+		st.Observers = append(st.Observers, raw)
+	}
+	return st, nil
+}
+
+// Restore puts a saved state back. The quantizer must have the same name and as
+// many observed sites; on an error it is left as it was.
+func (q *Quantizer) Restore(st State) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if st.Name != q.name {
+		return q.wrap(fmt.Errorf("state belongs to quantizer %q", st.Name))
+	}
+	if st.Phase > Frozen {
+		return q.wrap(fmt.Errorf("state has unknown phase %v", st.Phase))
+	}
+	if st.Params != nil {
+		if err := q.checkParams(*st.Params); err != nil {
+			return q.wrap(err)
+		}
+	}
+	var fresh []Observer
+	groups := 0 // of the first observer that has seen data
+	for _, s := range q.sites {
+		if s.obs == nil {
+			continue
+		}
+		if len(fresh) == len(st.Observers) {
+			return q.wrap(fmt.Errorf("state has %d observers: the network has more", len(st.Observers)))
+		}
+		o := q.proto.Fresh()
+		if err := json.Unmarshal(st.Observers[len(fresh)], o); err != nil {
+			return q.wrap(fmt.Errorf("observer state: %w", err))
+		}
+		if lo, _, ok := o.Range(); ok {
+			if groups > 0 && len(lo) != groups {
+				return q.wrap(fmt.Errorf("%w: observer states with %d and %d groups", ErrData, groups, len(lo)))
+			}
+			groups = len(lo)
+		}
+		fresh = append(fresh, o)
+	}
+	if len(fresh) != len(st.Observers) {
+		return q.wrap(fmt.Errorf("state has %d observers, the network %d", len(st.Observers), len(fresh)))
+	}
+	for _, s := range q.sites {
+		if s.obs != nil {
+			s.obs, fresh = fresh[0], fresh[1:]
+		}
+	}
+	q.params.Store(nil)
+	if st.Params != nil {
+		c := st.Params.Clone()
+		q.params.Store(&c)
+	}
+	q.SetPhase(st.Phase)
+	return nil
+}

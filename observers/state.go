@@ -1,0 +1,134 @@
+package observers
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/goqat/goqat/fakequant"
+)
+
+// ErrSettings is wrapped by errors about an observer's constants, an unknown
+// kind, and observers that do not belong together.
+var ErrSettings = errors.New("invalid observer settings")
+
+// Merger is an observer that can take over what another of the same kind and
+// settings has seen. All observers of this package are Mergers.
+type Merger interface {
+	fakequant.Observer
+	// Merge adds the other observer's data to this one, for replicas of a network
+	// that each saw a part of it. The other is unchanged. Merging several replicas
+	// in any order gives the same range up to rounding. An observer without data
+	// adds nothing. It fails, wrapping ErrSettings, for another kind or other
+	// settings and, wrapping fakequant.ErrData, for another number of groups; the
+	// observer is then as it was.
+	Merge(other fakequant.Observer) error
+}
+
+// maxBatches bounds the count of batches, so that sums of counts stay exact in
+// float64 and never overflow. Counting stops there.
+const maxBatches = 1 << 52
+
+// state is what all observers keep: one range per group.
+type state struct {
+	lo, hi       []float32 // the range of each group; empty before any data
+	batches      uint64    // how many tensors the range comes from
+	curLo, curHi []float32 // scratch: the range of the current tensor
+}
+
+// Range returns the range of each group, in the layout's order; ok is false
+// before any data. The slices belong to the observer and change with the next
+// Observe.
+func (s *state) Range() (lo, hi []float32, ok bool) {
+	return s.lo, s.hi, s.batches > 0
+}
+
+// Batches returns how many tensors the range comes from, merged ones included.
+func (s *state) Batches() uint64 { return s.batches }
+
+// Reset forgets all data; settings stay.
+func (s *state) Reset() { *s = state{} }
+
+// observe measures x and folds it into the range: the first tensor's range is
+// taken as it is, later ones go through fold, which returns the new value of one
+// bound from the old one and the tensor's. Nothing changes on an error.
+func (s *state) observe(x []float32, l fakequant.Layout, fold fold) error {
+	groups := l.Groups()
+	if groups == 0 {
+		return fmt.Errorf("%w: tensor is empty", fakequant.ErrData)
+	}
+	if s.batches > 0 && groups != len(s.lo) {
+		return fmt.Errorf("%w: tensor has %d groups, those before had %d: reset the observer, or give each tensor its own",
+			fakequant.ErrData, groups, len(s.lo))
+	}
+	if len(s.curLo) != groups {
+		s.curLo, s.curHi = make([]float32, groups), make([]float32, groups)
+	}
+	if err := fakequant.GroupMinMax(s.curLo, s.curHi, x, l); err != nil {
+		return err
+	}
+	if s.batches == 0 {
+		s.lo, s.hi = append([]float32(nil), s.curLo...), append([]float32(nil), s.curHi...)
+	} else {
+		s.apply(s.curLo, s.curHi, fold)
+	}
+	s.batches = addBatches(s.batches, 1)
+	return nil
+}
+
+// merge folds the other state in; counts add up.
+func (s *state) merge(other *state, fold fold) error {
+	switch {
+	case other.batches == 0:
+		return nil
+	case s.batches == 0:
+		s.lo, s.hi = append([]float32(nil), other.lo...), append([]float32(nil), other.hi...)
+	case len(s.lo) != len(other.lo):
+		return fmt.Errorf("%w: merging %d groups into %d: the replicas must observe the same tensor",
+			fakequant.ErrData, len(other.lo), len(s.lo))
+	default:
+		s.apply(other.lo, other.hi, fold)
+	}
+	s.batches = addBatches(s.batches, other.batches)
+	return nil
+}
+
+func (s *state) apply(lo, hi []float32, fold fold) {
+	for i := range s.lo {
+		s.lo[i] = fold.lo(s.lo[i], lo[i])
+		// Two bounds that are almost equal may cross by rounding.
+		s.hi[i] = max(fold.hi(s.hi[i], hi[i]), s.lo[i])
+	}
+}
+
+func addBatches(a, b uint64) uint64 { return min(a+b, maxBatches) }
+
+// fold holds the rule for the lower and for the upper bound.
+type fold struct {
+	lo, hi func(old, cur float32) float32
+}
+
+var (
+	// union keeps the wider bound.
+	union = fold{lo: func(a, b float32) float32 { return min(a, b) }, hi: func(a, b float32) float32 { return max(a, b) }}
+	// replace keeps the new bound.
+	replace = fold{lo: latest, hi: latest}
+)
+
+func latest(_, cur float32) float32 { return cur }
+
+// both uses one rule for both bounds. The rule is an average: what rounding
+// carries outside the two values is put back, so a constant stream never drifts
+// and nothing overflows.
+func both(rule func(old, cur float32) float32) fold {
+	f := func(old, cur float32) float32 { return max(min(rule(old, cur), max(old, cur)), min(old, cur)) }
+	return fold{lo: f, hi: f}
+}
+
+// weighted is the average of two ranges by their numbers of batches, in float64:
+// an average of averages is the average of all, whatever the order.
+func weighted(a, b uint64) fold {
+	wa, wb := float64(a), float64(b)
+	return both(func(old, cur float32) float32 {
+		return float32((float64(float64(old)*wa) + float64(float64(cur)*wb)) / (wa + wb))
+	})
+}
