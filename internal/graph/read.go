@@ -1,0 +1,333 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sort"
+	"strings"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Options tell the reader what it cannot see in the graph. The zero value is usual.
+type Options struct {
+	// Inputs names leaves that hold data although they have a value.
+	Inputs []string
+	// Params names leaves that are parameters although they look like data.
+	Params []string
+}
+
+// Read reads what outputs compute into a network. It works before and after
+// gorgonia.Grad and leaves the graph alone.
+//
+// A leaf without a value is an input and one with a value a parameter, except where
+// it clearly is data: the image of a convolution, and the left operand of a matrix
+// product of two leaves. Grad's targets are always parameters, and opt has the last
+// word.
+//
+// It fails on nodes of another graph, on graphs that are not float32, on an output
+// that depends on no input, and when two parameters share a name.
+func Read(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (net *Net, err error) {
+	defer recovered("read", &err)
+	r, err := newReader(g, outputs, opt)
+	if err != nil {
+		return nil, err
+	}
+	r.matchAll(outputs)
+	if err := r.assignRoles(); err != nil {
+		return nil, err
+	}
+	net, err = r.emitAll(outputs)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkReach(net); err != nil {
+		return nil, err
+	}
+	openBatch(net)
+	return net, nil
+}
+
+// recovered turns a panic of Gorgonia's into an error.
+func recovered(what string, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("graph: %s: %v", what, r)
+	}
+}
+
+// reader holds the part of a graph that the outputs need.
+type reader struct {
+	opt   Options
+	byPtr map[uintptr]*gorgonia.Node
+	kids  map[*gorgonia.Node][]*gorgonia.Node
+	order []*gorgonia.Node       // reachable nodes, operands first
+	index map[*gorgonia.Node]int // position in order
+	found map[*gorgonia.Node]*match
+	roles map[*gorgonia.Node]Role
+}
+
+func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*reader, error) {
+	if g == nil {
+		return nil, errors.New("graph: the graph is nil")
+	}
+	if len(outputs) == 0 {
+		return nil, errors.New("graph: no outputs: name at least one node to read from")
+	}
+	r := &reader{
+		opt:   opt,
+		byPtr: map[uintptr]*gorgonia.Node{},
+		kids:  map[*gorgonia.Node][]*gorgonia.Node{},
+		index: map[*gorgonia.Node]int{},
+		found: map[*gorgonia.Node]*match{},
+		roles: map[*gorgonia.Node]Role{},
+	}
+	for _, n := range g.AllNodes() {
+		r.byPtr[reflect.ValueOf(n).Pointer()] = n
+	}
+	for i, n := range outputs {
+		switch {
+		case n == nil:
+			return nil, fmt.Errorf("graph: output %d is nil", i)
+		case n.Graph() != g:
+			return nil, fmt.Errorf("graph: output %d (%s) belongs to another graph", i, n.Name())
+		}
+		if err := r.visit(n); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// visit appends the nodes under n to the order, operands first and otherwise in
+// creation order, with a stack of its own: graphs can be thousands of nodes deep.
+func (r *reader) visit(n *gorgonia.Node) error {
+	const open, done = 1, 2
+	state := map[*gorgonia.Node]int{}
+	stack := []*gorgonia.Node{n}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		if _, seen := r.index[n]; seen || state[n] == done {
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		if state[n] == open {
+			state[n] = done
+			r.index[n] = len(r.order)
+			r.order = append(r.order, n)
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		state[n] = open
+		kids, err := r.childrenOf(n)
+		if err != nil {
+			return err
+		}
+		if err := checkType(n); err != nil {
+			return err
+		}
+		r.kids[n] = kids
+		for i := len(kids) - 1; i >= 0; i-- {
+			if _, seen := r.index[kids[i]]; seen {
+				continue
+			}
+			if state[kids[i]] == open {
+				return fmt.Errorf("graph: node %s is part of a cycle", kids[i].Name())
+			}
+			stack = append(stack, kids[i])
+		}
+	}
+	return r.sortOrder()
+}
+
+// sortOrder puts the order into creation order, which is topological in every graph
+// that was built by Gorgonia's constructors; an edited graph keeps the visit's.
+func (r *reader) sortOrder() error {
+	byID := append([]*gorgonia.Node(nil), r.order...)
+	sort.SliceStable(byID, func(i, j int) bool { return byID[i].ID() < byID[j].ID() })
+	at := make(map[*gorgonia.Node]int, len(byID))
+	for i, n := range byID {
+		for _, k := range r.kids[n] {
+			if _, before := at[k]; !before {
+				return nil
+			}
+		}
+		at[n] = i
+	}
+	r.order, r.index = byID, at
+	return nil
+}
+
+// childrenOf reads the operands of n. ExprGraph.From would do, but it keeps a cache
+// of positions in the graph that goes stale when Gorgonia removes a node, and
+// filling that cache here would change the user's graph.
+func (r *reader) childrenOf(n *gorgonia.Node) ([]*gorgonia.Node, error) {
+	f := fieldsOf(n)
+	v, ok := f.get("children", reflect.Slice)
+	if !ok {
+		return nil, fmt.Errorf("graph: node %s: %w", n.Name(), f.err)
+	}
+	kids := make([]*gorgonia.Node, v.Len())
+	for i := range kids {
+		if kids[i] = r.byPtr[v.Index(i).Pointer()]; kids[i] == nil {
+			return nil, fmt.Errorf("graph: operand %d of node %s belongs to another graph", i, n.Name())
+		}
+	}
+	return kids, nil
+}
+
+// checkType refuses what is not float32.
+func checkType(n *gorgonia.Node) error {
+	if n.Type() == nil {
+		return fmt.Errorf("graph: node %s has no value (a read or set statement): give the node that it reads", n.Name())
+	}
+	switch dt := n.Dtype(); dt {
+	case tensor.Float32:
+		return nil
+	case tensor.Float64:
+		return fmt.Errorf("graph: node %s is float64: build the graph with gorgonia.Float32", n.Name())
+	default:
+		return fmt.Errorf("graph: node %s is %v: goqat reads float32 graphs; compute it outside the network, or end the network before it", n.Name(), dt)
+	}
+}
+
+// matchAll walks from the outputs down and finds the layer that ends at each node
+// which is needed: an output, or an operand of a layer found before.
+func (r *reader) matchAll(outputs []*gorgonia.Node) {
+	need := make(map[*gorgonia.Node]bool, len(r.order))
+	for _, n := range outputs {
+		need[n] = true
+	}
+	for i := len(r.order) - 1; i >= 0; i-- {
+		n := r.order[i]
+		if !need[n] || isLeaf(n) || isConst(n) {
+			continue
+		}
+		m := r.match(n)
+		r.found[n] = m
+		for _, a := range m.args {
+			need[a] = true
+		}
+	}
+	for _, n := range r.order {
+		if need[n] && (isLeaf(n) || isConst(n)) {
+			r.found[n] = &match{out: n}
+		}
+	}
+}
+
+// assignRoles decides which leaves are data.
+func (r *reader) assignRoles() error {
+	for n := range r.found {
+		switch {
+		case isConst(n):
+			r.roles[n] = Const
+		case isLeaf(n) && n.Value() == nil:
+			r.roles[n] = Input
+		case isLeaf(n):
+			r.roles[n] = Param
+		}
+	}
+	for _, n := range r.order {
+		if m := r.found[n]; m != nil {
+			r.guessData(m)
+		}
+	}
+	for _, list := range []struct {
+		names []string
+		role  Role
+	}{{r.opt.Params, Param}, {r.opt.Inputs, Input}} {
+		for _, name := range list.names {
+			if err := r.setRole(name, list.role); err != nil {
+				return err
+			}
+		}
+	}
+	for _, role := range r.roles {
+		if role == Input {
+			return nil
+		}
+	}
+	var names []string
+	for _, n := range r.order {
+		if isLeaf(n) {
+			names = append(names, n.Name())
+		}
+	}
+	return fmt.Errorf("graph: no input: every leaf (%s) has a value and looks like a parameter; name the data leaves under inputs in the config", strings.Join(names, ", "))
+}
+
+// guessData marks the leaves that m uses as data.
+func (r *reader) guessData(m *match) {
+	if m.image != nil {
+		r.markData(r.trace(m.image))
+	}
+	if m.left != nil {
+		left, right := r.trace(m.left), r.trace(m.right)
+		if isLeaf(left) && isLeaf(right) && left != right && r.roles[right] == Param {
+			r.markData(left)
+		}
+	}
+}
+
+func (r *reader) markData(n *gorgonia.Node) {
+	if isLeaf(n) && n.Deriv() == nil {
+		r.roles[n] = Input
+	}
+}
+
+// trace follows layers of one operand (constants aside) back to where they start.
+func (r *reader) trace(n *gorgonia.Node) *gorgonia.Node {
+	for {
+		m := r.found[n]
+		if m == nil || m.opaque || isLeaf(n) || isConst(n) {
+			return n
+		}
+		var only *gorgonia.Node
+		for _, a := range m.args {
+			if !isConst(a) && a != only {
+				if only != nil {
+					return n
+				}
+				only = a
+			}
+		}
+		if only == nil {
+			return n
+		}
+		n = only
+	}
+}
+
+func (r *reader) setRole(name string, role Role) error {
+	hit := false
+	for _, n := range r.order {
+		if _, leaf := r.roles[n]; leaf && isLeaf(n) && n.Name() == name {
+			r.roles[n], hit = role, true
+		}
+	}
+	if !hit {
+		return fmt.Errorf("graph: no leaf named %q feeds the outputs: correct the names in the config", name)
+	}
+	return nil
+}
+
+// checkReach refuses outputs that no input reaches.
+func checkReach(net *Net) error {
+	data := map[*Value]bool{}
+	for _, v := range net.Inputs {
+		data[v] = true
+	}
+	for _, l := range net.Layers {
+		for _, v := range l.In {
+			data[l.Out] = data[l.Out] || data[v]
+		}
+	}
+	for _, v := range net.Outputs {
+		if !data[v] {
+			return fmt.Errorf("graph: output %s depends on no input: it is a constant of the network; leave it out, or name its data leaf under inputs in the config", v.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package ops
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/internal/nn"
+	"gorgonia.org/gorgonia"
+)
+
+// Options change how [ApplyWith] makes an op.
+type Options struct {
+	// Label names the op in errors; the layer kind by default.
+	Label string
+	// Diff says which operands get a gradient; nil: all of floating type. Turning
+	// off the gradient of a first layer's input saves its computation.
+	Diff []bool
+	// Forward replaces the float32 forward pass where it reports true. The
+	// backward pass stays that of the layer kind.
+	Forward func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error)
+}
+
+// Apply adds a stateless layer kind to the graph of its operands. Shapes are
+// checked here; the node computes float32 or float64 as the operands are.
+func Apply(op nn.Op, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	return ApplyWith(op, Options{}, in...)
+}
+
+// ApplyWith is Apply with options.
+func ApplyWith(op nn.Op, opt Options, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	if opt.Label == "" {
+		opt.Label = op.Kind()
+	}
+	shapes := make([][]int, len(in))
+	for i, n := range in {
+		if n == nil {
+			return nil, fmt.Errorf("ops: %s: operand %d is nil", opt.Label, i)
+		}
+		shapes[i] = n.Shape()
+	}
+	out, err := nn.OutShape(op, shapes)
+	if err != nil {
+		return nil, fmt.Errorf("ops: %s: %w", opt.Label, err)
+	}
+	s := Spec{Label: opt.Label, Kind: op, Out: out, Diff: opt.Diff, Kernel: &layer{op: op, exact: opt.Forward}}
+	s.Again = func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return ApplyWith(op, opt, in...) }
+	return New(s, in...)
+}
+
+// layer is the kernel of a stateless layer kind.
+type layer struct {
+	op    nn.Op
+	exact func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error)
+}
+
+func (l *layer) Forward(out Tensor, in []Tensor) error {
+	if out.F64 != nil {
+		return nn.Forward(l.op, out.T64(), all64(in))
+	}
+	if l.exact != nil {
+		if done, err := l.exact(out.T32(), all32(in)); done || err != nil {
+			return err
+		}
+	}
+	return nn.Forward(l.op, out.T32(), all32(in))
+}
+
+func (l *layer) Backward(grads, in []Tensor, out, dout Tensor) error {
+	if out.F64 != nil {
+		return nn.Backward(l.op, all64(grads), all64(in), out.T64(), dout.T64())
+	}
+	return nn.Backward(l.op, all32(grads), all32(in), out.T32(), dout.T32())
+}

@@ -1,0 +1,218 @@
+package ops
+
+import (
+	"fmt"
+	"math"
+	"sync/atomic"
+
+	"github.com/goqat/goqat/internal/nn"
+	"gorgonia.org/gorgonia"
+)
+
+// BNState holds the running statistics of a batch normalisation. Graphs built on
+// the same state share it; runs that train must not overlap.
+type BNState struct {
+	Mean, Variance []float32 // per channel; the slices may be shared with their owner
+	Momentum       float64   // running += Momentum * (batch - running), as in PyTorch
+	Eps            float64   // added to the variance
+	frozen         atomic.Bool
+}
+
+// NewBNState returns statistics of an untrained layer: mean 0, variance 1.
+// PyTorch's defaults are momentum 0.1 and eps 1e-5.
+func NewBNState(channels int, momentum, eps float64) *BNState {
+	st := &BNState{Mean: make([]float32, channels), Variance: make([]float32, channels), Momentum: momentum, Eps: eps}
+	for i := range st.Variance {
+		st.Variance[i] = 1
+	}
+	return st
+}
+
+// Freeze makes training graphs use the running statistics and leave them alone;
+// false goes back to batch statistics. It takes effect at the next run.
+func (st *BNState) Freeze(frozen bool) { st.frozen.Store(frozen) }
+
+// Frozen reports what Freeze set.
+func (st *BNState) Frozen() bool { return st.frozen.Load() }
+
+// foldFloor is the smallest |gamma/sigma| that weights are folded with while batch
+// statistics are live. The product is divided by it again there, so any value
+// that is not 0 is right; this one keeps a channel whose gamma is 0 finite.
+const foldFloor = 0x1p-10
+
+// Fold returns gamma / sqrt(variance + eps) for channel c, the factor by which
+// batch normalisation scales the weights of the layer before it.
+func (st *BNState) fold(gamma float64, c int) float64 {
+	return gamma / math.Sqrt(float64(st.Variance[c])+st.Eps)
+}
+
+// BatchNorm normalises the channels (axis 1) of x, rank 2 or 4, and scales them by
+// gamma and beta, both [C]. With training set it uses the batch's statistics and
+// updates the running ones, the variance with the n/(n-1) correction; otherwise,
+// or while st is frozen, it uses the running ones (Ioffe and Szegedy 2015).
+func BatchNorm(x, gamma, beta *gorgonia.Node, st *BNState, training bool) (*gorgonia.Node, error) {
+	kind := nn.BatchNorm{Eps: st.Eps}
+	c := []int{len(st.Mean)}
+	shape := []int(x.Shape())
+	if _, err := nn.OutShape(kind, [][]int{shape, gamma.Shape(), beta.Shape(), c, c}); err != nil {
+		return nil, fmt.Errorf("ops: batch_norm: %w", err)
+	}
+	s := Spec{Label: "batch_norm", Kind: kind, Out: shape, State: st, Kernel: &batchNorm{st: st, training: training}}
+	s.Again = func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
+		if len(in) != 3 {
+			return nil, fmt.Errorf("ops: batch_norm: %d operands, want 3", len(in))
+		}
+		return BatchNorm(in[0], in[1], in[2], st, training)
+	}
+	return New(s, x, gamma, beta)
+}
+
+type batchNorm struct {
+	st       *BNState
+	training bool
+	live     bool // whether the last Forward used batch statistics
+	stats    moments
+}
+
+func (b *batchNorm) Forward(out Tensor, in []Tensor) error {
+	b.live = b.training && !b.st.Frozen()
+	if out.F64 != nil {
+		return bnForward(b, out.T64(), all64(in))
+	}
+	return bnForward(b, out.T32(), all32(in))
+}
+
+func (b *batchNorm) Backward(grads, in []Tensor, out, dout Tensor) error {
+	if out.F64 != nil {
+		return bnBackward(b, all64(grads), all64(in), out.T64(), dout.T64())
+	}
+	return bnBackward(b, all32(grads), all32(in), out.T32(), dout.T32())
+}
+
+func bnForward[F nn.Float](b *batchNorm, out nn.Tensor[F], in []nn.Tensor[F]) error {
+	if !b.live {
+		return nn.Forward(nn.BatchNorm{Eps: b.st.Eps}, out, withStats(b.st, in))
+	}
+	x, gamma, beta := in[0], in[1].Data, in[2].Data
+	batchMoments(&b.stats, x)
+	b.st.update(&b.stats)
+	channels(x.Shape, func(c, lo, hi int) {
+		mean, inv := F(b.stats.mean[c]), F(1/math.Sqrt(b.stats.variance[c]+b.st.Eps))
+		for i := lo; i < hi; i++ {
+			out.Data[i] = F(F((x.Data[i]-mean)*inv)*gamma[c]) + beta[c]
+		}
+	})
+	return nil
+}
+
+func withStats[F nn.Float](st *BNState, in []nn.Tensor[F]) []nn.Tensor[F] {
+	return append(append([]nn.Tensor[F]{}, in...), asTensor[F](st.Mean), asTensor[F](st.Variance))
+}
+
+func asTensor[F nn.Float](v []float32) nn.Tensor[F] {
+	t := nn.Tensor[F]{Shape: []int{len(v)}, Data: make([]F, len(v))}
+	for i, x := range v {
+		t.Data[i] = F(x)
+	}
+	return t
+}
+
+func bnBackward[F nn.Float](b *batchNorm, grads, in []nn.Tensor[F], out, dout nn.Tensor[F]) error {
+	if !b.live {
+		all := append(append([]nn.Tensor[F]{}, grads...), nn.Tensor[F]{}, nn.Tensor[F]{})
+		return nn.Backward(nn.BatchNorm{Eps: b.st.Eps}, all, withStats(b.st, in), out, dout)
+	}
+	x, gamma := in[0], in[1].Data
+	nC := len(gamma)
+	sums, dots := make([]float64, nC), make([]float64, nC)
+	channels(x.Shape, func(c, lo, hi int) {
+		mean, inv := b.stats.mean[c], 1/math.Sqrt(b.stats.variance[c]+b.st.Eps)
+		for i := lo; i < hi; i++ {
+			d := float64(dout.Data[i])
+			sums[c] += d
+			dots[c] += d * ((float64(x.Data[i]) - mean) * inv)
+		}
+	})
+	if dg := grads[1].Data; dg != nil {
+		for c := range dg {
+			dg[c] = F(dots[c])
+		}
+	}
+	if db := grads[2].Data; db != nil {
+		for c := range db {
+			db[c] = F(sums[c])
+		}
+	}
+	if dx := grads[0].Data; dx != nil {
+		n := float64(b.stats.n)
+		channels(x.Shape, func(c, lo, hi int) {
+			mean, inv := b.stats.mean[c], 1/math.Sqrt(b.stats.variance[c]+b.st.Eps)
+			k := float64(gamma[c]) * inv
+			for i := lo; i < hi; i++ {
+				xhat := (float64(x.Data[i]) - mean) * inv
+				dx[i] = F(k * (float64(dout.Data[i]) - sums[c]/n - xhat*dots[c]/n))
+			}
+		})
+	}
+	return nil
+}
+
+// moments are the statistics of one batch, per channel, over n elements each.
+type moments struct {
+	mean, variance []float64 // variance divides by n
+	n              int
+}
+
+// batchMoments computes mean and variance in two passes, in float64 and in
+// row-major order, so that they depend on nothing but the data.
+func batchMoments[F nn.Float](m *moments, x nn.Tensor[F]) {
+	nC := x.Shape[1]
+	if len(m.mean) != nC {
+		m.mean, m.variance = make([]float64, nC), make([]float64, nC)
+	}
+	clear(m.mean)
+	clear(m.variance)
+	m.n = len(x.Data) / nC
+	channels(x.Shape, func(c, lo, hi int) {
+		for _, v := range x.Data[lo:hi] {
+			m.mean[c] += float64(v)
+		}
+	})
+	for c := range m.mean {
+		m.mean[c] /= float64(m.n)
+	}
+	channels(x.Shape, func(c, lo, hi int) {
+		for _, v := range x.Data[lo:hi] {
+			d := float64(v) - m.mean[c]
+			m.variance[c] += d * d
+		}
+	})
+	for c := range m.variance {
+		m.variance[c] /= float64(m.n)
+	}
+}
+
+// update moves the running statistics towards those of a batch.
+func (st *BNState) update(m *moments) {
+	unbiased := float64(m.n) / float64(max(m.n-1, 1))
+	for c := range st.Mean {
+		st.Mean[c] += float32(st.Momentum * (m.mean[c] - float64(st.Mean[c])))
+		st.Variance[c] += float32(st.Momentum * (m.variance[c]*unbiased - float64(st.Variance[c])))
+	}
+}
+
+// channels calls fn for each stretch [lo, hi) of elements of one channel (axis 1),
+// in memory order.
+func channels(shape []int, fn func(c, lo, hi int)) {
+	inner := 1
+	for _, d := range shape[2:] {
+		inner *= d
+	}
+	at := 0
+	for n := 0; n < shape[0]; n++ {
+		for c := 0; c < shape[1]; c++ {
+			fn(c, at, at+inner)
+			at += inner
+		}
+	}
+}

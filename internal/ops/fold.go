@@ -1,0 +1,280 @@
+package ops
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/goqat/goqat/internal/nn"
+	"gorgonia.org/gorgonia"
+)
+
+// The three ops below are a batch normalisation folded into the layer before it,
+// while it is still being trained (Krishnamoorthi 2018, section 3.2.2, and
+// PyTorch's _ConvBnNd): the weights are scaled by the running statistics, so that
+// what is quantized is what will ship, and the result is scaled back and
+// normalised with the statistics of the batch.
+//
+//	f  = gamma / sqrt(running_var + eps)
+//	a  = conv(x, quantize(w * f))
+//	y  = batchnorm(a/f + bias)                        live
+//	y  = a + (beta + (bias - running_mean) * f)       frozen or evaluated
+
+// FoldScale returns f, [C]. In a training graph whose statistics are live, |f| is
+// at least 2^-10, so that a gamma of 0 does not divide by zero later.
+func FoldScale(gamma *gorgonia.Node, st *BNState, training bool) (*gorgonia.Node, error) {
+	s := Spec{Label: "fold_scale", Out: gamma.Shape(), Kernel: &foldScale{st: st, training: training}}
+	return New(s, gamma)
+}
+
+type foldScale struct {
+	st       *BNState
+	training bool
+	live     bool
+}
+
+func (k *foldScale) Forward(out Tensor, in []Tensor) error {
+	k.live = k.training && !k.st.Frozen()
+	if out.F64 != nil {
+		foldScaleForward(k, out.F64, in[0].F64)
+	} else {
+		foldScaleForward(k, out.F32, in[0].F32)
+	}
+	return nil
+}
+
+func foldScaleForward[F nn.Float](k *foldScale, f, gamma []F) {
+	for c, g := range gamma {
+		v := k.st.fold(float64(g), c)
+		if k.live && math.Abs(v) < foldFloor {
+			v = math.Copysign(foldFloor, v)
+		}
+		f[c] = F(v)
+	}
+}
+
+func (k *foldScale) Backward(grads, in []Tensor, _, dout Tensor) error {
+	if dout.F64 != nil {
+		foldScaleBackward(k, grads[0].F64, in[0].F64, dout.F64)
+	} else {
+		foldScaleBackward(k, grads[0].F32, in[0].F32, dout.F32)
+	}
+	return nil
+}
+
+func foldScaleBackward[F nn.Float](k *foldScale, dgamma, gamma, df []F) {
+	for c := range dgamma {
+		if k.live && math.Abs(k.st.fold(float64(gamma[c]), c)) < foldFloor {
+			dgamma[c] = 0 // f stands still at the floor
+			continue
+		}
+		dgamma[c] = F(float64(df[c]) * k.st.fold(1, c))
+	}
+}
+
+// FoldBias returns beta + (bias - running_mean) * f, [C], the bias of a folded
+// layer; bias may be nil for none.
+func FoldBias(f, beta, bias *gorgonia.Node, st *BNState) (*gorgonia.Node, error) {
+	in := []*gorgonia.Node{f, beta}
+	if bias != nil {
+		in = append(in, bias)
+	}
+	return New(Spec{Label: "fold_bias", Out: f.Shape(), Kernel: &foldBias{st: st}}, in...)
+}
+
+type foldBias struct{ st *BNState }
+
+func (k *foldBias) Forward(out Tensor, in []Tensor) error {
+	if out.F64 != nil {
+		foldedBias(k.st, out.F64, in[0].F64, in[1].F64, optional(in, 2).F64)
+	} else {
+		foldedBias(k.st, out.F32, in[0].F32, in[1].F32, optional(in, 2).F32)
+	}
+	return nil
+}
+
+func (k *foldBias) Backward(grads, in []Tensor, _, dout Tensor) error {
+	if dout.F64 != nil {
+		foldedBiasBackward(k.st, all64(grads), all64(in), dout.F64)
+	} else {
+		foldedBiasBackward(k.st, all32(grads), all32(in), dout.F32)
+	}
+	return nil
+}
+
+func optional(in []Tensor, i int) Tensor {
+	if i < len(in) {
+		return in[i]
+	}
+	return Tensor{}
+}
+
+// foldedBias is the one spelling of the folded bias.
+func foldedBias[F nn.Float](st *BNState, out, f, beta, bias []F) {
+	for c := range out {
+		d := -F(st.Mean[c])
+		if bias != nil {
+			d += bias[c]
+		}
+		out[c] = beta[c] + F(d*f[c])
+	}
+}
+
+// foldedBiasBackward: inputs f, beta and perhaps bias.
+func foldedBiasBackward[F nn.Float](st *BNState, grads, in []nn.Tensor[F], dout []F) {
+	f := in[0].Data
+	for c, d := range dout {
+		shift := -F(st.Mean[c])
+		if len(in) > 2 {
+			shift += in[2].Data[c]
+			if grads[2].Data != nil {
+				grads[2].Data[c] = d * f[c]
+			}
+		}
+		if grads[0].Data != nil {
+			grads[0].Data[c] = d * shift
+		}
+		if grads[1].Data != nil {
+			grads[1].Data[c] = d
+		}
+	}
+}
+
+// Unfold is the last step of a folded layer in a training graph: a [N,C,...] is the
+// product with the scaled weights. bias may be nil. Live, it computes
+// batchnorm(a/f + bias) and updates the running statistics; frozen, a plus the
+// folded bias.
+func Unfold(a, f, gamma, beta, bias *gorgonia.Node, st *BNState) (*gorgonia.Node, error) {
+	shape := []int(a.Shape())
+	if len(shape) < 2 || shape[1] != len(st.Mean) {
+		return nil, fmt.Errorf("ops: unfold: shape %v has no axis 1 of %d channels", shape, len(st.Mean))
+	}
+	in := []*gorgonia.Node{a, f, gamma, beta}
+	if bias != nil {
+		in = append(in, bias)
+	}
+	return New(Spec{Label: "batch_norm (folded)", Out: shape, State: st, Kernel: &unfold{st: st}}, in...)
+}
+
+type unfold struct {
+	st    *BNState
+	bn    batchNorm
+	c0    []float64 // a/f + bias of the last live run
+	c32   []float32
+	biasF []float32
+	bias6 []float64
+}
+
+func (k *unfold) Forward(out Tensor, in []Tensor) error {
+	k.bn.st, k.bn.training = k.st, true
+	k.bn.live = !k.st.Frozen()
+	if out.F64 != nil {
+		return unfoldForward(k, &k.c0, &k.bias6, out.T64(), all64(in))
+	}
+	return unfoldForward(k, &k.c32, &k.biasF, out.T32(), all32(in))
+}
+
+func (k *unfold) Backward(grads, in []Tensor, out, dout Tensor) error {
+	if out.F64 != nil {
+		return unfoldBackward(k, k.c0, all64(grads), all64(in), out.T64(), dout.T64())
+	}
+	return unfoldBackward(k, k.c32, all32(grads), all32(in), out.T32(), dout.T32())
+}
+
+// split takes apart the operands a, f, gamma, beta and perhaps bias.
+func split[F nn.Float](in []nn.Tensor[F]) (a nn.Tensor[F], f, gamma, beta, bias []F) {
+	if len(in) > 4 {
+		bias = in[4].Data
+	}
+	return in[0], in[1].Data, in[2].Data, in[3].Data, bias
+}
+
+func unfoldForward[F nn.Float](k *unfold, c0, folded *[]F, out nn.Tensor[F], in []nn.Tensor[F]) error {
+	a, f, _, beta, bias := split(in)
+	if !k.bn.live {
+		*folded = sized(*folded, len(f))
+		foldedBias(k.st, *folded, f, beta, bias)
+		channels(a.Shape, func(c, lo, hi int) {
+			b := (*folded)[c]
+			for i := lo; i < hi; i++ {
+				out.Data[i] = a.Data[i] + b
+			}
+		})
+		return nil
+	}
+	*c0 = sized(*c0, len(a.Data))
+	channels(a.Shape, func(c, lo, hi int) {
+		var b F
+		if bias != nil {
+			b = bias[c]
+		}
+		for i := lo; i < hi; i++ {
+			(*c0)[i] = a.Data[i]/f[c] + b
+		}
+	})
+	return bnForward(&k.bn, out, []nn.Tensor[F]{{Shape: a.Shape, Data: *c0}, in[2], in[3]})
+}
+
+func unfoldBackward[F nn.Float](k *unfold, c0 []F, grads, in []nn.Tensor[F], out, dout nn.Tensor[F]) error {
+	a, f, _, _, bias := split(in)
+	dbias := nn.Tensor[F]{}
+	if bias != nil {
+		dbias = grads[4]
+	}
+	if !k.bn.live {
+		zero(grads[2].Data)
+		sums := make([]F, len(f))
+		channelSums(sums, a.Shape, dout.Data)
+		g := []nn.Tensor[F]{grads[1], grads[3]}
+		operands := []nn.Tensor[F]{in[1], in[3]}
+		if bias != nil {
+			g, operands = append(g, dbias), append(operands, in[4])
+		}
+		foldedBiasBackward(k.st, g, operands, sums)
+		copy(grads[0].Data, dout.Data)
+		return nil
+	}
+	dc := nn.Tensor[F]{Shape: a.Shape, Data: make([]F, len(a.Data))}
+	if grads[0].Data != nil {
+		dc.Data = grads[0].Data
+	}
+	x := []nn.Tensor[F]{{Shape: a.Shape, Data: c0}, in[2], in[3]}
+	if err := bnBackward(&k.bn, []nn.Tensor[F]{dc, grads[2], grads[3]}, x, out, dout); err != nil {
+		return err
+	}
+	if dbias.Data != nil {
+		channelSums(dbias.Data, a.Shape, dc.Data)
+	}
+	df := make([]float64, len(f))
+	channels(a.Shape, func(c, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			// c0 = a/f + bias, so dc0/df = -a/f^2 and dc0/da = 1/f.
+			df[c] -= float64(dc.Data[i]) * float64(a.Data[i]) / (float64(f[c]) * float64(f[c]))
+			dc.Data[i] /= f[c]
+		}
+	})
+	for c := range grads[1].Data {
+		grads[1].Data[c] = F(df[c])
+	}
+	return nil
+}
+
+func channelSums[F nn.Float](dst []F, shape []int, x []F) {
+	sums := make([]float64, len(dst))
+	channels(shape, func(c, lo, hi int) {
+		for _, v := range x[lo:hi] {
+			sums[c] += float64(v)
+		}
+	})
+	for c, v := range sums {
+		dst[c] = F(v)
+	}
+}
+
+func sized[F nn.Float](s []F, n int) []F {
+	if len(s) != n {
+		return make([]F, n)
+	}
+	return s
+}
+
+func zero[F nn.Float](s []F) { clear(s) }

@@ -1,0 +1,152 @@
+package ops
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/internal/nn"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Tensor is one operand or result of a kernel: exactly one of F32, F64 and Int is
+// set, according to the dtype. The zero Tensor, with a nil shape, is an unwanted
+// gradient.
+type Tensor struct {
+	Shape []int
+	F32   []float32
+	F64   []float64
+	Int   []int
+}
+
+// Wanted reports whether the tensor is there at all.
+func (t Tensor) Wanted() bool { return t.F32 != nil || t.F64 != nil }
+
+// T32 and T64 view the tensor as package nn's.
+func (t Tensor) T32() nn.Tensor[float32] { return nn.Tensor[float32]{Shape: t.Shape, Data: t.F32} }
+
+// T64 is T32 for float64.
+func (t Tensor) T64() nn.Tensor[float64] { return nn.Tensor[float64]{Shape: t.Shape, Data: t.F64} }
+
+func all32(ts []Tensor) []nn.Tensor[float32] {
+	out := make([]nn.Tensor[float32], len(ts))
+	for i, t := range ts {
+		out[i] = t.T32()
+	}
+	return out
+}
+
+func all64(ts []Tensor) []nn.Tensor[float64] {
+	out := make([]nn.Tensor[float64], len(ts))
+	for i, t := range ts {
+		out[i] = t.T64()
+	}
+	return out
+}
+
+// read views a Gorgonia value as a Tensor. A tensor that is not contiguous and
+// row-major (a stock slice or a lazy transpose) is copied.
+func (o operand) read(v gorgonia.Value) (Tensor, error) {
+	if v == nil {
+		return Tensor{}, fmt.Errorf("no value: was it Let?")
+	}
+	if !v.Shape().Eq(o.shape) && v.Shape().TotalSize() != o.shape.TotalSize() {
+		return Tensor{}, fmt.Errorf("shape %v, want %v", v.Shape(), o.shape)
+	}
+	t := Tensor{Shape: o.shape}
+	switch v := v.(type) {
+	case *gorgonia.F32:
+		t.F32 = []float32{float32(*v)}
+	case *gorgonia.F64:
+		t.F64 = []float64{float64(*v)}
+	case *tensor.Dense:
+		return t.readDense(v)
+	default:
+		return Tensor{}, fmt.Errorf("unsupported value %T", v)
+	}
+	return t, nil
+}
+
+func (t Tensor) readDense(d *tensor.Dense) (Tensor, error) {
+	if d.RequiresIterator() || !d.IsNativelyAccessible() || d.DataOrder().IsColMajor() {
+		m, ok := d.Materialize().(*tensor.Dense)
+		if !ok {
+			return Tensor{}, fmt.Errorf("cannot make tensor of shape %v contiguous", d.Shape())
+		}
+		d = m
+	}
+	switch d.Dtype() {
+	case tensor.Float32:
+		t.F32 = scalarOr(d, func() []float32 { return d.Float32s() })
+	case tensor.Float64:
+		t.F64 = scalarOr(d, func() []float64 { return d.Float64s() })
+	case tensor.Int:
+		t.Int = scalarOr(d, func() []int { return d.Ints() })
+	default:
+		return Tensor{}, fmt.Errorf("unsupported dtype %v", d.Dtype())
+	}
+	return t, nil
+}
+
+// scalarOr reads a rank-0 Dense, whose typed accessors panic, through Data.
+func scalarOr[T any](d *tensor.Dense, all func() []T) []T {
+	if d.Shape().Dims() == 0 {
+		if v, ok := d.Data().(T); ok {
+			return []T{v}
+		}
+	}
+	return all()
+}
+
+// buffer is the memory of one result, made at first use and refilled ever after.
+type buffer struct {
+	t     Tensor
+	dense *tensor.Dense
+	s32   gorgonia.F32
+	s64   gorgonia.F64
+}
+
+// get returns the memory to fill.
+func (b *buffer) get(o operand) Tensor {
+	if b.t.Shape != nil {
+		return b.t
+	}
+	b.t.Shape = append([]int{}, o.shape...)
+	n := o.shape.TotalSize()
+	var backing any
+	if o.dt == tensor.Float64 {
+		b.t.F64 = make([]float64, n)
+		backing = b.t.F64
+	} else {
+		b.t.F32 = make([]float32, n)
+		backing = b.t.F32
+	}
+	if o.shape.Dims() > 0 {
+		b.dense = tensor.New(tensor.WithShape(o.shape.Clone()...), tensor.WithBacking(backing))
+	}
+	return b.t
+}
+
+// value returns what get's memory holds as a Gorgonia value.
+func (b *buffer) value() gorgonia.Value {
+	switch {
+	case b.dense != nil:
+		// A consumer may have transposed or reshaped the header in place.
+		if !b.dense.Shape().Eq(tensor.Shape(b.t.Shape)) || b.dense.RequiresIterator() {
+			b.rewrap()
+		}
+		return b.dense
+	case b.t.F64 != nil:
+		b.s64 = gorgonia.F64(b.t.F64[0])
+		return &b.s64
+	}
+	b.s32 = gorgonia.F32(b.t.F32[0])
+	return &b.s32
+}
+
+func (b *buffer) rewrap() {
+	var backing any = b.t.F32
+	if b.t.F64 != nil {
+		backing = b.t.F64
+	}
+	b.dense = tensor.New(tensor.WithShape(b.t.Shape...), tensor.WithBacking(backing))
+}
