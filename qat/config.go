@@ -1,0 +1,122 @@
+package qat
+
+import "errors"
+
+// ErrConfig is wrapped by every error about a [Config]: a value out of range, a
+// key that does not exist, settings that contradict each other.
+var ErrConfig = errors.New("invalid config")
+
+// Config says how a network is quantized. It is a plain value; the zero Config
+// quantizes every layer with int8 weights (symmetric, per channel, narrow range,
+// range of the latest weights) and int8 activations (symmetric, per tensor, full
+// range, moving average with constant 0.01), from the first step on.
+//
+// A layer's settings come from Names, else from Types, else from Global. A field
+// that a Names or Types entry leaves unset takes Global's value, and then the
+// default. (Core ML Tools fills such a field with its class default instead.)
+//
+// [ParseYAML], [ParseJSON] and [LoadConfig] read a Config from a file.
+type Config struct {
+	// Global holds the settings of layers that neither Names nor Types mention.
+	// Nil means the defaults. With Off in both parts only the layers that Names
+	// and Types mention are quantized; in a file that is "global: null".
+	Global *LayerConfig
+	// Types holds settings by kind of layer: "conv", "matmul", "add",
+	// "avg_pool" and so on. A nil value leaves layers of that kind float.
+	Types map[string]*LayerConfig
+	// Names holds settings by name of layer. A nil value leaves the layer float.
+	Names map[string]*LayerConfig
+	// Schedule says at which steps observing and quantizing begin and end. The
+	// zero Schedule does both from the first step and never freezes. In a file
+	// it is the list "milestones".
+	Schedule Schedule
+	// Inputs names the graph's data inputs, where they cannot be told from
+	// parameters. May be empty.
+	Inputs []string
+
+	// source says where a parsed config was written, for error messages only.
+	source *source
+}
+
+// LayerConfig holds the settings of one layer.
+type LayerConfig struct {
+	// Weights is about the layer's weights. Layers without weights ignore it.
+	Weights TensorConfig
+	// Activations is about the tensors that enter and leave the layer.
+	Activations TensorConfig
+}
+
+// TensorConfig holds the settings of one tensor. The zero value of a field means
+// that it is not set: it is inherited, or has its default.
+type TensorConfig struct {
+	// Bits is the width of a code, 2 to 8. The default is 8.
+	Bits int
+	// Scheme is [Symmetric] (the default) or [Affine].
+	Scheme Scheme
+	// Granularity says which elements share a scale: [PerTensor], [PerChannel]
+	// (the weights' default) or [PerBlock]. Activations are always PerTensor.
+	Granularity Granularity
+	// BlockSize is the number of input channels that share a scale, at least 1,
+	// with PerBlock only. The default is [DefaultBlockSize]. It is inherited only
+	// by settings that are PerBlock too.
+	BlockSize int
+	// NarrowRange drops one code, so that int8 is [-127, 127] and uint8 is
+	// [0, 254]. The default is Yes for symmetric weights, where it keeps -128 out
+	// of every product, and No otherwise.
+	NarrowRange Switch
+	// Unsigned selects codes that start at 0. For weights it is Yes or No (the
+	// default). For activations it may be Auto (the default): affine activations
+	// are unsigned, and symmetric ones are signed with zero point 0, except where
+	// the values cannot be negative (after ReLU, ReLU6 and what passes their
+	// values on): there they are unsigned with zero point 0, which gains one bit.
+	Unsigned Switch
+	// Observer says how the range is found: "latest" (the weights' default; the
+	// range of the weights as they are now; not for activations), "min_max",
+	// "moving_average_min_max" (the activations' default) or "ema_min_max".
+	// Package observers describes them.
+	Observer string
+	// ObserverConstant is the constant of the observer: what a new batch counts,
+	// above 0 to 1, default 0.01, for moving_average_min_max; what the past
+	// counts, above 0 and below 1, default 0.9, for ema_min_max. The others have
+	// none. It is inherited only by settings with the same observer.
+	ObserverConstant float64
+	// Off leaves the tensor float. No other field may be set with it. It is
+	// inherited by settings that set nothing; a setting of any field switches
+	// quantization on again. In a file it is "weights: null" or
+	// "activations: null".
+	Off bool
+}
+
+// Scheme says where the real number zero lies on the integer grid; package
+// fakequant has the formulas.
+type Scheme string
+
+// The schemes.
+const (
+	Symmetric Scheme = "symmetric" // zero point 0, or mid-range for unsigned codes
+	Affine    Scheme = "affine"    // the grid fits the observed range
+)
+
+// Granularity says which elements of a tensor share a scale and a zero point.
+type Granularity string
+
+// The granularities.
+const (
+	PerTensor  Granularity = "per_tensor"  // the whole tensor
+	PerChannel Granularity = "per_channel" // each output channel
+	PerBlock   Granularity = "per_block"   // BlockSize input channels of each output channel
+)
+
+// Switch is a yes or no that may be left unset.
+type Switch string
+
+// The switches. The empty Switch is unset.
+const (
+	Yes  Switch = "true"
+	No   Switch = "false"
+	Auto Switch = "auto" // decided layer by layer; see TensorConfig.Unsigned
+)
+
+// DefaultBlockSize is the block size of per-block settings that name none, as in
+// Core ML Tools' OpLinearQuantizerConfig.
+const DefaultBlockSize = 32

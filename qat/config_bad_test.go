@@ -1,0 +1,179 @@
+package qat
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+// badYAML holds texts that ParseYAML refuses and what the error says: where, and
+// how to put it right.
+var badYAML = []struct{ text, want string }{
+	// Keys.
+	{"globl: {}", `line 1, column 1: globl: unknown key: did you mean "global"?`},
+	{"global_config: {}", `line 1, column 1: global_config: unknown key: want one of global, inputs, milestones, names, types`},
+	{"global:\n  weight: {bits: 4}", `line 2, column 3: global.weight: unknown key: did you mean "weights"?`},
+	{"global: {weights: {bitz: 4}}", `line 1, column 20: global.weights.bitz: unknown key: did you mean "bits"?`},
+	{"names:\n  a.b:\n    activations:\n      obsever: min_max", `line 4, column 7: names."a.b".activations.obsever: unknown key: did you mean "observer"?`},
+	{"types:\n  conv: {}\n  conv: null\n", `line 3, column 3: types.conv: the key is there twice, first in line 2: remove one`},
+	{"inputs: [x]\ninputs: [y]", `line 2, column 1: inputs: the key is there twice`},
+	{"names: {fc: {weights: {bits: 3}, weights: null}}", `column 34: names.fc.weights: the key is there twice`},
+	{"types: {1: null}", `line 1, column 9: types.?: want a text as key, got the number 1: put it in quotes`},
+	{"types: {true: null}", `types.?: want a text as key, got true: put it in quotes`},
+	{"? [a]\n: b", `line 1, column 3: ?: want a text as key, got a list`},
+	{"types: {'': null}", `line 1, column 9: types."": the name is empty`},
+	// Shapes of the tree.
+	{"- a", `line 1, column 1: want keys with values, got a list`},
+	{"hello", `want keys with values, got the text "hello"`},
+	{"types: [conv]", `line 1, column 8: types: want keys with values, got a list`},
+	{"types: {conv: 8}", `types.conv: want keys with values, got the number 8`},
+	{"global: {weights: int8}", `global.weights: want keys with values, got the text "int8"`},
+	{"inputs: x", `inputs: want a list, got the text "x"`},
+	{"inputs: {a: b}", `inputs: want a list, got keys with values`},
+	{"inputs: [1]", `line 1, column 10: inputs[0]: want a text, got the number 1: put it in quotes`},
+	{"inputs: ['']", `inputs[0]: the text is empty`},
+	{"inputs: [x, x]", `column 13: inputs[1]: "x" is listed twice: remove one`},
+	// Types of values.
+	{"global: {weights: {bits: \"8\"}}", `global.weights.bits: want a whole number, got the text "8": remove the quotes`},
+	{"global: {weights: {bits: 8.0}}", `want a whole number, got the number 8.0`},
+	{"global: {weights: {bits: 0x8}}", `"0x8": want a whole number in plain decimal digits`},
+	{"global: {weights: {bits: 010}}", `"010": want a whole number in plain decimal digits`},
+	{"global: {weights: {bits: 99999999999999999999}}", `want a whole number, got the number 99999999999999999999`},
+	{"global: {weights: {bits: null}}", `got null: leave the key out for the default`},
+	{"global: {weights: {bits: [8]}}", `want a whole number, got a list`},
+	{"global: {weights: {scheme: 1}}", `global.weights.scheme: want a text, got the number 1: put it in quotes`},
+	{"global: {weights: {scheme: ''}}", `the text is empty`},
+	{"global: {weights: {narrow_range: yes}}", `want true, false or (for unsigned of activations) auto, got the text "yes"`},
+	{"global: {weights: {narrow_range: 1}}", `want true, false or (for unsigned of activations) auto, got the number 1`},
+	{"global: {activations: {observer_constant: \"0.1\"}}", `want a number, got the text "0.1": remove the quotes`},
+	{"global: {activations: {observer_constant: .nan}}", `".nan": want a plain decimal number, such as 0.01`},
+	// Values.
+	{"global: {weights: {bits: 9}}", `line 1, column 20: global.weights.bits: 9: want 2 to 8`},
+	{"global: {activations: {bits: 1}}", `global.activations.bits: 1: want 2 to 8`},
+	{"global: {weights: {bits: 0}}", `0: want at least 1, or leave the key out`},
+	{"global: {weights: {dtype: qint8}}", `global.weights.dtype: unknown value "qint8": did you mean "int8"?`},
+	{"global: {weights: {dtype: bfloat16}}", `unknown value "bfloat16": want int2 to int8, uint2 to uint8, or float32`},
+	{"global: {weights: {dtype: int8, bits: 8}}", `"int8" beside bits or unsigned: use dtype, or the other two`},
+	{"global: {weights: {unsigned: true, dtype: int8}}", `beside bits or unsigned`},
+	{"global: {weights: {dtype: float32, observer: min_max}}", `float32 leaves the tensor float: remove the other settings`},
+	{"global: {weights: {scheme: symetric}}", `unknown value "symetric": did you mean "symmetric"?`},
+	{"global: {weights: {granularity: per_row}}", `unknown value "per_row": want one of per_block, per_channel, per_tensor`},
+	{"global: {weights: {observer: latets}}", `unknown value "latets": did you mean "latest"?`},
+	{"global: {weights: {observer: kl}}", `unknown value "kl": want one of ema_min_max, latest, min_max, moving_average_min_max`},
+	{"global: {weights: {narrow_range: auto}}", `unknown value "auto": want one of false, true`},
+	{"global: {weights: {unsigned: auto}}", `auto is for activations: use true or false`},
+	// Contradictions.
+	{"global: {weights: {block_size: 32}}", `32 with granularity per_channel: set granularity: per_block, or leave block_size out`},
+	{"global: {weights: {granularity: per_block, block_size: -1}}", `-1: want at least 1`},
+	{"global: {weights: {granularity: per_block}}\nnames: {f: {weights: {granularity: per_tensor, block_size: 8}}}", `line 2, column 48: names.f.weights.block_size: 8 with granularity per_tensor`},
+	{"global: {activations: {block_size: 4}}", `4: activations are always per_tensor: leave the key out`},
+	{"global: {activations: {granularity: per_channel}}", `per_channel: activations are always per_tensor: leave the key out`},
+	{"global: {activations: {observer: latest}}", `latest is for weights`},
+	{"global: {activations: {observer_constant: 1.5}}", `1.5: moving_average_min_max wants above 0 and at most 1`},
+	{"global: {activations: {observer_constant: -0.5}}", `-0.5: moving_average_min_max wants above 0`},
+	{"global: {activations: {observer: ema_min_max, observer_constant: 1}}", `1: ema_min_max wants above 0 and below 1`},
+	{"global: {activations: {observer_constant: 0}}", `0: want above 0, or leave the key out for the default`},
+	{"global: {weights: {observer_constant: 0.1}}", `observer latest has no constant: leave the key out, or set observer: moving_average_min_max`},
+	{"global: null\nnames: {f: {}}", `line 2, column 9: names.f: sets nothing, and global leaves every layer float`},
+	// Milestones.
+	{"milestones: 5", `milestones: want a list, got the number 5`},
+	{"milestones: [0, 1]", `2 numbers: want 4: [observe, quantize, freeze_observers, freeze_batch_norm]`},
+	{"milestones: [0, 1, 2, 3, 4]", `5 numbers: want 4`},
+	{"milestones: [0, 1, 2, x]", `line 1, column 23: milestones[3]: want a whole number, got the text "x"`},
+	{"milestones: [0, 1, 2, 3.5]", `milestones[3]: want a whole number, got the number 3.5`},
+	{"milestones: [0, 1, 2, -2]", `milestones: freeze_batch_norm is -2: want a step from 0 on, or -1 for never`},
+	{"milestones: [5, 1, 9, 9]", `quantize at step 1 comes before observe at step 5, when no range is known: want quantize >= observe`},
+	{"milestones: [5, 5, 5, 9]", `freeze_observers at step 5 leaves no batch after observe at step 5`},
+	// What YAML could do and a config may not.
+	{"global: &x {}\nnames: {f: *x}", `line 2, column 12: names.f: want keys with values, got the alias *x: aliases are not supported, write the value out`},
+	{"names: {&k f: null, *k : null}", `names.?: want a text as key, got the alias *k`},
+	{"names: {<<: {f: null}}", `a merge key: merging is not supported, write the values out`},
+	{"global: !foo {}", `keys with values with the tag "!foo": remove the tag`},
+	{"inputs: !!binary aGVsbG8=", `inputs: want a list, got "aGVsbG8=" with the tag "!!binary"`},
+	{"--- {}\n--- {}", `line 2: a second document begins: a config is one document`},
+	{"{}\n---\nglobal: [", `yaml: `}, // the second document is broken
+	{"global: {weights: {bits: 8}", `yaml: line 1: did not find expected ',' or '}'`},
+	{"global:\n\tweights: 1", `line 2: found character that cannot start any token`},
+	{"names:\n  caf\xe9: null", `line 2, column 6: not valid UTF-8: save the file as UTF-8`},
+	{strings.Repeat("[", 20_000), `exceeded max depth`},
+	{strings.Repeat("#", MaxConfigBytes+1), `more than 1048576 bytes`},
+}
+
+// badJSON is the same for ParseJSON. What both parsers share is in badYAML.
+var badJSON = []struct{ text, want string }{
+	{"{", `line 1, column 1: not JSON: unexpected end of JSON input`},
+	{`{"global":{},}`, `line 1, column 14: not JSON: invalid character '}'`},
+	{"{\"global\":{}}\n x", `line 2, column 2: not JSON: invalid character 'x' after top-level value`},
+	{"{}{}", `line 1, column 3: not JSON: invalid character '{' after top-level value`},
+	{"{'global': 1}", `not JSON: invalid character '\''`},
+	{"# comment\n{}", `line 1, column 1: not JSON`},
+	{"global: {}", `not JSON`},
+	{"[]", `line 1, column 1: want keys with values, got a list`},
+	{"5", `want keys with values, got the number 5`},
+	{"{\n\t\"global\": {\"weights\": {\"bits\": \"8\"}}\n}", `line 2, column 25: global.weights.bits: want a whole number, got the text "8": remove the quotes`},
+	{`{"global":{"weights":{"bits":1e1}}}`, `want a whole number, got the number 1e1`},
+	{`{"global":{"weights":{"bits":9}}}`, `line 1, column 23: global.weights.bits: 9: want 2 to 8`},
+	{`{"global":{"weights":{"narrow_range":"true"}}}`, `got the text "true": remove the quotes`},
+	{"{\"types\":{\"c\":null,\n\"c\":null}}", `line 2, column 1: types.c: the key is there twice, first in line 1`},
+	{`{"types":{"c":null,"\u0063":null}}`, `types.c: the key is there twice`},
+	{"{\"names\":{\"é\\ud83d\\ude00\":{\"weights\":{\"bits\":9}}}}", `line 1, column 39: names.é😀.weights.bits: 9`},
+	{"{\"inputs\": [\"\xff\"]}", `line 1, column 14: not valid UTF-8`},
+	{`{"milestones":[0,1,2,1e400]}`, `milestones[3]: want a whole number, got the number 1e400`},
+	{`{"global":{"activations":{"observer_constant":1e400}}}`, `"1e400": want a plain decimal number`},
+	{strings.Repeat("[", 20_000), `exceeded max depth`},
+	{strings.Repeat(" ", MaxConfigBytes) + "{}", `more than 1048576 bytes`},
+}
+
+// Configs built in Go meet the same rules, without lines.
+func TestValidateErrors(t *testing.T) {
+	global := func(w, a TensorConfig) Config { return Config{Global: &LayerConfig{w, a}} }
+	none := TensorConfig{}
+	for _, tc := range []struct {
+		name   string
+		config Config
+		want   string
+	}{
+		{"bits", global(TensorConfig{Bits: -8}, none), `invalid config: global.weights.bits: -8: want 2 to 8`},
+		{"scheme", global(none, TensorConfig{Scheme: "Affine"}), `global.activations.scheme: unknown value "Affine": did you mean "affine"?`},
+		{"switch", global(TensorConfig{NarrowRange: "True"}, none), `unknown value "True": did you mean "true"?`},
+		{"off beside others", global(TensorConfig{Off: true, Bits: 8}, none), `global.weights: Off is set beside other settings`},
+		{"NaN constant", global(none, TensorConfig{ObserverConstant: math.NaN()}), `NaN: moving_average_min_max wants above 0`},
+		{"infinite constant", global(none, TensorConfig{ObserverConstant: math.Inf(1)}), `+Inf: moving_average_min_max wants`},
+		{"schedule without Set", Config{Schedule: Schedule{Quantize: 100}}, `milestones: steps are given but Set is false: use qat.Milestones(0, 100, 0, 0)`},
+		{"negative step", Config{Schedule: Milestones(-2, 0, 1, 2)}, `milestones: observe is -2`},
+		{"empty name", Config{Names: map[string]*LayerConfig{"": nil}}, `names."": the name is empty`},
+		{"broken name", Config{Names: map[string]*LayerConfig{"\xff": nil}}, `the name is not valid UTF-8`},
+		{"empty input", Config{Inputs: []string{"x", ""}}, `inputs[1]: the name is empty`},
+		{"types before names", Config{
+			Names: map[string]*LayerConfig{"a": {Weights: TensorConfig{Bits: 1}}},
+			Types: map[string]*LayerConfig{"z": {Weights: TensorConfig{Bits: 1}}, "y": {Weights: TensorConfig{Bits: 1}}},
+		}, `types.y.weights.bits: 1`},
+	} {
+		wantConfigError(t, tc.name, tc.config.Validate(), tc.want)
+	}
+}
+
+func TestCheckNames(t *testing.T) {
+	c, err := ParseYAML(strings.NewReader("types: {conv: null}\nnames:\n  conv1: {}\n  block.fc: null\ninputs: [x, mask]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var many []string
+	for r := 'a'; r <= 'z'; r++ {
+		many = append(many, strings.Repeat(string(r), 9))
+	}
+	layers, kinds := []string{"conv1", "block.fc"}, []string{"conv", "matmul"}
+	if err := c.checkNames(layers, kinds); err != nil {
+		t.Error(err)
+	}
+	if err := c.checkInputs([]string{"mask", "y", "x"}); err != nil {
+		t.Error(err)
+	}
+	wantConfigError(t, "near name", c.checkNames([]string{"conv1", "blocks.fc"}, kinds), `line 4, column 3: names."block.fc": no layer "block.fc": did you mean "blocks.fc"?`)
+	wantConfigError(t, "far name", c.checkNames([]string{"zz", "conv1", "yy"}, kinds), `no layer "block.fc": there are conv1, yy, zz`)
+	wantConfigError(t, "many names", c.checkNames(many, kinds), `ttttttttt and 6 more`)
+	wantConfigError(t, "no names", c.checkNames(nil, kinds), `there are none`)
+	wantConfigError(t, "kind", c.checkNames(layers, []string{"Conv"}), `line 1, column 9: types.conv: no kind of layer "conv": did you mean "Conv"?`)
+	wantConfigError(t, "input", c.checkInputs([]string{"x"}), `line 5, column 13: inputs[1]: no input "mask": there are x`)
+	wantConfigError(t, "without lines", Config{Names: map[string]*LayerConfig{"a": nil}}.checkNames(nil, nil), `invalid config: names.a: no layer "a"`)
+}

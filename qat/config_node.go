@@ -1,0 +1,131 @@
+package qat
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// reader takes in the value of one key.
+type reader func(n *yaml.Node, path string) error
+
+// fields reads a mapping whose keys are known. A null is not a mapping.
+func (c *Config) fields(n *yaml.Node, path string, known map[string]reader) error {
+	return c.mapping(n, path, func(key string, k, value *yaml.Node, path string) error {
+		read, ok := known[key]
+		if !ok {
+			options := make([]string, 0, len(known))
+			for o := range known {
+				options = append(options, o)
+			}
+			slices.Sort(options)
+			return c.fault(path, "unknown key: %s", suggest(key, options))
+		}
+		return read(value, path)
+	})
+}
+
+// mapping calls visit for each key and value, in the order of the text, and
+// refuses keys that are no text or come twice.
+func (c *Config) mapping(n *yaml.Node, path string, visit func(key string, k, value *yaml.Node, path string) error) error {
+	if n.Kind != yaml.MappingNode || n.ShortTag() != "!!map" {
+		c.mark(path, n)
+		return c.fault(path, "want keys with values, got %s", describe(n))
+	}
+	seen := make(map[string]int, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, value := n.Content[i], n.Content[i+1]
+		if k.Kind != yaml.ScalarNode || k.ShortTag() != "!!str" {
+			at := join(path, "?")
+			c.mark(at, k)
+			return c.fault(at, "want a text as key, got %s%s", describe(k), quotesHint(k))
+		}
+		at := join(path, k.Value)
+		if line, ok := seen[k.Value]; ok {
+			c.mark(at, k)
+			return c.fault(at, "the key is there twice, first in line %d: remove one", line)
+		}
+		seen[k.Value] = k.Line
+		c.mark(at, k)
+		if err := visit(k.Value, k, value, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list returns the items of a sequence; a null has none.
+func (c *Config) list(n *yaml.Node, path string) ([]*yaml.Node, error) {
+	if isNull(n) {
+		return nil, nil
+	}
+	if n.Kind != yaml.SequenceNode || n.ShortTag() != "!!seq" {
+		return nil, c.fault(path, "want a list, got %s", describe(n))
+	}
+	return n.Content, nil
+}
+
+// scalar checks that n is a single value of the type that tag stands for.
+func (c *Config) scalar(n *yaml.Node, path, tag, want string) error {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == tag {
+		return nil
+	}
+	hint := ""
+	switch {
+	case isNull(n):
+		hint = ": leave the key out for the default"
+	case tag == "!!str":
+		hint = quotesHint(n)
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
+		hint = ": remove the quotes"
+	}
+	return c.fault(path, "want %s, got %s%s", want, describe(n), hint)
+}
+
+// mark remembers where the setting at path was written.
+func (c *Config) mark(path string, n *yaml.Node) {
+	c.source.lines[path] = position{n.Line, n.Column}
+}
+
+// quotesHint is the cure for a number or a truth value where a text belongs.
+func quotesHint(n *yaml.Node) string {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!merge" || isNull(n) {
+		return ""
+	}
+	return ": put it in quotes"
+}
+
+// describe says in words what n is.
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.AliasNode:
+		return fmt.Sprintf("the alias *%s: aliases are not supported, write the value out", strings.Trim(quote(n.Value), `"`))
+	case yaml.MappingNode:
+		return "keys with values" + tagged(n, "!!map")
+	case yaml.SequenceNode:
+		return "a list" + tagged(n, "!!seq")
+	}
+	switch tag := n.ShortTag(); tag {
+	case "!!null":
+		return "null"
+	case "!!str":
+		return "the text " + quote(n.Value)
+	case "!!int", "!!float":
+		return "the number " + strings.Trim(quote(n.Value), `"`)
+	case "!!bool":
+		return n.Value
+	case "!!merge":
+		return "a merge key: merging is not supported, write the values out"
+	default:
+		return fmt.Sprintf("%s with the tag %s", quote(n.Value), quote(tag))
+	}
+}
+
+func tagged(n *yaml.Node, standard string) string {
+	if tag := n.ShortTag(); tag != standard {
+		return " with the tag " + quote(tag) + ": remove the tag"
+	}
+	return ""
+}

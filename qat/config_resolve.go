@@ -1,0 +1,138 @@
+package qat
+
+import (
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/observers"
+)
+
+// part says which tensor of a layer a TensorConfig is about.
+type part string
+
+const (
+	weights     part = "weights"
+	activations part = "activations"
+)
+
+// resolve returns the complete settings of a layer: every field is set, except
+// those that do not apply (BlockSize without PerBlock, ObserverConstant of an
+// observer without one, all fields of a part that is Off). The result is false
+// for a layer that stays float in both parts. c must be valid.
+func (c Config) resolve(name, kind string) (LayerConfig, bool) {
+	own, found := c.Names[name]
+	if !found {
+		own, found = c.Types[kind]
+	}
+	if found && own == nil {
+		return offLayer(), false
+	}
+	if !found {
+		own = &LayerConfig{}
+	}
+	l := c.effective(*own)
+	return l, !l.Weights.Off || !l.Activations.Off
+}
+
+// effective fills the unset fields of l from Global and the defaults.
+func (c Config) effective(l LayerConfig) LayerConfig {
+	var global LayerConfig
+	if c.Global != nil {
+		global = *c.Global
+	}
+	return LayerConfig{
+		Weights:     l.Weights.inherit(global.Weights).withDefaults(weights),
+		Activations: l.Activations.inherit(global.Activations).withDefaults(activations),
+	}
+}
+
+func offLayer() LayerConfig {
+	return LayerConfig{Weights: TensorConfig{Off: true}, Activations: TensorConfig{Off: true}}
+}
+
+// inherit fills the unset fields of t from base.
+func (t TensorConfig) inherit(base TensorConfig) TensorConfig {
+	if t.Off {
+		return t
+	}
+	if t == (TensorConfig{}) {
+		return base
+	}
+	setDefault(&t.Bits, base.Bits)
+	setDefault(&t.Scheme, base.Scheme)
+	setDefault(&t.NarrowRange, base.NarrowRange)
+	setDefault(&t.Unsigned, base.Unsigned)
+	// A block size or a constant means nothing beside another granularity or
+	// observer than the one it was written for.
+	if t.Granularity == "" || t.Granularity == base.Granularity {
+		setDefault(&t.BlockSize, base.BlockSize)
+	}
+	if t.Observer == "" || t.Observer == base.Observer {
+		setDefault(&t.ObserverConstant, base.ObserverConstant)
+	}
+	setDefault(&t.Granularity, base.Granularity)
+	setDefault(&t.Observer, base.Observer)
+	return t
+}
+
+// withDefaults fills the fields that are still unset.
+func (t TensorConfig) withDefaults(p part) TensorConfig {
+	if t.Off {
+		return TensorConfig{Off: true}
+	}
+	setDefault(&t.Bits, fakequant.DefaultBits)
+	setDefault(&t.Scheme, Symmetric)
+	if p == weights {
+		setDefault(&t.Granularity, PerChannel)
+		setDefault(&t.Observer, observers.KindLatest)
+		setDefault(&t.Unsigned, No)
+		if t.Scheme == Symmetric {
+			setDefault(&t.NarrowRange, Yes)
+		}
+	}
+	setDefault(&t.Granularity, PerTensor)
+	setDefault(&t.Observer, observers.KindMovingAverage)
+	setDefault(&t.Unsigned, Auto)
+	setDefault(&t.NarrowRange, No)
+	if t.Granularity == PerBlock {
+		setDefault(&t.BlockSize, DefaultBlockSize)
+	}
+	setDefault(&t.ObserverConstant, defaultConstant(t.Observer))
+	return t
+}
+
+// defaultConstant returns the default ObserverConstant, 0 for observers that
+// have none.
+func defaultConstant(observer string) float64 {
+	switch observer {
+	case observers.KindMovingAverage:
+		return observers.DefaultConstant
+	case observers.KindEMA:
+		return observers.DefaultRatio
+	}
+	return 0
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var unset T
+	if *field == unset {
+		*field = value
+	}
+}
+
+// spec turns resolved settings into a quantization format. channelAxis is the
+// tensor's output-channel axis, blockAxis the input-channel axis that blocks
+// cut; per-tensor settings ignore both. nonNegative says that the values cannot
+// be negative, which is what Unsigned: Auto asks. t must not be Off.
+func (t TensorConfig) spec(channelAxis, blockAxis int, nonNegative bool) fakequant.Spec {
+	s := fakequant.Spec{Bits: t.Bits, NarrowRange: t.NarrowRange == Yes}
+	if t.Scheme == Affine {
+		s.Scheme = fakequant.Affine
+	}
+	s.Unsigned = t.Unsigned == Yes || t.Unsigned == Auto && (nonNegative || t.Scheme == Affine)
+	switch t.Granularity {
+	case PerChannel:
+		s.Granularity, s.Axis = fakequant.PerChannel, channelAxis
+	case PerBlock:
+		s.Granularity, s.Axis, s.BlockSize = fakequant.PerBlock, blockAxis, t.BlockSize
+	}
+	return s
+}

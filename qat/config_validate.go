@@ -1,0 +1,290 @@
+package qat
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/observers"
+)
+
+// source remembers where the settings of a parsed config were written.
+type source struct {
+	file  string // "" for a reader
+	lines map[string]position
+}
+
+// position is a place in a text; both numbers count from 1.
+type position struct{ line, column int }
+
+// fault makes an error about the setting at path, such as "types.conv.weights",
+// and says where it was written, if that is known.
+func (c Config) fault(path, format string, args ...any) error {
+	return c.source.fault(path, format, args...)
+}
+
+func (s *source) fault(path, format string, args ...any) error {
+	where := ""
+	if s != nil {
+		if s.file != "" {
+			where = s.file + ": "
+		}
+		if p, ok := s.lines[path]; ok {
+			where += fmt.Sprintf("line %d, column %d: ", p.line, p.column)
+		}
+	}
+	if r := []rune(path); len(r) > maxPath {
+		path = "…" + string(r[len(r)-maxPath:])
+	}
+	if path != "" {
+		path += ": "
+	}
+	return fmt.Errorf("%w: %s%s%s", ErrConfig, where, path, fmt.Sprintf(format, args...))
+}
+
+// maxPath is how much of a path an error shows, in letters; the last ones say most.
+const maxPath = 160
+
+// join appends a key to a path. Keys that would make the path ambiguous are
+// quoted.
+func join(path, key string) string {
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r == '.' || r == '"' || r == 0x7f }) || utf8.RuneCountInString(key) > maxQuoted {
+		key = fmt.Sprintf("%q", key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// Validate reports the first setting that is out of range or contradicts another.
+// Errors wrap [ErrConfig] and name the setting as it is spelled in a file, with
+// its line if the Config was parsed.
+func (c Config) Validate() error {
+	if c.Global != nil {
+		if err := c.checkLayer("global", *c.Global); err != nil {
+			return err
+		}
+	}
+	for _, group := range []struct {
+		path    string
+		entries map[string]*LayerConfig
+	}{{"types", c.Types}, {"names", c.Names}} {
+		if err := c.checkEntries(group.path, group.entries); err != nil {
+			return err
+		}
+	}
+	if err := c.Schedule.check(); err != nil {
+		return c.fault("milestones", "%v", err)
+	}
+	return c.checkInputList()
+}
+
+func (c Config) checkInputList() error {
+	seen := make(map[string]bool, len(c.Inputs))
+	for i, name := range c.Inputs {
+		path := fmt.Sprintf("inputs[%d]", i)
+		if err := c.checkKey(path, name); err != nil {
+			return err
+		}
+		if seen[name] {
+			return c.fault(path, "%s is listed twice: remove one", quote(name))
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+func (c Config) checkEntries(path string, entries map[string]*LayerConfig) error {
+	for _, key := range sortedKeys(entries) {
+		at := join(path, key)
+		if err := c.checkKey(at, key); err != nil {
+			return err
+		}
+		l := entries[key]
+		if l == nil {
+			continue
+		}
+		if err := c.checkLayer(at, *l); err != nil {
+			return err
+		}
+		e := c.effective(*l)
+		if *l == (LayerConfig{}) && e.Weights.Off && e.Activations.Off {
+			return c.fault(at, "sets nothing, and global leaves every layer float: set a field, such as weights: {bits: 8}, or use null")
+		}
+	}
+	return nil
+}
+
+// checkKey checks a name of a layer, kind or input.
+func (c Config) checkKey(path, key string) error {
+	if key == "" {
+		return c.fault(path, "the name is empty")
+	}
+	if !utf8.ValidString(key) {
+		return c.fault(path, "the name is not valid UTF-8")
+	}
+	return nil
+}
+
+func (c Config) checkLayer(path string, l LayerConfig) error {
+	e := c.effective(l)
+	if err := c.checkTensor(join(path, "weights"), weights, l.Weights, e.Weights); err != nil {
+		return err
+	}
+	return c.checkTensor(join(path, "activations"), activations, l.Activations, e.Activations)
+}
+
+// checkTensor checks the settings own as written and all, what they amount to
+// with what they inherit.
+func (c Config) checkTensor(path string, p part, own, all TensorConfig) error {
+	if own.Off {
+		if own != (TensorConfig{Off: true}) {
+			return c.fault(path, "Off is set beside other settings: a tensor that stays float has none")
+		}
+		return nil
+	}
+	for _, check := range []func(string, part, TensorConfig, TensorConfig) error{c.checkFormat, c.checkGranularity, c.checkObserver} {
+		if err := check(path, p, own, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) checkFormat(path string, p part, own, _ TensorConfig) error {
+	if b := own.Bits; b != 0 && (b < fakequant.MinBits || b > fakequant.MaxBits) {
+		return c.fault(join(path, "bits"), "%d: want %d to %d", b, fakequant.MinBits, fakequant.MaxBits)
+	}
+	if err := c.checkWord(join(path, "scheme"), string(own.Scheme), schemes); err != nil {
+		return err
+	}
+	if err := c.checkWord(join(path, "narrow_range"), string(own.NarrowRange), []string{string(Yes), string(No)}); err != nil {
+		return err
+	}
+	if p == weights && own.Unsigned == Auto {
+		return c.fault(join(path, "unsigned"), "auto is for activations: use true or false")
+	}
+	return c.checkWord(join(path, "unsigned"), string(own.Unsigned), []string{string(Yes), string(No), string(Auto)})
+}
+
+func (c Config) checkGranularity(path string, p part, own, all TensorConfig) error {
+	if err := c.checkWord(join(path, "granularity"), string(own.Granularity), granularities); err != nil {
+		return err
+	}
+	if p == activations && own.Granularity != "" && own.Granularity != PerTensor {
+		return c.fault(join(path, "granularity"), "%s: activations are always per_tensor: leave the key out", own.Granularity)
+	}
+	switch b := own.BlockSize; {
+	case b == 0:
+		return nil
+	case b < 1:
+		return c.fault(join(path, "block_size"), "%d: want at least 1", b)
+	case all.Granularity != PerBlock && p == activations:
+		return c.fault(join(path, "block_size"), "%d: activations are always per_tensor: leave the key out", b)
+	case all.Granularity != PerBlock:
+		return c.fault(join(path, "block_size"), "%d with granularity %s: set granularity: per_block, or leave block_size out", b, all.Granularity)
+	}
+	return nil
+}
+
+func (c Config) checkObserver(path string, p part, own, all TensorConfig) error {
+	if err := c.checkWord(join(path, "observer"), own.Observer, observers.Kinds()); err != nil {
+		return err
+	}
+	if p == activations && own.Observer == observers.KindLatest {
+		return c.fault(join(path, "observer"), "latest is for weights: the range of activations must hold for later inputs too; use %s or min_max", observers.KindMovingAverage)
+	}
+	at, v := join(path, "observer_constant"), own.ObserverConstant
+	if v == 0 {
+		return nil
+	}
+	switch all.Observer {
+	case observers.KindMovingAverage:
+		if !(v > 0 && v <= 1) {
+			return c.fault(at, "%v: %s wants above 0 and at most 1", v, all.Observer)
+		}
+	case observers.KindEMA:
+		if !(v > 0 && v < 1) {
+			return c.fault(at, "%v: %s wants above 0 and below 1", v, all.Observer)
+		}
+	default:
+		return c.fault(at, "observer %s has no constant: leave the key out, or set observer: %s", all.Observer, observers.KindMovingAverage)
+	}
+	return nil
+}
+
+// checkWord checks that word is one of the options, or unset.
+func (c Config) checkWord(path, word string, options []string) error {
+	if word == "" || slices.Contains(options, word) {
+		return nil
+	}
+	return c.fault(path, "unknown value %s: %s", quote(word), suggest(word, options))
+}
+
+// The words that settings may have.
+var (
+	schemes       = []string{string(Symmetric), string(Affine)}
+	granularities = []string{string(PerTensor), string(PerChannel), string(PerBlock)}
+)
+
+// checkNames reports the first entry of Names that is not in known, the names of
+// the network's layers, or of Types that is not in kinds, the kinds of layers
+// there are.
+func (c Config) checkNames(known, kinds []string) error {
+	for _, group := range []struct {
+		path, what string
+		entries    map[string]*LayerConfig
+		known      []string
+	}{{"types", "kind of layer", c.Types, kinds}, {"names", "layer", c.Names, known}} {
+		for _, key := range sortedKeys(group.entries) {
+			if slices.Contains(group.known, key) {
+				continue
+			}
+			return c.unknownName(join(group.path, key), group.what, key, group.known)
+		}
+	}
+	return nil
+}
+
+// checkInputs reports the first entry of Inputs that is not in known, the names
+// of the graph's inputs.
+func (c Config) checkInputs(known []string) error {
+	for i, name := range c.Inputs {
+		if !slices.Contains(known, name) {
+			return c.unknownName(fmt.Sprintf("inputs[%d]", i), "input", name, known)
+		}
+	}
+	return nil
+}
+
+// maxListed is how many names an error lists when none is close.
+const maxListed = 20
+
+func (c Config) unknownName(path, what, key string, known []string) error {
+	hint := didYouMean(key, known)
+	if hint == "" {
+		sorted := slices.Clone(known)
+		slices.Sort(sorted)
+		hint = "there are " + strings.Join(sorted[:min(len(sorted), maxListed)], ", ")
+		if len(sorted) > maxListed {
+			hint += fmt.Sprintf(" and %d more", len(sorted)-maxListed)
+		}
+		if len(sorted) == 0 {
+			hint = "there are none"
+		}
+	}
+	return c.fault(path, "no %s %s: %s", what, quote(key), hint)
+}
+
+// sortedKeys makes reports independent of map order.
+func sortedKeys(m map[string]*LayerConfig) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,177 @@
+package qat
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/vm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// evaluator is the network in evaluation form for one batch size: batch
+// normalisation uses its running statistics and dropout passes on.
+type evaluator struct {
+	e    *emitter
+	m    *vm.Machine
+	taps []*gorgonia.Node // results wanted after a run
+}
+
+type evalKey struct {
+	batch int
+	mode  fqop.Mode
+}
+
+// maxEvaluators bounds how many batch sizes keep their graph.
+const maxEvaluators = 8
+
+// evaluator returns the graph for a batch size and mode, from the cache if it is there.
+func (p *Prepared) evaluator(batch int, mode fqop.Mode) (*evaluator, error) {
+	key := evalKey{batch, mode}
+	if ev := p.evals[key]; ev != nil {
+		return ev, nil
+	}
+	ev, err := p.plan.newEvaluator(batch, mode, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.evals) >= maxEvaluators {
+		clear(p.evals)
+	}
+	p.evals[key] = ev
+	return ev, nil
+}
+
+// newEvaluator builds an evaluation graph that computes the outputs and the taps
+// that pick names.
+func (p *plan) newEvaluator(batch int, mode fqop.Mode, pick func(*emitter) []*gorgonia.Node) (*evaluator, error) {
+	e, err := p.emit(batch, mode, false, 1)
+	if err != nil {
+		return nil, err
+	}
+	ev := &evaluator{e: e}
+	for _, v := range p.net.Outputs {
+		ev.taps = append(ev.taps, e.nodes[v])
+	}
+	if pick != nil {
+		ev.taps = append(ev.taps, pick(e)...)
+	}
+	if ev.m, err = vm.New(e.g, ev.taps...); err != nil {
+		return nil, fmt.Errorf("qat: %w", err)
+	}
+	return ev, nil
+}
+
+// run binds the inputs, row-major float32 in the order of the network's inputs,
+// and runs the graph. The tensors share the caller's memory.
+func (ev *evaluator) run(inputs [][]float32) error {
+	for i, v := range ev.e.p.net.Inputs {
+		shape := ev.e.shapes[v]
+		t := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(inputs[i]))
+		if err := gorgonia.Let(ev.e.raw[v], t); err != nil {
+			return fmt.Errorf("qat: input %q: %w", v.Name, err)
+		}
+	}
+	if err := ev.m.RunAll(); err != nil {
+		return fmt.Errorf("qat: %w", err)
+	}
+	return nil
+}
+
+// values copies a node's float32 elements.
+func values(n *gorgonia.Node) ([]float32, error) {
+	switch v := n.Value().(type) {
+	case *gorgonia.F32:
+		return []float32{float32(*v)}, nil
+	case *tensor.Dense:
+		if v.Dtype() != tensor.Float32 {
+			break
+		}
+		if f, ok := v.Data().(float32); ok {
+			return []float32{f}, nil
+		}
+		return append([]float32(nil), v.Float32s()...), nil
+	}
+	return nil, fmt.Errorf("qat: node %q holds %T, want float32", n.Name(), n.Value())
+}
+
+// batchOf returns the batch size that inputs of these lengths mean.
+func (p *plan) batchOf(inputs [][]float32) (int, error) {
+	net := p.net
+	if len(inputs) != len(net.Inputs) {
+		return 0, fmt.Errorf("qat: %d inputs, the network has %d", len(inputs), len(net.Inputs))
+	}
+	batch := net.Batch
+	for i, v := range net.Inputs {
+		per := 1
+		for axis, d := range v.Shape {
+			if axis != v.BatchAxis || net.Batch == 0 {
+				per *= d
+			}
+		}
+		n := len(inputs[i])
+		switch {
+		case net.Batch == 0 || v.BatchAxis < 0:
+			if n != per {
+				return 0, fmt.Errorf("qat: input %q has %d elements, want %d (shape %v)", v.Name, n, per, v.Shape)
+			}
+		case n == 0 || n%per != 0:
+			return 0, fmt.Errorf("qat: input %q has %d elements: want a positive multiple of %d (shape %v)", v.Name, n, per, v.Shape)
+		case i > 0 && n/per != batch:
+			return 0, fmt.Errorf("qat: input %q holds a batch of %d, an earlier input one of %d", v.Name, n/per, batch)
+		default:
+			batch = n / per
+		}
+	}
+	return batch, nil
+}
+
+// Predict runs the network in evaluation form on a batch of any size, quantized
+// where the schedule's phase quantizes, and returns the outputs as fresh slices.
+// Inputs are row-major float32 in the order in which the graph's inputs are first
+// used; [Prepared.Inputs] names them. It changes no range and no statistic.
+func (p *Prepared) Predict(inputs ...[]float32) ([][]float32, error) {
+	return p.predict(fqop.Eval, inputs)
+}
+
+// Calibrate shows a batch to the observers, whatever the phase: the network runs
+// in evaluation form, in float. It is all that post-training quantization needs
+// before Freeze.
+func (p *Prepared) Calibrate(inputs ...[]float32) error {
+	_, err := p.predict(fqop.Calibrate, inputs)
+	return err
+}
+
+func (p *Prepared) predict(mode fqop.Mode, inputs [][]float32) ([][]float32, error) {
+	batch, err := p.plan.batchOf(inputs)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := p.evaluator(batch, mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := ev.run(inputs); err != nil {
+		return nil, err
+	}
+	outs := make([][]float32, len(p.plan.net.Outputs))
+	for i := range outs {
+		if outs[i], err = values(ev.taps[i]); err != nil {
+			return nil, err
+		}
+	}
+	return outs, nil
+}
+
+// Inputs returns the names of the network's inputs, in the order that Predict,
+// Calibrate and the frozen network take them.
+func (p *Prepared) Inputs() []string { return names(p.plan.net.Inputs) }
+
+func names(vs []*graph.Value) []string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = v.Name
+	}
+	return out
+}

@@ -1,0 +1,86 @@
+package qat
+
+import (
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/frozen"
+)
+
+// forward is a float32 forward pass that may decline.
+type forward = func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error)
+
+// productHook makes the forward product of a layer exact: while both operands lie
+// on integer grids it multiplies the codes, as the frozen network will. It
+// declines while a quantizer is off, or while sites of a shared quantizer have
+// quantized with different parameters.
+func (e *emitter) productHook(l *layer) forward {
+	x := e.p.groups[l.in[0]]
+	if x == nil || !e.onGrid[l.in[0]] {
+		return nil
+	}
+	wq := l.wq
+	if !l.weighted {
+		w := e.p.groups[l.in[1]]
+		if w == nil || !e.onGrid[l.in[1]] {
+			return nil
+		}
+		wq = w.q
+	}
+	if wq == nil {
+		return nil
+	}
+	return func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error) {
+		xp, ok := x.q.Used()
+		if !ok {
+			return false, nil
+		}
+		wp, ok := wq.Used()
+		if !ok {
+			return false, nil
+		}
+		var bias []float32
+		if len(in) > 2 {
+			bias = in[2].Data
+		}
+		xc, err := centred(in[0], x.q.Spec(), xp)
+		if err != nil {
+			return false, err
+		}
+		wc, err := centred(in[1], wq.Spec(), wp)
+		if err != nil {
+			return false, err
+		}
+		wquant := frozen.Quant{Spec: wq.Spec(), Params: wp}
+		return true, frozen.IntProduct(l.op, out, xc, xp.Scale[0], wc, wq.Name(), wquant, bias)
+	}
+}
+
+// averageHook is productHook for average pooling.
+func (e *emitter) averageHook(l *layer) forward {
+	x := e.p.groups[l.in[0]]
+	if x == nil || !e.onGrid[l.in[0]] {
+		return nil
+	}
+	return func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error) {
+		xp, ok := x.q.Used()
+		if !ok {
+			return false, nil
+		}
+		xc, err := centred(in[0], x.q.Spec(), xp)
+		if err != nil {
+			return false, err
+		}
+		return true, nn.IntAvgPool(l.op, out, xc, xp.Scale[0])
+	}
+}
+
+// centred returns the codes, less their zero point, of values that lie on a grid.
+// Quantizing such values again gives exactly their codes.
+func centred(t nn.Tensor[float32], s fakequant.Spec, p fakequant.Params) (nn.Codes, error) {
+	l, err := s.Layout(t.Shape)
+	if err != nil {
+		return nn.Codes{}, err
+	}
+	c := nn.Codes{Shape: t.Shape, Data: make([]int16, len(t.Data))}
+	return c, fakequant.Centred(c.Data, t.Data, l, s, p)
+}

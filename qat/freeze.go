@@ -1,0 +1,279 @@
+package qat
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/vm"
+	"github.com/goqat/goqat/qat/frozen"
+	"gorgonia.org/gorgonia"
+)
+
+// Freeze turns the network, as it is now, into integers: batch normalisation is
+// folded, weights become codes, activations get their scales. It changes nothing,
+// so training may go on. It fails, naming the layer, when a quantizer has seen no
+// data (wrapping [fakequant.ErrNotCalibrated]), when a weight holds NaN, and when
+// the network has an op that the frozen network cannot run.
+func (q *Quantizer) Freeze() (*frozen.Network, error) {
+	if q.prepared == nil {
+		return nil, ErrNotPrepared
+	}
+	fz, err := q.prepared.plan.freeze()
+	if err != nil {
+		return nil, fmt.Errorf("qat: freeze: %w", err)
+	}
+	return fz, nil
+}
+
+// freezer builds a frozen network from a plan.
+type freezer struct {
+	p     *plan
+	e     *emitter
+	net   *frozen.Network
+	index map[*graph.Value]int // tensor of each activation and float constant
+}
+
+func (p *plan) freeze() (*frozen.Network, error) {
+	for _, l := range p.layers {
+		if l.op == nil && !p.static[l.out] {
+			return nil, l.errorf("the frozen network cannot run it: %s; rewrite it with ops that goqat knows, or end the network before it", l.why)
+		}
+	}
+	batch := p.net.Batch
+	if batch > 0 {
+		batch = 1
+	}
+	e, err := p.emit(batch, fqop.Quantized, false, 1)
+	if err != nil {
+		return nil, err
+	}
+	f := &freezer{p: p, e: e, net: &frozen.Network{}, index: map[*graph.Value]int{}}
+	if err := f.computeConstants(); err != nil {
+		return nil, err
+	}
+	for _, v := range p.net.Inputs {
+		i, err := f.activation(v)
+		if err != nil {
+			return nil, err
+		}
+		f.net.Inputs = append(f.net.Inputs, i)
+	}
+	for _, l := range p.layers {
+		if p.static[l.out] {
+			continue
+		}
+		if err := f.layer(l); err != nil {
+			return nil, err
+		}
+	}
+	for _, v := range p.net.Outputs {
+		i, err := f.tensorOf(v)
+		if err != nil {
+			return nil, err
+		}
+		f.net.Outputs = append(f.net.Outputs, i)
+	}
+	if err := f.net.Validate(); err != nil {
+		return nil, err
+	}
+	return f.net, nil
+}
+
+// computeConstants runs the part of the evaluation graph that depends on no input,
+// so that what ships is computed by what was trained.
+func (f *freezer) computeConstants() error {
+	var want []*gorgonia.Node
+	for v, n := range f.e.nodes {
+		if f.p.static[v] && n.Op() != nil {
+			want = append(want, n)
+		}
+	}
+	for _, w := range f.e.weights {
+		want = append(want, w.float)
+		if w.bias != nil {
+			want = append(want, w.bias)
+		}
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	m, err := vm.New(f.e.g, want...)
+	if err != nil {
+		return err
+	}
+	return m.RunAll()
+}
+
+// shape returns the shape of a value with -1 on the open batch axis.
+func (f *freezer) shape(v *graph.Value) []int {
+	s := append([]int{}, v.Shape...)
+	if f.p.net.Batch > 0 && v.BatchAxis >= 0 {
+		s[v.BatchAxis] = -1
+	}
+	return s
+}
+
+// activation adds the tensor of an input or a result.
+func (f *freezer) activation(v *graph.Value) (int, error) {
+	t := frozen.Tensor{Name: v.Name, Shape: f.shape(v)}
+	if g := f.p.groups[v]; g != nil {
+		p, err := g.q.Params()
+		if err != nil {
+			return 0, err
+		}
+		t.Quant = &frozen.Quant{Spec: g.q.Spec(), Params: p}
+	}
+	f.index[v] = f.add(t)
+	return f.index[v], nil
+}
+
+func (f *freezer) add(t frozen.Tensor) int {
+	f.net.Tensors = append(f.net.Tensors, t)
+	return len(f.net.Tensors) - 1
+}
+
+// tensorOf returns the tensor of an operand, adding constants when first seen.
+func (f *freezer) tensorOf(v *graph.Value) (int, error) {
+	if i, ok := f.index[v]; ok {
+		return i, nil
+	}
+	if !f.p.static[v] {
+		return 0, fmt.Errorf("value %q is used before it is made", v.Name)
+	}
+	data, err := values(f.e.nodes[v])
+	if err != nil {
+		return 0, err
+	}
+	i, err := f.constant(v.Name, v.Shape, data)
+	f.index[v] = i
+	return i, err
+}
+
+func (f *freezer) constant(name string, shape []int, data []float32) (int, error) {
+	t, err := frozen.NewConst(name, shape, data, nil)
+	if err != nil {
+		return 0, err
+	}
+	return f.add(t), nil
+}
+
+// layer adds one layer. Dropout is left out: its input is its result.
+func (f *freezer) layer(l *layer) error {
+	if _, drop := l.op.(nn.Dropout); drop {
+		i, err := f.tensorOf(l.in[0])
+		f.index[l.out] = i
+		return err
+	}
+	fl := frozen.Layer{Name: l.name, Op: l.op, Act: l.act}
+	var err error
+	switch {
+	case l.weighted:
+		fl.Inputs, err = f.product(l)
+	case l.kind == "batch_norm":
+		fl.Inputs, err = f.batchNorm(l)
+	default:
+		fl.Inputs, err = f.operands(l.in)
+	}
+	if err != nil {
+		return &fakequant.LayerError{Layer: l.name, Err: err}
+	}
+	if fl.Output, err = f.activation(l.out); err != nil {
+		return err
+	}
+	f.net.Layers = append(f.net.Layers, fl)
+	return nil
+}
+
+func (f *freezer) operands(vs []*graph.Value) ([]int, error) {
+	var in []int
+	for _, v := range vs {
+		i, err := f.tensorOf(v)
+		if err != nil {
+			return nil, err
+		}
+		in = append(in, i)
+	}
+	return in, nil
+}
+
+// product returns the inputs of a weighted layer: x, weights and perhaps a bias.
+func (f *freezer) product(l *layer) ([]int, error) {
+	x, err := f.tensorOf(l.in[0])
+	if err != nil {
+		return nil, err
+	}
+	w := f.e.weights[l]
+	data, err := values(w.float)
+	if err != nil {
+		return nil, err
+	}
+	var quant *frozen.Quant
+	if l.wq != nil {
+		p, err := f.p.weightParams(l, data, w.float.Shape())
+		if err != nil {
+			return nil, err
+		}
+		quant = &frozen.Quant{Spec: l.wq.Spec(), Params: p}
+	}
+	t, err := frozen.NewConst(l.name+".weight", w.float.Shape(), data, quant)
+	if err != nil {
+		return nil, err
+	}
+	in := []int{x, f.add(t)}
+	if w.bias == nil {
+		return in, nil
+	}
+	if data, err = values(w.bias); err != nil {
+		return nil, err
+	}
+	b, err := f.constant(l.name+".bias", w.bias.Shape(), data)
+	return append(in, b), err
+}
+
+// weightParams returns what the weights are quantized with.
+func (p *plan) weightParams(l *layer, data []float32, shape []int) (fakequant.Params, error) {
+	layout, err := l.wq.Spec().Layout(shape)
+	if err != nil {
+		return fakequant.Params{}, err
+	}
+	return l.wq.ParamsOf(data, layout)
+}
+
+func (f *freezer) batchNorm(l *layer) ([]int, error) {
+	x, err := f.tensorOf(l.in[0])
+	if err != nil {
+		return nil, err
+	}
+	in := []int{x}
+	st := f.p.bn[l.src[0]]
+	bn := l.src[0].BN
+	for _, part := range []struct {
+		name string
+		v    *graph.Value
+		fill float32
+	}{{"gamma", bn.Gamma, 1}, {"beta", bn.Beta, 0}} {
+		data := make([]float32, len(st.Mean))
+		for i := range data {
+			data[i] = part.fill
+		}
+		if part.v != nil {
+			if data, err = values(f.e.nodes[part.v]); err != nil {
+				return nil, err
+			}
+		}
+		i, err := f.constant(l.name+"."+part.name, []int{len(data)}, data)
+		if err != nil {
+			return nil, err
+		}
+		in = append(in, i)
+	}
+	mean, err := f.constant(l.name+".mean", []int{len(st.Mean)}, st.Mean)
+	if err != nil {
+		return nil, err
+	}
+	variance, err := f.constant(l.name+".variance", []int{len(st.Variance)}, st.Variance)
+	return append(in, mean, variance), err
+}

@@ -1,0 +1,307 @@
+package qat
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/observers"
+)
+
+// place decides which tensors are quantized and makes the quantizers.
+//
+// A layer that has an integer form wants its inputs and its output quantized. A
+// quantizer belongs to a tensor, not to an edge, so all that read the tensor see
+// the same values. Tensors that only pass values on (see passesOn) share the
+// quantizer of where the values come from.
+func (p *plan) place() error {
+	wanted := map[*graph.Value]*layer{} // the layer whose settings count
+	for _, l := range p.layers {
+		if !l.on || l.cfg.Activations.Off || !p.hasIntegerForm(l) || passesOn(l.op) {
+			continue
+		}
+		wanted[l.out] = l // the producer's settings win
+		for _, v := range p.dataInputs(l) {
+			if wanted[v] == nil {
+				wanted[v] = l
+			}
+		}
+	}
+	if err := p.groupValues(wanted); err != nil {
+		return err
+	}
+	for _, l := range p.layers {
+		if l.weighted && l.on && !l.cfg.Weights.Off {
+			if err := p.placeWeights(l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dataInputs are the operands that are activations.
+func (p *plan) dataInputs(l *layer) []*graph.Value {
+	var vs []*graph.Value
+	for _, v := range l.in {
+		if !p.static[v] {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// passesOn reports whether a layer's results are values of its inputs, moved or
+// chosen but never computed with. (Dropout scales them in training; there the
+// graph does without the integer product behind it.)
+func passesOn(op nn.Op) bool {
+	switch op := op.(type) {
+	case nn.Reshape, nn.Transpose, nn.Slice, nn.Concat, nn.Dropout:
+		return true
+	case nn.Pool:
+		return !op.Average
+	}
+	return false
+}
+
+// hasIntegerForm reports whether the layer computes on codes, or is cheap enough
+// on dequantized ones that its result should be codes again. It notes the reason
+// where not.
+func (p *plan) hasIntegerForm(l *layer) bool {
+	if p.static[l.out] {
+		return false
+	}
+	switch op := l.op.(type) {
+	case nn.Conv, nn.MatMul:
+		if !l.weighted && (p.static[l.in[0]] || p.static[l.in[1]]) {
+			l.why = "the weights are the left operand of the product, or have more than two dimensions"
+			return false
+		}
+		if terms := nn.Terms(op, l.in[0].Shape, l.in[1].Shape); terms > maxTerms {
+			l.why = fmt.Sprintf("%d products per output could overflow 32-bit sums (limit %d)", terms, maxTerms)
+			return false
+		}
+		return true
+	case nn.Pool, nn.GlobalAvgPool:
+		return true
+	case nn.Binary:
+		if op.Fn == "add" && !p.static[l.in[0]] && !p.static[l.in[1]] {
+			return true
+		}
+	case nn.Unary:
+		if isActivation(op) {
+			return true
+		}
+	case nil:
+		return false // opaque; the reader said why
+	}
+	if l.why == "" && !passesOn(l.op) {
+		l.why = fmt.Sprintf("%s has no integer form", l.kind)
+	}
+	return passesOn(l.op)
+}
+
+// maxTerms products of two centred codes, each at most 255 in magnitude, fit int32.
+const maxTerms = math.MaxInt32 / (255 * 255)
+
+// groupValues joins the wanted values with those that share their quantizer.
+func (p *plan) groupValues(wanted map[*graph.Value]*layer) error {
+	root := map[*graph.Value]*graph.Value{}
+	var find func(v *graph.Value) *graph.Value
+	find = func(v *graph.Value) *graph.Value {
+		for root[v] != nil {
+			v = root[v]
+		}
+		return v
+	}
+	for _, l := range p.layers {
+		if l.on && !l.cfg.Activations.Off && passesOn(l.op) && l.act == nil {
+			for _, v := range p.dataInputs(l) {
+				if a, b := find(l.out), find(v); a != b {
+					root[a] = b
+				}
+			}
+		}
+	}
+	joined := map[*graph.Value]*group{}
+	config := map[*group]*layer{}
+	for _, v := range p.net.Values {
+		r := find(v)
+		if wanted[v] != nil && joined[r] == nil {
+			joined[r] = &group{sites: map[*graph.Value]*fakequant.Site{}}
+			config[joined[r]] = wanted[v]
+		}
+	}
+	for _, v := range p.net.Values { // producers first
+		g := joined[find(v)]
+		if g == nil || p.hidden(v) {
+			continue
+		}
+		if len(g.members) == 0 {
+			p.order = append(p.order, g)
+		}
+		g.members = append(g.members, v)
+		p.groups[v] = g
+	}
+	for _, g := range p.order {
+		if err := p.makeQuantizer(g, config[g]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hidden reports whether v lies inside a fused layer.
+func (p *plan) hidden(v *graph.Value) bool { return v.Producer != nil && p.by[v] == nil }
+
+// isSource reports whether v's values are made where it stands, so that a
+// fake-quantize node belongs behind it.
+func (p *plan) isSource(v *graph.Value) bool {
+	l := p.by[v]
+	return l == nil || !passesOn(l.op) || l.act != nil || p.groups[l.in[0]] != p.groups[v]
+}
+
+func (p *plan) makeQuantizer(g *group, l *layer) error {
+	cfg := l.cfg.Activations
+	var sources []*graph.Value
+	nonNegative := true
+	for _, v := range g.members {
+		if p.isSource(v) {
+			sources = append(sources, v)
+			nonNegative = nonNegative && p.isNonNegative(v)
+		}
+	}
+	spec := cfg.spec(0, 0, nonNegative)
+	obs, err := newObserver(cfg)
+	if err != nil {
+		return l.errorf("activations: %w", err)
+	}
+	fixed, isFixed := p.fixedRange(sources, spec)
+	if isFixed {
+		spec, obs = fixed.spec, nil
+	}
+	if g.q, err = fakequant.New(sources[0].Name, spec, obs, nonNegative); err != nil {
+		return err
+	}
+	if isFixed {
+		if err := g.q.SetParams(fixed.params); err != nil {
+			return err
+		}
+	}
+	for _, v := range sources {
+		g.sites[v] = g.q.NewSite()
+	}
+	return nil
+}
+
+type fixedParams struct {
+	spec   fakequant.Spec
+	params fakequant.Params
+}
+
+// fixedRange gives functions with a known range their parameters: sigmoid and
+// softmax 1/2^bits with zero point 0, tanh 2/2^bits signed, as in Core ML Tools'
+// backend configuration.
+func (p *plan) fixedRange(sources []*graph.Value, spec fakequant.Spec) (fixedParams, bool) {
+	if len(sources) != 1 || p.by[sources[0]] == nil {
+		return fixedParams{}, false
+	}
+	l := p.by[sources[0]]
+	fn := l.kind
+	if l.act != nil {
+		fn = l.act.Fn
+	}
+	steps := float32(int(1) << spec.Width())
+	f := fixedParams{spec: fakequant.Spec{Bits: spec.Bits}, params: fakequant.Params{Scale: []float32{1 / steps}, ZeroPoint: []int32{0}}}
+	switch fn {
+	case "sigmoid", "softmax":
+		f.spec.Unsigned = true
+	case "tanh":
+		f.params.Scale[0] = 2 / steps
+	default:
+		return fixedParams{}, false
+	}
+	return f, true
+}
+
+// isNonNegative reports whether the value cannot be negative, from what makes it.
+func (p *plan) isNonNegative(v *graph.Value) bool {
+	l := p.by[v]
+	if l == nil {
+		return false
+	}
+	if l.act != nil {
+		return nonNegativeFunction(*l.act)
+	}
+	all := func() bool {
+		return !slices.ContainsFunc(l.in, func(v *graph.Value) bool { return !p.isNonNegative(v) })
+	}
+	switch op := l.op.(type) {
+	case nn.Unary:
+		return nonNegativeFunction(op)
+	case nn.Softmax:
+		return !op.Log
+	case nn.Binary:
+		return op.Fn == "add" && all()
+	case nn.Pool, nn.GlobalAvgPool:
+		return all()
+	}
+	return passesOn(l.op) && all()
+}
+
+func nonNegativeFunction(u nn.Unary) bool {
+	switch u.Fn {
+	case "relu", "sigmoid", "exp", "abs", "square", "sqrt", "softplus":
+		return true
+	case "clip":
+		return u.Min >= 0
+	}
+	return false
+}
+
+// placeWeights makes the quantizer of a layer's weights.
+func (p *plan) placeWeights(l *layer) error {
+	if terms := nn.Terms(l.op, l.in[0].Shape, l.in[1].Shape); terms > maxTerms && !l.cfg.Activations.Off {
+		return nil // hasIntegerForm said why
+	}
+	out, in := weightAxes(l.op)
+	spec := l.cfg.Weights.spec(out, in, false)
+	if spec.Granularity == fakequant.PerBlock {
+		spec.BlockSize = min(spec.BlockSize, l.in[1].Shape[in])
+	}
+	obs, err := newObserver(l.cfg.Weights)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	if l.wq, err = fakequant.New(l.name+".weight", spec, obs, false); err != nil {
+		return err
+	}
+	l.wsite = l.wq.NewSite()
+	return nil
+}
+
+// weightAxes returns the output-channel and the input axis of a weight.
+func weightAxes(op nn.Op) (out, in int) {
+	if m, ok := op.(nn.MatMul); ok && !m.TransB {
+		return 1, 0
+	}
+	return 0, 1
+}
+
+// newObserver makes the observer that resolved settings name.
+func newObserver(t TensorConfig) (fakequant.Observer, error) {
+	obs, err := observers.New(t.Observer)
+	if err != nil {
+		return nil, err
+	}
+	switch o := obs.(type) {
+	case *observers.MovingAverage:
+		o.Constant = t.ObserverConstant
+	case *observers.EMA:
+		o.Ratio = t.ObserverConstant
+	}
+	return obs, nil
+}

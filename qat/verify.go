@@ -1,0 +1,225 @@
+package qat
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/qat/frozen"
+	"gorgonia.org/gorgonia"
+)
+
+// Verification is the result of [Quantizer.Verify].
+type Verification struct {
+	Checked   int       `json:"checked"`   // codes compared
+	Differing int       `json:"differing"` // of these, codes that are not equal
+	Floats    int       `json:"floats"`    // float elements compared, bit for bit
+	FloatsOff int       `json:"floats_differing"`
+	First     *Mismatch `json:"first,omitempty"` // the first difference in network order
+}
+
+// OK reports whether training and frozen network agree in everything compared.
+func (v Verification) OK() bool { return v.Differing == 0 && v.FloatsOff == 0 }
+
+// Mismatch is one element that differs.
+type Mismatch struct {
+	Tensor  string  `json:"tensor"`  // name of the tensor
+	Element int     `json:"element"` // row-major index
+	Trained float64 `json:"trained"` // code (or value of a float tensor) in the QAT graph
+	Frozen  float64 `json:"frozen"`  // and in the frozen network
+}
+
+func (m *Mismatch) String() string {
+	return fmt.Sprintf("tensor %q, element %d: trained %v, frozen %v", m.Tensor, m.Element, m.Trained, m.Frozen)
+}
+
+// Verify runs the QAT graph, in evaluation form and quantized, and the frozen
+// network on the same batch (any size) and compares every quantized tensor code
+// for code, weights included, and every float output bit for bit. Inputs are as
+// for [Prepared.Predict]. It changes nothing. An error means that the comparison
+// could not be made; differences are in the result.
+func (q *Quantizer) Verify(fz *frozen.Network, inputs ...[]float32) (Verification, error) {
+	if q.prepared == nil {
+		return Verification{}, ErrNotPrepared
+	}
+	p := q.prepared.plan
+	batch, err := p.batchOf(inputs)
+	if err != nil {
+		return Verification{}, err
+	}
+	ev, err := p.newEvaluator(batch, fqop.Quantized, func(e *emitter) []*gorgonia.Node { return e.everything() })
+	if err != nil {
+		return Verification{}, err
+	}
+	if err := ev.run(inputs); err != nil {
+		return Verification{}, err
+	}
+	trace, err := fz.Trace(inputs...)
+	if err != nil {
+		return Verification{}, fmt.Errorf("qat: verify: %w", err)
+	}
+	c := &comparison{p: p, e: ev.e, fz: fz, trace: trace}
+	if err := c.run(); err != nil {
+		return Verification{}, fmt.Errorf("qat: verify: %w", err)
+	}
+	return c.res, nil
+}
+
+// everything lists the nodes that Verify compares.
+func (e *emitter) everything() []*gorgonia.Node {
+	var ns []*gorgonia.Node
+	for _, v := range e.p.net.Values {
+		if n := e.nodes[v]; n != nil && e.p.groups[v] != nil {
+			ns = append(ns, n)
+		}
+	}
+	for _, l := range e.p.layers {
+		if w, ok := e.weights[l]; ok && l.wq != nil {
+			ns = append(ns, w.quant)
+		}
+	}
+	return ns
+}
+
+type comparison struct {
+	p     *plan
+	e     *emitter
+	fz    *frozen.Network
+	trace *frozen.Trace
+	res   Verification
+}
+
+func (c *comparison) run() error {
+	for _, v := range c.p.net.Inputs {
+		if err := c.activation(v); err != nil {
+			return err
+		}
+	}
+	for _, l := range c.p.layers {
+		if c.p.static[l.out] {
+			continue
+		}
+		if err := c.weights(l); err != nil {
+			return err
+		}
+		if err := c.activation(l.out); err != nil {
+			return err
+		}
+	}
+	return c.outputs()
+}
+
+// weights compares the codes of a layer's weights.
+func (c *comparison) weights(l *layer) error {
+	if l.wq == nil {
+		return nil
+	}
+	t := c.tensor(l.name + ".weight")
+	if t == nil {
+		return fmt.Errorf("tensor %q is not in the frozen network", l.name+".weight")
+	}
+	got, err := t.Codes()
+	if err != nil {
+		return err
+	}
+	n := c.e.weights[l].quant
+	p, ok := l.wq.Used()
+	if !ok {
+		return fmt.Errorf("quantizer %q did not run", l.wq.Name())
+	}
+	return c.codes(t.Name, n, l.wq.Spec(), p, got)
+}
+
+func (c *comparison) tensor(name string) *frozen.Tensor {
+	for i := range c.fz.Tensors {
+		if c.fz.Tensors[i].Name == name {
+			return &c.fz.Tensors[i]
+		}
+	}
+	return nil
+}
+
+// activation compares the codes of an input or a result, where it has any.
+func (c *comparison) activation(v *graph.Value) error {
+	g := c.p.groups[v]
+	if g == nil || c.dropped(v) {
+		return nil
+	}
+	got, ok := c.trace.Codes(v.Name)
+	if !ok {
+		return fmt.Errorf("tensor %q has no codes in the frozen network", v.Name)
+	}
+	p, err := g.q.Params()
+	if err != nil {
+		return err
+	}
+	return c.codes(v.Name, c.e.nodes[v], g.q.Spec(), p, got)
+}
+
+// dropped: Freeze leaves dropout out.
+func (c *comparison) dropped(v *graph.Value) bool {
+	l := c.p.by[v]
+	return l != nil && l.kind == "dropout"
+}
+
+// codes compares a fake-quantized node with frozen codes.
+func (c *comparison) codes(name string, n *gorgonia.Node, s fakequant.Spec, p fakequant.Params, got []int32) error {
+	x, err := values(n)
+	if err != nil {
+		return err
+	}
+	l, err := s.Layout(n.Shape())
+	if err != nil {
+		return err
+	}
+	want := make([]int32, len(x))
+	if err := fakequant.Quantize(want, x, l, s, p); err != nil {
+		return err
+	}
+	if len(got) != len(want) {
+		return fmt.Errorf("tensor %q has %d codes in the frozen network, %d in training", name, len(got), len(want))
+	}
+	c.res.Checked += len(want)
+	for i, w := range want {
+		if w != got[i] {
+			c.res.Differing++
+			c.first(name, i, float64(w), float64(got[i]))
+		}
+	}
+	return nil
+}
+
+// outputs compares the outputs that stay float, bit for bit.
+func (c *comparison) outputs() error {
+	for i, v := range c.p.net.Outputs {
+		if c.p.groups[v] != nil || c.p.static[v] {
+			continue
+		}
+		want, err := values(c.e.nodes[v])
+		if err != nil {
+			return err
+		}
+		// A dropout at the end has the tensor of its input.
+		name := c.fz.Tensors[c.fz.Outputs[i]].Name
+		got, ok := c.trace.Values(name)
+		if !ok || len(got) != len(want) {
+			return fmt.Errorf("output %q: %d elements in the frozen network, %d in training", v.Name, len(got), len(want))
+		}
+		c.res.Floats += len(want)
+		for i, w := range want {
+			if math.Float32bits(w) != math.Float32bits(got[i]) {
+				c.res.FloatsOff++
+				c.first(v.Name, i, float64(w), float64(got[i]))
+			}
+		}
+	}
+	return nil
+}
+
+func (c *comparison) first(name string, i int, trained, frozen float64) {
+	if c.res.First == nil {
+		c.res.First = &Mismatch{Tensor: name, Element: i, Trained: trained, Frozen: frozen}
+	}
+}
