@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goqat/goqat/models"
+	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/testdata"
+	"github.com/goqat/goqat/train"
+)
+
+// builders makes the networks from a seed.
+var builders = map[string]func(seed uint64) (*models.Net, error){"mobile": models.Mobile, "cnn": models.CNN}
+
+// formats are the rows of the table.
+var formats = []format{
+	{"W8A8 per channel", 8, 8, qat.PerChannel, 0},
+	{"W4A8 per channel", 4, 8, qat.PerChannel, 0},
+	{"W4A8 per tensor", 4, 8, qat.PerTensor, 0},
+	{"W4A8 per block of 16", 4, 8, qat.PerBlock, 16},
+	{"W3A8 per channel", 3, 8, qat.PerChannel, 0},
+}
+
+const quickFormats = 2
+
+// format is one way to quantize the network.
+type format struct {
+	name        string
+	weightBits  int
+	actBits     int
+	granularity qat.Granularity
+	blockSize   int
+}
+
+// config is the format as a goqat config; ranges of activations come from the
+// given observer.
+func (f format) config(observer string, s qat.Schedule) qat.Config {
+	return qat.Config{
+		Global: &qat.LayerConfig{
+			Weights:     qat.TensorConfig{Bits: f.weightBits, Granularity: f.granularity, BlockSize: f.blockSize},
+			Activations: qat.TensorConfig{Bits: f.actBits, Observer: observer},
+		},
+		Schedule: s,
+	}
+}
+
+func (f format) slug() string {
+	return strings.ReplaceAll(strings.ToLower(f.name), " ", "-")
+}
+
+// Batch sizes, and the learning rates of digits recipes for Adam with cosine decay.
+const (
+	batchSize     = 64
+	evalBatch     = 360
+	calibrateRows = 256
+	floatRate     = 3e-3
+	tuneRate      = 1e-3
+)
+
+// result is what -json prints.
+type result struct {
+	Net     string  `json:"net"`
+	Seeds   []int   `json:"seeds"`
+	Seconds float64 `json:"seconds"`
+	Rows    []*row  `json:"rows"`
+}
+
+// row is one format; accuracies are percent of the test digits, one per seed.
+type row struct {
+	Name           string    `json:"name"`
+	WeightBits     int       `json:"weight_bits"`
+	ActivationBits int       `json:"activation_bits"`
+	Granularity    string    `json:"granularity"`
+	Float          []float64 `json:"float"`
+	PTQ            []float64 `json:"ptq"`
+	QAT            []float64 `json:"qat"`
+	Frozen         []float64 `json:"frozen"`
+	Bytes          int       `json:"bytes"`
+	FloatBytes     int       `json:"float_bytes"`
+	CodesChecked   int       `json:"codes_checked"`
+	CodesDiffering int       `json:"codes_differing"`
+	File           string    `json:"file"` // of the first seed
+}
+
+// bench holds the data and the settings of a run.
+type bench struct {
+	o           options
+	train, test train.Data
+}
+
+func newBench(o options) (*bench, error) {
+	tr, te, err := testdata.Digits()
+	if err != nil {
+		return nil, err
+	}
+	data := func(d testdata.DigitSet) train.Data {
+		return train.Data{X: d.Images, Y: d.Labels, Shape: []int{1, testdata.DigitSize, testdata.DigitSize}, Classes: testdata.DigitClasses}
+	}
+	return &bench{o: o, train: data(tr), test: data(te)}, nil
+}
+
+// experiment trains and quantizes for every seed.
+func experiment(ctx context.Context, o options) (*result, error) {
+	start := time.Now()
+	b, err := newBench(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return nil, err
+	}
+	r := &result{Net: o.net}
+	todo := formats
+	if o.quick {
+		todo = formats[:quickFormats]
+	}
+	for _, f := range todo {
+		r.Rows = append(r.Rows, &row{Name: f.name, WeightBits: f.weightBits, ActivationBits: f.actBits, Granularity: string(f.granularity)})
+	}
+	for seed := range o.seeds {
+		r.Seeds = append(r.Seeds, seed)
+		net, acc, err := b.float(ctx, seed)
+		if err != nil {
+			return nil, fmt.Errorf("seed %d: %w", seed, err)
+		}
+		for i, f := range todo {
+			r.Rows[i].Float = append(r.Rows[i].Float, acc)
+			if err := b.format(ctx, f, net, seed, r.Rows[i]); err != nil {
+				return nil, fmt.Errorf("seed %d: %s: %w", seed, f.name, err)
+			}
+		}
+	}
+	r.Seconds = math.Round(time.Since(start).Seconds()*10) / 10
+	return r, nil
+}
+
+// float trains the network in float32 and returns it with its accuracy.
+func (b *bench) float(ctx context.Context, seed int) (*models.Net, float64, error) {
+	net, err := builders[b.o.net](uint64(seed))
+	if err != nil {
+		return nil, 0, err
+	}
+	err = train.Float(ctx, net, b.train, train.FloatConfig{Epochs: b.o.epochs, Batch: batchSize, Seed: uint64(seed),
+		Schedule: train.Cosine{Base: floatRate}, Title: fmt.Sprintf("seed %d, float", seed)})
+	if err != nil {
+		return nil, 0, err
+	}
+	acc, err := b.percent(train.Predictor(net))
+	return net, acc, err
+}
+
+func (b *bench) percent(p train.Predict) (float64, error) {
+	acc, err := train.Accuracy(p, b.test, evalBatch)
+	return math.Round(acc*10000) / 100, err
+}
+
+// format quantizes the trained network one way, before and after fine-tuning.
+func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int, out *row) error {
+	ptq, err := b.postTraining(f, net)
+	if err != nil {
+		return fmt.Errorf("post-training: %w", err)
+	}
+	out.PTQ = append(out.PTQ, ptq)
+	q, p, err := b.fineTune(ctx, f, net, seed)
+	if err != nil {
+		return fmt.Errorf("fine-tuning: %w", err)
+	}
+	acc, err := b.percent(func(x []float32, _ int) ([]float32, error) { return first(p.Predict(x)) })
+	if err != nil {
+		return err
+	}
+	out.QAT = append(out.QAT, acc)
+	fz, err := q.Freeze()
+	if err != nil {
+		return err
+	}
+	v, err := q.Verify(fz, b.test.X)
+	if err != nil {
+		return err
+	}
+	out.CodesChecked += v.Checked
+	out.CodesDiffering += v.Differing
+	if acc, err = b.percent(runner(fz)); err != nil {
+		return err
+	}
+	out.Frozen = append(out.Frozen, acc)
+	out.Bytes, out.FloatBytes = fz.Size()
+	if len(out.Frozen) > 1 {
+		return nil
+	}
+	out.File = filepath.Join(b.o.out, f.slug()+".safetensors")
+	return fz.SaveFile(out.File)
+}
+
+// postTraining calibrates on the training digits, without training.
+func (b *bench) postTraining(f format, net *models.Net) (float64, error) {
+	q, p, err := b.prepare(net, f.config("min_max", qat.Schedule{}))
+	if err != nil {
+		return 0, err
+	}
+	if err := b.calibrate(p); err != nil {
+		return 0, err
+	}
+	fz, err := q.Freeze()
+	if err != nil {
+		return 0, err
+	}
+	return b.percent(runner(fz))
+}
+
+// fineTune trains a copy of the network with quantization in the loop. In the last
+// third, ranges and batch normalisation stand still, so that the weights settle on
+// the network that will ship.
+func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed int) (*qat.Quantizer, *qat.Prepared, error) {
+	epochs := b.o.epochs / 2
+	freeze := epochs * 2 / 3 * (b.train.Len() / batchSize)
+	q, p, err := b.prepare(net.Clone(), f.config("moving_average_min_max", qat.Milestones(0, 0, max(freeze, 1), max(freeze, 1))))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := b.calibrate(p); err != nil {
+		return nil, nil, err
+	}
+	err = train.Quantized(ctx, q, p, b.train, train.FloatConfig{Epochs: epochs, Seed: uint64(seed) + 100,
+		Schedule: train.Cosine{Base: tuneRate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name)})
+	return q, p, err
+}
+
+func (b *bench) prepare(net *models.Net, cfg qat.Config) (*qat.Quantizer, *qat.Prepared, error) {
+	g, err := net.Build(batchSize, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	q, err := qat.New(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := q.Prepare(g.G, g.Logits)
+	return q, p, err
+}
+
+func (b *bench) calibrate(p *qat.Prepared) error {
+	for lo := 0; lo < b.train.Len(); lo += calibrateRows {
+		if err := p.Calibrate(b.train.Slice(lo, min(lo+calibrateRows, b.train.Len())).X); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runner evaluates a frozen network.
+func runner(fz *frozen.Network) train.Predict {
+	return func(x []float32, _ int) ([]float32, error) { return first(fz.Run(x)) }
+}
+
+func first(outs [][]float32, err error) ([]float32, error) {
+	if err != nil {
+		return nil, err
+	}
+	return outs[0], nil
+}

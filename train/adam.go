@@ -1,0 +1,122 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+)
+
+// AdamConfig are the settings of [Adam]. Zero fields take the defaults of Kingma
+// and Ba 2015, which are torch.optim.Adam's.
+type AdamConfig struct {
+	LearnRate   float64 // positive; the schedule of a [Loop] overrides it
+	Beta1       float64 // decay of the first moment, below 1; 0: 0.9
+	Beta2       float64 // decay of the second moment, below 1; 0: 0.999
+	Eps         float64 // added to the root; 0: 1e-8
+	WeightDecay float64 // at least 0; adds WeightDecay*w to the gradient (L2)
+	// Decoupled takes WeightDecay*LearnRate*w off the weight instead (AdamW,
+	// Loshchilov and Hutter 2019).
+	Decoupled bool
+	// NoDecay reports parameters without weight decay, by name. Nil: none.
+	NoDecay func(name string) bool
+}
+
+// Adam is adaptive moment estimation, as torch.optim.Adam. t counts the updates of
+// each parameter from 1; m and v are 0 at first:
+//
+//	m += (1-Beta1)*(g - m)
+//	v = Beta2*v + (1-Beta2)*g*g
+//	w -= LearnRate/(1-Beta1^t) * m / (sqrt(v)/sqrt(1-Beta2^t) + Eps)
+type Adam struct {
+	cfg AdamConfig
+	slots
+}
+
+// NewAdam checks the settings and fills in defaults. Errors wrap ErrConfig.
+func NewAdam(cfg AdamConfig) (*Adam, error) {
+	fill := func(v *float64, def float64) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	fill(&cfg.Beta1, 0.9)
+	fill(&cfg.Beta2, 0.999)
+	fill(&cfg.Eps, 1e-8)
+	switch {
+	case !(cfg.LearnRate > 0):
+		return nil, fmt.Errorf("train: adam: %w: LearnRate %v, want more than 0", ErrConfig, cfg.LearnRate)
+	case !(cfg.Beta1 > 0 && cfg.Beta1 < 1), !(cfg.Beta2 > 0 && cfg.Beta2 < 1):
+		return nil, fmt.Errorf("train: adam: %w: Beta1 %v, Beta2 %v, want both between 0 and 1", ErrConfig, cfg.Beta1, cfg.Beta2)
+	case !(cfg.Eps > 0):
+		return nil, fmt.Errorf("train: adam: %w: Eps %v, want more than 0", ErrConfig, cfg.Eps)
+	case !(cfg.WeightDecay >= 0):
+		return nil, fmt.Errorf("train: adam: %w: WeightDecay %v, want at least 0", ErrConfig, cfg.WeightDecay)
+	}
+	return &Adam{cfg: cfg, slots: slots{kind: "adam", moments: 2}}, nil
+}
+
+// LearnRate returns the current learning rate.
+func (o *Adam) LearnRate() float64 { return o.cfg.LearnRate }
+
+// SetLearnRate changes the learning rate from the next step on.
+func (o *Adam) SetLearnRate(lr float64) { o.cfg.LearnRate = lr }
+
+// adamFactors are the numbers of one update, the same for all elements.
+type adamFactors struct {
+	c1, b2, c2 float32 // 1-Beta1, Beta2, 1-Beta2
+	step       float32 // LearnRate/(1-Beta1^t)
+	root       float32 // sqrt(1-Beta2^t)
+	eps        float32
+	l2, shrink float32 // WeightDecay, or 1 - LearnRate*WeightDecay if decoupled
+}
+
+func (o *Adam) factors(name string, t int) adamFactors {
+	c := o.cfg
+	f := adamFactors{
+		c1: float32(1 - c.Beta1), b2: float32(c.Beta2), c2: float32(1 - c.Beta2),
+		step:   float32(c.LearnRate / (1 - math.Pow(c.Beta1, float64(t)))),
+		root:   float32(math.Sqrt(1 - math.Pow(c.Beta2, float64(t)))),
+		eps:    float32(c.Eps),
+		shrink: 1,
+	}
+	switch {
+	case c.NoDecay != nil && c.NoDecay(name):
+	case c.Decoupled:
+		f.shrink = float32(1 - c.LearnRate*c.WeightDecay)
+	default:
+		f.l2 = float32(c.WeightDecay)
+	}
+	return f
+}
+
+// Step updates the parameters in place. See [Optimizer] for what it takes.
+func (o *Adam) Step(params []gorgonia.ValueGrad) error {
+	if err := o.gather(params); err != nil {
+		return err
+	}
+	for i := range o.items {
+		it := &o.items[i]
+		f := o.factors(it.name, it.s.step+1)
+		w, g, m, v := it.w, it.g, it.s.moments[0], it.s.moments[1]
+		split(len(w), func(lo, hi int) {
+			adamStep(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], f)
+		})
+	}
+	o.finish()
+	return nil
+}
+
+// adamStep is the formula of Adam on equally long slices.
+func adamStep(w, g, m, v []float32, f adamFactors) {
+	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
+	for i, x := range w {
+		x *= f.shrink
+		d := g[i] + float32(f.l2*x)
+		a := m[i] + float32(f.c1*(d-m[i]))
+		b := float32(f.b2*v[i]) + float32(f.c2*d*d)
+		m[i], v[i] = a, b
+		root := float32(math.Sqrt(float64(b)))/f.root + f.eps
+		w[i] = x - float32(f.step*a)/root
+	}
+}

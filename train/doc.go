@@ -1,0 +1,25 @@
+// Package train is the training loop: data in shuffled batches, solvers, learning
+// rate schedules, evaluation, interruption and resumption. It changes nothing in a
+// network's forward pass.
+//
+// The short way trains a network of package models in float32:
+//
+//	err := train.Float(ctx, net, data, train.FloatConfig{Epochs: 40, Schedule: train.Cosine{Base: 3e-3}})
+//	score, err := train.Evaluate(train.Predictor(net), test, 64)
+//
+// The configured way is a [Loop] on the nodes of any Gorgonia graph, quantized or
+// not: [CrossEntropy] adds a loss to it, [Gradients] the gradients.
+//
+// # Repeatable runs
+//
+// A run is a function of the network's parameters, the data, the seed and the
+// settings. It gives the same bits for any GOMAXPROCS. The batches of an epoch
+// depend on the seed and the epoch's number alone, so a run that was interrupted
+// goes on as if nothing had happened from the number of steps made, the network's
+// weights and the [State] of its solver. (Masks of dropout layers start over.)
+//
+// # Fixed batch size
+//
+// A Gorgonia graph has one batch size. Training leaves the rows of an epoch that do
+// not fill a batch out of it, other rows each time; evaluation uses all rows.
+package train

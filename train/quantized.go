@@ -1,0 +1,31 @@
+package train
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/goqat/goqat/qat"
+)
+
+// Quantized trains a prepared network of one input and one output, [batch, classes]
+// logits, with softmax cross entropy. The batch size is the one that the graph was
+// prepared with; cfg.Batch must be 0 or that. The quantizer's Step is called once
+// before the first batch and after every batch, so that milestone m takes effect
+// with batch m, counted from 0.
+func Quantized(ctx context.Context, q *qat.Quantizer, p *qat.Prepared, d Data, cfg FloatConfig) error {
+	in, out := p.InputNodes(), p.OutputNodes()
+	if len(in) != 1 || len(out) != 1 {
+		return fmt.Errorf("train: %w: the network has %d inputs and %d outputs; with more than one of each, use Loop", ErrConfig, len(in), len(out))
+	}
+	if cfg.Batch != 0 && cfg.Batch != p.Batch() {
+		return fmt.Errorf("train: %w: batch of %d, but the graph was prepared for %d", ErrConfig, cfg.Batch, p.Batch())
+	}
+	cfg.Batch = p.Batch()
+	t := task{x: in[0], logits: out[0], params: p.Learnables()}
+	if q.Steps() == 0 {
+		if err := q.Step(); err != nil {
+			return err
+		}
+	}
+	return t.run(ctx, d, cfg, q.Step)
+}

@@ -1,0 +1,246 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Optimizer is a [gorgonia.Solver] with a learning rate that can be scheduled and a
+// state that can be saved. [SGD] and [Adam] are the ones here.
+//
+// Step takes float32 tensors (*tensor.Dense) and float32 scalars (*gorgonia.F32).
+// Parameters are known by their names (a method Name() string, which Gorgonia's
+// nodes have), else by their position, so the state survives a rebuilt graph.
+// Every gradient is checked before any parameter changes: after an error nothing
+// has moved.
+type Optimizer interface {
+	gorgonia.Solver
+	// LearnRate returns the current learning rate.
+	LearnRate() float64
+	// SetLearnRate changes it from the next step on.
+	SetLearnRate(lr float64)
+	// State returns a copy of the moments and step counts.
+	State() State
+	// Restore replaces the state by a copy of s.
+	Restore(s State) error
+}
+
+// Errors that callers may want to tell apart with errors.Is.
+var (
+	// ErrNotFinite: a gradient or the loss is NaN or infinite.
+	ErrNotFinite = errors.New("not finite")
+	// ErrConfig: a setting is out of its range.
+	ErrConfig = errors.New("bad setting")
+	// ErrData: the data cannot be used.
+	ErrData = errors.New("bad data")
+	// ErrState: a saved state does not fit.
+	ErrState = errors.New("state does not fit")
+)
+
+// slot is what an optimizer keeps of one parameter.
+type slot struct {
+	step    int // updates made
+	round   int // the Step call that last used it; finds duplicates
+	moments [][]float32
+}
+
+// item is one parameter during a step.
+type item struct {
+	name   string
+	w, g   []float32
+	s      *slot
+	scalar *gorgonia.F32  // w is a copy of it, to be written back
+	zero   gorgonia.Value // an accumulating gradient, to be zeroed at the end
+	wb, gb [1]float32
+}
+
+// slots holds the state of all parameters and the work list of the current step.
+type slots struct {
+	kind    string
+	moments int // slices per parameter
+	byName  map[string]*slot
+	items   []item
+	round   int
+}
+
+// gather checks all parameters and gradients and lists them in s.items. Nothing
+// is changed but the (zero) state of parameters seen for the first time.
+func (s *slots) gather(params []gorgonia.ValueGrad) error {
+	if s.byName == nil {
+		s.byName = make(map[string]*slot, len(params))
+	}
+	if cap(s.items) < len(params) {
+		s.items = make([]item, len(params))
+	}
+	s.items = s.items[:len(params)]
+	s.round++
+	for i, p := range params {
+		it := &s.items[i]
+		*it = item{name: nameOf(p, i)}
+		if err := it.load(p); err != nil {
+			return fmt.Errorf("train: %s: parameter %q: %w", s.kind, it.name, err)
+		}
+		if err := s.bind(it); err != nil {
+			return fmt.Errorf("train: %s: parameter %q: %w", s.kind, it.name, err)
+		}
+	}
+	return nil
+}
+
+// bind finds or makes the state of a parameter.
+func (s *slots) bind(it *item) error {
+	sl := s.byName[it.name]
+	if sl == nil {
+		sl = &slot{moments: make([][]float32, s.moments)}
+		for k := range sl.moments {
+			sl.moments[k] = make([]float32, len(it.w))
+		}
+		s.byName[it.name] = sl
+	}
+	if sl.round == s.round {
+		return fmt.Errorf("%w: two parameters have this name: name each one differently", ErrConfig)
+	}
+	for _, m := range sl.moments {
+		if len(m) != len(it.w) {
+			return fmt.Errorf("%w: it has %d elements, its saved moments have %d", ErrState, len(it.w), len(m))
+		}
+	}
+	sl.round, it.s = s.round, sl
+	return nil
+}
+
+// finish writes scalars back and zeroes gradients that a machine adds to.
+func (s *slots) finish() {
+	for i := range s.items {
+		it := &s.items[i]
+		it.s.step++
+		if it.scalar != nil {
+			*it.scalar = gorgonia.F32(it.w[0])
+		}
+		switch z := it.zero.(type) {
+		case *gorgonia.F32:
+			*z = 0
+		case *tensor.Dense:
+			clear(z.Float32s())
+		}
+	}
+}
+
+// nameOf returns the parameter's name, or its position as "#3".
+func nameOf(p gorgonia.ValueGrad, i int) string {
+	if n, ok := p.(gorgonia.Namer); ok {
+		if name := n.Name(); name != "" {
+			return name
+		}
+	}
+	return "#" + strconv.Itoa(i)
+}
+
+// load reads the value and the gradient of p.
+func (it *item) load(p gorgonia.ValueGrad) (err error) {
+	switch v := p.Value().(type) {
+	case *gorgonia.F32:
+		it.scalar, it.wb[0] = v, float32(*v)
+		it.w = it.wb[:]
+	case *tensor.Dense:
+		if it.w, err = plain(v, false); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%w: value is %T, want a float32 tensor or *gorgonia.F32", ErrConfig, v)
+	}
+	grad, err := p.Grad()
+	if err != nil {
+		return fmt.Errorf("no gradient (was gorgonia.Grad called with it?): %w", err)
+	}
+	switch g := grad.(type) {
+	case *gorgonia.F32:
+		it.gb[0] = float32(*g)
+		it.g = it.gb[:]
+	case *tensor.Dense:
+		if it.g, err = plain(g, true); err != nil {
+			return fmt.Errorf("gradient: %w", err)
+		}
+	case nil:
+		return errors.New("no gradient value: run the machine before Step")
+	default:
+		return fmt.Errorf("%w: gradient is %T, want a float32 tensor or *gorgonia.F32", ErrConfig, g)
+	}
+	if len(it.g) != len(it.w) {
+		return fmt.Errorf("gradient has %d elements, the parameter %d", len(it.g), len(it.w))
+	}
+	if i := notFinite(it.g); i >= 0 {
+		return fmt.Errorf("%w: gradient element %d is %v: lower the learning rate or look at the inputs", ErrNotFinite, i, it.g[i])
+	}
+	it.zero = accumulating(p, grad)
+	return nil
+}
+
+// accumulating returns grad if a machine adds to it run after run (a dual value),
+// which then must be zeroed after use as Gorgonia's own solvers do, else nil. A
+// gradient that is just the value of the derivative's node must stay untouched:
+// other nodes may share its memory.
+func accumulating(p gorgonia.ValueGrad, grad gorgonia.Value) gorgonia.Value {
+	n, ok := p.(*gorgonia.Node)
+	if !ok || (n.Deriv() != nil && n.Deriv().Value() == grad) {
+		return nil
+	}
+	return grad
+}
+
+// plain returns the row-major elements of d. A view is copied if that is allowed.
+func plain(d *tensor.Dense, mayCopy bool) ([]float32, error) {
+	if d.Dtype() != tensor.Float32 {
+		return nil, fmt.Errorf("%w: element type %v, want float32", ErrConfig, d.Dtype())
+	}
+	if d.RequiresIterator() || d.DataOrder().IsColMajor() {
+		if !mayCopy {
+			return nil, fmt.Errorf("%w: tensor of shape %v is a view: use a contiguous row-major one", ErrConfig, d.Shape())
+		}
+		m, ok := d.Materialize().(*tensor.Dense)
+		if !ok {
+			return nil, fmt.Errorf("%w: tensor of shape %v cannot be made contiguous", ErrConfig, d.Shape())
+		}
+		d = m
+	}
+	if d.Shape().Dims() == 0 {
+		if v, ok := d.Data().(float32); ok {
+			if !mayCopy {
+				return nil, fmt.Errorf("%w: rank-0 tensor: use *gorgonia.F32 or shape (1)", ErrConfig)
+			}
+			return []float32{v}, nil
+		}
+	}
+	return d.Float32s(), nil
+}
+
+// notFinite returns the index of the first NaN or infinity in x, or -1.
+func notFinite(x []float32) int {
+	// 0*v is 0 for finite v and NaN otherwise, and a sum with a NaN stays NaN:
+	// one pass without branches finds out whether to look closer at all.
+	var a, b, c, d float32
+	y := x
+	for ; len(y) >= 4; y = y[4:] {
+		a += 0 * y[0]
+		b += 0 * y[1]
+		c += 0 * y[2]
+		d += 0 * y[3]
+	}
+	for _, v := range y {
+		a += 0 * v
+	}
+	if a+b+c+d == 0 {
+		return -1
+	}
+	for i, v := range x {
+		if v != v || math.IsInf(float64(v), 0) {
+			return i
+		}
+	}
+	return -1
+}
