@@ -59,68 +59,50 @@ func points(rng *rand.Rand) (xs, ys []float32) {
 	return xs, ys
 }
 
-func run() error {
+// must ends the program on an error, as gorgonia.Must does by a panic.
+func must[T any](v T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
+}
+
+func main() {
 	g, x, logits := network()
 
 	// Quantize it: 4-bit weights, 8-bit activations, trained with both in the loop.
-	q, err := qat.New(qat.Config{Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4}}})
-	if err != nil {
-		return err
-	}
-	p, err := q.Prepare(g, logits)
-	if err != nil {
-		return err
-	}
+	q := must(qat.New(qat.Config{Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4}}}))
+	p := must(q.Prepare(g, logits))
 	y := gorgonia.NewMatrix(p.Graph(), tensor.Float32, gorgonia.WithShape(batch, classes), gorgonia.WithName("y"))
 	cost := loss(p.Node(logits), y)
-	if _, err := gorgonia.Grad(cost, p.Learnables()...); err != nil {
-		return err
-	}
-	vm, err := p.Machine(cost)
-	if err != nil {
-		return err
-	}
+	must(gorgonia.Grad(cost, p.Learnables()...))
+	vm := must(p.Machine(cost))
 	solver := gorgonia.NewAdamSolver(gorgonia.WithLearnRate(0.01))
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 1500 {
 		xs, ys := points(rng)
-		gorgonia.Let(p.Node(x), tensor.New(tensor.WithShape(batch, 2), tensor.WithBacking(xs)))
-		gorgonia.Let(y, tensor.New(tensor.WithShape(batch, classes), tensor.WithBacking(ys)))
-		if err := vm.RunAll(); err != nil {
-			return err
-		}
-		if err := errors.Join(solver.Step(gorgonia.NodesToValueGrads(p.Learnables())), q.Step()); err != nil {
-			return err
+		err := errors.Join(
+			gorgonia.Let(p.Node(x), tensor.New(tensor.WithShape(batch, 2), tensor.WithBacking(xs))),
+			gorgonia.Let(y, tensor.New(tensor.WithShape(batch, classes), tensor.WithBacking(ys))),
+			vm.RunAll(),
+			solver.Step(gorgonia.NodesToValueGrads(p.Learnables())),
+			q.Step())
+		if err != nil {
+			log.Fatal(err)
 		}
 	}
 	fmt.Println("loss of the last step:", cost.Value())
 
 	// Freeze it: from here on there are only integers.
-	fz, err := q.Freeze()
-	if err != nil {
-		return err
-	}
+	fz := must(q.Freeze())
 	xs, ys := points(rng) // new ones
-	out, err := fz.Run(xs)
-	if err != nil {
-		return err
-	}
+	out := must(fz.Run(xs))
 	right := 0
 	for i := 0; i < len(ys); i += classes {
 		if (out[0][i+1] > out[0][i]) == (ys[i+1] == 1) {
 			right++
 		}
 	}
-	v, err := q.Verify(fz, xs)
-	if err != nil {
-		return err
-	}
+	v := must(q.Verify(fz, xs))
 	fmt.Printf("frozen: %d of %d new points right; %d codes checked, %d differ from training\n", right, batch, v.Checked, v.Differing)
-	return nil
-}
-
-func main() {
-	if err := run(); err != nil {
-		log.Fatal(err)
-	}
 }

@@ -176,9 +176,6 @@ func (e *emitter) node(m *match) error {
 	}
 	if m.alias {
 		e.net.nodes[m.out] = in[0]
-		if p := in[0].Producer; p != nil {
-			p.group.aliases = append(p.group.aliases, m.out)
-		}
 		return nil
 	}
 	if err := checkShape(m.out.Shape()); err != nil {

@@ -101,10 +101,9 @@ func (l *Layer) Kind() string {
 
 // group is the set of layers that stand for one user node.
 type group struct {
-	layers  []*Layer
-	main    *Layer
-	node    *gorgonia.Node
-	aliases []*gorgonia.Node
+	layers []*Layer // the last one's output is the node's value
+	main   *Layer
+	node   *gorgonia.Node
 }
 
 // BatchNorm is what a batch normalisation has beyond its nn.BatchNorm. The layer's

@@ -33,7 +33,12 @@ func Rebuild(net *Net, opt RebuildOptions) (g *gorgonia.ExprGraph, nodes map[*go
 		opt: opt, g: gorgonia.NewGraph(),
 		nodes:  map[*gorgonia.Node]*gorgonia.Node{},
 		values: map[*Value]*gorgonia.Node{},
-		kids:   net.kids,
+		kids:   net.kids, aliases: map[*Value][]*gorgonia.Node{},
+	}
+	for old, v := range net.nodes {
+		if old != v.Node {
+			b.aliases[v] = append(b.aliases[v], old)
+		}
 	}
 	for _, v := range net.Values {
 		if v.Producer == nil {
@@ -47,9 +52,6 @@ func Rebuild(net *Net, opt RebuildOptions) (g *gorgonia.ExprGraph, nodes map[*go
 			return nil, nil, fmt.Errorf("graph: rebuild layer %s: %w", gr.main.Name, err)
 		}
 	}
-	for old, v := range net.nodes {
-		b.nodes[old] = b.values[v]
-	}
 	return b.g, b.nodes, nil
 }
 
@@ -59,7 +61,9 @@ type rebuilder struct {
 	nodes  map[*gorgonia.Node]*gorgonia.Node // user's node to new node
 	values map[*Value]*gorgonia.Node
 	kids   map[*gorgonia.Node][]*gorgonia.Node // operands of the user's nodes
-	consts int
+	// aliases are the user nodes that became the same value as another.
+	aliases map[*Value][]*gorgonia.Node
+	consts  int
 }
 
 func (b *rebuilder) leaf(v *Value) error {
@@ -67,8 +71,16 @@ func (b *rebuilder) leaf(v *Value) error {
 	if err != nil {
 		return err
 	}
-	b.values[v], b.nodes[v.Node] = n, n
+	b.bind(v, n)
 	return nil
+}
+
+// bind records the new node of a value under all names of the old one.
+func (b *rebuilder) bind(v *Value, n *gorgonia.Node) {
+	b.values[v] = n
+	for _, old := range append(b.aliases[v], v.Node) {
+		b.nodes[old] = n
+	}
 }
 
 func (b *rebuilder) newLeaf(v *Value) (*gorgonia.Node, error) {
@@ -130,16 +142,12 @@ func (b *rebuilder) group(g *group) error {
 	return nil
 }
 
-// done records the new node of a group under all names of the old one.
+// done records the new node of a group.
 func (b *rebuilder) done(g *group, n *gorgonia.Node) {
 	if name := userName(g.node); name != "" {
 		gorgonia.WithName(name)(n)
 	}
-	b.values[g.layers[len(g.layers)-1].Out] = n
-	b.nodes[g.node] = n
-	for _, a := range g.aliases {
-		b.nodes[a] = n
-	}
+	b.bind(g.layers[len(g.layers)-1].Out, n)
 }
 
 func (b *rebuilder) replace(g *group) (bool, error) {

@@ -43,7 +43,7 @@ func run(t *testing.T, g *gorgonia.ExprGraph, cost *gorgonia.Node, outputs, lear
 		if err != nil {
 			t.Fatalf("gradient of %s: %v", n.Name(), err)
 		}
-		out[fmt.Sprintf("gradient %d of %s", i, n.Name())] = copyOf(t, d)
+		out[gradName(i, n)] = copyOf(t, d)
 	}
 	return out
 }
