@@ -8,7 +8,7 @@ import (
 // MaxElements bounds the size of a tensor, so that element counts and byte
 // offsets never overflow and a mis-read shape is an error before anything is
 // allocated. It is 2^40 on 64-bit machines.
-const MaxElements = math.MaxInt >> 23
+const MaxElements = min(1<<40, math.MaxInt>>3)
 
 // Layout is a Spec applied to a shape: which group of parameters each element
 // belongs to. Elements are numbered row-major, groups row-major over

@@ -77,6 +77,7 @@ type Quantizer struct {
 	mu          sync.Mutex // guards sites and their observers
 	sites       []*Site
 	proto       Observer
+	learn       *learned // nil unless Learn was called
 }
 
 // New makes a quantizer with phase Off. obs is the prototype of the observers of
@@ -105,21 +106,34 @@ func (q *Quantizer) Phase() Phase { return Phase(q.phase.Load()) }
 // SetPhase switches the phase. It takes effect at the next run.
 func (q *Quantizer) SetPhase(p Phase) { q.phase.Store(uint32(p)) }
 
-// Memoryless reports whether parameters are read anew from each tensor.
-func (q *Quantizer) Memoryless() bool { return q.proto != nil && q.proto.Memoryless() }
+// Memoryless reports whether parameters are read anew from each tensor. Learned
+// parameters are not, once learning has begun.
+func (q *Quantizer) Memoryless() bool { return q.proto != nil && q.proto.Memoryless() && !q.learning() }
 
 // Params returns a copy of the current parameters. It fails, wrapping
 // ErrNotCalibrated, before any data was seen or parameters were set.
 func (q *Quantizer) Params() (Params, error) {
-	p := q.params.Load()
+	p, err := q.current()
+	if err != nil {
+		return Params{}, err
+	}
 	if p == nil {
 		return Params{}, q.wrap(fmt.Errorf("%w: run calibration data through the observing phase first", ErrNotCalibrated))
 	}
 	return p.Clone(), nil
 }
 
+// current returns the parameters in use, nil for none.
+func (q *Quantizer) current() (*Params, error) {
+	if q.learning() && q.Phase() != Frozen {
+		return q.learnedParams()
+	}
+	return q.params.Load(), nil
+}
+
 // SetParams fixes the parameters, for ranges known in advance or loaded from a
-// file. They hold until an observing phase replaces them. p is copied. It fails,
+// file. They hold until an observing phase replaces them; learned parameters go on
+// from there. p is copied. It fails,
 // wrapping ErrParams, unless there is one group at least, exactly one per tensor,
 // and all values fit the spec.
 func (q *Quantizer) SetParams(p Params) error {
@@ -128,6 +142,9 @@ func (q *Quantizer) SetParams(p Params) error {
 	}
 	c := p.Clone()
 	q.params.Store(&c)
+	if q.learn != nil && len(c.Scale) == len(q.learn.scale) {
+		q.beginLearning(c)
+	}
 	return nil
 }
 

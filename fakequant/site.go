@@ -3,6 +3,7 @@ package fakequant
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Site is one place where tensors pass through a [Quantizer]. It has its own
@@ -34,7 +35,27 @@ func (s *Site) Quantizer() *Quantizer { return s.q }
 // an error that names the quantizer.
 func (s *Site) Forward(dst, x []float32, shape []int) error {
 	p := s.q.Phase()
-	return s.run(dst, x, shape, p.Observes(), p.Quantizes())
+	if s.q.learn == nil {
+		return s.run(dst, x, shape, p.Observes(), p.Quantizes())
+	}
+	if err := s.run(dst, x, shape, p.Observes() && !s.q.learning(), p.Quantizes()); err != nil {
+		return err
+	}
+	if p.Quantizes() && p != Frozen && !s.q.learning() {
+		return s.begin(dst, x, shape)
+	}
+	return nil
+}
+
+// begin starts the learning of a quantizer with its first quantizing training pass,
+// which run has just made with the observer's parameters.
+func (s *Site) begin(dst, x []float32, shape []int) error {
+	l, err := s.q.spec.Layout(shape)
+	if err != nil {
+		return s.q.wrap(err)
+	}
+	s.q.beginLearning(s.q.initial(*s.used, x, l))
+	return s.run(dst, x, shape, false, true)
 }
 
 // Eval is Forward without the observer: it changes no range.
@@ -45,7 +66,7 @@ func (s *Site) Eval(dst, x []float32, shape []int) error {
 // Calibrate observes x and copies it to dst, whatever the phase; a Frozen
 // quantizer only copies.
 func (s *Site) Calibrate(dst, x []float32, shape []int) error {
-	return s.run(dst, x, shape, s.q.Phase() != Frozen, false)
+	return s.run(dst, x, shape, s.q.Phase() != Frozen && !s.q.learning(), false)
 }
 
 // Quantize writes the fake-quantized x into dst with the current parameters,
@@ -72,7 +93,10 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 		copy(dst, x)
 		return nil
 	}
-	p := s.q.params.Load()
+	p, err := s.q.current()
+	if err != nil {
+		return err
+	}
 	if s.q.Memoryless() && s.q.Phase() != Frozen && !observe {
 		own, err := s.q.ParamsOf(x, l)
 		if err != nil {
@@ -170,6 +194,16 @@ type State struct {
 	Phase     Phase             `json:"phase"`
 	Params    *Params           `json:"params,omitempty"`
 	Observers []json.RawMessage `json:"observers,omitempty"`
+	// Learned holds the learned scales and zero points as the solver left them, and
+	// where they started; nil before learning began.
+	Learned *LearnedState `json:"learned,omitempty"`
+}
+
+// LearnedState is the state of learned parameters, one element per group.
+type LearnedState struct {
+	Scale     []float32 `json:"scale"`
+	ZeroPoint []float32 `json:"zero_point,omitempty"`
+	Start     []float32 `json:"start"`
 }
 
 // State returns a copy of the quantizer's state.
@@ -180,6 +214,9 @@ func (q *Quantizer) State() (State, error) {
 	if p := q.params.Load(); p != nil {
 		c := p.Clone()
 		st.Params = &c
+	}
+	if q.learning() {
+		st.Learned = &LearnedState{Scale: slices.Clone(q.learn.scale), ZeroPoint: slices.Clone(q.learn.zero), Start: slices.Clone(q.learn.start)}
 	}
 	for _, s := range q.sites {
 		if s.obs == nil {
@@ -210,6 +247,9 @@ func (q *Quantizer) Restore(st State) error {
 			return q.wrap(err)
 		}
 	}
+	if err := q.checkLearned(st.Learned); err != nil {
+		return q.wrap(err)
+	}
 	var fresh []Observer
 	groups := 0 // of the first observer that has seen data
 	for _, s := range q.sites {
@@ -239,6 +279,7 @@ func (q *Quantizer) Restore(st State) error {
 			s.obs, fresh = fresh[0], fresh[1:]
 		}
 	}
+	q.restoreLearned(st.Learned)
 	q.params.Store(nil)
 	if st.Params != nil {
 		c := st.Params.Clone()

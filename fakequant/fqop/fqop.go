@@ -34,31 +34,44 @@ const (
 // gradient is the straight-through estimator of [fakequant.STE]. Both TapeMachine
 // and LispMachine run it.
 func Insert(x *gorgonia.Node, q *fakequant.Quantizer) (*gorgonia.Node, error) {
+	if q == nil {
+		return nil, fmt.Errorf("fqop: %w: no quantizer: make one with fakequant.New", fakequant.ErrData)
+	}
+	if err := check(x, q); err != nil { // before q gets a site that nothing would use
+		return nil, err
+	}
 	return At(x, q.NewSite(), Train)
 }
 
 // At is Insert for a given site and mode.
 func At(x *gorgonia.Node, site *fakequant.Site, mode Mode) (*gorgonia.Node, error) {
-	q := site.Quantizer()
-	if x == nil {
-		return nil, &fakequant.LayerError{Layer: q.Name(), Err: fmt.Errorf("%w: no node", fakequant.ErrData)}
-	}
-	if x.Dtype() != tensor.Float32 {
-		return nil, &fakequant.LayerError{Layer: q.Name(),
-			Err: fmt.Errorf("%w: node %q is %v: quantization is defined on float32", fakequant.ErrData, x.Name(), x.Dtype())}
-	}
-	if x.Shape().Dims() == 0 {
-		return nil, &fakequant.LayerError{Layer: q.Name(),
-			Err: fmt.Errorf("%w: node %q is a scalar: reshape it to one dimension", fakequant.ErrData, x.Name())}
-	}
-	if _, err := q.Spec().Layout(x.Shape()); err != nil {
-		return nil, &fakequant.LayerError{Layer: q.Name(), Err: err}
+	if err := check(x, site.Quantizer()); err != nil {
+		return nil, err
 	}
 	return ops.New(ops.Spec{
-		Label:  "fake_quantize " + q.Name(),
+		Label:  "fake_quantize " + site.Quantizer().Name(),
 		Out:    x.Shape(),
 		Kernel: kernel{site, mode},
 	}, x)
+}
+
+// check reports nodes that q cannot quantize.
+func check(x *gorgonia.Node, q *fakequant.Quantizer) error {
+	if x == nil {
+		return &fakequant.LayerError{Layer: q.Name(), Err: fmt.Errorf("%w: no node", fakequant.ErrData)}
+	}
+	if x.Dtype() != tensor.Float32 {
+		return &fakequant.LayerError{Layer: q.Name(),
+			Err: fmt.Errorf("%w: node %q is %v: quantization is defined on float32", fakequant.ErrData, x.Name(), x.Dtype())}
+	}
+	if x.Shape().Dims() == 0 {
+		return &fakequant.LayerError{Layer: q.Name(),
+			Err: fmt.Errorf("%w: node %q is a scalar: reshape it to one dimension", fakequant.ErrData, x.Name())}
+	}
+	if _, err := q.Spec().Layout(x.Shape()); err != nil {
+		return &fakequant.LayerError{Layer: q.Name(), Err: err}
+	}
+	return nil
 }
 
 type kernel struct {

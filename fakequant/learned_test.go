@@ -1,0 +1,206 @@
+package fakequant
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/goqat/goqat/testdata"
+)
+
+type learnableCase struct {
+	Name         string
+	DType        string
+	Axis         *int
+	Qmin, Qmax   int32
+	GradFactor   testdata.Float `json:"grad_factor"`
+	Scale, X, DY testdata.Tensor
+	ZeroPoint    testdata.Tensor `json:"zero_point"`
+	Y, DX        testdata.Tensor
+	DScale       testdata.Tensor `json:"dscale"`
+	DZeroPoint   testdata.Tensor `json:"dzero_point"`
+}
+
+// learnableTolerance is the file's own: sums of n products in another order, each
+// at most max(|qmin|, qmax) times the gradient.
+const learnableTolerance = 1e-5
+
+func TestGoldenLearnable(t *testing.T) {
+	cases, err := testdata.Golden[learnableCase]("learnable_fq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) < 7 {
+		t.Fatalf("%d cases, want the whole file", len(cases))
+	}
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			checkLearnable(t, c, c.DScale.F32, c.DZeroPoint.F32)
+		})
+	}
+}
+
+func checkLearnable(t *testing.T, c learnableCase, dscale, dzero []float32) {
+	s := specOfRange(t, c.Qmin, c.Qmax)
+	s.Scheme = Affine
+	if c.Axis != nil {
+		s.Granularity, s.Axis = PerChannel, *c.Axis
+	}
+	q, err := New("golden", s, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale, zero, err := q.Learn(len(c.Scale.F32), InitObserver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := Params{Scale: c.Scale.F32, ZeroPoint: make([]int32, len(c.Scale.F32))}
+	if err := q.SetParams(start); err != nil {
+		t.Fatal(err)
+	}
+	copy(zero, c.ZeroPoint.F32)
+	q.SetPhase(Quantizing)
+	site := q.NewSite()
+	y := make([]float32, len(c.X.F32))
+	if err := site.Forward(y, c.X.F32, c.X.Shape); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range y {
+		if v != c.Y.F32[i] {
+			t.Fatalf("y[%d] = %v, want %v", i, v, c.Y.F32[i])
+		}
+	}
+	dx, ds, dz := make([]float32, len(y)), make([]float32, len(scale)), make([]float32, len(scale))
+	if err := site.BackwardLearned(dx, ds, dz, c.X.F32, c.DY.F32, c.X.Shape, false); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range dx {
+		if v != c.DX.F32[i] {
+			t.Fatalf("dx[%d] = %v, want %v", i, v, c.DX.F32[i])
+		}
+	}
+	// The file's factor may differ from ours; it multiplies everything.
+	n := float64(len(y)) / float64(len(scale))
+	ratio := float64(c.GradFactor) * math.Sqrt(n*float64(c.Qmax))
+	sum := 0.0
+	for _, v := range c.DY.F32 {
+		sum += math.Abs(float64(v))
+	}
+	limit := learnableTolerance * float64(c.GradFactor) * sum
+	for g := range scale {
+		if got := float64(ds[g]) * ratio; math.Abs(got-float64(dscale[g])) > limit*float64(max(-c.Qmin, c.Qmax)) {
+			t.Errorf("dscale[%d] = %v, want %v", g, got, dscale[g])
+		}
+		if dzero == nil {
+			continue
+		}
+		if got := float64(dz[g]) * ratio; math.Abs(got-float64(dzero[g])) > limit*float64(c.Scale.F32[g]) {
+			t.Errorf("dzero[%d] = %v, want %v", g, got, dzero[g])
+		}
+	}
+}
+
+// specOfRange returns the spec with the given code range.
+func specOfRange(t *testing.T, qmin, qmax int32) Spec {
+	t.Helper()
+	for bits := MinBits; bits <= MaxBits; bits++ {
+		for _, s := range []Spec{{Bits: bits}, {Bits: bits, Unsigned: true}, {Bits: bits, NarrowRange: true}, {Bits: bits, Unsigned: true, NarrowRange: true}} {
+			if lo, hi := s.QRange(); lo == qmin && hi == qmax {
+				return s
+			}
+		}
+	}
+	t.Fatalf("no spec has range %d..%d", qmin, qmax)
+	return Spec{}
+}
+
+// Learning starts from the observer with the first quantizing training pass; before
+// it, the scale follows every observation, and after it none.
+func TestLearnedLifecycle(t *testing.T) {
+	q, err := New("w", Spec{}, &recorder{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale, zero, err := q.Learn(1, InitObserver)
+	if err != nil || zero != nil {
+		t.Fatalf("Learn gave zero points %v, error %v", zero, err)
+	}
+	site := q.NewSite()
+	x, y := []float32{-1, 0.5, 1}, make([]float32, 3)
+	q.SetPhase(ObservingAndQuantizing)
+	if err := site.Calibrate(y, []float32{-2, 2, 0}, []int{3}); err != nil {
+		t.Fatal(err)
+	}
+	if err := site.Forward(y, x, []int{3}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := q.Params()
+	if err != nil || scale[0] != p.Scale[0] || !q.learning() {
+		t.Fatalf("after the first pass: memory %v, params %v, error %v", scale, p, err)
+	}
+	scale[0] = 0.25 // the solver's work
+	if err := site.Forward(y, []float32{-100, 0.5, 1}, []int{3}); err != nil {
+		t.Fatal(err)
+	}
+	if used, ok := site.Used(); !ok || used.Scale[0] != 0.25 {
+		t.Errorf("used %v after the solver wrote 0.25: the observer moved a learned scale", used)
+	}
+	scale[0] = -3
+	if err := site.Forward(y, x, []int{3}); err != nil {
+		t.Fatal(err)
+	}
+	if used, _ := site.Used(); used.Scale[0] <= 0 {
+		t.Errorf("used scale %v, want a positive one", used.Scale[0])
+	}
+	scale[0] = float32(math.NaN())
+	if err := site.Forward(y, x, []int{3}); !errors.Is(err, ErrParams) {
+		t.Errorf("NaN scale: error %v, want ErrParams", err)
+	}
+}
+
+// Updates of a zero point below one half add up: the memory is not rounded.
+func TestLearnedZeroPointKeepsFractions(t *testing.T) {
+	q, err := New("a", Spec{Unsigned: true, Scheme: Affine}, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, zero, err := q.Learn(1, InitObserver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.SetParams(Params{Scale: []float32{0.1}, ZeroPoint: []int32{10}}); err != nil {
+		t.Fatal(err)
+	}
+	q.SetPhase(Quantizing)
+	site := q.NewSite()
+	y := make([]float32, 1)
+	for range 3 {
+		zero[0] += 0.3
+		if err := site.Forward(y, []float32{0}, []int{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p, _ := q.Params(); p.ZeroPoint[0] != 11 {
+		t.Errorf("zero point %d after three updates of 0.3 from 10, want 11", p.ZeroPoint[0])
+	}
+}
+
+// The LSQ paper's start: 2 mean|x| / sqrt(qmax).
+func TestLearnedInitLSQ(t *testing.T) {
+	q, err := New("w", Spec{Bits: 3, NarrowRange: true}, &recorder{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale, _, err := q.Learn(1, InitLSQ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.SetPhase(ObservingAndQuantizing)
+	x := []float32{-1, 2, -3, 6}
+	if err := q.NewSite().Forward(make([]float32, 4), x, []int{4}); err != nil {
+		t.Fatal(err)
+	}
+	if want := float32(2 * 3 / math.Sqrt(3)); scale[0] != want {
+		t.Errorf("scale %v, want %v", scale[0], want)
+	}
+}
