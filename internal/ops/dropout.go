@@ -15,6 +15,9 @@ func Dropout(x *gorgonia.Node, p float64, seed uint64, training bool) (*gorgonia
 	if !(p >= 0 && p < 1) {
 		return nil, fmt.Errorf("ops: dropout: probability %v, want 0 <= p < 1", p)
 	}
+	if err := present("dropout", x); err != nil {
+		return nil, err
+	}
 	if !training {
 		return Apply(nn.Dropout{P: p}, x)
 	}
@@ -74,4 +77,16 @@ func sizedBools(s []bool, n int) []bool {
 		return make([]bool, n)
 	}
 	return s
+}
+
+// DropoutRuns returns the counter of runs of a training dropout node, which with the
+// seed decides its next mask: what a checkpoint must keep. It is nil for other
+// nodes.
+func DropoutRuns(n *gorgonia.Node) *uint64 {
+	if op, ok := n.Op().(*Op); ok {
+		if d, ok := op.k.(*dropout); ok {
+			return &d.run
+		}
+	}
+	return nil
 }
