@@ -44,6 +44,8 @@ type LayerConfig struct {
 	Weights TensorConfig
 	// Activations is about the tensors that enter and leave the layer.
 	Activations TensorConfig
+	// Schedule is the layer's own; the zero Schedule means the network's.
+	Schedule Schedule
 }
 
 // TensorConfig holds the settings of one tensor. The zero value of a field means
@@ -80,6 +82,13 @@ type TensorConfig struct {
 	// counts, above 0 and below 1, default 0.9, for ema_min_max. The others have
 	// none. It is inherited only by settings with the same observer.
 	ObserverConstant float64
+	// Estimator says how the scale is found in training: [STE] (the default) takes
+	// it from the observer; [LSQ] lets the observer start it and then learns it by
+	// gradient, together with the zero point of affine formats.
+	Estimator Estimator
+	// ScaleInit says where a learned scale starts, with LSQ only: "observer" (the
+	// default) or "lsq", the mean magnitude formula of the LSQ paper.
+	ScaleInit string
 	// Off leaves the tensor float. No other field may be set with it. It is
 	// inherited by settings that set nothing; a setting of any field switches
 	// quantization on again. In a file it is "weights: null" or
@@ -95,6 +104,21 @@ type Scheme string
 const (
 	Symmetric Scheme = "symmetric" // zero point 0, or mid-range for unsigned codes
 	Affine    Scheme = "affine"    // the grid fits the observed range
+)
+
+// Estimator says how scales are found in training.
+type Estimator string
+
+// The estimators. Both pass gradients straight through the rounding.
+const (
+	STE Estimator = "ste" // scales come from the observer
+	LSQ Estimator = "lsq" // scales are learned (Esser et al. 2020; zero points: Bhalgat et al. 2020)
+)
+
+// Where a learned scale starts.
+const (
+	initObserver = "observer"
+	initLSQ      = "lsq"
 )
 
 // Granularity says which elements of a tensor share a scale and a zero point.

@@ -11,7 +11,7 @@ import (
 var badYAML = []struct{ text, want string }{
 	// Keys.
 	{"globl: {}", `line 1, column 1: globl: unknown key: did you mean "global"?`},
-	{"global_config: {}", `line 1, column 1: global_config: unknown key: want one of global, inputs, milestones, names, types`},
+	{"global_config: {}", `line 1, column 1: global_config: unknown key: want one of global, inputs, milestone_unit, milestones, names, types`},
 	{"global:\n  weight: {bits: 4}", `line 2, column 3: global.weight: unknown key: did you mean "weights"?`},
 	{"global: {weights: {bitz: 4}}", `line 1, column 20: global.weights.bitz: unknown key: did you mean "bits"?`},
 	{"names:\n  a.b:\n    activations:\n      obsever: min_max", `line 4, column 7: names."a.b".activations.obsever: unknown key: did you mean "observer"?`},
@@ -59,10 +59,13 @@ var badYAML = []struct{ text, want string }{
 	{"global: {weights: {scheme: symetric}}", `unknown value "symetric": did you mean "symmetric"?`},
 	{"global: {weights: {granularity: per_row}}", `unknown value "per_row": want one of per_block, per_channel, per_tensor`},
 	{"global: {weights: {observer: latets}}", `unknown value "latets": did you mean "latest"?`},
-	{"global: {weights: {observer: kl}}", `unknown value "kl": want one of ema_min_max, latest, min_max, moving_average_min_max`},
+	{"global: {weights: {observer: entropy}}", `unknown value "entropy": want one of ema_min_max`},
 	{"global: {weights: {narrow_range: auto}}", `unknown value "auto": want one of false, true`},
 	{"global: {weights: {unsigned: auto}}", `auto is for activations: use true or false`},
+	{"global: {weights: {estimator: lsqq}}", `unknown value "lsqq": did you mean "lsq"?`},
+	{"global: {weights: {estimator: lsq, scale_init: mean}}", `global.weights.scale_init: unknown value "mean": want one of lsq, observer`},
 	// Contradictions.
+	{"global: {activations: {scale_init: lsq}}", `lsq with estimator ste: only learned scales start anywhere: set estimator: lsq, or leave scale_init out`},
 	{"global: {weights: {block_size: 32}}", `32 with granularity per_channel: set granularity: per_block, or leave block_size out`},
 	{"global: {weights: {granularity: per_block, block_size: -1}}", `-1: want at least 1`},
 	{"global: {weights: {granularity: per_block}}\nnames: {f: {weights: {granularity: per_tensor, block_size: 8}}}", `line 2, column 48: names.f.weights.block_size: 8 with granularity per_tensor`},
@@ -83,7 +86,9 @@ var badYAML = []struct{ text, want string }{
 	{"milestones: [0, 1, 2, 3.5]", `milestones[3]: want a whole number, got the number 3.5`},
 	{"milestones: [0, 1, 2, -2]", `milestones: freeze_batch_norm is -2: want a step from 0 on, or -1 for never`},
 	{"milestones: [5, 1, 9, 9]", `quantize at step 1 comes before observe at step 5, when no range is known: want quantize >= observe`},
-	{"milestones: [5, 5, 5, 9]", `freeze_observers at step 5 leaves no batch after observe at step 5`},
+	{"milestones: [5, 5, 4, 9]", `freeze_observers at step 4 comes before observe at step 5`},
+	{"{milestones: [1, 2, 3, 4], milestone_unit: epoch}", `milestone_unit: unknown value "epoch": did you mean "epochs"?`},
+	{"names: {c1: {milestones: [1, 2, 3]}}", `names.c1.milestones: 3 numbers: want 4`},
 	// What YAML could do and a config may not.
 	{"global: &x {}\nnames: {f: *x}", `line 2, column 12: names.f: want keys with values, got the alias *x: aliases are not supported, write the value out`},
 	{"names: {&k f: null, *k : null}", `names.?: want a text as key, got the alias *k`},
@@ -126,7 +131,7 @@ var badJSON = []struct{ text, want string }{
 
 // Configs built in Go meet the same rules, without lines.
 func TestValidateErrors(t *testing.T) {
-	global := func(w, a TensorConfig) Config { return Config{Global: &LayerConfig{w, a}} }
+	global := func(w, a TensorConfig) Config { return Config{Global: &LayerConfig{Weights: w, Activations: a}} }
 	none := TensorConfig{}
 	for _, tc := range []struct {
 		name   string

@@ -143,13 +143,46 @@ func isNull(n *yaml.Node) bool {
 }
 
 func (c *Config) readRoot(n *yaml.Node) error {
-	return c.fields(n, "", map[string]reader{
-		"global":     c.readGlobal,
-		"types":      func(n *yaml.Node, path string) (err error) { c.Types, err = c.readEntries(n, path); return err },
-		"names":      func(n *yaml.Node, path string) (err error) { c.Names, err = c.readEntries(n, path); return err },
-		"inputs":     c.readInputs,
-		"milestones": c.readMilestones,
+	var unit string
+	err := c.fields(n, "", map[string]reader{
+		"global":         c.readGlobal,
+		"types":          func(n *yaml.Node, path string) (err error) { c.Types, err = c.readEntries(n, path); return err },
+		"names":          func(n *yaml.Node, path string) (err error) { c.Names, err = c.readEntries(n, path); return err },
+		"inputs":         c.readInputs,
+		"milestones":     func(n *yaml.Node, path string) (err error) { c.Schedule, err = c.readMilestones(n, path); return err },
+		"milestone_unit": func(n *yaml.Node, path string) error { return readWord(c, n, path, &unit) },
 	})
+	if err != nil {
+		return err
+	}
+	return c.applyUnit(unit)
+}
+
+// The units that milestones may count.
+const (
+	unitSteps  = "steps"
+	unitEpochs = "epochs"
+)
+
+// applyUnit gives all schedules of a parsed file its unit.
+func (c *Config) applyUnit(unit string) error {
+	if err := c.checkWord("milestone_unit", unit, []string{unitSteps, unitEpochs}); err != nil {
+		return err
+	}
+	epochs := unit == unitEpochs
+	set := func(s *Schedule) { s.Epochs = s.Set && epochs }
+	set(&c.Schedule)
+	if c.Global != nil {
+		set(&c.Global.Schedule)
+	}
+	for _, m := range []map[string]*LayerConfig{c.Types, c.Names} {
+		for _, l := range m {
+			if l != nil {
+				set(&l.Schedule)
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Config) readGlobal(n *yaml.Node, path string) error {
@@ -188,6 +221,7 @@ func (c *Config) readLayer(n *yaml.Node, path string) (l LayerConfig, err error)
 	err = c.fields(n, path, map[string]reader{
 		"weights":     func(n *yaml.Node, path string) (err error) { l.Weights, err = c.readTensor(n, path); return err },
 		"activations": func(n *yaml.Node, path string) (err error) { l.Activations, err = c.readTensor(n, path); return err },
+		"milestones":  func(n *yaml.Node, path string) (err error) { l.Schedule, err = c.readMilestones(n, path); return err },
 	})
 	return l, err
 }
@@ -207,6 +241,8 @@ func (c *Config) readTensor(n *yaml.Node, path string) (t TensorConfig, err erro
 		"unsigned":          func(n *yaml.Node, path string) (err error) { t.Unsigned, err = c.readSwitch(n, path); return err },
 		"observer":          func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Observer) },
 		"observer_constant": func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.ObserverConstant) },
+		"estimator":         func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Estimator) },
+		"scale_init":        func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.ScaleInit) },
 	})
 	if err == nil && dtype != nil {
 		err = c.readDType(dtype, join(path, "dtype"), &t)
@@ -267,27 +303,26 @@ func (c *Config) readInputs(n *yaml.Node, path string) error {
 	return nil
 }
 
-func (c *Config) readMilestones(n *yaml.Node, path string) error {
+func (c *Config) readMilestones(n *yaml.Node, path string) (Schedule, error) {
 	if isNull(n) {
-		return nil
+		return Schedule{}, nil
 	}
 	items, err := c.list(n, path)
 	if err != nil {
-		return err
+		return Schedule{}, err
 	}
 	if len(items) != len(milestoneNames) {
-		return c.fault(path, "%d numbers: want %d: [%s]", len(items), len(milestoneNames), strings.Join(milestoneNames[:], ", "))
+		return Schedule{}, c.fault(path, "%d numbers: want %d: [%s]", len(items), len(milestoneNames), strings.Join(milestoneNames[:], ", "))
 	}
 	var v [len(milestoneNames)]int
 	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		c.mark(at, item)
 		if v[i], err = c.readInt(item, at); err != nil {
-			return err
+			return Schedule{}, err
 		}
 	}
-	c.Schedule = Milestones(v[0], v[1], v[2], v[3])
-	return nil
+	return Milestones(v[0], v[1], v[2], v[3]), nil
 }
 
 // readInt reads a whole number in decimal.

@@ -16,7 +16,7 @@ func fullConfig() Config {
 	return Config{
 		Global: &LayerConfig{
 			Weights:     TensorConfig{Bits: 4, Scheme: Symmetric, Granularity: PerBlock, BlockSize: 16, NarrowRange: Yes, Observer: "latest"},
-			Activations: TensorConfig{Bits: 8, Scheme: Affine, Unsigned: Auto, NarrowRange: No, Observer: "ema_min_max", ObserverConstant: 0.95},
+			Activations: TensorConfig{Bits: 8, Scheme: Affine, Unsigned: Auto, NarrowRange: No, Observer: "ema_min_max", ObserverConstant: 0.95, Estimator: LSQ, ScaleInit: "lsq"},
 		},
 		Types: map[string]*LayerConfig{
 			"matmul":   {Weights: TensorConfig{Bits: 4, Unsigned: Yes}, Activations: TensorConfig{Off: true}},
@@ -175,7 +175,7 @@ func TestYAML(t *testing.T) {
 	}
 	want := `global:
   weights: {bits: 4, scheme: symmetric, granularity: per_block, block_size: 16, narrow_range: true, observer: latest}
-  activations: {bits: 8, scheme: affine, narrow_range: false, unsigned: auto, observer: ema_min_max, observer_constant: 0.95}
+  activations: {bits: 8, scheme: affine, narrow_range: false, unsigned: auto, observer: ema_min_max, observer_constant: 0.95, estimator: lsq, scale_init: lsq}
 types:
   matmul:
     weights: {bits: 4, unsigned: true}
@@ -200,7 +200,7 @@ func TestMarshalJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"Config":{"global":{"weights":{"bits":4,"scheme":"symmetric","granularity":"per_block","block_size":16,"narrow_range":true,"observer":"latest"},` +
-		`"activations":{"bits":8,"scheme":"affine","narrow_range":false,"unsigned":"auto","observer":"ema_min_max","observer_constant":0.95}},` +
+		`"activations":{"bits":8,"scheme":"affine","narrow_range":false,"unsigned":"auto","observer":"ema_min_max","observer_constant":0.95,"estimator":"lsq","scale_init":"lsq"}},` +
 		`"types":{"matmul":{"weights":{"bits":4,"unsigned":true},"activations":null},"max_pool":{},"softmax":null},` +
 		`"names":{"block1.conv":{"weights":null},"fc":null},"inputs":["x","1"],"milestones":[0,10,100,-1]}}`
 	if string(got) != want {

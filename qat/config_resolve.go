@@ -38,7 +38,10 @@ func (c Config) effective(l LayerConfig) LayerConfig {
 	if c.Global != nil {
 		global = *c.Global
 	}
+	schedule := l.Schedule
+	setDefault(&schedule, global.Schedule)
 	return LayerConfig{
+		Schedule:    schedule,
 		Weights:     l.Weights.inherit(global.Weights).withDefaults(weights),
 		Activations: l.Activations.inherit(global.Activations).withDefaults(activations),
 	}
@@ -68,8 +71,12 @@ func (t TensorConfig) inherit(base TensorConfig) TensorConfig {
 	if t.Observer == "" || t.Observer == base.Observer {
 		setDefault(&t.ObserverConstant, base.ObserverConstant)
 	}
+	if t.Estimator == "" || t.Estimator == base.Estimator {
+		setDefault(&t.ScaleInit, base.ScaleInit)
+	}
 	setDefault(&t.Granularity, base.Granularity)
 	setDefault(&t.Observer, base.Observer)
+	setDefault(&t.Estimator, base.Estimator)
 	return t
 }
 
@@ -80,6 +87,10 @@ func (t TensorConfig) withDefaults(p part) TensorConfig {
 	}
 	setDefault(&t.Bits, fakequant.DefaultBits)
 	setDefault(&t.Scheme, Symmetric)
+	setDefault(&t.Estimator, STE)
+	if t.Estimator == LSQ {
+		setDefault(&t.ScaleInit, initObserver)
+	}
 	if p == weights {
 		setDefault(&t.Granularity, PerChannel)
 		setDefault(&t.Observer, observers.KindLatest)

@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	defaultWeights = TensorConfig{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: Yes, Unsigned: No, Observer: "latest"}
-	defaultActs    = TensorConfig{Bits: 8, Scheme: Symmetric, Granularity: PerTensor, NarrowRange: No, Unsigned: Auto, Observer: "moving_average_min_max", ObserverConstant: 0.01}
+	defaultWeights = TensorConfig{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: Yes, Unsigned: No, Observer: "latest", Estimator: STE}
+	defaultActs    = TensorConfig{Bits: 8, Scheme: Symmetric, Granularity: PerTensor, NarrowRange: No, Unsigned: Auto, Observer: "moving_average_min_max", ObserverConstant: 0.01, Estimator: STE}
 	offTensor      = TensorConfig{Off: true}
 )
 
@@ -26,6 +26,10 @@ func TestResolve(t *testing.T) {
 	blocks := TensorConfig{Granularity: PerBlock, BlockSize: 16}
 	perBlock := func(size int) TensorConfig {
 		return with(defaultWeights, func(t *TensorConfig) { t.Granularity, t.BlockSize = PerBlock, size })
+	}
+	learned := TensorConfig{Estimator: LSQ, ScaleInit: "lsq"}
+	lsq := func(init string) TensorConfig {
+		return with(defaultWeights, func(t *TensorConfig) { t.Estimator, t.ScaleInit = LSQ, init })
 	}
 	ema := TensorConfig{Observer: "ema_min_max", ObserverConstant: 0.5}
 	for _, tc := range []struct {
@@ -44,8 +48,8 @@ func TestResolve(t *testing.T) {
 		{name: "name brings a skipped type back", config: Config{Types: layers("conv", nil), Names: layers("c1", &LayerConfig{})}, w: defaultWeights, a: defaultActs},
 		{name: "a name inherits from global, not from its type",
 			config: Config{Global: &LayerConfig{Weights: bits(4)}, Types: layers("conv", &LayerConfig{Weights: bits(2)}), Names: layers("c1", &LayerConfig{Activations: bits(8)})}, w: weights4, a: defaultActs},
-		{name: "global off", config: Config{Global: &LayerConfig{offTensor, offTensor}}, w: offTensor, a: offTensor, off: true},
-		{name: "one part listed under global off", config: Config{Global: &LayerConfig{offTensor, offTensor}, Names: layers("c1", &LayerConfig{Weights: bits(4)})}, w: weights4, a: offTensor},
+		{name: "global off", config: Config{Global: &LayerConfig{Weights: offTensor, Activations: offTensor}}, w: offTensor, a: offTensor, off: true},
+		{name: "one part listed under global off", config: Config{Global: &LayerConfig{Weights: offTensor, Activations: offTensor}, Names: layers("c1", &LayerConfig{Weights: bits(4)})}, w: weights4, a: offTensor},
 		{name: "weights only", config: Config{Global: &LayerConfig{Activations: offTensor}}, w: defaultWeights, a: offTensor},
 		{name: "a part off for one layer", config: Config{Global: &LayerConfig{Weights: bits(4)}, Names: layers("c1", &LayerConfig{Weights: offTensor})}, w: offTensor, a: defaultActs},
 		{name: "affine weights have the full range", config: Config{Global: &LayerConfig{Weights: TensorConfig{Scheme: Affine}}},
@@ -62,13 +66,16 @@ func TestResolve(t *testing.T) {
 			a: with(defaultActs, func(t *TensorConfig) { t.Observer, t.ObserverConstant = "min_max", 0 })},
 		{name: "observer constant default of the other observer", config: Config{Global: &LayerConfig{Activations: TensorConfig{ObserverConstant: 0.5}}, Names: layers("c1", &LayerConfig{Activations: TensorConfig{Observer: "ema_min_max"}})}, w: defaultWeights,
 			a: with(defaultActs, func(t *TensorConfig) { t.Observer, t.ObserverConstant = "ema_min_max", 0.9 })},
+		{name: "scale init default", config: Config{Global: &LayerConfig{Weights: TensorConfig{Estimator: LSQ}}}, w: lsq("observer"), a: defaultActs},
+		{name: "scale init inherited", config: Config{Global: &LayerConfig{Weights: learned}, Names: layers("c1", &LayerConfig{Weights: bits(8)})}, w: lsq("lsq"), a: defaultActs},
+		{name: "scale init not inherited by another estimator", config: Config{Global: &LayerConfig{Weights: learned}, Names: layers("c1", &LayerConfig{Weights: TensorConfig{Estimator: STE}})}, w: defaultWeights, a: defaultActs},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := tc.config.Validate(); err != nil {
 				t.Fatal(err)
 			}
 			got, on := tc.config.resolve("c1", "conv")
-			if want := (LayerConfig{tc.w, tc.a}); got != want || on == tc.off {
+			if want := (LayerConfig{Weights: tc.w, Activations: tc.a}); got != want || on == tc.off {
 				t.Errorf("got  %+v, quantized %v\nwant %+v, quantized %v", got, on, want, !tc.off)
 			}
 		})

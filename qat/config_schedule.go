@@ -23,6 +23,9 @@ const Never = -1
 type Schedule struct {
 	// Set says that the four numbers count. Without it all must be 0.
 	Set bool
+	// Epochs makes the numbers count calls of Quantizer.Epoch instead of Step. In a
+	// file it is "milestone_unit: epochs"; the default is steps.
+	Epochs bool
 	// Observe is the step at which the observers start to record ranges.
 	Observe int
 	// Quantize is the step at which fake quantization starts.
@@ -85,8 +88,8 @@ func (s Schedule) check() error {
 		return fmt.Errorf("quantize at step %d comes before observe at step %d, when no range is known: want quantize >= observe",
 			s.Quantize, s.Observe)
 	}
-	if s.FreezeObservers != Never && s.FreezeObservers <= s.Observe {
-		return fmt.Errorf("freeze_observers at step %d leaves no batch after observe at step %d: want freeze_observers > observe, or -1 for never",
+	if s.FreezeObservers != Never && s.FreezeObservers < s.Observe {
+		return fmt.Errorf("freeze_observers at step %d comes before observe at step %d: want freeze_observers >= observe, or -1 for never",
 			s.FreezeObservers, s.Observe)
 	}
 	return nil

@@ -79,6 +79,11 @@ func (c Config) Validate() error {
 	if err := c.Schedule.check(); err != nil {
 		return c.fault("milestones", "%v", err)
 	}
+	for _, s := range c.schedules() {
+		if s.Epochs != c.countsEpochs() {
+			return c.fault("milestone_unit", "some milestones count epochs, others steps: use one unit")
+		}
+	}
 	return c.checkInputList()
 }
 
@@ -134,7 +139,13 @@ func (c Config) checkLayer(path string, l LayerConfig) error {
 	if err := c.checkTensor(join(path, "weights"), weights, l.Weights, e.Weights); err != nil {
 		return err
 	}
-	return c.checkTensor(join(path, "activations"), activations, l.Activations, e.Activations)
+	if err := c.checkTensor(join(path, "activations"), activations, l.Activations, e.Activations); err != nil {
+		return err
+	}
+	if err := l.Schedule.check(); err != nil {
+		return c.fault(join(path, "milestones"), "%v", err)
+	}
+	return nil
 }
 
 // checkTensor checks the settings own as written and all, what they amount to
@@ -146,7 +157,7 @@ func (c Config) checkTensor(path string, p part, own, all TensorConfig) error {
 		}
 		return nil
 	}
-	for _, check := range []func(string, part, TensorConfig, TensorConfig) error{c.checkFormat, c.checkGranularity, c.checkObserver} {
+	for _, check := range []func(string, part, TensorConfig, TensorConfig) error{c.checkFormat, c.checkGranularity, c.checkObserver, c.checkEstimator} {
 		if err := check(path, p, own, all); err != nil {
 			return err
 		}
@@ -212,6 +223,20 @@ func (c Config) checkObserver(path string, p part, own, all TensorConfig) error 
 		}
 	default:
 		return c.fault(at, "observer %s has no constant: leave the key out, or set observer: %s", all.Observer, observers.KindMovingAverage)
+	}
+	return nil
+}
+
+func (c Config) checkEstimator(path string, _ part, own, all TensorConfig) error {
+	if err := c.checkWord(join(path, "estimator"), string(own.Estimator), []string{string(STE), string(LSQ)}); err != nil {
+		return err
+	}
+	at := join(path, "scale_init")
+	if err := c.checkWord(at, own.ScaleInit, []string{initObserver, initLSQ}); err != nil {
+		return err
+	}
+	if own.ScaleInit != "" && all.Estimator != LSQ {
+		return c.fault(at, "%s with estimator %s: only learned scales start anywhere: set estimator: lsq, or leave scale_init out", own.ScaleInit, all.Estimator)
 	}
 	return nil
 }

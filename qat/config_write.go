@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -65,8 +66,9 @@ func (c Config) object() (object, error) {
 		}
 		o = append(o, field{"inputs", inputs})
 	}
-	if s := c.Schedule; s.Set {
-		o = append(o, field{"milestones", list{s.Observe, s.Quantize, s.FreezeObservers, s.FreezeBatchNorm}})
+	o = o.milestones(c.Schedule)
+	if c.countsEpochs() {
+		o = append(o, field{"milestone_unit", unitEpochs})
 	}
 	return o, nil
 }
@@ -87,7 +89,35 @@ func (o object) entries(key string, m map[string]*LayerConfig) object {
 }
 
 func (l LayerConfig) object() object {
-	return object{}.tensor("weights", l.Weights).tensor("activations", l.Activations)
+	return object{}.tensor("weights", l.Weights).tensor("activations", l.Activations).milestones(l.Schedule)
+}
+
+func (o object) milestones(s Schedule) object {
+	if !s.Set {
+		return o
+	}
+	return append(o, field{"milestones", list{s.Observe, s.Quantize, s.FreezeObservers, s.FreezeBatchNorm}})
+}
+
+// schedules returns all schedules that are set. A file has one unit for all.
+func (c Config) schedules() []Schedule {
+	all := []Schedule{c.Schedule}
+	if c.Global != nil {
+		all = append(all, c.Global.Schedule)
+	}
+	for _, m := range []map[string]*LayerConfig{c.Types, c.Names} {
+		for _, name := range sortedKeys(m) {
+			if l := m[name]; l != nil {
+				all = append(all, l.Schedule)
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(s Schedule) bool { return !s.Set })
+}
+
+func (c Config) countsEpochs() bool {
+	all := c.schedules()
+	return len(all) > 0 && all[0].Epochs
 }
 
 func (o object) tensor(key string, t TensorConfig) object {
@@ -111,6 +141,8 @@ func (o object) tensor(key string, t TensorConfig) object {
 	add("unsigned", t.Unsigned != "", t.Unsigned.value())
 	add("observer", t.Observer != "", t.Observer)
 	add("observer_constant", t.ObserverConstant != 0, t.ObserverConstant)
+	add("estimator", t.Estimator != "", string(t.Estimator))
+	add("scale_init", t.ScaleInit != "", t.ScaleInit)
 	return append(o, field{key, f})
 }
 

@@ -23,10 +23,13 @@ type emitter struct {
 	batch    int
 	shapes   map[*graph.Value][]int
 
-	nodes   map[*graph.Value]*gorgonia.Node // as other layers see it
-	raw     map[*graph.Value]*gorgonia.Node // before its fake-quantizer
-	onGrid  map[*graph.Value]bool           // training dropout takes values off it
-	weights map[*layer]weightNodes
+	nodes    map[*graph.Value]*gorgonia.Node // as other layers see it
+	raw      map[*graph.Value]*gorgonia.Node // before its fake-quantizer
+	onGrid   map[*graph.Value]bool           // training dropout takes values off it
+	weights  map[*layer]weightNodes
+	learned  map[*fakequant.Quantizer]gorgonia.Nodes // scale and perhaps zero point
+	dropouts []*uint64                               // run counters, in network order
+	scales   gorgonia.Nodes                          // the same, in the order made
 }
 
 // weightNodes are what a weighted layer computes from its parameters.
@@ -40,14 +43,14 @@ type weightNodes struct {
 func (p *plan) emit(batch int, mode fqop.Mode, training bool, seed uint64) (e *emitter, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			e, err = nil, fmt.Errorf("qat: building the graph: %v", r)
+			e, err = nil, fmt.Errorf("building the graph: %v", r)
 		}
 	}()
 	e = &emitter{p: p, g: gorgonia.NewGraph(), mode: mode, training: training, seed: seed, batch: batch,
 		nodes: map[*graph.Value]*gorgonia.Node{}, raw: map[*graph.Value]*gorgonia.Node{},
-		onGrid: map[*graph.Value]bool{}, weights: map[*layer]weightNodes{}}
-	if e.shapes, err = p.net.Shapes(batch); err != nil {
-		return nil, fmt.Errorf("qat: batch size %d: %w", batch, err)
+		onGrid: map[*graph.Value]bool{}, weights: map[*layer]weightNodes{}, learned: map[*fakequant.Quantizer]gorgonia.Nodes{}}
+	if e.shapes, err = p.shapes(batch); err != nil {
+		return nil, err
 	}
 	for _, v := range p.net.Inputs {
 		if _, err := e.node(v); err != nil {
@@ -70,6 +73,23 @@ func (p *plan) emit(batch int, mode fqop.Mode, training bool, seed uint64) (e *e
 	return e, nil
 }
 
+// shapes returns the shape of every value at a batch size. A network without an
+// open batch axis has only the shapes that it was built with; its batch is 0.
+func (p *plan) shapes(batch int) (map[*graph.Value][]int, error) {
+	if p.net.Batch > 0 {
+		shapes, err := p.net.Shapes(batch)
+		if err != nil {
+			return nil, fmt.Errorf("batch size %d: %w", batch, err)
+		}
+		return shapes, nil
+	}
+	shapes := make(map[*graph.Value][]int, len(p.net.Values))
+	for _, v := range p.net.Values {
+		shapes[v] = v.Shape
+	}
+	return shapes, nil
+}
+
 // node returns the node of a value, made when first asked for.
 func (e *emitter) node(v *graph.Value) (*gorgonia.Node, error) {
 	if n := e.nodes[v]; n != nil {
@@ -81,7 +101,7 @@ func (e *emitter) node(v *graph.Value) (*gorgonia.Node, error) {
 	if v.Producer == nil {
 		n, err = e.leaf(v)
 	} else if l == nil {
-		return nil, fmt.Errorf("qat: value %q is hidden inside a fused layer", v.Name)
+		return nil, fmt.Errorf("value %q is hidden inside a fused layer", v.Name)
 	} else {
 		if n, err = e.layer(l); err != nil {
 			err = &fakequant.LayerError{Layer: l.name, Err: err}
@@ -93,13 +113,39 @@ func (e *emitter) node(v *graph.Value) (*gorgonia.Node, error) {
 	e.raw[v] = n
 	e.onGrid[v] = e.keepsGrid(l)
 	if grp := e.p.groups[v]; grp != nil && grp.sites[v] != nil {
-		if n, err = fqop.At(n, grp.sites[v], e.mode); err != nil {
+		if n, err = e.fakeQuantize(n, grp.sites[v], v.BatchAxis == 0); err != nil {
 			return nil, err
 		}
 		e.onGrid[v] = true
 	}
 	e.nodes[v] = n
 	return n, nil
+}
+
+// fakeQuantize adds the fake-quantizer of a site. In a training graph a learned one
+// takes its scale and zero point from learnable nodes.
+func (e *emitter) fakeQuantize(x *gorgonia.Node, site *fakequant.Site, batched bool) (*gorgonia.Node, error) {
+	q := site.Quantizer()
+	if !q.Learned() || !e.training {
+		return fqop.At(x, site, e.mode)
+	}
+	params := e.learned[q]
+	if params == nil {
+		m := e.p.learnt[q]
+		params = append(params, e.vectorNode(q.Name()+".scale", m.scale))
+		if m.zeroPoint != nil {
+			params = append(params, e.vectorNode(q.Name()+".zero_point", m.zeroPoint))
+		}
+		e.learned[q] = params
+		e.scales = append(e.scales, params...)
+	}
+	return fqop.Learned(x, site, batched, params...)
+}
+
+// vectorNode makes a learnable node on the given memory.
+func (e *emitter) vectorNode(name string, data []float32) *gorgonia.Node {
+	t := tensor.New(tensor.WithShape(len(data)), tensor.WithBacking(data))
+	return gorgonia.NewVector(e.g, tensor.Float32, gorgonia.WithName(name), gorgonia.WithShape(len(data)), gorgonia.WithValue(t))
 }
 
 // keepsGrid reports whether the layer's results lie on the grid of its inputs.
@@ -134,12 +180,12 @@ func (e *emitter) leaf(v *graph.Value) (*gorgonia.Node, error) {
 	if d, ok := val.(*tensor.Dense); ok {
 		shared, err := sharedHeader(d)
 		if err != nil {
-			return nil, fmt.Errorf("qat: parameter %q: %w", v.Name, err)
+			return nil, fmt.Errorf("parameter %q: %w", v.Name, err)
 		}
 		val = shared
 	}
 	if err := gorgonia.Let(n, val); err != nil {
-		return nil, fmt.Errorf("qat: parameter %q: %w", v.Name, err)
+		return nil, fmt.Errorf("parameter %q: %w", v.Name, err)
 	}
 	return n, nil
 }
@@ -215,7 +261,11 @@ func (e *emitter) plain(l *layer) (*gorgonia.Node, error) {
 		return e.batchNorm(l, in[0])
 	case nn.Dropout:
 		e.seed++
-		return ops.Dropout(in[0], op.P, e.seed, e.training)
+		n, err := ops.Dropout(in[0], op.P, e.seed, e.training)
+		if err == nil && e.training {
+			e.dropouts = append(e.dropouts, ops.DropoutRuns(n))
+		}
+		return n, err
 	case nn.Pool:
 		if op.Average {
 			opt.Forward = e.averageHook(l)
@@ -300,7 +350,7 @@ func (e *emitter) product(l *layer) (*gorgonia.Node, error) {
 	}
 	nodes := weightNodes{float: w, quant: w, bias: bias}
 	if l.wsite != nil {
-		if nodes.quant, err = fqop.At(w, l.wsite, e.mode); err != nil {
+		if nodes.quant, err = e.fakeQuantize(w, l.wsite, false); err != nil {
 			return nil, err
 		}
 	}

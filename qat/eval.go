@@ -1,8 +1,10 @@
 package qat
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/vm"
@@ -58,7 +60,7 @@ func (p *plan) newEvaluator(batch int, mode fqop.Mode, pick func(*emitter) []*go
 		ev.taps = append(ev.taps, pick(e)...)
 	}
 	if ev.m, err = vm.New(e.g, ev.taps...); err != nil {
-		return nil, fmt.Errorf("qat: %w", err)
+		return nil, err
 	}
 	return ev, nil
 }
@@ -70,13 +72,10 @@ func (ev *evaluator) run(inputs [][]float32) error {
 		shape := ev.e.shapes[v]
 		t := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(inputs[i]))
 		if err := gorgonia.Let(ev.e.raw[v], t); err != nil {
-			return fmt.Errorf("qat: input %q: %w", v.Name, err)
+			return fmt.Errorf("input %q: %w", v.Name, err)
 		}
 	}
-	if err := ev.m.RunAll(); err != nil {
-		return fmt.Errorf("qat: %w", err)
-	}
-	return nil
+	return ev.m.RunAll()
 }
 
 // values copies a node's float32 elements.
@@ -93,14 +92,14 @@ func values(n *gorgonia.Node) ([]float32, error) {
 		}
 		return append([]float32(nil), v.Float32s()...), nil
 	}
-	return nil, fmt.Errorf("qat: node %q holds %T, want float32", n.Name(), n.Value())
+	return nil, fmt.Errorf("node %q holds %T, want float32", n.Name(), n.Value())
 }
 
 // batchOf returns the batch size that inputs of these lengths mean.
 func (p *plan) batchOf(inputs [][]float32) (int, error) {
 	net := p.net
 	if len(inputs) != len(net.Inputs) {
-		return 0, fmt.Errorf("qat: %d inputs, the network has %d", len(inputs), len(net.Inputs))
+		return 0, fmt.Errorf("%d inputs, the network has %d: give one slice for each of %q", len(inputs), len(net.Inputs), names(net.Inputs))
 	}
 	batch := net.Batch
 	for i, v := range net.Inputs {
@@ -114,12 +113,12 @@ func (p *plan) batchOf(inputs [][]float32) (int, error) {
 		switch {
 		case net.Batch == 0 || v.BatchAxis < 0:
 			if n != per {
-				return 0, fmt.Errorf("qat: input %q has %d elements, want %d (shape %v)", v.Name, n, per, v.Shape)
+				return 0, fmt.Errorf("input %q has %d elements, want %d (shape %v)", v.Name, n, per, v.Shape)
 			}
 		case n == 0 || n%per != 0:
-			return 0, fmt.Errorf("qat: input %q has %d elements: want a positive multiple of %d (shape %v)", v.Name, n, per, v.Shape)
+			return 0, fmt.Errorf("input %q has %d elements: want a positive multiple of %d (shape %v)", v.Name, n, per, v.Shape)
 		case i > 0 && n/per != batch:
-			return 0, fmt.Errorf("qat: input %q holds a batch of %d, an earlier input one of %d", v.Name, n/per, batch)
+			return 0, fmt.Errorf("input %q holds a batch of %d, an earlier input one of %d: give all inputs the same batch", v.Name, n/per, batch)
 		default:
 			batch = n / per
 		}
@@ -132,15 +131,45 @@ func (p *plan) batchOf(inputs [][]float32) (int, error) {
 // Inputs are row-major float32 in the order in which the graph's inputs are first
 // used; [Prepared.Inputs] names them. It changes no range and no statistic.
 func (p *Prepared) Predict(inputs ...[]float32) ([][]float32, error) {
-	return p.predict(fqop.Eval, inputs)
+	outs, err := p.predict(fqop.Eval, inputs)
+	if err != nil {
+		return nil, fmt.Errorf("qat: predict: %w", err)
+	}
+	return outs, nil
 }
 
 // Calibrate shows a batch to the observers, whatever the phase: the network runs
 // in evaluation form, in float. It is all that post-training quantization needs
-// before Freeze.
+// before Freeze. On an error (a NaN, say) all ranges are as they were.
 func (p *Prepared) Calibrate(inputs ...[]float32) error {
-	_, err := p.predict(fqop.Calibrate, inputs)
-	return err
+	restore, err := p.plan.checkpoint()
+	if err == nil {
+		if _, err = p.predict(fqop.Calibrate, inputs); err != nil {
+			err = errors.Join(err, restore())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("qat: calibrate: %w", err)
+	}
+	return nil
+}
+
+// checkpoint notes the state of all quantizers and returns what puts it back.
+func (p *plan) checkpoint() (restore func() error, err error) {
+	qs := p.quantizers()
+	states := make([]fakequant.State, len(qs))
+	for i, q := range qs {
+		if states[i], err = q.State(); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		var errs []error
+		for i, q := range qs {
+			errs = append(errs, q.Restore(states[i]))
+		}
+		return errors.Join(errs...)
+	}, nil
 }
 
 func (p *Prepared) predict(mode fqop.Mode, inputs [][]float32) ([][]float32, error) {

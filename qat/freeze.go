@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/goqat/goqat/fakequant"
@@ -76,6 +77,9 @@ func (p *plan) freeze() (*frozen.Network, error) {
 		}
 		f.net.Outputs = append(f.net.Outputs, i)
 	}
+	if len(f.net.Layers) == 0 {
+		return nil, errors.New("nothing is left to compute: the network is made of dropout only, which does nothing once frozen")
+	}
 	if err := f.net.Validate(); err != nil {
 		return nil, err
 	}
@@ -147,17 +151,42 @@ func (f *freezer) tensorOf(v *graph.Value) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	i, err := f.constant(v.Name, v.Shape, data)
+	i, err := f.constant(f.constantName(v), v.Shape, data)
 	f.index[v] = i
 	return i, err
 }
 
+// constantName is the value's name, unless a layer ships its own tensor under it:
+// a weight that some other layer also reads as it is, in float.
+func (f *freezer) constantName(v *graph.Value) string {
+	for _, l := range f.p.layers {
+		if l.weighted && (v.Name == l.name+".weight" || v.Name == l.name+".bias") {
+			return v.Name + " (float)"
+		}
+	}
+	return v.Name
+}
+
 func (f *freezer) constant(name string, shape []int, data []float32) (int, error) {
+	if err := noNaN(name, data); err != nil {
+		return 0, err
+	}
 	t, err := frozen.NewConst(name, shape, data, nil)
 	if err != nil {
 		return 0, err
 	}
 	return f.add(t), nil
+}
+
+// noNaN refuses parameters that training has ruined. Infinities pass: masks have
+// them.
+func noNaN(name string, data []float32) error {
+	for i, v := range data {
+		if v != v {
+			return fmt.Errorf("%w: %q holds NaN at %d: the training diverged; go back to the last good weights and lower the learning rate", fakequant.ErrData, name, i)
+		}
+	}
+	return nil
 }
 
 // layer adds one layer. Dropout is left out: its input is its result.
@@ -208,6 +237,9 @@ func (f *freezer) product(l *layer) ([]int, error) {
 	w := f.e.weights[l]
 	data, err := values(w.float)
 	if err != nil {
+		return nil, err
+	}
+	if err := noNaN(l.name+".weight", data); err != nil {
 		return nil, err
 	}
 	var quant *frozen.Quant

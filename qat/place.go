@@ -40,7 +40,27 @@ func (p *plan) place() error {
 			}
 		}
 	}
+	p.spreadLearned()
 	return nil
+}
+
+// spreadLearned adds to the values that depend on something learnable those behind
+// a learned quantizer.
+func (p *plan) spreadLearned() {
+	mark := func(v *graph.Value) {
+		if g := p.groups[v]; g != nil && g.q.Learned() {
+			p.learned[v] = true
+		}
+	}
+	for _, v := range p.net.Inputs {
+		mark(v)
+	}
+	for _, l := range p.net.Layers {
+		if slices.ContainsFunc(l.In, func(v *graph.Value) bool { return p.learned[v] }) {
+			p.learned[l.Out] = true
+		}
+		mark(l.Out)
+	}
 }
 
 // dataInputs are the operands that are activations.
@@ -74,6 +94,10 @@ func (p *plan) hasIntegerForm(l *layer) bool {
 	if p.static[l.out] {
 		return false
 	}
+	if l.op != nil && !passesOn(l.op) && hasScalar(l) {
+		l.why = "it computes with a single number (a scalar), which stays float"
+		return false
+	}
 	switch op := l.op.(type) {
 	case nn.Conv, nn.MatMul:
 		if !l.weighted && (p.static[l.in[0]] || p.static[l.in[1]]) {
@@ -104,6 +128,12 @@ func (p *plan) hasIntegerForm(l *layer) bool {
 	return passesOn(l.op)
 }
 
+// hasScalar reports whether the layer reads or makes a tensor of rank 0: a cost,
+// usually. Such a tensor has no axis to quantize along.
+func hasScalar(l *layer) bool {
+	return len(l.out.Shape) == 0 || slices.ContainsFunc(l.in, func(v *graph.Value) bool { return len(v.Shape) == 0 })
+}
+
 // maxTerms products of two centred codes, each at most 255 in magnitude, fit int32.
 const maxTerms = math.MaxInt32 / (255 * 255)
 
@@ -120,6 +150,9 @@ func (p *plan) groupValues(wanted map[*graph.Value]*layer) error {
 	for _, l := range p.layers {
 		if l.on && !l.cfg.Activations.Off && passesOn(l.op) && l.act == nil {
 			for _, v := range p.dataInputs(l) {
+				if len(v.Shape) == 0 || len(l.out.Shape) == 0 {
+					continue // a scalar stays float; see hasScalar
+				}
 				if a, b := find(l.out), find(v); a != b {
 					root[a] = b
 				}
@@ -161,7 +194,11 @@ func (p *plan) hidden(v *graph.Value) bool { return v.Producer != nil && p.by[v]
 // fake-quantize node belongs behind it.
 func (p *plan) isSource(v *graph.Value) bool {
 	l := p.by[v]
-	return l == nil || !passesOn(l.op) || l.act != nil || p.groups[l.in[0]] != p.groups[v]
+	if l == nil || !passesOn(l.op) || l.act != nil {
+		return true
+	}
+	// A concatenation with a constant holds values that no quantizer has seen yet.
+	return slices.ContainsFunc(l.in, func(in *graph.Value) bool { return p.groups[in] != p.groups[v] })
 }
 
 func (p *plan) makeQuantizer(g *group, l *layer) error {
@@ -194,7 +231,27 @@ func (p *plan) makeQuantizer(g *group, l *layer) error {
 	for _, v := range sources {
 		g.sites[v] = g.q.NewSite()
 	}
-	return nil
+	if isFixed {
+		return nil
+	}
+	return p.learn(g.q, cfg, 1)
+}
+
+// learntMemory is the memory that a learned quantizer shares with graph nodes.
+type learntMemory struct{ scale, zeroPoint []float32 }
+
+// learn makes a quantizer's parameters learnable where the settings say so.
+func (p *plan) learn(q *fakequant.Quantizer, t TensorConfig, groups int) error {
+	if t.Estimator != LSQ {
+		return nil
+	}
+	start := fakequant.InitObserver
+	if t.ScaleInit == initLSQ {
+		start = fakequant.InitLSQ
+	}
+	scale, zero, err := q.Learn(groups, start)
+	p.learnt[q] = learntMemory{scale, zero}
+	return err
 }
 
 type fixedParams struct {
@@ -280,7 +337,11 @@ func (p *plan) placeWeights(l *layer) error {
 		return err
 	}
 	l.wsite = l.wq.NewSite()
-	return nil
+	layout, err := spec.Layout(l.in[1].Shape)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	return p.learn(l.wq, l.cfg.Weights, layout.Groups())
 }
 
 // weightAxes returns the output-channel and the input axis of a weight.

@@ -48,13 +48,14 @@ type plan struct {
 	learned map[*graph.Value]bool // depends on a parameter
 	groups  map[*graph.Value]*group
 	order   []*group
-	by      map[*graph.Value]*layer       // the layer that makes a value
-	bn      map[*graph.Layer]*ops.BNState // running statistics, shared by all graphs made of the plan
+	by      map[*graph.Value]*layer               // the layer that makes a value
+	learnt  map[*fakequant.Quantizer]learntMemory // learned scales and zero points
+	bn      map[*graph.Layer]*ops.BNState         // running statistics, shared by all graphs made of the plan
 }
 
 // newPlan fuses the layers of net and places quantizers as cfg says.
 func newPlan(net *graph.Net, cfg Config) (*plan, error) {
-	p := &plan{net: net, static: map[*graph.Value]bool{}, learned: map[*graph.Value]bool{}, groups: map[*graph.Value]*group{}, by: map[*graph.Value]*layer{}, bn: map[*graph.Layer]*ops.BNState{}}
+	p := &plan{net: net, static: map[*graph.Value]bool{}, learned: map[*graph.Value]bool{}, groups: map[*graph.Value]*group{}, by: map[*graph.Value]*layer{}, learnt: map[*fakequant.Quantizer]learntMemory{}, bn: map[*graph.Layer]*ops.BNState{}}
 	p.findStatic()
 	if err := p.findStatistics(); err != nil {
 		return nil, err
@@ -289,6 +290,24 @@ func (p *plan) configure(cfg Config) error {
 		if !l.on && l.why == "" {
 			l.why = "left float by the config"
 		}
+		if err := l.checkBlockSize(cfg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkBlockSize refuses a block size that was set for this very layer and is larger
+// than its axis. One that was set for many layers is cut to each; see placeWeights.
+func (l *layer) checkBlockSize(cfg Config) error {
+	own := cfg.Names[l.name]
+	if own == nil || !l.weighted {
+		return nil
+	}
+	_, in := weightAxes(l.op)
+	if axis := l.in[1].Shape[in]; own.Weights.BlockSize > axis {
+		path := join(join(join("names", l.name), "weights"), "block_size")
+		return cfg.fault(path, "%d is larger than the %d input channels of the weights, shape %v: use at most %d", own.Weights.BlockSize, axis, l.in[1].Shape, axis)
 	}
 	return nil
 }

@@ -14,9 +14,11 @@ import (
 // Quantizer leads one network through quantization-aware training: Prepare, then
 // Step after every training step, then Freeze. It is for one goroutine at a time.
 type Quantizer struct {
-	cfg      Config
-	steps    int
-	prepared *Prepared
+	cfg       Config
+	steps     int
+	epochs    int
+	observing map[string]bool // by layer or input name; see SetObserving
+	prepared  *Prepared
 }
 
 // New makes a Quantizer. The zero Config is int8 weights per channel and int8
@@ -55,6 +57,9 @@ func (q *Quantizer) Prepare(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*
 	if q.prepared != nil {
 		return nil, ErrPrepared
 	}
+	if err := q.checkPrepare(g, outputs); err != nil {
+		return nil, fmt.Errorf("qat: %w", err)
+	}
 	net, err := graph.Read(g, outputs, graph.Options{Inputs: q.cfg.Inputs})
 	if err != nil {
 		return nil, fmt.Errorf("qat: %w", err)
@@ -65,11 +70,38 @@ func (q *Quantizer) Prepare(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*
 	}
 	train, err := p.emit(net.Batch, fqop.Train, true, 1)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("qat: %w", err)
 	}
 	q.prepared = &Prepared{plan: p, train: train, evals: map[evalKey]*evaluator{}}
 	q.apply()
 	return q.prepared, nil
+}
+
+// checkPrepare refuses arguments that the reader could only call unreadable.
+func (q *Quantizer) checkPrepare(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) error {
+	if g == nil {
+		return errors.New("the graph is nil: give the graph that holds the outputs")
+	}
+	if len(outputs) == 0 {
+		return errors.New("no outputs: name the nodes to compute, the logits for instance")
+	}
+	for i, y := range outputs {
+		switch {
+		case y == nil:
+			return fmt.Errorf("output %d is nil: give a node of the graph", i)
+		case y.Graph() != g:
+			return fmt.Errorf("output %d (%s) belongs to another graph: give that graph, or a node of this one", i, y.Name())
+		case y.IsVar():
+			return fmt.Errorf("output %d (%s) is a leaf, nothing computes it: give a result", i, y.Name())
+		}
+	}
+	var leaves []string
+	for _, n := range g.AllNodes() {
+		if n.IsVar() {
+			leaves = append(leaves, n.Name())
+		}
+	}
+	return q.cfg.checkInputs(leaves)
 }
 
 // Graph returns the new graph.
@@ -79,21 +111,20 @@ func (p *Prepared) Graph() *gorgonia.ExprGraph { return p.train.g }
 // parameters themselves, results as later layers see them, quantized. It is nil
 // for nodes that the outputs do not depend on and for those inside a fused layer.
 func (p *Prepared) Node(old *gorgonia.Node) *gorgonia.Node {
-	for _, v := range p.plan.net.Values {
-		if v.Node != old {
-			continue
-		}
-		if v.Role == graph.Input {
-			return p.train.raw[v]
-		}
-		return p.train.nodes[v]
+	v := p.plan.net.Value(old)
+	if v == nil {
+		return nil
 	}
-	return nil
+	if v.Role == graph.Input {
+		return p.train.raw[v]
+	}
+	return p.train.nodes[v]
 }
 
-// Learnables returns the parameters of the new graph, in network order: weights,
-// biases, scales and shifts of batch normalisations. They keep the user's names
-// and memory, so a solver that steps on them trains the user's weights.
+// Learnables returns the parameters of the new graph: in network order weights,
+// biases, scales and shifts of batch normalisations, which keep the user's names
+// and memory, so that a solver that steps on them trains the user's weights; then
+// [Prepared.Scales].
 func (p *Prepared) Learnables() gorgonia.Nodes {
 	var ns gorgonia.Nodes
 	for _, v := range p.plan.net.Values {
@@ -101,14 +132,24 @@ func (p *Prepared) Learnables() gorgonia.Nodes {
 			ns = append(ns, n)
 		}
 	}
-	return ns
+	return append(ns, p.train.scales...)
 }
+
+// Scales returns the learned scales and zero points, vectors of one element per
+// group named "<quantizer>.scale" and "<quantizer>.zero_point"; none without LSQ.
+// They want a smaller learning rate than weights.
+func (p *Prepared) Scales() gorgonia.Nodes { return append(gorgonia.Nodes(nil), p.train.scales...) }
 
 // Machine returns a gorgonia.VM for the new graph. Build the loss and call
 // gorgonia.Grad first. It computes the given outputs (the loss, say), the
 // gradients of the learnables and whatever gorgonia.Read asks for; without
 // outputs, everything. TapeMachine runs the same graph to the same bits.
 func (p *Prepared) Machine(outputs ...*gorgonia.Node) (gorgonia.VM, error) {
+	for i, y := range outputs {
+		if y == nil || y.Graph() != p.train.g {
+			return nil, fmt.Errorf("qat: machine: output %d is not a node of the prepared graph: use Node to map one of the graph that was prepared", i)
+		}
+	}
 	m, err := vm.New(p.train.g, outputs...)
 	if err != nil {
 		return nil, fmt.Errorf("qat: %w", err)
@@ -119,31 +160,6 @@ func (p *Prepared) Machine(outputs ...*gorgonia.Node) (gorgonia.VM, error) {
 // Batch returns the batch size that the graph was built with, 0 for a network
 // without an open batch axis.
 func (p *Prepared) Batch() int { return p.plan.net.Batch }
-
-// Step moves the schedule on by one. Call it once per training step, after the
-// solver; see [Schedule] for what happens when.
-func (q *Quantizer) Step() error {
-	if q.prepared == nil {
-		return ErrNotPrepared
-	}
-	q.steps++
-	q.apply()
-	return nil
-}
-
-// Steps returns how often Step was called.
-func (q *Quantizer) Steps() int { return q.steps }
-
-// apply sets phases and batch normalisations to what the schedule says now.
-func (q *Quantizer) apply() {
-	phase, freezeBN := q.cfg.Schedule.after(q.steps)
-	for _, f := range q.prepared.plan.quantizers() {
-		f.SetPhase(phase)
-	}
-	for _, st := range q.prepared.plan.bn {
-		st.Freeze(freezeBN)
-	}
-}
 
 // quantizers returns all quantizers: activations in network order, then weights.
 func (p *plan) quantizers() []*fakequant.Quantizer {

@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -44,10 +45,23 @@ func (q *Quantizer) Verify(fz *frozen.Network, inputs ...[]float32) (Verificatio
 	if q.prepared == nil {
 		return Verification{}, ErrNotPrepared
 	}
-	p := q.prepared.plan
+	v, err := q.prepared.plan.verify(fz, inputs)
+	if err != nil {
+		return Verification{}, fmt.Errorf("qat: verify: %w", err)
+	}
+	return v, nil
+}
+
+func (p *plan) verify(fz *frozen.Network, inputs [][]float32) (Verification, error) {
 	batch, err := p.batchOf(inputs)
 	if err != nil {
 		return Verification{}, err
+	}
+	if fz == nil {
+		return Verification{}, errors.New("the frozen network is nil: give the result of Freeze")
+	}
+	if len(fz.Outputs) != len(p.net.Outputs) {
+		return Verification{}, fmt.Errorf("the frozen network has %d outputs, the prepared one %d: it was made of another network", len(fz.Outputs), len(p.net.Outputs))
 	}
 	ev, err := p.newEvaluator(batch, fqop.Quantized, func(e *emitter) []*gorgonia.Node { return e.everything() })
 	if err != nil {
@@ -58,11 +72,11 @@ func (q *Quantizer) Verify(fz *frozen.Network, inputs ...[]float32) (Verificatio
 	}
 	trace, err := fz.Trace(inputs...)
 	if err != nil {
-		return Verification{}, fmt.Errorf("qat: verify: %w", err)
+		return Verification{}, err
 	}
 	c := &comparison{p: p, e: ev.e, fz: fz, trace: trace}
 	if err := c.run(); err != nil {
-		return Verification{}, fmt.Errorf("qat: verify: %w", err)
+		return Verification{}, err
 	}
 	return c.res, nil
 }
@@ -118,7 +132,7 @@ func (c *comparison) weights(l *layer) error {
 	}
 	t := c.tensor(l.name + ".weight")
 	if t == nil {
-		return fmt.Errorf("tensor %q is not in the frozen network", l.name+".weight")
+		return fmt.Errorf("tensor %q is not in the frozen network: it was made of another network", l.name+".weight")
 	}
 	got, err := t.Codes()
 	if err != nil {
@@ -149,7 +163,7 @@ func (c *comparison) activation(v *graph.Value) error {
 	}
 	got, ok := c.trace.Codes(v.Name)
 	if !ok {
-		return fmt.Errorf("tensor %q has no codes in the frozen network", v.Name)
+		return fmt.Errorf("tensor %q has no codes in the frozen network: it was made of another network, or with another config", v.Name)
 	}
 	p, err := g.q.Params()
 	if err != nil {
@@ -179,7 +193,7 @@ func (c *comparison) codes(name string, n *gorgonia.Node, s fakequant.Spec, p fa
 		return err
 	}
 	if len(got) != len(want) {
-		return fmt.Errorf("tensor %q has %d codes in the frozen network, %d in training", name, len(got), len(want))
+		return fmt.Errorf("tensor %q has %d codes in the frozen network, %d in training: it was made of another network", name, len(got), len(want))
 	}
 	c.res.Checked += len(want)
 	for i, w := range want {

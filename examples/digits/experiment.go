@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/goqat/goqat/models"
@@ -19,41 +18,8 @@ import (
 // builders makes the networks from a seed.
 var builders = map[string]func(seed uint64) (*models.Net, error){"mobile": models.Mobile, "cnn": models.CNN}
 
-// formats are the rows of the table.
-var formats = []format{
-	{"W8A8 per channel", 8, 8, qat.PerChannel, 0},
-	{"W4A8 per channel", 4, 8, qat.PerChannel, 0},
-	{"W4A8 per tensor", 4, 8, qat.PerTensor, 0},
-	{"W4A8 per block of 16", 4, 8, qat.PerBlock, 16},
-	{"W3A8 per channel", 3, 8, qat.PerChannel, 0},
-}
-
+// quickFormats is how many rows -quick makes.
 const quickFormats = 2
-
-// format is one way to quantize the network.
-type format struct {
-	name        string
-	weightBits  int
-	actBits     int
-	granularity qat.Granularity
-	blockSize   int
-}
-
-// config is the format as a goqat config; ranges of activations come from the
-// given observer.
-func (f format) config(observer string, s qat.Schedule) qat.Config {
-	return qat.Config{
-		Global: &qat.LayerConfig{
-			Weights:     qat.TensorConfig{Bits: f.weightBits, Granularity: f.granularity, BlockSize: f.blockSize},
-			Activations: qat.TensorConfig{Bits: f.actBits, Observer: observer},
-		},
-		Schedule: s,
-	}
-}
-
-func (f format) slug() string {
-	return strings.ReplaceAll(strings.ToLower(f.name), " ", "-")
-}
 
 // Batch sizes, and the learning rates of digits recipes for Adam with cosine decay.
 const (
@@ -117,12 +83,22 @@ func experiment(ctx context.Context, o options) (*result, error) {
 		return nil, err
 	}
 	r := &result{Net: o.net}
-	todo := formats
+	todo := formats()
+	if o.config != "" {
+		if todo, err = readFormats(o.config); err != nil {
+			return nil, err
+		}
+	}
 	if o.quick {
-		todo = formats[:quickFormats]
+		todo = todo[:min(quickFormats, len(todo))]
 	}
 	for _, f := range todo {
-		r.Rows = append(r.Rows, &row{Name: f.name, WeightBits: f.weightBits, ActivationBits: f.actBits, Granularity: string(f.granularity)})
+		g := f.global()
+		granularity := g.Weights.Granularity
+		if granularity == "" {
+			granularity = qat.PerChannel
+		}
+		r.Rows = append(r.Rows, &row{Name: f.name, WeightBits: bits(g.Weights), ActivationBits: bits(g.Activations), Granularity: string(granularity)})
 	}
 	for seed := range o.seeds {
 		r.Seeds = append(r.Seeds, seed)
@@ -201,7 +177,7 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 
 // postTraining calibrates on the training digits, without training.
 func (b *bench) postTraining(f format, net *models.Net) (float64, error) {
-	q, p, err := b.prepare(net, f.config("min_max", qat.Schedule{}))
+	q, p, err := b.prepare(net, f.with(qat.Schedule{}, false))
 	if err != nil {
 		return 0, err
 	}
@@ -219,9 +195,9 @@ func (b *bench) postTraining(f format, net *models.Net) (float64, error) {
 // third, ranges and batch normalisation stand still, so that the weights settle on
 // the network that will ship.
 func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed int) (*qat.Quantizer, *qat.Prepared, error) {
-	epochs := b.o.epochs / 2
+	epochs := max(1, int(float64(b.o.epochs/2)*f.epochs))
 	freeze := epochs * 2 / 3 * (b.train.Len() / batchSize)
-	q, p, err := b.prepare(net.Clone(), f.config("moving_average_min_max", qat.Milestones(0, 0, max(freeze, 1), max(freeze, 1))))
+	q, p, err := b.prepare(net.Clone(), f.with(qat.Milestones(0, 0, max(freeze, 1), max(freeze, 1)), true))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -229,7 +205,7 @@ func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed in
 		return nil, nil, err
 	}
 	err = train.Quantized(ctx, q, p, b.train, train.FloatConfig{Epochs: epochs, Seed: uint64(seed) + 100,
-		Schedule: train.Cosine{Base: tuneRate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name)})
+		Schedule: train.Cosine{Base: f.rate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name)})
 	return q, p, err
 }
 

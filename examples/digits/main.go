@@ -37,6 +37,7 @@ type options struct {
 	out    string
 	quick  bool
 	json   bool
+	config string
 	eval   string
 }
 
@@ -49,6 +50,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.out, "out", "digits-out", "folder for the frozen networks")
 	f.BoolVar(&o.quick, "quick", false, "a few seconds: 4 epochs, two formats")
 	f.BoolVar(&o.json, "json", false, "print one JSON object instead of the table")
+	f.StringVar(&o.config, "config", "", "YAML file with the formats to try, as examples/digits/lsq.yaml")
 	f.StringVar(&o.eval, "eval", "", "evaluate this frozen network and do nothing else")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -39,7 +39,7 @@
 //
 // # Files
 //
-// [Encode] writes a safetensors file, which most tools can open. A quantized
+// [Network.Encode] writes a safetensors file, which most tools can open. A quantized
 // constant "w" is stored as
 //
 //	w.qweight      I8 or U8, one code per byte in w's shape; with 4 bits or fewer

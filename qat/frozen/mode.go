@@ -83,12 +83,12 @@ func (n *Network) passMode(l *Layer) Mode {
 type weightScales struct {
 	// scale has one element, or channels*blocks, channel-major.
 	scale []float32
-	// blocks cut the summed axis, each blockSize long but for the last; 1 and 0
-	// when nothing is cut.
+	// blocks cut the summed axis, each blockSize long but for the last, which may
+	// be shorter; 1 and 0 without blocks.
 	blocks, blockSize int
 }
 
-// weightScales brings the scales of w, in fakequant's group order, into the
+// scalesOf brings the scales of w, in fakequant's group order, into the
 // channel-major order of integer products. It fails when w is not scaled along
 // the output channels and the summed axis, because then no integer sum exists.
 func scalesOf(op Op, w *Tensor) (weightScales, error) {
@@ -120,9 +120,6 @@ func scalesOf(op Op, w *Tensor) (weightScales, error) {
 				r.scale[c*r.blocks+b] = p.Scale[b*channels+c]
 			}
 		}
-	}
-	if r.blocks == 1 {
-		r.blockSize = 0
 	}
 	return r, nil
 }

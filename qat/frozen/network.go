@@ -41,7 +41,9 @@ type (
 
 // Network is a frozen integer network: layers in the order they run, over a table
 // of tensors. It is a plain value that knows neither Gorgonia nor files; nothing
-// changes it once it is built, so any number of goroutines may Run it.
+// changes it once it is built, so any number of goroutines may Run it. The first
+// Run, Trace or Shapes validates it and prepares its constants; do not change or
+// copy it after that (make another one of its fields instead).
 type Network struct {
 	// Tensors are the inputs, the results of layers and the constants.
 	Tensors []Tensor

@@ -1,0 +1,88 @@
+// Package qat turns a Gorgonia graph into a quantized network and trains it as one.
+//
+// # What it is for
+//
+// A trained network computes in float32. Phones and microcontrollers want integers:
+// an int8 weight takes a quarter of the memory, and integer products are several
+// times faster. Rounding a finished network costs accuracy, little at 8 bits, much
+// at 4. Quantization-aware training (QAT) wins most of it back: while the network
+// trains, its weights and activations are rounded as they will be later, so it
+// learns to live with the rounding.
+//
+// # A real number as an integer
+//
+// A number x is stored as a code q, an integer of 2 to 8 bits:
+//
+//	q  = clamp(round(x / scale) + zero_point, quant_min, quant_max)
+//	x' = (q - zero_point) * scale
+//
+// The scale is the size of one step, in units of x. The zero point is the code of
+// 0. A tensor has one scale (per tensor), one for each output channel (per
+// channel), or one for each block of input channels of each output channel (per
+// block). Package fakequant has the formulas.
+//
+// To fake-quantize is to replace x by x': still float32, but on the grid. Rounding
+// has no useful derivative, so the gradient passes straight through it, and is 0
+// where x was clamped (the straight-through estimator, STE).
+//
+// # The life of a network
+//
+//	 your graph                      a new graph                        integers
+//	┌──────────┐  Prepare  ┌───────────────────────────┐  Freeze  ┌────────────────┐
+//	│ x ─ conv │ ────────▶ │ x ─ FQ ─ conv ─ ReLU ─ FQ │ ───────▶ │ frozen.Network │
+//	│ BN  ReLU │           │           │               │          │ Run, SaveFile  │
+//	└──────────┘           │   w ─ BN ─ FQ             │ ◀──────▶ └────────────────┘
+//	      ▲                └───────────────────────────┘  Verify:
+//	      │                      │          ▲             the same codes
+//	      └── the same weights ◀─┘          │
+//	                        training: RunAll, solver.Step, Quantizer.Step
+//
+// FQ is a fake-quantizer. The calls in their order:
+//
+//   - [New] checks a [Config]: how many bits, for which layers, when.
+//   - [Quantizer.Prepare] reads your graph and writes a new one. Batch
+//     normalisation is folded into the weights before it.
+//   - Training is ordinary Gorgonia on [Prepared.Graph]: build the loss on
+//     [Prepared.Node] of your output, call gorgonia.Grad on
+//     [Prepared.Learnables], run any VM with any solver, and call
+//     [Quantizer.Step] after each batch.
+//   - [Quantizer.Freeze] makes the integer network of package frozen. It ends
+//     nothing: training may go on.
+//   - [Quantizer.Verify] runs both on one batch and compares them code for code.
+//     It finds no difference; see below.
+//   - [Quantizer.Report] lists every layer with its format, its range, the error
+//     that rounding makes, and the reason where it stays float.
+//
+// Without training, show some batches to [Prepared.Calibrate] and call Freeze: that
+// is post-training quantization.
+//
+// # Where ranges come from, and when
+//
+// The scale follows from the range of the values. A weight's range is read off the
+// weight at each step. The range of an activation is estimated by an observer while
+// data passes (package observers). [Schedule] says at which call of Step observing
+// and quantizing begin, when the observers stop, and when batch normalisation goes
+// over to its running statistics. Its unit is the call: batches, if Step is called
+// after each batch.
+//
+// # What you train is what you ship
+//
+// While a layer's operands are quantized, the new graph multiplies their codes with
+// integer arithmetic, exactly, as the frozen network does. So Verify promises zero
+// differing codes in evaluation form, at any batch size. In training form batch
+// normalisation uses the statistics of the batch until they are frozen, and dropout
+// drops: then the two differ, as they must.
+//
+// # What is shared
+//
+//   - Weights: the new graph's parameters have your names and your memory. A solver
+//     that steps on them trains your tensors. Let a parameter of the old graph to
+//     another tensor after Prepare, and the two part.
+//   - Running statistics of goqat's own batch normalisations are shared too; those of
+//     Gorgonia's are copied.
+//   - Inputs are not shared: Let data to the nodes of the new graph.
+//   - A frozen network shares nothing.
+//
+// One Quantizer is for one network and one goroutine at a time. A frozen network may
+// be run by any number of goroutines.
+package qat

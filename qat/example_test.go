@@ -1,0 +1,140 @@
+package qat_test
+
+import (
+	"fmt"
+	"log"
+	"strings"
+
+	"github.com/goqat/goqat/qat"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// network is one layer with a ReLU, in plain Gorgonia.
+func network() (g *gorgonia.ExprGraph, x, y *gorgonia.Node) {
+	g = gorgonia.NewGraph()
+	x = gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(2, 3), gorgonia.WithName("x"))
+	w := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("fc.weight"), gorgonia.WithValue(
+		tensor.New(tensor.WithShape(3, 2), tensor.WithBacking([]float32{0.5, -1, 0.25, 0.75, -0.5, 1}))))
+	return g, x, gorgonia.Must(gorgonia.Rectify(gorgonia.Must(gorgonia.Mul(x, w))))
+}
+
+func Example() {
+	g, x, y := network()
+	q, err := qat.New(qat.Config{}) // int8 weights per channel, int8 activations
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := q.Prepare(g, y)
+	if err != nil {
+		log.Fatal(err)
+	}
+	loss := gorgonia.Must(gorgonia.Mean(gorgonia.Must(gorgonia.Square(p.Node(y)))))
+	if _, err := gorgonia.Grad(loss, p.Learnables()...); err != nil {
+		log.Fatal(err)
+	}
+	vm, err := p.Machine(loss)
+	if err != nil {
+		log.Fatal(err)
+	}
+	solver := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(0.1))
+	batch := []float32{1, 0.5, -1, 0, 1, 0.5}
+	for range 10 {
+		if err := gorgonia.Let(p.Node(x), tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(batch))); err != nil {
+			log.Fatal(err)
+		}
+		if err := vm.RunAll(); err != nil {
+			log.Fatal(err)
+		}
+		if err := solver.Step(gorgonia.NodesToValueGrads(p.Learnables())); err != nil {
+			log.Fatal(err)
+		}
+		if err := q.Step(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fz, err := q.Freeze()
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := q.Verify(fz, batch)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d codes checked, %d differ\n", v.Checked, v.Differing)
+	// Output: 16 codes checked, 0 differ
+}
+
+// A config in YAML: 4-bit weights in general, one layer in 8 bits, another left
+// float; ranges from the first batch on, rounding from the tenth.
+func ExampleParseYAML() {
+	cfg, err := qat.ParseYAML(strings.NewReader(`
+global:
+  weights: {bits: 4, granularity: per_channel}
+  activations: {bits: 8, observer: moving_average_min_max}
+names:
+  stem: {weights: {bits: 8}}
+  head: null
+milestones: [0, 10, 100, 100]
+`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(cfg.Global.Weights.Bits, cfg.Names["stem"].Weights.Bits, cfg.Names["head"] == nil, cfg.Schedule.Quantize)
+	_, err = qat.ParseYAML(strings.NewReader("global: {weights: {bitz: 4}}"))
+	fmt.Println(err)
+	// Output:
+	// 4 8 true 10
+	// invalid config: line 1, column 20: global.weights.bitz: unknown key: did you mean "bits"?
+}
+
+// Post-training quantization: calibrate, then freeze.
+func ExamplePrepared_Calibrate() {
+	g, _, y := network()
+	q, err := qat.New(qat.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := q.Prepare(g, y)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := p.Calibrate([]float32{1, 0.5, -1, 0, 1, 0.5}); err != nil {
+		log.Fatal(err)
+	}
+	fz, err := q.Freeze()
+	if err != nil {
+		log.Fatal(err)
+	}
+	out, err := fz.Run([]float32{0, 1, 0.5}) // one row: the batch is open
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.2f\n", out[0])
+	// Output: [0.00 1.25]
+}
+
+// A report names every tensor, its format, and why it stays float.
+func ExampleQuantizer_Report() {
+	g, _, y := network()
+	q, err := qat.New(qat.Config{Global: &qat.LayerConfig{Activations: qat.TensorConfig{Off: true}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := q.Prepare(g, y); err != nil {
+		log.Fatal(err)
+	}
+	r, err := q.Report()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, row := range r.Rows {
+		fmt.Println(row.Layer, row.Tensor, row.Spec)
+	}
+	fmt.Println(r.FloatBytes, "bytes become", r.Bytes)
+	// Output:
+	// x activation float32
+	// fc weight int8 symmetric per_channel(axis 1) narrow
+	// fc activation float32
+	// 24 bytes become 16
+}

@@ -1,0 +1,141 @@
+package qat
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+)
+
+// Step moves the schedules that count steps on by one. Call it once per training
+// step, after the solver; see [Schedule] for what happens when.
+func (q *Quantizer) Step() error {
+	if q.prepared == nil {
+		return ErrNotPrepared
+	}
+	q.steps++
+	q.apply()
+	return nil
+}
+
+// Epoch moves the schedules that count epochs ([Schedule.Epochs]) on by one. Call
+// it once per epoch; without such schedules it does nothing but count.
+func (q *Quantizer) Epoch() error {
+	if q.prepared == nil {
+		return ErrNotPrepared
+	}
+	q.epochs++
+	q.apply()
+	return nil
+}
+
+// Steps returns how often Step was called.
+func (q *Quantizer) Steps() int { return q.steps }
+
+// Epochs returns how often Epoch was called.
+func (q *Quantizer) Epochs() int { return q.epochs }
+
+// SetObserving freezes (false) or thaws (true) the observers of layers and inputs,
+// by name, or of all without names, whatever the schedule says from now on.
+// Quantization itself stays on schedule. A name that the network does not have is
+// an error, and nothing changes.
+func (q *Quantizer) SetObserving(on bool, names ...string) error {
+	if q.prepared == nil {
+		return ErrNotPrepared
+	}
+	known := q.prepared.plan.names()
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("qat: no layer or input is called %s: %s", quote(name), suggest(name, known))
+		}
+	}
+	if len(names) == 0 {
+		names = known
+	}
+	if q.observing == nil {
+		q.observing = map[string]bool{}
+	}
+	for _, name := range names {
+		q.observing[name] = on
+	}
+	q.apply()
+	return nil
+}
+
+// names lists layers and inputs.
+func (p *plan) names() []string {
+	ns := names(p.net.Inputs)
+	for _, l := range p.layers {
+		ns = append(ns, l.name)
+	}
+	return ns
+}
+
+// apply sets phases and batch normalisations to what the schedules say now.
+func (q *Quantizer) apply() {
+	p := q.prepared.plan
+	for _, g := range p.order {
+		q.setPhase(g.q, p.owner(g), p.nameOf(g))
+	}
+	for _, l := range p.layers {
+		if l.wq != nil {
+			q.setPhase(l.wq, l, l.name)
+		}
+		for _, src := range l.src {
+			if st := p.bn[src]; st != nil {
+				_, freeze := q.scheduleOf(l).after(q.count(q.scheduleOf(l)))
+				st.Freeze(freeze)
+			}
+		}
+	}
+}
+
+// setPhase gives a quantizer the phase of a layer's schedule; l is nil for inputs.
+func (q *Quantizer) setPhase(f *fakequant.Quantizer, l *layer, name string) {
+	s := q.scheduleOf(l)
+	phase, _ := s.after(q.count(s))
+	if on, set := q.observing[name]; set {
+		phase = observing(phase, on)
+	}
+	f.SetPhase(phase)
+}
+
+// observing is a phase with its observer switched.
+func observing(p fakequant.Phase, on bool) fakequant.Phase {
+	switch {
+	case on && p.Quantizes():
+		return fakequant.ObservingAndQuantizing
+	case on:
+		return fakequant.Observing
+	case p.Quantizes():
+		return fakequant.Quantizing
+	}
+	return fakequant.Off
+}
+
+func (q *Quantizer) count(s Schedule) int {
+	if s.Epochs {
+		return q.epochs
+	}
+	return q.steps
+}
+
+// scheduleOf returns the schedule of a layer: its own, or the network's.
+func (q *Quantizer) scheduleOf(l *layer) Schedule {
+	if l != nil && l.cfg.Schedule != (Schedule{}) {
+		return l.cfg.Schedule
+	}
+	return q.cfg.Schedule
+}
+
+// owner returns the layer whose settings a group of activations has; nil for that
+// of an input.
+func (p *plan) owner(g *group) *layer { return p.by[g.members[0]] }
+
+// nameOf is how SetObserving calls the group's tensor.
+func (p *plan) nameOf(g *group) string {
+	if l := p.by[g.members[0]]; l != nil {
+		return l.name
+	}
+	return g.members[0].Name
+}

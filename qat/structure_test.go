@@ -1,0 +1,324 @@
+package qat
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/goqat/goqat/fakequant"
+	"gorgonia.org/gorgonia"
+)
+
+// at returns the quantizer of a user's node, nil for a tensor that stays float.
+func (n *net) at(node *gorgonia.Node) *fakequant.Quantizer {
+	n.t.Helper()
+	v := n.p.plan.net.Value(node)
+	if v == nil {
+		n.t.Fatalf("node %v is not part of the network", node)
+	}
+	if g := n.p.plan.groups[v]; g != nil {
+		return g.q
+	}
+	return nil
+}
+
+// layer returns a layer of the plan by name.
+func (n *net) layer(name string) *layer {
+	n.t.Helper()
+	for _, l := range n.p.plan.layers {
+		if l.name == name {
+			return l
+		}
+	}
+	n.t.Fatalf("no layer %q", name)
+	return nil
+}
+
+// row returns the report's row of a layer's weight or activation.
+func (n *net) row(layer, tensor string) Row {
+	n.t.Helper()
+	r, err := n.q.Report()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, x := range r.Rows {
+		if x.Layer == layer && x.Tensor == tensor {
+			return x
+		}
+	}
+	n.t.Fatalf("no row for the %s of %q in\n%v", tensor, layer, r)
+	return Row{}
+}
+
+// wantFormat checks the format of a quantizer; "float32" means that there is none.
+func wantFormat(t *testing.T, what string, q *fakequant.Quantizer, want string) {
+	t.Helper()
+	got := "float32"
+	if q != nil {
+		got = q.Spec().String()
+	}
+	if got != want {
+		t.Errorf("%s: format %s, want %s", what, got, want)
+	}
+}
+
+const (
+	signed8   = "int8 symmetric per_tensor"
+	unsigned8 = "uint8 symmetric per_tensor"
+)
+
+func TestPlacementConvPoolConv(t *testing.T) {
+	g := gorgonia.NewGraph()
+	x := leaf(g, "x", 2, 1, 8, 8)
+	c1 := conv("conv1", x, 3, 3)
+	r := relu(c1)
+	pool := maxPool(r)
+	y := conv("conv2", pool, 2, 3)
+	n := prepare(t, Config{}, g, y)
+	wantFormat(t, "input", n.at(x), signed8)
+	wantFormat(t, "ReLU", n.at(r), unsigned8)
+	wantFormat(t, "output", n.at(y), signed8)
+	if n.at(r) != n.at(pool) {
+		t.Error("max pooling has a quantizer of its own, want that of its input")
+	}
+	if n.at(x) == n.at(r) || n.at(r) == n.at(y) {
+		t.Error("tensors of different layers share a quantizer")
+	}
+	if got := len(n.p.plan.quantizers()); got != 5 {
+		t.Errorf("%d quantizers, want 3 for activations and 2 for weights", got)
+	}
+	for _, name := range []string{"conv1", "conv2"} {
+		wantFormat(t, name, n.layer(name).wq, "int8 symmetric per_channel(axis 0) narrow")
+	}
+	if n.p.Node(c1) != nil {
+		t.Error("Node of what lies inside a fused layer is not nil")
+	}
+	n.step(n.machine(), 0)
+	for _, node := range []*gorgonia.Node{x, r, y} {
+		if p, err := n.at(node).Params(); err != nil || p.ZeroPoint[0] != 0 {
+			t.Errorf("parameters %v, %v: want zero point 0", p, err)
+		}
+	}
+	if got := n.row("max_pool_0", "activation").SharedWith; got != n.p.plan.net.Value(r).Name {
+		t.Errorf("the report says that the pool shares with %q", got)
+	}
+}
+
+func TestPlacementBranches(t *testing.T) {
+	g := gorgonia.NewGraph()
+	x := leaf(g, "x", 4, 6)
+	a, b := relu(fc("a", x, 3)), fc("b", x, 2)
+	cat := must(gorgonia.Concat(1, a, b))
+	s := must(gorgonia.Add(fc("c", cat, 5), fc("d", x, 5)))
+	y := relu(s)
+	n := prepare(t, Config{}, g, y)
+	if n.at(a) != n.at(b) || n.at(a) != n.at(cat) {
+		t.Error("the branches of a concatenation do not share one quantizer")
+	}
+	wantFormat(t, "concatenation of a ReLU and a signed branch", n.at(cat), signed8)
+	wantFormat(t, "residual sum with ReLU", n.at(y), unsigned8)
+	if n.p.Node(s) != nil {
+		t.Error("the ReLU behind the addition is not fused into it")
+	}
+	left, right := n.layer("c").out.Node, n.layer("d").out.Node
+	if n.at(left) == nil || n.at(right) == nil || n.at(left) == n.at(right) {
+		t.Error("the operands of an addition want a quantizer each")
+	}
+	n.step(n.machine(), 0)
+	n.verify(n.freeze(), n.batch(3, 5))
+}
+
+// TestConcatConstant: the constant columns were never seen by a quantizer, so the
+// result is quantized where it stands.
+func TestConcatConstant(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		g := gorgonia.NewGraph()
+		x, c := leaf(g, "x", 4, 6), param(g, "columns", 4, 2)
+		h := relu(fc("a", x, 3))
+		pair := []*gorgonia.Node{h, c}
+		if first {
+			slices.Reverse(pair)
+		}
+		cat := must(gorgonia.Concat(1, pair...))
+		n := prepare(t, Config{}, g, fc("b", cat, 2))
+		n.step(n.machine(), 0)
+		n.verify(n.freeze(), n.batch(1, 4))
+		if first && n.at(cat) == nil {
+			t.Error("the concatenation stayed float")
+		}
+	}
+}
+
+func TestFixedRanges(t *testing.T) {
+	g := gorgonia.NewGraph()
+	x := leaf(g, "x", 4, 6)
+	s := must(gorgonia.Sigmoid(fc("a", x, 3)))
+	h := must(gorgonia.Tanh(fc("b", s, 3)))
+	n := prepare(t, Config{}, g, h)
+	for _, c := range []struct {
+		node   *gorgonia.Node
+		format string
+		scale  float32
+	}{{s, unsigned8, 1.0 / 256}, {h, signed8, 2.0 / 256}} {
+		q := n.at(c.node)
+		wantFormat(t, c.format, q, c.format)
+		p, err := q.Params() // before any data
+		if err != nil || p.Scale[0] != c.scale || p.ZeroPoint[0] != 0 {
+			t.Errorf("parameters %v, %v: want scale %v and zero point 0", p, err, c.scale)
+		}
+	}
+	n.step(n.machine(), 0)
+	if p, err := n.at(s).Params(); err != nil || p.Scale[0] != 1.0/256 {
+		t.Errorf("training changed the fixed parameters to %v, %v", p, err)
+	}
+}
+
+func TestLayerSettings(t *testing.T) {
+	wide := &LayerConfig{Weights: TensorConfig{Bits: 4}, Activations: TensorConfig{Bits: 6}}
+	three := &LayerConfig{Weights: TensorConfig{Bits: 3}}
+	for _, c := range []struct {
+		name       string
+		cfg        Config
+		a, b       string // formats of the weights
+		x, mid, y  string // formats of the activations
+		why1, why2 string // reasons in the report for the weights of a and b
+	}{
+		{"default", Config{}, "int8", "int8", "int8", "uint8", "int8", "", ""},
+		{"by name off", Config{Names: map[string]*LayerConfig{"a": nil}}, "", "int8", "", "uint8", "int8", "left float by the config", ""},
+		{"last by name off", Config{Names: map[string]*LayerConfig{"b": nil}}, "int8", "", "int8", "uint8", "", "", "left float by the config"},
+		{"by type off", Config{Types: map[string]*LayerConfig{"matmul": nil}}, "", "", "", "", "", "left float by the config", "left float by the config"},
+		{"only one by name", Config{Global: &LayerConfig{Weights: TensorConfig{Off: true}, Activations: TensorConfig{Off: true}},
+			Names: map[string]*LayerConfig{"b": {Weights: TensorConfig{Bits: 8}, Activations: TensorConfig{Bits: 8}}}},
+			"", "int8", "", "uint8", "int8", "left float by the config", ""},
+		{"weights only", Config{Global: &LayerConfig{Activations: TensorConfig{Off: true}}}, "int8", "int8", "", "", "", "", ""},
+		{"activations only", Config{Global: &LayerConfig{Weights: TensorConfig{Off: true}}}, "", "", "int8", "uint8", "int8", "", ""},
+		{"global", Config{Global: wide}, "int4", "int4", "int6", "uint6", "int6", "", ""},
+		{"type over global", Config{Global: wide, Types: map[string]*LayerConfig{"matmul": three}}, "int3", "int3", "int6", "uint6", "int6", "", ""},
+		{"name over type", Config{Types: map[string]*LayerConfig{"matmul": wide}, Names: map[string]*LayerConfig{"a": three}},
+			"int3", "int4", "int8", "uint8", "int6", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := gorgonia.NewGraph()
+			x := leaf(g, "x", 4, 6)
+			h := relu(fc("a", x, 5))
+			y := fc("b", h, 3)
+			n := prepare(t, c.cfg, g, y)
+			for _, part := range []struct {
+				what string
+				q    *fakequant.Quantizer
+				want string
+			}{{"weights of a", n.layer("a").wq, c.a}, {"weights of b", n.layer("b").wq, c.b},
+				{"x", n.at(x), c.x}, {"between", n.at(h), c.mid}, {"y", n.at(y), c.y}} {
+				got := ""
+				if part.q != nil {
+					got = part.q.Spec().DType()
+				}
+				if got != part.want {
+					t.Errorf("%s: %q, want %q", part.what, got, part.want)
+				}
+			}
+			n.step(n.machine(), 0)
+			n.verify(n.freeze(), n.batch(1, 7))
+			for name, want := range map[string]string{"a": c.why1, "b": c.why2} {
+				if got := n.row(name, "weight").Why; got != want {
+					t.Errorf("the report gives %q as the reason for %s, want %q", got, name, want)
+				}
+			}
+		})
+	}
+}
+
+// TestBlockSizes: a size for many layers is cut to the axis of each.
+func TestBlockSizes(t *testing.T) {
+	blocks := TensorConfig{Granularity: PerBlock, BlockSize: 4}
+	for name, cfg := range map[string]Config{
+		"global": {Global: &LayerConfig{Weights: blocks}},
+		"type":   {Types: map[string]*LayerConfig{"matmul": {Weights: blocks}}},
+		"inherited by a name": {Global: &LayerConfig{Weights: blocks},
+			Names: map[string]*LayerConfig{"b": {Weights: TensorConfig{Bits: 4}}}},
+	} {
+		g := gorgonia.NewGraph()
+		x := leaf(g, "x", 4, 6)
+		n := prepare(t, cfg, g, fc("b", relu(fc("a", x, 3)), 2))
+		if got := n.layer("a").wq.Spec().BlockSize; got != 4 {
+			t.Errorf("%s: blocks of %d on an axis of 6, want 4", name, got)
+		}
+		if got := n.layer("b").wq.Spec().BlockSize; got != 3 {
+			t.Errorf("%s: blocks of %d on an axis of 3, want the whole axis", name, got)
+		}
+		n.step(n.machine(), 0)
+		n.verify(n.freeze(), n.batch(1, 3))
+	}
+}
+
+// TestUserMemory: parameters keep their names and the user's memory, and the
+// user's graph stays as it was.
+func TestUserMemory(t *testing.T) {
+	g, x, y := mlp()
+	var users gorgonia.Nodes
+	for _, n := range g.AllNodes() {
+		if n.IsVar() && n != x {
+			users = append(users, n)
+		}
+	}
+	nodes := slices.Clone(g.AllNodes())
+	n := prepare(t, Config{}, g, y)
+	learnables := n.p.Learnables()
+	if len(learnables) != len(users) {
+		t.Fatalf("%d learnables, want %d", len(learnables), len(users))
+	}
+	before := map[string][]float32{}
+	for i, u := range users {
+		if learnables[i].Name() != u.Name() || n.p.Node(u) != learnables[i] {
+			t.Errorf("parameter %q became %q", u.Name(), learnables[i].Name())
+		}
+		if learnables[i].Value() == u.Value() {
+			t.Errorf("parameter %q shares its tensor header, which stock ops transpose in place", u.Name())
+		}
+		before[u.Name()] = floats(t, u.Value())
+	}
+	n.step(n.machine(), 0)
+	for _, u := range users {
+		if slices.Equal(floats(t, u.Value()), before[u.Name()]) {
+			t.Errorf("the solver's step did not reach the user's %q", u.Name())
+		}
+	}
+	if !slices.Equal(g.AllNodes(), nodes) {
+		t.Error("the user's graph has other nodes than before")
+	}
+	if n.p.Node(y) == nil || n.p.Node(y).Graph() != n.p.Graph() || n.p.Node(y) != n.p.OutputNodes()[0] {
+		t.Error("Node does not map the output")
+	}
+	if n.p.Node(x) != n.p.InputNodes()[0] || n.p.Inputs()[0] != "x" {
+		t.Error("Node does not map the input")
+	}
+	if n.p.Node(leaf(gorgonia.NewGraph(), "x", 1)) != nil || n.p.Node(nil) != nil {
+		t.Error("Node of a foreign node is not nil")
+	}
+}
+
+// TestSharedWeight: one matrix in a product and in a sum ships twice, under names
+// of its own.
+func TestSharedWeight(t *testing.T) {
+	g := gorgonia.NewGraph()
+	x, w := leaf(g, "x", 6, 6), param(g, "fc.weight", 6, 6)
+	y := must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w)), w, nil, nil))
+	n := prepare(t, Config{}, g, must(gorgonia.Tanh(y)))
+	n.step(n.machine(), 0)
+	n.verify(n.freeze(), n.batch(1, n.p.Batch()))
+}
+
+// TestScalarsStayFloat: a cost among the outputs is computed, not quantized.
+func TestScalarsStayFloat(t *testing.T) {
+	g, _, y := mlp()
+	mean := must(gorgonia.Mean(y))
+	both := must(gorgonia.Add(mean, must(gorgonia.Sum(y))))
+	n := prepare(t, Config{}, g, both)
+	if n.at(mean) != nil || n.at(both) != nil {
+		t.Error("a scalar has a quantizer")
+	}
+	if why := n.row("add_2", "activation").Why; why == "" {
+		t.Error("the report does not say why the scalar sum stays float")
+	}
+	n.step(n.machine(), 0)
+	n.verify(n.freeze(), n.batch(1, 4))
+}
