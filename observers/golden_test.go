@@ -15,13 +15,17 @@ type goldenStep struct {
 	ZeroPoint testdata.Tensor `json:"zero_point"`
 }
 
-type goldenCase struct {
+type goldenFormat struct {
 	Name, Observer, DType string
 	Qmin, Qmax            int32
 	Symmetric             bool
-	AveragingConstant     *float64 `json:"averaging_constant"`
 	Axis                  *int
-	Steps                 []goldenStep
+}
+
+type goldenCase struct {
+	goldenFormat
+	AveragingConstant *float64 `json:"averaging_constant"`
+	Steps             []goldenStep
 }
 
 // goldenTolerance is relative, as the golden files' README states for min, max
@@ -32,7 +36,7 @@ func near(got, want float32) bool {
 	return math.Abs(float64(got)-float64(want)) <= goldenTolerance*math.Abs(float64(want))
 }
 
-func (c goldenCase) spec(t *testing.T) fakequant.Spec {
+func (c goldenFormat) spec(t *testing.T) fakequant.Spec {
 	t.Helper()
 	var s fakequant.Spec
 	switch c.DType {

@@ -17,22 +17,30 @@ var errState = fmt.Errorf("%w: observer state", fakequant.ErrData)
 // saved is the JSON form. encoding/json writes a float32 with the fewest digits
 // that read back to the same float32, so nothing is lost.
 type saved struct {
-	Kind     string    `json:"kind"`
-	Constant float64   `json:"constant,omitempty"`
-	Ratio    float64   `json:"ratio,omitempty"`
-	Batches  uint64    `json:"batches"`
-	Lo       []float32 `json:"lo"`
-	Hi       []float32 `json:"hi"`
+	Kind       string      `json:"kind"`
+	Constant   float64     `json:"constant,omitempty"`
+	Ratio      float64     `json:"ratio,omitempty"`
+	Bins       int         `json:"bins,omitempty"`
+	Percentile float64     `json:"percentile,omitempty"`
+	Codes      *savedCodes `json:"codes,omitempty"`
+	Batches    uint64      `json:"batches"`
+	Lo         []float32   `json:"lo"`
+	Hi         []float32   `json:"hi"`
+	Counts     [][]uint64  `json:"counts,omitempty"`
 }
 
 // loaded is saved for reading. Pointers tell a null from a 0.
 type loaded struct {
-	Kind     string     `json:"kind"`
-	Constant *float64   `json:"constant"`
-	Ratio    *float64   `json:"ratio"`
-	Batches  *uint64    `json:"batches"`
-	Lo       []*float32 `json:"lo"`
-	Hi       []*float32 `json:"hi"`
+	Kind       string      `json:"kind"`
+	Constant   *float64    `json:"constant"`
+	Ratio      *float64    `json:"ratio"`
+	Bins       *int        `json:"bins"`
+	Percentile *float64    `json:"percentile"`
+	Codes      *savedCodes `json:"codes"`
+	Batches    *uint64     `json:"batches"`
+	Lo         []*float32  `json:"lo"`
+	Hi         []*float32  `json:"hi"`
+	Counts     [][]uint64  `json:"counts"`
 }
 
 // MarshalJSON saves the data.
@@ -114,10 +122,7 @@ func (s *state) load(b []byte, kind string, setting func(*loaded) **float64) (fl
 		}
 		*field = nil
 	}
-	if in.Constant != nil || in.Ratio != nil {
-		return 0, fmt.Errorf("%w: a setting that %s does not have", errState, kind)
-	}
-	next, err := in.state()
+	next, err := in.plain(kind)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errState, err)
 	}
@@ -125,8 +130,19 @@ func (s *state) load(b []byte, kind string, setting func(*loaded) **float64) (fl
 	return value, nil
 }
 
+// plain returns the ranges of a state that has nothing else left in it.
+func (in *loaded) plain(kind string) (state, error) {
+	if in.Constant != nil || in.Ratio != nil || in.Bins != nil || in.Percentile != nil || in.Codes != nil || in.Counts != nil {
+		return state{}, fmt.Errorf("a setting that %s does not have", kind)
+	}
+	return in.state()
+}
+
 // decode reads exactly one JSON value without unknown fields.
 func decode(b []byte) (*loaded, error) {
+	if bytes.Contains(b, []byte("null")) { // it would leave a field or an element as 0
+		return nil, errors.New("null: want numbers")
+	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	var in loaded

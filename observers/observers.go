@@ -13,6 +13,11 @@ const (
 	KindMovingAverage = "moving_average_min_max"
 	KindEMA           = "ema_min_max"
 	KindLatest        = "latest"
+	KindHistogram     = "histogram"
+	KindPercentile    = "percentile"
+	KindMSE           = "mse"
+	KindKL            = "kl"
+	KindLatestMSE     = "latest_mse"
 )
 
 // Default constants, those of PyTorch and of Core ML Tools.
@@ -29,6 +34,11 @@ var kinds = []struct {
 	{KindMovingAverage, func() fakequant.Observer { return new(MovingAverage) }},
 	{KindEMA, func() fakequant.Observer { return new(EMA) }},
 	{KindLatest, func() fakequant.Observer { return new(Latest) }},
+	{KindHistogram, func() fakequant.Observer { return new(Histogram) }},
+	{KindPercentile, func() fakequant.Observer { return new(Percentile) }},
+	{KindMSE, func() fakequant.Observer { return new(MSE) }},
+	{KindKL, func() fakequant.Observer { return new(KL) }},
+	{KindLatestMSE, func() fakequant.Observer { return new(LatestMSE) }},
 }
 
 // Kinds lists the names that New knows.

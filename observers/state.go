@@ -52,6 +52,15 @@ func (s *state) Reset() { *s = state{} }
 // taken as it is, later ones go through fold, which returns the new value of one
 // bound from the old one and the tensor's. Nothing changes on an error.
 func (s *state) observe(x []float32, l fakequant.Layout, fold fold) error {
+	if err := s.measure(x, l); err != nil {
+		return err
+	}
+	s.take(fold)
+	return nil
+}
+
+// measure checks x and puts the range of each of its groups into curLo and curHi.
+func (s *state) measure(x []float32, l fakequant.Layout) error {
 	groups := l.Groups()
 	if groups == 0 {
 		return fmt.Errorf("%w: tensor is empty", fakequant.ErrData)
@@ -63,16 +72,17 @@ func (s *state) observe(x []float32, l fakequant.Layout, fold fold) error {
 	if len(s.curLo) != groups {
 		s.curLo, s.curHi = make([]float32, groups), make([]float32, groups)
 	}
-	if err := fakequant.GroupMinMax(s.curLo, s.curHi, x, l); err != nil {
-		return err
-	}
+	return fakequant.GroupMinMax(s.curLo, s.curHi, x, l)
+}
+
+// take folds curLo and curHi into the range.
+func (s *state) take(fold fold) {
 	if s.batches == 0 {
 		s.lo, s.hi = append([]float32(nil), s.curLo...), append([]float32(nil), s.curHi...)
 	} else {
 		s.apply(s.curLo, s.curHi, fold)
 	}
 	s.batches = addBatches(s.batches, 1)
-	return nil
 }
 
 // merge folds the other state in; counts add up.

@@ -8,8 +8,45 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// aliasing is why a reshape or a one-operand concatenation of a leaf is wrong.
-const aliasing = "its result shares the leaf's memory, and an elementwise op behind it overwrites the leaf"
+// aliasing is why a reshape or a one-operand concatenation can be wrong.
+const aliasing = "its result shares its operand's memory, which an elementwise op behind it may overwrite while it is still needed"
+
+// readers are the ops that leave their operands alone, forward and backward.
+var readers = map[string]bool{
+	"linAlgBinOp": true, "im2colOp": true, "maxPoolOp": true, "avgPoolOp": true, "globalAveragePoolOp": true,
+	"softmaxOp": true, "concatOp": true, "transposeOp": true, "sliceOp": true, "upsampleOp": true, "BatchNormOp": true,
+}
+
+// clobbered reports whether a user of n, a node that shares its operand's memory, or
+// of that operand may write into it. It errs on the side of yes.
+func (r *reader) clobbered(n *gorgonia.Node) bool {
+	seen := map[*gorgonia.Node]bool{}
+	var visit func(n *gorgonia.Node) bool
+	visit = func(n *gorgonia.Node) bool {
+		if seen[n] {
+			return false
+		}
+		seen[n] = true
+		for _, u := range r.users[n] {
+			switch {
+			case sharing(u, r.kids[u]):
+				if visit(u) {
+					return true
+				}
+			case u.Op() != nil && opName(u.Op()) == "": // not Gorgonia's
+			case !readers[opName(u.Op())]:
+				return true
+			}
+		}
+		return sharing(n, r.kids[n]) && visit(r.kids[n][0])
+	}
+	return visit(n)
+}
+
+func sharing(n *gorgonia.Node, kids []*gorgonia.Node) bool {
+	name := opName(n.Op())
+	return name == "reshapeOp" || name == "concatOp" && len(kids) == 1
+}
 
 func (r *reader) reshape(n *gorgonia.Node) *match {
 	f := fieldsOf(n.Op())
@@ -18,7 +55,7 @@ func (r *reader) reshape(n *gorgonia.Node) *match {
 		return nil
 	}
 	m := simple(n, nn.Reshape{Shape: to}, x)
-	if isLeaf(x) || isConst(x) {
+	if r.clobbered(n) {
 		m.wrong = aliasing
 	}
 	return m
@@ -40,7 +77,7 @@ func (r *reader) concat(n *gorgonia.Node) *match {
 		return nil
 	}
 	m := simple(n, nn.Concat{Axis: axis}, r.kids[n]...)
-	if len(m.args) == 1 && (isLeaf(m.args[0]) || isConst(m.args[0])) {
+	if len(m.args) == 1 && r.clobbered(n) {
 		m.wrong = aliasing
 	}
 	return m

@@ -62,6 +62,7 @@ type reader struct {
 	opt   Options
 	byPtr map[uintptr]*gorgonia.Node
 	kids  map[*gorgonia.Node][]*gorgonia.Node
+	users map[*gorgonia.Node][]*gorgonia.Node
 	order []*gorgonia.Node       // reachable nodes, operands first
 	index map[*gorgonia.Node]int // position in order
 	found map[*gorgonia.Node]*match
@@ -79,6 +80,7 @@ func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*r
 		opt:   opt,
 		byPtr: map[uintptr]*gorgonia.Node{},
 		kids:  map[*gorgonia.Node][]*gorgonia.Node{},
+		users: map[*gorgonia.Node][]*gorgonia.Node{},
 		index: map[*gorgonia.Node]int{},
 		found: map[*gorgonia.Node]*match{},
 		roles: map[*gorgonia.Node]Role{},
@@ -95,6 +97,14 @@ func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*r
 		}
 		if err := r.visit(n); err != nil {
 			return nil, err
+		}
+	}
+	for _, n := range r.order {
+		if err := checkType(n); err != nil {
+			return nil, err
+		}
+		for _, k := range r.kids[n] {
+			r.users[k] = append(r.users[k], n)
 		}
 	}
 	return r, nil
@@ -122,9 +132,6 @@ func (r *reader) visit(n *gorgonia.Node) error {
 		state[n] = open
 		kids, err := r.childrenOf(n)
 		if err != nil {
-			return err
-		}
-		if err := checkType(n); err != nil {
 			return err
 		}
 		r.kids[n] = kids

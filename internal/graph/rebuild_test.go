@@ -15,13 +15,13 @@ import (
 // gradient of each learnable.
 type result map[string][]float32
 
-// run differentiates (unless that was done), runs a TapeMachine once and reads the
-// results. name maps the nodes to names that two graphs have in common.
-func run(t *testing.T, g *gorgonia.ExprGraph, cost *gorgonia.Node, outputs, learnables []*gorgonia.Node, graded bool) result {
-	t.Helper()
+// tryRun differentiates (unless that was done), runs a TapeMachine once and reads the
+// results.
+func tryRun(g *gorgonia.ExprGraph, cost *gorgonia.Node, outputs, learnables []*gorgonia.Node, graded bool) (out result, err error) {
+	defer recovered("run", &err)
 	if !graded {
 		if _, err := gorgonia.Grad(cost, learnables...); err != nil {
-			t.Fatalf("Grad: %v", err)
+			return nil, err
 		}
 	}
 	reads := make([]gorgonia.Value, len(outputs)+1)
@@ -32,29 +32,38 @@ func run(t *testing.T, g *gorgonia.ExprGraph, cost *gorgonia.Node, outputs, lear
 	vm := gorgonia.NewTapeMachine(g)
 	defer vm.Close()
 	if err := vm.RunAll(); err != nil {
-		t.Fatalf("RunAll: %v", err)
+		return nil, err
 	}
-	out := result{}
+	out = result{}
 	for i, v := range reads {
-		out[fmt.Sprint("output ", i)] = copyOf(t, v)
+		if out[fmt.Sprint("output ", i)], err = copyOf(v); err != nil {
+			return nil, err
+		}
 	}
 	for i, n := range learnables {
 		d, err := n.Grad()
 		if err != nil {
-			t.Fatalf("gradient of %s: %v", n.Name(), err)
+			return nil, err
 		}
-		out[gradName(i, n)] = copyOf(t, d)
+		if out[gradName(i, n)], err = copyOf(d); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func run(t *testing.T, g *gorgonia.ExprGraph, cost *gorgonia.Node, outputs, learnables []*gorgonia.Node, graded bool) result {
+	t.Helper()
+	out, err := tryRun(g, cost, outputs, learnables, graded)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
 
-func copyOf(t *testing.T, v gorgonia.Value) []float32 {
-	t.Helper()
+func copyOf(v gorgonia.Value) ([]float32, error) {
 	x, err := floats(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return append([]float32(nil), x...)
+	return append([]float32(nil), x...), err
 }
 
 // readCase reads a zoo model whole: outputs and cost.

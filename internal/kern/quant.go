@@ -127,3 +127,30 @@ func MinMax(x []float32) (lo, hi float32, n int, nan bool) {
 }
 
 const maxFloat32 = 0x1p127 * (1 + (1 - 0x1p-23))
+
+// LSQ writes the gradient of fake quantization with a learned step size and zero
+// point: dx as [STE] does, and returns the sums
+//
+//	ds = Σ dy * ((x'-x)/scale inside the range, clamp(q)-zero_point outside)
+//	dz = Σ dy * (0 inside, -scale outside)
+//
+// (Esser et al. 2020, equation 3; Bhalgat et al. 2020, equation 4), without the
+// gradient factor. The sums run in order, in float64. dx may be dy. NaN counts as
+// outside, at the lower limit.
+func LSQ(dx, x, dy []float32, g Grid) (ds, dz float64) {
+	lo, hi := g.limits()
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	for i, v := range x {
+		d := dy[i]
+		r := steps(v, g.Scale, lo-1, hi+1)
+		if r >= lo && r <= hi {
+			dx[i] = d
+			ds += float64(d) * (float64(r) - float64(v)/float64(g.Scale))
+			continue
+		}
+		dx[i] = 0
+		ds += float64(d) * float64(min(max(r, lo), hi))
+		dz -= float64(d) * float64(g.Scale)
+	}
+	return ds, dz
+}

@@ -27,14 +27,17 @@ func Apply(op nn.Op, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 
 // ApplyWith is Apply with options.
 func ApplyWith(op nn.Op, opt Options, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	if op == nil {
+		return nil, fmt.Errorf("ops: no layer kind")
+	}
 	if opt.Label == "" {
 		opt.Label = op.Kind()
 	}
+	if err := present(opt.Label, in...); err != nil {
+		return nil, err
+	}
 	shapes := make([][]int, len(in))
 	for i, n := range in {
-		if n == nil {
-			return nil, fmt.Errorf("ops: %s: operand %d is nil", opt.Label, i)
-		}
 		shapes[i] = n.Shape()
 	}
 	out, err := nn.OutShape(op, shapes)

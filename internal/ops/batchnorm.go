@@ -51,6 +51,9 @@ func (st *BNState) fold(gamma float64, c int) float64 {
 // updates the running ones, the variance with the n/(n-1) correction; otherwise,
 // or while st is frozen, it uses the running ones (Ioffe and Szegedy 2015).
 func BatchNorm(x, gamma, beta *gorgonia.Node, st *BNState, training bool) (*gorgonia.Node, error) {
+	if err := present("batch_norm", x, gamma, beta); err != nil {
+		return nil, err
+	}
 	kind := nn.BatchNorm{Eps: st.Eps}
 	c := []int{len(st.Mean)}
 	shape := []int(x.Shape())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 )
 
 // The three ops below are a batch normalisation folded into the layer before it,
@@ -22,52 +23,69 @@ import (
 // FoldScale returns f, [C]. In a training graph whose statistics are live, |f| is
 // at least 2^-10, so that a gamma of 0 does not divide by zero later.
 func FoldScale(gamma *gorgonia.Node, st *BNState, training bool) (*gorgonia.Node, error) {
+	if err := perChannel("fold_scale", st, gamma); err != nil {
+		return nil, err
+	}
 	s := Spec{Label: "fold_scale", Out: gamma.Shape(), Kernel: &foldScale{st: st, training: training}}
 	return New(s, gamma)
+}
+
+// perChannel checks that all nodes are there and have one element per channel.
+func perChannel(label string, st *BNState, vectors ...*gorgonia.Node) error {
+	if err := present(label, vectors...); err != nil {
+		return err
+	}
+	for i, v := range vectors {
+		if !v.Shape().Eq(tensor.Shape{len(st.Mean)}) {
+			return fmt.Errorf("ops: %s: vector %d, node %q, has shape %v, want one element for each of %d channels",
+				label, i, v.Name(), v.Shape(), len(st.Mean))
+		}
+	}
+	return nil
 }
 
 type foldScale struct {
 	st       *BNState
 	training bool
-	live     bool
+	// slope is df/dgamma of the last Forward, 0 where f stands still at the floor.
+	// Between the two passes the batch normalisation behind moves the statistics.
+	slope []float64
 }
 
 func (k *foldScale) Forward(out Tensor, in []Tensor) error {
-	k.live = k.training && !k.st.Frozen()
+	live := k.training && !k.st.Frozen()
+	k.slope = sized(k.slope, len(k.st.Mean))
 	if out.F64 != nil {
-		foldScaleForward(k, out.F64, in[0].F64)
+		foldScaleForward(k, live, out.F64, in[0].F64)
 	} else {
-		foldScaleForward(k, out.F32, in[0].F32)
+		foldScaleForward(k, live, out.F32, in[0].F32)
 	}
 	return nil
 }
 
-func foldScaleForward[F nn.Float](k *foldScale, f, gamma []F) {
+func foldScaleForward[F nn.Float](k *foldScale, live bool, f, gamma []F) {
 	for c, g := range gamma {
 		v := k.st.fold(float64(g), c)
-		if k.live && math.Abs(v) < foldFloor {
-			v = math.Copysign(foldFloor, v)
+		k.slope[c] = k.st.fold(1, c)
+		if live && math.Abs(v) < foldFloor {
+			v, k.slope[c] = math.Copysign(foldFloor, v), 0
 		}
 		f[c] = F(v)
 	}
 }
 
-func (k *foldScale) Backward(grads, in []Tensor, _, dout Tensor) error {
+func (k *foldScale) Backward(grads, _ []Tensor, _, dout Tensor) error {
 	if dout.F64 != nil {
-		foldScaleBackward(k, grads[0].F64, in[0].F64, dout.F64)
+		foldScaleBackward(k, grads[0].F64, dout.F64)
 	} else {
-		foldScaleBackward(k, grads[0].F32, in[0].F32, dout.F32)
+		foldScaleBackward(k, grads[0].F32, dout.F32)
 	}
 	return nil
 }
 
-func foldScaleBackward[F nn.Float](k *foldScale, dgamma, gamma, df []F) {
+func foldScaleBackward[F nn.Float](k *foldScale, dgamma, df []F) {
 	for c := range dgamma {
-		if k.live && math.Abs(k.st.fold(float64(gamma[c]), c)) < foldFloor {
-			dgamma[c] = 0 // f stands still at the floor
-			continue
-		}
-		dgamma[c] = F(float64(df[c]) * k.st.fold(1, c))
+		dgamma[c] = F(float64(df[c]) * k.slope[c])
 	}
 }
 
@@ -77,6 +95,9 @@ func FoldBias(f, beta, bias *gorgonia.Node, st *BNState) (*gorgonia.Node, error)
 	in := []*gorgonia.Node{f, beta}
 	if bias != nil {
 		in = append(in, bias)
+	}
+	if err := perChannel("fold_bias", st, in...); err != nil {
+		return nil, err
 	}
 	return New(Spec{Label: "fold_bias", Out: f.Shape(), Kernel: &foldBias{st: st}}, in...)
 }
@@ -144,6 +165,9 @@ func foldedBiasBackward[F nn.Float](st *BNState, grads, in []nn.Tensor[F], dout 
 // batchnorm(a/f + bias) and updates the running statistics; frozen, a plus the
 // folded bias.
 func Unfold(a, f, gamma, beta, bias *gorgonia.Node, st *BNState) (*gorgonia.Node, error) {
+	if err := present("unfold", a); err != nil {
+		return nil, err
+	}
 	shape := []int(a.Shape())
 	if len(shape) < 2 || shape[1] != len(st.Mean) {
 		return nil, fmt.Errorf("ops: unfold: shape %v has no axis 1 of %d channels", shape, len(st.Mean))
@@ -151,6 +175,9 @@ func Unfold(a, f, gamma, beta, bias *gorgonia.Node, st *BNState) (*gorgonia.Node
 	in := []*gorgonia.Node{a, f, gamma, beta}
 	if bias != nil {
 		in = append(in, bias)
+	}
+	if err := perChannel("unfold", st, in[1:]...); err != nil {
+		return nil, err
 	}
 	return New(Spec{Label: "batch_norm (folded)", Out: shape, State: st, Kernel: &unfold{st: st}}, in...)
 }

@@ -12,6 +12,9 @@ import (
 // CrossEntropy is the mean over the rows of -log softmax(logits)[label], a scalar.
 // logits is [B,C], labels [B] of dtype Int with values 0..C-1.
 func CrossEntropy(logits, labels *gorgonia.Node) (*gorgonia.Node, error) {
+	if err := present("cross_entropy", logits, labels); err != nil {
+		return nil, err
+	}
 	switch ls := logits.Shape(); {
 	case ls.Dims() != 2 || ls[1] < 1:
 		return nil, fmt.Errorf("ops: cross_entropy: logits have shape %v, want [batch, classes]", ls)

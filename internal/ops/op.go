@@ -72,10 +72,13 @@ type Spec struct {
 func New(s Spec, in ...*gorgonia.Node) (n *gorgonia.Node, err error) {
 	defer recovered(s.Label, &err)
 	o := &Op{id: nextID.Add(1), label: s.Label, kind: s.Kind, k: s.Kernel, state: s.State, again: s.Again, diff: s.Diff}
-	for i, x := range in {
-		if x == nil {
-			return nil, fmt.Errorf("ops: %s: operand %d is nil", s.Label, i)
-		}
+	if err := present(s.Label, in...); err != nil {
+		return nil, err
+	}
+	if s.Diff != nil && len(s.Diff) != len(in) {
+		return nil, fmt.Errorf("ops: %s: Diff is about %d operands, there are %d", s.Label, len(s.Diff), len(in))
+	}
+	for _, x := range in {
 		o.in = append(o.in, operandOf(x))
 	}
 	dt, err := floatType(s.Label, o.in)
@@ -93,6 +96,16 @@ func New(s Spec, in ...*gorgonia.Node) (n *gorgonia.Node, err error) {
 		return nil, fmt.Errorf("ops: %s: %w", s.Label, err)
 	}
 	return n, nil
+}
+
+// present reports the first operand that is nil.
+func present(label string, in ...*gorgonia.Node) error {
+	for i, x := range in {
+		if x == nil {
+			return fmt.Errorf("ops: %s: operand %d is nil", label, i)
+		}
+	}
+	return nil
 }
 
 func isFloat(dt tensor.Dtype) bool { return dt == tensor.Float32 || dt == tensor.Float64 }

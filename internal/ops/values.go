@@ -52,6 +52,9 @@ func (o operand) read(v gorgonia.Value) (Tensor, error) {
 	if !v.Shape().Eq(o.shape) && v.Shape().TotalSize() != o.shape.TotalSize() {
 		return Tensor{}, fmt.Errorf("shape %v, want %v", v.Shape(), o.shape)
 	}
+	if v.Dtype() != o.dt {
+		return Tensor{}, fmt.Errorf("its values are %v, want %v", v.Dtype(), o.dt)
+	}
 	t := Tensor{Shape: o.shape}
 	switch v := v.(type) {
 	case *gorgonia.F32:
@@ -67,34 +70,50 @@ func (o operand) read(v gorgonia.Value) (Tensor, error) {
 }
 
 func (t Tensor) readDense(d *tensor.Dense) (Tensor, error) {
-	if d.RequiresIterator() || !d.IsNativelyAccessible() || d.DataOrder().IsColMajor() {
-		m, ok := d.Materialize().(*tensor.Dense)
-		if !ok {
-			return Tensor{}, fmt.Errorf("cannot make tensor of shape %v contiguous", d.Shape())
-		}
-		d = m
+	if !d.IsNativelyAccessible() {
+		return Tensor{}, fmt.Errorf("its memory is not accessible")
 	}
 	switch d.Dtype() {
 	case tensor.Float32:
-		t.F32 = scalarOr(d, func() []float32 { return d.Float32s() })
+		t.F32 = rowMajor(d, d.Float32s)
 	case tensor.Float64:
-		t.F64 = scalarOr(d, func() []float64 { return d.Float64s() })
+		t.F64 = rowMajor(d, d.Float64s)
 	case tensor.Int:
-		t.Int = scalarOr(d, func() []int { return d.Ints() })
+		t.Int = rowMajor(d, d.Ints)
 	default:
 		return Tensor{}, fmt.Errorf("unsupported dtype %v", d.Dtype())
 	}
 	return t, nil
 }
 
-// scalarOr reads a rank-0 Dense, whose typed accessors panic, through Data.
-func scalarOr[T any](d *tensor.Dense, all func() []T) []T {
-	if d.Shape().Dims() == 0 {
+// rowMajor returns the elements of d in row-major order, without a copy where that
+// is their order in memory. A rank-0 Dense, whose typed accessor panics, is read
+// through Data. (Dense.Materialize would leave a column-major tensor as it is.)
+func rowMajor[T any](d *tensor.Dense, all func() []T) []T {
+	shape := d.Shape()
+	if shape.Dims() == 0 {
 		if v, ok := d.Data().(T); ok {
 			return []T{v}
 		}
 	}
-	return all()
+	raw := all()
+	if !d.RequiresIterator() && !d.DataOrder().IsColMajor() {
+		return raw
+	}
+	strides := d.Strides()
+	out := make([]T, 0, shape.TotalSize())
+	var walk func(axis, at int)
+	walk = func(axis, at int) {
+		if axis == len(shape) {
+			out = append(out, raw[at])
+			return
+		}
+		for i := range shape[axis] {
+			walk(axis+1, at+i*strides[axis])
+		}
+	}
+	walk(0, 0)
+	return out
 }
 
 // buffer is the memory of one result, made at first use and refilled ever after.

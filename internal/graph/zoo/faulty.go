@@ -32,6 +32,23 @@ func faulty() []Case {
 			x := must(gorgonia.Reshape(b.input("x", 4, 2, 3), tensor.Shape{4, 6}))
 			return b.end(b.linear("fc", must(gorgonia.Mul(x, gorgonia.NewConstant(float32(10)))), 3))
 		}},
+		{Name: "reshaped_activation", Wrong: "Reshape shares memory with the activation", Build: func() *Model {
+			b := start()
+			h := must(gorgonia.Tanh(b.linear("fc", b.input("x", 4, 6), 4)))
+			r := must(gorgonia.Reshape(h, tensor.Shape{4, 2, 2}))
+			return b.end(must(gorgonia.Mul(r, gorgonia.NewConstant(float32(10)))))
+		}},
+		{Name: "reshaped_residual", Wrong: "Reshape shares memory with a value used later", Build: func() *Model {
+			b := start()
+			h := b.linear("fc", b.input("x", 4, 6), 4)
+			r := must(gorgonia.Mul(must(gorgonia.Reshape(h, tensor.Shape{4, 2, 2})), gorgonia.NewConstant(float32(10))))
+			return b.end(must(gorgonia.Add(h, must(gorgonia.Reshape(r, tensor.Shape{4, 4})))))
+		}},
+		{Name: "concat_of_one", Wrong: "Concat of one tensor shares its memory", Build: func() *Model {
+			b := start()
+			h := must(gorgonia.Concat(1, must(gorgonia.Tanh(b.linear("fc", b.input("x", 4, 6), 4)))))
+			return b.end(must(gorgonia.Mul(h, gorgonia.NewConstant(float32(10)))))
+		}},
 		{Name: "max_axis_2", Wrong: "Max over axis 2", Build: func() *Model {
 			b := start()
 			return b.end(must(gorgonia.Max(b.conv("conv", b.input("x", 2, 2, 4, 5), 3, 3, 1, 1), 2)))
