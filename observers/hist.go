@@ -129,7 +129,8 @@ const groupsAtOnce = 4
 
 // ranges returns the range that pick chooses for each group. Choosing can cost
 // milliseconds, so the result is kept until there are more data or other
-// settings. pick may return bounds outside the data; they are brought inside.
+// settings. pick may return bounds outside the data; they are brought inside, or
+// to 0.
 func (h *hist) ranges(settings any, pick func(g int) (lo, hi float64)) (lo, hi []float32, ok bool) {
 	if h.batches == 0 {
 		return nil, nil, false
@@ -143,10 +144,15 @@ func (h *hist) ranges(settings any, pick func(g int) (lo, hi float64)) (lo, hi [
 	par.For(len(h.lo), groupsAtOnce, func(from, to int) {
 		for g := from; g < to; g++ {
 			a, b := pick(g)
-			h.outLo[g] = float32(max(min(a, float64(h.hi[g])), float64(h.lo[g])))
-			h.outHi[g] = float32(max(min(b, float64(h.hi[g])), float64(h.outLo[g])))
+			h.outLo[g] = float32(max(a, float64(min(h.lo[g], 0))))
+			h.outHi[g] = float32(min(b, float64(max(h.hi[g], 0))))
 		}
 	})
 	h.chosen = settings
 	return h.outLo, h.outHi, true
+}
+
+// inside cuts a range that is made of bins' edges down to the values of the group.
+func (h *hist) inside(g int, lo, hi float64) (float64, float64) {
+	return max(lo, float64(h.lo[g])), min(hi, float64(h.hi[g]))
 }

@@ -35,7 +35,8 @@ func (o *Histogram) Observe(x []float32, l fakequant.Layout) error {
 func (o *Histogram) Range() (lo, hi []float32, ok bool) {
 	return o.ranges(KindHistogram, func(g int) (lo, hi float64) {
 		s := torchSearch{o.rulers[g], o.counts[g]}
-		return s.run()
+		lo, hi = s.run()
+		return o.inside(g, lo, hi)
 	})
 }
 

@@ -12,7 +12,13 @@ import (
 
 func TestJSONRoundTrip(t *testing.T) {
 	stream := [][]float32{{0.1, -1e-45, 3e38, -3}, {1.0 / 3, float32(math.Copysign(0, -1)), -2.7, 16777217}}
-	for _, o := range []fakequant.Observer{&MinMax{}, &Latest{}, &MovingAverage{}, &MovingAverage{Constant: 0.3}, &EMA{}, &EMA{Ratio: 1.0 / 3}} {
+	spec := fakequant.Spec{Bits: 4, Scheme: fakequant.Affine, NarrowRange: true}
+	for _, o := range []fakequant.Observer{
+		&MinMax{}, &Latest{}, &MovingAverage{}, &MovingAverage{Constant: 0.3}, &EMA{}, &EMA{Ratio: 1.0 / 3},
+		&Histogram{}, &Histogram{Bins: 100}, &Percentile{}, &Percentile{Percentile: 200.0 / 3, Bins: MinBins},
+		&MSE{}, &MSE{Spec: spec}, &KL{}, &KL{Bins: 333, Spec: fakequant.Spec{Unsigned: true}, NonNegative: true},
+		&LatestMSE{}, &LatestMSE{Spec: spec},
+	} {
 		for i := 0; ; i++ { // also before any data
 			saved, err := json.Marshal(o)
 			if err != nil {
@@ -111,6 +117,89 @@ func TestJSONHostile(t *testing.T) {
 	}
 }
 
+// A histogram of -1, 0 and 2 with 16 bins: they are 1/8 wide, from -8 to 16.
+const histState = `"batches":1,"lo":[-1],"hi":[2],"counts":[[1,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1]]`
+
+// hostileHist are histogram states in which one thing is wrong.
+func hostileHist() []string {
+	swap := func(old, text string) string {
+		return `{"kind":"mse","bins":16,"codes":{"bits":8},` + strings.Replace(histState, old, text, 1) + `}`
+	}
+	head := func(text string) string { return `{"kind":"mse",` + text + histState + `}` }
+	return []string{
+		head(`"bins":16,`),                                     // no codes
+		head(`"bins":16,"codes":{},`),                          //
+		head(`"bins":16,"codes":null,`),                        //
+		head(`"bins":16,"codes":{"bits":9},`),                  //
+		head(`"bins":16,"codes":{"bits":8,"more":1},`),         //
+		head(`"bins":16,"codes":{"bits":8,"affine":null},`),    //
+		head(`"bins":16,"codes":{"bits":8},"percentile":99,`),  // a setting of another kind
+		head(`"bins":16,"codes":{"bits":8},"constant":0.5,`),   //
+		head(`"codes":{"bits":8},`),                            // the default bins want other counts
+		head(`"bins":15,"codes":{"bits":8},`),                  //
+		head(`"bins":0,"codes":{"bits":8},`),                   //
+		head(`"bins":-16,"codes":{"bits":8},`),                 //
+		head(`"bins":1e99,"codes":{"bits":8},`),                //
+		head(`"bins":9223372036854775807,"codes":{"bits":8},`), //
+		swap(`,1]]`, `,0,1]]`),                                 // one count too many
+		swap(`0,0,1]]`, `0,1]]`),                               // one too few
+		swap(`[[1,`, `[[0,`),                                   // the smallest value was not counted
+		swap(`1]]`, `0]]`),                                     // the largest was not
+		swap(`[[1,`, `[[-1,`),                                  //
+		swap(`[[1,`, `[[1.5,`),                                 //
+		swap(`[[1,`, `[[null,`),                                //
+		swap(`[[1,`, `[[18446744073709551615,`),                //
+		swap(`[[1,`, `[[1],[1,`),                               // more histograms than groups
+		swap(`"counts"`, `"batches":0,"counts"`),               //
+		swap(`"lo":[-1]`, `"lo":[3]`),                          //
+		swap(`"lo":[-1],"hi":[2]`, `"lo":[-3e38],"hi":[3e38]`), //
+		swap(`"lo":[-1],"hi":[2]`, `"lo":[],"hi":[]`),          //
+		swap(`"lo":[-1],"hi":[2]`, `"lo":[-1,-1],"hi":[2,2]`),  //
+		`{"kind":"mse","codes":{"bits":8},"batches":1,"lo":[-1],"hi":[2]}`,
+		`{"kind":"mse","codes":{"bits":8},"batches":0,"lo":[],"hi":[],"counts":[[1]]}`,
+		`{"kind":"histogram","codes":{"bits":8},"batches":0,"lo":[],"hi":[]}`,
+		`{"kind":"kl","batches":0,"lo":[],"hi":[]}`,
+		`{"kind":"percentile","percentile":0,"batches":0,"lo":[],"hi":[]}`,
+		`{"kind":"percentile","percentile":101,"batches":0,"lo":[],"hi":[]}`,
+		`{"kind":"percentile","percentile":49,"batches":0,"lo":[],"hi":[]}`,
+		`{"kind":"latest_mse","batches":1,"lo":[0],"hi":[1]}`,
+		`{"kind":"latest_mse","bins":16,"codes":{"bits":8},"batches":1,"lo":[0],"hi":[1]}`,
+		`{"kind":"latest_mse","codes":{"bits":8},"batches":1,"lo":[0],"hi":[1],"counts":[[1]]}`,
+	}
+}
+
+func TestJSONHostileHistograms(t *testing.T) {
+	good := `{"kind":"mse","bins":16,"codes":{"bits":8},` + histState + `}`
+	if err := new(MSE).UnmarshalJSON([]byte(good)); err != nil {
+		t.Fatalf("%s: %v", good, err)
+	}
+	for _, kind := range Kinds() {
+		o := mustNew(t, kind)
+		mustObserve(t, o, []float32{-1, 2})
+		before := snapshot(t, o)
+		for _, text := range hostileHist() {
+			if err := o.UnmarshalJSON([]byte(text)); !errors.Is(err, fakequant.ErrData) {
+				t.Errorf("%s: %s: %v, want ErrData", kind, text, err)
+			}
+			if after := snapshot(t, o); after != before {
+				t.Fatalf("%s: %s: state is now %s", kind, text, after)
+			}
+		}
+	}
+}
+
+func TestJSONRestoresHistogramSettings(t *testing.T) {
+	o := &MSE{}
+	text := `{"kind":"mse","bins":16,"codes":{"bits":4,"unsigned":true,"narrow_range":true,"affine":true,"non_negative":true},` + histState + `}`
+	if err := json.Unmarshal([]byte(text), o); err != nil {
+		t.Fatal(err)
+	}
+	want := fakequant.Spec{Bits: 4, Unsigned: true, NarrowRange: true, Scheme: fakequant.Affine}
+	if o.Bins != 16 || o.Spec != want || !o.NonNegative || snapshot(t, o) != text {
+		t.Errorf("%+v saves as %s", o, snapshot(t, o))
+	}
+}
+
 func TestJSONTruncated(t *testing.T) {
 	for _, kind := range Kinds() {
 		o := mustNew(t, kind)
@@ -140,6 +229,14 @@ func FuzzUnmarshal(f *testing.F) {
 		f.Add(strings.Replace(`{"kind":"K","batches":2,"lo":[-1,0],"hi":[2,0.1]}`, "K", kind, 1))
 	}
 	f.Add(`{"kind":"ema_min_max","ratio":0.5,"batches":2,"lo":[-1],"hi":[2]}`)
+	for _, text := range hostileHist() {
+		f.Add(text)
+	}
+	f.Add(`{"kind":"histogram","bins":16,` + histState + `}`)
+	f.Add(`{"kind":"percentile","bins":16,"percentile":90,` + histState + `}`)
+	f.Add(`{"kind":"mse","bins":16,"codes":{"bits":4,"affine":true},` + histState + `}`)
+	f.Add(`{"kind":"kl","bins":16,"codes":{"bits":2,"unsigned":true,"non_negative":true},` + histState + `}`)
+	f.Add(`{"kind":"latest_mse","codes":{"bits":3},"batches":2,"lo":[-1,0],"hi":[2,0.1]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, kind := range Kinds() {
 			o := mustNew(t, kind)
@@ -155,6 +252,9 @@ func FuzzUnmarshal(f *testing.F) {
 				if _, err := fakequant.ParamsFromRange(fakequant.Spec{}, lo, hi, false); err != nil {
 					t.Fatalf("%s: accepted a range that gives %v", kind, err)
 				}
+			}
+			if err := o.Observe([]float32{-3e38, 0, 1}, layout(t, 1, 3)); ok && len(lo) == 1 && err != nil {
+				t.Fatalf("%s: the accepted state cannot go on: %v", kind, err)
 			}
 			back := mustNew(t, kind)
 			if err := back.UnmarshalJSON([]byte(snapshot(t, o))); err != nil {

@@ -45,12 +45,12 @@ func (o *KL) Observe(x []float32, l fakequant.Layout) error {
 	return o.observe(x, l, o.Bins)
 }
 
-// Range returns the chosen range of each group. See [fakequant.Observer].
+// Range returns the chosen range, extended to 0, of each group. See [fakequant.Observer].
 func (o *KL) Range() (lo, hi []float32, ok bool) {
 	c := codesOf(o.Spec, o.NonNegative)
 	return o.ranges(c, func(g int) (lo, hi float64) {
 		r := o.rulers[g]
-		oneSign := o.hist.lo[g] >= 0 || o.hist.hi[g] <= 0
+		oneSign := o.lo[g] >= 0 || o.hi[g] <= 0
 		t := float64(klBins(r.magnitudes(o.counts[g]), c.magnitudes(oneSign))) * r.width()
 		return -t, t
 	})

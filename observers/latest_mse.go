@@ -24,7 +24,7 @@ func (o *LatestMSE) SetSpec(s fakequant.Spec, nonNegative bool) {
 	o.Spec, o.NonNegative = s, nonNegative
 }
 
-// Observe chooses a range for each group of x. It fails, wrapping ErrSettings,
+// Observe chooses a range, extended to 0, for each group of x. It fails, wrapping ErrSettings,
 // when Spec is invalid. See [fakequant.Observer].
 func (o *LatestMSE) Observe(x []float32, l fakequant.Layout) error {
 	c := codesOf(o.Spec, o.NonNegative)
@@ -43,11 +43,9 @@ func (o *LatestMSE) Observe(x []float32, l fakequant.Layout) error {
 			}
 			values := data[start:ends[g]]
 			negative, positive := valuePower(values)
-			lo, hi := c.search(o.curLo[g], o.curHi[g], negative, positive, func(g kern.Grid, limit float64) float64 {
+			o.curLo[g], o.curHi[g] = c.search(o.curLo[g], o.curHi[g], negative, positive, func(g kern.Grid, limit float64) float64 {
 				return valueError(values, g, limit)
 			})
-			o.curLo[g] = max(lo, o.curLo[g]) // the search extends ranges to 0
-			o.curHi[g] = max(min(hi, o.curHi[g]), o.curLo[g])
 		}
 	})
 	o.take(replace)

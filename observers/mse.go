@@ -41,13 +41,13 @@ func (o *MSE) Observe(x []float32, l fakequant.Layout) error {
 	return o.observe(x, l, o.Bins)
 }
 
-// Range returns the chosen range of each group. See [fakequant.Observer].
+// Range returns the chosen range, extended to 0, of each group. See [fakequant.Observer].
 func (o *MSE) Range() (lo, hi []float32, ok bool) {
 	c := codesOf(o.Spec, o.NonNegative)
 	return o.ranges(c, func(g int) (lo, hi float64) {
 		bins := filledBins(o.rulers[g], o.counts[g])
 		negative, positive := binPower(bins)
-		a, b := c.search(o.hist.lo[g], o.hist.hi[g], negative, positive, func(g kern.Grid, limit float64) float64 {
+		a, b := c.search(o.lo[g], o.hi[g], negative, positive, func(g kern.Grid, limit float64) float64 {
 			return binError(bins, g, limit)
 		})
 		return float64(a), float64(b)

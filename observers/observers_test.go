@@ -10,7 +10,10 @@ import (
 	"github.com/goqat/goqat/fakequant"
 )
 
-var _ = []Merger{&MinMax{}, &MovingAverage{}, &EMA{}, &Latest{}}
+var (
+	_ = []Merger{&MinMax{}, &MovingAverage{}, &EMA{}, &Latest{}, &Histogram{}, &Percentile{}, &MSE{}, &KL{}, &LatestMSE{}}
+	_ = []SpecSetter{&MSE{}, &KL{}, &LatestMSE{}}
+)
 
 // layout is that of x as one row per channel.
 func layout(t testing.TB, channels, n int) fakequant.Layout {
@@ -70,7 +73,7 @@ func TestLifecycle(t *testing.T) {
 			if _, _, ok := o.Range(); ok {
 				t.Error("a new observer has a range")
 			}
-			if got := o.Memoryless(); got != (kind == KindLatest) {
+			if got := o.Memoryless(); got != (kind == KindLatest || kind == KindLatestMSE) {
 				t.Errorf("Memoryless is %v", got)
 			}
 			empty := snapshot(t, o)
@@ -100,6 +103,18 @@ func TestFreshKeepsSettings(t *testing.T) {
 	}
 	if got := (&EMA{Ratio: 0.25}).Fresh().(*EMA).Ratio; got != 0.25 {
 		t.Errorf("Ratio %v", got)
+	}
+	spec := fakequant.Spec{Bits: 4, Scheme: fakequant.Affine}
+	for _, o := range []fakequant.Observer{
+		&Histogram{Bins: 64},
+		&Percentile{Bins: 64, Percentile: 99},
+		&MSE{Bins: 64, Spec: spec, NonNegative: true},
+		&KL{Bins: 64, Spec: spec, NonNegative: true},
+		&LatestMSE{Spec: spec, NonNegative: true},
+	} {
+		if got, want := snapshot(t, o.Fresh()), snapshot(t, o); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 
@@ -229,6 +244,11 @@ func TestMergeRules(t *testing.T) {
 		{KindLatest, -5, 9},
 		{KindMovingAverage, -2, 3},
 		{KindEMA, -2, 3},
+		{KindHistogram, -5, 9},
+		{KindPercentile, -5, 9},
+		{KindMSE, -5, 9},
+		{KindKL, -5, 9},
+		{KindLatestMSE, -5, 9},
 	}
 	for _, tt := range tests {
 		a, b := mustNew(t, tt.kind), mustNew(t, tt.kind)
@@ -310,6 +330,15 @@ func TestMergeRefuses(t *testing.T) {
 		{"nil pointer", &EMA{}, (*EMA)(nil), ErrSettings},
 		{"Constant", &MovingAverage{}, &MovingAverage{Constant: 0.5}, ErrSettings},
 		{"Ratio", &EMA{Ratio: 0.8}, &EMA{}, ErrSettings},
+		{"Bins", &Histogram{}, &Histogram{Bins: 512}, ErrSettings},
+		{"Bins of a percentile", &Percentile{Bins: 64}, &Percentile{}, ErrSettings},
+		{"Percentile", &Percentile{}, &Percentile{Percentile: 99}, ErrSettings},
+		{"bits", &MSE{}, &MSE{Spec: fakequant.Spec{Bits: 4}}, ErrSettings},
+		{"sign of the data", &KL{}, &KL{NonNegative: true}, ErrSettings},
+		{"scheme", &LatestMSE{}, &LatestMSE{Spec: fakequant.Spec{Scheme: fakequant.Affine}}, ErrSettings},
+		{"another histogram", &MSE{}, &KL{}, ErrSettings},
+		{"nil histogram", &KL{}, (*KL)(nil), ErrSettings},
+		{"groups of a histogram", &Histogram{}, seen(&Histogram{}, 4), fakequant.ErrData},
 		{"groups", &MinMax{}, seen(&MinMax{}, 4), fakequant.ErrData},
 		{"groups of an average", &EMA{}, seen(&EMA{}, 1), fakequant.ErrData},
 	}
@@ -322,7 +351,13 @@ func TestMergeRefuses(t *testing.T) {
 			t.Errorf("%s: state changed", tt.name)
 		}
 	}
-	if err := (&MovingAverage{}).Merge(&MovingAverage{Constant: DefaultConstant}); err != nil {
-		t.Errorf("the default spelled out is another setting: %v", err)
+	for _, pair := range [][2]Merger{
+		{&MovingAverage{}, &MovingAverage{Constant: DefaultConstant}},
+		{&Percentile{}, &Percentile{Percentile: DefaultPercentile, Bins: DefaultBins}},
+		{&MSE{}, &MSE{Bins: DefaultBins, Spec: fakequant.Spec{Bits: fakequant.DefaultBits, Granularity: fakequant.PerChannel}}},
+	} {
+		if err := pair[0].Merge(pair[1]); err != nil {
+			t.Errorf("the default spelled out is another setting: %v", err)
+		}
 	}
 }

@@ -100,7 +100,7 @@ func (o *Percentile) keepEnds(g int, below, above float64) (lo, hi float64) {
 	i, f := skip(below, r.n, func(i int) uint64 { return c[i] })
 	lo = r.edge(i) + float64(f*r.width())
 	i, f = skip(above, r.n, func(i int) uint64 { return c[r.n-1-i] })
-	return lo, r.edge(r.n-i) - float64(f*r.width())
+	return o.inside(g, lo, r.edge(r.n-i)-float64(f*r.width()))
 }
 
 // skip passes over that many values, rounded down, and returns the bin of the

@@ -46,8 +46,13 @@ type search struct {
 func (c codes) search(lo, hi float32, negative, positive power, err errorFunc) (float32, float32) {
 	lo, hi = min(lo, 0), max(hi, 0)
 	s := &search{codes: c, err: err, negative: negative, positive: positive, lo: lo, hi: hi, least: math.Inf(1)}
+	if c.symmetric() { // the grid is fitted to the larger bound alone
+		reach := max(-lo, hi)
+		s.shrink(func(f float32) (float32, float32) { return max(lo, -reach*f), min(hi, reach*f) })
+		return s.lo, s.hi
+	}
 	s.shrink(func(f float32) (float32, float32) { return lo * f, hi * f })
-	if c.symmetric() || lo == 0 || hi == 0 {
+	if lo == 0 || hi == 0 {
 		return s.lo, s.hi
 	}
 	for range searchRounds {
