@@ -26,8 +26,9 @@ const (
 	batchSize     = 64
 	evalBatch     = 360
 	calibrateRows = 256
-	floatRate     = 3e-3
+	floatRate     = 5e-3
 	tuneRate      = 1e-3
+	warmupSteps   = 44
 )
 
 // result is what -json prints.
@@ -124,7 +125,7 @@ func (b *bench) float(ctx context.Context, seed int) (*models.Net, float64, erro
 		return nil, 0, err
 	}
 	err = train.Float(ctx, net, b.train, train.FloatConfig{Epochs: b.o.epochs, Batch: batchSize, Seed: uint64(seed),
-		Schedule: train.Cosine{Base: floatRate}, Title: fmt.Sprintf("seed %d, float", seed)})
+		Schedule: train.Cosine{Base: floatRate, Warmup: warmupSteps}, Title: fmt.Sprintf("seed %d, float", seed)})
 	if err != nil {
 		return nil, 0, err
 	}
