@@ -22,15 +22,7 @@ func Quantize[C Code](dst []C, x []float32, l Layout, s Spec, p Params) error {
 	if err := checkCode[C](s); err != nil {
 		return err
 	}
-	l.Runs(func(lo, hi, group, step int) {
-		if step == 0 {
-			kern.Quantize(dst[lo:hi], x[lo:hi], p.grid(s, group))
-			return
-		}
-		for i := lo; i < hi; i++ {
-			dst[i] = C(kern.QuantizeOne(x[i], p.grid(s, group+i-lo)))
-		}
-	})
+	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.Quantize(dst[lo:hi], x[lo:hi], g) })
 	return nil
 }
 
@@ -43,15 +35,7 @@ func Dequantize[C Code](dst []float32, q []C, l Layout, s Spec, p Params) error 
 	if err := checkCode[C](s); err != nil {
 		return err
 	}
-	l.Runs(func(lo, hi, group, step int) {
-		if step == 0 {
-			kern.Dequantize(dst[lo:hi], q[lo:hi], p.grid(s, group))
-			return
-		}
-		for i := lo; i < hi; i++ {
-			dst[i] = kern.DequantizeOne(int32(q[i]), p.grid(s, group+i-lo))
-		}
-	})
+	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.Dequantize(dst[lo:hi], q[lo:hi], g) })
 	return nil
 }
 
@@ -61,16 +45,7 @@ func FakeQuantize(dst, x []float32, l Layout, s Spec, p Params) error {
 	if err := check(len(dst), len(x), l, s, p); err != nil {
 		return err
 	}
-	l.Runs(func(lo, hi, group, step int) {
-		if step == 0 {
-			kern.FakeQuantize(dst[lo:hi], x[lo:hi], p.grid(s, group))
-			return
-		}
-		for i := lo; i < hi; i++ {
-			g := p.grid(s, group+i-lo)
-			dst[i] = kern.DequantizeOne(kern.QuantizeOne(x[i], g), g)
-		}
-	})
+	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.FakeQuantize(dst[lo:hi], x[lo:hi], g) })
 	return nil
 }
 
@@ -85,15 +60,7 @@ func STE(dx, x, dy []float32, l Layout, s Spec, p Params) error {
 	if len(dy) != len(x) {
 		return fmt.Errorf("%w: gradient has %d elements, want %d", ErrParams, len(dy), len(x))
 	}
-	l.Runs(func(lo, hi, group, step int) {
-		if step == 0 {
-			kern.STE(dx[lo:hi], x[lo:hi], dy[lo:hi], p.grid(s, group))
-			return
-		}
-		for i := lo; i < hi; i++ {
-			kern.STE(dx[i:i+1], x[i:i+1], dy[i:i+1], p.grid(s, group+i-lo))
-		}
-	})
+	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.STE(dx[lo:hi], x[lo:hi], dy[lo:hi], g) })
 	return nil
 }
 
@@ -103,17 +70,21 @@ func Centred(dst []int16, x []float32, l Layout, s Spec, p Params) error {
 	if err := check(len(dst), len(x), l, s, p); err != nil {
 		return err
 	}
+	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.QuantizeCentred(dst[lo:hi], x[lo:hi], g) })
+	return nil
+}
+
+// eachGrid calls fn for stretches of elements with one grid, in order.
+func eachGrid(l Layout, s Spec, p Params, fn func(lo, hi int, g kern.Grid)) {
 	l.Runs(func(lo, hi, group, step int) {
 		if step == 0 {
-			kern.QuantizeCentred(dst[lo:hi], x[lo:hi], p.grid(s, group))
+			fn(lo, hi, p.grid(s, group))
 			return
 		}
 		for i := lo; i < hi; i++ {
-			g := p.grid(s, group+i-lo)
-			dst[i] = int16(kern.QuantizeOne(x[i], g) - g.ZeroPoint)
+			fn(i, i+1, p.grid(s, group+i-lo))
 		}
 	})
-	return nil
 }
 
 // GroupMinMax writes the smallest and largest finite value of each group of x

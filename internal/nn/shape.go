@@ -16,7 +16,7 @@ var (
 
 // maxElements bounds a tensor (2^40 elements on 64-bit machines), so that
 // offsets never overflow and a mis-read shape fails before it is allocated.
-const maxElements = math.MaxInt >> 23
+const maxElements = min(1<<40, math.MaxInt>>3)
 
 func shapeErr(op Op, format string, a ...any) error {
 	return fmt.Errorf("%s: %w: %w", op.Kind(), ErrShape, fmt.Errorf(format, a...))
@@ -82,7 +82,7 @@ func arity(op Op) (lo, hi int) {
 	switch op.(type) {
 	case Conv, MatMul:
 		return 2, 3
-	case Binary:
+	case Binary, Gather:
 		return 2, 2
 	case BatchNorm:
 		return 5, 5
@@ -134,8 +134,19 @@ func outShape(op Op, in [][]int) ([]int, error) {
 		}
 	case BatchNorm:
 		return batchNormShape(o, in)
+	case Pad:
+		return padShape(o, x)
+	case LRN:
+		if len(x) < 2 {
+			return nil, shapeErr(op, "input has shape %v, want [N,C,...]", x)
+		}
+	case Gather:
+		if err := checkAxis(op, o.Axis, x); err != nil {
+			return nil, err
+		}
+		return slices.Concat(x[:o.Axis], in[1], x[o.Axis+1:]), nil
 	}
-	return slices.Clone(x), nil // Unary, Dropout, Softmax
+	return slices.Clone(x), nil // Unary, Dropout, Softmax, LRN
 }
 
 func checkAxis(op Op, axis int, x []int) error {

@@ -11,7 +11,7 @@ import (
 
 // maxRunElements bounds each tensor of a run: 2^31 elements are 8 GiB of float32.
 // A small hostile file could otherwise ask for all memory.
-const maxRunElements = 1 << 31
+const maxRunElements int64 = 1 << 31
 
 // Shapes returns the shape of every tensor, by its index in Tensors, for a batch:
 // the size of the inputs' open dimensions, at least 1. A network without open
