@@ -52,8 +52,12 @@ type FloatConfig struct {
 	OnEpoch    func(Epoch) error     // as in Loop
 	Checkpoint func(steps int) error // as in Loop
 	Start      int                   // as in Loop
-	Title      string                // as in Loop
-	Quiet      bool                  // as in Loop
+	// CheckpointFile is written when the context is cancelled, after Checkpoint: the
+	// weights, as [models.Net.SaveFile] writes them, or what [SaveCheckpoint] writes for
+	// Quantized. Empty: none.
+	CheckpointFile string
+	Title          string // as in Loop
+	Quiet          bool   // as in Loop
 }
 
 // Float trains a network in float32 with softmax cross entropy on its logits. The
@@ -71,7 +75,24 @@ func Float(ctx context.Context, net *models.Net, d Data, cfg FloatConfig) error 
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	cfg.keep(func(int) error { return net.SaveFile(cfg.CheckpointFile) })
 	return task{x: g.X, logits: g.Logits, params: g.Params}.run(ctx, d, cfg, nil)
+}
+
+// keep adds the writing of CheckpointFile to Checkpoint.
+func (c *FloatConfig) keep(save func(steps int) error) {
+	if c.CheckpointFile == "" {
+		return
+	}
+	own := c.Checkpoint
+	c.Checkpoint = func(steps int) error {
+		if own != nil {
+			if err := own(steps); err != nil {
+				return err
+			}
+		}
+		return save(steps)
+	}
 }
 
 // task is a graph to train as a classifier.

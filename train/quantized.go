@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 // logits, with softmax cross entropy. The batch size is the one that the graph was
 // prepared with; cfg.Batch must be 0 or that. The quantizer's Step is called once
 // before the first batch and after every batch, so that milestone m takes effect
-// with batch m, counted from 0. Without cfg.Solver it is Adam, with learned scales
+// with batch m, counted from 0, and Epoch likewise. Without cfg.Solver it is Adam, with learned scales
 // moving in proportion to their size; cfg.Schedule is required then.
 func Quantized(ctx context.Context, q *qat.Quantizer, p *qat.Prepared, d Data, cfg FloatConfig) error {
 	in, out := p.InputNodes(), p.OutputNodes()
@@ -33,9 +34,19 @@ func Quantized(ctx context.Context, q *qat.Quantizer, p *qat.Prepared, d Data, c
 	}
 	t := task{x: in[0], logits: out[0], params: p.Learnables()}
 	if q.Steps() == 0 {
-		if err := q.Step(); err != nil {
+		if err := errors.Join(q.Step(), q.Epoch()); err != nil {
 			return err
 		}
+	}
+	cfg.keep(func(steps int) error { return SaveCheckpoint(cfg.CheckpointFile, q, cfg.Solver, steps) })
+	own := cfg.OnEpoch
+	cfg.OnEpoch = func(e Epoch) error {
+		if own != nil {
+			if err := own(e); err != nil {
+				return err
+			}
+		}
+		return q.Epoch()
 	}
 	return t.run(ctx, d, cfg, q.Step)
 }

@@ -125,7 +125,8 @@ func (b *bench) float(ctx context.Context, seed int) (*models.Net, float64, erro
 		return nil, 0, err
 	}
 	err = train.Float(ctx, net, b.train, train.FloatConfig{Epochs: b.o.epochs, Batch: batchSize, Seed: uint64(seed),
-		Schedule: train.Cosine{Base: floatRate, Warmup: warmupSteps}, Title: fmt.Sprintf("seed %d, float", seed)})
+		Schedule: train.Cosine{Base: floatRate, Warmup: warmupSteps}, Title: fmt.Sprintf("seed %d, float", seed),
+		CheckpointFile: filepath.Join(b.o.out, "interrupted-float.safetensors")})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -206,7 +207,8 @@ func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed in
 		return nil, nil, err
 	}
 	err = train.Quantized(ctx, q, p, b.train, train.FloatConfig{Epochs: epochs, Seed: uint64(seed) + 100,
-		Schedule: train.Cosine{Base: f.rate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name)})
+		Schedule: train.Cosine{Base: f.rate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name),
+		CheckpointFile: filepath.Join(b.o.out, "interrupted-"+f.slug()+".safetensors")})
 	return q, p, err
 }
 

@@ -150,6 +150,18 @@ func (b *batcher) rule(l *Layer) (int, error) {
 		return b.binary(l)
 	case nn.Unary, nn.Dropout:
 		return a, nil
+	case nn.LRN:
+		if a == 1 {
+			return 0, fmt.Errorf("it normalises along the batch axis")
+		}
+		return a, nil
+	case nn.Pad:
+		if op.Before[a]+op.After[a] > 0 {
+			return 0, fmt.Errorf("it pads the batch axis of %s", x.Name)
+		}
+		return a, nil
+	case nn.Gather:
+		return b.gather(l, op)
 	case nn.Softmax:
 		if op.Axis == a {
 			return 0, fmt.Errorf("it runs along the batch axis")
@@ -270,6 +282,22 @@ func (b *batcher) reshape(l *Layer, a int) (int, error) {
 		return 0, fmt.Errorf("from %v to %v no axis holds the batch (axis %d) any more", in, out, a)
 	}
 	return best, nil
+}
+
+// gather: the indices' axes take the place of the table's axis.
+func (b *batcher) gather(l *Layer, op nn.Gather) (int, error) {
+	table, indices := b.axis(l.In[0]), b.axis(l.In[1])
+	switch {
+	case table == noAxis:
+		return op.Axis + indices, nil
+	case indices != noAxis:
+		return 0, fmt.Errorf("both the table %s and the indices %s grow with the batch", l.In[0].Name, l.In[1].Name)
+	case table == op.Axis:
+		return 0, fmt.Errorf("it looks up rows of the batch axis of %s", l.In[0].Name)
+	case table > op.Axis:
+		return table + len(l.In[1].Shape) - 1, nil
+	}
+	return table, nil
 }
 
 func (b *batcher) concat(l *Layer, op nn.Concat) (int, error) {

@@ -57,6 +57,16 @@ func Check(op Op) error {
 			return settingsErr(op, "p is %v, want 0 <= p < 1", o.P)
 		}
 		return nil
+	case Pad:
+		return checkPad(o)
+	case LRN:
+		if o.Size < 1 || !(o.Alpha >= 0) || !(o.Bias > 0) || math.IsNaN(o.Beta) || math.IsInf(o.Alpha+o.Bias+o.Beta, 0) {
+			return settingsErr(op, "size %d, alpha %v, beta %v, bias %v: want size at least 1, alpha at least 0, bias above 0, all finite",
+				o.Size, o.Alpha, o.Beta, o.Bias)
+		}
+		return nil
+	case Gather:
+		return checkNotNegative(op, "axis", o.Axis)
 	}
 	return fmt.Errorf("%w: unknown layer type %T: use the types of package nn as values", ErrSettings, op)
 }
@@ -86,6 +96,21 @@ func checkPool(o Pool) error {
 		return settingsErr(o, "padding %v must be less than the kernel %v, or a window could be empty", o.Pad, o.Kernel)
 	}
 	return checkWindow(o, o.Stride, o.Pad)
+}
+
+func checkPad(o Pad) error {
+	if len(o.Before) != len(o.After) {
+		return settingsErr(o, "before %v and after %v must have one element per axis", o.Before, o.After)
+	}
+	for i := range o.Before {
+		if min(o.Before[i], o.After[i]) < 0 || max(o.Before[i], o.After[i]) > maxElements {
+			return settingsErr(o, "before %v and after %v: want 0 to %d", o.Before, o.After, maxElements)
+		}
+	}
+	if math.IsNaN(o.Value) || math.IsInf(o.Value, 0) {
+		return settingsErr(o, "value %v: want a finite number", o.Value)
+	}
+	return nil
 }
 
 func checkUnary(o Unary) error {

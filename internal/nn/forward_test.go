@@ -95,6 +95,29 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 		return unaryElement(o, at(x, ix))
 	case Dropout:
 		return at(x, ix)
+	case Pad:
+		from := slices.Clone(ix)
+		for a := range from {
+			if from[a] -= o.Before[a]; from[a] < 0 || from[a] >= x.Shape[a] {
+				return o.Value
+			}
+		}
+		return at(x, from)
+	case LRN:
+		sum := 0.0
+		for c := ix[1] - (o.Size-1)/2; c <= ix[1]+o.Size/2; c++ {
+			if c >= 0 && c < x.Shape[1] {
+				sum += math.Pow(at(x, with(ix, 1, c)), 2)
+			}
+		}
+		return at(x, ix) * math.Exp(-o.Beta*math.Log(o.Bias+o.Alpha*sum/float64(o.Size)))
+	case Gather:
+		r := len(in[1].Shape)
+		i := int(in[1].Data[offset(in[1].Shape, ix[o.Axis:o.Axis+r])])
+		if i < 0 {
+			i += x.Shape[o.Axis]
+		}
+		return x.Data[offset(x.Shape, slices.Concat(ix[:o.Axis], []int{i}, ix[o.Axis+r:]))]
 	}
 	panic("no definition of " + op.Kind())
 }
@@ -184,8 +207,18 @@ func unaryElement(o Unary, x float64) float64 {
 		"exp": math.Exp(x), "log": math.Log(x), "log2": math.Log(x) / math.Ln2, "neg": -x, "abs": max(x, -x),
 		"sign": math.Copysign(1, x), "ceil": math.Ceil(x), "floor": math.Floor(x), "sin": math.Sin(x), "cos": math.Cos(x),
 		"square": x * x, "sqrt": math.Sqrt(x), "cube": x * x * x, "inv": 1 / x, "inv_sqrt": 1 / math.Sqrt(x),
-		"log1p": math.Log(1 + x), "expm1": math.Exp(x) - 1, "softplus": math.Log(1 + math.Exp(x)),
+		"log1p": math.Log(1 + x), "expm1": math.Exp(x) - 1, "softplus": math.Log(1 + math.Exp(x)), "erf": erfSeries(x),
 	}[o.Fn]
+}
+
+// erfSeries sums the Taylor series 2/√π·Σ (-1)^n·x^(2n+1)/(n!·(2n+1)).
+func erfSeries(x float64) (sum float64) {
+	term := x
+	for n := range 40 {
+		sum += term / float64(2*n+1)
+		term *= -x * x / float64(n+1)
+	}
+	return 2 / math.Sqrt(math.Pi) * sum
 }
 
 // forwardTol bounds float64 rounding: the layers here do at most a few dozen

@@ -62,6 +62,14 @@ func layerCases() []layerCase {
 		{"batch norm", BatchNorm{Eps: 1e-3}, [][]int{{2, 3, 2, 4}, {3}, {3}, {3}, {3}}, true},
 		{"batch norm rank 2", BatchNorm{}, [][]int{{4, 3}, {3}, {3}, {3}, {3}}, true},
 		{"dropout", Dropout{P: 0.5}, [][]int{{3, 4}}, false},
+		{"pad", Pad{Before: []int{0, 1, 0, 2}, After: []int{0, 0, 3, 1}, Value: -0.5}, [][]int{{2, 2, 3, 2}}, false},
+		{"pad nothing", Pad{Before: []int{0}, After: []int{0}}, [][]int{{3}}, false},
+		{"lrn", LRN{Size: 3, Alpha: 0.5, Beta: 0.75, Bias: 1}, [][]int{{2, 5, 2, 3}}, false},
+		{"lrn even", LRN{Size: 4, Alpha: 2, Beta: 0.5, Bias: 2}, [][]int{{2, 6}}, false},
+		{"lrn wide", LRN{Size: 9, Alpha: 1, Beta: 1, Bias: 1}, [][]int{{1, 3, 2}}, false},
+		{"gather", Gather{Axis: 0}, [][]int{{5, 3}, {2, 4}}, false},
+		{"gather middle", Gather{Axis: 1}, [][]int{{2, 5, 3}, {6}}, false},
+		{"gather one", Gather{Axis: 1}, [][]int{{2, 5}, {}}, false},
 	}
 	for _, fn := range []string{"add", "sub", "mul", "div", "pow"} {
 		for _, s := range [][][]int{{{2, 3, 4}, {2, 3, 4}}, {{2, 3, 1, 2}, {3, 4, 1}}, {{3, 1}, {1, 4}}, {{}, {2, 2}}, {{2, 3}, {1}}} {
@@ -74,7 +82,7 @@ func layerCases() []layerCase {
 		}
 	}
 	for _, fn := range []string{"relu", "clip", "leaky_relu", "sigmoid", "tanh", "exp", "neg", "abs", "sign",
-		"ceil", "floor", "sin", "cos", "square", "cube", "expm1", "softplus"} {
+		"ceil", "floor", "sin", "cos", "square", "cube", "expm1", "softplus", "erf"} {
 		cases = append(cases, layerCase{fn, Unary{Fn: fn, Alpha: 0.1, Min: -0.5, Max: 0.7}, [][]int{{3, 7}}, false})
 	}
 	for _, fn := range []string{"log", "log2", "sqrt", "inv", "inv_sqrt", "log1p"} {
@@ -107,6 +115,12 @@ func (c layerCase) inputs(seed uint64) []Tensor[float64] {
 	in := make([]Tensor[float64], len(c.in))
 	for i, s := range c.in {
 		in[i] = spread[float64](r, s, c.positive)
+	}
+	if o, ok := c.op.(Gather); ok { // indices: whole numbers, some from the end, some twice
+		n := c.in[0][o.Axis]
+		for i := range in[1].Data {
+			in[1].Data[i] = float64((3*i+1)%(2*n) - n)
+		}
 	}
 	return in
 }

@@ -68,6 +68,12 @@ func decodeKind(kind string, data []byte) (Op, error) {
 		return decode[BatchNorm](data)
 	case "dropout":
 		return decode[Dropout](data)
+	case "pad":
+		return decode[Pad](data)
+	case "lrn":
+		return decode[LRN](data)
+	case "gather":
+		return decode[Gather](data)
 	}
 	if strings.HasPrefix(kind, "reduce_") {
 		return decode[Reduce](data)

@@ -28,7 +28,7 @@ func TestCasesCoverAllKinds(t *testing.T) {
 		seen[c.op.Kind()] = true
 	}
 	kinds := []string{"conv", "matmul", "max_pool", "avg_pool", "global_avg_pool", "reshape", "transpose", "concat",
-		"slice", "softmax", "log_softmax", "batch_norm", "dropout", "reduce_sum", "reduce_mean", "reduce_max"}
+		"slice", "softmax", "log_softmax", "batch_norm", "dropout", "pad", "lrn", "gather", "reduce_sum", "reduce_mean", "reduce_max"}
 	for k := range binaryFns {
 		kinds = append(kinds, k)
 	}

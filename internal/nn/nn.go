@@ -49,7 +49,7 @@ type Binary struct {
 type Unary struct {
 	// Fn is relu, clip (to [Min, Max]), leaky_relu (slope Alpha for x < 0), sigmoid,
 	// tanh, exp, log, log2, neg, abs, sign, ceil, floor, sin, cos, square, sqrt,
-	// cube, inv, inv_sqrt, log1p, expm1 or softplus.
+	// cube, inv, inv_sqrt, log1p, expm1, softplus or erf.
 	Fn    string  `json:"fn"`
 	Alpha float64 `json:"alpha,omitempty"`
 	Min   float64 `json:"min,omitempty"`
@@ -123,6 +123,32 @@ type Dropout struct {
 	P float64 `json:"p"` // probability that an element is dropped, 0 <= P < 1
 }
 
+// Pad adds Before[i] and After[i] elements of the given Value along axis i.
+type Pad struct {
+	Before []int   `json:"before"` // one per axis, at least 0
+	After  []int   `json:"after"`  // the same
+	Value  float64 `json:"value,omitempty"`
+}
+
+// LRN is local response normalisation over channels (axis 1, Krizhevsky et al. 2012,
+// section 3.3, as ONNX scales it): y = x / (Bias + Alpha/Size·Σ x²)^Beta. The sum
+// takes the Size channels from (Size-1)/2 before to Size/2 behind (whole divisions),
+// as far as they exist.
+type LRN struct {
+	Size  int     `json:"size"`  // at least 1
+	Alpha float64 `json:"alpha"` // at least 0
+	Beta  float64 `json:"beta"`
+	Bias  float64 `json:"bias"` // above 0
+}
+
+// Gather looks up rows of a table: an embedding. Inputs: the table, and indices of
+// any shape, whole numbers from -n to n-1 stored as floats, where n is the length of
+// the table's Axis and negative ones count from the end. The indices' shape takes the
+// place of that axis. Indices get a gradient of zeros.
+type Gather struct {
+	Axis int `json:"axis"`
+}
+
 func (Conv) Kind() string          { return "conv" }
 func (MatMul) Kind() string        { return "matmul" }
 func (b Binary) Kind() string      { return b.Fn }
@@ -135,6 +161,9 @@ func (Concat) Kind() string        { return "concat" }
 func (Slice) Kind() string         { return "slice" }
 func (BatchNorm) Kind() string     { return "batch_norm" }
 func (Dropout) Kind() string       { return "dropout" }
+func (Pad) Kind() string           { return "pad" }
+func (LRN) Kind() string           { return "lrn" }
+func (Gather) Kind() string        { return "gather" }
 
 func (p Pool) Kind() string {
 	if p.Average {

@@ -48,6 +48,12 @@ func Forward[F Float](op Op, out Tensor[F], in []Tensor[F]) error {
 		softmaxForward(o, out, x)
 	case BatchNorm:
 		return batchNormForward(o, out, in)
+	case Pad:
+		padForward(o, out, x)
+	case LRN:
+		lrnForward(o, out, x)
+	case Gather:
+		return gatherForward(o, out, x, in[1])
 	default: // Reshape, Dropout
 		copy(out.Data, x.Data)
 	}
@@ -84,6 +90,8 @@ func Backward[F Float](op Op, grads []Tensor[F], in []Tensor[F], out, dout Tenso
 		return nil
 	case BatchNorm:
 		return batchNormBackward(o, grads, in, dout)
+	case Gather:
+		return gatherBackward(o, grads, in, dout)
 	}
 	if dx.Data == nil {
 		return nil
@@ -109,6 +117,10 @@ func Backward[F Float](op Op, grads []Tensor[F], in []Tensor[F], out, dout Tenso
 		sliceBackward(o, dx, x, dout)
 	case Softmax:
 		softmaxBackward(o, dx, out, dout)
+	case Pad:
+		padBackward(o, dx, dout)
+	case LRN:
+		lrnBackward(o, dx, x, dout)
 	default: // Reshape, Dropout
 		copy(dx.Data, dout.Data)
 	}

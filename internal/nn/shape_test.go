@@ -92,6 +92,18 @@ func TestBadSettingsAndShapes(t *testing.T) {
 		{BatchNorm{}, [][]int{{4}, {4}, {4}, {4}, {4}}, ErrShape, "[N,C]"},
 		{BatchNorm{}, [][]int{x, {4}, {4}, {3}, {4}}, ErrShape, "mean"},
 		{Dropout{P: 1}, [][]int{x}, ErrSettings, "p < 1"},
+		{Pad{Before: []int{1}}, [][]int{{2}}, ErrSettings, "one element per axis"},
+		{Pad{Before: []int{-1}, After: []int{0}}, [][]int{{2}}, ErrSettings, "want 0"},
+		{Pad{Before: []int{huge}, After: []int{0}}, [][]int{{2}}, ErrSettings, "want 0"},
+		{Pad{Before: []int{1}, After: []int{0}, Value: math.Inf(1)}, [][]int{{2}}, ErrSettings, "finite"},
+		{Pad{Before: []int{1}, After: []int{0}}, [][]int{x}, ErrShape, "axes"},
+		{Pad{Before: []int{1 << 39, 1 << 39}, After: []int{0, 0}}, [][]int{{2, 2}}, ErrShape, "output"},
+		{LRN{Size: 0, Bias: 1}, [][]int{x}, ErrSettings, "size"},
+		{LRN{Size: 3}, [][]int{x}, ErrSettings, "bias"},
+		{LRN{Size: 3, Bias: 1}, [][]int{{4}}, ErrShape, "[N,C,...]"},
+		{Gather{Axis: -1}, [][]int{{4}, {2}}, ErrSettings, "axis"},
+		{Gather{Axis: 1}, [][]int{{4}, {2}}, ErrShape, "axis 1"},
+		{Gather{}, [][]int{{4}}, ErrShape, "got 1 inputs, want 2"},
 	}
 	for _, c := range cases {
 		_, err := OutShape(c.op, c.in)

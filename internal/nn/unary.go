@@ -41,6 +41,7 @@ var unaryFns = map[string]unaryFn{
 	"log1p":      {math.Log1p, func(x, _ float64) float64 { return 1 / (1 + x) }},
 	"expm1":      {math.Expm1, func(_, y float64) float64 { return y + 1 }},
 	"softplus":   {softplus, func(x, _ float64) float64 { return sigmoid(x) }},
+	"erf":        {math.Erf, func(x, _ float64) float64 { return 2 / math.Sqrt(math.Pi) * math.Exp(-x*x) }},
 }
 
 // sigmoid is 1/(1+exp(-x)), written so that exp never overflows.

@@ -42,7 +42,7 @@ const foldFloor = 0x1p-10
 
 // Fold returns gamma / sqrt(variance + eps) for channel c, the factor by which
 // batch normalisation scales the weights of the layer before it.
-func (st *BNState) fold(gamma float64, c int) float64 {
+func (st *BNState) Fold(gamma float64, c int) float64 {
 	return gamma / math.Sqrt(float64(st.Variance[c])+st.Eps)
 }
 

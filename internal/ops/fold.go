@@ -65,8 +65,8 @@ func (k *foldScale) Forward(out Tensor, in []Tensor) error {
 
 func foldScaleForward[F nn.Float](k *foldScale, live bool, f, gamma []F) {
 	for c, g := range gamma {
-		v := k.st.fold(float64(g), c)
-		k.slope[c] = k.st.fold(1, c)
+		v := k.st.Fold(float64(g), c)
+		k.slope[c] = k.st.Fold(1, c)
 		if live && math.Abs(v) < foldFloor {
 			v, k.slope[c] = math.Copysign(foldFloor, v), 0
 		}
