@@ -21,7 +21,7 @@ func trained(t *testing.T) *net {
 	return n
 }
 
-// with returns numbers with one of them replaced.
+// withAt returns n numbers with element i replaced.
 func withAt(n, i int, v float64) []float32 {
 	x := numbers(1, n)
 	x[i] = float32(v)

@@ -188,13 +188,13 @@ func TestSecondPrepare(t *testing.T) {
 func TestTooManyProducts(t *testing.T) {
 	g := gorgonia.NewGraph()
 	n := prepare(t, Config{}, g, fc("fc", leaf(g, "x", 2, maxTerms+1), 1))
-	for _, tensor := range []string{"weight", "activation"} {
-		row := n.row("fc", tensor)
+	for _, part := range []string{"weight", "activation"} {
+		row := n.row("fc", part)
 		if row.Spec != "float32" {
-			t.Errorf("%s: %s, want float32", tensor, row.Spec)
+			t.Errorf("%s: %s, want float32", part, row.Spec)
 		}
 		if want := "33026 products per output could overflow 32-bit sums (limit 33025)"; row.Why != want {
-			t.Errorf("%s: reason %q, want %q", tensor, row.Why, want)
+			t.Errorf("%s: reason %q, want %q", part, row.Why, want)
 		}
 	}
 	n.step(n.machine(), 0)

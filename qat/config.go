@@ -24,7 +24,9 @@ type Config struct {
 	// Types holds settings by kind of layer: "conv", "matmul", "add",
 	// "avg_pool" and so on. A nil value leaves layers of that kind float.
 	Types map[string]*LayerConfig
-	// Names holds settings by name of layer. A nil value leaves the layer float.
+	// Names holds settings by name of layer. A nil value leaves the layer float. An
+	// entry also holds for the layers below its name: "block1" for "block1.conv1",
+	// unless that, or a name between the two, has an entry of its own.
 	Names map[string]*LayerConfig
 	// Schedule says at which steps observing and quantizing begin and end. The
 	// zero Schedule does both from the first step and never freezes. In a file
@@ -44,6 +46,9 @@ type LayerConfig struct {
 	Weights TensorConfig
 	// Activations is about the tensors that enter and leave the layer.
 	Activations TensorConfig
+	// Oscillation is about weights that jump to and fro between two codes. By default
+	// nothing is done about them. An unset field takes Global's value.
+	Oscillation Oscillation
 	// Schedule is the layer's own; the zero Schedule means the network's.
 	Schedule Schedule
 }
@@ -73,14 +78,21 @@ type TensorConfig struct {
 	// values on): there they are unsigned with zero point 0, which gains one bit.
 	Unsigned Switch
 	// Observer says how the range is found: "latest" (the weights' default; the
-	// range of the weights as they are now; not for activations), "min_max",
-	// "moving_average_min_max" (the activations' default) or "ema_min_max".
-	// Package observers describes them.
+	// range of the weights as they are now) or "latest_mse" (the part of it with
+	// the least error), both not for activations; "moving_average_min_max" (the
+	// activations' default) or "ema_min_max"; "min_max", "percentile", "mse", "kl"
+	// or "histogram", which keep all data in view and suit calibration more than
+	// training. Package observers describes them.
 	Observer string
-	// ObserverConstant is the constant of the observer: what a new batch counts,
-	// above 0 to 1, default 0.01, for moving_average_min_max; what the past
-	// counts, above 0 and below 1, default 0.9, for ema_min_max. The others have
-	// none. It is inherited only by settings with the same observer.
+	// ObserverConstant is the constant of the observer:
+	//
+	//	moving_average_min_max  what a new batch counts, above 0 to 1, default 0.01
+	//	ema_min_max             what the past counts, above 0 and below 1, default 0.9
+	//	percentile              the share of values inside the range in percent,
+	//	                        50 to 100, default 99.99
+	//	mse, kl, histogram      the number of bins, 16 to 65536, default 2048
+	//
+	// The others have none. It is inherited only by settings with the same observer.
 	ObserverConstant float64
 	// Estimator says how the scale is found in training: [STE] (the default) takes
 	// it from the observer; [LSQ] lets the observer start it and then learns it by
@@ -89,6 +101,10 @@ type TensorConfig struct {
 	// ScaleInit says where a learned scale starts, with LSQ only: "observer" (the
 	// default) or "lsq", the mean magnitude formula of the LSQ paper.
 	ScaleInit string
+	// WeightThreshold leaves weights of so many elements or fewer float: small ones
+	// save little and often matter much. The default 0 quantizes all. For weights
+	// only. (Core ML Tools' post-training default is 2048.)
+	WeightThreshold int
 	// Off leaves the tensor float. No other field may be set with it. It is
 	// inherited by settings that set nothing; a setting of any field switches
 	// quantization on again. In a file it is "weights: null" or

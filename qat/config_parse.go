@@ -58,6 +58,9 @@ func LoadConfig(path string) (Config, error) {
 // is the same as null. A milestone of -1 is never reached; null or no list at all
 // is the zero [Schedule]. An empty document is the zero Config.
 //
+// A file in the form of Core ML Tools' optimize.torch or optimize.coreml configs is
+// accepted as it is (see the package comment); [Config.Notes] says what differs.
+//
 // The result is valid. Errors wrap [ErrConfig] and give the key with its line and
 // column: unknown, repeated or mistyped keys, words that do not exist, anything
 // [Config.Validate] finds, aliases and merge keys (write the values out), a second
@@ -79,7 +82,7 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 }
 
 func readConfig(r io.Reader, file string, parse func([]byte) (*yaml.Node, error)) (Config, error) {
-	src := &source{file: file, lines: map[string]position{}}
+	src := &source{file: file, lines: map[string]position{}, alias: map[string]string{}}
 	data, err := io.ReadAll(io.LimitReader(r, MaxConfigBytes+1))
 	if err != nil {
 		return Config{}, fmt.Errorf("qat: read config %s: %w", file, err)
@@ -143,6 +146,9 @@ func isNull(n *yaml.Node) bool {
 }
 
 func (c *Config) readRoot(n *yaml.Node) error {
+	if isCoreML(n) {
+		return c.readCoreML(n)
+	}
 	var unit string
 	err := c.fields(n, "", map[string]reader{
 		"global":         c.readGlobal,
@@ -221,6 +227,7 @@ func (c *Config) readLayer(n *yaml.Node, path string) (l LayerConfig, err error)
 	err = c.fields(n, path, map[string]reader{
 		"weights":     func(n *yaml.Node, path string) (err error) { l.Weights, err = c.readTensor(n, path); return err },
 		"activations": func(n *yaml.Node, path string) (err error) { l.Activations, err = c.readTensor(n, path); return err },
+		"oscillation": func(n *yaml.Node, path string) error { return c.readOscillation(n, path, &l.Oscillation) },
 		"milestones":  func(n *yaml.Node, path string) (err error) { l.Schedule, err = c.readMilestones(n, path); return err },
 	})
 	return l, err
@@ -243,6 +250,7 @@ func (c *Config) readTensor(n *yaml.Node, path string) (t TensorConfig, err erro
 		"observer_constant": func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.ObserverConstant) },
 		"estimator":         func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Estimator) },
 		"scale_init":        func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.ScaleInit) },
+		"weight_threshold":  func(n *yaml.Node, path string) (err error) { t.WeightThreshold, err = c.readCount(n, path); return err },
 	})
 	if err == nil && dtype != nil {
 		err = c.readDType(dtype, join(path, "dtype"), &t)

@@ -1,6 +1,8 @@
 package qat
 
 import (
+	"strings"
+
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/observers"
 )
@@ -18,7 +20,7 @@ const (
 // observer without one, all fields of a part that is Off). The result is false
 // for a layer that stays float in both parts. c must be valid.
 func (c Config) resolve(name, kind string) (LayerConfig, bool) {
-	own, found := c.Names[name]
+	own, found := c.named(name)
 	if !found {
 		own, found = c.Types[kind]
 	}
@@ -30,6 +32,21 @@ func (c Config) resolve(name, kind string) (LayerConfig, bool) {
 	}
 	l := c.effective(*own)
 	return l, !l.Weights.Off || !l.Activations.Off
+}
+
+// named returns the entry of Names for a layer: its own, or that of the nearest
+// name above it.
+func (c Config) named(name string) (*LayerConfig, bool) {
+	for {
+		if l, found := c.Names[name]; found {
+			return l, true
+		}
+		dot := strings.LastIndexByte(name, '.')
+		if dot < 0 {
+			return nil, false
+		}
+		name = name[:dot]
+	}
 }
 
 // effective fills the unset fields of l from Global and the defaults.
@@ -44,6 +61,7 @@ func (c Config) effective(l LayerConfig) LayerConfig {
 		Schedule:    schedule,
 		Weights:     l.Weights.inherit(global.Weights).withDefaults(weights),
 		Activations: l.Activations.inherit(global.Activations).withDefaults(activations),
+		Oscillation: l.Oscillation.inherit(global.Oscillation).withDefaults(),
 	}
 }
 
@@ -63,6 +81,7 @@ func (t TensorConfig) inherit(base TensorConfig) TensorConfig {
 	setDefault(&t.Scheme, base.Scheme)
 	setDefault(&t.NarrowRange, base.NarrowRange)
 	setDefault(&t.Unsigned, base.Unsigned)
+	setDefault(&t.WeightThreshold, base.WeightThreshold)
 	// A block size or a constant means nothing beside another granularity or
 	// observer than the one it was written for.
 	if t.Granularity == "" || t.Granularity == base.Granularity {
@@ -118,6 +137,10 @@ func defaultConstant(observer string) float64 {
 		return observers.DefaultConstant
 	case observers.KindEMA:
 		return observers.DefaultRatio
+	case observers.KindPercentile:
+		return observers.DefaultPercentile
+	case observers.KindHistogram, observers.KindMSE, observers.KindKL:
+		return observers.DefaultBins
 	}
 	return 0
 }

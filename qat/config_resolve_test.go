@@ -118,8 +118,44 @@ func TestResolvedObserversExist(t *testing.T) {
 		if _, err := observers.New(c.Observer); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		if set := kind == observers.KindMovingAverage || kind == observers.KindEMA; set != (c.ObserverConstant != 0) {
+		if none := kind == observers.KindMinMax || kind == observers.KindLatest || kind == observers.KindLatestMSE; none != (c.ObserverConstant == 0) {
 			t.Errorf("%s: constant %v", kind, c.ObserverConstant)
+		}
+		if err := (Config{Global: &LayerConfig{Weights: c}}).Validate(); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// An observer gets its constant and the format, and so do those of its sites.
+func TestNewObserver(t *testing.T) {
+	spec := fakequant.Spec{Bits: 4, Unsigned: true, Scheme: fakequant.Affine}
+	const codes = `"codes":{"bits":4,"unsigned":true,"affine":true,"non_negative":true},`
+	for _, tc := range []struct {
+		observer string
+		constant float64
+		want     string
+	}{
+		{"moving_average_min_max", 0.5, `"constant":0.5,`},
+		{"ema_min_max", 0.5, `"ratio":0.5,`},
+		{"percentile", 99.9, `"percentile":99.9,`},
+		{"percentile", 0, `"percentile":99.99,`},
+		{"histogram", 64, `"bins":64,`},
+		{"mse", 64, `"bins":64,` + codes},
+		{"mse", 0, `"bins":2048,` + codes},
+		{"kl", 64, `"bins":64,` + codes},
+		{"latest_mse", 0, codes},
+		{"latest", 0, ``},
+		{"min_max", 0, ``},
+	} {
+		set := TensorConfig{Observer: tc.observer, ObserverConstant: tc.constant}.withDefaults(weights)
+		obs, err := newObserver(set, spec, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := obs.Fresh().MarshalJSON()
+		if want := `{"kind":"` + tc.observer + `",` + tc.want + `"batches":0,"lo":[],"hi":[]}`; err != nil || string(got) != want {
+			t.Errorf("%s: %s, %v, want %s", tc.observer, got, err, want)
 		}
 	}
 }

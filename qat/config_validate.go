@@ -2,6 +2,7 @@ package qat
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -14,6 +15,11 @@ import (
 type source struct {
 	file  string // "" for a reader
 	lines map[string]position
+	alias map[string]string // how the file spells a path, where it is in another form
+	notes []ConfigNote
+	// coreML says that the file has the form of Core ML Tools, where kinds of layers
+	// that a network does not have are no mistake.
+	coreML bool
 }
 
 // position is a place in a text; both numbers count from 1.
@@ -28,6 +34,9 @@ func (c Config) fault(path, format string, args ...any) error {
 func (s *source) fault(path, format string, args ...any) error {
 	where := ""
 	if s != nil {
+		if spelled, ok := s.alias[path]; ok {
+			path = spelled
+		}
 		if s.file != "" {
 			where = s.file + ": "
 		}
@@ -142,6 +151,9 @@ func (c Config) checkLayer(path string, l LayerConfig) error {
 	if err := c.checkTensor(join(path, "activations"), activations, l.Activations, e.Activations); err != nil {
 		return err
 	}
+	if err := c.checkOscillation(join(path, "oscillation"), l.Oscillation, e.Oscillation); err != nil {
+		return err
+	}
 	if err := l.Schedule.check(); err != nil {
 		return c.fault(join(path, "milestones"), "%v", err)
 	}
@@ -175,6 +187,11 @@ func (c Config) checkFormat(path string, p part, own, _ TensorConfig) error {
 	if err := c.checkWord(join(path, "narrow_range"), string(own.NarrowRange), []string{string(Yes), string(No)}); err != nil {
 		return err
 	}
+	if at, v := join(path, "weight_threshold"), own.WeightThreshold; v < 0 {
+		return c.fault(at, "%d: want at least 1, or leave the key out for the default", v)
+	} else if v > 0 && p == activations {
+		return c.fault(at, "%d: activations are not stored: leave the key out", v)
+	}
 	if p == weights && own.Unsigned == Auto {
 		return c.fault(join(path, "unsigned"), "auto is for activations: use true or false")
 	}
@@ -205,24 +222,34 @@ func (c Config) checkObserver(path string, p part, own, all TensorConfig) error 
 	if err := c.checkWord(join(path, "observer"), own.Observer, observers.Kinds()); err != nil {
 		return err
 	}
-	if p == activations && own.Observer == observers.KindLatest {
-		return c.fault(join(path, "observer"), "latest is for weights: the range of activations must hold for later inputs too; use %s or min_max", observers.KindMovingAverage)
+	if p == activations && (own.Observer == observers.KindLatest || own.Observer == observers.KindLatestMSE) {
+		return c.fault(join(path, "observer"), "%s is for weights: the range of activations must hold for later inputs too; use %s or min_max",
+			own.Observer, observers.KindMovingAverage)
 	}
-	at, v := join(path, "observer_constant"), own.ObserverConstant
-	if v == 0 {
+	if own.ObserverConstant == 0 {
 		return nil
 	}
-	switch all.Observer {
+	return c.checkConstant(join(path, "observer_constant"), all.Observer, own.ObserverConstant)
+}
+
+// checkConstant checks a constant against the observer that it is for.
+func (c Config) checkConstant(at, observer string, v float64) error {
+	ok, want := false, ""
+	switch observer {
 	case observers.KindMovingAverage:
-		if !(v > 0 && v <= 1) {
-			return c.fault(at, "%v: %s wants above 0 and at most 1", v, all.Observer)
-		}
+		ok, want = v > 0 && v <= 1, "above 0 and at most 1"
 	case observers.KindEMA:
-		if !(v > 0 && v < 1) {
-			return c.fault(at, "%v: %s wants above 0 and below 1", v, all.Observer)
-		}
+		ok, want = v > 0 && v < 1, "above 0 and below 1"
+	case observers.KindPercentile:
+		ok, want = v >= observers.MinPercentile && v <= 100, fmt.Sprintf("a percentage from %v to 100", observers.MinPercentile)
+	case observers.KindHistogram, observers.KindMSE, observers.KindKL:
+		ok = v >= observers.MinBins && v <= observers.MaxBins && v == math.Trunc(v)
+		want = fmt.Sprintf("a whole number of bins from %d to %d", observers.MinBins, observers.MaxBins)
 	default:
-		return c.fault(at, "observer %s has no constant: leave the key out, or set observer: %s", all.Observer, observers.KindMovingAverage)
+		return c.fault(at, "observer %s has no constant: leave the key out, or set observer: %s", observer, observers.KindMovingAverage)
+	}
+	if !ok {
+		return c.fault(at, "%v: %s wants %s", v, observer, want)
 	}
 	return nil
 }
@@ -256,7 +283,7 @@ var (
 )
 
 // checkNames reports the first entry of Names that is not in known, the names of
-// the network's layers, or of Types that is not in kinds, the kinds of layers
+// the network's layers, and above none of them, or of Types that is not in kinds, the kinds of layers
 // there are.
 func (c Config) checkNames(known, kinds []string) error {
 	for _, group := range []struct {
@@ -265,7 +292,10 @@ func (c Config) checkNames(known, kinds []string) error {
 		known      []string
 	}{{"types", "kind of layer", c.Types, kinds}, {"names", "layer", c.Names, known}} {
 		for _, key := range sortedKeys(group.entries) {
-			if slices.Contains(group.known, key) {
+			if slices.Contains(group.known, key) || group.path == "types" && c.source != nil && c.source.coreML {
+				continue
+			}
+			if group.path == "names" && slices.ContainsFunc(known, func(name string) bool { return strings.HasPrefix(name, key+".") }) {
 				continue
 			}
 			return c.unknownName(join(group.path, key), group.what, key, group.known)

@@ -89,7 +89,7 @@ func (o object) entries(key string, m map[string]*LayerConfig) object {
 }
 
 func (l LayerConfig) object() object {
-	return object{}.tensor("weights", l.Weights).tensor("activations", l.Activations).milestones(l.Schedule)
+	return object{}.tensor("weights", l.Weights).tensor("activations", l.Activations).oscillation(l.Oscillation).milestones(l.Schedule)
 }
 
 func (o object) milestones(s Schedule) object {
@@ -143,6 +143,7 @@ func (o object) tensor(key string, t TensorConfig) object {
 	add("observer_constant", t.ObserverConstant != 0, t.ObserverConstant)
 	add("estimator", t.Estimator != "", string(t.Estimator))
 	add("scale_init", t.ScaleInit != "", t.ScaleInit)
+	add("weight_threshold", t.WeightThreshold != 0, t.WeightThreshold)
 	return append(o, field{key, f})
 }
 

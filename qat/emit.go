@@ -35,7 +35,9 @@ type emitter struct {
 // weightNodes are what a weighted layer computes from its parameters.
 type weightNodes struct {
 	float *gorgonia.Node // with the batch normalisation folded in
-	quant *gorgonia.Node // after the fake-quantizer; the same node without one
+	tuned *gorgonia.Node // what post-training made of float; the same node without that
+	quant *gorgonia.Node // after the fake-quantizer; the same node as tuned without one
+	out   *gorgonia.Node // the product, before the activation
 	bias  *gorgonia.Node // nil for none, and in a training graph with folding
 }
 
@@ -348,13 +350,16 @@ func (e *emitter) product(l *layer) (*gorgonia.Node, error) {
 			}
 		}
 	}
-	nodes := weightNodes{float: w, quant: w, bias: bias}
+	nodes := weightNodes{float: w}
+	if w, bias, err = e.tune(l, w, bias); err != nil {
+		return nil, err
+	}
+	nodes.tuned, nodes.quant, nodes.bias = w, w, bias
 	if l.wsite != nil {
-		if nodes.quant, err = e.fakeQuantize(w, l.wsite, false); err != nil {
+		if nodes.quant, err = e.fakeQuantize(w, e.weightSite(l), false); err != nil {
 			return nil, err
 		}
 	}
-	e.weights[l] = nodes
 	in := []*gorgonia.Node{x, nodes.quant}
 	live := l.bn != nil && e.training
 	if bias != nil && !live {
@@ -362,6 +367,8 @@ func (e *emitter) product(l *layer) (*gorgonia.Node, error) {
 	}
 	diff := []bool{e.p.learned[l.in[0]], true, true}[:len(in)]
 	y, err := ops.ApplyWith(l.op, ops.Options{Label: l.name, Diff: diff, Forward: e.productHook(l)}, in...)
+	nodes.out = y
+	e.weights[l] = nodes
 	if err != nil || !live {
 		return y, err
 	}

@@ -18,7 +18,7 @@ func (e *emitter) productHook(l *layer) forward {
 	if x == nil || !e.onGrid[l.in[0]] {
 		return nil
 	}
-	wq := l.wq
+	wq := e.weightQuantizer(l)
 	if !l.weighted {
 		w := e.p.groups[l.in[1]]
 		if w == nil || !e.onGrid[l.in[1]] {

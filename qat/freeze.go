@@ -96,7 +96,7 @@ func (f *freezer) computeConstants() error {
 		}
 	}
 	for _, w := range f.e.weights {
-		want = append(want, w.float)
+		want = append(want, w.float, w.tuned)
 		if w.bias != nil {
 			want = append(want, w.bias)
 		}
@@ -235,7 +235,7 @@ func (f *freezer) product(l *layer) ([]int, error) {
 		return nil, err
 	}
 	w := f.e.weights[l]
-	data, err := values(w.float)
+	data, err := values(w.tuned)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (p *plan) weightParams(l *layer, data []float32, shape []int) (fakequant.Pa
 	if err != nil {
 		return fakequant.Params{}, err
 	}
-	return l.wq.ParamsOf(data, layout)
+	return l.evalQuantizer().ParamsOf(data, layout)
 }
 
 func (f *freezer) batchNorm(l *layer) ([]int, error) {

@@ -11,8 +11,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// float32 graph building without a line of error handling each: the networks of
-// these tests are known to build, so a failure is a panic.
+// must unwraps a node: the networks of these tests are known to build, so a failure
+// is a panic.
 func must(n *gorgonia.Node, err error) *gorgonia.Node {
 	if err != nil {
 		panic(err)

@@ -112,8 +112,17 @@ func (p *plan) hasIntegerForm(l *layer) bool {
 	case nn.Pool, nn.GlobalAvgPool:
 		return true
 	case nn.Binary:
-		if op.Fn == "add" && !p.static[l.in[0]] && !p.static[l.in[1]] {
+		if quantizedBinary(op) && p.allData(l) {
 			return true
+		}
+	case nn.BatchNorm:
+		return true
+	case nn.Softmax:
+		if !op.Log && !p.endsInLogarithm(l.out) {
+			return true
+		}
+		if !op.Log {
+			l.why = "it is an output, or its logarithm is taken: a probability that rounds to 0 would end training"
 		}
 	case nn.Unary:
 		if isActivation(op) {
@@ -128,6 +137,24 @@ func (p *plan) hasIntegerForm(l *layer) bool {
 	return passesOn(l.op)
 }
 
+// endsInLogarithm reports whether a loss may see v: it leaves the network, or a
+// logarithm reads it.
+func (p *plan) endsInLogarithm(v *graph.Value) bool {
+	if slices.Contains(p.net.Outputs, v) {
+		return true
+	}
+	return slices.ContainsFunc(p.layers, func(l *layer) bool {
+		if !slices.Contains(l.in, v) {
+			return false
+		}
+		if passesOn(l.op) {
+			return p.endsInLogarithm(l.out)
+		}
+		u, ok := l.op.(nn.Unary)
+		return ok && (u.Fn == "log" || u.Fn == "log2")
+	})
+}
+
 // hasScalar reports whether the layer reads or makes a tensor of rank 0: a cost,
 // usually. Such a tensor has no axis to quantize along.
 func hasScalar(l *layer) bool {
@@ -140,8 +167,7 @@ const maxTerms = math.MaxInt32 / (255 * 255)
 // groupValues joins the wanted values with those that share their quantizer.
 func (p *plan) groupValues(wanted map[*graph.Value]*layer) error {
 	root := map[*graph.Value]*graph.Value{}
-	var find func(v *graph.Value) *graph.Value
-	find = func(v *graph.Value) *graph.Value {
+	find := func(v *graph.Value) *graph.Value {
 		for root[v] != nil {
 			v = root[v]
 		}
@@ -212,7 +238,7 @@ func (p *plan) makeQuantizer(g *group, l *layer) error {
 		}
 	}
 	spec := cfg.spec(0, 0, nonNegative)
-	obs, err := newObserver(cfg)
+	obs, err := newObserver(cfg, spec, nonNegative)
 	if err != nil {
 		return l.errorf("activations: %w", err)
 	}
@@ -302,8 +328,8 @@ func (p *plan) isNonNegative(v *graph.Value) bool {
 	case nn.Softmax:
 		return !op.Log
 	case nn.Binary:
-		return op.Fn == "add" && all()
-	case nn.Pool, nn.GlobalAvgPool:
+		return (op.Fn == "add" || op.Fn == "mul") && all()
+	case nn.Pool, nn.GlobalAvgPool, nn.Reduce:
 		return all()
 	}
 	return passesOn(l.op) && all()
@@ -324,12 +350,24 @@ func (p *plan) placeWeights(l *layer) error {
 	if terms := nn.Terms(l.op, l.in[0].Shape, l.in[1].Shape); terms > maxTerms && !l.cfg.Activations.Off {
 		return nil // hasIntegerForm said why
 	}
+	n, err := fakequant.NumElements(l.in[1].Shape)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	if limit := l.cfg.Weights.WeightThreshold; n <= limit {
+		l.why = fmt.Sprintf("%d weights, not more than the weight_threshold of %d", n, limit)
+		return nil
+	}
+	if why := l.skipWeights(n); why != "" {
+		l.why = why
+		return nil
+	}
 	out, in := weightAxes(l.op)
 	spec := l.cfg.Weights.spec(out, in, false)
 	if spec.Granularity == fakequant.PerBlock {
 		spec.BlockSize = min(spec.BlockSize, l.in[1].Shape[in])
 	}
-	obs, err := newObserver(l.cfg.Weights)
+	obs, err := newObserver(l.cfg.Weights, spec, false)
 	if err != nil {
 		return l.errorf("weights: %w", err)
 	}
@@ -352,8 +390,8 @@ func weightAxes(op nn.Op) (out, in int) {
 	return 0, 1
 }
 
-// newObserver makes the observer that resolved settings name.
-func newObserver(t TensorConfig) (fakequant.Observer, error) {
+// newObserver makes the observer that resolved settings name, for tensors of a format.
+func newObserver(t TensorConfig, s fakequant.Spec, nonNegative bool) (fakequant.Observer, error) {
 	obs, err := observers.New(t.Observer)
 	if err != nil {
 		return nil, err
@@ -363,6 +401,17 @@ func newObserver(t TensorConfig) (fakequant.Observer, error) {
 		o.Constant = t.ObserverConstant
 	case *observers.EMA:
 		o.Ratio = t.ObserverConstant
+	case *observers.Percentile:
+		o.Percentile = t.ObserverConstant
+	case *observers.Histogram:
+		o.Bins = int(t.ObserverConstant)
+	case *observers.MSE:
+		o.Bins = int(t.ObserverConstant)
+	case *observers.KL:
+		o.Bins = int(t.ObserverConstant)
+	}
+	if o, ok := obs.(observers.SpecSetter); ok {
+		o.SetSpec(s, nonNegative)
 	}
 	return obs, nil
 }

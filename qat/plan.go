@@ -30,6 +30,8 @@ type layer struct {
 
 	wq    *fakequant.Quantizer // of the weights; nil if they stay float
 	wsite *fakequant.Site
+	osc   *oscillator // follows the weights in training; nil unless the config asks for it
+	tuned *tuned      // what post-training helpers put into evaluation forms; may be nil
 }
 
 // group is a set of activation tensors that share one quantizer: a tensor and all
@@ -51,6 +53,7 @@ type plan struct {
 	by      map[*graph.Value]*layer               // the layer that makes a value
 	learnt  map[*fakequant.Quantizer]learntMemory // learned scales and zero points
 	bn      map[*graph.Layer]*ops.BNState         // running statistics, shared by all graphs made of the plan
+	initial []fakequant.State                     // of all quantizers, before any data
 }
 
 // newPlan fuses the layers of net and places quantizers as cfg says.
@@ -66,6 +69,16 @@ func newPlan(net *graph.Net, cfg Config) (*plan, error) {
 	}
 	if err := p.place(); err != nil {
 		return nil, err
+	}
+	if err := p.watch(); err != nil {
+		return nil, err
+	}
+	for _, q := range p.quantizers() {
+		st, err := q.State()
+		if err != nil {
+			return nil, err
+		}
+		p.initial = append(p.initial, st)
 	}
 	return p, nil
 }
@@ -124,8 +137,8 @@ func (p *plan) skipped(name string) string {
 
 // fuse makes the layers, longest pattern first: a convolution or matrix product
 // with constant weights takes in the bias, the batch normalisation and the
-// activation behind it; an addition of two activations and a batch normalisation
-// take in the activation behind them. A value is taken in only if nothing else
+// activation behind it; a sum, difference, product or matrix product of two
+// activations and a batch normalisation take in the activation behind them. A value is taken in only if nothing else
 // sees it.
 func (p *plan) fuse() {
 	uses := map[*graph.Value][]*graph.Layer{}
@@ -149,6 +162,9 @@ func (p *plan) fuse() {
 			l.kind = src.Op.Kind()
 		}
 		l.weighted = p.isWeighted(src)
+		if l.weighted && len(src.In) > 2 { // a bias as the third operand
+			l.in, l.bias = src.In[:2:2], src.In[2]
+		}
 		for {
 			next := uses[l.out]
 			if len(next) != 1 || next[0] == nil || !p.absorb(l, next[0]) {
@@ -168,6 +184,9 @@ func (p *plan) fuse() {
 func (p *plan) isWeighted(l *graph.Layer) bool {
 	switch l.Op.(type) {
 	case nn.Conv, nn.MatMul:
+		if len(l.In) > 2 && !p.static[l.In[2]] {
+			return false
+		}
 		return !p.static[l.In[0]] && p.static[l.In[1]] && len(l.In[1].Shape) == weightRank(l.Op)
 	}
 	return false
@@ -215,14 +234,25 @@ func (p *plan) takesActivation(l *layer) bool {
 	case nn.BatchNorm:
 		return true
 	case nn.Binary:
-		return op.Fn == "add" && !p.static[l.in[0]] && !p.static[l.in[1]]
+		return quantizedBinary(op) && p.allData(l)
+	case nn.MatMul:
+		return l.weighted || p.allData(l)
 	}
 	return l.weighted
 }
 
+// quantizedBinary reports whether results of op on two activations become codes.
+// Quotients and powers do not: their range depends on single small operands.
+func quantizedBinary(op nn.Binary) bool { return op.Fn == "add" || op.Fn == "sub" || op.Fn == "mul" }
+
+// allData reports whether every operand depends on an input.
+func (p *plan) allData(l *layer) bool {
+	return !slices.ContainsFunc(l.in, func(v *graph.Value) bool { return p.static[v] })
+}
+
 func isActivation(u nn.Unary) bool {
 	switch u.Fn {
-	case "relu", "clip", "leaky_relu", "sigmoid", "tanh":
+	case "relu", "clip", "leaky_relu", "sigmoid", "tanh", "softplus":
 		return true
 	}
 	return false

@@ -19,6 +19,7 @@ type Quantizer struct {
 	epochs    int
 	observing map[string]bool // by layer or input name; see SetObserving
 	prepared  *Prepared
+	history   *rangeHistory // what Record keeps; nil for nothing
 }
 
 // New makes a Quantizer. The zero Config is int8 weights per channel and int8

@@ -21,6 +21,9 @@ type Report struct {
 	// float32.
 	Bytes      int `json:"bytes"`
 	FloatBytes int `json:"float_bytes"`
+	// Ranges is what [Quantizer.Record] kept, activations in network order, then
+	// weights; nil without it.
+	Ranges []Range `json:"ranges,omitempty"`
 }
 
 // Row is one tensor: a layer's weights or its result, or a graph input.
@@ -43,6 +46,20 @@ type Row struct {
 	// +Inf (in JSON null) where nothing changes.
 	RMSE Number `json:"rmse"`
 	SQNR Number `json:"sqnr_db"`
+	// Saturated is the share of elements whose code is the first or the last one; zeros
+	// do not count, they are exact. Clipped is the share of those beyond, by more than
+	// half a step: they have no gradient. Both are NaN where not measured.
+	Saturated Number `json:"saturated"`
+	Clipped   Number `json:"clipped"`
+	// Dead is how many of the Channels carry nothing: output channels of weights whose
+	// codes are all zero, channels of an activation whose codes are all equal over the
+	// sample. Channels is 0 where not measured.
+	Channels int `json:"channels,omitempty"`
+	Dead     int `json:"dead_channels,omitempty"`
+	// Oscillation is about the weights of layers with such settings; nil for others.
+	Oscillation *OscillationStats `json:"oscillation,omitempty"`
+	// Histogram shows how the elements lie on the grid; nil where not measured.
+	Histogram *Histogram `json:"histogram,omitempty"`
 	// Elements is the size of a weight, or of an activation per batch row.
 	Elements int `json:"elements"`
 	// BytesBefore and BytesAfter are sizes of weights, scales and zero points
@@ -78,6 +95,7 @@ func (q *Quantizer) Report(sample ...[]float32) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("qat: report: %w", err)
 	}
+	r.Ranges = q.ranges()
 	return r, nil
 }
 
@@ -89,7 +107,7 @@ func (p *plan) report(sample [][]float32) (Report, error) {
 			return Report{}, err
 		}
 	}
-	e, err := p.emit(batch, fqop.Eval, false, 1)
+	e, err := p.emit(batch, fqop.Quantized, false, 1) // only its constants are run
 	if err != nil {
 		return Report{}, err
 	}
@@ -162,12 +180,20 @@ func (p *plan) weightRow(l *layer, e *emitter) (Row, error) {
 		return Row{}, err
 	}
 	row := Row{Layer: l.name, Kind: l.kind, Tensor: "weight", Spec: "float32", Why: l.why,
-		Elements: len(data), BytesBefore: 4 * len(data), BytesAfter: 4 * len(data), RMSE: nan, SQNR: nan, Min: nan, Max: nan}
+		Elements: len(data), BytesBefore: 4 * len(data), BytesAfter: 4 * len(data), RMSE: nan, SQNR: nan, Min: nan, Max: nan,
+		Saturated: nan, Clipped: nan}
+	if l.osc != nil {
+		row.Oscillation = l.osc.stats()
+	}
 	if l.wq == nil {
 		return row, nil
 	}
+	ship, err := values(e.weights[l].tuned)
+	if err != nil {
+		return Row{}, err
+	}
 	s := l.wq.Spec()
-	params, err := p.weightParams(l, data, n.Shape())
+	params, err := p.weightParams(l, ship, n.Shape())
 	if err != nil {
 		return Row{}, err
 	}
@@ -178,21 +204,18 @@ func (p *plan) weightRow(l *layer, e *emitter) (Row, error) {
 	row.Spec, row.Why, row.Scales, row.ZeroPoints = s.String(), "", params.Scale, params.ZeroPoint
 	row.Min, row.Max = extent(data)
 	quantized := make([]float32, len(data))
-	if err := fakequant.FakeQuantize(quantized, data, layout, s, params); err != nil {
+	if err := fakequant.FakeQuantize(quantized, ship, layout, s, params); err != nil {
 		return Row{}, err
 	}
 	row.RMSE, row.SQNR = errorOf(data, quantized)
-	perCode := 8
-	if s.Width() <= 4 {
-		perCode = 4
-	}
-	row.BytesAfter = (len(data)*perCode+7)/8 + 5*len(params.Scale) // F32 scale, one-byte zero point
-	return row, nil
+	row.BytesAfter = weightBytes(s, len(data), len(params.Scale))
+	axis, _ := weightAxes(l.op)
+	return row, row.analyse(data, ship, layout, s, params, channels{n.Shape()[axis], channelOf(n.Shape(), axis), allZero})
 }
 
 func (p *plan) activationRow(row Row, v *graph.Value, raw map[string][]float32) Row {
 	row.Tensor, row.Spec = "activation", "float32"
-	row.Min, row.Max, row.RMSE, row.SQNR = nan, nan, nan, nan
+	row.Min, row.Max, row.RMSE, row.SQNR, row.Saturated, row.Clipped = nan, nan, nan, nan, nan, nan
 	row.Elements = 1
 	for axis, d := range v.Shape {
 		if axis != v.BatchAxis {
@@ -221,6 +244,7 @@ func (p *plan) activationRow(row Row, v *graph.Value, raw map[string][]float32) 
 			y := make([]float32, len(x))
 			if fakequant.FakeQuantize(y, x, layout, s, params) == nil {
 				row.RMSE, row.SQNR = errorOf(x, y)
+				_ = row.analyse(x, x, layout, s, params, channelsOf(v.Shape, v.BatchAxis, len(x))) // fails only as the line above
 			}
 		}
 	}
@@ -260,14 +284,14 @@ func (r Report) JSON(w io.Writer) error {
 func (r Report) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "layer\tkind\ttensor\tspec\trange\tscale\tzero point\tSQNR dB\tRMSE\telements\tbytes\tnote")
+	fmt.Fprintln(w, "layer\tkind\ttensor\tspec\trange\tscale\tzero point\tSQNR dB\tRMSE\tsaturated %\tdead\telements\tbytes\tnote")
 	for _, x := range r.Rows {
 		size := ""
 		if x.BytesBefore > 0 {
 			size = fmt.Sprintf("%d → %d", x.BytesBefore, x.BytesAfter)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", x.Layer, x.Kind, x.Tensor, x.Spec, x.rangeText(),
-			spread(x.Scales, "%.4g"), spread(x.ZeroPoints, "%d"), x.SQNR.text("%.1f"), x.RMSE.text("%.2g"), x.Elements, size, x.note())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", x.Layer, x.Kind, x.Tensor, x.Spec, x.rangeText(),
+			spread(x.Scales, "%.4g"), spread(x.ZeroPoints, "%d"), x.SQNR.text("%.1f"), x.RMSE.text("%.2g"), x.Saturated.percent(), x.deadText(), x.Elements, size, x.note())
 	}
 	w.Flush()
 	fmt.Fprintf(&b, "parameters: %d bytes as float32, %d bytes quantized\n", r.FloatBytes, r.Bytes)
@@ -284,6 +308,9 @@ func (x Row) rangeText() string {
 func (x Row) note() string {
 	if x.SharedWith != "" {
 		return "shares the quantizer of " + x.SharedWith
+	}
+	if o := x.Oscillation; o != nil && x.Why == "" {
+		return o.text()
 	}
 	return x.Why
 }

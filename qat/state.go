@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 
 	"github.com/goqat/goqat/fakequant"
@@ -30,6 +31,7 @@ type progress struct {
 	Override   map[string]bool   `json:"observing,omitempty"` // see SetObserving
 	Quantizers []fakequant.State `json:"quantizers"`
 	Dropout    []uint64          `json:"dropout,omitempty"` // runs of each dropout layer
+	History    *rangeHistory     `json:"history,omitempty"` // see Record
 }
 
 // SaveState writes everything that the next training step depends on: weights and
@@ -55,7 +57,7 @@ func (q *Quantizer) StateTensors() ([]safetensors.Tensor, map[string]string, err
 	for name, data := range p.trained() {
 		ts = append(ts, safetensors.FromFloat32s(name, []int{len(data)}, data))
 	}
-	st := progress{Steps: q.steps, Epochs: q.epochs, Override: q.observing}
+	st := progress{Steps: q.steps, Epochs: q.epochs, Override: q.observing, History: q.history}
 	for _, f := range p.quantizers() {
 		s, err := f.State()
 		if err != nil {
@@ -88,6 +90,11 @@ func (p *plan) trained() map[string][]float32 {
 	for l, st := range p.bn {
 		m["running_mean."+l.Name] = st.Mean
 		m["running_variance."+l.Name] = st.Variance
+	}
+	for _, l := range p.layers {
+		if l.osc != nil {
+			maps.Copy(m, l.osc.tensors())
+		}
 	}
 	return m
 }
@@ -134,7 +141,11 @@ func (q *Quantizer) loadState(f *safetensors.File) error {
 	for i, runs := range q.prepared.train.dropouts {
 		*runs = st.Dropout[i]
 	}
+	q.prepared.dropTuned()
 	q.steps, q.epochs, q.observing = st.Steps, st.Epochs, st.Override
+	if st.History != nil {
+		q.history = st.History
+	}
 	q.apply()
 	return nil
 }
@@ -162,6 +173,9 @@ func (q *Quantizer) readState(f *safetensors.File) (progress, map[string][]float
 	}
 	if st.Steps < 0 || st.Epochs < 0 {
 		return st, nil, fmt.Errorf("%w: step %d, epoch %d", ErrState, st.Steps, st.Epochs)
+	}
+	if err := st.History.check(p.plan); err != nil {
+		return st, nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	tensors := map[string][]float32{}
 	for name, data := range p.plan.trained() {

@@ -8,12 +8,20 @@ import (
 )
 
 // Step moves the schedules that count steps on by one. Call it once per training
-// step, after the solver; see [Schedule] for what happens when.
+// step, after the solver; see [Schedule] for what happens when. It drops what
+// [Prepared.Round] and [Prepared.CorrectBias] found: that belonged to the weights
+// before the step. With [Oscillation] settings it may write to weights; NaN in such
+// weights is an error that names the layer.
 func (q *Quantizer) Step() error {
 	if q.prepared == nil {
 		return ErrNotPrepared
 	}
+	if err := q.prepared.plan.oscillate(); err != nil {
+		return fmt.Errorf("qat: step: %w", err)
+	}
+	q.prepared.dropTuned()
 	q.steps++
+	q.record()
 	q.apply()
 	return nil
 }
@@ -80,6 +88,7 @@ func (q *Quantizer) apply() {
 	for _, l := range p.layers {
 		if l.wq != nil {
 			q.setPhase(l.wq, l, l.name)
+			q.setPhase(l.evalQuantizer(), l, l.name)
 		}
 		for _, src := range l.src {
 			if st := p.bn[src]; st != nil {

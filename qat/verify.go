@@ -139,7 +139,7 @@ func (c *comparison) weights(l *layer) error {
 		return err
 	}
 	n := c.e.weights[l].quant
-	p, ok := l.wq.Used()
+	p, ok := l.evalQuantizer().Used()
 	if !ok {
 		return fmt.Errorf("quantizer %q did not run", l.wq.Name())
 	}

@@ -1,0 +1,191 @@
+package qat
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+)
+
+// maxPoints bounds a recorded history: beyond it every second point goes and the
+// interval doubles, so that a long training keeps 256 to 512 points in all.
+const maxPoints = 512
+
+// Range is the recorded history of one quantizer: slices with one element per
+// recorded step. Numbers are NaN (in JSON null) where nothing was known yet.
+type Range struct {
+	// Quantizer is its name: that of the tensor, or of the layer with ".weight".
+	Quantizer string `json:"quantizer"`
+	// Tensor is "weight" or "activation".
+	Tensor string `json:"tensor"`
+	// Steps counts calls to [Quantizer.Step], from 1.
+	Steps []int `json:"steps"`
+	// Min and Max are the observed range, over all groups. For weights whose range is
+	// read anew each time they are the same as Low and High.
+	Min []Number `json:"min"`
+	Max []Number `json:"max"`
+	// Low and High are the smallest and the largest number that a code stands for,
+	// over all groups: what lies beyond is clipped.
+	Low  []Number `json:"low"`
+	High []Number `json:"high"`
+	// Scale is the mean over all groups.
+	Scale []Number `json:"scale"`
+}
+
+// rangeHistory is the state of the recorder.
+type rangeHistory struct {
+	Every  int            `json:"every"`
+	Steps  []int          `json:"steps"`
+	Points [][]rangePoint `json:"points"` // by quantizer, then by step
+}
+
+// rangePoint is Min, Max, Low, High and Scale of [Range].
+type rangePoint [5]Number
+
+// Record keeps the ranges and scales of all quantizers from now on, in every step or,
+// with every above 1, in every so many steps, for the plots of a [Report]. Memory is
+// bounded: with 512 points the interval doubles and every second one goes. What was
+// recorded before stays. The history is part of SaveState.
+func (q *Quantizer) Record(every int) {
+	if q.history == nil {
+		q.history = &rangeHistory{}
+	}
+	q.history.Every = max(every, 1)
+}
+
+// record adds a point if it is time.
+func (q *Quantizer) record() {
+	h := q.history
+	if h == nil || q.steps%h.Every != 0 {
+		return
+	}
+	all := q.prepared.plan.quantizers()
+	if h.Points == nil {
+		h.Points = make([][]rangePoint, len(all))
+	}
+	if len(h.Steps) >= maxPoints {
+		h.thin()
+		if q.steps%h.Every != 0 {
+			return
+		}
+	}
+	h.Steps = append(h.Steps, q.steps)
+	for i, z := range all {
+		h.Points[i] = append(h.Points[i], pointOf(z))
+	}
+}
+
+// thin drops every second point and doubles the interval. It keeps the steps that the
+// longer interval would have recorded, if the interval was the same all the time.
+func (h *rangeHistory) thin() {
+	h.Every *= 2
+	drop := 0
+	if h.Steps[0]%h.Every == 0 {
+		drop = 1
+	}
+	h.Steps = everySecond(h.Steps, 1-drop)
+	for i, p := range h.Points {
+		h.Points[i] = everySecond(p, 1-drop)
+	}
+}
+
+// everySecond returns the elements at first, first+2 and so on, in place.
+func everySecond[T any](x []T, first int) []T {
+	n := 0
+	for i := first; i < len(x); i += 2 {
+		x[n] = x[i]
+		n++
+	}
+	return x[:n]
+}
+
+// pointOf reads a quantizer.
+func pointOf(z *fakequant.Quantizer) rangePoint {
+	pt := rangePoint{nan, nan, nan, nan, nan}
+	params, ok := z.Used()
+	if !ok { // off in the last pass, or its sites differ
+		var err error
+		if params, err = z.Params(); err != nil {
+			return pt
+		}
+	}
+	qmin, qmax := z.Spec().QRange()
+	low, high, sum := math.Inf(1), math.Inf(-1), 0.0
+	for g, s := range params.Scale {
+		zero := params.ZeroPoint[g]
+		low = min(low, float64(qmin-zero)*float64(s))
+		high = max(high, float64(qmax-zero)*float64(s))
+		sum += float64(s)
+	}
+	pt = rangePoint{Number(low), Number(high), Number(low), Number(high), Number(sum / float64(len(params.Scale)))}
+	if lo, hi, ok := z.Range(); ok && !z.Memoryless() {
+		pt[0], pt[1] = Number(slices.Min(lo)), Number(slices.Max(hi))
+	}
+	return pt
+}
+
+// check reports a loaded history that does not fit the network.
+func (h *rangeHistory) check(p *plan) error {
+	if h == nil {
+		return nil
+	}
+	if h.Every < 1 {
+		return fmt.Errorf("the history's interval is %d", h.Every)
+	}
+	if len(h.Steps) > maxPoints {
+		return fmt.Errorf("the history has %d points, more than %d", len(h.Steps), maxPoints)
+	}
+	if h.Points != nil && len(h.Points) != len(p.quantizers()) || h.Points == nil && len(h.Steps) > 0 {
+		return fmt.Errorf("the history has %d quantizers, the network %d", len(h.Points), len(p.quantizers()))
+	}
+	for i, s := range h.Steps {
+		if s < 1 || i > 0 && s <= h.Steps[i-1] {
+			return fmt.Errorf("the history's steps are not in order: %d is number %d", s, i)
+		}
+	}
+	for _, pts := range h.Points {
+		if len(pts) != len(h.Steps) {
+			return fmt.Errorf("the history has %d points for %d steps", len(pts), len(h.Steps))
+		}
+	}
+	return nil
+}
+
+// ranges is the history as the report shows it; nil without Record.
+func (q *Quantizer) ranges() []Range {
+	h := q.history
+	if h == nil || len(h.Steps) == 0 {
+		return nil
+	}
+	var rs []Range
+	activations := len(q.prepared.plan.order)
+	for i, z := range q.prepared.plan.quantizers() {
+		r := Range{Quantizer: z.Name(), Tensor: "weight", Steps: slices.Clone(h.Steps)}
+		if i < activations {
+			r.Tensor = "activation"
+		}
+		for _, pt := range h.Points[i] {
+			r.Min, r.Max = append(r.Min, pt[0]), append(r.Max, pt[1])
+			r.Low, r.High = append(r.Low, pt[2]), append(r.High, pt[3])
+			r.Scale = append(r.Scale, pt[4])
+		}
+		rs = append(rs, r)
+	}
+	return rs
+}
+
+// UnmarshalJSON reads a number, or NaN from null.
+func (n *Number) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*n = nan
+		return nil
+	}
+	var v float64
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	*n = Number(v)
+	return nil
+}

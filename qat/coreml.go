@@ -1,0 +1,315 @@
+package qat
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ConfigNote is a remark on a config that was read in Core ML Tools' form: where
+// goqat does more or other than Core ML Tools would.
+type ConfigNote struct {
+	// Setting is the key as it is spelled in the file, such as
+	// "global_config.weight_observer"; "" for the file as a whole.
+	Setting string
+	// Line and Column count from 1. They are 0 where the file has no such place.
+	Line, Column int
+	// Text is the remark.
+	Text string
+}
+
+// String is the note in one line, with its place.
+func (n ConfigNote) String() string {
+	s := n.Text
+	if n.Setting != "" {
+		s = n.Setting + ": " + s
+	}
+	if n.Line > 0 {
+		s = fmt.Sprintf("line %d, column %d: %s", n.Line, n.Column, s)
+	}
+	return s
+}
+
+// Notes returns what there is to know about a config that was read in Core ML
+// Tools' form, in the order of the file, each remark once. It is nil for other
+// configs.
+func (c Config) Notes() []ConfigNote {
+	if c.source == nil {
+		return nil
+	}
+	return slices.Clone(c.source.notes)
+}
+
+// note adds a remark on the setting at path. The same remark on a second setting
+// would tell nothing new.
+func (c *Config) note(path, format string, args ...any) {
+	n := ConfigNote{Setting: path, Text: fmt.Sprintf(format, args...)}
+	if slices.ContainsFunc(c.source.notes, func(o ConfigNote) bool { return o.Text == n.Text }) {
+		return
+	}
+	p := c.source.lines[path]
+	n.Line, n.Column = p.line, p.column
+	c.source.notes = append(c.source.notes, n)
+}
+
+// coreMLForm is one of the three kinds of config that Core ML Tools has for linear
+// quantization.
+type coreMLForm int
+
+const (
+	linearQuantizer       coreMLForm = iota // optimize.torch: training
+	postTrainingQuantizer                   // optimize.torch: weights of a trained model
+	opLinearQuantizer                       // optimize.coreml: weights of a converted model
+)
+
+func (f coreMLForm) String() string {
+	return [...]string{"LinearQuantizerConfig", "PostTrainingQuantizerConfig", "OptimizationConfig"}[f]
+}
+
+// The keys of the three forms (TQ/quantization_config.py,
+// TQ/post_training_quantization.py and CO/_config.py in Core ML Tools).
+var (
+	coreMLRootKeys = map[string][]coreMLForm{
+		"global_config":              {linearQuantizer, postTrainingQuantizer, opLinearQuantizer},
+		"module_type_configs":        {linearQuantizer, postTrainingQuantizer},
+		"module_name_configs":        {linearQuantizer, postTrainingQuantizer},
+		"non_traceable_module_names": {linearQuantizer},
+		"preserved_attributes":       {linearQuantizer},
+		"config_type":                {opLinearQuantizer},
+		"op_type_configs":            {opLinearQuantizer},
+		"op_name_configs":            {opLinearQuantizer},
+	}
+	coreMLLayerKeys = map[string][]coreMLForm{
+		"algorithm":           {linearQuantizer},
+		"weight_dtype":        {linearQuantizer, postTrainingQuantizer},
+		"weight_observer":     {linearQuantizer},
+		"weight_per_channel":  {linearQuantizer},
+		"activation_dtype":    {linearQuantizer},
+		"activation_observer": {linearQuantizer},
+		"quantization_scheme": {linearQuantizer, postTrainingQuantizer},
+		"milestones":          {linearQuantizer},
+		"granularity":         {postTrainingQuantizer, opLinearQuantizer},
+		"block_size":          {postTrainingQuantizer, opLinearQuantizer},
+		"mode":                {opLinearQuantizer},
+		"dtype":               {opLinearQuantizer},
+		"weight_threshold":    {opLinearQuantizer},
+		"config_type":         {opLinearQuantizer},
+	}
+)
+
+// isCoreML reports whether a file has the form of Core ML Tools: it has one of
+// their keys, or a slip of one and none of goqat's.
+func isCoreML(n *yaml.Node) bool {
+	theirs := make([]string, 0, len(coreMLRootKeys))
+	for key := range coreMLRootKeys {
+		theirs = append(theirs, key)
+	}
+	near := false
+	for _, key := range keysOf(n) {
+		if slices.Contains(theirs, key) {
+			return true
+		}
+		near = near || didYouMean(key, theirs) != ""
+	}
+	return near && !slices.ContainsFunc(keysOf(n), func(key string) bool { return didYouMean(key, rootKeys) != "" })
+}
+
+// rootKeys are goqat's own keys at the top of a file.
+var rootKeys = []string{"global", "inputs", "milestone_unit", "milestones", "names", "types"}
+
+// keysOf lists the keys of a mapping; none for anything else.
+func keysOf(n *yaml.Node) []string {
+	var keys []string
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			keys = append(keys, n.Content[i].Value)
+		}
+	}
+	return keys
+}
+
+// coreMLReader turns a file in Core ML Tools' form into a Config.
+type coreMLReader struct {
+	c      *Config
+	form   coreMLForm
+	global *coreMLEntry
+	types  []coreMLEntry
+	names  []coreMLEntry
+}
+
+// coreMLEntry is one layer's settings with the place that they come from.
+type coreMLEntry struct {
+	path     string // as spelled
+	key      string // kind or name of layer; "" for the global one
+	layer    *LayerConfig
+	words    map[string]string // scheme and algorithm, to compare between entries
+	schedule Schedule
+}
+
+// readCoreML reads the root of a file in Core ML Tools' form.
+func (c *Config) readCoreML(n *yaml.Node) error {
+	c.source.coreML = true
+	r := &coreMLReader{c: c}
+	if err := r.findForm(n); err != nil {
+		return err
+	}
+	known := map[string]reader{"inputs": c.readInputs, "global_config": r.readGlobal}
+	types, names := "module_type_configs", "module_name_configs"
+	switch r.form {
+	case opLinearQuantizer:
+		types, names = "op_type_configs", "op_name_configs"
+		known["config_type"] = r.readConfigType
+	case linearQuantizer:
+		known["non_traceable_module_names"] = r.readIgnored("no effect here: a Gorgonia graph is not traced, all of it is visible")
+		known["preserved_attributes"] = r.readIgnored("no effect here: Prepare leaves your own graph and its attributes alone")
+	}
+	known[types] = func(n *yaml.Node, path string) error { return r.readEntries(n, path, &r.types, r.kind) }
+	known[names] = func(n *yaml.Node, path string) error { return r.readEntries(n, path, &r.names, r.name) }
+	err := pairs(n, "", func(path string, key, _ *yaml.Node) error {
+		if known[key.Value] != nil || !slices.Contains(rootKeys, key.Value) {
+			return nil
+		}
+		c.mark(path, key)
+		return c.fault(path, "a key of goqat's own form in a file in the form of Core ML Tools' %v: use the keys of one", r.form)
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.fields(n, "", known); err != nil {
+		return err
+	}
+	return r.finish()
+}
+
+// findForm tells from the keys which form a file has. Forms that share all keys
+// mean the same by them; the first of them counts.
+func (r *coreMLReader) findForm(root *yaml.Node) error {
+	forms := []coreMLForm{linearQuantizer, postTrainingQuantizer, opLinearQuantizer}
+	decided := "" // the key that left one form
+	narrow := func(path string, key *yaml.Node, of []coreMLForm) error {
+		left := slices.DeleteFunc(slices.Clone(forms), func(f coreMLForm) bool { return of != nil && !slices.Contains(of, f) })
+		if len(left) == 0 {
+			r.c.mark(path, key)
+			return r.c.fault(path, "a setting of Core ML Tools' %v, but %s is one of %v: use the settings of one (goqat's own form has them all)", of[0], decided, forms[0])
+		}
+		if len(left) < len(forms) {
+			decided = fmt.Sprintf("%s in line %d", key.Value, key.Line)
+		}
+		forms = left
+		return nil
+	}
+	err := pairs(root, "", func(path string, key, value *yaml.Node) error {
+		if err := narrow(path, key, coreMLRootKeys[key.Value]); err != nil {
+			return err
+		}
+		visit := func(path string, key, _ *yaml.Node) error { return narrow(path, key, coreMLLayerKeys[key.Value]) }
+		switch key.Value {
+		case "global_config":
+			return pairs(value, path, visit)
+		case "module_type_configs", "module_name_configs", "op_type_configs", "op_name_configs":
+			return pairs(value, path, func(path string, _, value *yaml.Node) error { return pairs(value, path, visit) })
+		}
+		return nil
+	})
+	r.form = forms[0]
+	if err == nil && len(forms) > 1 && r.form == linearQuantizer && hasPlainDType(root) {
+		r.form = postTrainingQuantizer
+	}
+	return err
+}
+
+// hasPlainDType reports whether a weight_dtype is spelled as post-training configs
+// do: int8, where those for training say qint8.
+func hasPlainDType(n *yaml.Node) bool {
+	found := false
+	_ = pairs(n, "", func(_ string, key, value *yaml.Node) error {
+		plain := key.Value == "weight_dtype" && slices.Contains(plainDTypes[:4], value.Value)
+		found = found || plain || hasPlainDType(value)
+		return nil
+	})
+	return found
+}
+
+// pairs visits the keys of a mapping, whatever they are; it checks nothing.
+func pairs(n *yaml.Node, path string, visit func(path string, key, value *yaml.Node) error) error {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if err := visit(join(path, n.Content[i].Value), n.Content[i], n.Content[i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *coreMLReader) readGlobal(n *yaml.Node, path string) error {
+	if isNull(n) {
+		return nil // as if the key were not there
+	}
+	e, err := r.readLayer(n, path)
+	r.global = &e
+	return err
+}
+
+// readEntries reads a map of layer configs. accept turns a key into a kind or name
+// of layers; it returns "" for one that no layer can have.
+func (r *coreMLReader) readEntries(n *yaml.Node, path string, into *[]coreMLEntry, accept func(key, path string) (string, error)) error {
+	if isNull(n) {
+		return nil
+	}
+	return r.c.mapping(n, path, func(key string, _, value *yaml.Node, path string) error {
+		name, err := accept(key, path)
+		if err != nil {
+			return err
+		}
+		e := coreMLEntry{path: path}
+		if !isNull(value) {
+			if e, err = r.readLayer(value, path); err != nil {
+				return err
+			}
+		}
+		e.key = name
+		if name != "" {
+			*into = append(*into, e)
+		}
+		return nil
+	})
+}
+
+// readIgnored reads a list of names that means nothing to goqat.
+func (r *coreMLReader) readIgnored(why string) reader {
+	return func(n *yaml.Node, path string) error {
+		items, err := r.c.list(n, path)
+		if err != nil {
+			return err
+		}
+		for i, item := range items {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			r.c.mark(at, item)
+			var name string
+			if err := readWord(r.c, item, at, &name); err != nil {
+				return err
+			}
+		}
+		if len(items) > 0 {
+			r.c.note(path, "%s", why)
+		}
+		return nil
+	}
+}
+
+// opConfigType is the only config_type that goqat knows.
+const opConfigType = "OpLinearQuantizerConfig"
+
+func (r *coreMLReader) readConfigType(n *yaml.Node, path string) error {
+	var word string
+	if err := readWord(r.c, n, path, &word); err != nil {
+		return err
+	}
+	if word != opConfigType {
+		return r.c.fault(path, "%s: goqat quantizes linearly, it neither prunes nor builds palettes: want %s", quote(word), opConfigType)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package qat
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// finish puts the Config together from what was read.
+func (r *coreMLReader) finish() error {
+	c := r.c
+	r.setGlobal()
+	if err := r.fill(&c.Types, "types", r.types); err != nil {
+		return err
+	}
+	if err := r.fill(&c.Names, "names", r.names); err != nil {
+		return err
+	}
+	r.noteMixed("quantization_scheme")
+	r.noteMixed("algorithm")
+	if err := r.setSchedules(); err != nil {
+		return err
+	}
+	slices.SortStableFunc(c.source.notes, func(a, b ConfigNote) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return nil
+}
+
+// setGlobal decides about the layers that no entry names. Where there is no
+// global_config, Core ML Tools is of two minds: LinearQuantizer quantizes them with
+// its defaults, the post-training APIs leave them alone. Here they stay float, as
+// the file says nothing about them.
+func (r *coreMLReader) setGlobal() {
+	c := r.c
+	if r.global != nil {
+		c.Global = r.global.layer
+		return
+	}
+	if len(r.types)+len(r.names) == 0 && r.form != opLinearQuantizer {
+		c.note("", "nothing is configured: every layer has the defaults of Core ML Tools' %v", r.form)
+		c.Global = r.layer(defaultCoreMLLayer("")).layer
+		return
+	}
+	off := offLayer()
+	c.Global = &off
+	switch r.form {
+	case linearQuantizer:
+		c.note("", "without a global_config, layers that no entry names stay float; Core ML Tools would quantize them with its defaults: write global_config: {} for that")
+	case opLinearQuantizer:
+		if len(r.types)+len(r.names) == 0 {
+			c.note("", "nothing is configured: every layer stays float, as in Core ML Tools")
+		}
+	}
+}
+
+// fill writes entries into a map of the Config. Two keys of the file may mean one
+// kind of layer.
+func (r *coreMLReader) fill(m *map[string]*LayerConfig, group string, entries []coreMLEntry) error {
+	first := map[string]coreMLEntry{}
+	for _, e := range entries {
+		if *m == nil {
+			*m = map[string]*LayerConfig{}
+		}
+		if old, ok := first[e.key]; ok && !sameLayer(old, e) {
+			return r.c.fault(e.path, "here it is the same kind of layer as %s, %q, and has other settings: give both the same", last(old.path), e.key)
+		}
+		first[e.key] = e
+		(*m)[e.key] = e.layer
+		at := join(group, e.key)
+		r.c.source.alias[at] = e.path
+		r.c.source.alias[join(join(at, "weights"), "block_size")] = join(e.path, "block_size")
+	}
+	return nil
+}
+
+func sameLayer(a, b coreMLEntry) bool {
+	if a.layer == nil || b.layer == nil {
+		return a.layer == b.layer
+	}
+	return *a.layer == *b.layer && a.schedule == b.schedule
+}
+
+// last is the last key of a path.
+func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+
+// all lists the entries in the order in which Core ML Tools looks at them.
+func (r *coreMLReader) all() []coreMLEntry {
+	var all []coreMLEntry
+	if r.global != nil {
+		all = append(all, *r.global)
+	}
+	return append(append(all, r.types...), r.names...)
+}
+
+// noteMixed notes the first entry whose word for a key is not that of the first.
+func (r *coreMLReader) noteMixed(key string) {
+	first := ""
+	for _, e := range r.all() {
+		if e.layer == nil {
+			continue
+		}
+		word := e.words[key]
+		if first == "" {
+			first = word
+		}
+		if word != first {
+			r.c.note(r.written(e.path, key), "layers differ in their %s: Core ML Tools refuses that, here each layer has its own", key)
+			return
+		}
+	}
+}
+
+// setSchedules finds the network's milestones: those of global_config, else of the
+// first type that is not null, else of the first name (_construct_global_config in
+// TQ/quantizer.py). Core ML Tools ignores all others; here a layer follows its own.
+func (r *coreMLReader) setSchedules() error {
+	c := r.c
+	found := false
+	for _, e := range r.all() {
+		if err := e.schedule.check(); err != nil {
+			return c.fault(join(e.path, "milestones"), "%v", err)
+		}
+		if e.layer != nil && !found {
+			c.Schedule, found = e.schedule, true
+		}
+	}
+	for _, e := range append(append([]coreMLEntry{}, r.types...), r.names...) {
+		if e.layer != nil && e.schedule.Set && e.schedule != c.Schedule {
+			e.layer.Schedule = e.schedule
+			c.note(join(e.path, "milestones"), "they are not those of the network: Core ML Tools ignores them, here the layer follows them")
+		}
+	}
+	return nil
+}

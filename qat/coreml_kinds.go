@@ -1,0 +1,91 @@
+package qat
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// coreMLKinds gives the kind of layer that a type has in goqat, and "" for types
+// that no Gorgonia graph can have or that read as other layers. Keys are module
+// classes and functions of PyTorch and op types of Core ML's MIL, in lower case,
+// without "torch." and the like.
+var coreMLKinds = map[string]string{
+	"conv1d": "conv", "conv2d": "conv", "conv": "conv",
+	"linear": "matmul", "matmul": "matmul", "mm": "matmul", "bmm": "matmul",
+	"batchnorm1d": "batch_norm", "batchnorm2d": "batch_norm", "batch_norm": "batch_norm",
+	"relu": "relu", "relu_": "relu", "relu6": "clip", "hardtanh": "clip", "clip": "clip", "clamp": "clip",
+	"leakyrelu": "leaky_relu", "leaky_relu": "leaky_relu",
+	"sigmoid": "sigmoid", "tanh": "tanh", "softplus": "softplus", "exp": "exp", "log": "log",
+	"softmax": "softmax", "logsoftmax": "log_softmax", "log_softmax": "log_softmax",
+	"maxpool1d": "max_pool", "maxpool2d": "max_pool", "max_pool1d": "max_pool", "max_pool2d": "max_pool", "max_pool": "max_pool",
+	"avgpool1d": "avg_pool", "avgpool2d": "avg_pool", "avg_pool1d": "avg_pool", "avg_pool2d": "avg_pool", "avg_pool": "avg_pool",
+	"adaptiveavgpool2d": "global_avg_pool", "adaptive_avg_pool2d": "global_avg_pool",
+	"add": "add", "sub": "sub", "mul": "mul", "div": "div", "truediv": "div", "real_div": "div", "pow": "pow",
+	"cat": "concat", "concat": "concat", "flatten": "reshape", "reshape": "reshape", "view": "reshape",
+	"transpose": "transpose", "permute": "transpose",
+	"mean": "reduce_mean", "sum": "reduce_sum", "reduce_mean": "reduce_mean", "reduce_sum": "reduce_sum", "reduce_max": "reduce_max",
+	"dropout": "dropout", "dropout1d": "dropout", "dropout2d": "dropout",
+}
+
+// coreMLOther are the types that Core ML Tools knows and goqat has no layer for.
+var coreMLOther = strings.Fields(`
+	identity conv3d convtranspose1d convtranspose2d convtranspose3d conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose
+	batchnorm3d maxpool3d avgpool3d adaptiveavgpool1d adaptiveavgpool3d dropout3d einsum embedding embeddingbag gather
+	prelu rrelu logsigmoid hardsigmoid silu elu celu selu glu mish gelu hardswish exp2 scaled_tanh sigmoid_hard
+	layernorm groupnorm instancenorm1d instancenorm2d instancenorm3d layer_norm instance_norm l2_norm
+	lstm gru rnn multiheadattention`)
+
+// kind turns a type of Core ML Tools into a kind of layer.
+func (r *coreMLReader) kind(key, path string) (string, error) {
+	if key == "const" {
+		return "", r.c.fault(path, "const is no layer: name the type of op that reads the weights, such as conv")
+	}
+	bare := key
+	for _, prefix := range []string{"torch.nn.functional.", "torch.nn.", "torch.", "operator.", "nn.", "F."} {
+		bare = strings.TrimPrefix(bare, prefix)
+	}
+	bare = strings.ToLower(bare)
+	if kind, ok := coreMLKinds[bare]; ok {
+		return kind, nil
+	}
+	if slices.Contains(coreMLOther, bare) {
+		r.c.note(path, "no effect here: %s", whyOther(bare))
+		return "", nil
+	}
+	return "", r.c.fault(path, "unknown type of layer: %s", suggestType(bare, key))
+}
+
+func whyOther(bare string) string {
+	if strings.HasPrefix(strings.ReplaceAll(bare, "_", ""), "convtranspose") {
+		return "Gorgonia has no transposed convolution, so no layer can be one"
+	}
+	return "goqat has no such kind of layer; where Gorgonia builds it of simpler ops, configure those"
+}
+
+// suggestType is didYouMean for types, which it spells as PyTorch does.
+func suggestType(bare, key string) string {
+	var all []string
+	for k := range coreMLKinds {
+		all = append(all, k)
+	}
+	if s := didYouMean(bare, append(all, coreMLOther...)); s != "" {
+		return s
+	}
+	if _, err := nn.UnmarshalOp(key, []byte("{}")); err == nil {
+		return "it is a kind of layer of goqat's own form"
+	}
+	return "want a class of torch.nn such as Conv2d or Linear, a function such as torch.add, or an op type such as conv"
+}
+
+// name checks a name of layers. PostTrainingQuantizer reads names as regular
+// expressions; a dot alone is harmless.
+func (r *coreMLReader) name(key, path string) (string, error) {
+	if r.form == postTrainingQuantizer {
+		if i := strings.IndexAny(key, `\*+?[](){}|^$`); i >= 0 {
+			return "", r.c.fault(path, "a regular expression (%q): write the names out, or a name above them, such as block1 for block1.conv1", key[i])
+		}
+	}
+	return key, r.c.checkKey(path, key)
+}

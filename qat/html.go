@@ -1,0 +1,259 @@
+package qat
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"strconv"
+)
+
+// HTMLOptions are the settings of [Report.HTML]. The zero value is fine.
+type HTMLOptions struct {
+	// Title is the heading, "Quantization report" by default.
+	Title string
+	// Subtitle stands below it: the network, the data, the date. Empty for none.
+	Subtitle string
+	// Accuracy holds the rows of the accuracy table, such as float, after post-training
+	// quantization, after training, frozen. The first one is what the others are
+	// compared with. Without rows there is no table.
+	Accuracy []AccuracyRow
+}
+
+// AccuracyRow is one line of the accuracy table.
+type AccuracyRow struct {
+	Name string
+	// Accuracy is a share, 0 to 1.
+	Accuracy float64
+	// Note is a few words, may be empty.
+	Note string
+}
+
+//go:embed html_page.gohtml
+var pageText string
+
+var pageTemplate = template.Must(template.New("report").Parse(pageText))
+
+// HTML writes the report as one page that needs nothing else: no script, font or
+// picture from outside. It shows sizes, accuracy, all rows, SQNR bars, the recorded
+// ranges (see [Quantizer.Record]) and histograms on the quantization grid, and follows
+// the reader's light or dark setting. Equal reports give equal bytes. It fails where
+// w does, or where an accuracy is no share.
+func (r Report) HTML(w io.Writer, opt HTMLOptions) error {
+	p, err := r.page(opt)
+	if err != nil {
+		return fmt.Errorf("qat: report: %w", err)
+	}
+	var b bytes.Buffer // so that a failure leaves no half page
+	if err := pageTemplate.Execute(&b, p); err != nil {
+		return fmt.Errorf("qat: report: %w", err)
+	}
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("qat: report: %w", err)
+	}
+	return nil
+}
+
+// page is what the template shows; all numbers are texts already.
+type page struct {
+	Title, Subtitle string
+	Tiles           []tile
+	Sizes           []bar
+	Accuracy        []accuracyLine
+	Notes           bool // an accuracy line has a note
+	Rows            []line
+	Weights         []bar // SQNR
+	Activations     []bar
+	Ranges          []figure
+	Histograms      []figure
+}
+
+// tile is one number of the summary.
+type tile struct{ Label, Value, Note string }
+
+// bar is a bar with its text; Width is a percentage.
+type bar struct{ Name, Text, Width string }
+
+type accuracyLine struct {
+	bar
+	Delta, Note string
+}
+
+// line is one row of the table: texts, and numbers to sort by.
+type line struct {
+	Layer, Kind, Tensor, Format, Range, Scale, Zero, SQNR, RMSE, Saturated, Clipped, Dead, Elements, Before, After, Note string
+	SortSQNR, SortRMSE, SortSaturated, SortClipped, SortMax, SortScale                                                   string
+}
+
+func (r Report) page(opt HTMLOptions) (page, error) {
+	p := page{Title: opt.Title, Subtitle: opt.Subtitle}
+	if p.Title == "" {
+		p.Title = "Quantization report"
+	}
+	var err error
+	if p.Accuracy, err = accuracyLines(opt.Accuracy); err != nil {
+		return page{}, err
+	}
+	for _, a := range p.Accuracy {
+		p.Notes = p.Notes || a.Note != ""
+	}
+	p.Tiles, p.Sizes = r.tiles(), r.sizeBars()
+	p.Weights, p.Activations = r.sqnrBars("weight"), r.sqnrBars("activation")
+	for _, x := range r.Rows {
+		p.Rows = append(p.Rows, x.line())
+	}
+	if p.Ranges, err = r.rangeFigures(); err != nil {
+		return page{}, err
+	}
+	p.Histograms, err = r.histogramFigures()
+	return p, err
+}
+
+func accuracyLines(rows []AccuracyRow) ([]accuracyLine, error) {
+	var out []accuracyLine
+	for i, a := range rows {
+		if !(a.Accuracy >= 0 && a.Accuracy <= 1) {
+			return nil, fmt.Errorf("accuracy of %s is %v: want a share from 0 to 1", quote(a.Name), a.Accuracy)
+		}
+		l := accuracyLine{bar: bar{a.Name, fmt.Sprintf("%.2f", 100*a.Accuracy), width(a.Accuracy)}, Note: a.Note}
+		if i > 0 {
+			l.Delta = signed(fmt.Sprintf("%+.2f", 100*(a.Accuracy-rows[0].Accuracy)))
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// signed writes a minus sign in place of the hyphen, and no sign before a zero.
+func signed(s string) string {
+	if v, err := strconv.ParseFloat(s, 64); err == nil && v == 0 {
+		return "±" + s[1:]
+	}
+	if s[0] == '-' {
+		return "−" + s[1:]
+	}
+	return s
+}
+
+// width is a share as a percentage for CSS.
+func width(share float64) string { return strconv.FormatFloat(100*share, 'f', 2, 64) }
+
+// tiles sums the report up.
+func (r Report) tiles() []tile {
+	quantized, dead, oscillating, frozen, followed := 0, 0, 0, 0, false
+	worst := -1
+	for i, x := range r.Rows {
+		if len(x.Scales) > 0 {
+			quantized++
+		}
+		dead += x.Dead
+		if o := x.Oscillation; o != nil && o.Why == "" {
+			followed = true
+			oscillating += o.Oscillating
+			frozen += o.Frozen
+		}
+		if finite(x.SQNR) && (worst < 0 || x.SQNR < r.Rows[worst].SQNR) {
+			worst = i
+		}
+	}
+	ts := []tile{
+		{"Parameters", bytesText(r.Bytes), "float32: " + bytesText(r.FloatBytes)},
+		{"Quantized tensors", fmt.Sprintf("%d of %d", quantized, len(r.Rows)), "the others are float"},
+	}
+	if r.Bytes > 0 {
+		ts[0].Note += fmt.Sprintf(", %.1f× smaller", float64(r.FloatBytes)/float64(r.Bytes))
+	}
+	if quantized == len(r.Rows) {
+		ts[1].Note = "nothing is left float"
+	}
+	if worst >= 0 {
+		x := r.Rows[worst]
+		ts = append(ts, tile{"Lowest SQNR", x.SQNR.text("%.1f") + " dB", x.Layer + ", " + x.Tensor})
+	}
+	ts = append(ts, tile{"Dead channels", strconv.Itoa(dead), "channels without information"})
+	if followed {
+		ts = append(ts, tile{"Oscillating weights", strconv.Itoa(oscillating), fmt.Sprintf("%d frozen", frozen)})
+	}
+	return ts
+}
+
+func finite(n Number) bool { return n-n == 0 }
+
+// sizeBars compares the parameters before and after.
+func (r Report) sizeBars() []bar {
+	most := max(r.Bytes, r.FloatBytes)
+	if most == 0 {
+		return nil
+	}
+	of := func(name string, n int) bar { return bar{name, bytesText(n), width(float64(n) / float64(most))} }
+	return []bar{of("float32", r.FloatBytes), of("quantized", r.Bytes)}
+}
+
+// bytesText shows a size with three digits or so.
+func bytesText(n int) string {
+	v, unit := float64(n), 0
+	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB"}
+	for v >= 1024 && unit < len(units)-1 {
+		v, unit = v/1024, unit+1
+	}
+	if unit == 0 || v >= 100 {
+		return fmt.Sprintf("%.0f %s", v, units[unit])
+	}
+	return fmt.Sprintf("%.1f %s", v, units[unit])
+}
+
+// sqnrBars are the signal-to-noise ratios of one kind of tensor, in network order.
+// Tensors that share another's quantizer are left out.
+func (r Report) sqnrBars(tensor string) []bar {
+	most := 0.0
+	for _, x := range r.Rows {
+		if finite(x.SQNR) {
+			most = max(most, float64(x.SQNR))
+		}
+	}
+	var bs []bar
+	for _, x := range r.Rows {
+		v := float64(x.SQNR)
+		switch {
+		case x.Tensor != tensor || x.SharedWith != "" || math.IsNaN(v):
+		case math.IsInf(v, 1):
+			bs = append(bs, bar{x.Layer, "exact", "100"})
+		case most > 0:
+			bs = append(bs, bar{x.Layer, x.SQNR.text("%.1f"), width(max(v, 0) / most)})
+		default:
+			bs = append(bs, bar{x.Layer, x.SQNR.text("%.1f"), "0"})
+		}
+	}
+	return bs
+}
+
+// line is a row of the table.
+func (x Row) line() line {
+	l := line{
+		Layer: x.Layer, Kind: x.Kind, Tensor: x.Tensor, Format: x.Spec, Range: x.rangeText(),
+		Scale: spread(x.Scales, "%.4g"), Zero: spread(x.ZeroPoints, "%d"),
+		SQNR: x.SQNR.text("%.1f"), RMSE: x.RMSE.text("%.2g"), Saturated: x.Saturated.percent(), Clipped: x.Clipped.percent(),
+		Dead: x.deadText(), Elements: strconv.Itoa(x.Elements), Note: x.note(),
+		SortSQNR: x.SQNR.sortKey(), SortRMSE: x.RMSE.sortKey(), SortSaturated: x.Saturated.sortKey(), SortClipped: x.Clipped.sortKey(), SortMax: x.Max.sortKey(),
+	}
+	if math.IsInf(float64(x.SQNR), 1) {
+		l.SQNR = "exact"
+	}
+	if len(x.Scales) > 0 {
+		l.SortScale = fmt.Sprint(x.Scales[0])
+	}
+	if x.BytesBefore > 0 {
+		l.Before, l.After = strconv.Itoa(x.BytesBefore), strconv.Itoa(x.BytesAfter)
+	}
+	return l
+}
+
+// sortKey is a number that scripts can read; empty for what is not finite.
+func (n Number) sortKey() string {
+	if !finite(n) {
+		return ""
+	}
+	return strconv.FormatFloat(float64(n), 'g', -1, 64)
+}

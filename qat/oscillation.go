@@ -1,0 +1,375 @@
+package qat
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/kern"
+)
+
+// Oscillation is what [Quantizer.Step] does about weights that jump to and fro
+// between two codes, which the straight-through estimator makes them do near the
+// middle of two grid points (Nagel et al. 2022, "Overcoming Oscillations in
+// Quantization-Aware Training"). Such weights disturb the statistics of batch
+// normalisation and end where chance leaves them; it matters at 4 bits and below.
+// The zero value does nothing and costs nothing.
+//
+// Only weights that are a parameter themselves are followed, alone or with a batch
+// normalisation folded into them, and only while the schedule quantizes. The report
+// says where that is not so.
+type Oscillation struct {
+	// Track (Yes) counts the jumps for [Report]. Damping and FreezeThreshold imply it.
+	// No leaves a layer out; in a file that may also be "oscillation: null".
+	Track Switch
+	// Momentum is what the latest step counts in the moving averages of a weight's
+	// jumps and of its code, above 0 and below 1. The default is 0.01, the paper's.
+	Momentum float64
+	// Damping moves each weight towards the grid point that it rounds to, in every
+	// step by this share of the distance, 0 to 1; weights beyond the ends of the grid
+	// are let be. It is the gradient of the paper's equation 7 taken apart from the
+	// solver, as AdamW does with weight decay, so that it needs no learning rate. 0, the
+	// default, does not; try 0.01.
+	Damping float64
+	// DampingSteps is over how many steps Damping rises from 0, along half a cosine, so
+	// that weights find their place first. At most 2^24. The default 0 has all of it
+	// from the start.
+	DampingSteps int
+	// FreezeThreshold fixes a weight for good, at the rounded average of its code, once
+	// the moving average of its jumps is above it: the paper's algorithm 1. The jumps are
+	// a share of the steps, so that it is above 0 and below 1; the paper ends with 0.01
+	// to 0.02. 0, the default, fixes none.
+	FreezeThreshold float64
+}
+
+// OscillationLimit is the share of steps from which a weight that jumps to and fro
+// counts as oscillating in a [Report], as in the paper's tables.
+const OscillationLimit = 0.005
+
+// defaultMomentum is the momentum of the paper's experiments.
+const defaultMomentum = 0.01
+
+// maxDampingSteps is up to where a float32, in which the state counts, is exact.
+const maxDampingSteps = 1 << 24
+
+// on reports whether there is anything to do.
+func (o Oscillation) on() bool {
+	return o.Track != No && (o.Track == Yes || o.Damping > 0 || o.FreezeThreshold > 0)
+}
+
+// OscillationStats is what a [Report] says about the weights of a layer that is
+// followed.
+type OscillationStats struct {
+	// Oscillating is the number of weights that jumped to and fro in more than
+	// OscillationLimit of the latest steps and are not frozen.
+	Oscillating int `json:"oscillating"`
+	// Frozen is the number of weights that FreezeThreshold has fixed.
+	Frozen int `json:"frozen"`
+	// Frequency is the mean over all weights of the share of steps with a jump.
+	Frequency Number `json:"frequency"`
+	// Why says why the weights are not followed though the config asks for it; empty
+	// where they are.
+	Why string `json:"why,omitempty"`
+}
+
+// oscillator follows the weights of one layer. All its state is float32, so that a
+// state file holds it as tensors: codes and counts are small whole numbers.
+type oscillator struct {
+	set     Oscillation
+	weights *graph.Value              // a parameter
+	layout  fakequant.Layout          // of the weights
+	factor  func() ([]float64, error) // what folding multiplies the channels by; nil for nothing
+	channel func(i int) int           // output channel of element i
+	why     string                    // not followed, and why
+	state   map[string][]float32      // the slices below by name, as in a state file
+	steps   []float32                 // how many steps were followed, one element
+	code    []float32                 // q - zero_point of the last step
+	sign    []float32                 // direction of the last change: -1, 1, or 0 before any
+	freq    []float32                 // moving average of jumps, f in the paper
+	mean    []float32                 // moving average of code
+	frozen  []float32                 // 1 for fixed weights
+	held    []float32                 // what fixed weights were set to
+	codes   []int32                   // scratch
+	folded  []float32                 // scratch
+	centre  []float32                 // scratch
+	owner   *layer
+}
+
+// watch makes the oscillators of the layers whose settings ask for one.
+func (p *plan) watch() error {
+	users := map[*graph.Value]int{}
+	for _, l := range p.layers {
+		if l.weighted {
+			users[l.in[1]]++
+		}
+	}
+	for _, l := range p.layers {
+		if l.wq == nil || !l.cfg.Oscillation.on() {
+			continue
+		}
+		o := &oscillator{set: l.cfg.Oscillation, weights: l.in[1], owner: l}
+		l.osc = o
+		switch {
+		case o.weights.Role != graph.Param:
+			o.why = "the weights are computed from parameters"
+		case users[o.weights] > 1:
+			o.why = "several layers share the weights"
+		}
+		if o.why == "" && l.bn != nil {
+			if o.factor = p.foldFactor(l.bn); o.factor == nil {
+				o.why = "the scale of the batch normalisation is computed"
+			}
+		}
+		if o.why != "" {
+			continue
+		}
+		if err := o.allocate(l); err != nil {
+			return l.errorf("weights: %w", err)
+		}
+	}
+	return nil
+}
+
+func (o *oscillator) allocate(l *layer) error {
+	var err error
+	if o.layout, err = l.wq.Spec().Layout(o.weights.Shape); err != nil {
+		return err
+	}
+	axis, _ := weightAxes(l.op)
+	o.channel = channelOf(o.weights.Shape, axis)
+	n := o.layout.Len()
+	o.state = map[string][]float32{}
+	for _, f := range []struct {
+		name string
+		at   *[]float32
+		n    int
+	}{{"steps", &o.steps, 1}, {"code", &o.code, n}, {"sign", &o.sign, n}, {"frequency", &o.freq, n},
+		{"mean", &o.mean, n}, {"frozen", &o.frozen, n}, {"held", &o.held, n}} {
+		*f.at = make([]float32, f.n)
+		o.state[f.name] = *f.at
+	}
+	o.codes, o.folded, o.centre = make([]int32, n), make([]float32, n), make([]float32, n)
+	return nil
+}
+
+// foldFactor returns what computes the factors of a folded batch normalisation, one
+// per channel; nil if they are not read off a parameter.
+func (p *plan) foldFactor(bn *graph.Layer) func() ([]float64, error) {
+	st, gamma := p.bn[bn], bn.BN.Gamma
+	if gamma != nil {
+		gamma = gamma.Base() // a reshaped one has the same elements
+		if g, err := gamma.Floats(); err != nil || len(g) != len(st.Mean) {
+			return nil
+		}
+	}
+	return func() ([]float64, error) {
+		f := make([]float64, len(st.Mean))
+		var g []float32
+		if gamma != nil {
+			var err error
+			if g, err = gamma.Floats(); err != nil {
+				return nil, err
+			}
+		}
+		for c := range f {
+			one := 1.0
+			if g != nil {
+				one = float64(g[c])
+			}
+			f[c] = st.Fold(one, c)
+		}
+		return f, nil
+	}
+}
+
+// channelOf returns the index along an axis of element i of a row-major tensor.
+func channelOf(shape []int, axis int) func(i int) int {
+	inner := 1
+	for _, d := range shape[axis+1:] {
+		inner *= d
+	}
+	return func(i int) int { return i / inner % shape[axis] }
+}
+
+// oscillate follows the weights of all layers through one training step.
+func (p *plan) oscillate() error {
+	for _, l := range p.layers {
+		if l.osc == nil || l.osc.why != "" || !l.wq.Phase().Quantizes() {
+			continue
+		}
+		if err := l.osc.step(l.wq); err != nil {
+			return &fakequant.LayerError{Layer: l.name, Part: "weight", Err: err}
+		}
+	}
+	return nil
+}
+
+// step counts what a step of the solver did to the codes, then freezes and damps.
+func (o *oscillator) step(q *fakequant.Quantizer) error {
+	w, err := o.weights.Floats()
+	if err != nil {
+		return err
+	}
+	for i, f := range o.frozen {
+		if f != 0 {
+			w[i] = o.held[i] // the solver may have moved it
+		}
+	}
+	factor, err := o.fold(w)
+	if err != nil {
+		return err
+	}
+	params, err := q.ParamsOf(o.folded, o.layout)
+	if errors.Is(err, fakequant.ErrNotCalibrated) {
+		return nil // no batch was seen yet
+	}
+	if err != nil {
+		return err
+	}
+	if err := fakequant.Quantize(o.codes, o.folded, o.layout, q.Spec(), params); err != nil {
+		return err
+	}
+	o.count(q.Spec(), params)
+	if err := fakequant.Dequantize(o.centre, o.codes, o.layout, q.Spec(), params); err != nil {
+		return err
+	}
+	o.move(w, factor, q.Spec())
+	return nil
+}
+
+// fold writes the weights as they are quantized into o.folded and returns the factors.
+func (o *oscillator) fold(w []float32) (factor []float64, err error) {
+	if o.factor == nil {
+		copy(o.folded, w)
+		return nil, nil
+	}
+	if factor, err = o.factor(); err != nil {
+		return nil, err
+	}
+	for i, v := range w {
+		o.folded[i] = v * float32(factor[o.channel(i)])
+	}
+	return factor, nil
+}
+
+// count updates the moving averages with the codes in o.codes and freezes what jumps
+// too often. Frozen weights get their code back.
+func (o *oscillator) count(s fakequant.Spec, p fakequant.Params) {
+	qmin, qmax := s.QRange()
+	first := o.steps[0] == 0
+	if o.steps[0] < maxDampingSteps {
+		o.steps[0]++
+	}
+	m := float32(o.set.Momentum)
+	o.layout.Runs(func(lo, hi, group, step int) {
+		for i := lo; i < hi; i++ {
+			zero := p.ZeroPoint[group+(i-lo)*step]
+			grid := kern.Grid{Scale: 1, Qmin: qmin - zero, Qmax: qmax - zero}
+			code := float32(o.codes[i] - zero)
+			switch {
+			case o.frozen[i] != 0:
+				code = o.code[i]
+			case first:
+				o.mean[i] = code
+			default:
+				jump := o.turns(i, code)
+				o.freq[i] = float32(m*jump) + float32((1-m)*o.freq[i])
+				o.mean[i] = float32(m*code) + float32((1-m)*o.mean[i])
+				if t := o.set.FreezeThreshold; t > 0 && float64(o.freq[i]) > t {
+					code, o.frozen[i] = float32(kern.QuantizeOne(o.mean[i], grid)), 1
+				}
+			}
+			o.code[i] = code
+			o.codes[i] = kern.QuantizeOne(code, grid) + zero
+		}
+	})
+}
+
+// turns returns 1 if the code of weight i changed the other way than the last time,
+// and 0 otherwise.
+func (o *oscillator) turns(i int, code float32) float32 {
+	d := code - o.code[i]
+	if d == 0 {
+		return 0
+	}
+	sign, last := float32(math.Copysign(1, float64(d))), o.sign[i]
+	o.sign[i] = sign
+	if last != 0 && last != sign {
+		return 1
+	}
+	return 0
+}
+
+// minFactor is the smallest |factor| that weights are moved through: below it the
+// channel is switched off, and the way back would blow errors up.
+const minFactor = 0x1p-10
+
+// move writes frozen and damped weights back to the parameter.
+func (o *oscillator) move(w []float32, factor []float64, s fakequant.Spec) {
+	damping := o.damping()
+	qmin, qmax := s.QRange()
+	for i := range w {
+		f := 1.0
+		if factor != nil {
+			f = factor[o.channel(i)]
+		}
+		frozen := o.frozen[i] != 0
+		if frozen && o.held[i] == 0 {
+			o.held[i] = w[i] // if it cannot be moved, it stays
+		}
+		if math.Abs(f) < minFactor {
+			continue
+		}
+		if frozen {
+			w[i] = float32(float64(o.centre[i]) / f)
+			o.held[i] = w[i]
+			continue
+		}
+		d := float64(o.folded[i]) - float64(o.centre[i])
+		if damping == 0 || o.codes[i] == qmax && d > 0 || o.codes[i] == qmin && d < 0 {
+			continue
+		}
+		w[i] = float32(float64(w[i]) - damping*d/f)
+	}
+}
+
+// damping is the share of the distance for this step.
+func (o *oscillator) damping() float64 {
+	t, n := float64(o.steps[0]), float64(o.set.DampingSteps)
+	if t >= n {
+		return o.set.Damping
+	}
+	return o.set.Damping * (1 - math.Cos(math.Pi*t/n)) / 2
+}
+
+// stats sums up for the report.
+func (o *oscillator) stats() *OscillationStats {
+	st := &OscillationStats{Why: o.why}
+	if o.why != "" {
+		st.Frequency = nan
+		return st
+	}
+	var sum float64
+	for i, f := range o.freq {
+		sum += float64(f)
+		switch {
+		case o.frozen[i] != 0:
+			st.Frozen++
+		case f > OscillationLimit:
+			st.Oscillating++
+		}
+	}
+	st.Frequency = Number(sum / float64(len(o.freq)))
+	return st
+}
+
+// tensors returns the state by the names that it has in a state file.
+func (o *oscillator) tensors() map[string][]float32 {
+	m := map[string][]float32{}
+	for name, data := range o.state {
+		m[fmt.Sprintf("oscillation.%s.%s", o.owner.name, name)] = data
+	}
+	return m
+}

@@ -1,0 +1,334 @@
+package qat
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/par"
+	"gorgonia.org/gorgonia"
+)
+
+// RoundOptions are the settings of [Prepared.Round]. The zero value is good.
+type RoundOptions struct {
+	// Damping is added to the diagonal of the input's second moments, as a share of its
+	// mean, and pulls the result towards the float weights; 0 means 0.01. It is raised
+	// tenfold where a matrix is not positive definite.
+	Damping float64
+	// Order is the order in which the columns of a weight are rounded.
+	Order ColumnOrder
+	// Plain is the method of the paper alone: error feedback with the scales that the
+	// observer gives. Otherwise the scales are searched too, errors made before the
+	// layer are made good in it, and codes change one by one while the error falls.
+	Plain bool
+	// KeepBias leaves out the correction of the mean error that rounding makes, which
+	// otherwise goes to the bias; see [Prepared.CorrectBias].
+	KeepBias bool
+	// MaxPositions bounds the output positions of a convolution that are used of each
+	// image, spread evenly; 0 means 256.
+	MaxPositions int
+}
+
+// ColumnOrder says in which order the columns of a weight are rounded. Errors of early
+// ones are made good in later ones.
+type ColumnOrder string
+
+// The orders.
+const (
+	ByActivation ColumnOrder = ""      // columns with the largest inputs first, the default
+	ByIndex      ColumnOrder = "index" // as they come
+)
+
+// RoundedLayer is what [Prepared.Round] did to one layer.
+type RoundedLayer struct {
+	Layer string `json:"layer"`
+	// Nearest and Rounded are the errors of the layer's result on the data, relative to
+	// it (root mean squares; the mean error counts only with KeepBias): with every
+	// weight rounded to nearest, and as kept. The best float weights for the layer's
+	// quantized input have 0.
+	Nearest float64 `json:"nearest"`
+	Rounded float64 `json:"rounded"`
+	// Dead is how many columns no data reached; they are rounded to nearest.
+	Dead int `json:"dead_columns,omitempty"`
+	// Note says why a layer, or a part of one, was rounded to nearest.
+	Note string `json:"note,omitempty"`
+}
+
+// Defaults of RoundOptions.
+const (
+	roundDamping   = 0.01
+	roundPositions = 256
+)
+
+// Round chooses the codes of all quantized weights so that the layers' results, not
+// the weights, keep close to the float network's on the data: GPTQ (Frantar et al.
+// 2022) with second moments of the layer's inputs, in the quantized network, and what
+// [RoundOptions] lists. Convolutions count as products over patches, group by group.
+// Layers are done in network order, on the results of those before. Ranges must be
+// known, so calibrate first. It never does worse than rounding to nearest, by its
+// measure.
+//
+// Your weights are not touched: codes and scales are kept apart for Predict, Freeze,
+// Verify and Report, while they quantize, and training does not see them. The first
+// Step, LoadState or Equalize drops them, and SaveState leaves them out. Each call
+// begins anew, also with what CorrectBias found. The result depends on the network and
+// the data alone. On an error nothing has changed.
+func (p *Prepared) Round(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
+	undo := p.plan.rememberTuned()
+	p.dropTuned()
+	out, err := p.plan.round(data, opt)
+	clear(p.evals)
+	if err != nil {
+		undo()
+		return nil, fmt.Errorf("qat: round: %w", err)
+	}
+	return out, nil
+}
+
+func (p *plan) round(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
+	switch {
+	case !(opt.Damping >= 0) || math.IsInf(opt.Damping, 0) || opt.MaxPositions < 0:
+		return nil, fmt.Errorf("Damping %v, MaxPositions %d: want at least 0", opt.Damping, opt.MaxPositions)
+	case opt.Order != ByActivation && opt.Order != ByIndex:
+		return nil, fmt.Errorf("unknown Order %q: use ByActivation or ByIndex", opt.Order)
+	}
+	setDefault(&opt.Damping, roundDamping)
+	setDefault(&opt.MaxPositions, roundPositions)
+	e, err := p.constants()
+	if err != nil {
+		return nil, err
+	}
+	var out []RoundedLayer
+	for _, l := range p.tunable() {
+		r := rounder{p: p, l: l, opt: opt, geo: geometryOf(l)}
+		row, err := r.round(e, data)
+		if err != nil {
+			return nil, &fakequant.LayerError{Layer: l.name, Err: err}
+		}
+		out = append(out, row)
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no layer has quantized weights: nothing to round")
+	}
+	return out, nil
+}
+
+// rounder rounds the weights of one layer.
+type rounder struct {
+	p   *plan
+	l   *layer
+	opt RoundOptions
+	geo weightGeometry
+	w   []float32 // folded float weights
+	m   []*moments
+}
+
+func (r *rounder) round(e *emitter, data Batches) (RoundedLayer, error) {
+	row := RoundedLayer{Layer: r.l.name}
+	var err error
+	if r.w, err = values(e.weights[r.l].float); err != nil {
+		return row, err
+	}
+	if err := checkFinite(r.w); err != nil {
+		return row, fmt.Errorf("weights: %w", err)
+	}
+	shape := e.weights[r.l].float.Shape()
+	params, err := r.p.weightParams(r.l, r.w, shape)
+	if err != nil {
+		return row, err
+	}
+	if err := r.gather(data); err != nil {
+		return row, err
+	}
+	layout, err := r.l.wq.Spec().Layout(shape)
+	if err != nil {
+		return row, err
+	}
+	units, err := r.units(layout, &row)
+	if err != nil {
+		return row, err
+	}
+	weights := make([]float32, len(r.w))
+	if err := fakequant.FakeQuantize(weights, r.w, layout, r.l.wq.Spec(), params); err != nil {
+		return row, err
+	}
+	final := r.solveAll(units, params, weights, &row)
+	if err := r.l.keepWeights(weights, final); err != nil {
+		return row, err
+	}
+	if !r.opt.KeepBias {
+		r.l.addBias(r.shift(weights))
+	}
+	return row, nil
+}
+
+// solveAll rounds all units into weights and returns the parameters.
+func (r *rounder) solveAll(units []unit, params fakequant.Params, weights []float32, row *RoundedLayer) fakequant.Params {
+	final := params.Clone()
+	s := &solver{spec: r.l.wq.Spec(), params: params, plain: r.opt.Plain}
+	answers, nearest := make([]answer, len(units)), make([]answer, len(units))
+	par.For(len(units), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			answers[i], nearest[i] = s.solve(units[i]), s.nearest(units[i])
+		}
+	})
+	var before, after, signal float64
+	for i, u := range units {
+		a := answers[i]
+		before, after = before+nearest[i].cost, after+a.cost
+		for g, scale := range a.scales {
+			final.Scale[g] = scale
+		}
+		for j, c := range u.channels {
+			signal += c.h.cost(c.target)
+			for x, v := range a.values[j] {
+				weights[c.index[x]] = float32(v)
+			}
+		}
+	}
+	if signal > 0 {
+		row.Nearest, row.Rounded = math.Sqrt(before/signal), math.Sqrt(after/signal)
+	}
+	return final
+}
+
+// gather runs the data through the float and the quantized network up to the layer.
+func (r *rounder) gather(data Batches) error {
+	for range r.geo.groups {
+		r.m = append(r.m, newMoments(r.geo.cols))
+	}
+	input := func(e *emitter) []*gorgonia.Node { return []*gorgonia.Node{e.nodes[r.l.in[0]]} }
+	float, quantized := r.p.newProbe(fqop.Eval, input), r.p.newProbe(fqop.Quantized, input)
+	err := eachBatch(data, func(inputs [][]float32) error {
+		xq, err := quantized.run(inputs)
+		if err != nil {
+			return err
+		}
+		xf := xq
+		if !r.opt.Plain {
+			if err := r.p.inFloat(func() error { xf, err = float.run(inputs); return err }); err != nil {
+				return err
+			}
+		}
+		for _, x := range [][]float32{xq[0].data, xf[0].data} {
+			if err := checkFinite(x); err != nil {
+				return fmt.Errorf("input: %w", err)
+			}
+		}
+		cut := rowsOf(r.l, xq[0].shape, r.opt.MaxPositions)
+		par.For(r.geo.groups, 1, func(lo, hi int) {
+			for g := lo; g < hi; g++ {
+				r.m[g].add(cut, g, xf[0].data, xq[0].data)
+			}
+		})
+		return nil
+	})
+	for _, m := range r.m {
+		m.finish(!r.opt.KeepBias)
+	}
+	return err
+}
+
+// units makes the roundings of all output channels that have usable moments. The
+// others stay as they are, and the row says why.
+func (r *rounder) units(layout fakequant.Layout, row *RoundedLayer) ([]unit, error) {
+	groupOf := make([]int, layout.Len())
+	layout.Runs(func(lo, hi, group, step int) {
+		for i := lo; i < hi; i++ {
+			groupOf[i] = group + (i-lo)*step
+		}
+	})
+	var all []unit
+	perGroup := r.geo.out / r.geo.groups
+	for g, m := range r.m {
+		h, lambda := newQuadratic(m, r.opt.Damping, r.order(m))
+		if h == nil {
+			row.Note = "the second moments of its input hold no numbers: rounded to nearest"
+			if layout.Groups() == 1 {
+				return nil, nil // the scale of all must not change
+			}
+			continue
+		}
+		for j := range m.k {
+			if m.qq[j*m.k+j] == 0 {
+				row.Dead++
+			}
+		}
+		for k := g * perGroup; k < (g+1)*perGroup; k++ {
+			all = append(all, r.unit(k, m, h, lambda, groupOf))
+		}
+	}
+	if layout.Groups() > 1 || len(all) == 0 {
+		return all, nil
+	}
+	whole := unit{groups: []int{0}}
+	for _, u := range all {
+		whole.channels = append(whole.channels, u.channels...)
+	}
+	return []unit{whole}, nil
+}
+
+// order is the order in which columns are rounded.
+func (r *rounder) order(m *moments) []int {
+	order := make([]int, m.k)
+	for i := range order {
+		order[i] = i
+	}
+	if r.opt.Order == ByActivation {
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(m.qq[b*m.k+b], m.qq[a*m.k+a]) })
+	}
+	return order
+}
+
+// unit makes the rounding of output channel k. Its target makes the layer's result on
+// quantized inputs equal to the float one's as far as weights can, in the sense of
+// least squares, with the damping as a pull towards the weights.
+func (r *rounder) unit(k int, m *moments, h *quadratic, lambda float64, groupOf []int) unit {
+	c := &channel{h: h, target: make([]float64, m.k)}
+	w := make([]float64, m.k)
+	for j := range w {
+		w[j] = float64(r.w[r.geo.at(k, j)])
+	}
+	var u unit
+	for i, j := range h.order {
+		at := r.geo.at(k, j)
+		c.index, c.nearest, c.group = append(c.index, at), append(c.nearest, r.w[at]), append(c.group, groupOf[at])
+		if !slices.Contains(u.groups, groupOf[at]) {
+			u.groups = append(u.groups, groupOf[at])
+		}
+		if r.opt.Plain {
+			c.target[i] = w[j]
+			continue
+		}
+		c.target[i] = lambda * w[j]
+		for x := range w {
+			c.target[i] += float64(m.fq[x*m.k+j] * w[x])
+		}
+	}
+	if !r.opt.Plain {
+		h.solve(c.target)
+	}
+	u.channels = []*channel{c}
+	return u
+}
+
+// shift is the mean error of each output channel with the rounded weights.
+func (r *rounder) shift(weights []float32) []float32 {
+	d := make([]float32, r.geo.out)
+	perGroup := r.geo.out / r.geo.groups
+	for k := range d {
+		m := r.m[k/perGroup]
+		s := 0.0
+		for j := range m.k {
+			at := r.geo.at(k, j)
+			s += float64(float64(r.w[at]) * m.f[j])
+			s -= float64(float64(weights[at]) * m.q[j])
+		}
+		d[k] = float32(s / float64(m.n))
+	}
+	return d
+}
