@@ -31,9 +31,7 @@ func newHistogram(s fakequant.Spec) *Histogram {
 	codes := int(h.Qmax-h.Qmin) + 1
 	bins := codes
 	if codes > maxBins {
-		// A narrow range has an odd number of codes; the last bin is then wider by less
-		// than it would matter, because bins share the range equally.
-		bins = maxBins
+		bins = maxBins // of equal width, though 255 codes do not divide by it
 	} else {
 		bins *= maxBins / codes
 	}

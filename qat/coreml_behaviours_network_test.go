@@ -53,6 +53,9 @@ func behaveFusions(t *testing.T) {
 		if got := n.activationQuantizers(); got != c.acts {
 			t.Errorf("%s: %d quantizers of activations, want %d", c.name, got, c.acts)
 		}
+		if n.at(c.y) == nil {
+			t.Errorf("%s: the result of the pattern has no quantizer", c.name)
+		}
 		if got := n.weightQuantizers(); got != c.weights {
 			t.Errorf("%s: %d quantizers of weights, want %d", c.name, got, c.weights)
 		}

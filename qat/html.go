@@ -62,7 +62,6 @@ type page struct {
 	Tiles           []tile
 	Sizes           []bar
 	Accuracy        []accuracyLine
-	Notes           bool // an accuracy line has a note
 	Rows            []line
 	Weights         []bar // SQNR
 	Activations     []bar
@@ -95,9 +94,6 @@ func (r Report) page(opt HTMLOptions) (page, error) {
 	var err error
 	if p.Accuracy, err = accuracyLines(opt.Accuracy); err != nil {
 		return page{}, err
-	}
-	for _, a := range p.Accuracy {
-		p.Notes = p.Notes || a.Note != ""
 	}
 	p.Tiles, p.Sizes = r.tiles(), r.sizeBars()
 	p.Weights, p.Activations = r.sqnrBars("weight"), r.sqnrBars("activation")

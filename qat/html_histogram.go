@@ -140,21 +140,23 @@ func (h *Histogram) outline(from, to float64) plotter.XYs {
 // beside thousands.
 func logCount(n int) float64 { return math.Log10(1 + float64(n)) }
 
-// countTicks labels heights with counts.
+// countTicks labels heights with counts: powers of ten, or 1, 2, 5, 10 and so on where
+// few are wanted, as far apart as texts need.
 type countTicks struct{}
 
 func (countTicks) Ticks(_, hi float64) []plot.Tick {
-	every := 1
-	for top := int(hi); top/every > 4; {
-		every++
+	factors, gap := []int{1, 2, 5}, 0.16*hi
+	if hi > 2 {
+		factors = factors[:1]
 	}
 	out := []plot.Tick{{Value: 0, Label: "0"}}
-	for e := 0; e < 16; e += every {
-		n := int(math.Pow10(e))
-		if logCount(n) > hi {
-			break
+	for power := 1; logCount(power) <= hi; power *= 10 {
+		for _, f := range factors {
+			at := logCount(f * power)
+			if at <= hi && at-out[len(out)-1].Value >= gap {
+				out = append(out, plot.Tick{Value: at, Label: number(float64(f * power))})
+			}
 		}
-		out = append(out, plot.Tick{Value: logCount(n), Label: number(float64(n))})
 	}
 	return out
 }

@@ -149,15 +149,22 @@ func (h Range) figure() (*figure, error) {
 		l.Color, l.Width = strong, 1.5
 		p.Add(l)
 	}
-	first, last := low[0].X, low[len(low)-1].X
-	p.X.Min, p.X.Max = first, max(last, first+1)
+	from, to := low[0].X, low[len(low)-1].X
+	p.X.Min, p.X.Max = from, max(to, from+1)
 	pad(&p.Y)
 	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{n: 4, whole: true}, ticks{n: 4}
 	f := &figure{Name: h.Quantizer, Tensor: h.Tensor}
-	n := len(h.Scale)
-	f.Note = fmt.Sprintf("scale %s, range %s … %s", h.Scale[n-1].text("%.4g"), h.Min[n-1].text("%.4g"), h.Max[n-1].text("%.4g"))
-	f.SVG, err = svg(p, fmt.Sprintf("Range of %s over steps %.0f to %.0f, at the end %s", h.Quantizer, first, last, f.Note))
+	f.Note = fmt.Sprintf("scale %s, range %s … %s", latest(h.Scale).text("%.4g"), latest(h.Min).text("%.4g"), latest(h.Max).text("%.4g"))
+	f.SVG, err = svg(p, fmt.Sprintf("Range of %s over steps %.0f to %.0f, at the end %s", h.Quantizer, from, to, f.Note))
 	return f, err
+}
+
+// latest is the last of the recorded numbers, NaN of none.
+func latest(v []Number) Number {
+	if len(v) == 0 {
+		return nan
+	}
+	return v[len(v)-1]
 }
 
 // maxDrawn bounds the points of a drawn line: there are no more pixels.

@@ -92,7 +92,7 @@ func (p *Prepared) Round(data Batches, opt RoundOptions) ([]RoundedLayer, error)
 func (p *plan) round(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
 	switch {
 	case !(opt.Damping >= 0) || math.IsInf(opt.Damping, 0) || opt.MaxPositions < 0:
-		return nil, fmt.Errorf("Damping %v, MaxPositions %d: want at least 0", opt.Damping, opt.MaxPositions)
+		return nil, fmt.Errorf("options: Damping %v, MaxPositions %d: want at least 0", opt.Damping, opt.MaxPositions)
 	case opt.Order != ByActivation && opt.Order != ByIndex:
 		return nil, fmt.Errorf("unknown Order %q: use ByActivation or ByIndex", opt.Order)
 	}

@@ -192,7 +192,7 @@ func (b bench) quantize(net *models.Net, cfg qat.Config, helpers bool) (float64,
 
 // inspect measures the layers of one format, raises some to 8 bits and quantizes again.
 func (b bench) inspect(ctx context.Context, r *result, net *models.Net) error {
-	_, q, err := b.quantize(net, inspected.config(), true)
+	score, q, err := b.quantize(net, inspected.config(), true)
 	if err != nil {
 		return err
 	}
@@ -219,11 +219,11 @@ func (b bench) inspect(ctx context.Context, r *result, net *models.Net) error {
 	if r.MixedScore, q, err = b.quantize(net, r.Mixed.Config, true); err != nil {
 		return err
 	}
-	return save(r, rep, q)
+	return save(r, rep, q, score)
 }
 
 // save writes the tables, the config and the network of the suggestion.
-func save(r *result, rep qat.Report, q *qat.Quantizer) error {
+func save(r *result, rep qat.Report, q *qat.Quantizer, score float64) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
@@ -238,13 +238,18 @@ func save(r *result, rep qat.Report, q *qat.Quantizer) error {
 			}
 			return err
 		}},
+		{"report.html", func(w io.Writer) error {
+			return rep.HTML(w, qat.HTMLOptions{
+				Subtitle: "Mobile network on 8×8 digits, " + inspected.name,
+				Accuracy: []qat.AccuracyRow{
+					{Name: "float32", Accuracy: r.Float[0] / 100},
+					{Name: inspected.name, Accuracy: score / 100, Note: "with the post-training helpers"},
+					{Name: "mixed precision", Accuracy: r.MixedScore / 100, Note: "the suggestion in mixed.yaml"},
+				},
+			})
+		}},
 	} {
 		if err := writeFile(filepath.Join(r.Out, f.name), f.write); err != nil {
-			return err
-		}
-	}
-	if page, ok := any(rep).(interface{ HTML(io.Writer) error }); ok {
-		if err := writeFile(filepath.Join(r.Out, "report.html"), page.HTML); err != nil {
 			return err
 		}
 	}

@@ -75,7 +75,7 @@ func TestQuick(t *testing.T) {
 	if _, err := qat.LoadConfig(filepath.Join(dir, "mixed.yaml")); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"report.json", "sensitivity.json", "mixed.json", "mixed.safetensors"} {
+	for _, name := range []string{"report.json", "report.html", "sensitivity.json", "mixed.json", "mixed.safetensors"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}

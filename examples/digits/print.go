@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/goqat/goqat/qat/frozen"
@@ -26,7 +27,7 @@ func (r *result) table(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "net %s, seeds %v, %.1f s; frozen networks in %s\n", r.Net, r.Seeds, r.Seconds, r.Rows[0].File)
+	_, err := fmt.Fprintf(out, "net %s, seeds %v, %.1f s; frozen networks of the first seed in %s\n", r.Net, r.Seeds, r.Seconds, filepath.Dir(r.Rows[0].File))
 	return err
 }
 

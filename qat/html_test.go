@@ -1,0 +1,259 @@
+package qat
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+)
+
+// demoReport is a report with all that a page can show.
+func demoReport(t *testing.T) Report {
+	t.Helper()
+	g := gorgonia.NewGraph()
+	h := maxPool(relu(conv("c1", leaf(g, "x", 2, 1, 4, 4), 2, 3)))
+	cfg := Config{Global: &LayerConfig{Weights: TensorConfig{Bits: 4}, Oscillation: Oscillation{Track: Yes}}, Names: map[string]*LayerConfig{"c2": nil}}
+	n := prepare(t, cfg, g, conv("c2", h, 2, 1))
+	n.q.Record(1)
+	m := n.machine()
+	for i := range 3 {
+		n.step(m, i)
+	}
+	r, err := n.q.Report(n.batch(0, 3)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+var demoAccuracy = []AccuracyRow{{Name: "float", Accuracy: 0.9722}, {Name: "PTQ", Accuracy: 0.9}, {Name: "QAT", Accuracy: 0.9722, Note: "three epochs"}, {Name: "frozen", Accuracy: 0.98}}
+
+func html(t *testing.T, r Report, opt HTMLOptions) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.HTML(&b, opt); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// parse reads a page as strict XML, which goqat's pages are, and returns how often each
+// element occurs, all text, and all attributes.
+func parse(t *testing.T, page string) (elements map[string]int, text string, attrs []xml.Attr) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(page))
+	elements = map[string]int{}
+	var b strings.Builder
+	for {
+		tok, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return elements, b.String(), attrs
+		}
+		if err != nil {
+			t.Fatalf("the page is not well-formed: %v", err)
+		}
+		switch tok := tok.(type) {
+		case xml.StartElement:
+			elements[tok.Name.Local]++
+			attrs = append(attrs, tok.Attr...)
+		case xml.CharData:
+			b.Write(tok)
+		}
+	}
+}
+
+// words is a text without markup and with single spaces.
+func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func TestHTML(t *testing.T) {
+	r := demoReport(t)
+	page := html(t, r, HTMLOptions{Title: "Report of c", Subtitle: "a small network", Accuracy: demoAccuracy})
+	elements, text, attrs := parse(t, page)
+	// Ranges: x, c1's result, c1's weights. Histograms: the same.
+	if elements["svg"] != 6 || elements["figure"] != 6 || elements["script"] != 1 || elements["h1"] != 1 {
+		t.Errorf("elements: %v", elements)
+	}
+	if rows := len(r.Rows); elements["tr"] != 1+rows+2+len(demoAccuracy)+3 {
+		t.Errorf("%d rows, want the table's head and %d, 2 sizes, 4 accuracies, 3 SQNR bars", elements["tr"], rows)
+	}
+	// Bytes: 18 weights of 4 bits and 2 scales with zero points, and 4 weights left float.
+	for _, want := range []string{"Report of c", "a small network", "three epochs", "97.22", "−7.22", "±0.00", "+0.78",
+		"int4 symmetric per_channel(axis 0) narrow", "left float by the config", "shares the quantizer of relu_0.out", "0 weights oscillate, 0 frozen",
+		"88 B", "35 B", "float32: 88 B, 2.5× smaller"} {
+		if !strings.Contains(words(text), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	labels, ids := 0, map[string]int{}
+	for _, a := range attrs {
+		switch a.Name.Local {
+		case "aria-label":
+			labels++
+		case "id":
+			ids[a.Value]++
+		case "aria-labelledby":
+			if !strings.Contains(page, `id="`+a.Value+`"`) {
+				t.Errorf("nothing has the id %q", a.Value)
+			}
+		}
+	}
+	if labels != 7 {
+		t.Errorf("%d labels, want the summary's and one for each picture", labels)
+	}
+	for id, n := range ids {
+		if n != 1 {
+			t.Errorf("%d elements have the id %q", n, id)
+		}
+	}
+}
+
+// Nothing comes from outside, and plots use the page's colours and font.
+func TestHTMLSelfContained(t *testing.T) {
+	page := html(t, demoReport(t), HTMLOptions{Accuracy: demoAccuracy})
+	for _, pattern := range []string{`//`, `(?i)\b(src|href|srcset|data|action|poster)\s*=`, `url\(`, `@import`, `(?i)fetch|XMLHttpRequest|import\(`,
+		`(?i)<(link|iframe|object|embed|img|base|form)`, `#0101`, `font-family:Lib`, `#000000`} {
+		if hit := regexp.MustCompile(pattern).FindString(page); hit != "" {
+			t.Errorf("the page holds %q", hit)
+		}
+	}
+	for _, want := range []string{"var(--weight-soft)", "var(--activation-soft)", "var(--clip)", "prefers-color-scheme: dark", "Content-Security-Policy"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	for _, name := range regexp.MustCompile(`var\(--([a-z-]+)\)`).FindAllStringSubmatch(page, -1) {
+		if !strings.Contains(page, "--"+name[1]+": ") {
+			t.Fatalf("no colour is called %s", name[1])
+		}
+	}
+}
+
+func TestHTMLDeterministic(t *testing.T) {
+	a, b := html(t, demoReport(t), HTMLOptions{}), html(t, demoReport(t), HTMLOptions{})
+	if a != b {
+		t.Error("equal reports gave different pages")
+	}
+	if !strings.Contains(a, "<h1>Quantization report</h1>") {
+		t.Error("no title by default")
+	}
+}
+
+// Names cannot break out, wherever they stand.
+func TestHTMLEscapes(t *testing.T) {
+	for _, name := range []string{
+		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'><svg onload=alert(1)>`, `</title></style></script><b>`,
+		`javascript:alert(1)`, `{{.Title}}`, `&lt;&amp;`, `]]>`, `<!--`, "a\nb\tc", `"; background: url(x)`, strings.Repeat("W", 300), "",
+	} {
+		r := demoReport(t)
+		for i := range r.Rows {
+			x := &r.Rows[i]
+			x.Layer, x.Kind, x.Spec = name, name, name
+			if x.Why != "" {
+				x.Why = name
+			}
+		}
+		for i := range r.Ranges {
+			r.Ranges[i].Quantizer = name
+		}
+		opt := HTMLOptions{Title: name + "!", Subtitle: name, Accuracy: []AccuracyRow{{Name: name, Note: name}}}
+		page := html(t, r, opt)
+		elements, text, attrs := parse(t, page)
+		if elements["script"] != 1 || elements["img"] != 0 || elements["b"] != 6 || elements["svg"] != 6 {
+			t.Errorf("%q: elements %v", name, elements)
+		}
+		if n := strings.Count(words(text), words(name)); n < 10 {
+			t.Errorf("%q occurs %d times only", name, n)
+		}
+		for _, a := range attrs {
+			if strings.HasPrefix(a.Name.Local, "on") {
+				t.Errorf("%q: attribute %v", name, a)
+			}
+		}
+	}
+}
+
+// TestHTMLOddReports: nothing measured, nothing finite, numbers at the ends of float32.
+func TestHTMLOddReports(t *testing.T) {
+	inf := Number(math.Inf(1))
+	big := Number(math.MaxFloat32)
+	line := func(v ...Number) Range {
+		return Range{Quantizer: "q", Tensor: "weight", Steps: []int{1, 2, 3}[:len(v)], Min: v, Max: v, Low: v, High: v, Scale: v}
+	}
+	hist := func(counts []int, below, above int, scale float32) Row {
+		return Row{Layer: "l", Tensor: "weight", Scales: []float32{scale}, ZeroPoints: []int32{0}, SQNR: -inf,
+			Histogram: &Histogram{Qmin: -2, Qmax: 1, Counts: counts, Below: below, Above: above}}
+	}
+	for name, tc := range map[string]struct {
+		r       Report
+		figures int
+	}{
+		"empty":     {Report{}, 0},
+		"no ranges": {Report{Ranges: []Range{line(), line(nan), line(nan, inf)}}, 0},
+		"one point": {Report{Ranges: []Range{line(1)}}, 1},
+		"flat":      {Report{Ranges: []Range{line(0, 0, 0), line(big, big)}}, 2},
+		"gaps":      {Report{Ranges: []Range{line(nan, 1, nan), line(-big, 0, big)}}, 2},
+		"short":     {Report{Ranges: []Range{{Quantizer: "q", Steps: []int{1, 2}, Low: []Number{1}, High: []Number{2}}}}, 1},
+		"histogram": {Report{Rows: []Row{hist([]int{0, 0, 0, 0}, 0, 0, 1), hist([]int{1 << 40, 0, 3, 0}, 5, 1<<50, 1e-38), hist([]int{1, 0, 0, 0}, 0, 0, math.MaxFloat32)}}, 3},
+		"rows":      {Report{Rows: []Row{{SQNR: inf, RMSE: nan, Min: -inf, Max: inf}, {}}, Bytes: 1 << 50}, 0},
+	} {
+		if elements, _, _ := parse(t, html(t, tc.r, HTMLOptions{})); elements["figure"] != tc.figures {
+			t.Errorf("%s: %d figures, want %d", name, elements["figure"], tc.figures)
+		}
+	}
+}
+
+type brokenWriter struct{}
+
+var errDisk = errors.New("disk full")
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errDisk }
+
+func TestHTMLErrors(t *testing.T) {
+	if err := (Report{}).HTML(brokenWriter{}, HTMLOptions{}); !errors.Is(err, errDisk) {
+		t.Errorf("%v, want that of the writer", err)
+	}
+	for _, v := range []float64{-0.1, 1.01, 97.2, math.NaN()} {
+		var b strings.Builder
+		err := (Report{}).HTML(&b, HTMLOptions{Accuracy: []AccuracyRow{{Name: "QAT", Accuracy: v}}})
+		if err == nil || !strings.Contains(err.Error(), `accuracy of "QAT"`) || b.Len() > 0 {
+			t.Errorf("%v: %v, %d bytes", v, err, b.Len())
+		}
+	}
+}
+
+func TestHTMLNumbers(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.5: "0.5", -2: "−2", 9999: "9999", 20000: "20k", 2.5e6: "2.5M", 1e-7: "1e-07", 3e12: "3e+12"} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) = %s, want %s", v, got, want)
+		}
+	}
+	for n, want := range map[int]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 300 << 10: "300 KiB", 5 << 20: "5.0 MiB", 1 << 50: "1024 TiB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("bytesText(%d) = %s, want %s", n, got, want)
+		}
+	}
+	for v, want := range map[float64]float64{0: 1, math.NaN(): 1, 0.3: 0.5, 1: 1, 11: 20, 7: 10} {
+		if got := niceStep(v); got != want {
+			t.Errorf("niceStep(%v) = %v, want %v", v, got, want)
+		}
+	}
+	for hi, want := range map[float64]string{0.4: "0 1", 1.2: "0 1 5 10", 4.5: "0 10 100 1000 10k", 9: "0 100 10k 1M 100M"} {
+		var got []string
+		for _, tick := range (countTicks{}).Ticks(0, hi) {
+			got = append(got, tick.Label)
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("counts up to 10^%v: %s, want %s", hi, s, want)
+		}
+	}
+	// A grid of 256 codes has 32 lines.
+	h := &Histogram{Qmin: -128, Qmax: 127}
+	if step := gridStep(h); step != 8 || len(gridAt(h, step)) != 32 {
+		t.Errorf("every %d, %d lines", step, len(gridAt(h, step)))
+	}
+}

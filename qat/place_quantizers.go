@@ -1,0 +1,202 @@
+package qat
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/observers"
+)
+
+// makeQuantizer makes the quantizer of a group of activations, with the settings of
+// layer l, and its sites.
+func (p *plan) makeQuantizer(g *group, l *layer) error {
+	cfg := l.cfg.Activations
+	var sources []*graph.Value
+	nonNegative := true
+	for _, v := range g.members {
+		if p.isSource(v) {
+			sources = append(sources, v)
+			nonNegative = nonNegative && p.isNonNegative(v)
+		}
+	}
+	spec := cfg.spec(0, 0, nonNegative)
+	obs, err := newObserver(cfg, spec, nonNegative)
+	if err != nil {
+		return l.errorf("activations: %w", err)
+	}
+	fixed, isFixed := p.fixedRange(sources, spec)
+	if isFixed {
+		spec, obs = fixed.spec, nil
+	}
+	if g.q, err = fakequant.New(sources[0].Name, spec, obs, nonNegative); err != nil {
+		return err
+	}
+	if isFixed {
+		if err := g.q.SetParams(fixed.params); err != nil {
+			return err
+		}
+	}
+	for _, v := range sources {
+		g.sites[v] = g.q.NewSite()
+	}
+	if isFixed {
+		return nil
+	}
+	return p.learn(g.q, cfg, 1)
+}
+
+// learntMemory is the memory that a learned quantizer shares with graph nodes.
+type learntMemory struct{ scale, zeroPoint []float32 }
+
+// learn makes a quantizer's parameters learnable where the settings say so.
+func (p *plan) learn(q *fakequant.Quantizer, t TensorConfig, groups int) error {
+	if t.Estimator != LSQ {
+		return nil
+	}
+	start := fakequant.InitObserver
+	if t.ScaleInit == initLSQ {
+		start = fakequant.InitLSQ
+	}
+	scale, zero, err := q.Learn(groups, start)
+	p.learnt[q] = learntMemory{scale, zero}
+	return err
+}
+
+type fixedParams struct {
+	spec   fakequant.Spec
+	params fakequant.Params
+}
+
+// fixedRange gives functions with a known range their parameters: sigmoid and
+// softmax 1/2^bits with zero point 0, tanh 2/2^bits signed, as in Core ML Tools'
+// backend configuration.
+func (p *plan) fixedRange(sources []*graph.Value, spec fakequant.Spec) (fixedParams, bool) {
+	if len(sources) != 1 || p.by[sources[0]] == nil {
+		return fixedParams{}, false
+	}
+	l := p.by[sources[0]]
+	fn := l.kind
+	if l.act != nil {
+		fn = l.act.Fn
+	}
+	steps := float32(int(1) << spec.Width())
+	f := fixedParams{spec: fakequant.Spec{Bits: spec.Bits}, params: fakequant.Params{Scale: []float32{1 / steps}, ZeroPoint: []int32{0}}}
+	switch fn {
+	case "sigmoid", "softmax":
+		f.spec.Unsigned = true
+	case "tanh":
+		f.params.Scale[0] = 2 / steps
+	default:
+		return fixedParams{}, false
+	}
+	return f, true
+}
+
+// isNonNegative reports whether the value cannot be negative, from what makes it.
+func (p *plan) isNonNegative(v *graph.Value) bool {
+	l := p.by[v]
+	if l == nil {
+		return false
+	}
+	if l.act != nil {
+		return nonNegativeFunction(*l.act)
+	}
+	all := func() bool {
+		return !slices.ContainsFunc(l.in, func(v *graph.Value) bool { return !p.isNonNegative(v) })
+	}
+	switch op := l.op.(type) {
+	case nn.Unary:
+		return nonNegativeFunction(op)
+	case nn.Softmax:
+		return !op.Log
+	case nn.Binary:
+		return (op.Fn == "add" || op.Fn == "mul") && all()
+	case nn.Pool, nn.GlobalAvgPool, nn.Reduce:
+		return all()
+	}
+	return passesOn(l.op) && all()
+}
+
+func nonNegativeFunction(u nn.Unary) bool {
+	switch u.Fn {
+	case "relu", "sigmoid", "exp", "abs", "square", "sqrt", "softplus":
+		return true
+	case "clip":
+		return u.Min >= 0
+	}
+	return false
+}
+
+// placeWeights makes the quantizer of a layer's weights.
+func (p *plan) placeWeights(l *layer) error {
+	if terms := nn.Terms(l.op, l.in[0].Shape, l.in[1].Shape); terms > maxTerms && !l.cfg.Activations.Off {
+		return nil // hasIntegerForm said why
+	}
+	n, err := fakequant.NumElements(l.in[1].Shape)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	if limit := l.cfg.Weights.WeightThreshold; n <= limit {
+		l.why = fmt.Sprintf("%d weights, not more than the weight_threshold of %d", n, limit)
+		return nil
+	}
+	if why := l.skipWeights(n); why != "" {
+		l.why = why
+		return nil
+	}
+	out, in := weightAxes(l.op)
+	spec := l.cfg.Weights.spec(out, in, false)
+	if spec.Granularity == fakequant.PerBlock {
+		spec.BlockSize = min(spec.BlockSize, l.in[1].Shape[in])
+	}
+	obs, err := newObserver(l.cfg.Weights, spec, false)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	if l.wq, err = fakequant.New(l.name+".weight", spec, obs, false); err != nil {
+		return err
+	}
+	l.wsite = l.wq.NewSite()
+	layout, err := spec.Layout(l.in[1].Shape)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	return p.learn(l.wq, l.cfg.Weights, layout.Groups())
+}
+
+// weightAxes returns the output-channel and the input axis of a weight.
+func weightAxes(op nn.Op) (out, in int) {
+	if m, ok := op.(nn.MatMul); ok && !m.TransB {
+		return 1, 0
+	}
+	return 0, 1
+}
+
+// newObserver makes the observer that resolved settings name, for tensors of a format.
+func newObserver(t TensorConfig, s fakequant.Spec, nonNegative bool) (fakequant.Observer, error) {
+	obs, err := observers.New(t.Observer)
+	if err != nil {
+		return nil, err
+	}
+	switch o := obs.(type) {
+	case *observers.MovingAverage:
+		o.Constant = t.ObserverConstant
+	case *observers.EMA:
+		o.Ratio = t.ObserverConstant
+	case *observers.Percentile:
+		o.Percentile = t.ObserverConstant
+	case *observers.Histogram:
+		o.Bins = int(t.ObserverConstant)
+	case *observers.MSE:
+		o.Bins = int(t.ObserverConstant)
+	case *observers.KL:
+		o.Bins = int(t.ObserverConstant)
+	}
+	if o, ok := obs.(observers.SpecSetter); ok {
+		o.SetSpec(s, nonNegative)
+	}
+	return obs, nil
+}
