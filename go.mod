@@ -8,8 +8,8 @@ require (
 	github.com/sirupsen/logrus v1.9.3
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/term v0.44.0
-	google.golang.org/protobuf v1.36.11
 	gonum.org/v1/plot v0.17.0
+	google.golang.org/protobuf v1.36.11
 	gorgonia.org/gorgonia v0.9.18
 	gorgonia.org/tensor v0.9.24
 )
@@ -48,4 +48,4 @@ require (
 // ("Your version of Go ... moving GC"), and that list lives in this module.
 // Without this newer version every program that imports Gorgonia panics in
 // init on today's Go.
-require go4.org/unsafe/assume-no-moving-gc v0.0.0-20231121144256-b99613f794b6
+require go4.org/unsafe/assume-no-moving-gc v0.0.0-20231121144256-b99613f794b6 // indirect
