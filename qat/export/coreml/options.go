@@ -65,7 +65,8 @@ const (
 	// Float32 keeps the numbers of the frozen network. The default.
 	Float32 Compute = iota
 	// Float16 rounds them to half precision, which Apple's guides ask of programs for
-	// the Neural Engine. Inputs and outputs stay float32.
+	// the Neural Engine. Codes then differ here and there from the frozen network's, so
+	// the accuracy is to be measured again. Inputs and outputs stay float32.
 	Float16
 )
 
