@@ -263,9 +263,14 @@ func (b *batcher) binary(l *Layer) (int, error) {
 	return at, nil
 }
 
-// reshape finds the output axis that starts where the batch axis starts in memory.
+// reshape finds the output axis that starts where the batch axis starts in memory. One
+// that is -1 in the layer's own settings is the batch, wherever it starts: an axis of
+// [T*N] rows, say, where the shapes alone do not tell T*N from T.
 func (b *batcher) reshape(l *Layer, a int) (int, error) {
 	in, out := l.In[0].Shape, l.Out.Shape
+	if j := slices.Index(l.Op.(nn.Reshape).Shape, -1); j >= 0 && out[j]%b.n == 0 {
+		return j, nil
+	}
 	before, best := product(in[:a]), noAxis
 	for j := range out {
 		if product(out[:j]) != before || out[j]%b.n != 0 {

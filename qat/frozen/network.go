@@ -37,6 +37,12 @@ type (
 	BatchNorm = nn.BatchNorm
 	// Dropout does nothing once frozen.
 	Dropout = nn.Dropout
+	// Pad adds a border of one value.
+	Pad = nn.Pad
+	// LRN is local response normalisation.
+	LRN = nn.LRN
+	// Gather picks slices by index.
+	Gather = nn.Gather
 )
 
 // Network is a frozen integer network: layers in the order they run, over a table
