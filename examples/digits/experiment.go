@@ -174,7 +174,10 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 		return nil
 	}
 	out.File = filepath.Join(b.o.out, f.slug()+".safetensors")
-	return fz.SaveFile(out.File)
+	if err := fz.SaveFile(out.File); err != nil {
+		return err
+	}
+	return b.o.export(out.File, fz)
 }
 
 // postTraining calibrates on the training digits, without training.

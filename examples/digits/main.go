@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 
 	"github.com/sirupsen/logrus"
 )
@@ -39,6 +40,8 @@ type options struct {
 	json   bool
 	config string
 	eval   string
+
+	noExport bool
 }
 
 func parse(args []string) (options, error) {
@@ -51,6 +54,11 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "a few seconds: 4 epochs, two formats")
 	f.BoolVar(&o.json, "json", false, "print one JSON object instead of the table")
 	f.StringVar(&o.config, "config", "", "YAML file with the formats to try, as examples/digits/lsq.yaml")
+	f.BoolFunc("export", "also write ONNX models and Core ML packages (default true)", func(text string) error {
+		yes, err := strconv.ParseBool(text)
+		o.noExport = !yes
+		return err
+	})
 	f.StringVar(&o.eval, "eval", "", "evaluate this frozen network and do nothing else")
 	if err := f.Parse(args); err != nil {
 		return o, err
