@@ -194,7 +194,6 @@ var (
 	i8  = &fakequant.Spec{}
 	u8  = &fakequant.Spec{Unsigned: true}
 	u8a = &fakequant.Spec{Unsigned: true, Scheme: fakequant.Affine}
-	i8a = &fakequant.Spec{Scheme: fakequant.Affine}
 	i8n = &fakequant.Spec{NarrowRange: true}
 	u4a = &fakequant.Spec{Bits: 4, Unsigned: true, Scheme: fakequant.Affine}
 	i6  = &fakequant.Spec{Bits: 6, NarrowRange: true}
