@@ -8,4 +8,7 @@
 // (go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11).
 package onnxpb
 
-//go:generate protoc --go_out=. --go_opt=paths=source_relative onnx.proto
+// The folder is part of the file's registered name, because the Go registry also
+// panics when two linked packages register files of one name.
+//
+//go:generate protoc -I ../.. --go_out=../.. --go_opt=paths=source_relative internal/onnxpb/onnx.proto

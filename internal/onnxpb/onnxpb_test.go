@@ -53,3 +53,11 @@ func TestWire(t *testing.T) {
 		t.Errorf("written as %x, want %x", got, wire)
 	}
 }
+
+// TestFileName: the name in the registry of all linked messages is ours alone. Another
+// package with an onnx.proto would make the program panic at its start.
+func TestFileName(t *testing.T) {
+	if got, want := File_internal_onnxpb_onnx_proto.Path(), "internal/onnxpb/onnx.proto"; got != want {
+		t.Errorf("registered as %q, want %q", got, want)
+	}
+}

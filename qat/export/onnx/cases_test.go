@@ -28,7 +28,7 @@ type netCase struct {
 
 func allCases() []netCase {
 	var all []netCase
-	for _, list := range [][]netCase{convCases(), linearCases(), kindCases(), unaryCases(), wholeCases()} {
+	for _, list := range [][]netCase{convCases(), linearCases(), kindCases(), extraCases(), unaryCases(), wholeCases()} {
 		all = append(all, list...)
 	}
 	return all
@@ -210,7 +210,7 @@ func batchNormNet(shape []int, s *fakequant.Spec) func(*maker) *frozen.Network {
 func unaryCases() []netCase {
 	var cases []netCase
 	for _, fn := range []string{"relu", "clip", "leaky_relu", "sigmoid", "tanh", "exp", "log", "log2", "neg", "abs", "sign", "ceil", "floor",
-		"sin", "cos", "square", "sqrt", "cube", "inv", "inv_sqrt", "log1p", "expm1", "softplus"} {
+		"sin", "cos", "square", "sqrt", "cube", "inv", "inv_sqrt", "log1p", "expm1", "softplus", "erf"} {
 		cases = append(cases, netCase{name: "unary " + fn, float: 2e-6, make: func(m *maker) *frozen.Network {
 			x := m.input("x", []int{-1, 50}, nil)
 			switch fn {

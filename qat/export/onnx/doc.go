@@ -8,6 +8,7 @@
 //	quantized weight                     int8, uint8, int4 or uint4 initializer → DequantizeLinear
 //	float tensor                         float32 initializer or value
 //	conv, matmul, add, pool, …           Conv, Gemm or MatMul, Add, MaxPool, …
+//	gather                               Cast of the indices to int64 → Gather
 //	Notes                                metadata_props
 //
 // # Numbers
@@ -48,6 +49,9 @@
 //   - a bias that would be rounded to int32 for nothing: with 4-bit weights, or a
 //     convolution whose result is not rounded at once;
 //   - float weights beside a quantized x, which would become int8 per tensor.
+//
+// Local response normalisation is written for every size, but ONNX Runtime refuses it
+// with an even size, with alpha or beta of 0 or less, and on other than four axes.
 //
 // MatMulNBits quantizes its input by default, which is about 1 % off; the session
 // setting session.qdq_matmulnbits_accuracy_level = "1" turns that off. On x86

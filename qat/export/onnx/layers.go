@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/onnxpb"
@@ -60,6 +61,12 @@ func (b *builder) op(i int, out string) error {
 		b.emit("BatchNormalization", l.Name, in, out, floatAttr("epsilon", o.Eps))
 	case frozen.Dropout:
 		b.emit("Identity", l.Name, in, out)
+	case frozen.Pad:
+		b.pad(o, l.Name, in[0], out)
+	case frozen.LRN:
+		b.emit("LRN", l.Name, in, out, intAttr("size", o.Size), floatAttr("alpha", o.Alpha), floatAttr("beta", o.Beta), floatAttr("bias", o.Bias))
+	case frozen.Gather:
+		b.gather(o, l.Name, in[0], in[1], out)
 	default:
 		return unsupported(l.Op)
 	}
@@ -78,6 +85,7 @@ var (
 		"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "log": "Log", "neg": "Neg",
 		"abs": "Abs", "sign": "Sign", "ceil": "Ceil", "floor": "Floor", "sin": "Sin", "cos": "Cos",
 		"sqrt": "Sqrt", "inv": "Reciprocal", "softplus": "Softplus",
+		"erf": "Erf",
 	}
 )
 
@@ -153,4 +161,19 @@ func (b *builder) slice(o frozen.Slice, name, in, out string) {
 	s := b.unique(out + "_step")
 	b.emit("Slice", name, args, s)
 	b.emit("Squeeze", name+"/squeeze", []string{s, axes}, out)
+}
+
+// pad emits a Pad with its amounts and its value as inputs, as ONNX has them since
+// opset 11: first all amounts before, then all behind.
+func (b *builder) pad(o frozen.Pad, name, in, out string) {
+	amounts := ints(name+"_pads", slices.Concat(o.Before, o.After)...)
+	b.emit("Pad", name, []string{in, b.constant(amounts), b.constant(scalar(name+"_value", float32(o.Value)))}, out)
+}
+
+// gather emits a Gather. The network holds indices as floats, which are whole numbers,
+// so the Cast in front changes none; ONNX wants whole-number types.
+func (b *builder) gather(o frozen.Gather, name, table, indices, out string) {
+	whole := b.unique(name + "_indices")
+	b.emit("Cast", name+"/indices", []string{indices}, whole, intAttr("to", int(onnxpb.TensorProto_INT64)))
+	b.emit("Gather", name, []string{table, whole}, out, intAttr("axis", o.Axis))
 }

@@ -117,6 +117,10 @@ func text(m *onnxpb.ModelProto) string {
 	for _, n := range g.Node {
 		fmt.Fprintf(&b, "%s %s(%s) -> %s", n.GetOpType(), n.GetName(), strings.Join(n.Input, ", "), n.Output[0])
 		for _, a := range n.Attribute {
+			if a.GetType() == onnxpb.AttributeProto_FLOAT {
+				fmt.Fprintf(&b, " %s=%v", a.GetName(), a.GetF())
+				continue
+			}
 			fmt.Fprintf(&b, " %s=%d", a.GetName(), a.GetI())
 		}
 		fmt.Fprintln(&b)

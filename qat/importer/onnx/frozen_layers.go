@@ -15,6 +15,9 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	if len(in) == 0 || slices.Contains(in[:1], "") {
 		return nil, nil, fmt.Errorf("%w: no operands", ErrFormat)
 	}
+	if n.op == "Mul" && len(in) == 2 && in[0] == in[1] { // as the exporter writes a square
+		return nn.Unary{Fn: "square"}, in[:1], nil
+	}
 	if fn, ok := binaries[n.op]; ok {
 		return nn.Binary{Fn: fn}, in, n.arity(2, 2)
 	}
