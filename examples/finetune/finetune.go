@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -97,6 +99,9 @@ func (o options) qatConfig() (qat.Config, error) {
 // load imports the model and checks that it is one for the digits.
 func (j *job) load() error {
 	m, err := importer.ReadFile(j.o.model, importer.Options{Batch: batchSize})
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: make a model with -make, or name one with -model", err)
+	}
 	if err != nil {
 		return err
 	}

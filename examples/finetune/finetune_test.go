@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 		want options
 	}{
 		{"-model m.onnx", options{model: "m.onnx", out: "finetune-out", bits: 4, epochs: 20}},
-		{"-make m.onnx -seed 3", options{create: "m.onnx", out: "finetune-out", bits: 4, epochs: 20, seed: 3}},
+		{"-make -seed 3", options{model: defaultModel, create: true, out: "finetune-out", bits: 4, epochs: 20, seed: 3}},
 		{"-model m -out d -bits 8 -epochs 7 -json", options{model: "m", out: "d", bits: 8, epochs: 7, json: true}},
 		{"-model m -config c.yaml -quick -epochs 7", options{model: "m", out: "finetune-out", bits: 4, config: "c.yaml", epochs: quickEpochs, quick: true}},
 	} {
@@ -86,8 +86,7 @@ func TestBadArguments(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "-make"},
-		{[]string{"-model", good, "-make", "m"}, "-make"},
+		{[]string{"-model", ""}, "-model is empty"},
 		{[]string{"-model", good, "more"}, `unexpected argument "more"`},
 		{[]string{"-model", good, "-epochs", "0"}, "-epochs 0"},
 		{[]string{"-model", good, "-bits", "9"}, "bits"},
@@ -129,7 +128,7 @@ func TestQuick(t *testing.T) {
 	dir := t.TempDir()
 	model, dst := filepath.Join(dir, "float.onnx"), filepath.Join(dir, "out")
 	var out bytes.Buffer
-	if err := run(context.Background(), []string{"-make", model, "-quick", "-json"}, &out); err != nil {
+	if err := run(context.Background(), []string{"-make", "-model", model, "-quick", "-json"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	var m made
@@ -223,7 +222,7 @@ func TestLargest(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := run(ctx, []string{"-make", filepath.Join(t.TempDir(), "m.onnx"), "-quick"}, &bytes.Buffer{}); err == nil {
+	if err := run(ctx, []string{"-make", "-model", filepath.Join(t.TempDir(), "m.onnx"), "-quick"}, &bytes.Buffer{}); err == nil {
 		t.Error("a cancelled run has no error")
 	}
 }

@@ -2,8 +2,9 @@
 // one, quantizes it, wins back by training what that costs, and writes the result for
 // three runtimes:
 //
-//	go run ./examples/finetune -make digits.onnx     # a small trained model, to have one
-//	go run ./examples/finetune -model digits.onnx    # writes into finetune-out
+//	go run ./examples/finetune -make                 # trains a small model, to have one
+//	go run ./examples/finetune                       # quantizes it; writes into finetune-out
+//	go run ./examples/finetune -model other.onnx
 //
 // Where ONNX Runtime is installed (package internal/ort says how), it also runs the
 // exported file and compares.
@@ -34,7 +35,7 @@ func main() {
 // options are the command line.
 type options struct {
 	model  string
-	create string
+	create bool
 	out    string
 	bits   int
 	config string
@@ -44,14 +45,17 @@ type options struct {
 	json   bool
 }
 
-// Epochs with -quick.
-const quickEpochs = 2
+// Defaults.
+const (
+	defaultModel = "finetune-out/float.onnx"
+	quickEpochs  = 2 // with -quick
+)
 
 func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("finetune", flag.ContinueOnError)
-	f.StringVar(&o.model, "model", "", "float ONNX model to quantize: one input [batch, 1, 8, 8], one output [batch, 10]")
-	f.StringVar(&o.create, "make", "", "train a small float model, write it to this file and do nothing else")
+	f.StringVar(&o.model, "model", defaultModel, "float ONNX model to quantize: one input [batch, 1, 8, 8], one output [batch, 10]")
+	f.BoolVar(&o.create, "make", false, "train a small float model, write it to the -model file and do nothing else")
 	f.StringVar(&o.out, "out", "finetune-out", "folder for the exported files")
 	f.IntVar(&o.bits, "bits", 4, "bits of the weights, 2 to 8; activations have 8")
 	f.StringVar(&o.config, "config", "", "goqat config, YAML or JSON, in place of -bits")
@@ -68,8 +72,8 @@ func parse(args []string) (options, error) {
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case (o.model == "") == (o.create == ""):
-		return o, errors.New("want -model FILE.onnx to quantize a model, or -make FILE.onnx to make one first")
+	case o.model == "":
+		return o, errors.New("-model is empty: name a float ONNX model")
 	case o.epochs < 1:
 		return o, fmt.Errorf("-epochs %d: want at least 1", o.epochs)
 	}
@@ -85,7 +89,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	var r interface{ text(io.Writer) error }
-	if o.create != "" {
+	if o.create {
 		r, err = makeModel(ctx, o)
 	} else {
 		r, err = finetune(ctx, o)

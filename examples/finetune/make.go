@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
@@ -66,7 +68,10 @@ func makeModel(ctx context.Context, o options) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	return made{o.create, net.Size(), acc}, onnx.WriteFile(o.create, fz, onnx.Options{GraphName: "digits"})
+	if err := os.MkdirAll(filepath.Dir(o.model), 0o755); err != nil {
+		return made{}, err
+	}
+	return made{o.model, net.Size(), acc}, onnx.WriteFile(o.model, fz, onnx.Options{GraphName: "digits"})
 }
 
 // allFloat is the config that quantizes nothing.
