@@ -177,7 +177,10 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 	if err := fz.SaveFile(out.File); err != nil {
 		return err
 	}
-	return b.o.export(out.File, fz)
+	if err := b.o.export(out.File, fz); err != nil {
+		return err
+	}
+	return b.report(q, f, out)
 }
 
 // postTraining calibrates on the training digits, without training.
@@ -209,6 +212,7 @@ func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed in
 	if err := b.calibrate(p); err != nil {
 		return nil, nil, err
 	}
+	q.Record(1)
 	err = train.Quantized(ctx, q, p, b.train, train.FloatConfig{Epochs: epochs, Seed: uint64(seed) + 100,
 		Schedule: train.Cosine{Base: f.rate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name),
 		CheckpointFile: filepath.Join(b.o.out, "interrupted-"+f.slug()+".safetensors")})

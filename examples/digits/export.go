@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
+	"github.com/goqat/goqat/internal/atomicfile"
+	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/export/coreml"
 	"github.com/goqat/goqat/qat/export/onnx"
 	"github.com/goqat/goqat/qat/frozen"
@@ -24,4 +27,20 @@ func (o options) export(file string, fz *frozen.Network) error {
 		return fmt.Errorf("%w (-export=false goes without)", err)
 	}
 	return nil
+}
+
+// report writes the page about a row beside its file: ranges over the training,
+// histograms, noise and sizes.
+func (b *bench) report(q *qat.Quantizer, f format, r *row) error {
+	if b.o.noExport {
+		return nil
+	}
+	report, err := q.Report(b.test.X)
+	if err != nil {
+		return err
+	}
+	opt := qat.HTMLOptions{Title: f.name, Subtitle: b.o.net + " on handwritten digits", Accuracy: []qat.AccuracyRow{
+		{Name: "float", Accuracy: r.Float[0] / 100}, {Name: "PTQ", Accuracy: r.PTQ[0] / 100}, {Name: "QAT", Accuracy: r.QAT[0] / 100}, {Name: "frozen", Accuracy: r.Frozen[0] / 100},
+	}}
+	return atomicfile.WriteFile(strings.TrimSuffix(r.File, ".safetensors")+".html", func(w io.Writer) error { return report.HTML(w, opt) })
 }

@@ -19,8 +19,8 @@ func TestExport(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{nil, []string{"w4a8-per-channel.mlpackage", "w4a8-per-channel.onnx", "w4a8-per-channel.safetensors",
-			"w8a8-per-channel.mlpackage", "w8a8-per-channel.onnx", "w8a8-per-channel.safetensors"}},
+		{nil, []string{"w4a8-per-channel.html", "w4a8-per-channel.mlpackage", "w4a8-per-channel.onnx", "w4a8-per-channel.safetensors",
+			"w8a8-per-channel.html", "w8a8-per-channel.mlpackage", "w8a8-per-channel.onnx", "w8a8-per-channel.safetensors"}},
 		{[]string{"-export=false"}, []string{"w4a8-per-channel.safetensors", "w8a8-per-channel.safetensors"}},
 	} {
 		dir := t.TempDir()

@@ -54,7 +54,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "a few seconds: 4 epochs, two formats")
 	f.BoolVar(&o.json, "json", false, "print one JSON object instead of the table")
 	f.StringVar(&o.config, "config", "", "YAML file with the formats to try, as examples/digits/lsq.yaml")
-	f.BoolFunc("export", "also write ONNX models and Core ML packages (default true)", func(text string) error {
+	f.BoolFunc("export", "also write ONNX models, Core ML packages and HTML reports (default true)", func(text string) error {
 		yes, err := strconv.ParseBool(text)
 		o.noExport = !yes
 		return err
