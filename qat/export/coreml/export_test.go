@@ -10,13 +10,14 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 )
 
 // testCase is a network with the options that it is exported with, and operations that
 // the program must have.
 type testCase struct {
 	name string
-	net  func(m *maker) *frozen.Network
+	net  func(m *frozentest.Maker) *frozen.Network
 	opt  Options
 	need []string
 }
@@ -27,19 +28,19 @@ const (
 )
 
 // convNet is one convolution of a 7 by 6 image.
-func convNet(o frozen.Conv, x, w, y *fakequant.Spec, act *frozen.Unary, bias bool) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		in := []int{m.input("x", []int{-1, 8, 7, 6}, x), m.weight("conv.weight", []int{6, 8 / o.Groups, 3, 2}, w)}
+func convNet(o frozen.Conv, x, w, y *fakequant.Spec, act *frozen.Unary, bias bool) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		in := []int{m.Input("x", []int{-1, 8, 7, 6}, x), m.Weight("conv.weight", []int{6, 8 / o.Groups, 3, 2}, w)}
 		if bias {
-			in = append(in, m.weight("conv.bias", []int{6}, nil))
+			in = append(in, m.Weight("conv.bias", []int{6}, nil))
 		}
-		return m.net(m.layer("conv", o, act, y, in...))
+		return m.Net(m.Layer("conv", o, act, y, in...))
 	}
 }
 
 // linearNet is one matrix product of 40 by 12.
-func linearNet(o frozen.MatMul, x, w, y *fakequant.Spec, bias bool) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
+func linearNet(o frozen.MatMul, x, w, y *fakequant.Spec, bias bool) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
 		xs, ws := []int{-1, 40}, []int{40, 12}
 		if o.TransA {
 			xs = []int{40, -1}
@@ -47,11 +48,11 @@ func linearNet(o frozen.MatMul, x, w, y *fakequant.Spec, bias bool) func(*maker)
 		if o.TransB {
 			ws = []int{12, 40}
 		}
-		in := []int{m.input("x", xs, x), m.weight("fc.weight", ws, w)}
+		in := []int{m.Input("x", xs, x), m.Weight("fc.weight", ws, w)}
 		if bias {
-			in = append(in, m.weight("fc.bias", []int{12}, nil))
+			in = append(in, m.Weight("fc.bias", []int{12}, nil))
 		}
-		return m.net(m.layer("fc", o, nil, y, in...))
+		return m.Net(m.Layer("fc", o, nil, y, in...))
 	}
 }
 
@@ -60,73 +61,73 @@ var unequal = frozen.Conv{Stride: [2]int{2, 1}, Pad: [4]int{1, 0, 2, 1}, Dilatio
 
 func formatCases() []testCase {
 	list := []testCase{
-		{"conv float", convNet(convOf(1, 1, 1), nil, nil, nil, relu(), true), Options{}, []string{"conv", "relu"}},
-		{"conv unequal", convNet(unequal, i8, perChannel(8, 0), u8, relu(), true), Options{}, nil},
-		{"conv weights only iOS16", convNet(convOf(2, 0, 1), nil, perChannel(8, 0), nil, relu6(), true), Options{Target: IOS16}, []string{affineOp, "relu6"}},
-		{"conv iOS17", convNet(convOf(2, 0, 2), u8a, affine(perChannel(8, 0), true), i8a, nil, true), Options{Target: IOS17}, []string{affineOp, "quantize"}},
-		{"linear int4 blocks transposed", linearNet(frozen.MatMul{}, i8, perBlock(4, 0, 8), nil, true), Options{}, []string{"linear"}},
-		{"linear 7 bits transposed iOS17", linearNet(frozen.MatMul{}, i8, perChannel(7, 1), i8, false), Options{Target: IOS17}, []string{"linear", affineOp}},
-		{"linear one block iOS17", linearNet(frozen.MatMul{TransB: true}, i8, perBlock(8, 1, 40), i8, false), Options{Target: IOS17}, []string{affineOp}},
-		{"linear ragged blocks", linearNet(frozen.MatMul{TransB: true}, i8, perBlock(4, 1, 12), i8, true), Options{}, []string{blockwise}},
-		{"linear ragged blocks transposed", linearNet(frozen.MatMul{}, nil, affine(perBlock(4, 0, 16), true), nil, true), Options{}, []string{blockwise}},
+		{"conv float", convNet(frozentest.ConvOf(1, 1, 1), nil, nil, nil, frozentest.ReLU(), true), Options{}, []string{"conv", "relu"}},
+		{"conv unequal", convNet(unequal, frozentest.I8, frozentest.PerChannel(8, 0), frozentest.U8, frozentest.ReLU(), true), Options{}, nil},
+		{"conv weights only iOS16", convNet(frozentest.ConvOf(2, 0, 1), nil, frozentest.PerChannel(8, 0), nil, frozentest.ReLU6(), true), Options{Target: IOS16}, []string{affineOp, "relu6"}},
+		{"conv iOS17", convNet(frozentest.ConvOf(2, 0, 2), frozentest.U8Affine, frozentest.Affine(frozentest.PerChannel(8, 0), true), frozentest.I8Affine, nil, true), Options{Target: IOS17}, []string{affineOp, "quantize"}},
+		{"linear int4 blocks transposed", linearNet(frozen.MatMul{}, frozentest.I8, frozentest.PerBlock(4, 0, 8), nil, true), Options{}, []string{"linear"}},
+		{"linear 7 bits transposed iOS17", linearNet(frozen.MatMul{}, frozentest.I8, frozentest.PerChannel(7, 1), frozentest.I8, false), Options{Target: IOS17}, []string{"linear", affineOp}},
+		{"linear one block iOS17", linearNet(frozen.MatMul{TransB: true}, frozentest.I8, frozentest.PerBlock(8, 1, 40), frozentest.I8, false), Options{Target: IOS17}, []string{affineOp}},
+		{"linear ragged blocks", linearNet(frozen.MatMul{TransB: true}, frozentest.I8, frozentest.PerBlock(4, 1, 12), frozentest.I8, true), Options{}, []string{blockwise}},
+		{"linear ragged blocks transposed", linearNet(frozen.MatMul{}, nil, frozentest.Affine(frozentest.PerBlock(4, 0, 16), true), nil, true), Options{}, []string{blockwise}},
 		// 3 scales of 40 inputs, which 3 does not divide, and 2 of 40 in blocks of 24, which 2 does.
-		{"linear ragged blocks, even count", linearNet(frozen.MatMul{TransB: true}, nil, perBlock(8, 1, 24), nil, false), Options{}, []string{blockwise}},
-		{"odd number of 4-bit codes", func(m *maker) *frozen.Network {
-			x := m.input("x", []int{-1, 5}, i8)
-			return m.net(m.layer("fc", frozen.MatMul{}, nil, nil, x, m.weight("w", []int{5, 3}, affine(perTensor(4), true))))
+		{"linear ragged blocks, even count", linearNet(frozen.MatMul{TransB: true}, nil, frozentest.PerBlock(8, 1, 24), nil, false), Options{}, []string{blockwise}},
+		{"odd number of 4-bit codes", func(m *frozentest.Maker) *frozen.Network {
+			x := m.Input("x", []int{-1, 5}, frozentest.I8)
+			return m.Net(m.Layer("fc", frozen.MatMul{}, nil, nil, x, m.Weight("w", []int{5, 3}, frozentest.Affine(frozentest.PerTensor(4), true))))
 		}, Options{}, []string{blockwise}},
-		{"matmul transposed x", linearNet(frozen.MatMul{TransA: true}, i8, perTensor(8), nil, true), Options{Batch: 3}, []string{"matmul"}},
-		{"half", convNet(convOf(1, 1, 1), i8, perChannel(4, 0), u8, relu(), true), Options{Compute: Float16}, []string{"cast"}},
-		{"half iOS16", convNet(convOf(1, 1, 1), nil, perChannel(8, 0), nil, nil, true), Options{Compute: Float16, Target: IOS16}, []string{"cast", affineOp}},
+		{"matmul transposed x", linearNet(frozen.MatMul{TransA: true}, frozentest.I8, frozentest.PerTensor(8), nil, true), Options{Batch: 3}, []string{"matmul"}},
+		{"half", convNet(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(4, 0), frozentest.U8, frozentest.ReLU(), true), Options{Compute: Float16}, []string{"cast"}},
+		{"half iOS16", convNet(frozentest.ConvOf(1, 1, 1), nil, frozentest.PerChannel(8, 0), nil, nil, true), Options{Compute: Float16, Target: IOS16}, []string{"cast", affineOp}},
 	}
 	for bits := 2; bits <= 8; bits++ {
-		for _, w := range []*fakequant.Spec{perTensor(bits), perChannel(bits, 0), perBlock(bits, 1, 4),
-			affine(perChannel(bits, 0), false), affine(perTensor(bits), true), affine(perBlock(bits, 1, 2), true)} {
-			list = append(list, testCase{"conv " + w.String(), convNet(convOf(1, 1, 1), u8a, w, i8n, nil, true), Options{Batch: 2}, []string{blockwise, "clip"}})
+		for _, w := range []*fakequant.Spec{frozentest.PerTensor(bits), frozentest.PerChannel(bits, 0), frozentest.PerBlock(bits, 1, 4),
+			frozentest.Affine(frozentest.PerChannel(bits, 0), false), frozentest.Affine(frozentest.PerTensor(bits), true), frozentest.Affine(frozentest.PerBlock(bits, 1, 2), true)} {
+			list = append(list, testCase{"conv " + w.String(), convNet(frozentest.ConvOf(1, 1, 1), frozentest.U8Affine, w, frozentest.I8Narrow, nil, true), Options{Batch: 2}, []string{blockwise, "clip"}})
 		}
 	}
-	for _, y := range []*fakequant.Spec{i8, u8, u8a, i8a, i8n, u4a, i6, {Unsigned: true, NarrowRange: true}} {
-		list = append(list, testCase{"result " + y.String(), convNet(convOf(2, 1, 1), y, perChannel(8, 0), y, relu(), true), Options{}, []string{"quantize", "dequantize"}})
+	for _, y := range []*fakequant.Spec{frozentest.I8, frozentest.U8, frozentest.U8Affine, frozentest.I8Affine, frozentest.I8Narrow, frozentest.U4Affine, frozentest.I6Narrow, {Unsigned: true, NarrowRange: true}} {
+		list = append(list, testCase{"result " + y.String(), convNet(frozentest.ConvOf(2, 1, 1), y, frozentest.PerChannel(8, 0), y, frozentest.ReLU(), true), Options{}, []string{"quantize", "dequantize"}})
 	}
 	return list
 }
 
 // layerNet has x [batch,6,4,4] quantized as s, and one layer behind it.
-func layerNet(op frozen.Op, s *fakequant.Spec) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		return m.net(m.layer("layer", op, nil, s, m.input("x", []int{-1, 6, 4, 4}, s)))
+func layerNet(op frozen.Op, s *fakequant.Spec) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		return m.Net(m.Layer("layer", op, nil, s, m.Input("x", []int{-1, 6, 4, 4}, s)))
 	}
 }
 
 // positiveNet makes its input positive first.
-func positiveNet(fn string) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		x := m.layer("abs", frozen.Unary{Fn: "abs"}, nil, nil, m.input("x", []int{-1, 30}, nil))
-		x = m.layer("shift", frozen.Binary{Fn: "add"}, nil, nil, x, m.values("one", []int{1}, []float32{0.3}, nil))
-		return m.net(m.layer("fn", frozen.Unary{Fn: fn}, nil, nil, x))
+func positiveNet(fn string) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		x := m.Layer("abs", frozen.Unary{Fn: "abs"}, nil, nil, m.Input("x", []int{-1, 30}, nil))
+		x = m.Layer("shift", frozen.Binary{Fn: "add"}, nil, nil, x, m.Values("one", []int{1}, []float32{0.3}, nil))
+		return m.Net(m.Layer("fn", frozen.Unary{Fn: fn}, nil, nil, x))
 	}
 }
 
 func layerCases() []testCase {
 	all := func(axes ...int) []int { return axes }
 	list := []testCase{
-		{"max pool", layerNet(frozen.Pool{Kernel: [2]int{3, 2}, Stride: [2]int{2, 1}, Pad: [4]int{1, 0, 0, 1}}, i8), Options{}, []string{"max_pool"}},
-		{"avg pool", layerNet(frozen.Pool{Average: true, Kernel: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 1, 1, 1}}, u8a), Options{}, []string{"avg_pool"}},
+		{"max pool", layerNet(frozen.Pool{Kernel: [2]int{3, 2}, Stride: [2]int{2, 1}, Pad: [4]int{1, 0, 0, 1}}, frozentest.I8), Options{}, []string{"max_pool"}},
+		{"avg pool", layerNet(frozen.Pool{Average: true, Kernel: [2]int{2, 3}, Stride: [2]int{1, 2}, Pad: [4]int{1, 1, 1, 1}}, frozentest.U8Affine), Options{}, []string{"avg_pool"}},
 		{"avg pool inside", layerNet(frozen.Pool{Average: true, Kernel: [2]int{3, 3}, Stride: [2]int{2, 2}, Pad: [4]int{1, 1, 1, 1}, ExcludePad: true}, nil), Options{}, nil},
-		{"global pool", layerNet(frozen.GlobalAvgPool{}, i8), Options{}, []string{"reduce_mean"}},
+		{"global pool", layerNet(frozen.GlobalAvgPool{}, frozentest.I8), Options{}, []string{"reduce_mean"}},
 		{"sum", layerNet(frozen.Reduce{Fn: "sum", Axes: all(1, 3)}, nil), Options{}, nil},
-		{"mean", layerNet(frozen.Reduce{Fn: "mean", Axes: all(2)}, i8), Options{}, nil},
+		{"mean", layerNet(frozen.Reduce{Fn: "mean", Axes: all(2)}, frozentest.I8), Options{}, nil},
 		{"maximum", layerNet(frozen.Reduce{Fn: "max", Axes: all(0, 2, 3)}, nil), Options{Batch: 2}, nil},
 		{"scalar output", layerNet(frozen.Reduce{Fn: "mean", Axes: all(0, 1, 2, 3)}, nil), Options{Batch: 2}, []string{"expand_dims"}},
 		{"scalar output half", layerNet(frozen.Reduce{Fn: "max", Axes: all(0, 1, 2, 3)}, nil), Options{Compute: Float16}, []string{"expand_dims"}},
-		{"reshape", layerNet(frozen.Reshape{Shape: []int{-1, 12, 8}}, i8), Options{Batch: 2}, nil},
-		{"transpose", layerNet(frozen.Transpose{Perm: []int{0, 2, 3, 1}}, i8), Options{}, nil},
-		{"slice", layerNet(frozen.Slice{Axis: 1, Start: 1, End: 6, Step: 2}, i8), Options{}, nil},
-		{"slice huge step", layerNet(frozen.Slice{Axis: 3, Start: 1, End: 4, Step: math.MaxInt}, i8), Options{}, nil},
+		{"reshape", layerNet(frozen.Reshape{Shape: []int{-1, 12, 8}}, frozentest.I8), Options{Batch: 2}, nil},
+		{"transpose", layerNet(frozen.Transpose{Perm: []int{0, 2, 3, 1}}, frozentest.I8), Options{}, nil},
+		{"slice", layerNet(frozen.Slice{Axis: 1, Start: 1, End: 6, Step: 2}, frozentest.I8), Options{}, nil},
+		{"slice huge step", layerNet(frozen.Slice{Axis: 3, Start: 1, End: 4, Step: math.MaxInt}, frozentest.I8), Options{}, nil},
 		{"slice squeezed", layerNet(frozen.Slice{Axis: 2, Start: 3, End: 4, Step: 1, Squeeze: true}, nil), Options{}, []string{"squeeze"}},
-		{"softmax", layerNet(frozen.Softmax{Axis: 1}, u8), Options{}, nil},
+		{"softmax", layerNet(frozen.Softmax{Axis: 1}, frozentest.U8), Options{}, nil},
 		{"log softmax", layerNet(frozen.Softmax{Axis: 3, Log: true}, nil), Options{}, []string{"reduce_max"}},
-		{"dropout", layerNet(frozen.Dropout{P: 0.5}, i8), Options{}, []string{"identity"}},
+		{"dropout", layerNet(frozen.Dropout{P: 0.5}, frozentest.I8), Options{}, []string{"identity"}},
 		{"pad", layerNet(nn.Pad{Before: all(0, 1, 0, 2), After: all(0, 0, 3, 1), Value: -1.5}, nil), Options{}, []string{"pad"}},
 		{"lrn", layerNet(nn.LRN{Size: 3, Alpha: 0.5, Beta: 0.75, Bias: 2}, nil), Options{}, nil},
 		{"batch norm", batchNormNet([]int{-1, 5, 4, 4}), Options{}, []string{"batch_norm"}},
@@ -140,9 +141,9 @@ func layerCases() []testCase {
 		{"mlp", mlpNet, Options{}, []string{blockwise}},
 		{"embedding", gatherNet(0, []int{-1, 3}), Options{Batch: 2}, []string{"gather"}},
 		{"embedding half iOS16", gatherNet(1, []int{-1}), Options{Compute: Float16, Target: IOS16}, []string{"gather"}},
-		{"embedding half, many rows", func(m *maker) *frozen.Network {
-			table, x := m.weight("table", []int{3000, 2}, perTensor(8)), m.input("x", []int{-1, 7}, nil)
-			return m.net(m.layer("abs", frozen.Unary{Fn: "abs"}, nil, nil, m.layer("look", nn.Gather{}, nil, nil, table, x)))
+		{"embedding half, many rows", func(m *frozentest.Maker) *frozen.Network {
+			table, x := m.Weight("table", []int{3000, 2}, frozentest.PerTensor(8)), m.Input("x", []int{-1, 7}, nil)
+			return m.Net(m.Layer("abs", frozen.Unary{Fn: "abs"}, nil, nil, m.Layer("look", nn.Gather{}, nil, nil, table, x)))
 		}, Options{Compute: Float16}, []string{"gather"}},
 		{"constant indices", constGatherNet, Options{}, []string{"gather"}},
 		{"many constant indices", manyIndicesNet, Options{}, []string{"gather"}},
@@ -167,135 +168,135 @@ func layerCases() []testCase {
 	return list
 }
 
-func binaryNet(fn string) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		x := m.layer("exp", frozen.Unary{Fn: "exp"}, nil, nil, m.input("x", []int{-1, 3, 4}, nil))
-		y := m.layer("back", frozen.Unary{Fn: "exp"}, nil, nil, m.input("y", []int{3, 1}, nil))
-		return m.net(m.layer(fn, frozen.Binary{Fn: fn}, nil, nil, x, y))
+func binaryNet(fn string) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		x := m.Layer("exp", frozen.Unary{Fn: "exp"}, nil, nil, m.Input("x", []int{-1, 3, 4}, nil))
+		y := m.Layer("back", frozen.Unary{Fn: "exp"}, nil, nil, m.Input("y", []int{3, 1}, nil))
+		return m.Net(m.Layer(fn, frozen.Binary{Fn: fn}, nil, nil, x, y))
 	}
 }
 
-func batchNormNet(shape []int) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		in := []int{m.input("x", shape, nil)}
+func batchNormNet(shape []int) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		in := []int{m.Input("x", shape, nil)}
 		for _, name := range []string{"gamma", "beta", "mean"} {
-			in = append(in, m.weight(name, []int{5}, nil))
+			in = append(in, m.Weight(name, []int{5}, nil))
 		}
-		in = append(in, m.values("variance", []int{5}, []float32{1, 0.5, 2, 0.1, 3}, nil))
-		return m.net(m.layer("bn", frozen.BatchNorm{Eps: 1e-3}, relu(), nil, in...))
+		in = append(in, m.Values("variance", []int{5}, []float32{1, 0.5, 2, 0.1, 3}, nil))
+		return m.Net(m.Layer("bn", frozen.BatchNorm{Eps: 1e-3}, frozentest.ReLU(), nil, in...))
 	}
 }
 
-func concatNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 4, 6, 6}, i8)
-	a := m.layer("a", convOf(1, 1, 1), nil, i8, x, m.weight("a.weight", []int{3, 4, 3, 3}, perChannel(8, 0)))
-	b := m.layer("b", convOf(1, 0, 1), nil, i8, x, m.weight("b.weight", []int{5, 4, 1, 1}, perBlock(4, 1, 2)))
-	joined := m.layer("join", frozen.Concat{Axis: 1}, nil, i8, a, b)
-	alone := m.pass("alone", frozen.Concat{Axis: 1}, joined)
-	return m.net(m.layer("pool", frozen.Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, nil, i8, alone))
+func concatNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 4, 6, 6}, frozentest.I8)
+	a := m.Layer("a", frozentest.ConvOf(1, 1, 1), nil, frozentest.I8, x, m.Weight("a.weight", []int{3, 4, 3, 3}, frozentest.PerChannel(8, 0)))
+	b := m.Layer("b", frozentest.ConvOf(1, 0, 1), nil, frozentest.I8, x, m.Weight("b.weight", []int{5, 4, 1, 1}, frozentest.PerBlock(4, 1, 2)))
+	joined := m.Layer("join", frozen.Concat{Axis: 1}, nil, frozentest.I8, a, b)
+	alone := m.Pass("alone", frozen.Concat{Axis: 1}, joined)
+	return m.Net(m.Layer("pool", frozen.Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, nil, frozentest.I8, alone))
 }
 
-func residualNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 4, 6, 6}, i8)
-	w := func(name string) int { return m.weight(name, []int{4, 4, 3, 3}, perChannel(8, 0)) }
-	y := m.layer("conv1", convOf(1, 1, 1), relu(), u8, x, w("conv1.weight"), m.weight("conv1.bias", []int{4}, nil))
-	y = m.layer("conv2", convOf(1, 1, 1), nil, i8, y, w("conv2.weight"))
-	y = m.layer("add", frozen.Binary{Fn: "add"}, relu(), u8, y, x)
-	y = m.layer("pool", frozen.GlobalAvgPool{}, nil, i8, y)
-	y = m.pass("flat", frozen.Reshape{Shape: []int{-1, 4}}, y)
-	return m.net(m.layer("fc", frozen.MatMul{TransB: true}, nil, nil, y, m.weight("fc.weight", []int{10, 4}, perChannel(8, 0)), m.weight("fc.bias", []int{10}, nil)))
+func residualNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 4, 6, 6}, frozentest.I8)
+	w := func(name string) int { return m.Weight(name, []int{4, 4, 3, 3}, frozentest.PerChannel(8, 0)) }
+	y := m.Layer("conv1", frozentest.ConvOf(1, 1, 1), frozentest.ReLU(), frozentest.U8, x, w("conv1.weight"), m.Weight("conv1.bias", []int{4}, nil))
+	y = m.Layer("conv2", frozentest.ConvOf(1, 1, 1), nil, frozentest.I8, y, w("conv2.weight"))
+	y = m.Layer("add", frozen.Binary{Fn: "add"}, frozentest.ReLU(), frozentest.U8, y, x)
+	y = m.Layer("pool", frozen.GlobalAvgPool{}, nil, frozentest.I8, y)
+	y = m.Pass("flat", frozen.Reshape{Shape: []int{-1, 4}}, y)
+	return m.Net(m.Layer("fc", frozen.MatMul{TransB: true}, nil, nil, y, m.Weight("fc.weight", []int{10, 4}, frozentest.PerChannel(8, 0)), m.Weight("fc.bias", []int{10}, nil)))
 }
 
-func mlpNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 32}, i8)
-	x = m.layer("fc1", frozen.MatMul{}, relu(), u8, x, m.weight("fc1.weight", []int{32, 24}, perBlock(4, 0, 8)), m.weight("fc1.bias", []int{24}, nil))
-	x = m.layer("fc2", frozen.MatMul{TransB: true}, relu(), u8, x, m.weight("fc2.weight", []int{16, 24}, perBlock(3, 1, 12)), m.weight("fc2.bias", []int{16}, nil))
-	n := m.net(m.layer("fc3", frozen.MatMul{}, nil, nil, x, m.weight("fc3.weight", []int{16, 5}, perChannel(2, 1))))
+func mlpNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 32}, frozentest.I8)
+	x = m.Layer("fc1", frozen.MatMul{}, frozentest.ReLU(), frozentest.U8, x, m.Weight("fc1.weight", []int{32, 24}, frozentest.PerBlock(4, 0, 8)), m.Weight("fc1.bias", []int{24}, nil))
+	x = m.Layer("fc2", frozen.MatMul{TransB: true}, frozentest.ReLU(), frozentest.U8, x, m.Weight("fc2.weight", []int{16, 24}, frozentest.PerBlock(3, 1, 12)), m.Weight("fc2.bias", []int{16}, nil))
+	n := m.Net(m.Layer("fc3", frozen.MatMul{}, nil, nil, x, m.Weight("fc3.weight", []int{16, 5}, frozentest.PerChannel(2, 1))))
 	n.Notes = map[string]string{"accuracy": "98.5 %", "é": "ß"}
 	return n
 }
 
 // gatherNet looks up rows of a quantized table, the last of them from the end.
-func gatherNet(axis int, shape []int) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		table := m.weight("table", []int{7, 9}, perChannel(8, 0))
-		x := m.add(frozen.Tensor{Name: "x", Shape: shape})
-		m.n.Inputs = append(m.n.Inputs, x)
-		return m.net(m.layer("look", nn.Gather{Axis: axis}, nil, nil, table, x))
+func gatherNet(axis int, shape []int) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		table := m.Weight("table", []int{7, 9}, frozentest.PerChannel(8, 0))
+		x := m.Add(frozen.Tensor{Name: "x", Shape: shape})
+		m.N.Inputs = append(m.N.Inputs, x)
+		return m.Net(m.Layer("look", nn.Gather{Axis: axis}, nil, nil, table, x))
 	}
 }
 
-func constGatherNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 5, 3}, i8)
-	return m.net(m.layer("look", nn.Gather{Axis: 1}, nil, i8, x, m.values("which", []int{4}, []float32{2, -1, 0, -5}, nil)))
+func constGatherNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 5, 3}, frozentest.I8)
+	return m.Net(m.Layer("look", nn.Gather{Axis: 1}, nil, frozentest.I8, x, m.Values("which", []int{4}, []float32{2, -1, 0, -5}, nil)))
 }
 
 // manyIndicesNet has more indices than are kept in the program.
-func manyIndicesNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 5, 3}, nil)
-	which := m.values("which", []int{2, 6}, []float32{2, -1, 0, -5, 4, 3, 1, 1, -2, 0, 2, 4}, nil)
-	return m.net(m.layer("look", nn.Gather{Axis: 1}, nil, nil, x, which))
+func manyIndicesNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 5, 3}, nil)
+	which := m.Values("which", []int{2, 6}, []float32{2, -1, 0, -5, 4, 3, 1, 1, -2, 0, 2, 4}, nil)
+	return m.Net(m.Layer("look", nn.Gather{Axis: 1}, nil, nil, x, which))
 }
 
 // largeNet has a constant that is written in several stretches.
-func largeNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 1, 130}, nil)
-	return m.net(m.layer("mul", frozen.Binary{Fn: "mul"}, nil, nil, x, m.weight("w", []int{300, 130}, nil)))
+func largeNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 1, 130}, nil)
+	return m.Net(m.Layer("mul", frozen.Binary{Fn: "mul"}, nil, nil, x, m.Weight("w", []int{300, 130}, nil)))
 }
 
 // computedNet has weights and biases that are no constants.
-func computedNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 2, 4, 4}, i8)
-	w := m.layer("w", frozen.Unary{Fn: "tanh"}, nil, i8, m.input("w", []int{3, 2, 2, 2}, nil))
-	bias := m.layer("b", frozen.Unary{Fn: "tanh"}, nil, nil, m.input("b", []int{3}, nil))
-	y := m.layer("conv", convOf(1, 0, 1), nil, i8, x, w, bias)
-	a := m.layer("a", frozen.Reshape{Shape: []int{-1, 9, 3}}, nil, i8, y)
-	p := m.layer("product", frozen.MatMul{TransB: true}, nil, i8, a, a)
-	q := m.layer("rows", frozen.MatMul{}, nil, nil, p, a, bias)
-	r := m.layer("fc", frozen.MatMul{}, nil, nil, m.layer("flat", frozen.Reshape{Shape: []int{-1, 9}}, nil, i8, p), m.weight("fc.weight", []int{9, 3}, nil), bias)
-	return m.net(q, r)
+func computedNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 2, 4, 4}, frozentest.I8)
+	w := m.Layer("w", frozen.Unary{Fn: "tanh"}, nil, frozentest.I8, m.Input("w", []int{3, 2, 2, 2}, nil))
+	bias := m.Layer("b", frozen.Unary{Fn: "tanh"}, nil, nil, m.Input("b", []int{3}, nil))
+	y := m.Layer("conv", frozentest.ConvOf(1, 0, 1), nil, frozentest.I8, x, w, bias)
+	a := m.Layer("a", frozen.Reshape{Shape: []int{-1, 9, 3}}, nil, frozentest.I8, y)
+	p := m.Layer("product", frozen.MatMul{TransB: true}, nil, frozentest.I8, a, a)
+	q := m.Layer("rows", frozen.MatMul{}, nil, nil, p, a, bias)
+	r := m.Layer("fc", frozen.MatMul{}, nil, nil, m.Layer("flat", frozen.Reshape{Shape: []int{-1, 9}}, nil, frozentest.I8, p), m.Weight("fc.weight", []int{9, 3}, nil), bias)
+	return m.Net(q, r)
 }
 
 // sharedNet uses one weight both ways, gives one result twice, and an input and a
 // constant as results.
-func sharedNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{-1, 8}, i8)
-	w := m.weight("w", []int{8, 8}, perChannel(4, 1))
-	v := m.weight("v", []int{8, 8}, nil)
-	y := m.layer("one", frozen.MatMul{}, nil, nil, x, w)
-	z := m.layer("two", frozen.MatMul{TransB: true}, nil, nil, y, w)
-	z = m.layer("three", frozen.MatMul{}, nil, nil, z, v)
-	z = m.layer("four", frozen.MatMul{}, nil, nil, z, v)
-	return m.net(z, z, x, w, y)
+func sharedNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 8}, frozentest.I8)
+	w := m.Weight("w", []int{8, 8}, frozentest.PerChannel(4, 1))
+	v := m.Weight("v", []int{8, 8}, nil)
+	y := m.Layer("one", frozen.MatMul{}, nil, nil, x, w)
+	z := m.Layer("two", frozen.MatMul{TransB: true}, nil, nil, y, w)
+	z = m.Layer("three", frozen.MatMul{}, nil, nil, z, v)
+	z = m.Layer("four", frozen.MatMul{}, nil, nil, z, v)
+	return m.Net(z, z, x, w, y)
 }
 
 // namesNet has names that collide, and some that no program may have.
-func namesNet(m *maker) *frozen.Network {
-	x := m.input("fp32", []int{-1, 3}, i8)
-	y := m.input("fp32_", []int{-1, 3}, nil)
+func namesNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("fp32", []int{-1, 3}, frozentest.I8)
+	y := m.Input("fp32_", []int{-1, 3}, nil)
 	for i, name := range []string{"a.b", "a/b", "a_b", "1", "_1", "日本", "a b\"<\n", "a_b_2", "fp32_quantized"} {
-		x = m.layer(name, frozen.Binary{Fn: "add"}, nil, i8, x, m.weight(fmt.Sprintf("%s %d", name, i%2), []int{3}, nil))
+		x = m.Layer(name, frozen.Binary{Fn: "add"}, nil, frozentest.I8, x, m.Weight(fmt.Sprintf("%s %d", name, i%2), []int{3}, nil))
 	}
-	return m.net(m.layer("true", frozen.Binary{Fn: "add"}, nil, nil, x, y))
+	return m.Net(m.Layer("true", frozen.Binary{Fn: "add"}, nil, nil, x, y))
 }
 
 // scalarNet passes through rank 0.
-func scalarNet(m *maker) *frozen.Network {
-	x := m.input("x", []int{2, 3}, nil)
-	x = m.layer("sum", frozen.Reduce{Fn: "sum", Axes: []int{0, 1}}, nil, nil, x)
-	x = m.layer("half", frozen.Binary{Fn: "mul"}, nil, nil, x, m.values("c", []int{}, []float32{0.5}, i8))
-	x = m.layer("same", frozen.Reshape{Shape: []int{}}, nil, nil, x)
-	x = m.layer("turn", frozen.Transpose{Perm: []int{}}, nil, nil, x)
-	x = m.layer("none", nn.Pad{}, nil, nil, x)
-	x = m.layer("up", frozen.Reshape{Shape: []int{1, 1}}, nil, nil, x)
-	return m.net(m.layer("down", frozen.Reshape{Shape: []int{}}, nil, nil, x))
+func scalarNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{2, 3}, nil)
+	x = m.Layer("sum", frozen.Reduce{Fn: "sum", Axes: []int{0, 1}}, nil, nil, x)
+	x = m.Layer("half", frozen.Binary{Fn: "mul"}, nil, nil, x, m.Values("c", []int{}, []float32{0.5}, frozentest.I8))
+	x = m.Layer("same", frozen.Reshape{Shape: []int{}}, nil, nil, x)
+	x = m.Layer("turn", frozen.Transpose{Perm: []int{}}, nil, nil, x)
+	x = m.Layer("none", nn.Pad{}, nil, nil, x)
+	x = m.Layer("up", frozen.Reshape{Shape: []int{1, 1}}, nil, nil, x)
+	return m.Net(m.Layer("down", frozen.Reshape{Shape: []int{}}, nil, nil, x))
 }
 
 // build makes the network of a case and inputs for it.
 func (c testCase) build(t testing.TB) (*frozen.Network, [][]float32) {
-	m := newMaker(t)
+	m := frozentest.New(t)
 	n := c.net(m)
-	in := m.feed(n, max(c.opt.Batch, 1))
+	in := m.Feed(n, max(c.opt.Batch, 1))
 	for _, l := range n.Layers {
 		if _, ok := l.Op.(nn.Gather); !ok || n.Tensors[l.Inputs[1]].Const != nil {
 			continue

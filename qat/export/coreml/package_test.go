@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 )
 
 // files returns what is below dir, by path.
@@ -41,7 +42,7 @@ func alone(t *testing.T, path string) {
 }
 
 func small(t *testing.T) *frozen.Network {
-	m := newMaker(t)
+	m := frozentest.New(t)
 	return mlpNet(m)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/goqat/goqat/internal/mlpb"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -48,19 +49,19 @@ func TestStorage(t *testing.T) {
 		scale []int
 		zero  bool
 	}{
-		{perTensor(8), int8, []int{1, 1, 1, 1}, false},
-		{perTensor(2), int4, []int{1, 1, 1, 1}, false},
-		{perChannel(3, 0), int4, []int{6, 1, 1, 1}, false},
-		{perChannel(5, 0), int8, []int{6, 1, 1, 1}, false},
-		{perBlock(4, 1, 4), int4, []int{6, 2, 1, 1}, false},
-		{perBlock(8, 1, 6), int8, []int{6, 4, 1, 1}, false}, // 6 and 2 become 2, 2, 2 and 2
-		{affine(perChannel(4, 0), true), uint4, []int{6, 1, 1, 1}, true},
-		{affine(perBlock(7, 1, 2), false), int8, []int{6, 4, 1, 1}, true},
+		{frozentest.PerTensor(8), int8, []int{1, 1, 1, 1}, false},
+		{frozentest.PerTensor(2), int4, []int{1, 1, 1, 1}, false},
+		{frozentest.PerChannel(3, 0), int4, []int{6, 1, 1, 1}, false},
+		{frozentest.PerChannel(5, 0), int8, []int{6, 1, 1, 1}, false},
+		{frozentest.PerBlock(4, 1, 4), int4, []int{6, 2, 1, 1}, false},
+		{frozentest.PerBlock(8, 1, 6), int8, []int{6, 4, 1, 1}, false}, // 6 and 2 become 2, 2, 2 and 2
+		{frozentest.Affine(frozentest.PerChannel(4, 0), true), uint4, []int{6, 1, 1, 1}, true},
+		{frozentest.Affine(frozentest.PerBlock(7, 1, 2), false), int8, []int{6, 4, 1, 1}, true},
 		{&fakequant.Spec{Unsigned: true}, uint8, []int{1, 1, 1, 1}, true}, // symmetric, in the middle
 	} {
 		t.Run(c.spec.String(), func(t *testing.T) {
-			m := newMaker(t)
-			n := convNet(convOf(1, 1, 1), i8, c.spec, i8, nil, false)(m)
+			m := frozentest.New(t)
+			n := convNet(frozentest.ConvOf(1, 1, 1), frozentest.I8, c.spec, frozentest.I8, nil, false)(m)
 			p := written(t, n, Options{})
 			op := p.find(blockwise)[0]
 			get := func(name string) tensor { return p.value(op.Inputs[name].Arguments[0].GetValue()) }
@@ -89,9 +90,9 @@ func TestAffineStorage(t *testing.T) {
 	for _, c := range []struct {
 		spec  *fakequant.Spec
 		scale []int
-	}{{perTensor(8), []int{}}, {perChannel(6, 0), []int{6}}, {affine(perChannel(8, 0), true), []int{6}}, {perBlock(8, 1, 8), []int{6}}} {
-		m := newMaker(t)
-		p := written(t, convNet(convOf(1, 1, 1), nil, c.spec, nil, nil, false)(m), Options{Target: IOS17})
+	}{{frozentest.PerTensor(8), []int{}}, {frozentest.PerChannel(6, 0), []int{6}}, {frozentest.Affine(frozentest.PerChannel(8, 0), true), []int{6}}, {frozentest.PerBlock(8, 1, 8), []int{6}}} {
+		m := frozentest.New(t)
+		p := written(t, convNet(frozentest.ConvOf(1, 1, 1), nil, c.spec, nil, nil, false)(m), Options{Target: IOS17})
 		op := p.find(affineOp)[0]
 		if s := p.value(op.Attributes["scale"]); !slices.Equal(s.shape, c.scale) {
 			t.Errorf("%v: scale %v", c.spec, s)
@@ -108,14 +109,14 @@ func TestZeroPoints(t *testing.T) {
 		spec  *fakequant.Spec
 		zero  bool
 		dtype string
-	}{{i8, false, "int8"}, {u8, false, "uint8"}, {u8a, true, "uint8"}, {i8a, true, "int8"}} {
-		m := newMaker(t)
-		act := relu()
+	}{{frozentest.I8, false, "int8"}, {frozentest.U8, false, "uint8"}, {frozentest.U8Affine, true, "uint8"}, {frozentest.I8Affine, true, "int8"}} {
+		m := frozentest.New(t)
+		act := frozentest.ReLU()
 		if c.zero {
 			act = nil
 		}
-		p := written(t, convNet(convOf(1, 1, 1), nil, perTensor(8), c.spec, act, false)(m), Options{})
-		p.run(m.feed(&frozen.Network{Inputs: []int{0}, Tensors: []frozen.Tensor{{Shape: []int{1, 8, 7, 6}}}}, 1)...)
+		p := written(t, convNet(frozentest.ConvOf(1, 1, 1), nil, frozentest.PerTensor(8), c.spec, act, false)(m), Options{})
+		p.run(m.Feed(&frozen.Network{Inputs: []int{0}, Tensors: []frozen.Tensor{{Shape: []int{1, 8, 7, 6}}}}, 1)...)
 		op := p.find("quantize")[0]
 		if _, has := op.Inputs["zero_point"]; has != c.zero {
 			t.Errorf("%v: zero point is there: %v, want %v", c.spec, has, c.zero)
@@ -128,7 +129,7 @@ func TestZeroPoints(t *testing.T) {
 
 // TestMetadata: notes and texts travel along, and so do the names that were changed.
 func TestMetadata(t *testing.T) {
-	m := newMaker(t)
+	m := frozentest.New(t)
 	n := namesNet(m)
 	n.Notes = map[string]string{"accuracy": "98.5 %", "": "empty", "größe": "ß\n"}
 	p := written(t, n, Options{Description: "d", Version: "v", Author: "a", License: "l"})
@@ -163,10 +164,10 @@ func TestMetadata(t *testing.T) {
 
 // TestInterfaceNames: inputs and outputs keep their names, whatever comes before them.
 func TestInterfaceNames(t *testing.T) {
-	m := newMaker(t)
-	w, v := m.weight("x.0", []int{3}, nil), m.weight("y_out.", []int{3}, nil)
-	x := m.layer("a", frozen.Binary{Fn: "add"}, nil, nil, m.input("x_0", []int{-1, 3}, nil), w)
-	p := written(t, m.net(m.layer("y", frozen.Binary{Fn: "add"}, nil, nil, x, v)), Options{Compute: Float16})
+	m := frozentest.New(t)
+	w, v := m.Weight("x.0", []int{3}, nil), m.Weight("y_out.", []int{3}, nil)
+	x := m.Layer("a", frozen.Binary{Fn: "add"}, nil, nil, m.Input("x_0", []int{-1, 3}, nil), w)
+	p := written(t, m.Net(m.Layer("y", frozen.Binary{Fn: "add"}, nil, nil, x, v)), Options{Compute: Float16})
 	d := p.model.Description
 	if d.Input[0].Name != "x_0" || d.Input[0].ShortDescription != "" || d.Output[0].Name != "y_out" {
 		t.Errorf("description %v", d)
@@ -176,9 +177,9 @@ func TestInterfaceNames(t *testing.T) {
 // TestLargeConstants: small constants are in the program, large ones in the file.
 func TestLargeConstants(t *testing.T) {
 	for size, inFile := range map[int]bool{9: false, 10: true} {
-		m := newMaker(t)
-		x := m.input("x", []int{-1, size}, nil)
-		n := m.net(m.layer("add", frozen.Binary{Fn: "add"}, nil, nil, x, m.weight("w", []int{size}, nil)))
+		m := frozentest.New(t)
+		x := m.Input("x", []int{-1, size}, nil)
+		n := m.Net(m.Layer("add", frozen.Binary{Fn: "add"}, nil, nil, x, m.Weight("w", []int{size}, nil)))
 		p := written(t, n, Options{})
 		if len(p.used) != map[bool]int{true: 1}[inFile] {
 			t.Errorf("%d elements: %d blobs", size, len(p.used))
@@ -188,65 +189,65 @@ func TestLargeConstants(t *testing.T) {
 
 // TestErrors: what a target lacks names the layer and the cure.
 func TestErrors(t *testing.T) {
-	conv := func(x, w, y *fakequant.Spec) func(*maker) *frozen.Network {
-		return convNet(convOf(1, 1, 1), x, w, y, nil, true)
+	conv := func(x, w, y *fakequant.Spec) func(*frozentest.Maker) *frozen.Network {
+		return convNet(frozentest.ConvOf(1, 1, 1), x, w, y, nil, true)
 	}
 	for _, c := range []struct {
 		name string
-		net  func(*maker) *frozen.Network
+		net  func(*frozentest.Maker) *frozen.Network
 		opt  Options
 		want []string
 	}{
-		{"4 bits", conv(nil, perChannel(4, 0), nil), Options{Target: IOS17}, []string{`layer "conv"`, `"conv.weight"`, "int4", "Target IOS18"}},
-		{"2 bits", conv(nil, perTensor(2), nil), Options{Target: IOS16}, []string{`layer "conv"`, "Target IOS18"}},
-		{"blocks", conv(nil, perBlock(8, 1, 4), nil), Options{Target: IOS17}, []string{`layer "conv"`, `"conv.weight"`, "per channel", "Target IOS18"}},
-		{"single elements", conv(nil, perBlock(8, 1, 1), nil), Options{Target: IOS16}, []string{`layer "conv"`, "Target IOS18"}},
-		{"input below iOS17", conv(i8, perTensor(8), nil), Options{Target: IOS16}, []string{`tensor "x"`, "IOS17"}},
-		{"result below iOS17", conv(nil, perTensor(8), i8), Options{Target: IOS16}, []string{`layer "conv"`, `"conv.out"`, "IOS17"}},
-		{"blocks of no common size", conv(nil, perBlock(8, 1, 3), nil), Options{}, []string{`layer "conv"`, `"conv.weight"`, "divides 8"}},
+		{"4 bits", conv(nil, frozentest.PerChannel(4, 0), nil), Options{Target: IOS17}, []string{`layer "conv"`, `"conv.weight"`, "int4", "Target IOS18"}},
+		{"2 bits", conv(nil, frozentest.PerTensor(2), nil), Options{Target: IOS16}, []string{`layer "conv"`, "Target IOS18"}},
+		{"blocks", conv(nil, frozentest.PerBlock(8, 1, 4), nil), Options{Target: IOS17}, []string{`layer "conv"`, `"conv.weight"`, "per channel", "Target IOS18"}},
+		{"single elements", conv(nil, frozentest.PerBlock(8, 1, 1), nil), Options{Target: IOS16}, []string{`layer "conv"`, "Target IOS18"}},
+		{"input below iOS17", conv(frozentest.I8, frozentest.PerTensor(8), nil), Options{Target: IOS16}, []string{`tensor "x"`, "IOS17"}},
+		{"result below iOS17", conv(nil, frozentest.PerTensor(8), frozentest.I8), Options{Target: IOS16}, []string{`layer "conv"`, `"conv.out"`, "IOS17"}},
+		{"blocks of no common size", conv(nil, frozentest.PerBlock(8, 1, 3), nil), Options{}, []string{`layer "conv"`, `"conv.weight"`, "divides 8"}},
 		{"many axes", layerNet(frozen.Reshape{Shape: []int{-1, 2, 3, 2, 2, 2, 2}}, nil), Options{}, []string{`layer "layer"`, "reshape"}},
-		{"input of many axes", func(m *maker) *frozen.Network {
-			return m.net(m.layer("layer", frozen.Reshape{Shape: []int{-1, 6}}, nil, nil, m.input("x", []int{-1, 1, 1, 1, 2, 3}, nil)))
+		{"input of many axes", func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("layer", frozen.Reshape{Shape: []int{-1, 6}}, nil, nil, m.Input("x", []int{-1, 1, 1, 1, 2, 3}, nil)))
 		}, Options{}, []string{`tensor "x"`, "1 to 5 axes"}},
 		{"huge stride", layerNet(frozen.Pool{Kernel: [2]int{4, 4}, Stride: [2]int{math.MaxInt, 1}}, nil), Options{}, []string{`layer "layer"`, "32 bits"}},
 		{"even lrn", layerNet(nn.LRN{Size: 4, Alpha: 1, Beta: 1, Bias: 1}, nil), Options{}, []string{`layer "layer"`, "odd"}},
-		{"large for float16", func(m *maker) *frozen.Network {
-			return m.net(m.layer("layer", frozen.Binary{Fn: "mul"}, nil, nil, m.input("x", []int{2}, nil), m.values("w", []int{2}, []float32{1, 65520}, nil)))
+		{"large for float16", func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("layer", frozen.Binary{Fn: "mul"}, nil, nil, m.Input("x", []int{2}, nil), m.Values("w", []int{2}, []float32{1, 65520}, nil)))
 		}, Options{Compute: Float16}, []string{`layer "layer"`, "65520", "Float32"}},
-		{"small for float16", func(m *maker) *frozen.Network {
-			n := conv(i8, perTensor(8), nil)(m)
+		{"small for float16", func(m *frozentest.Maker) *frozen.Network {
+			n := conv(frozentest.I8, frozentest.PerTensor(8), nil)(m)
 			n.Tensors[1].Quant.Params.Scale[0] = 1e-9
 			return n
 		}, Options{Compute: Float16}, []string{`layer "conv"`, `"conv.weight"`, "Float32"}},
-		{"computed statistics", func(m *maker) *frozen.Network {
-			x, v := m.input("x", []int{-1, 3}, nil), m.input("v", []int{3}, nil)
-			return m.net(m.layer("bn", frozen.BatchNorm{Eps: 1e9}, nil, nil, x, v, v, v, v))
+		{"computed statistics", func(m *frozentest.Maker) *frozen.Network {
+			x, v := m.Input("x", []int{-1, 3}, nil), m.Input("v", []int{3}, nil)
+			return m.Net(m.Layer("bn", frozen.BatchNorm{Eps: 1e9}, nil, nil, x, v, v, v, v))
 		}, Options{}, []string{`layer "bn"`, `"v"`, "constant"}},
-		{"computed weights", func(m *maker) *frozen.Network {
-			o := convOf(1, 0, 1)
+		{"computed weights", func(m *frozentest.Maker) *frozen.Network {
+			o := frozentest.ConvOf(1, 0, 1)
 			o.Dilation = [2]int{2, 1}
-			return m.net(m.layer("conv", o, nil, nil, m.input("x", []int{-1, 1, 4, 4}, nil), m.input("w", []int{1, 1, 2, 2}, nil)))
+			return m.Net(m.Layer("conv", o, nil, nil, m.Input("x", []int{-1, 1, 4, 4}, nil), m.Input("w", []int{1, 1, 2, 2}, nil)))
 		}, Options{}, []string{`layer "conv"`, "dilation"}},
-		{"wrong index", func(m *maker) *frozen.Network {
+		{"wrong index", func(m *frozentest.Maker) *frozen.Network {
 			n := constGatherNet(m)
 			n.Tensors[n.Layers[0].Inputs[1]].Const.Values[0] = 5
 			return n
 		}, Options{}, []string{`layer "look"`, `"which"`, "-5 to 4"}},
-		{"computed indices in float16", func(m *maker) *frozen.Network {
-			i := m.layer("floor", frozen.Unary{Fn: "floor"}, nil, nil, m.input("x", []int{-1}, nil))
-			return m.net(m.layer("look", nn.Gather{}, nil, nil, m.weight("table", []int{2049, 1}, nil), i))
+		{"computed indices in float16", func(m *frozentest.Maker) *frozen.Network {
+			i := m.Layer("floor", frozen.Unary{Fn: "floor"}, nil, nil, m.Input("x", []int{-1}, nil))
+			return m.Net(m.Layer("look", nn.Gather{}, nil, nil, m.Weight("table", []int{2049, 1}, nil), i))
 		}, Options{Compute: Float16}, []string{`layer "look"`, "Float32"}},
-		{"quantized scalar", func(m *maker) *frozen.Network {
-			return m.net(m.layer("sum", frozen.Reduce{Fn: "sum", Axes: []int{0}}, nil, i8, m.input("x", []int{3}, nil)))
+		{"quantized scalar", func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("sum", frozen.Reduce{Fn: "sum", Axes: []int{0}}, nil, frozentest.I8, m.Input("x", []int{3}, nil)))
 		}, Options{}, []string{`layer "sum"`, `"sum.out"`, "float"}},
-		{"note with our name", func(m *maker) *frozen.Network {
+		{"note with our name", func(m *frozentest.Maker) *frozen.Network {
 			n := mlpNet(m)
 			n.Notes = map[string]string{namesKey: ""}
 			return n
 		}, Options{}, []string{namesKey, "rename"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := newMaker(t)
+			m := frozentest.New(t)
 			err := Write(filepath.Join(t.TempDir(), "m.mlpackage"), c.net(m), c.opt)
 			if !errors.Is(err, ErrUnsupported) {
 				t.Fatalf("got %v, want ErrUnsupported", err)
@@ -262,8 +263,8 @@ func TestErrors(t *testing.T) {
 
 // TestTargets: version, operation set and the text of each target.
 func TestTargets(t *testing.T) {
-	m := newMaker(t)
-	n := convNet(convOf(1, 1, 1), nil, perChannel(8, 0), nil, nil, true)(m)
+	m := frozentest.New(t)
+	n := convNet(frozentest.ConvOf(1, 1, 1), nil, frozentest.PerChannel(8, 0), nil, nil, true)(m)
 	for target, version := range map[Target]int32{IOS16: 7, IOS17: 8, IOS18: 9} {
 		p := written(t, n, Options{Target: target})
 		if p.model.SpecificationVersion != version || fmt.Sprint(target) != "iOS"+fmt.Sprint(version+9) {

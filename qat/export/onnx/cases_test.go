@@ -5,12 +5,13 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 )
 
 // netCase is a network and what ONNX Runtime is to make of it.
 type netCase struct {
 	name string
-	make func(m *maker) *frozen.Network
+	make func(m *frozentest.Maker) *frozen.Network
 	// kernels are node types that the fully optimised graph must have.
 	kernels []string
 	// without are node types that it must not have.
@@ -36,36 +37,36 @@ func allCases() []netCase {
 
 func convCases() []netCase {
 	asym := frozen.Conv{Stride: [2]int{2, 1}, Pad: [4]int{0, 1, 2, 0}, Dilation: [2]int{1, 2}, Groups: 1}
-	mk := func(o frozen.Conv, x, w, y *fakequant.Spec, act *frozen.Unary, bias bool) func(*maker) *frozen.Network {
-		return func(m *maker) *frozen.Network { return convNet(m, o, x, w, y, act, bias) }
+	mk := func(o frozen.Conv, x, w, y *fakequant.Spec, act *frozen.Unary, bias bool) func(*frozentest.Maker) *frozen.Network {
+		return func(m *frozentest.Maker) *frozen.Network { return convNet(m, o, x, w, y, act, bias) }
 	}
 	q := []string{"QLinearConv"}
 	cases := []netCase{
-		{name: "relu unsigned", make: mk(convOf(1, 1, 1), i8, perChannel(8, 0), u8, relu(), true), kernels: q},
-		{name: "relu6", make: mk(convOf(1, 1, 1), u8a, perChannel(8, 0), u8, relu6(), true), kernels: q},
-		{name: "int32 bias", make: mk(convOf(1, 1, 1), i8, perChannel(8, 0), u8, relu(), true), opt: Options{Bias: BiasInt32}, kernels: q},
-		{name: "no bias", make: mk(asym, u8a, perTensor(8), u8a, nil, false), kernels: q},
-		{name: "asymmetric window", make: mk(asym, i8, perChannel(8, 0), i8, nil, true), kernels: q},
-		{name: "depthwise", make: mk(convOf(1, 1, 6), i8, perChannel(8, 0), u8, relu(), true), kernels: q},
-		{name: "groups", make: mk(convOf(2, 1, 2), u8a, perChannel(8, 0), i8, nil, true), kernels: q},
-		{name: "leaky", make: mk(convOf(1, 1, 1), i8, perChannel(8, 0), i8, &frozen.Unary{Fn: "leaky_relu", Alpha: 0.1}, true)},
-		{name: "float result", make: mk(convOf(1, 1, 1), i8, perChannel(8, 0), nil, nil, true)},
-		{name: "narrow result", make: mk(convOf(1, 1, 1), i8n, perChannel(8, 0), i8n, nil, true)},
-		{name: "4-bit activations", make: mk(convOf(1, 1, 1), u4a, perChannel(4, 0), u4a, nil, true)},
-		{name: "6-bit", make: mk(convOf(1, 1, 1), i6, perChannel(6, 0), i6, nil, true)},
-		{name: "weights only", make: mk(convOf(1, 1, 1), nil, perChannel(4, 0), nil, relu(), true)},
-		{name: "float weights", make: mk(convOf(1, 1, 1), i8, nil, i8, nil, true), without: q},
-		{name: "float", make: mk(convOf(1, 1, 2), nil, nil, nil, relu(), true)},
+		{name: "relu unsigned", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(8, 0), frozentest.U8, frozentest.ReLU(), true), kernels: q},
+		{name: "relu6", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.U8Affine, frozentest.PerChannel(8, 0), frozentest.U8, frozentest.ReLU6(), true), kernels: q},
+		{name: "int32 bias", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(8, 0), frozentest.U8, frozentest.ReLU(), true), opt: Options{Bias: BiasInt32}, kernels: q},
+		{name: "no bias", make: mk(asym, frozentest.U8Affine, frozentest.PerTensor(8), frozentest.U8Affine, nil, false), kernels: q},
+		{name: "asymmetric window", make: mk(asym, frozentest.I8, frozentest.PerChannel(8, 0), frozentest.I8, nil, true), kernels: q},
+		{name: "depthwise", make: mk(frozentest.ConvOf(1, 1, 6), frozentest.I8, frozentest.PerChannel(8, 0), frozentest.U8, frozentest.ReLU(), true), kernels: q},
+		{name: "groups", make: mk(frozentest.ConvOf(2, 1, 2), frozentest.U8Affine, frozentest.PerChannel(8, 0), frozentest.I8, nil, true), kernels: q},
+		{name: "leaky", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(8, 0), frozentest.I8, &frozen.Unary{Fn: "leaky_relu", Alpha: 0.1}, true)},
+		{name: "float result", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(8, 0), nil, nil, true)},
+		{name: "narrow result", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I8Narrow, frozentest.PerChannel(8, 0), frozentest.I8Narrow, nil, true)},
+		{name: "4-bit activations", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.U4Affine, frozentest.PerChannel(4, 0), frozentest.U4Affine, nil, true)},
+		{name: "6-bit", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I6Narrow, frozentest.PerChannel(6, 0), frozentest.I6Narrow, nil, true)},
+		{name: "weights only", make: mk(frozentest.ConvOf(1, 1, 1), nil, frozentest.PerChannel(4, 0), nil, frozentest.ReLU(), true)},
+		{name: "float weights", make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I8, nil, frozentest.I8, nil, true), without: q},
+		{name: "float", make: mk(frozentest.ConvOf(1, 1, 2), nil, nil, nil, frozentest.ReLU(), true)},
 	}
 	for _, bits := range []int{2, 3, 4, 8} {
-		for _, w := range []*fakequant.Spec{perTensor(bits), perChannel(bits, 0), perBlock(bits, 1, 2), perBlock(bits, 1, 4), perBlock(bits, 1, 6),
-			affine(perChannel(bits, 0), false), affine(perBlock(bits, 1, 4), true)} {
-			for _, act := range []*frozen.Unary{relu(), nil} {
-				y := i8
+		for _, w := range []*fakequant.Spec{frozentest.PerTensor(bits), frozentest.PerChannel(bits, 0), frozentest.PerBlock(bits, 1, 2), frozentest.PerBlock(bits, 1, 4), frozentest.PerBlock(bits, 1, 6),
+			frozentest.Affine(frozentest.PerChannel(bits, 0), false), frozentest.Affine(frozentest.PerBlock(bits, 1, 4), true)} {
+			for _, act := range []*frozen.Unary{frozentest.ReLU(), nil} {
+				y := frozentest.I8
 				if act != nil {
-					y = u8
+					y = frozentest.U8
 				}
-				cases = append(cases, netCase{name: fmt.Sprint(w, " act ", act != nil), make: mk(convOf(1, 1, 1), i8, w, y, act, act != nil)})
+				cases = append(cases, netCase{name: fmt.Sprint(w, " act ", act != nil), make: mk(frozentest.ConvOf(1, 1, 1), frozentest.I8, w, y, act, act != nil)})
 			}
 		}
 	}
@@ -76,38 +77,38 @@ func convCases() []netCase {
 }
 
 func linearCases() []netCase {
-	mk := func(o frozen.MatMul, x, w, y *fakequant.Spec, act *frozen.Unary, bias bool) func(*maker) *frozen.Network {
-		return func(m *maker) *frozen.Network { return linearNet(m, o, x, w, y, act, bias) }
+	mk := func(o frozen.MatMul, x, w, y *fakequant.Spec, act *frozen.Unary, bias bool) func(*frozentest.Maker) *frozen.Network {
+		return func(m *frozentest.Maker) *frozen.Network { return linearNet(m, o, x, w, y, act, bias) }
 	}
 	ab, abT, aTb := frozen.MatMul{}, frozen.MatMul{TransB: true}, frozen.MatMul{TransA: true}
 	g, nbits := []string{"QGemm"}, []string{"MatMulNBits"}
 	cases := []netCase{
-		{name: "in out", make: mk(ab, i8, perChannel(8, 1), i8, nil, true), kernels: g},
-		{name: "out in", make: mk(abT, u8a, perChannel(8, 0), u8, relu(), true), kernels: g},
-		{name: "no bias", make: mk(abT, u8a, perTensor(8), u8a, nil, false), kernels: g},
-		{name: "float result", make: mk(ab, i8, perChannel(8, 1), nil, nil, true), kernels: g},
-		{name: "gelu-like result", make: mk(ab, i8, perTensor(8), u8, &frozen.Unary{Fn: "sigmoid"}, true), kernels: g},
-		{name: "left transposed", make: mk(aTb, i8, perChannel(8, 1), nil, nil, true)},
-		{name: "unsigned weights", make: mk(ab, i8, affine(perChannel(8, 1), true), i8, nil, true)},
-		{name: "float weights", make: mk(ab, i8, nil, i8, nil, true), without: g},
-		{name: "float", make: mk(abT, nil, nil, nil, relu(), true)},
-		{name: "external data", make: mk(abT, nil, nil, nil, relu(), true), opt: Options{ExternalAbove: 1}},
-		{name: "int32 bias", make: mk(ab, i8, perChannel(8, 1), i8, nil, true), opt: Options{Bias: BiasInt32}, kernels: g},
-		{name: "weights only out in", make: mk(abT, nil, perChannel(8, 0), nil, nil, true), kernels: nbits},
-		{name: "weights only out in per block", make: mk(abT, nil, perBlock(4, 1, 16), nil, nil, true), kernels: nbits},
-		{name: "weights only along the wrong axis", make: mk(ab, nil, perChannel(8, 0), nil, nil, true)},
+		{name: "in out", make: mk(ab, frozentest.I8, frozentest.PerChannel(8, 1), frozentest.I8, nil, true), kernels: g},
+		{name: "out in", make: mk(abT, frozentest.U8Affine, frozentest.PerChannel(8, 0), frozentest.U8, frozentest.ReLU(), true), kernels: g},
+		{name: "no bias", make: mk(abT, frozentest.U8Affine, frozentest.PerTensor(8), frozentest.U8Affine, nil, false), kernels: g},
+		{name: "float result", make: mk(ab, frozentest.I8, frozentest.PerChannel(8, 1), nil, nil, true), kernels: g},
+		{name: "gelu-like result", make: mk(ab, frozentest.I8, frozentest.PerTensor(8), frozentest.U8, &frozen.Unary{Fn: "sigmoid"}, true), kernels: g},
+		{name: "left transposed", make: mk(aTb, frozentest.I8, frozentest.PerChannel(8, 1), nil, nil, true)},
+		{name: "unsigned weights", make: mk(ab, frozentest.I8, frozentest.Affine(frozentest.PerChannel(8, 1), true), frozentest.I8, nil, true)},
+		{name: "float weights", make: mk(ab, frozentest.I8, nil, frozentest.I8, nil, true), without: g},
+		{name: "float", make: mk(abT, nil, nil, nil, frozentest.ReLU(), true)},
+		{name: "external data", make: mk(abT, nil, nil, nil, frozentest.ReLU(), true), opt: Options{ExternalAbove: 1}},
+		{name: "int32 bias", make: mk(ab, frozentest.I8, frozentest.PerChannel(8, 1), frozentest.I8, nil, true), opt: Options{Bias: BiasInt32}, kernels: g},
+		{name: "weights only out in", make: mk(abT, nil, frozentest.PerChannel(8, 0), nil, nil, true), kernels: nbits},
+		{name: "weights only out in per block", make: mk(abT, nil, frozentest.PerBlock(4, 1, 16), nil, nil, true), kernels: nbits},
+		{name: "weights only along the wrong axis", make: mk(ab, nil, frozentest.PerChannel(8, 0), nil, nil, true)},
 	}
 	for _, bits := range []int{2, 3, 4, 8} {
-		for name, x := range map[string]*fakequant.Spec{"only": nil, "int8": i8} {
-			for _, w := range []*fakequant.Spec{perTensor(bits), perChannel(bits, 1), perBlock(bits, 0, 16), perBlock(bits, 0, 40),
-				affine(perChannel(bits, 1), false), affine(perBlock(bits, 0, 16), true)} {
+		for name, x := range map[string]*fakequant.Spec{"only": nil, "int8": frozentest.I8} {
+			for _, w := range []*fakequant.Spec{frozentest.PerTensor(bits), frozentest.PerChannel(bits, 1), frozentest.PerBlock(bits, 0, 16), frozentest.PerBlock(bits, 0, 40),
+				frozentest.Affine(frozentest.PerChannel(bits, 1), false), frozentest.Affine(frozentest.PerBlock(bits, 0, 16), true)} {
 				c := netCase{name: fmt.Sprint(name, " ", w), make: mk(ab, x, w, x, nil, true)}
 				if x == nil {
 					c.kernels = nbits
 				}
 				cases = append(cases, c)
 			}
-			w := perBlock(bits, 1, 16)
+			w := frozentest.PerBlock(bits, 1, 16)
 			cases = append(cases, netCase{name: fmt.Sprint(name, " out in ", w), make: mk(abT, x, w, x, nil, true)})
 		}
 	}
@@ -124,15 +125,19 @@ const averageTies = 0.1
 
 // kindCases are the other layers, one each.
 func kindCases() []netCase {
-	one := func(op frozen.Op, shape []int, x, y *fakequant.Spec) func(*maker) *frozen.Network {
-		return func(m *maker) *frozen.Network { return m.net(m.layer("layer", op, nil, y, m.input("x", shape, x))) }
+	one := func(op frozen.Op, shape []int, x, y *fakequant.Spec) func(*frozentest.Maker) *frozen.Network {
+		return func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("layer", op, nil, y, m.Input("x", shape, x)))
+		}
 	}
-	pass := func(op frozen.Op, shape []int) func(*maker) *frozen.Network {
-		return func(m *maker) *frozen.Network { return m.net(m.pass("layer", op, m.input("x", shape, u8a))) }
+	pass := func(op frozen.Op, shape []int) func(*frozentest.Maker) *frozen.Network {
+		return func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Pass("layer", op, m.Input("x", shape, frozentest.U8Affine)))
+		}
 	}
-	two := func(op frozen.Op, a, b []int, x, y *fakequant.Spec) func(*maker) *frozen.Network {
-		return func(m *maker) *frozen.Network {
-			return m.net(m.layer("layer", op, nil, y, m.input("a", a, x), m.input("b", b, x)))
+	two := func(op frozen.Op, a, b []int, x, y *fakequant.Spec) func(*frozentest.Maker) *frozen.Network {
+		return func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("layer", op, nil, y, m.Input("a", a, x), m.Input("b", b, x)))
 		}
 	}
 	image := []int{-1, 3, 6, 6}
@@ -143,11 +148,11 @@ func kindCases() []netCase {
 	cases := []netCase{
 		{name: "max pool", make: pass(max3, image), kernels: []string{"MaxPool"}},
 		{name: "max pool float", make: one(max3, image, nil, nil)},
-		{name: "max pool to another grid", make: one(max3, image, i8, u8a)},
-		{name: "avg pool", make: one(avg3, image, i8, i8), rare: averageTies},
-		{name: "avg pool without padding", make: one(avgX, image, u8a, u8a), rare: averageTies},
+		{name: "max pool to another grid", make: one(max3, image, frozentest.I8, frozentest.U8Affine)},
+		{name: "avg pool", make: one(avg3, image, frozentest.I8, frozentest.I8), rare: averageTies},
+		{name: "avg pool without padding", make: one(avgX, image, frozentest.U8Affine, frozentest.U8Affine), rare: averageTies},
 		{name: "avg pool float", make: one(avg3, image, nil, nil)},
-		{name: "global avg pool", make: one(frozen.GlobalAvgPool{}, image, u8a, u8a), kernels: []string{"QLinearGlobalAveragePool"}},
+		{name: "global avg pool", make: one(frozen.GlobalAvgPool{}, image, frozentest.U8Affine, frozentest.U8Affine), kernels: []string{"QLinearGlobalAveragePool"}},
 		{name: "reshape", make: pass(frozen.Reshape{Shape: []int{-1, 9, 12}}, image)},
 		{name: "reshape to a multiple of the batch", make: pass(frozen.Reshape{Shape: []int{-1, 36}}, image)},
 		{name: "reshape to a vector", make: pass(frozen.Reshape{Shape: []int{-1}}, image)},
@@ -155,38 +160,38 @@ func kindCases() []netCase {
 		{name: "slice", make: pass(frozen.Slice{Axis: 2, Start: 1, End: 6, Step: 2}, image)},
 		{name: "slice and squeeze", make: pass(frozen.Slice{Axis: 1, Start: 2, End: 3, Step: 1, Squeeze: true}, image)},
 		{name: "dropout", make: pass(frozen.Dropout{P: 0.5}, image)},
-		{name: "softmax", make: one(frozen.Softmax{Axis: 1}, []int{-1, 10}, i8, u8)},
+		{name: "softmax", make: one(frozen.Softmax{Axis: 1}, []int{-1, 10}, frozentest.I8, frozentest.U8)},
 		{name: "softmax float", make: one(frozen.Softmax{Axis: 2}, image, nil, nil)},
-		{name: "log softmax", make: one(frozen.Softmax{Axis: 1, Log: true}, []int{-1, 10}, i8, nil)},
+		{name: "log softmax", make: one(frozen.Softmax{Axis: 1, Log: true}, []int{-1, 10}, frozentest.I8, nil)},
 		{name: "reduce all", make: one(frozen.Reduce{Fn: "sum", Axes: []int{0, 1}}, []int{-1, 3}, nil, nil)},
-		{name: "quantized constant", make: func(m *maker) *frozen.Network {
-			return m.net(m.layer("add", frozen.Binary{Fn: "add"}, nil, i8, m.input("x", []int{-1, 6}, i8), m.weight("c", []int{6}, perChannel(4, 0))))
+		{name: "quantized constant", make: func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("add", frozen.Binary{Fn: "add"}, nil, frozentest.I8, m.Input("x", []int{-1, 6}, frozentest.I8), m.Weight("c", []int{6}, frozentest.PerChannel(4, 0))))
 		}},
-		{name: "scalar", make: func(m *maker) *frozen.Network {
-			return m.net(m.layer("mul", frozen.Binary{Fn: "mul"}, nil, nil, m.input("x", []int{-1, 6}, nil), m.values("c", []int{}, []float32{1.5}, nil)))
+		{name: "scalar", make: func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("mul", frozen.Binary{Fn: "mul"}, nil, nil, m.Input("x", []int{-1, 6}, nil), m.Values("c", []int{}, []float32{1.5}, nil)))
 		}},
-		{name: "activations product", kernels: []string{"QLinearMatMul"}, make: two(frozen.MatMul{}, []int{-1, 4, 6}, []int{-1, 6, 5}, i8, i8)},
-		{name: "activations product transposed", make: two(frozen.MatMul{TransA: true, TransB: true}, []int{-1, 6, 4}, []int{-1, 5, 6}, u8a, i8)},
-		{name: "stacked weights", make: func(m *maker) *frozen.Network {
-			return m.net(m.layer("mm", frozen.MatMul{TransB: true}, nil, i8, m.input("x", []int{2, 4, 6}, i8), m.weight("w", []int{2, 5, 6}, perChannel(8, 1)), m.weight("b", []int{5}, nil)))
+		{name: "activations product", kernels: []string{"QLinearMatMul"}, make: two(frozen.MatMul{}, []int{-1, 4, 6}, []int{-1, 6, 5}, frozentest.I8, frozentest.I8)},
+		{name: "activations product transposed", make: two(frozen.MatMul{TransA: true, TransB: true}, []int{-1, 6, 4}, []int{-1, 5, 6}, frozentest.U8Affine, frozentest.I8)},
+		{name: "stacked weights", make: func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("mm", frozen.MatMul{TransB: true}, nil, frozentest.I8, m.Input("x", []int{2, 4, 6}, frozentest.I8), m.Weight("w", []int{2, 5, 6}, frozentest.PerChannel(8, 1)), m.Weight("b", []int{5}, nil)))
 		}},
-		{name: "stacked weights only", make: func(m *maker) *frozen.Network {
-			return m.net(m.layer("mm", frozen.MatMul{}, nil, nil, m.input("x", []int{2, 4, 6}, nil), m.weight("w", []int{2, 6, 5}, perBlock(4, 1, 4)), m.weight("b", []int{5}, nil)))
+		{name: "stacked weights only", make: func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("mm", frozen.MatMul{}, nil, nil, m.Input("x", []int{2, 4, 6}, nil), m.Weight("w", []int{2, 6, 5}, frozentest.PerBlock(4, 1, 4)), m.Weight("b", []int{5}, nil)))
 		}},
 		{name: "batch norm", make: batchNormNet([]int{-1, 5, 4, 4}, nil)},
-		{name: "batch norm of a matrix", make: batchNormNet([]int{-1, 5}, i8)},
+		{name: "batch norm of a matrix", make: batchNormNet([]int{-1, 5}, frozentest.I8)},
 	}
 	for _, fn := range []string{"sum", "mean", "max"} {
-		for name, s := range map[string]*fakequant.Spec{"": i8, " float": nil} {
+		for name, s := range map[string]*fakequant.Spec{"": frozentest.I8, " float": nil} {
 			cases = append(cases, netCase{name: "reduce " + fn + name, make: one(frozen.Reduce{Fn: fn, Axes: []int{1, 3}}, image, s, s)})
 		}
 	}
 	for _, fn := range []string{"add", "sub", "mul", "div", "pow"} {
-		c := netCase{name: fn, make: two(frozen.Binary{Fn: fn}, image, []int{3, 1, 6}, i8, i8)}
+		c := netCase{name: fn, make: two(frozen.Binary{Fn: fn}, image, []int{3, 1, 6}, frozentest.I8, frozentest.I8)}
 		if fn == "div" || fn == "pow" {
-			c.make = func(m *maker) *frozen.Network {
-				x := m.layer("exp", frozen.Unary{Fn: "exp"}, nil, nil, m.input("x", image, nil))
-				return m.net(m.layer("layer", frozen.Binary{Fn: fn}, nil, nil, x, m.input("b", []int{1, 6}, nil)))
+			c.make = func(m *frozentest.Maker) *frozen.Network {
+				x := m.Layer("exp", frozen.Unary{Fn: "exp"}, nil, nil, m.Input("x", image, nil))
+				return m.Net(m.Layer("layer", frozen.Binary{Fn: fn}, nil, nil, x, m.Input("b", []int{1, 6}, nil)))
 			}
 			c.float = 1e-5 // quotients near 0 and powers: a few roundings of float32 in a chain
 		}
@@ -195,14 +200,14 @@ func kindCases() []netCase {
 	return cases
 }
 
-func batchNormNet(shape []int, s *fakequant.Spec) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		in := []int{m.input("x", shape, s)}
+func batchNormNet(shape []int, s *fakequant.Spec) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		in := []int{m.Input("x", shape, s)}
 		for _, name := range []string{"gamma", "beta", "mean"} {
-			in = append(in, m.weight(name, []int{5}, nil))
+			in = append(in, m.Weight(name, []int{5}, nil))
 		}
-		in = append(in, m.values("variance", []int{5}, []float32{0.5, 1, 2, 0.1, 3}, nil))
-		return m.net(m.layer("bn", frozen.BatchNorm{Eps: 1e-5}, nil, s, in...))
+		in = append(in, m.Values("variance", []int{5}, []float32{0.5, 1, 2, 0.1, 3}, nil))
+		return m.Net(m.Layer("bn", frozen.BatchNorm{Eps: 1e-5}, nil, s, in...))
 	}
 }
 
@@ -211,18 +216,18 @@ func unaryCases() []netCase {
 	var cases []netCase
 	for _, fn := range []string{"relu", "clip", "leaky_relu", "sigmoid", "tanh", "exp", "log", "log2", "neg", "abs", "sign", "ceil", "floor",
 		"sin", "cos", "square", "sqrt", "cube", "inv", "inv_sqrt", "log1p", "expm1", "softplus", "erf"} {
-		cases = append(cases, netCase{name: "unary " + fn, float: 2e-6, make: func(m *maker) *frozen.Network {
-			x := m.input("x", []int{-1, 50}, nil)
+		cases = append(cases, netCase{name: "unary " + fn, float: 2e-6, make: func(m *frozentest.Maker) *frozen.Network {
+			x := m.Input("x", []int{-1, 50}, nil)
 			switch fn {
 			case "log", "log2", "sqrt", "inv", "inv_sqrt", "log1p":
-				x = m.layer("square", frozen.Unary{Fn: "square"}, nil, nil, x)
+				x = m.Layer("square", frozen.Unary{Fn: "square"}, nil, nil, x)
 			}
-			return m.net(m.layer("layer", frozen.Unary{Fn: fn, Alpha: 0.2, Min: -1, Max: 0.5}, nil, nil, x))
+			return m.Net(m.Layer("layer", frozen.Unary{Fn: fn, Alpha: 0.2, Min: -1, Max: 0.5}, nil, nil, x))
 		}})
 	}
 	for _, fn := range []string{"sigmoid", "tanh", "leaky_relu"} {
-		cases = append(cases, netCase{name: "unary quantized " + fn, make: func(m *maker) *frozen.Network {
-			return m.net(m.layer("layer", frozen.Unary{Fn: fn, Alpha: 0.2}, nil, u8a, m.input("x", []int{-1, 50}, u8a)))
+		cases = append(cases, netCase{name: "unary quantized " + fn, make: func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("layer", frozen.Unary{Fn: fn, Alpha: 0.2}, nil, frozentest.U8Affine, m.Input("x", []int{-1, 50}, frozentest.U8Affine)))
 		}})
 	}
 	return cases
@@ -239,11 +244,11 @@ func wholeCases() []netCase {
 	}
 	for _, bits := range []int{2, 3, 4, 8} {
 		for name, w := range map[string]func(in int) *fakequant.Spec{
-			"tensor":  func(int) *fakequant.Spec { return perTensor(bits) },
-			"channel": func(int) *fakequant.Spec { return perChannel(bits, 0) },
-			"block":   func(in int) *fakequant.Spec { return perBlock(bits, 1, min(in, 4)) },
+			"tensor":  func(int) *fakequant.Spec { return frozentest.PerTensor(bits) },
+			"channel": func(int) *fakequant.Spec { return frozentest.PerChannel(bits, 0) },
+			"block":   func(in int) *fakequant.Spec { return frozentest.PerBlock(bits, 1, min(in, 4)) },
 		} {
-			c := netCase{name: fmt.Sprint("mobile ", bits, " bits per ", name), deep: true, make: func(m *maker) *frozen.Network { return mobileNet(m, w) }}
+			c := netCase{name: fmt.Sprint("mobile ", bits, " bits per ", name), deep: true, make: func(m *frozentest.Maker) *frozen.Network { return mobileNet(m, w) }}
 			if bits == 8 && name != "block" {
 				c.kernels = []string{"QLinearConv", "QGemm", "QLinearAdd", "QLinearConcat", "QLinearAveragePool"}
 			}
@@ -255,60 +260,60 @@ func wholeCases() []netCase {
 
 // mobileNet has a residual block with a depthwise convolution, a concat, pools, and
 // a linear classifier.
-func mobileNet(m *maker, w func(in int) *fakequant.Spec) *frozen.Network {
+func mobileNet(m *frozentest.Maker, w func(in int) *fakequant.Spec) *frozen.Network {
 	conv := func(name string, x, in, out, kernel, groups int, act *frozen.Unary, y *fakequant.Spec) int {
-		return m.layer(name, convOf(1, kernel/2, groups), act, y, x,
-			m.weight(name+".weight", []int{out, in / groups, kernel, kernel}, w(in/groups)), m.weight(name+".bias", []int{out}, nil))
+		return m.Layer(name, frozentest.ConvOf(1, kernel/2, groups), act, y, x,
+			m.Weight(name+".weight", []int{out, in / groups, kernel, kernel}, w(in/groups)), m.Weight(name+".bias", []int{out}, nil))
 	}
-	x := m.input("image", []int{-1, 3, 8, 8}, i8)
-	stem := conv("stem", x, 3, 8, 3, 1, relu6(), u8)
-	pooled := m.pass("pool", frozen.Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, stem)
-	deep := conv("depthwise", pooled, 8, 8, 3, 8, relu(), u8)
-	point := conv("pointwise", deep, 8, 8, 1, 1, relu(), u8)
-	sum := m.layer("residual", frozen.Binary{Fn: "add"}, relu(), u8, pooled, point)
-	avg := m.layer("avg", frozen.Pool{Average: true, Kernel: [2]int{2, 2}, Stride: [2]int{1, 1}, Pad: [4]int{1, 1, 0, 0}}, nil, u8, sum)
-	cat := m.layer("concat", frozen.Concat{Axis: 1}, nil, u8, sum, avg)
-	gap := m.layer("gap", frozen.GlobalAvgPool{}, nil, u8, cat)
-	flat := m.pass("flatten", frozen.Reshape{Shape: []int{-1, 16}}, gap)
-	logits := m.layer("fc", frozen.MatMul{TransB: true}, nil, i8, flat, m.weight("fc.weight", []int{10, 16}, w(16)), m.weight("fc.bias", []int{10}, nil))
-	return m.net(logits)
+	x := m.Input("image", []int{-1, 3, 8, 8}, frozentest.I8)
+	stem := conv("stem", x, 3, 8, 3, 1, frozentest.ReLU6(), frozentest.U8)
+	pooled := m.Pass("pool", frozen.Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, stem)
+	deep := conv("depthwise", pooled, 8, 8, 3, 8, frozentest.ReLU(), frozentest.U8)
+	point := conv("pointwise", deep, 8, 8, 1, 1, frozentest.ReLU(), frozentest.U8)
+	sum := m.Layer("residual", frozen.Binary{Fn: "add"}, frozentest.ReLU(), frozentest.U8, pooled, point)
+	avg := m.Layer("avg", frozen.Pool{Average: true, Kernel: [2]int{2, 2}, Stride: [2]int{1, 1}, Pad: [4]int{1, 1, 0, 0}}, nil, frozentest.U8, sum)
+	cat := m.Layer("concat", frozen.Concat{Axis: 1}, nil, frozentest.U8, sum, avg)
+	gap := m.Layer("gap", frozen.GlobalAvgPool{}, nil, frozentest.U8, cat)
+	flat := m.Pass("flatten", frozen.Reshape{Shape: []int{-1, 16}}, gap)
+	logits := m.Layer("fc", frozen.MatMul{TransB: true}, nil, frozentest.I8, flat, m.Weight("fc.weight", []int{10, 16}, w(16)), m.Weight("fc.bias", []int{10}, nil))
+	return m.Net(logits)
 }
 
 // sharedNet reads one weight as a factor in both layouts, in float and in integers,
 // and as a number.
-func sharedNet(m *maker) *frozen.Network {
-	w := m.weight("w", []int{6, 6}, perTensor(8))
-	a, b := m.input("a", []int{-1, 6}, i8), m.input("b", []int{-1, 6}, nil)
-	y := m.layer("one", frozen.MatMul{}, nil, i8, a, w)
-	y = m.layer("two", frozen.MatMul{TransB: true}, nil, i8, y, w)
-	y = m.layer("three", frozen.MatMul{}, nil, i8, y, w)
-	z := m.layer("four", frozen.MatMul{TransB: true}, nil, nil, b, w)
-	z = m.layer("five", frozen.MatMul{}, nil, nil, z, w)
-	sum := m.layer("six", frozen.Reduce{Fn: "sum", Axes: []int{0}}, nil, nil, w)
-	return m.net(y, z, sum)
+func sharedNet(m *frozentest.Maker) *frozen.Network {
+	w := m.Weight("w", []int{6, 6}, frozentest.PerTensor(8))
+	a, b := m.Input("a", []int{-1, 6}, frozentest.I8), m.Input("b", []int{-1, 6}, nil)
+	y := m.Layer("one", frozen.MatMul{}, nil, frozentest.I8, a, w)
+	y = m.Layer("two", frozen.MatMul{TransB: true}, nil, frozentest.I8, y, w)
+	y = m.Layer("three", frozen.MatMul{}, nil, frozentest.I8, y, w)
+	z := m.Layer("four", frozen.MatMul{TransB: true}, nil, nil, b, w)
+	z = m.Layer("five", frozen.MatMul{}, nil, nil, z, w)
+	sum := m.Layer("six", frozen.Reduce{Fn: "sum", Axes: []int{0}}, nil, nil, w)
+	return m.Net(y, z, sum)
 }
 
 // oddOutputsNet returns an input, a constant, an inner tensor and one tensor twice.
 // Names collide with those that the exporter makes.
-func oddOutputsNet(m *maker) *frozen.Network {
-	x, other := m.input("x", []int{-1, 4}, i8), m.input("x_quantized", []int{-1, 4}, nil)
-	c := m.weight("x_scale", []int{4}, perChannel(4, 0))
-	y := m.layer("add", frozen.Binary{Fn: "add"}, nil, u8a, x, c)
-	z := m.layer("add/DequantizeLinear", frozen.Binary{Fn: "mul"}, nil, nil, y, other)
-	return m.net(z, x, c, y, y, other)
+func oddOutputsNet(m *frozentest.Maker) *frozen.Network {
+	x, other := m.Input("x", []int{-1, 4}, frozentest.I8), m.Input("x_quantized", []int{-1, 4}, nil)
+	c := m.Weight("x_scale", []int{4}, frozentest.PerChannel(4, 0))
+	y := m.Layer("add", frozen.Binary{Fn: "add"}, nil, frozentest.U8Affine, x, c)
+	z := m.Layer("add/DequantizeLinear", frozen.Binary{Fn: "mul"}, nil, nil, y, other)
+	return m.Net(z, x, c, y, y, other)
 }
 
 // deadNet has a channel with a bias far above its weights, which are about size: 0,
 // or some steps of the smallest scale, where the bias is beyond int32.
-func deadNet(size float32) func(*maker) *frozen.Network {
-	return func(m *maker) *frozen.Network {
-		w := m.random(4*3, 0.4)
+func deadNet(size float32) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		w := m.Random(4*3, 0.4)
 		for i := range 3 {
 			w[3+i] *= size
 		}
-		x := m.input("x", []int{-1, 3, 2, 2}, i8)
-		y := m.layer("conv", convOf(1, 0, 1), nil, i8, x, m.values("conv.weight", []int{4, 3, 1, 1}, w, perChannel(8, 0)),
-			m.values("conv.bias", []int{4}, []float32{0.1, 300, -0.1, 0}, nil))
-		return m.net(y)
+		x := m.Input("x", []int{-1, 3, 2, 2}, frozentest.I8)
+		y := m.Layer("conv", frozentest.ConvOf(1, 0, 1), nil, frozentest.I8, x, m.Values("conv.weight", []int{4, 3, 1, 1}, w, frozentest.PerChannel(8, 0)),
+			m.Values("conv.bias", []int{4}, []float32{0.1, 300, -0.1, 0}, nil))
+		return m.Net(y)
 	}
 }

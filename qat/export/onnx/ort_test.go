@@ -12,6 +12,7 @@ import (
 	"github.com/goqat/goqat/internal/onnxpb"
 	"github.com/goqat/goqat/internal/ort"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -51,9 +52,9 @@ func TestONNXRuntime(t *testing.T) {
 	var jobs []ort.Job
 	var list []ran
 	for i, c := range allCases() {
-		m := newMaker(t)
+		m := frozentest.New(t)
 		r := ran{netCase: c, net: c.make(m), jobs: map[string]int{}, model: filepath.Join(dir, fmt.Sprint(i, ".onnx"))}
-		r.in = m.feed(r.net, batchSize)
+		r.in = m.Feed(r.net, batchSize)
 		if err := WriteFile(r.model, r.net, c.opt); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/onnxpb"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -31,28 +32,28 @@ func export(t testing.TB, n *frozen.Network, opt Options) *onnxpb.ModelProto {
 // goldenNet has numbers that are easy to follow: a 3-bit weight, an 8-bit one with a
 // bias, an unsigned activation and a format below 8 bits.
 func goldenNet(t testing.TB) *frozen.Network {
-	m := newMaker(t)
+	m := frozentest.New(t)
 	on := func(s *fakequant.Spec, scale ...float32) *frozen.Quant {
 		return &frozen.Quant{Spec: *s, Params: fakequant.Params{Scale: scale, ZeroPoint: make([]int32, len(scale))}}
 	}
-	m.n.Notes = map[string]string{"accuracy": "98.5 %", "config": "{}"}
-	x := m.input("x", []int{-1, 2}, nil)
-	m.n.Tensors[x].Quant = on(i8, 0.5)
+	m.N.Notes = map[string]string{"accuracy": "98.5 %", "config": "{}"}
+	x := m.Input("x", []int{-1, 2}, nil)
+	m.N.Tensors[x].Quant = on(frozentest.I8, 0.5)
 	constant := func(name string, shape []int, v []float32, q *frozen.Quant) int {
 		c, err := frozen.NewConst(name, shape, v, q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return m.add(c)
+		return m.Add(c)
 	}
-	w := constant("fc1.weight", []int{2, 3}, []float32{1, 2, 3, -1, -2, -3}, on(perChannel(8, 1), 0.25, 0.5, 1))
+	w := constant("fc1.weight", []int{2, 3}, []float32{1, 2, 3, -1, -2, -3}, on(frozentest.PerChannel(8, 1), 0.25, 0.5, 1))
 	bias := constant("fc1.bias", []int{3}, []float32{1, -0.5, 0.3}, nil)
-	h := m.layer("fc1", frozen.MatMul{}, relu(), nil, x, w, bias)
-	m.n.Tensors[h].Quant = on(u8, 0.125)
-	v := constant("fc2.weight", []int{1, 3}, []float32{1, -3, 2}, on(perBlock(3, 1, 2), 1, 2))
-	y := m.layer("fc2", frozen.MatMul{TransB: true}, nil, nil, h, v)
-	m.n.Tensors[y].Quant = on(i6, 0.25)
-	return m.net(y)
+	h := m.Layer("fc1", frozen.MatMul{}, frozentest.ReLU(), nil, x, w, bias)
+	m.N.Tensors[h].Quant = on(frozentest.U8, 0.125)
+	v := constant("fc2.weight", []int{1, 3}, []float32{1, -3, 2}, on(frozentest.PerBlock(3, 1, 2), 1, 2))
+	y := m.Layer("fc2", frozen.MatMul{TransB: true}, nil, nil, h, v)
+	m.N.Tensors[y].Quant = on(frozentest.I6Narrow, 0.25)
+	return m.Net(y)
 }
 
 const goldenText = `ir 10 opset 21 producer goqat graph goqat notes accuracy=98.5 % config={}
@@ -166,7 +167,7 @@ func TestRules(t *testing.T) {
 	for _, c := range allCases() {
 		t.Run(c.name, func(t *testing.T) {
 			c.opt.ExternalAbove = 0
-			g := export(t, c.make(newMaker(t)), c.opt).Graph
+			g := export(t, c.make(frozentest.New(t)), c.opt).Graph
 			have, nodes := map[string]bool{}, map[string]bool{}
 			consts := map[string]*onnxpb.TensorProto{}
 			for _, x := range g.Initializer {
@@ -259,16 +260,16 @@ func TestWeightsSurvive(t *testing.T) {
 		spec  *fakequant.Spec
 		shape []int
 	}{
-		{perTensor(8), image}, {perChannel(4, 0), image}, {perChannel(8, -1), image}, {perBlock(8, 1, 4), image}, {perBlock(4, 1, 6), image},
-		{perBlock(3, 0, 3), image}, {perBlock(2, 3, 1), image}, {affine(perBlock(4, 1, 4), true), image}, {affine(perChannel(8, 2), false), image},
-		{affine(perTensor(5), true), image},
-		{perTensor(3), matrix}, {perChannel(8, 0), matrix}, {perChannel(4, 1), matrix}, {affine(perChannel(4, 1), true), matrix},
-		{perBlock(4, 0, 4), matrix}, {perBlock(8, 1, 2), matrix}, {affine(perBlock(8, 1, 2), true), matrix}, {perBlock(4, 0, 6), matrix},
-		{perBlock(4, 0, 2), []int{5}}, {perBlock(4, 0, 5), []int{5}},
+		{frozentest.PerTensor(8), image}, {frozentest.PerChannel(4, 0), image}, {frozentest.PerChannel(8, -1), image}, {frozentest.PerBlock(8, 1, 4), image}, {frozentest.PerBlock(4, 1, 6), image},
+		{frozentest.PerBlock(3, 0, 3), image}, {frozentest.PerBlock(2, 3, 1), image}, {frozentest.Affine(frozentest.PerBlock(4, 1, 4), true), image}, {frozentest.Affine(frozentest.PerChannel(8, 2), false), image},
+		{frozentest.Affine(frozentest.PerTensor(5), true), image},
+		{frozentest.PerTensor(3), matrix}, {frozentest.PerChannel(8, 0), matrix}, {frozentest.PerChannel(4, 1), matrix}, {frozentest.Affine(frozentest.PerChannel(4, 1), true), matrix},
+		{frozentest.PerBlock(4, 0, 4), matrix}, {frozentest.PerBlock(8, 1, 2), matrix}, {frozentest.Affine(frozentest.PerBlock(8, 1, 2), true), matrix}, {frozentest.PerBlock(4, 0, 6), matrix},
+		{frozentest.PerBlock(4, 0, 2), []int{5}}, {frozentest.PerBlock(4, 0, 5), []int{5}},
 	} {
 		t.Run(fmt.Sprint(c.spec, c.shape), func(t *testing.T) {
-			m := newMaker(t)
-			tensor := &m.n.Tensors[m.weight("w", c.shape, c.spec)]
+			m := frozentest.New(t)
+			tensor := &m.N.Tensors[m.Weight("w", c.shape, c.spec)]
 			w, err := weightOf(tensor)
 			if err != nil {
 				t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goqat/goqat/internal/onnxpb"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 )
 
 func TestDeterministic(t *testing.T) {
@@ -34,10 +35,10 @@ func TestDeterministic(t *testing.T) {
 }
 
 func TestExternalData(t *testing.T) {
-	m := newMaker(t)
-	x := m.input("x", []int{-1, 40}, nil)
-	h := m.layer("one", frozen.MatMul{}, nil, nil, x, m.weight("w", []int{40, 50}, nil), m.weight("b", []int{50}, nil))
-	n := m.net(m.layer("two", frozen.MatMul{}, nil, nil, h, m.weight("v", []int{50, 30}, perChannel(8, 1))))
+	m := frozentest.New(t)
+	x := m.Input("x", []int{-1, 40}, nil)
+	h := m.Layer("one", frozen.MatMul{}, nil, nil, x, m.Weight("w", []int{40, 50}, nil), m.Weight("b", []int{50}, nil))
+	n := m.Net(m.Layer("two", frozen.MatMul{}, nil, nil, h, m.Weight("v", []int{50, 30}, frozentest.PerChannel(8, 1))))
 	opt := Options{ExternalAbove: 5000}
 	if err := Write(&bytes.Buffer{}, n, opt); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("Write gave %v, want ErrTooLarge", err)
