@@ -54,7 +54,9 @@
 //     that rounding makes, and the reason where it stays float.
 //
 // Without training, show some batches to [Prepared.Calibrate] and call Freeze: that
-// is post-training quantization.
+// is post-training quantization. [Prepared.PostTraining] does it well: it evens out
+// the ranges of neighbouring layers, calibrates, rounds weights so that their errors
+// cancel, and corrects biases.
 //
 // # Where ranges come from, and when
 //
@@ -63,7 +65,20 @@
 // data passes (package observers). [Schedule] says at which call of Step observing
 // and quantizing begin, when the observers stop, and when batch normalisation goes
 // over to its running statistics. Its unit is the call: batches, if Step is called
-// after each batch.
+// after each batch; [Quantizer.Epoch] is there for schedules that count epochs. A
+// layer may have a schedule of its own, and [Quantizer.SetObserving] freezes or thaws
+// observers by hand.
+//
+// With Estimator [LSQ] the scale is a parameter like a weight: the observer starts
+// it, the solver moves it. Two and three bits need this. Weights that flip between
+// two codes for ever can be damped or frozen ([Oscillation]).
+//
+// # Which layer hurts
+//
+// [Quantizer.Report] gives the signal-to-noise ratio of every tensor;
+// [Report.HTML] draws it all on one page, with the ranges over the training if
+// [Quantizer.Record] was called. [Quantizer.Sensitivity] measures what each layer
+// costs, and [Quantizer.Mixed] suggests which to keep at 8 bits for a size.
 //
 // # What you train is what you ship
 //

@@ -28,6 +28,7 @@ var rules = []struct {
 	{of: "observers", not: []string{"qat", "models", "train", "examples/", "gorgonia.org/"}, why: "observers estimate ranges only"},
 	{of: "qat/", not: []string{"models", "train", "examples/"}, why: "quantizing needs no particular network or loop"},
 	{of: "qat/frozen", not: []string{"gorgonia.org/", "qat", "observers"}, why: "the frozen network runs without Gorgonia"},
+	{of: "qat/export/", not: []string{"gorgonia.org/", "observers", "qat/importer/"}, why: "exporters start from the frozen network"},
 	{of: "models/", not: []string{"fakequant", "observers", "qat", "train", "examples/"}, why: "models know nothing of quantization"},
 	{of: "train/", not: []string{"examples/"}, why: "examples are on top"},
 }

@@ -1,0 +1,113 @@
+package qat
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/goqat/goqat/fakequant"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// twoLayers is x·a, rectified, times b.
+func twoLayers(t *testing.T, cfg Config) *Quantizer {
+	t.Helper()
+	g := gorgonia.NewGraph()
+	weight := func(name string) *gorgonia.Node {
+		w := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float32{1, -0.5, 0.25, 1}))
+		return gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(2, 2), gorgonia.WithName(name), gorgonia.WithValue(w))
+	}
+	x := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(4, 2), gorgonia.WithName("x"))
+	h := gorgonia.Must(gorgonia.Rectify(gorgonia.Must(gorgonia.Mul(x, weight("a")))))
+	y := gorgonia.Must(gorgonia.Mul(h, weight("b")))
+	q, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Prepare(g, y); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// phases returns the phase of each quantizer by name.
+func phases(q *Quantizer) map[string]fakequant.Phase {
+	m := map[string]fakequant.Phase{}
+	for _, f := range q.prepared.plan.quantizers() {
+		m[f.Name()] = f.Phase()
+	}
+	return m
+}
+
+func check(t *testing.T, q *Quantizer, when string, want map[string]fakequant.Phase) {
+	t.Helper()
+	got := phases(q)
+	for name, p := range want {
+		if have, ok := got[name]; !ok || have != p {
+			t.Errorf("%s: %s is %v, want %v (of %v)", when, name, have, p, got)
+		}
+	}
+}
+
+func TestLayerSchedule(t *testing.T) {
+	own := &LayerConfig{Schedule: Milestones(2, 3, Never, Never)}
+	q := twoLayers(t, Config{Schedule: Milestones(0, 1, Never, Never), Names: map[string]*LayerConfig{"b": own}})
+	check(t, q, "prepared", map[string]fakequant.Phase{"a.weight": fakequant.Off, "b.weight": fakequant.Off})
+	steps := []struct{ a, b fakequant.Phase }{
+		{fakequant.Observing, fakequant.Off},
+		{fakequant.ObservingAndQuantizing, fakequant.Off},
+		{fakequant.ObservingAndQuantizing, fakequant.Observing},
+		{fakequant.ObservingAndQuantizing, fakequant.ObservingAndQuantizing},
+	}
+	for i, want := range steps {
+		if err := q.Step(); err != nil {
+			t.Fatal(err)
+		}
+		check(t, q, "step "+string(rune('1'+i)), map[string]fakequant.Phase{"a.weight": want.a, "b.weight": want.b, "x": want.a})
+	}
+}
+
+func TestEpochSchedule(t *testing.T) {
+	s := Milestones(0, 1, Never, Never)
+	s.Epochs = true
+	q := twoLayers(t, Config{Schedule: s})
+	for range 5 {
+		if err := q.Step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, q, "steps only", map[string]fakequant.Phase{"a.weight": fakequant.Off})
+	for _, want := range []fakequant.Phase{fakequant.Observing, fakequant.ObservingAndQuantizing} {
+		if err := q.Epoch(); err != nil {
+			t.Fatal(err)
+		}
+		check(t, q, "epoch", map[string]fakequant.Phase{"a.weight": want, "x": want})
+	}
+	if q.Epochs() != 2 || q.Steps() != 5 {
+		t.Errorf("%d epochs and %d steps, want 2 and 5", q.Epochs(), q.Steps())
+	}
+}
+
+func TestSetObserving(t *testing.T) {
+	q := twoLayers(t, Config{})
+	if err := q.SetObserving(false, "a"); err != nil {
+		t.Fatal(err)
+	}
+	check(t, q, "a frozen", map[string]fakequant.Phase{"a.weight": fakequant.Quantizing,
+		"b.weight": fakequant.ObservingAndQuantizing, "x": fakequant.ObservingAndQuantizing})
+	if err := q.Step(); err != nil {
+		t.Fatal(err)
+	}
+	check(t, q, "a step later", map[string]fakequant.Phase{"a.weight": fakequant.Quantizing})
+	if err := q.SetObserving(false); err != nil {
+		t.Fatal(err)
+	}
+	check(t, q, "all frozen", map[string]fakequant.Phase{"x": fakequant.Quantizing, "b.weight": fakequant.Quantizing})
+	if err := q.SetObserving(true, "a"); err != nil {
+		t.Fatal(err)
+	}
+	check(t, q, "a thawed", map[string]fakequant.Phase{"a.weight": fakequant.ObservingAndQuantizing, "b.weight": fakequant.Quantizing})
+	if err := q.SetObserving(false, "aa"); err == nil || !strings.Contains(err.Error(), `did you mean "a"?`) {
+		t.Errorf("unknown name: %v", err)
+	}
+}
