@@ -55,7 +55,8 @@
 //
 // A [Quantizer] holds a format, parameters and a [Phase]; each tensor that passes
 // through it does so at a [Site] with an observer of its own. Phases switch
-// observing and rounding on and off while a graph is running.
+// observing and rounding on and off between two runs of a graph, which need not be
+// compiled again.
 //
 // # Sources
 //

@@ -18,9 +18,10 @@ var (
 type LayerError struct {
 	Layer string // the layer's or the quantizer's name
 	Part  string // "weight", "input", "output" …; may be empty
-	Err   error
+	Err   error  // the cause, never nil
 }
 
+// Error is "layer \"name\" (part): cause".
 func (e *LayerError) Error() string {
 	if e.Part == "" {
 		return fmt.Sprintf("layer %q: %v", e.Layer, e.Err)

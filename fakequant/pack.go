@@ -8,7 +8,9 @@ func PackedLen(n int) int { return n/2 + n%2 }
 // Pack4 packs 4-bit codes two to a byte over the flattened tensor, the first in
 // the low nibble, two's complement for signed codes; an odd last nibble is 0.
 // This is byte for byte the layout of ONNX INT4/UINT4 raw data and of Core ML's
-// 4-bit blobs. A code that needs more than four bits is an error.
+// 4-bit blobs. A code outside -8..15 is an error. Pack4
+// does not know whether codes are signed: 8 to 15 come back as -8 to -1 from a signed
+// Unpack4.
 func Pack4[C Code](codes []C) ([]byte, error) {
 	out := make([]byte, PackedLen(len(codes)))
 	for i, c := range codes {

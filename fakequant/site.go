@@ -190,9 +190,10 @@ func (s *Site) Backward(dx, x, dy []float32, shape []int) error {
 // State is everything a quantizer needs to go on where it was, as saved in a
 // checkpoint.
 type State struct {
-	Name      string            `json:"name"`
-	Phase     Phase             `json:"phase"`
-	Params    *Params           `json:"params,omitempty"`
+	Name   string  `json:"name"`             // the quantizer's
+	Phase  Phase   `json:"phase"`            // as it was
+	Params *Params `json:"params,omitempty"` // nil before any data
+	// Observers holds one saved state for each observed site, in the order of NewSite.
 	Observers []json.RawMessage `json:"observers,omitempty"`
 	// Learned holds the learned scales and zero points as the solver left them, and
 	// where they started; nil before learning began.
@@ -201,9 +202,9 @@ type State struct {
 
 // LearnedState is the state of learned parameters, one element per group.
 type LearnedState struct {
-	Scale     []float32 `json:"scale"`
-	ZeroPoint []float32 `json:"zero_point,omitempty"`
-	Start     []float32 `json:"start"`
+	Scale     []float32 `json:"scale"`                // as the solver left it
+	ZeroPoint []float32 `json:"zero_point,omitempty"` // not rounded; nil for symmetric formats
+	Start     []float32 `json:"start"`                // the scale when learning began
 }
 
 // State returns a copy of the quantizer's state.

@@ -118,7 +118,7 @@ type Scheme string
 
 // The schemes.
 const (
-	Symmetric Scheme = "symmetric" // zero point 0, or mid-range for unsigned codes
+	Symmetric Scheme = "symmetric" // zero point 0; mid-range for unsigned codes of data that may be negative
 	Affine    Scheme = "affine"    // the grid fits the observed range
 )
 

@@ -13,13 +13,12 @@ const Never = -1
 // observes and quantizes from the first batch on and never freezes anything.
 //
 // Otherwise (Set is true) everything is off after Prepare, and each number is
-// compared with a counter of calls to Step that starts at 0: the first call
-// passes milestone 0. Never, -1, leaves a milestone out. Where two numbers are
-// equal both take effect in the same call. So a loop that calls Step after each
-// batch sees milestone 0 from its second batch on; call Step before the batch to
-// have it from the first. The unit is what the caller counts: batches or epochs.
-// The meaning is that of Core ML Tools' LinearQuantizer milestones
-// (coremltools/optimize/torch/quantization/quantizer.py).
+// compared with a counter that starts at 0: of calls to Step or, with Epochs, of
+// calls to Epoch. The first call passes milestone 0. Never, -1, leaves a milestone
+// out. Where two numbers are equal both take effect in the same call. So a loop that
+// calls Step after each batch sees milestone 0 from its second batch on; call Step
+// before the batch to have it from the first. The meaning is that of Core ML Tools'
+// LinearQuantizer milestones (coremltools/optimize/torch/quantization/quantizer.py).
 type Schedule struct {
 	// Set says that the four numbers count. Without it all must be 0.
 	Set bool

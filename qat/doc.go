@@ -62,10 +62,10 @@
 //
 // The scale follows from the range of the values. A weight's range is read off the
 // weight at each step. The range of an activation is estimated by an observer while
-// data passes (package observers). [Schedule] says at which call of Step observing
-// and quantizing begin, when the observers stop, and when batch normalisation goes
-// over to its running statistics. Its unit is the call: batches, if Step is called
-// after each batch; [Quantizer.Epoch] is there for schedules that count epochs. A
+// data passes (package observers). [Schedule] says at which call of Step, or of
+// [Quantizer.Epoch] for schedules that count epochs, observing and quantizing begin,
+// when the observers stop, and when batch normalisation goes over to its running
+// statistics. A
 // layer may have a schedule of its own, and [Quantizer.SetObserving] freezes or thaws
 // observers by hand.
 //

@@ -18,7 +18,7 @@ func (r *result) table(out io.Writer) error {
 	for _, x := range r.Rows {
 		fl, ptq, qat := mean(x.Float), mean(x.PTQ), mean(x.QAT)
 		recovery := "-"
-		if fl > ptq {
+		if fl-ptq > oneDigit {
 			recovery = fmt.Sprintf("%.0f %%", 100*(qat-ptq)/(fl-ptq))
 		}
 		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%d\t%d\t%d\t%d\t\n", x.Name, fl, ptq, qat, mean(x.Frozen), recovery,
@@ -30,6 +30,10 @@ func (r *result) table(out io.Writer) error {
 	_, err := fmt.Fprintf(out, "net %s, seeds %v, %.1f s; frozen networks of the first seed in %s\n", r.Net, r.Seeds, r.Seconds, filepath.Dir(r.Rows[0].File))
 	return err
 }
+
+// oneDigit is one of the 360 test digits, in percent: a smaller loss is no loss to
+// recover.
+const oneDigit = 100.0 / 360
 
 func mean(v []float64) float64 {
 	sum := 0.0

@@ -33,6 +33,10 @@ const (
 // each run; phases may be switched without compiling the graph again. The
 // gradient is the straight-through estimator of [fakequant.STE]. Both TapeMachine
 // and LispMachine run it.
+//
+// It fails, naming the quantizer: wrapping [fakequant.ErrData] for a node that is nil,
+// a scalar or not float32, and [fakequant.ErrSpec] when the format does not fit the
+// shape.
 func Insert(x *gorgonia.Node, q *fakequant.Quantizer) (*gorgonia.Node, error) {
 	if q == nil {
 		return nil, fmt.Errorf("fqop: %w: no quantizer: make one with fakequant.New", fakequant.ErrData)
@@ -43,7 +47,7 @@ func Insert(x *gorgonia.Node, q *fakequant.Quantizer) (*gorgonia.Node, error) {
 	return At(x, q.NewSite(), Train)
 }
 
-// At is Insert for a given site and mode.
+// At is Insert for a given site, not nil, and mode. Errors as in Insert.
 func At(x *gorgonia.Node, site *fakequant.Site, mode Mode) (*gorgonia.Node, error) {
 	if err := check(x, site.Quantizer()); err != nil {
 		return nil, err

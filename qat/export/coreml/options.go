@@ -26,7 +26,7 @@ const (
 	// IOS18 is iOS 18, macOS 15 and what was released with them: specification
 	// version 9. The default.
 	IOS18 Target = iota
-	// IOS17 is iOS 17 and macOS 14, specification version 8: 8-bit weights per tensor
+	// IOS17 is iOS 17 and macOS 14, specification version 8: weights of 5 to 8 bits, stored in 8, per tensor
 	// or per channel, and quantized activations.
 	IOS17
 	// IOS16 is iOS 16 and macOS 13, specification version 7: as IOS17, but without
