@@ -212,7 +212,11 @@ func (q *Quantizer) State() (State, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	st := State{Name: q.name, Phase: q.Phase()}
-	if p := q.params.Load(); p != nil {
+	p, err := q.current()
+	if err != nil { // learned scales that diverged: a state to go back from is still wanted
+		p = q.params.Load()
+	}
+	if p != nil {
 		c := p.Clone()
 		st.Params = &c
 	}

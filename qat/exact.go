@@ -2,6 +2,7 @@ package qat
 
 import (
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
 )
@@ -30,11 +31,14 @@ func (e *emitter) productHook(l *layer) forward {
 		return nil
 	}
 	return func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error) {
-		xp, ok := x.q.Used()
+		xp, ok := e.used(l.in[0])
 		if !ok {
 			return false, nil
 		}
 		wp, ok := wq.Used()
+		if !l.weighted {
+			wp, ok = e.used(l.in[1])
+		}
 		if !ok {
 			return false, nil
 		}
@@ -62,7 +66,7 @@ func (e *emitter) averageHook(l *layer) forward {
 		return nil
 	}
 	return func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error) {
-		xp, ok := x.q.Used()
+		xp, ok := e.used(l.in[0])
 		if !ok {
 			return false, nil
 		}
@@ -72,6 +76,25 @@ func (e *emitter) averageHook(l *layer) forward {
 		}
 		return true, nn.IntAvgPool(l.op, out, xc, xp.Scale[0])
 	}
+}
+
+// used returns the parameters that a quantized activation was quantized with in this
+// run. Only the sites that feed it are asked: others of the same quantizer may not
+// have run yet. It declines while a site passes values on, and where sites whose
+// values are joined have quantized with different parameters.
+func (e *emitter) used(v *graph.Value) (fakequant.Params, bool) {
+	if site := e.p.groups[v].sites[v]; site != nil {
+		return site.Used()
+	}
+	var first fakequant.Params
+	for i, in := range e.p.by[v].in {
+		p, ok := e.used(in)
+		if !ok || (i > 0 && (p.Scale[0] != first.Scale[0] || p.ZeroPoint[0] != first.ZeroPoint[0])) {
+			return fakequant.Params{}, false
+		}
+		first = p
+	}
+	return first, true
 }
 
 // centred returns the codes, less their zero point, of values that lie on a grid.

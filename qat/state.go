@@ -8,10 +8,12 @@ import (
 	"io"
 	"maps"
 	"math"
+	"unsafe"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/safetensors"
+	"gorgonia.org/gorgonia"
 )
 
 // ErrState is wrapped by errors about a saved training state that is broken or
@@ -75,15 +77,16 @@ func (q *Quantizer) StateTensors() ([]safetensors.Tensor, map[string]string, err
 	return ts, map[string]string{"format": stateFormat, "version": stateVersion, "progress": string(text)}, nil
 }
 
-// trained returns the memory of all that training changes, by a unique name. Scalar
-// parameters are left out: Gorgonia does not let two nodes share them.
+// trained returns the memory of all that training changes, by a unique name.
 func (p *plan) trained() map[string][]float32 {
 	m := map[string][]float32{}
 	for _, v := range p.net.Values {
-		if v.Role != graph.Param || len(v.Shape) == 0 {
+		if v.Role != graph.Param {
 			continue
 		}
-		if data, err := v.Floats(); err == nil {
+		if scalar, ok := v.Node.Value().(*gorgonia.F32); ok {
+			m["param."+v.Name] = unsafe.Slice((*float32)(scalar), 1) // the number itself, not a copy
+		} else if data, err := v.Floats(); err == nil {
 			m["param."+v.Name] = data
 		}
 	}
@@ -143,8 +146,11 @@ func (q *Quantizer) loadState(f *safetensors.File) error {
 	}
 	q.prepared.dropTuned()
 	q.steps, q.epochs, q.observing = st.Steps, st.Epochs, st.Override
-	if st.History != nil {
+	switch {
+	case st.History != nil:
 		q.history = st.History
+	case q.history != nil: // that of another run
+		q.history = &rangeHistory{Every: q.history.Every}
 	}
 	q.apply()
 	return nil
