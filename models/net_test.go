@@ -65,6 +65,7 @@ func TestNetworksHaveTheirParameters(t *testing.T) {
 		{"MLP", func(s uint64) (*Net, error) { return MLP(s, 784, 512, 256, 10) }, 535818, "fc1.weight", "fc3.bias"},
 		{"ConvNet", ConvNet, 421642, "conv1.weight", "fc2.bias"},
 		{"ResNet8", ResNet8, 78042, "conv1.weight", "fc1.bias"},
+		{"Mobile32", Mobile32, 19114, "conv1.weight", "fc1.bias"},
 		{"CNN", CNN, 15418, "conv1.weight", "fc1.bias"},
 		{"Mobile", Mobile, 4698, "conv1.weight", "fc1.bias"},
 	} {

@@ -58,6 +58,16 @@ func Mobile(seed uint64) (*Net, error) {
 	), seed)
 }
 
+// Mobile32 is a network of depthwise separable convolutions for images [3,32,32] and
+// 10 classes, with about 19,000 parameters: a stem of 16 channels and four blocks
+// of 32, 64, 64 and 128, the second and the last with stride 2.
+func Mobile32(seed uint64) (*Net, error) {
+	return New([]int{3, 32, 32}, Sequential(
+		convBN(16, 1), separable(32, 1), separable(64, 2), separable(64, 1), separable(128, 2),
+		GlobalAvgPool{}, Flatten{}, Linear{Out: 10},
+	), seed)
+}
+
 // ResNet8 is a residual network for images [3,32,32] and 10 classes, with about
 // 78,000 parameters: a stem and three blocks of 16, 32 and 64 channels (He et al.
 // 2016). Its parameters are named as "block1.conv1.weight".
