@@ -2,8 +2,10 @@ package fakequant
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/par"
 )
 
 // Code is the storage of a code: int8 or uint8 as the spec is signed or not, or
@@ -45,6 +47,12 @@ func FakeQuantize(dst, x []float32, l Layout, s Spec, p Params) error {
 	if err := check(len(dst), len(x), l, s, p); err != nil {
 		return err
 	}
+	if l.columns() {
+		eachRow(l, s, p, func(lo, hi int, r kern.GridRow, from int) {
+			kern.FakeQuantizeRow(dst[lo:hi], x[lo:hi], r, from)
+		})
+		return nil
+	}
 	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.FakeQuantize(dst[lo:hi], x[lo:hi], g) })
 	return nil
 }
@@ -60,6 +68,12 @@ func STE(dx, x, dy []float32, l Layout, s Spec, p Params) error {
 	if len(dy) != len(x) {
 		return fmt.Errorf("%w: gradient has %d elements, want %d", ErrParams, len(dy), len(x))
 	}
+	if l.columns() {
+		eachRow(l, s, p, func(lo, hi int, r kern.GridRow, from int) {
+			kern.STERow(dx[lo:hi], x[lo:hi], dy[lo:hi], r, from)
+		})
+		return nil
+	}
 	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.STE(dx[lo:hi], x[lo:hi], dy[lo:hi], g) })
 	return nil
 }
@@ -74,15 +88,31 @@ func Centred(dst []int16, x []float32, l Layout, s Spec, p Params) error {
 	return nil
 }
 
-// eachGrid calls fn for stretches of elements with one grid, in order.
+// unitGrain is the number of elements that are worth a goroutine.
+const unitGrain = 16 << 10
+
+// eachGrid calls fn for stretches of elements with one grid, in parallel.
 func eachGrid(l Layout, s Spec, p Params, fn func(lo, hi int, g kern.Grid)) {
-	l.Runs(func(lo, hi, group, step int) {
-		if step == 0 {
-			fn(lo, hi, p.grid(s, group))
-			return
+	qmin, qmax := s.QRange()
+	par.For(l.units(), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {
+		for u := from; u < to; u++ {
+			lo, hi, group := l.unit(u)
+			fn(lo, hi, kern.Grid{Scale: p.Scale[group], ZeroPoint: p.ZeroPoint[group], Qmin: qmin, Qmax: qmax})
 		}
-		for i := lo; i < hi; i++ {
-			fn(i, i+1, p.grid(s, group+i-lo))
+	})
+}
+
+// eachRow calls fn, in parallel, for stretches of a layout with columns: the grid of
+// element lo is number from of the row of all grids.
+func eachRow(l Layout, s Spec, p Params, fn func(lo, hi int, r kern.GridRow, from int)) {
+	grids := kern.NewGridRow(l.groups, func(i int) kern.Grid { return p.grid(s, i) })
+	par.For(l.rows(), max(1, unitGrain/l.dim), func(from, to int) {
+		for row := from; row < to; row++ {
+			group := l.rowGroup(row)
+			for c := 0; c < l.dim; c += unitGrain {
+				n := min(unitGrain, l.dim-c)
+				fn(row*l.dim+c, row*l.dim+c+n, grids, group+c)
+			}
 		}
 	})
 }
@@ -91,49 +121,35 @@ func eachGrid(l Layout, s Spec, p Params, fn func(lo, hi int, g kern.Grid)) {
 // into lo and hi, both of length l.Groups(). A NaN is an error, and so is a
 // group without a finite value; both wrap ErrData.
 func GroupMinMax(lo, hi, x []float32, l Layout) error {
+	_, err := groupRanges(lo, hi, x, l)
+	return err
+}
+
+// groupRanges is GroupMinMax and counts the finite values.
+func groupRanges(lo, hi, x []float32, l Layout) (finite int, err error) {
 	if l.Len() == 0 {
-		return fmt.Errorf("%w: tensor is empty", ErrData)
+		return 0, fmt.Errorf("%w: tensor is empty", ErrData)
 	}
 	if len(x) != l.Len() || len(lo) != l.Groups() || len(hi) != l.Groups() {
-		return fmt.Errorf("%w: %d elements in %d groups, want %d in %d", ErrData, len(x), len(lo), l.Len(), l.Groups())
+		return 0, fmt.Errorf("%w: %d elements in %d groups, want %d in %d", ErrData, len(x), len(lo), l.Len(), l.Groups())
 	}
-	seen := make([]int, l.Groups())
-	var err error
-	l.Runs(func(a, b, group, step int) {
-		n := 1
-		if step == 1 {
-			n = b - a
-		}
-		for k := 0; k < n; k++ {
-			from, to := a, b
-			if step == 1 {
-				from, to = a+k, a+k+1
-			}
-			l, h, count, nan := kern.MinMax(x[from:to])
-			if nan && err == nil {
-				err = fmt.Errorf("%w: NaN among elements %d to %d", ErrData, from, to-1)
-			}
-			if count == 0 {
-				continue
-			}
-			g := group + k
-			if seen[g] == 0 {
-				lo[g], hi[g] = l, h
-			} else {
-				lo[g], hi[g] = min(lo[g], l), max(hi[g], h)
-			}
-			seen[g] += count
-		}
-	})
-	if err != nil {
-		return err
+	r := newRanges(lo, hi)
+	if l.columns() {
+		r.columns(x, l)
+	} else {
+		r.units(x, l)
 	}
-	for g, c := range seen {
+	if r.nan {
+		at := slices.IndexFunc(x, func(v float32) bool { return v != v })
+		return 0, fmt.Errorf("%w: element %d is NaN", ErrData, at)
+	}
+	for g, c := range r.count {
 		if c == 0 {
-			return fmt.Errorf("%w: group %d of %d holds no finite value", ErrData, g, len(seen))
+			return 0, fmt.Errorf("%w: group %d of %d holds no finite value", ErrData, g, len(r.count))
 		}
+		finite += c
 	}
-	return nil
+	return finite, nil
 }
 
 // checkCode reports whether C holds every code of the spec.

@@ -142,22 +142,42 @@ func (l Layout) Runs(fn func(lo, hi, group, step int)) {
 	if l.n == 0 { // the zero Layout
 		return
 	}
-	rows := l.n / (l.dim * l.inner)
-	for row := 0; row < rows; row++ {
-		group, rest := 0, row
-		for i := len(l.outer) - 1; i >= 0; i-- {
-			group += rest % l.outer[i] / l.block[i] * l.stride[i]
-			rest /= l.outer[i]
+	if l.columns() {
+		for row := range l.rows() {
+			fn(row*l.dim, (row+1)*l.dim, l.rowGroup(row), 1)
 		}
-		at := row * l.dim * l.inner
-		if l.inner == 1 && l.size == 1 && l.dim > 1 {
-			fn(at, at+l.dim, group, 1)
-			continue
-		}
-		for i := 0; i < l.dim; i += l.size {
-			end := min(i+l.size, l.dim)
-			fn(at+i*l.inner, at+end*l.inner, group, 0)
-			group++
-		}
+		return
 	}
+	for u := range l.units() {
+		lo, hi, group := l.unit(u)
+		fn(lo, hi, group, 0)
+	}
+}
+
+// columns says that neighbouring elements belong to neighbouring groups.
+func (l *Layout) columns() bool { return l.inner == 1 && l.size == 1 && l.dim > 1 }
+
+// rows is the number of stretches along the innermost grouped axis.
+func (l *Layout) rows() int { return l.n / (l.dim * l.inner) }
+
+// rowGroup is the group of the first element of a row.
+func (l *Layout) rowGroup(row int) int {
+	group := 0
+	for i := len(l.outer) - 1; i >= 0; i-- {
+		group += row % l.outer[i] / l.block[i] * l.stride[i]
+		row /= l.outer[i]
+	}
+	return group
+}
+
+// units is the number of stretches of one group each, and unit returns one of them.
+func (l *Layout) units() int { return l.rows() * l.blocks() }
+
+func (l *Layout) blocks() int { return (l.dim + l.size - 1) / l.size }
+
+func (l *Layout) unit(u int) (lo, hi, group int) {
+	blocks := l.blocks()
+	row, b := u/blocks, u%blocks
+	at := row * l.dim * l.inner
+	return at + b*l.size*l.inner, at + min((b+1)*l.size, l.dim)*l.inner, l.rowGroup(row) + b
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/par"
 )
 
 // ScaleInit says how a learned scale starts.
@@ -167,18 +168,26 @@ func (s *Site) BackwardLearned(dx, dscale, dzero, x, dy []float32, shape []int, 
 		return q.wrap(fmt.Errorf("%w: gradients of %d elements and %d scales, want %d and %d", ErrParams, len(dy), len(dscale), l.Len(), l.Groups()))
 	}
 	ds, dz := make([]float64, l.Groups()), make([]float64, l.Groups())
-	l.Runs(func(lo, hi, group, step int) {
-		width := hi - lo
-		if step == 1 {
-			width = 1
+	if l.columns() {
+		grids := kern.NewGridRow(l.groups, func(i int) kern.Grid { return s.used.grid(q.spec, i) })
+		for row := range l.rows() {
+			lo, g := row*l.dim, l.rowGroup(row)
+			kern.LSQRow(dx[lo:lo+l.dim], x[lo:lo+l.dim], dy[lo:lo+l.dim], grids, g, ds[g:][:l.dim], dz[g:][:l.dim])
 		}
-		for at := lo; at < hi; at += width {
-			g := group + (at-lo)*step
-			a, b := kern.LSQ(dx[at:at+width], x[at:at+width], dy[at:at+width], s.used.grid(q.spec, g))
-			ds[g] += a
-			dz[g] += b
+	} else {
+		parts := make([][2]float64, l.units())
+		par.For(len(parts), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {
+			for u := from; u < to; u++ {
+				lo, hi, g := l.unit(u)
+				parts[u][0], parts[u][1] = kern.LSQ(dx[lo:hi], x[lo:hi], dy[lo:hi], s.used.grid(q.spec, g))
+			}
+		})
+		for u, p := range parts {
+			_, _, g := l.unit(u)
+			ds[g] += p[0]
+			dz[g] += p[1]
 		}
-	})
+	}
 	n := float64(l.Len()) / float64(l.Groups())
 	if perRow && len(shape) > 0 {
 		n /= float64(shape[0])

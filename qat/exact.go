@@ -46,16 +46,8 @@ func (e *emitter) productHook(l *layer) forward {
 		if len(in) > 2 {
 			bias = in[2].Data
 		}
-		xc, err := centred(in[0], x.q.Spec(), xp)
-		if err != nil {
-			return false, err
-		}
-		wc, err := centred(in[1], wq.Spec(), wp)
-		if err != nil {
-			return false, err
-		}
-		wquant := frozen.Quant{Spec: wq.Spec(), Params: wp}
-		return true, frozen.IntProduct(l.op, out, xc, xp.Scale[0], wc, wq.Name(), wquant, bias)
+		xquant, wquant := frozen.Quant{Spec: x.q.Spec(), Params: xp}, frozen.Quant{Spec: wq.Spec(), Params: wp}
+		return true, frozen.IntProduct(l.op, out, in[0], xquant, in[1], wq.Name(), wquant, bias)
 	}
 }
 
@@ -70,11 +62,7 @@ func (e *emitter) averageHook(l *layer) forward {
 		if !ok {
 			return false, nil
 		}
-		xc, err := centred(in[0], x.q.Spec(), xp)
-		if err != nil {
-			return false, err
-		}
-		return true, nn.IntAvgPool(l.op, out, xc, xp.Scale[0])
+		return true, frozen.IntAverage(l.op, out, in[0], frozen.Quant{Spec: x.q.Spec(), Params: xp})
 	}
 }
 
@@ -95,15 +83,4 @@ func (e *emitter) used(v *graph.Value) (fakequant.Params, bool) {
 		first = p
 	}
 	return first, true
-}
-
-// centred returns the codes, less their zero point, of values that lie on a grid.
-// Quantizing such values again gives exactly their codes.
-func centred(t nn.Tensor[float32], s fakequant.Spec, p fakequant.Params) (nn.Codes, error) {
-	l, err := s.Layout(t.Shape)
-	if err != nil {
-		return nn.Codes{}, err
-	}
-	c := nn.Codes{Shape: t.Shape, Data: make([]int16, len(t.Data))}
-	return c, fakequant.Centred(c.Data, t.Data, l, s, p)
 }

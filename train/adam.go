@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/goqat/goqat/internal/kern"
 	"gorgonia.org/gorgonia"
 )
 
@@ -32,6 +33,10 @@ type AdamConfig struct {
 //	m += (1-Beta1)*(g - m)
 //	v = Beta2*v + (1-Beta2)*g*g
 //	w -= LearnRate/(1-Beta1^t) * m / (sqrt(v)/sqrt(1-Beta2^t) + Eps)
+//
+// With WeightDecay, g becomes g + WeightDecay*w first. With Decoupled it is AdamW, as
+// torch.optim.AdamW: g stays as it is, and w *= 1 - LearnRate*WeightDecay comes before
+// the update.
 type Adam struct {
 	cfg AdamConfig
 	slots
@@ -66,30 +71,22 @@ func (o *Adam) LearnRate() float64 { return o.cfg.LearnRate }
 // SetLearnRate changes the learning rate from the next step on.
 func (o *Adam) SetLearnRate(lr float64) { o.cfg.LearnRate = lr }
 
-// adamFactors are the numbers of one update, the same for all elements.
-type adamFactors struct {
-	c1, b2, c2 float32 // 1-Beta1, Beta2, 1-Beta2
-	step       float32 // LearnRate/(1-Beta1^t)
-	root       float32 // sqrt(1-Beta2^t)
-	eps        float32
-	l2, shrink float32 // WeightDecay, or 1 - LearnRate*WeightDecay if decoupled
-}
-
-func (o *Adam) factors(name string, t int) adamFactors {
+// factors are the numbers of update t of a parameter.
+func (o *Adam) factors(name string, t int) kern.AdamFactors {
 	c := o.cfg
-	f := adamFactors{
-		c1: float32(1 - c.Beta1), b2: float32(c.Beta2), c2: float32(1 - c.Beta2),
-		step:   float32(c.LearnRate / (1 - math.Pow(c.Beta1, float64(t)))),
-		root:   float32(math.Sqrt(1 - math.Pow(c.Beta2, float64(t)))),
-		eps:    float32(c.Eps),
-		shrink: 1,
+	f := kern.AdamFactors{
+		C1: float32(1 - c.Beta1), B2: float32(c.Beta2), C2: float32(1 - c.Beta2),
+		Step:   float32(c.LearnRate / (1 - math.Pow(c.Beta1, float64(t)))),
+		Root:   float32(math.Sqrt(1 - math.Pow(c.Beta2, float64(t)))),
+		Eps:    float32(c.Eps),
+		Shrink: 1,
 	}
 	switch {
 	case c.NoDecay != nil && c.NoDecay(name):
 	case c.Decoupled:
-		f.shrink = float32(1 - c.LearnRate*c.WeightDecay)
+		f.Shrink = float32(1 - c.LearnRate*c.WeightDecay)
 	default:
-		f.l2 = float32(c.WeightDecay)
+		f.L2 = float32(c.WeightDecay)
 	}
 	return f
 }
@@ -104,11 +101,9 @@ func (o *Adam) Step(params []gorgonia.ValueGrad) error {
 		f := o.factors(it.name, it.s.step+1)
 		w, g, m, v := it.w, it.g, it.s.moments[0], it.s.moments[1]
 		if o.cfg.Relative != nil && o.cfg.Relative(it.name) {
-			f.step *= rootMeanSquare(w)
+			f.Step *= rootMeanSquare(w)
 		}
-		split(len(w), func(lo, hi int) {
-			adamStep(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], f)
-		})
+		kern.AdamStep(w, g, m, v, &f)
 	}
 	o.finish()
 	return nil
@@ -120,18 +115,4 @@ func rootMeanSquare(w []float32) float32 {
 		sum += float64(v) * float64(v)
 	}
 	return float32(math.Sqrt(sum / float64(len(w))))
-}
-
-// adamStep is the formula of Adam on equally long slices.
-func adamStep(w, g, m, v []float32, f adamFactors) {
-	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	for i, x := range w {
-		x *= f.shrink
-		d := g[i] + float32(f.l2*x)
-		a := m[i] + float32(f.c1*(d-m[i]))
-		b := float32(f.b2*v[i]) + float32(f.c2*d*d)
-		m[i], v[i] = a, b
-		root := float32(math.Sqrt(float64(b)))/f.root + f.eps
-		w[i] = x - float32(f.step*a)/root
-	}
 }

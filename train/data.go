@@ -3,6 +3,8 @@ package train
 import (
 	"fmt"
 	"math/rand/v2"
+
+	"github.com/goqat/goqat/internal/kern"
 )
 
 // Data is a labelled data set: row i is X[i*n:(i+1)*n] with label Y[i], where n is the
@@ -49,7 +51,7 @@ func (d Data) Check() error {
 			return fmt.Errorf("train: %w: row %d: label %d is not in 0..%d", ErrData, i, y, d.Classes-1)
 		}
 	}
-	if i := notFinite(d.X); i >= 0 {
+	if i := kern.NotFinite(d.X); i >= 0 {
 		return fmt.Errorf("train: %w: row %d, element %d is %v: clean the data", ErrData, i/n, i%n, d.X[i])
 	}
 	return nil

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"github.com/goqat/goqat/internal/kern"
 	"gorgonia.org/gorgonia"
 )
 
@@ -58,26 +59,8 @@ func (o *SGD) Step(params []gorgonia.ValueGrad) error {
 		if o.cfg.NoDecay != nil && o.cfg.NoDecay(it.name) {
 			wd = 0
 		}
-		lr, mom, nesterov := float32(o.cfg.LearnRate), float32(o.cfg.Momentum), o.cfg.Nesterov
-		w, g, v := it.w, it.g, it.s.moments[0]
-		split(len(w), func(lo, hi int) {
-			sgdStep(w[lo:hi], g[lo:hi], v[lo:hi], lr, mom, wd, nesterov)
-		})
+		kern.SGDStep(it.w, it.g, it.s.moments[0], float32(o.cfg.LearnRate), float32(o.cfg.Momentum), wd, o.cfg.Nesterov)
 	}
 	o.finish()
 	return nil
-}
-
-// sgdStep is the formula of SGD on equally long slices.
-func sgdStep(w, g, v []float32, lr, mom, wd float32, nesterov bool) {
-	g, v = g[:len(w)], v[:len(w)]
-	for i, x := range w {
-		d := g[i] + float32(wd*x)
-		u := float32(mom*v[i]) + d
-		v[i] = u
-		if nesterov {
-			u = d + float32(mom*u)
-		}
-		w[i] = x - float32(lr*u)
-	}
 }

@@ -3,9 +3,9 @@ package train
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 
+	"github.com/goqat/goqat/internal/kern"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -174,7 +174,7 @@ func (it *item) load(p gorgonia.ValueGrad) (err error) {
 	if len(it.g) != len(it.w) {
 		return fmt.Errorf("gradient has %d elements, the parameter %d", len(it.g), len(it.w))
 	}
-	if i := notFinite(it.g); i >= 0 {
+	if i := kern.NotFinite(it.g); i >= 0 {
 		return fmt.Errorf("%w: gradient element %d is %v: lower the learning rate or look at the inputs", ErrNotFinite, i, it.g[i])
 	}
 	it.zero = accumulating(p, grad)
@@ -217,30 +217,4 @@ func plain(d *tensor.Dense, mayCopy bool) ([]float32, error) {
 		}
 	}
 	return d.Float32s(), nil
-}
-
-// notFinite returns the index of the first NaN or infinity in x, or -1.
-func notFinite(x []float32) int {
-	// 0*v is 0 for finite v and NaN otherwise, and a sum with a NaN stays NaN:
-	// one pass without branches finds out whether to look closer at all.
-	var a, b, c, d float32
-	y := x
-	for ; len(y) >= 4; y = y[4:] {
-		a += 0 * y[0]
-		b += 0 * y[1]
-		c += 0 * y[2]
-		d += 0 * y[3]
-	}
-	for _, v := range y {
-		a += 0 * v
-	}
-	if a+b+c+d == 0 {
-		return -1
-	}
-	for i, v := range x {
-		if v != v || math.IsInf(float64(v), 0) {
-			return i
-		}
-	}
-	return -1
 }

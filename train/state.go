@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/goqat/goqat/internal/kern"
 )
 
 // State is what an [Optimizer] remembers between steps, ready to be saved (it
@@ -52,7 +54,7 @@ func (s *slots) Restore(st State) error {
 		}
 		sl := &slot{step: p.Step}
 		for _, m := range p.Moments {
-			if i := notFinite(m); i >= 0 {
+			if i := kern.NotFinite(m); i >= 0 {
 				return fmt.Errorf("train: %w: parameter %q: moment element %d is %v", ErrState, p.Name, i, m[i])
 			}
 			sl.moments = append(sl.moments, slices.Clone(m))

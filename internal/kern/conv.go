@@ -20,9 +20,9 @@ func (c *Conv) kg() int     { return c.K / c.Groups }
 func (c *Conv) taps() int   { return c.cg() * c.R * c.S }
 func (c *Conv) pixels() int { return c.OH * c.OW }
 
-// thin says that row loops beat packed tiles: few products per output and fewer
-// output channels per group than a tile has rows.
-func (c *Conv) thin() bool { return c.cg() == 1 && c.kg() < tileRows }
+// thin says that row loops beat packed tiles in portable code: few products per
+// output, in one chain, and fewer output channels per group than a tile has rows.
+func (c *Conv) thin() bool { return c.cg() == 1 && c.kg() < tileRows && c.R*c.S <= KC }
 
 // convPlan turns a convolution into matrix products: the column of output
 // pixel p holds, for each tap k (channel, row, column of the kernel), the
@@ -83,8 +83,17 @@ func (p *convPlan) parts(units int) int {
 
 // ConvForward writes the convolution of x and w into out. Each output is one sum
 // over the taps (channel, row, column of the kernel) in ascending order, padding
-// included as zeros. A bias is nil or has K elements and is added last.
+// included as zeros; in float32 the sum is cut every KC taps, as Gemm cuts it. A
+// bias is nil or has K elements and is added last.
 func ConvForward[F Float](c *Conv, out, x, w, bias []F) {
+	if out, ok := any(out).([]float32); ok && fastConv() {
+		convForwardFast(c, out, any(x).([]float32), any(w).([]float32), any(bias).([]float32))
+		return
+	}
+	convForward(c, out, x, w, bias)
+}
+
+func convForward[F Float](c *Conv, out, x, w, bias []F) {
 	p := newConvPlan(c)
 	defer p.release()
 	if p.thin() {
@@ -157,157 +166,5 @@ func gather[T any](dst [][tileCols]T, img []T, off []int, p0, p1 int) {
 	x0, x1 := img[p0:], img[p1:]
 	for k, o := range off {
 		dst[k] = [tileCols]T{x0[o], x1[o]}
-	}
-}
-
-// ConvBackwardData writes the gradient with respect to x. Each element is a sum
-// in an order fixed by the geometry of one image.
-func ConvBackwardData[F Float](c *Conv, dx, w, dy []F) {
-	p := newConvPlan(c)
-	defer p.release()
-	if p.thin() {
-		depthwiseBackwardData(p, dx, w, dy)
-		return
-	}
-	taps, tiles, kg := c.taps(), ceilDiv(c.taps(), tileRows), c.kg()
-	packed := borrow[[tileRows]F](c.Groups * tiles * kg)
-	defer giveBack(packed)
-	for g := range c.Groups {
-		wt := RowMajor(w[g*kg*taps:], taps, true)
-		for t := range tiles {
-			packRows((*packed)[(g*tiles+t)*kg:][:kg], wt, t*tileRows, taps)
-		}
-	}
-	par.For(c.N*c.Groups, 1, func(lo, hi int) {
-		pad := borrow[F](p.planes())
-		defer giveBack(pad)
-		for u := lo; u < hi; u++ {
-			n, g := u/c.Groups, u%c.Groups
-			grad := paddedGrad(p, dx, *pad, n, g)
-			scatterPixels(p, grad, (*packed)[g*tiles*kg:][:tiles*kg], dy[(n*c.K+g*kg)*p.pixels():])
-			cropGrad(p, dx, grad, n, g)
-		}
-	})
-}
-
-// paddedGrad returns zeroed space for the gradient of a padded image: the
-// place in dx itself when there is no padding.
-func paddedGrad[F Float](p *convPlan, dx, buf []F, n, g int) []F {
-	if !p.pad {
-		size := p.cg() * p.H * p.W
-		buf = dx[(n*p.Groups+g)*size:][:size]
-	}
-	clear(buf)
-	return buf
-}
-
-// cropGrad copies what lies inside the image into dx.
-func cropGrad[F Float](p *convPlan, dx, grad []F, n, g int) {
-	if !p.pad {
-		return
-	}
-	dst := dx[(n*p.Groups+g)*p.cg()*p.H*p.W:]
-	for ch := range p.cg() {
-		for y := range p.H {
-			copy(dst[(ch*p.H+y)*p.W:][:p.W], grad[(ch*p.ph+y+p.Pad[0])*p.pw+p.Pad[1]:])
-		}
-	}
-}
-
-// scatterPixels multiplies the transposed weights with dy [kg, pixels] and adds
-// each tap of each pixel to its place in grad.
-func scatterPixels[F Float](p *convPlan, grad []F, wt [][tileRows]F, dy []F) {
-	taps, pixels, kg := p.taps(), p.pixels(), p.kg()
-	cols := borrow[[tileCols]F](kg * pixelBlock / tileCols)
-	defer giveBack(cols)
-	view := RowMajor(dy, pixels, false)
-	for p0 := 0; p0 < pixels; p0 += pixelBlock {
-		end := min(p0+pixelBlock, pixels)
-		for j := p0; j < end; j += tileCols {
-			packCols((*cols)[(j-p0)/tileCols*kg:][:kg], view, j, pixels)
-		}
-		for k := 0; k < taps; k += tileRows {
-			a := wt[k/tileRows*kg:][:kg]
-			for j := p0; j < end; j += tileCols {
-				var acc [tileRows][tileCols]F
-				dotTile(&acc, a, (*cols)[(j-p0)/tileCols*kg:][:kg])
-				rows, two := min(tileRows, taps-k), j+1 < end
-				for i := range rows {
-					o := p.off[k+i]
-					grad[o+p.pix[j]] += acc[i][0]
-					if two {
-						grad[o+p.pix[j+1]] += acc[i][1]
-					}
-				}
-			}
-		}
-	}
-}
-
-// imageChunk is the number of images whose weight gradients are summed in one
-// buffer. It is part of the result: sums go over images within a chunk in
-// order, then over chunks in order.
-const imageChunk = 8
-
-// ConvBackwardWeight writes the gradient with respect to the weights, summed
-// over the batch in chunks of eight images, whatever the number of goroutines.
-func ConvBackwardWeight[F Float](c *Conv, dw, x, dy []F) {
-	p := newConvPlan(c)
-	defer p.release()
-	size := c.K * c.taps()
-	chunks := ceilDiv(c.N, imageChunk)
-	wave := min(chunks, 2*runtime.GOMAXPROCS(0)) // bounds the memory, not the result
-	sums := borrow[F](wave * size)
-	defer giveBack(sums)
-	clear(dw[:size])
-	for first := 0; first < chunks; first += wave {
-		count := min(wave, chunks-first)
-		par.For(count, 1, func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				sum := (*sums)[i*size:][:size]
-				clear(sum)
-				from := (first + i) * imageChunk
-				weightChunk(p, sum, x, dy, from, min(from+imageChunk, c.N))
-			}
-		})
-		for i := range count {
-			for j, v := range (*sums)[i*size:][:size] {
-				dw[j] += v
-			}
-		}
-	}
-}
-
-// weightChunk adds the weight gradients of images [from, to) to sum.
-func weightChunk[F Float](p *convPlan, sum, x, dy []F, from, to int) {
-	taps, pixels, kg := p.taps(), p.pixels(), p.kg()
-	pad := borrow[F](p.planes())
-	defer giveBack(pad)
-	tiles := ceilDiv(kg, tileRows)
-	rows, col := borrow[[tileRows]F](tiles*pixels), borrow[[tileCols]F](pixels)
-	defer giveBack(rows)
-	defer giveBack(col)
-	for n := from; n < to; n++ {
-		for g := range p.Groups {
-			img := image(p, x, *pad, n, g)
-			d := dy[(n*p.K+g*kg)*pixels:][:kg*pixels]
-			dst := sum[g*kg*taps:][:kg*taps]
-			if p.thin() {
-				depthwiseWeight(p, dst, img, d)
-				continue
-			}
-			view := RowMajor(d, pixels, false)
-			for t := range tiles {
-				packRows((*rows)[t*pixels:][:pixels], view, t*tileRows, kg)
-			}
-			for k := 0; k < taps; k += tileCols {
-				gather(*col, img, p.pix, p.off[k], p.off[min(k+1, taps-1)])
-				for t := range tiles {
-					var acc [tileRows][tileCols]F
-					dotTile(&acc, (*rows)[t*pixels:][:pixels], *col)
-					storeTile(dst, taps, t*tileRows, k, kg, taps, &acc, true)
-				}
-			}
-		}
 	}
 }

@@ -33,10 +33,23 @@ func RowMajor[T any](data []T, ld int, trans bool) Matrix[T] {
 }
 
 // Gemm writes A·B, or adds it to C when add is set. A is m×k, B is k×n, C is
-// m×n row-major with leading dimension ldc. Every element of the product is
-// one sum over k in ascending order that starts from 0, whatever m, n and
-// the number of goroutines. C must not overlap A or B; k may be 0.
+// m×n row-major with leading dimension ldc. C must not overlap A or B; k may be 0.
+//
+// The order of summation is fixed, whatever m, n and the number of goroutines.
+// For float32 every element is a chain of fused multiply-adds over k in ascending
+// order that starts from +0 and is cut every KC steps; the chains are added
+// to C, or the later ones to the first, in order. For float64 it is one
+// sum of rounded products.
 func Gemm[F Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
+	if c32, ok := any(c).([]float32); ok && hasTile(tileFloat) && m > 0 && n > 0 && k > 0 {
+		gemmFast(m, n, k, any(a).(Matrix[float32]), any(b).(Matrix[float32]), c32, ldc, add)
+		return
+	}
+	gemmGo(m, n, k, a, b, c, ldc, add)
+}
+
+// gemmGo is Gemm in portable Go, the definition of its results.
+func gemmGo[F Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
 	tiles, panels := ceilDiv(m, tileRows), ceilDiv(n, tileCols)
 	ap, bp := borrow[[tileRows]F](tiles*k), borrow[[tileCols]F](panels*k)
 	defer giveBack(ap)
@@ -60,8 +73,13 @@ func Gemm[F Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
 			for t := t0; t < min(t0+blockTiles, tiles); t++ {
 				for p := p0; p < min(p0+blockPanels, panels); p++ {
 					var acc [tileRows][tileCols]F
-					dotTile(&acc, pa[t*k:][:k], pb[p*k:][:k])
-					storeTile(c, ldc, t*tileRows, p*tileCols, m, n, &acc, add)
+					if add {
+						loadTile(&acc, c, ldc, t*tileRows, p*tileCols, m, n)
+						dotTileAdd(&acc, pa[t*k:][:k], pb[p*k:][:k])
+					} else {
+						dotTile(&acc, pa[t*k:][:k], pb[p*k:][:k])
+					}
+					storeTile(c, ldc, t*tileRows, p*tileCols, m, n, &acc, false)
 				}
 			}
 		}
@@ -72,51 +90,6 @@ const (
 	packGrain = 8 << 10  // tile rows that are worth a goroutine when packing
 	gemmGrain = 64 << 10 // products that are worth a goroutine
 )
-
-// dotTile adds the products of four packed rows and two packed columns to acc, in
-// the order of k. The conversions keep a compiler from fusing.
-func dotTile[F Float](acc *[tileRows][tileCols]F, a [][tileRows]F, b [][tileCols]F) {
-	c00, c01 := acc[0][0], acc[0][1]
-	c10, c11 := acc[1][0], acc[1][1]
-	c20, c21 := acc[2][0], acc[2][1]
-	c30, c31 := acc[3][0], acc[3][1]
-	b = b[:len(a)]
-	for i := range a {
-		x, y := &a[i], &b[i]
-		y0, y1 := y[0], y[1]
-		v := x[0]
-		c00 += F(v * y0)
-		c01 += F(v * y1)
-		v = x[1]
-		c10 += F(v * y0)
-		c11 += F(v * y1)
-		v = x[2]
-		c20 += F(v * y0)
-		c21 += F(v * y1)
-		v = x[3]
-		c30 += F(v * y0)
-		c31 += F(v * y1)
-	}
-	acc[0] = [tileCols]F{c00, c01}
-	acc[1] = [tileCols]F{c10, c11}
-	acc[2] = [tileCols]F{c20, c21}
-	acc[3] = [tileCols]F{c30, c31}
-}
-
-// storeTile writes or adds the part of a tile that lies inside the m×n matrix c.
-func storeTile[F Float](c []F, ldc, i0, j0, m, n int, acc *[tileRows][tileCols]F, add bool) {
-	rows, cols := min(tileRows, m-i0), min(tileCols, n-j0)
-	for i := range rows {
-		dst := c[(i0+i)*ldc+j0:][:cols]
-		for j := range dst {
-			if add {
-				dst[j] += acc[i][j]
-			} else {
-				dst[j] = acc[i][j]
-			}
-		}
-	}
-}
 
 // packRows gathers rows i0 to i0+3 of an m-row matrix, k-major; rows past m are 0.
 func packRows[F Float](dst [][tileRows]F, a Matrix[F], i0, m int) {

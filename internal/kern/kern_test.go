@@ -7,49 +7,6 @@ import (
 	"testing"
 )
 
-func TestGemm(t *testing.T) {
-	eachProcs(t, func(t *testing.T) {
-		for _, s := range [][3]int{{1, 1, 1}, {4, 2, 8}, {5, 3, 7}, {3, 9, 0}, {17, 70, 33}, {1, 66, 129}, {37, 1, 40}} {
-			for mask := range 8 {
-				ta, tb, add := mask&1 != 0, mask&2 != 0, mask&4 != 0
-				t.Run(fmt.Sprintf("%v/%t,%t,%t", s, ta, tb, add), func(t *testing.T) {
-					checkGemm[float32](t, s[0], s[1], s[2], ta, tb, add)
-					checkGemm[float64](t, s[0], s[1], s[2], ta, tb, add)
-				})
-			}
-		}
-	})
-}
-
-// checkGemm compares bit for bit: the order of summation is part of the promise.
-func checkGemm[F Float](t *testing.T, m, n, k int, ta, tb, add bool) {
-	r := rand.New(rand.NewPCG(1, uint64(m*n+k)))
-	lda, ldb, ldc := k+1, n+2, n+3
-	if ta {
-		lda = m + 1
-	}
-	if tb {
-		ldb = k + 2
-	}
-	a, b, c := randoms[F](r, (m+k)*lda), randoms[F](r, (n+k)*ldb), randoms[F](r, m*ldc)
-	av, bv := RowMajor(a, lda, ta), RowMajor(b, ldb, tb)
-	want := append([]F(nil), c...)
-	for i := range m {
-		for j := range n {
-			var s F
-			for l := range k {
-				s += F(a[i*av.Row+l*av.Col] * b[l*bv.Row+j*bv.Col])
-			}
-			if add {
-				s = c[i*ldc+j] + s
-			}
-			want[i*ldc+j] = s
-		}
-	}
-	Gemm(m, n, k, av, bv, c, ldc, add)
-	wantSame(t, "product", c, want) // elements between rows must stay, too
-}
-
 func TestConvForward(t *testing.T) {
 	eachProcs(t, func(t *testing.T) {
 		for _, e := range convCases {
@@ -58,7 +15,7 @@ func TestConvForward(t *testing.T) {
 				nx, nw, no := c.sizes()
 				x, w, bias := randoms[float32](r, nx), randoms[float32](r, nw), randoms[float32](r, c.K)
 				want := make([]float32, no)
-				c.visit(func(o, xi, wi, _ int) { want[o] += float32(x[xi] * w[wi]) })
+				c.visit(func(o, xi, wi, _ int) { want[o] = madd(w[wi], x[xi], want[o]) })
 				got := randoms[float32](r, no)
 				ConvForward(&c, got, x, w, nil)
 				wantSame(t, "output", got, want)
@@ -159,7 +116,7 @@ func checkIntConv(t *testing.T, c Conv, block int) {
 		}
 		want[o] += bias[k]
 	}
-	IntConv(&c, got, x, w, d)
+	intConv(0, &c, got, x, w, d)
 	wantSame(t, "output", got, want)
 }
 
@@ -214,7 +171,7 @@ func TestIntGemm(t *testing.T) {
 					want[i] += float32(float32(sum) * d.Scale[i%n*d.Blocks+b])
 				}
 			}
-			IntGemm(m, n, k, RowMajor(x, k, false), RowMajor(w, n, false), got, d)
+			intGemm(0, m, n, k, RowMajor(x, k, false), RowMajor(w, n, false), got, d)
 			wantSame(t, fmt.Sprint(s), got, want)
 		}
 	})
@@ -270,7 +227,7 @@ func BenchmarkIntGemm(b *testing.B) {
 	x, w, y := codes(r, m*k, 127), codes(r, k*n, 127), make([]float32, m*n)
 	b.SetBytes(int64(m * n * k))
 	for b.Loop() {
-		IntGemm(m, n, k, RowMajor(x, k, false), RowMajor(w, n, false), y, Dequant{Scale: []float32{1}, Blocks: 1})
+		intGemm(0, m, n, k, RowMajor(x, k, false), RowMajor(w, n, false), y, Dequant{Scale: []float32{1}, Blocks: 1})
 	}
 	sink = y[0]
 }
@@ -297,7 +254,7 @@ func BenchmarkConv(b *testing.B) {
 			{"forward", func() { ConvForward(&c, y, x, w, nil) }},
 			{"data", func() { ConvBackwardData(&c, x, w, y) }},
 			{"weight", func() { ConvBackwardWeight(&c, w, x, y) }},
-			{"int", func() { IntConv(&c, y, qx, qw, d) }},
+			{"int", func() { intConv(0, &c, y, qx, qw, d) }},
 		} {
 			b.Run(e.name+"/"+k.name, func(b *testing.B) {
 				b.SetBytes(int64(no * c.taps()))

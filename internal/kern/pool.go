@@ -25,11 +25,16 @@ func (p *Pool) count(y0, y1, x0, x1 int) int {
 	return p.Kernel[0] * p.Kernel[1]
 }
 
+// planes calls fn for ranges of planes, in parallel: work is the number of elements
+// that one plane costs.
+func (p *Pool) planes(work int, fn func(lo, hi int)) {
+	par.For(p.Planes, max(1, elemChunk/max(1, work)), fn)
+}
+
 // each calls fn for every output, in parallel over planes and in order within
 // one: plane is the index of the plane's first input, o the output's index.
 func (p *Pool) each(fn func(plane, o, y0, y1, x0, x1 int)) {
-	work := max(1, p.OH*p.OW*p.Kernel[0]*p.Kernel[1])
-	par.For(p.Planes, max(1, gemmGrain/4/work), func(lo, hi int) {
+	p.planes(p.OH*p.OW*p.Kernel[0]*p.Kernel[1], func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			o := i * p.OH * p.OW
 			for oy := range p.OH {
@@ -43,60 +48,106 @@ func (p *Pool) each(fn func(plane, o, y0, y1, x0, x1 int)) {
 	})
 }
 
-// two says that windows are 2×2 and all inside the image, the usual case, which
-// has its own loops.
-func (p *Pool) two() bool { return p.Kernel == [2]int{2, 2} && p.Pad == [4]int{} }
+// two says that windows are 2×2 side by side and all inside the image, the usual case,
+// which has loops of its own.
+func (p *Pool) two() bool {
+	return p.Kernel == [2]int{2, 2} && p.Stride == p.Kernel && p.Pad == [4]int{}
+}
 
-// rows calls fn for every row of outputs of an unpadded pooling, in parallel over
-// planes: in is the index of the row's first input, o of its first output.
-func (p *Pool) rows(fn func(in, o int)) {
-	par.For(p.Planes, max(1, gemmGrain/16/(p.OH*p.OW)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			for oy := range p.OH {
-				fn((i*p.H+oy*p.Stride[0])*p.W, (i*p.OH+oy)*p.OW)
-			}
+// stacks calls fn in parallel for planes of 2×2 windows: in and o are the indices of the
+// first input and output, and q is the pooling of that part. Planes without a row left over
+// stand on one another like one high plane.
+func (p *Pool) stacks(fn func(q *Pool, in, o int)) {
+	p.planes(p.H*p.W, func(lo, hi int) {
+		q, step := *p, 1
+		if p.H == 2*p.OH {
+			step = hi - lo
+		}
+		q.H, q.OH, q.Planes = step*p.H, step*p.OH, 1
+		for i := lo; i < hi; i += step {
+			fn(&q, i*p.H*p.W, i*p.OH*p.OW)
 		}
 	})
+}
+
+// whole says that the only window is the image.
+func (p *Pool) whole() bool {
+	return p.OH == 1 && p.OW == 1 && p.Kernel == [2]int{p.H, p.W} && p.Pad == [4]int{}
 }
 
 // MaxPool writes the largest element of each window; a NaN wins.
 func MaxPool[F Float](p *Pool, out, x []F) {
 	if p.two() {
-		p.rows(func(in, o int) {
-			r0, r1 := x[in:in+p.W], x[in+p.W:in+2*p.W]
-			dst := out[o:][:p.OW]
-			for i := range dst {
-				a, b := r0[i*p.Stride[1]:][:2], r1[i*p.Stride[1]:][:2]
-				dst[i] = max(a[0], a[1], b[0], b[1])
-			}
-		})
+		p.stacks(func(q *Pool, in, o int) { maxPool2(q, out[o:][:q.OH*q.OW], x[in:][:q.H*q.W]) })
 		return
 	}
-	p.each(func(plane, o, y0, y1, x0, x1 int) {
-		m := x[plane+y0*p.W+x0]
-		for y := y0; y < y1; y++ {
-			for _, v := range x[plane+y*p.W+x0 : plane+y*p.W+x1] {
-				m = max(m, v)
-			}
+	p.planes(p.H*p.W+p.OH*p.OW*p.Kernel[1], func(lo, hi int) {
+		buf := borrow[F](p.W)
+		defer giveBack(buf)
+		for i := lo; i < hi; i++ {
+			maxPlane(p, out[i*p.OH*p.OW:][:p.OH*p.OW], x[i*p.H*p.W:][:p.H*p.W], *buf)
 		}
-		out[o] = m
 	})
 }
 
-// MaxPoolBackward writes the gradient: each window's goes to its first element,
-// row-major, that equals the output (or is NaN as the output is).
-func MaxPoolBackward[F Float](p *Pool, dx, x, out, dout []F) {
-	clear(dx)
-	if p.two() {
-		p.rows(func(in, o int) {
-			for i := range p.OW {
-				at := in + i*p.Stride[1]
-				dx[at+firstOfFour(x[at:][:2], x[at+p.W:][:2], out[o+i], p.W)] += dout[o+i]
+// maxPool2 writes the maxima of the 2×2 windows of one plane.
+func maxPool2[F Float](p *Pool, out, x []F) {
+	if maxPool2Fast(p, out, x) {
+		return
+	}
+	for oy := range p.OH {
+		r0, r1 := x[2*oy*p.W:][:p.W], x[(2*oy+1)*p.W:][:p.W]
+		dst := out[oy*p.OW:][:p.OW]
+		for i := range dst {
+			a, b := r0[2*i:][:2], r1[2*i:][:2]
+			dst[i] = max(a[0], a[1], b[0], b[1])
+		}
+	}
+}
+
+// maxPlane pools one plane: first the rows of a window into one, then along it.
+func maxPlane[F Float](p *Pool, out, x, row []F) {
+	for oy := range p.OH {
+		y0, y1, _, _ := p.window(oy, 0)
+		copy(row, x[y0*p.W:][:p.W])
+		for y := y0 + 1; y < y1; y++ {
+			maxInto(row, x[y*p.W:][:p.W])
+		}
+		dst := out[oy*p.OW:][:p.OW]
+		for ox := range dst {
+			_, _, x0, x1 := p.window(oy, ox)
+			m := row[x0]
+			for _, v := range row[x0+1 : x1] {
+				m = max(m, v)
 			}
+			dst[ox] = m
+		}
+	}
+}
+
+// maxInto writes max(dst, x) into dst.
+func maxInto[F Float](dst, x []F) {
+	x = x[:len(dst)]
+	for i := maxIntoFast(dst, x); i < len(dst); i++ {
+		dst[i] = max(dst[i], x[i])
+	}
+}
+
+// MaxPoolBackward writes the gradient: each window's goes to its first element,
+// row-major, that equals the output (or is NaN as the output is). out is what MaxPool
+// wrote for x.
+func MaxPoolBackward[F Float](p *Pool, dx, x, out, dout []F) {
+	if p.two() {
+		p.stacks(func(q *Pool, in, o int) {
+			ni, no := q.H*q.W, q.OH*q.OW
+			maxPool2Backward(q, dx[in:][:ni], x[in:][:ni], out[o:][:no], dout[o:][:no])
 		})
 		return
 	}
 	p.each(func(plane, o, y0, y1, x0, x1 int) {
+		if o%(p.OH*p.OW) == 0 {
+			clear(dx[plane:][:p.H*p.W])
+		}
 		m := out[o]
 		for y := y0; y < y1; y++ {
 			for at := plane + y*p.W + x0; at < plane+y*p.W+x1; at++ {
@@ -107,6 +158,26 @@ func MaxPoolBackward[F Float](p *Pool, dx, x, out, dout []F) {
 			}
 		}
 	})
+}
+
+// maxPool2Backward writes one plane: windows that do not overlap need no clearing but of
+// what no window covers.
+func maxPool2Backward[F Float](p *Pool, dx, x, out, dout []F) {
+	w := p.W
+	if p.W != 2*p.OW || p.H != 2*p.OH {
+		clear(dx)
+	}
+	if maxPool2BackFast(p, dx, x, out, dout) {
+		return
+	}
+	clear(dx)
+	for oy := range p.OH {
+		at := 2 * oy * w
+		for i := oy * p.OW; i < (oy+1)*p.OW; i++ {
+			dx[at+firstOfFour(x[at:][:2], x[at+w:][:2], out[i], w)] += dout[i]
+			at += 2
+		}
+	}
 }
 
 // firstOfFour returns where the maximum m first stands in a 2×2 window with rows
@@ -135,8 +206,17 @@ func firstOfFour[F Float](a, b []F, m F, w int) int {
 }
 
 // AvgPool writes the average of each window: a float64 sum in row-major order,
-// divided by the count and rounded once.
+// divided by the count and rounded once. Where the window is the image the sum runs in
+// the lanes of [ChannelStats].
 func AvgPool[F Float](p *Pool, out, x []F) {
+	if n := p.H * p.W; p.whole() {
+		p.planes(n, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				out[i] = F(LaneSum(x[i*n:][:n]) / float64(n))
+			}
+		})
+		return
+	}
 	p.each(func(plane, o, y0, y1, x0, x1 int) {
 		var s float64
 		for y := y0; y < y1; y++ {
@@ -151,28 +231,14 @@ func AvgPool[F Float](p *Pool, out, x []F) {
 // AvgPoolBackward writes the gradient: every element gets dout / count of each
 // window that it is in, added in the order of the outputs.
 func AvgPoolBackward[F Float](p *Pool, dx, dout []F) {
-	clear(dx)
 	p.each(func(plane, o, y0, y1, x0, x1 int) {
+		if o%(p.OH*p.OW) == 0 {
+			clear(dx[plane:][:p.H*p.W])
+		}
 		d := dout[o] / F(p.count(y0, y1, x0, x1))
 		for y := y0; y < y1; y++ {
 			row := dx[plane+y*p.W+x0 : plane+y*p.W+x1]
-			for i := range row {
-				row[i] += d
-			}
+			AddOne(row, row, d)
 		}
-	})
-}
-
-// IntAvgPool averages centred codes: float32(float32(sum)·scale) / float32(count).
-// The sum is exact; its magnitude must stay below 2^31.
-func IntAvgPool(p *Pool, out []float32, x []int16, scale float32) {
-	p.each(func(plane, o, y0, y1, x0, x1 int) {
-		var s int32
-		for y := y0; y < y1; y++ {
-			for _, v := range x[plane+y*p.W+x0 : plane+y*p.W+x1] {
-				s += int32(v)
-			}
-		}
-		out[o] = float32(float32(s)*scale) / float32(p.count(y0, y1, x0, x1))
 	})
 }

@@ -1,6 +1,10 @@
 package nn
 
-import "math"
+import (
+	"math"
+
+	"github.com/goqat/goqat/internal/kern"
+)
 
 type binaryFn int
 
@@ -24,18 +28,23 @@ func binaryForward[F Float](o Binary, out, a, b Tensor[F]) {
 
 // binaryRun computes one stretch; da and db are 0 or 1.
 func binaryRun[F Float](fn binaryFn, y, a, b []F, da, db int) {
+	n := len(y)
 	switch fn {
-	case fnAdd:
-		for i := range y {
-			y[i] = a[i*da] + b[i*db]
-		}
-	case fnSub:
-		for i := range y {
-			y[i] = a[i*da] - b[i*db]
-		}
-	case fnMul:
-		for i := range y {
-			y[i] = a[i*da] * b[i*db]
+	case fnAdd, fnSub, fnMul:
+		switch {
+		case da == 1 && db == 1:
+			binaryVectors(fn, y, a[:n], b[:n])
+		case da == 1:
+			binaryOne(fn, y, a[:n], b[0])
+		case fn == fnSub && db == 1:
+			kern.OneSub(y, a[0], b[:n])
+		case db == 1:
+			binaryOne(fn, y, b[:n], a[0])
+		default: // one element, repeated
+			binaryVectors(fn, y[:1], a[:1], b[:1])
+			for i := range y[1:] {
+				y[1+i] = y[0]
+			}
 		}
 	case fnDiv:
 		for i := range y {
@@ -48,8 +57,30 @@ func binaryRun[F Float](fn binaryFn, y, a, b []F, da, db int) {
 	}
 }
 
+func binaryVectors[F Float](fn binaryFn, y, a, b []F) {
+	switch fn {
+	case fnAdd:
+		kern.Add(y, a, b)
+	case fnSub:
+		kern.Sub(y, a, b)
+	default:
+		kern.Mul(y, a, b)
+	}
+}
+
+func binaryOne[F Float](fn binaryFn, y, a []F, b F) {
+	switch fn {
+	case fnAdd:
+		kern.AddOne(y, a, b)
+	case fnSub:
+		kern.SubOne(y, a, b)
+	default:
+		kern.MulOne(y, a, b)
+	}
+}
+
 // binaryBackward writes the gradients of both operands. An operand that was
-// repeated gets the float64 sum over its copies, in row-major order.
+// repeated gets the float64 sum over its copies.
 func binaryBackward[F Float](o Binary, grads []Tensor[F], a, b, out, dout Tensor[F]) {
 	fn := binaryFns[o.Fn]
 	sa, sb := broadcastStrides(a.Shape, out.Shape), broadcastStrides(b.Shape, out.Shape)
@@ -62,18 +93,13 @@ func binaryBackward[F Float](o Binary, grads []Tensor[F], a, b, out, dout Tensor
 			})
 		default:
 			sums := make([]float64, len(g.Data))
-			var row []F
-			walk(out.Shape, sa, sb, func(at, oa, ob, n, da, db int) {
-				if row == nil {
-					row = make([]F, n)
-				}
-				binaryGrad(fn, side == 0, row, a.Data[oa:], b.Data[ob:], dout.Data[at:], da, db)
-				if side == 0 {
-					addRow(sums[oa:], row, da)
-				} else {
-					addRow(sums[ob:], row, db)
-				}
-			})
+			own := [][]int{sa, sb}[side]
+			if n, c, inner, ok := channelwise(out.Shape, own); ok && (fn == fnAdd || fn == fnSub) {
+				kern.ChannelSum(sums, dout.Data, n, c, inner)
+				negate(sums, fn == fnSub && side == 1)
+			} else {
+				repeatedSums(fn, side, sums, a, b, out, dout)
+			}
 			for i, s := range sums {
 				g.Data[i] = F(s)
 			}
@@ -81,19 +107,53 @@ func binaryBackward[F Float](o Binary, grads []Tensor[F], a, b, out, dout Tensor
 	}
 }
 
-// addRow adds a row to sums that move by step, 0 or 1.
+// channelwise reports whether an operand with these strides has one element for each
+// channel of out seen as [n, c, inner].
+func channelwise(out, strides []int) (n, c, inner int, ok bool) {
+	dims, s, _ := merge(out, strides, strides)
+	n, inner = 1, 1
+	if s[0] == 0 && len(dims) > 1 {
+		n, dims, s = dims[0], dims[1:], s[1:]
+	}
+	if l := len(dims) - 1; s[l] == 0 && l > 0 {
+		inner, dims, s = dims[l], dims[:l], s[:l]
+	}
+	return n, dims[0], inner, len(dims) == 1 && s[0] == 1
+}
+
+func negate(s []float64, do bool) {
+	for i := range s {
+		if do {
+			s[i] = -s[i]
+		}
+	}
+}
+
+// repeatedSums adds up the gradients of a repeated operand.
+func repeatedSums[F Float](fn binaryFn, side int, sums []float64, a, b, out, dout Tensor[F]) {
+	sa, sb := broadcastStrides(a.Shape, out.Shape), broadcastStrides(b.Shape, out.Shape)
+	var row []F
+	walk(out.Shape, sa, sb, func(at, oa, ob, n, da, db int) {
+		if row == nil {
+			row = make([]F, n)
+		}
+		binaryGrad(fn, side == 0, row, a.Data[oa:], b.Data[ob:], dout.Data[at:], da, db)
+		if side == 0 {
+			addRow(sums[oa:], row, da)
+		} else {
+			addRow(sums[ob:], row, db)
+		}
+	})
+}
+
+// addRow adds a row to sums that move by step, 0 or 1. With step 0 the row is added up
+// first, in lanes.
 func addRow[F Float](sums []float64, row []F, step int) {
 	if step == 0 {
-		s := sums[0]
-		for _, v := range row {
-			s += float64(v)
-		}
-		sums[0] = s
+		sums[0] += kern.LaneSum(row)
 		return
 	}
-	for i, v := range row {
-		sums[i] += float64(v)
-	}
+	kern.AddTo64(sums[:len(row)], row)
 }
 
 // binaryGrad computes one stretch of the gradient of one operand into dst. The
@@ -108,19 +168,24 @@ func binaryGrad[F Float](fn binaryFn, left bool, dst, a, b, d []F, da, db int) {
 			dst[i] = -v
 		}
 	case fn == fnMul && left:
-		for i, v := range d {
-			dst[i] = v * b[i*db]
-		}
+		mulRow(dst, d, b, db)
 	case fn == fnMul:
-		for i, v := range d {
-			dst[i] = v * a[i*da]
-		}
+		mulRow(dst, d, a, da)
 	default:
 		partial := binaryPartial(fn, left)
 		for i, v := range d {
 			dst[i] = F(partial(float64(a[i*da]), float64(b[i*db]), float64(v)))
 		}
 	}
+}
+
+// mulRow multiplies by factors that move by step, 0 or 1.
+func mulRow[F Float](dst, d, by []F, step int) {
+	if step == 0 {
+		kern.MulOne(dst, d, by[0])
+		return
+	}
+	kern.Mul(dst, d, by[:len(d)])
 }
 
 // binaryPartial returns the gradient of one operand of a quotient or a power from

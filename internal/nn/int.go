@@ -7,11 +7,31 @@ import (
 	"github.com/goqat/goqat/internal/par"
 )
 
-// Codes is a quantized tensor: a shape and its row-major centred codes
-// q - zero_point, so that the code 0 is the real number 0.
-type Codes struct {
-	Shape []int
-	Data  []int16
+// IntTensor is a tensor on an integer grid: a shape and either row-major biased
+// codes q - Qmin, one byte each, or the real numbers (q - zero_point)·scale. Grid is
+// that of the biased codes ([kern.Grid.Biased]): its Qmin is 0. As an operand, real
+// numbers are rounded to the grid on the way.
+type IntTensor struct {
+	Shape  []int
+	Codes  []uint8
+	Values []float32
+	Grid   kern.Grid
+}
+
+// Len is the number of elements that the tensor holds.
+func (t IntTensor) Len() int { return max(len(t.Codes), len(t.Values)) }
+
+func (t IntTensor) x() kern.IntX { return kern.IntX{Codes: t.Codes, Values: t.Values, Grid: t.Grid} }
+
+// check compares the data with the shape.
+func (t IntTensor) check(op Op, what string) error {
+	if n := product(t.Shape); t.Len() != n || t.Codes != nil && t.Values != nil {
+		return shapeErr(op, "%s has %d codes and %d values for shape %v", what, len(t.Codes), len(t.Values), t.Shape)
+	}
+	if t.Grid.Qmin != 0 || t.Grid.Qmax > math.MaxUint8 {
+		return settingsErr(op, "%s: codes %d to %d are not biased bytes", what, t.Grid.Qmin, t.Grid.Qmax)
+	}
+	return nil
 }
 
 // Terms returns the number of products in one output element of a Conv or a
@@ -34,63 +54,148 @@ func Terms(op Op, xShape, wShape []int) int {
 	return 0
 }
 
-// IntForward computes a Conv or a MatMul on centred codes:
+// IntWeights is the second operand of a Conv or a MatMul on codes: its centred
+// codes q - zero_point.
+type IntWeights struct {
+	Shape []int
+	// Fill writes the codes, row-major, at most 2^15 in magnitude. It is called when
+	// a product is set up and may be called again until the product is no longer used.
+	Fill func(dst []int16)
+	// Scale has one element, for all, or channels·blocks, channel-major. A channel is
+	// an output channel: K of a Conv, the columns of a MatMul's product.
+	Scale []float32
+	// Blocks cut the input channels of a group (Conv) or the contracted axis (MatMul)
+	// every BlockSize elements; the last may be shorter, and Blocks must be the
+	// number that results. Blocks = 1 with BlockSize = 0 is one sum.
+	Blocks, BlockSize int
+	// Nibbles keeps codes of 4 bits two to a byte in memory; they are unpacked at
+	// every use.
+	Nibbles bool
+}
+
+// IntProduct computes a Conv or a MatMul on codes:
 //
 //	y = Σ_b float32(float32(acc_b) · float32(xScale·wScale[c·blocks+b])) + bias[c]
 //
 // in float32 and in the order of b, where acc_b is the exact integer sum over
-// block b and c is the output channel: K of a Conv, the columns of a MatMul's
-// product. wScale has one element, for all, or channels·blocks, channel-major.
-// bias is nil or has one element per channel.
-//
-// Blocks cut the input channels of a group (Conv) or the contracted axis (MatMul)
-// every blockSize elements; the last may be shorter, and blocks must be the
-// number that results. blocks = 1 with blockSize = 0 is one sum.
-//
-// out has the shape of [OutShape] and is overwritten. Errors wrap ErrShape or
-// ErrSettings; one of them says that the sums could exceed 32 bits.
-func IntForward(op Op, out Tensor[float32], x, w Codes, xScale float32, wScale []float32, blocks, blockSize int, bias []float32) error {
-	shapes := [][]int{x.Shape, w.Shape}
-	if bias != nil {
-		shapes = append(shapes, []int{len(bias)})
-	}
+// block b of centred codes and c is the output channel. Set it up, then use it from
+// any number of goroutines; an IntProduct that is set up again uses its memory again.
+type IntProduct struct {
+	op     Op
+	in     kern.Grid
+	wShape []int
+	parts  []*kern.IntProduct // one per matrix of a batched MatMul, else one
+	codes  []int16            // of a batched MatMul
+	scale  []float32
+	max    int // largest magnitude of a weight
+}
+
+// Set prepares the product with w for inputs on the grid x, whose Qmin is 0. Errors
+// wrap ErrShape or ErrSettings.
+func (p *IntProduct) Set(op Op, x kern.Grid, w IntWeights) error {
 	switch op.(type) {
 	case Conv, MatMul:
 	default:
 		return settingsErr(orNone(op), "no integer form: only conv and matmul have one")
 	}
-	want, err := OutShape(op, shapes)
-	if err != nil {
+	if err := checkWeights(op, w); err != nil {
 		return err
 	}
-	if err := checkData(op, "output", out, want); err != nil {
-		return err
+	p.op, p.in, p.wShape = op, x, w.Shape
+	p.scale = p.scale[:0]
+	for _, s := range w.Scale {
+		p.scale = append(p.scale, x.Scale*s)
 	}
-	if len(x.Data) != product(x.Shape) || len(w.Data) != product(w.Shape) {
-		return shapeErr(op, "%d input and %d weight codes for shapes %v and %v", len(x.Data), len(w.Data), x.Shape, w.Shape)
-	}
-	axis, channels := blockAxis(op, x.Shape, w.Shape)
-	if err := checkBlocks(op, axis, channels, len(wScale), blocks, blockSize); err != nil {
-		return err
-	}
-	if err := checkSum(op, Terms(op, x.Shape, w.Shape), kern.MaxAbs(x.Data), kern.MaxAbs(w.Data)); err != nil {
-		return err
-	}
-	scale := make([]float32, len(wScale))
-	for i, s := range wScale {
-		scale[i] = xScale * s
-	}
-	d := kern.Dequant{Scale: scale, Blocks: blocks, Block: blockSize, Bias: bias}
+	d := kern.Dequant{Scale: p.scale, Blocks: w.Blocks, Block: w.BlockSize}
 	switch o := op.(type) {
 	case Conv:
-		g := convGeometry(o, x.Shape, w.Shape, out.Shape)
-		d.Block *= g.R * g.S
-		kern.IntConv(&g, out.Data, x.Data, w.Data, d)
+		s := w.Shape
+		g := kern.Conv{C: s[1] * o.Groups, K: s[0], R: s[2], S: s[3], Groups: o.Groups, Stride: o.Stride, Dilation: o.Dilation}
+		d.Block *= s[2] * s[3]
+		part := p.part(1)[0]
+		part.Nibbles = w.Nibbles
+		part.SetConv(&g, x, d, w.Fill)
+		p.max = part.MaxAbs()
 	case MatMul:
-		batch, m, n, k, _ := matDims(o, x.Shape, w.Shape)
-		par.For(batch, 1, func(lo, hi int) {
+		p.setMatMul(o, w, d)
+	}
+	return nil
+}
+
+// part returns n products, old ones where there are.
+func (p *IntProduct) part(n int) []*kern.IntProduct {
+	for len(p.parts) < n {
+		p.parts = append(p.parts, &kern.IntProduct{})
+	}
+	p.parts = p.parts[:n]
+	return p.parts
+}
+
+func (p *IntProduct) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
+	rank := len(w.Shape)
+	k, n := w.Shape[rank-2], w.Shape[rank-1]
+	if o.TransB {
+		k, n = n, k
+	}
+	batch := product(w.Shape[:rank-2])
+	parts := p.part(batch)
+	if batch == 1 {
+		parts[0].Nibbles = w.Nibbles
+		parts[0].SetMatMul(n, k, o.TransB, p.in, d, w.Fill)
+		p.max = parts[0].MaxAbs()
+		return
+	}
+	if cap(p.codes) < batch*n*k {
+		p.codes = make([]int16, batch*n*k)
+	}
+	codes := p.codes[:batch*n*k]
+	w.Fill(codes)
+	par.For(batch, 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			parts[i].Nibbles = w.Nibbles
+			parts[i].SetMatMul(n, k, o.TransB, p.in, d, func(dst []int16) { copy(dst, codes[i*n*k:]) })
+		}
+	})
+	p.max = 0
+	for _, part := range parts {
+		p.max = max(p.max, part.MaxAbs())
+	}
+}
+
+// Forward computes out from x and a bias, which is nil or has one element per
+// channel. An out with Codes gets the activation act and is rounded to its grid; one
+// with Values is left as it is, and its Grid does not count. out has the shape of
+// [OutShape] and is overwritten. At most threads goroutines take part, GOMAXPROCS
+// with 0. Errors wrap ErrShape or ErrSettings; one of them says that the sums could
+// exceed 32 bits.
+func (p *IntProduct) Forward(threads int, out IntTensor, act kern.Clip, x IntTensor, bias []float32) error {
+	if err := p.check(out, x, bias); err != nil {
+		return err
+	}
+	return p.Apply(threads, out, act, x, bias)
+}
+
+// Apply is [IntProduct.Forward] for shapes, lengths and grids that are known to be
+// right; it still refuses sums that could exceed 32 bits.
+func (p *IntProduct) Apply(threads int, out IntTensor, act kern.Clip, x IntTensor, bias []float32) error {
+	if err := p.checkSum(x); err != nil {
+		return err
+	}
+	y := kern.IntY{Codes: out.Codes, Values: out.Values, Grid: out.Grid, Act: act}
+	switch o := p.op.(type) {
+	case Conv:
+		g := convGeometry(o, x.Shape, p.wShape, out.Shape)
+		p.parts[0].Conv(threads, &g, y, x.x(), bias)
+	case MatMul:
+		batch, m, _, _, _ := matDims(o, x.Shape, p.wShape)
+		if batch == 1 {
+			p.parts[0].MatMul(threads, m, y, x.x(), o.TransA, bias)
+			break
+		}
+		par.ForN(threads, batch, 1, func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				kern.IntGemm(m, n, k, matA(o, x.Data[i*m*k:], m, k), matB(o, w.Data[i*k*n:], n, k), out.Data[i*m*n:][:m*n], d)
+				inner := max(1, (threads+batch-1)/batch)
+				p.parts[i].MatMul(inner, m, y.Part(i, batch), x.x().Part(i, batch), o.TransA, bias)
 			}
 		})
 	}
@@ -105,12 +210,87 @@ func orNone(op Op) Op {
 	return op
 }
 
+func checkWeights(op Op, w IntWeights) error {
+	if err := Check(op); err != nil {
+		return err
+	}
+	rank := len(w.Shape)
+	switch o := op.(type) {
+	case Conv:
+		if rank != 4 || w.Shape[0]%o.Groups != 0 {
+			return shapeErr(op, "weights of shape %v with %d groups", w.Shape, o.Groups)
+		}
+	case MatMul:
+		if rank < 2 {
+			return shapeErr(op, "weights of shape %v have no matrix", w.Shape)
+		}
+	}
+	if _, err := count(op, "weights", w.Shape); err != nil {
+		return err
+	}
+	axis, channels := blockAxis(op, w.Shape)
+	return checkBlocks(op, axis, channels, len(w.Scale), w.Blocks, w.BlockSize)
+}
+
+// check compares shapes and lengths.
+func (p *IntProduct) check(out, x IntTensor, bias []float32) error {
+	shapes := [][]int{x.Shape, p.wShape, nil}[:2]
+	if bias != nil {
+		shapes = append(shapes, []int{len(bias)})
+	}
+	want, err := OutShape(p.op, shapes)
+	if err != nil {
+		return err
+	}
+	if product(out.Shape) != product(want) || !sameShape(out.Shape, want) {
+		return shapeErr(p.op, "output has shape %v, want %v", out.Shape, want)
+	}
+	if out.Codes == nil {
+		out.Grid = kern.Grid{}
+	}
+	if err := out.check(p.op, "output"); err != nil {
+		return err
+	}
+	if err := x.check(p.op, "input"); err != nil {
+		return err
+	}
+	if x.Grid != p.in {
+		return settingsErr(p.op, "input on grid %v, set up for %v", x.Grid, p.in)
+	}
+	return nil
+}
+
+func sameShape(a, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// checkSum first asks what the grid allows, and looks at the codes only where that
+// is too much.
+func (p *IntProduct) checkSum(x IntTensor) error {
+	terms := Terms(p.op, x.Shape, p.wShape)
+	if checkSum(p.op, terms, int(max(x.Grid.ZeroPoint, x.Grid.Qmax-x.Grid.ZeroPoint)), p.max) == nil {
+		return nil
+	}
+	return checkSum(p.op, terms, x.x().MaxAbs(), p.max)
+}
+
 // blockAxis returns the length of the axis that blocks cut and the number of
 // output channels.
-func blockAxis(op Op, x, w []int) (axis, channels int) {
+func blockAxis(op Op, w []int) (axis, channels int) {
 	if o, ok := op.(MatMul); ok {
-		_, _, n, k, _ := matDims(o, x, w)
-		return k, n
+		axis, channels = w[len(w)-2], w[len(w)-1]
+		if o.TransB {
+			axis, channels = channels, axis
+		}
+		return axis, channels
 	}
 	return w[1], w[0]
 }
@@ -139,13 +319,14 @@ func checkSum(op Op, terms, x, w int) error {
 	return nil
 }
 
-// IntAvgPool computes an average Pool or a GlobalAvgPool on centred codes:
+// IntAvgPool computes an average Pool or a GlobalAvgPool on codes:
 //
-//	y = float32(float32(sum) · xScale) / float32(count)
+//	y = float32(float32(sum) · scale) / float32(count)
 //
-// in float32, where sum is the exact integer sum of the window and count is the
-// divisor of the layer (see [Pool]). Errors as in [IntForward].
-func IntAvgPool(op Op, out Tensor[float32], x Codes, xScale float32) error {
+// in float32, where sum is the exact integer sum of the window's centred codes and
+// count is the divisor of the layer (see [Pool]). Real numbers in x must lie on its
+// grid. Threads and errors as in [IntProduct.Forward].
+func IntAvgPool(threads int, op Op, out Tensor[float32], x IntTensor) error {
 	want, err := OutShape(op, [][]int{x.Shape})
 	if err != nil {
 		return err
@@ -153,8 +334,8 @@ func IntAvgPool(op Op, out Tensor[float32], x Codes, xScale float32) error {
 	if err := checkData(op, "output", out, want); err != nil {
 		return err
 	}
-	if len(x.Data) != product(x.Shape) {
-		return shapeErr(op, "%d codes for shape %v", len(x.Data), x.Shape)
+	if err := x.check(op, "input"); err != nil {
+		return err
 	}
 	var g kern.Pool
 	switch o := op.(type) {
@@ -169,9 +350,18 @@ func IntAvgPool(op Op, out Tensor[float32], x Codes, xScale float32) error {
 		return settingsErr(op, "not an average pooling")
 	}
 	window := min(g.Kernel[0], g.H) * min(g.Kernel[1], g.W)
-	if err := checkSum(op, window, kern.MaxAbs(x.Data), 1); err != nil {
-		return err
+	if err := checkSum(op, window, int(x.Grid.Qmax), 1); err != nil {
+		if err := checkSum(op, window, x.x().MaxAbs(), 1); err != nil {
+			return err
+		}
 	}
-	kern.IntAvgPool(&g, out.Data, x.Data, xScale)
+	kern.AvgPoolCodes(threads, &g, out.Data, x.x())
 	return nil
+}
+
+// MaxPoolCodes computes a maximum Pool on codes, whose order is that of the real
+// numbers. out and x have the shapes of the layer.
+func MaxPoolCodes(threads int, op Pool, out, x []uint8, outShape, xShape []int) {
+	g := poolGeometry(op, xShape, outShape)
+	kern.MaxPoolCodes(threads, &g, out, x)
 }

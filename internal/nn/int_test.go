@@ -2,11 +2,41 @@ package nn
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
+
+	"github.com/goqat/goqat/internal/kern"
 )
+
+// Codes is a tensor of centred codes.
+type Codes struct {
+	Shape []int
+	Data  []int16
+}
+
+// zero is the zero point of inputs in these tests.
+const zero = 128
+
+// biased makes an operand of centred codes.
+func (c Codes) biased(scale float32) IntTensor {
+	t := IntTensor{Shape: c.Shape, Grid: kern.Grid{Scale: scale, ZeroPoint: zero, Qmax: 255}}
+	for _, v := range c.Data {
+		t.Codes = append(t.Codes, uint8(v+zero))
+	}
+	return t
+}
+
+// IntForward sets a product up and uses it once.
+func IntForward(op Op, out Tensor[float32], x, w Codes, xScale float32, wScale []float32, blocks, blockSize int, bias []float32) error {
+	xt := x.biased(xScale)
+	var p IntProduct
+	fill := func(dst []int16) { copy(dst, w.Data) }
+	if err := p.Set(op, xt.Grid, IntWeights{Shape: w.Shape, Fill: fill, Scale: wScale, Blocks: blocks, BlockSize: blockSize}); err != nil {
+		return err
+	}
+	return p.Forward(0, IntTensor{Shape: out.Shape, Values: out.Data}, kern.NoClip(), xt, bias)
+}
 
 func someCodes(r *rand.Rand, shape []int, limit int) Codes {
 	c := Codes{shape, make([]int16, product(shape))}
@@ -65,7 +95,7 @@ func TestIntForward(t *testing.T) {
 		var axis, channels int
 		switch c.op.(type) {
 		case Conv, MatMul:
-			axis, channels = blockAxis(c.op, c.in[0], c.in[1])
+			axis, channels = blockAxis(c.op, c.in[1])
 		default:
 			continue
 		}
@@ -90,7 +120,7 @@ func TestIntForward(t *testing.T) {
 
 func checkIntForward(t *testing.T, c layerCase, channels, blocks, blockSize int, shared bool) {
 	r := rand.New(rand.NewPCG(1, 2))
-	x, w := someCodes(r, c.in[0], 255), someCodes(r, c.in[1], 127)
+	x, w := someCodes(r, c.in[0], 127), someCodes(r, c.in[1], 255)
 	scales := someFloats(r, channels*blocks)
 	if shared {
 		scales = scales[:1]
@@ -128,6 +158,33 @@ func checkIntForward(t *testing.T, c layerCase, channels, blocks, blockSize int,
 		t.Fatal(err)
 	}
 	wantSame(t, "output", out.Data, want)
+	checkIntCodes(t, c.op, shape, x, w, IntWeights{Scale: scales, Blocks: blocks, BlockSize: blockSize}, xScale, bias, want)
+}
+
+// checkIntCodes compares results that are codes with the rounded real ones, for
+// operands that are codes and for real numbers on the grid.
+func checkIntCodes(t *testing.T, op Op, shape []int, x, w Codes, weights IntWeights, xScale float32, bias, want []float32) {
+	t.Helper()
+	var p IntProduct
+	weights.Shape, weights.Fill = w.Shape, func(dst []int16) { copy(dst, w.Data) }
+	in := x.biased(xScale)
+	if err := p.Set(op, in.Grid, weights); err != nil {
+		t.Fatal(err)
+	}
+	real := in
+	real.Codes, real.Values = nil, make([]float32, len(x.Data))
+	kern.Dequantize(real.Values, in.Codes, in.Grid)
+	out := IntTensor{Shape: shape, Codes: make([]uint8, len(want)), Grid: kern.Grid{Scale: 5, ZeroPoint: 7, Qmax: 100}}
+	for name, v := range map[string]IntTensor{"codes": in, "numbers": real} {
+		if err := p.Forward(1, out, kern.ReLU(), v, bias); err != nil {
+			t.Fatal(err)
+		}
+		for i, u := range out.Codes {
+			if q := kern.QuantizeOne(max(want[i], 0), out.Grid); int32(u) != q {
+				t.Fatalf("%s: code %d is %d, want %d", name, i, u, q)
+			}
+		}
+	}
 }
 
 func TestIntForwardErrors(t *testing.T) {
@@ -152,25 +209,47 @@ func TestIntForwardErrors(t *testing.T) {
 	wantErr(t, call(m, out, x, w, s1, 1, 4, nil), ErrSettings, "blocks")
 	wantErr(t, call(m, out, x, w, make([]float32, 3), 2, 4, nil), ErrSettings, "scales")
 	wantErr(t, call(m, out, x, w, nil, 1, 0, nil), ErrSettings, "scales")
+	wantErr(t, call(m, out, x, Codes{[]int{6}, make([]int16, 6)}, s1, 1, 0, nil), ErrShape, "no matrix")
+	wantErr(t, call(m, out, x, Codes{[]int{6, 0}, nil}, s1, 1, 0, nil), ErrShape, "weights")
+	c := conv(one1, one1, [4]int{}, 2)
+	wantErr(t, call(c, out, x, Codes{[]int{3, 1, 1, 1}, make([]int16, 3)}, s1, 1, 0, nil), ErrShape, "groups")
+
+	var p IntProduct
+	if err := p.Set(m, x.biased(1).Grid, IntWeights{Shape: w.Shape, Fill: func(dst []int16) {}, Scale: s1, Blocks: 1}); err != nil {
+		t.Fatal(err)
+	}
+	result := IntTensor{Shape: out.Shape, Values: out.Data}
+	wantErr(t, p.Forward(0, result, kern.NoClip(), x.biased(2), nil), ErrSettings, "set up for")
+	wide := x.biased(1)
+	wide.Grid.Qmax = 256
+	wantErr(t, p.Forward(0, result, kern.NoClip(), wide, nil), ErrSettings, "biased bytes")
+	result.Codes = make([]uint8, len(out.Data))
+	wantErr(t, p.Forward(0, result, kern.NoClip(), x.biased(1), nil), ErrShape, "6 codes and 6 values")
 }
 
 // TestIntForwardRange: sums are refused exactly when 32 bits could not hold them.
 func TestIntForwardRange(t *testing.T) {
-	const k = 65535 // 65535·2^15 < 2^31 <= 65536·2^15
+	const k = 514 // 514·128·32640 < 2^31 <= 515·128·32640
 	for _, c := range []struct {
 		terms int
 		ok    bool
 	}{{k, true}, {k + 1, false}} {
 		x, w := Codes{[]int{1, c.terms}, make([]int16, c.terms)}, Codes{[]int{c.terms, 1}, make([]int16, c.terms)}
 		for i := range x.Data {
-			x.Data[i], w.Data[i] = math.MinInt16, 1
+			x.Data[i], w.Data[i] = -128, 32640
 		}
 		out := Tensor[float32]{[]int{1, 1}, make([]float32, 1)}
 		err := IntForward(MatMul{}, out, x, w, 1, []float32{1}, 1, 0, nil)
 		if !c.ok {
 			wantErr(t, err, ErrSettings, "32-bit")
-		} else if err != nil || out.Data[0] != -k*(1<<15) {
-			t.Errorf("%d terms: sum %v, error %v, want %d", c.terms, out.Data[0], err, -k*(1<<15))
+		} else if err != nil || out.Data[0] != -k*128*32640 {
+			t.Errorf("%d terms: sum %v, error %v, want %d", c.terms, out.Data[0], err, -k*128*32640)
+		}
+		for i := range x.Data { // what the grid allows does not count, what is there does
+			x.Data[i] = 127
+		}
+		if err := IntForward(MatMul{}, out, x, w, 1, []float32{1}, 1, 0, nil); err != nil {
+			t.Errorf("%d terms of 127: %v", c.terms, err)
 		}
 	}
 }
@@ -207,7 +286,7 @@ func TestIntAvgPool(t *testing.T) {
 		if !p.Average {
 			continue
 		}
-		x := someCodes(r, c.in[0], 255)
+		x := someCodes(r, c.in[0], 127)
 		shape, err := OutShape(c.op, c.in)
 		if err != nil {
 			t.Fatal(err)
@@ -226,7 +305,7 @@ func TestIntAvgPool(t *testing.T) {
 			want = append(want, float32(float32(sum)*scale)/float32(n))
 		})
 		out := Tensor[float32]{shape, make([]float32, len(want))}
-		if err := IntAvgPool(c.op, out, x, scale); err != nil {
+		if err := IntAvgPool(0, c.op, out, x.biased(scale)); err != nil {
 			t.Fatal(err)
 		}
 		wantSame(t, c.name, out.Data, want)
@@ -237,9 +316,9 @@ func TestIntAvgPoolErrors(t *testing.T) {
 	x := Codes{[]int{1, 1, 2, 2}, make([]int16, 4)}
 	out := Tensor[float32]{[]int{1, 1, 1, 1}, make([]float32, 1)}
 	full := [2]int{2, 2}
-	wantErr(t, IntAvgPool(nil, out, x, 1), ErrSettings, "nil")
-	wantErr(t, IntAvgPool(Pool{Kernel: full, Stride: one1}, out, x, 1), ErrSettings, "not an average")
-	wantErr(t, IntAvgPool(Unary{Fn: "relu"}, Tensor[float32]{x.Shape, make([]float32, 4)}, x, 1), ErrSettings, "not an average")
-	wantErr(t, IntAvgPool(GlobalAvgPool{}, out, Codes{x.Shape, nil}, 1), ErrShape, "codes")
-	wantErr(t, IntAvgPool(GlobalAvgPool{}, Tensor[float32]{x.Shape, make([]float32, 4)}, x, 1), ErrShape, "output")
+	wantErr(t, IntAvgPool(0, nil, out, x.biased(1)), ErrSettings, "nil")
+	wantErr(t, IntAvgPool(0, Pool{Kernel: full, Stride: one1}, out, x.biased(1)), ErrSettings, "not an average")
+	wantErr(t, IntAvgPool(0, Unary{Fn: "relu"}, Tensor[float32]{x.Shape, make([]float32, 4)}, x.biased(1)), ErrSettings, "not an average")
+	wantErr(t, IntAvgPool(0, GlobalAvgPool{}, out, Codes{x.Shape, nil}.biased(1)), ErrShape, "codes")
+	wantErr(t, IntAvgPool(0, GlobalAvgPool{}, Tensor[float32]{x.Shape, make([]float32, 4)}, x.biased(1)), ErrShape, "output")
 }

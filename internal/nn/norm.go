@@ -3,6 +3,7 @@ package nn
 import (
 	"math"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
 )
 
@@ -102,16 +103,34 @@ func batchNormForward[F Float](o BatchNorm, out Tensor[F], in []Tensor[F]) error
 		return err
 	}
 	x, gamma, beta, mean := in[0], in[1].Data, in[2].Data, in[3].Data
+	if c := len(inv); len(x.Data) == x.Shape[0]*c { // one element per channel: run along the channels
+		par.For(x.Shape[0], max(1, elementGrain/c), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				dst := out.Data[i*c:][:c]
+				kern.Sub(dst, x.Data[i*c:][:c], mean)
+				kern.Mul(dst, dst, inv)
+				kern.Mul(dst, dst, gamma)
+				kern.Add(dst, dst, beta)
+			}
+		})
+		return nil
+	}
 	channels(x.Shape, func(c, lo, hi int) {
-		s, g, b, m := inv[c], gamma[c], beta[c], mean[c]
-		dst := out.Data[lo:hi]
-		for i, v := range x.Data[lo:hi] {
-			dst[i] = F(F((v-m)*s)*g) + b
+		for ; lo < hi; lo += elementGrain / 4 { // pieces stay in the first cache
+			end := min(hi, lo+elementGrain/4)
+			dst := out.Data[lo:end]
+			kern.SubOne(dst, x.Data[lo:end], mean[c])
+			kern.MulOne(dst, dst, inv[c])
+			kern.MulOne(dst, dst, gamma[c])
+			kern.AddOne(dst, dst, beta[c])
 		}
 	})
 	return nil
 }
 
+// batchNormBackward: the statistics are constants, so with x̂ = (x - mean)·inv
+//
+//	dx = dy·(gamma·inv),  dgamma = Σ dy·x̂ = (Σ dy·x - mean·Σ dy)·inv,  dbeta = Σ dy
 func batchNormBackward[F Float](o BatchNorm, grads, in []Tensor[F], dout Tensor[F]) error {
 	inv, err := bnScale(o, in[4].Data)
 	if err != nil {
@@ -119,32 +138,54 @@ func batchNormBackward[F Float](o BatchNorm, grads, in []Tensor[F], dout Tensor[
 	}
 	x, gamma, mean := in[0], in[1].Data, in[3].Data
 	if d := grads[0].Data; d != nil {
-		channels(x.Shape, func(c, lo, hi int) {
-			k := F(gamma[c] * inv[c])
-			for i := lo; i < hi; i++ {
-				d[i] = dout.Data[i] * k
-			}
-		})
+		scaleChannels(d, dout, gamma, inv)
 	}
-	if d := grads[1].Data; d != nil {
-		sums := make([]float64, len(d))
-		channels(x.Shape, func(c, lo, hi int) {
-			s, m, sum := float64(inv[c]), float64(mean[c]), sums[c]
-			dy := dout.Data[lo:hi]
-			for i, v := range x.Data[lo:hi] {
-				sum += float64((float64(v) - m) * s * float64(dy[i]))
+	if grads[1].Data != nil || grads[2].Data != nil {
+		for c, s := range sumsOf(dout.Data, x.Data, x.Shape[0], len(inv), product(x.Shape[2:])) {
+			if d := grads[1].Data; d != nil {
+				d[c] = F((s.DX - float64(float64(mean[c])*s.D)) * float64(inv[c]))
 			}
-			sums[c] = sum
-		})
-		for c, s := range sums {
-			d[c] = F(s)
+			if d := grads[2].Data; d != nil {
+				d[c] = F(s.D)
+			}
 		}
-	}
-	if d := grads[2].Data; d != nil {
-		biasGrad(d, dout.Data, x.Shape[0], x.Shape[1], product(x.Shape[2:]))
 	}
 	for _, g := range grads[3:] {
 		clear(g.Data)
 	}
 	return nil
+}
+
+// scaleChannels writes dout times gamma·inv of the channel, the product rounded.
+func scaleChannels[F Float](d []F, dout Tensor[F], gamma, inv []F) {
+	k := make([]F, len(inv))
+	kern.Mul(k, gamma, inv)
+	if c := len(inv); len(d) == dout.Shape[0]*c {
+		for i := range dout.Shape[0] {
+			kern.Mul(d[i*c:][:c], dout.Data[i*c:][:c], k)
+		}
+		return
+	}
+	channels(dout.Shape, func(c, lo, hi int) {
+		for ; lo < hi; lo += elementGrain {
+			end := min(hi, lo+elementGrain)
+			kern.MulOne(d[lo:end], dout.Data[lo:end], k[c])
+		}
+	})
+}
+
+// sumsOf returns Σ dy and Σ dy·x of each channel, in float64.
+func sumsOf[F Float](dy, x []F, n, c, inner int) []kern.Sums {
+	sums := make([]kern.Sums, c)
+	d32, ok := any(dy).([]float32)
+	if ok {
+		kern.MaskedSums(sums, d32, any(x).([]float32), n, c, inner, nil)
+		return sums
+	}
+	for i, d := range dy {
+		s := &sums[i/inner%c]
+		s.D += float64(d)
+		s.DX += float64(float64(d) * float64(x[i]))
+	}
+	return sums
 }

@@ -6,9 +6,12 @@
 // over the images of a chunk of eight, then over the chunks.
 //
 // All other sums (Reduce, averages, Softmax, the gradients of biases, of
-// normalisation parameters and of broadcast operands) run in float64 in row-major
-// order and are rounded once. Where gradients of overlapping pooling windows
-// meet, they add in the element type in the order of the outputs.
+// normalisation parameters and of broadcast operands) run in float64 in an order that
+// depends on the shape alone and are rounded once. Sums along contiguous elements,
+// but those of Softmax and of small averages, have sixteen lanes: element i of a
+// stretch is added to lane i%16, and the lanes are added at the end (see
+// kern.ChannelStats). Where gradients of overlapping pooling windows meet, they add
+// in the element type in the order of the outputs.
 //
 // Functions without a loop of their own (exponentials, powers, roots) are computed
 // in float64 and rounded once, which hides almost every difference between

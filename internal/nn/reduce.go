@@ -30,7 +30,11 @@ func reduceForward[F Float](o Reduce, out, x Tensor[F]) {
 		return
 	}
 	sums := make([]float64, len(out.Data))
-	walk(x.Shape, to, to, func(at, ot, _, n, dt, _ int) {
+	each := walk
+	if rowsApart(x.Shape, to) {
+		each = walkParallel
+	}
+	each(x.Shape, to, to, func(at, ot, _, n, dt, _ int) {
 		if dt <= 1 {
 			addRow(sums[ot:], x.Data[at:at+n], dt)
 			return
@@ -42,6 +46,12 @@ func reduceForward[F Float](o Reduce, out, x Tensor[F]) {
 	for i, s := range sums {
 		out.Data[i] = F(s / o.divisor(len(x.Data), len(sums)))
 	}
+}
+
+// rowsApart reports whether every row of the walk goes to an output of its own.
+func rowsApart(shape, to []int) bool {
+	_, s, _ := merge(shape, to, to)
+	return len(s) > 1 && !slices.Contains(s[:len(s)-1], 0)
 }
 
 // divisor is the number of elements in an average and 1 for a sum.
@@ -69,8 +79,16 @@ func reduceBackward[F Float](o Reduce, dx, x, out, dout Tensor[F]) {
 	}
 	div := F(o.divisor(len(x.Data), len(out.Data)))
 	walkParallel(x.Shape, from, from, func(at, ot, _, n, dt, _ int) {
-		for i := range n {
-			dx.Data[at+i] = dout.Data[ot+i*dt] / div
+		row := dx.Data[at : at+n]
+		if dt == 0 {
+			d := dout.Data[ot] / div
+			for i := range row {
+				row[i] = d
+			}
+			return
+		}
+		for i := range row {
+			row[i] = dout.Data[ot+i*dt] / div
 		}
 	})
 }

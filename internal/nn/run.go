@@ -214,31 +214,14 @@ func convBackward[F Float](o Conv, grads, in []Tensor[F], dout Tensor[F]) {
 	}
 }
 
-// biasGrad sums dout [n, c, inner] over n and inner, in that order, in float64.
+// biasGrad sums dout [n, c, inner] over n and inner in float64, in the order of
+// kern.ChannelSum.
 func biasGrad[F Float](d, dout []F, n, c, inner int) {
-	if inner == 1 { // rows of channels: run along them
-		sums := make([]float64, c)
-		for i := range n {
-			for ch, v := range dout[i*c : (i+1)*c] {
-				sums[ch] += float64(v)
-			}
-		}
-		for ch, s := range sums {
-			d[ch] = F(s)
-		}
-		return
+	sums := make([]float64, c)
+	kern.ChannelSum(sums, dout, n, c, inner)
+	for ch, s := range sums {
+		d[ch] = F(s)
 	}
-	par.For(c, max(1, elementGrain/(n*inner)), func(lo, hi int) {
-		for ch := lo; ch < hi; ch++ {
-			var s float64
-			for i := range n {
-				for _, v := range dout[(i*c+ch)*inner:][:inner] {
-					s += float64(v)
-				}
-			}
-			d[ch] = F(s)
-		}
-	})
 }
 
 func matMulForward[F Float](o MatMul, out Tensor[F], in []Tensor[F]) {
@@ -251,9 +234,7 @@ func matMulForward[F Float](o MatMul, out Tensor[F], in []Tensor[F]) {
 			kern.Gemm(m, n, k, matA(o, a.Data[i*m*k:], m, k), matB(o, b.Data[i*k*n:], n, k), c, n, false)
 			for r := 0; bias != nil && r < m; r++ {
 				row := c[r*n:][:n]
-				for j, v := range bias {
-					row[j] += v
-				}
+				kern.Add(row, row, bias)
 			}
 		}
 	})

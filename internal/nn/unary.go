@@ -3,6 +3,7 @@ package nn
 import (
 	"math"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
 )
 
@@ -76,32 +77,32 @@ func unaryForward[F Float](o Unary, y, x []F) {
 	par.For(len(x), elementGrain, func(lo, hi int) { unaryRun(o, y[lo:hi], x[lo:hi]) })
 }
 
-// unaryRun keeps NaN in every function.
-func unaryRun[F Float](o Unary, y, x []F) {
-	y = y[:len(x)]
+// limits returns the range of the activations that only limit values, and whether o
+// is one.
+func limits[F Float](o Unary) (lo, hi F, ok bool) {
 	switch o.Fn {
 	case "relu":
-		for i, v := range x {
-			y[i] = max(v, 0)
-		}
+		return 0, F(math.Inf(1)), true
 	case "clip":
-		lo, hi := F(o.Min), F(o.Max)
-		for i, v := range x {
-			y[i] = min(max(v, lo), hi)
-		}
-	case "leaky_relu":
-		alpha := F(o.Alpha)
-		for i, v := range x {
-			if v < 0 {
-				v *= alpha
-			}
-			y[i] = v
-		}
-	default:
-		f := unaryFns[o.Fn].f
-		for i, v := range x {
-			y[i] = F(f(float64(v)))
-		}
+		return F(o.Min), F(o.Max), true
+	}
+	return 0, 0, false
+}
+
+// unaryRun keeps NaN in every function.
+func unaryRun[F Float](o Unary, y, x []F) {
+	if lo, hi, ok := limits[F](o); ok {
+		kern.Activate(y, x, lo, hi)
+		return
+	}
+	if o.Fn == "leaky_relu" {
+		kern.Leaky(y, x, F(o.Alpha))
+		return
+	}
+	f := unaryFns[o.Fn].f
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] = F(f(float64(v)))
 	}
 }
 
@@ -111,45 +112,18 @@ func unaryBackward[F Float](o Unary, dx, x, y, dy []F) {
 	})
 }
 
-// unaryGrad picks from a table of two where a branch would be a coin toss: the
-// signs of activations are not predictable, and a product with 0 would turn an
-// infinite gradient into NaN.
 func unaryGrad[F Float](o Unary, dx, x, y, dy []F) {
+	if lo, hi, ok := limits[F](o); ok {
+		kern.ActivateBackward(dx, x, dy, lo, hi)
+		return
+	}
+	if o.Fn == "leaky_relu" {
+		kern.LeakyBackward(dx, x, dy, F(o.Alpha))
+		return
+	}
+	d := unaryFns[o.Fn].d
 	dx, y, dy = dx[:len(x)], y[:len(x)], dy[:len(x)]
-	switch o.Fn {
-	case "relu":
-		for i, v := range x {
-			pass := 0
-			if v > 0 {
-				pass = 1
-			}
-			dx[i] = [2]F{0, dy[i]}[pass]
-		}
-	case "clip":
-		lo, hi := F(o.Min), F(o.Max)
-		for i, v := range x {
-			above, below := 0, 0
-			if v > lo {
-				above = 1
-			}
-			if v < hi {
-				below = 1
-			}
-			dx[i] = [2]F{0, dy[i]}[above&below]
-		}
-	case "leaky_relu":
-		alpha := F(o.Alpha)
-		for i, v := range x {
-			if v > 0 {
-				dx[i] = dy[i]
-			} else {
-				dx[i] = alpha * dy[i]
-			}
-		}
-	default:
-		d := unaryFns[o.Fn].d
-		for i, v := range x {
-			dx[i] = F(float64(dy[i]) * d(float64(v), float64(y[i])))
-		}
+	for i, v := range x {
+		dx[i] = F(float64(dy[i]) * d(float64(v), float64(y[i])))
 	}
 }

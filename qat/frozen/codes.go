@@ -3,55 +3,44 @@ package frozen
 import (
 	"fmt"
 
-	"github.com/goqat/goqat/internal/par"
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/nn"
 )
 
-// moveCodes computes the layers of mode Codes: each output code is one of the
-// input codes. Shapes are checked and all tensors share one grid, so centred codes
-// have the order of the real numbers and 0 stays 0.
-func moveCodes(op Op, out value, in []value) error {
-	x := in[0]
+// moveCodes computes layers whose real numbers are each that of one input code.
+// Shapes are checked. Biased codes have the order of the real numbers, so maxima are
+// maxima of codes. Without tables all tensors share one grid; tables say what each
+// input's codes become in the result's.
+func moveCodes(s *state, op Op, tables []*[256]uint8, inputs []int, out *value) error {
+	x := &s.vals[inputs[0]]
 	switch o := op.(type) {
 	case Reshape, Dropout:
+		if tables != nil {
+			kern.MapCodes(s.threads, out.codes, x.codes, tables[0])
+			return nil
+		}
 		copy(out.codes, x.codes)
+		return nil
 	case Pool:
-		maxPool(o, out, x)
+		nn.MaxPoolCodes(s.threads, o, out.codes, x.codes, out.shape, x.shape)
 	case Transpose:
 		transpose(o, out, x)
 	case Slice:
 		slice(o, out, x)
 	case Concat:
-		concat(o, out, in)
+		concat(s, o, out, inputs, tables)
+		return nil
 	default:
 		return fmt.Errorf("%w: %s does not pass codes on", ErrNetwork, op.Kind())
+	}
+	if tables != nil {
+		kern.MapCodes(s.threads, out.codes, out.codes, tables[0])
 	}
 	return nil
 }
 
-// maxPool takes the largest code of each window of [N,C,H,W] inside the image.
-func maxPool(o Pool, out, x value) {
-	h, w, oh, ow := x.shape[2], x.shape[3], out.shape[2], out.shape[3]
-	par.For(x.shape[0]*x.shape[1], max(1, grain/(oh*ow*o.Kernel[0]*o.Kernel[1])), func(lo, hi int) {
-		for plane := lo; plane < hi; plane++ {
-			src, dst := x.codes[plane*h*w:][:h*w], out.codes[plane*oh*ow:][:oh*ow]
-			for i := range dst {
-				y, c := i/ow*o.Stride[0]-o.Pad[0], i%ow*o.Stride[1]-o.Pad[1]
-				y1, c0, c1 := min(y+o.Kernel[0], h), max(c, 0), min(c+o.Kernel[1], w)
-				y = max(y, 0)
-				best := src[y*w+c0]
-				for ; y < y1; y++ {
-					for _, v := range src[y*w+c0 : y*w+c1] {
-						best = max(best, v)
-					}
-				}
-				dst[i] = best
-			}
-		}
-	})
-}
-
 // transpose walks the output in order and jumps through the input.
-func transpose(o Transpose, out, x value) {
+func transpose(o Transpose, out, x *value) {
 	stride := make([]int, len(x.shape)) // of the input, per output axis
 	for i, p := range o.Perm {
 		stride[i] = elements(x.shape[p+1:])
@@ -71,23 +60,34 @@ func transpose(o Transpose, out, x value) {
 	}
 }
 
-// slice copies every Step-th group of elements behind the axis.
-func slice(o Slice, out, x value) {
+// slice copies every Step-th group of elements behind the axis. It counts, because
+// Step may be so large that adding it overflows.
+func slice(o Slice, out, x *value) {
 	inner, to := elements(x.shape[o.Axis+1:]), 0
-	for row := range elements(x.shape[:o.Axis]) {
-		for i := o.Start; i < o.End; i += o.Step {
-			to += copy(out.codes[to:], x.codes[(row*x.shape[o.Axis]+i)*inner:][:inner])
+	rows := elements(x.shape[:o.Axis])
+	count := len(out.codes) / (rows * inner)
+	for row := range rows {
+		for i := range count {
+			at := row*x.shape[o.Axis] + o.Start + i*o.Step
+			to += copy(out.codes[to:], x.codes[at*inner:][:inner])
 		}
 	}
 }
 
 // concat copies a stretch of each input in turn.
-func concat(o Concat, out value, in []value) {
+func concat(s *state, o Concat, out *value, inputs []int, tables []*[256]uint8) {
 	to := 0
 	for row := range elements(out.shape[:o.Axis]) {
-		for _, x := range in {
+		for i, t := range inputs {
+			x := &s.vals[t]
 			n := elements(x.shape[o.Axis:])
-			to += copy(out.codes[to:], x.codes[row*n:][:n])
+			dst, src := out.codes[to:][:n], x.codes[row*n:][:n]
+			if tables == nil {
+				copy(dst, src)
+			} else {
+				kern.MapCodes(s.threads, dst, src, tables[i])
+			}
+			to += n
 		}
 	}
 }

@@ -35,7 +35,26 @@
 //
 // Training computes the same, so both give the same codes: [Network.Trace] shows
 // all of them. The same row gives the same bits in any batch, on any number of
-// processors.
+// processors, with any vector instructions.
+//
+// # How it runs
+//
+// Between quantized layers there are bytes only: a tensor is held as q − quant_min,
+// one byte per element, row-major. A convolution or a product takes bytes in and
+// puts bytes out; scaling, bias, activation and rounding happen while a tile of
+// sums is in the first-level cache. Sums of residual connections, elementwise
+// functions (a table of 256 codes) and layers that move values on are computed on
+// bytes, too, also where [Network.Mode] says Float, because they give the same bits.
+//
+// Constant weights are packed once, at the first Run, Trace or [Network.Runner], for
+// the processor's vector instructions. With VNNI, symmetric weights of 4 bits or fewer
+// stay packed two to a byte in memory and are unpacked panel by panel into cache;
+// others take a byte per code there, and two bytes where codes less their zero point
+// do not fit one, or without VNNI. Portable code unpacks the stored codes at every run.
+//
+// Runs share their buffers through a pool, so that a network in steady use allocates
+// its outputs and little else. [Network.Runner] limits the goroutines of a run; small
+// layers run in the caller's goroutine alone.
 //
 // # Files
 //

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/nn"
 )
 
 // planCache holds what Run prepares once, and the buffers that runs share.
@@ -21,19 +22,27 @@ type plan struct {
 }
 
 type layerPlan struct {
-	mode   Mode
-	weight weightScales // of an Integer convolution or matrix product
+	mode Mode
+	way  way
+	// weight and product belong to products of codes; product is nil where the
+	// weights are a layer's result.
+	weight  weightScales
+	product *nn.IntProduct
+	act     kern.Clip // the activation, where way takes it along
+	tables  []*[256]uint8
 }
 
+// tensorPlan is what a run knows of a tensor.
 type tensorPlan struct {
-	// quantized says that the tensor exists as codes on grid; a constant with more
-	// than one scale has no grid.
+	// quantized says that the tensor exists as codes on grid, that of the biased
+	// codes q - base; a constant with more than one scale has no grid.
 	quantized bool
 	grid      kern.Grid
-	// centred and values are a constant's q - zero_point and its real values,
-	// each only where a layer or the caller reads it.
-	centred []int16
-	values  []float32
+	base      int32
+	// codes and values are a constant's biased codes and its real values, each only
+	// where a layer or the caller reads it.
+	codes  []uint8
+	values []float32
 	// last is the index of the last layer that reads the tensor; len(Layers) for
 	// outputs, -1 when none does.
 	last int
@@ -58,7 +67,8 @@ func (n *Network) prepare() error {
 		q := n.Tensors[i].Quant
 		p.tensors[i] = tensorPlan{quantized: q != nil, last: -1}
 		if q.perTensor() {
-			p.tensors[i].grid = q.grid()
+			g := q.grid()
+			p.tensors[i].grid, p.tensors[i].base = g.Biased(), g.Qmin
 		}
 	}
 	for i := range n.Layers {
@@ -77,33 +87,60 @@ func (n *Network) prepare() error {
 }
 
 func (n *Network) prepareLayer(p *plan, i int) error {
-	l := &n.Layers[i]
-	mode := n.Mode(i)
-	p.layers[i].mode = mode
+	l, lp := &n.Layers[i], &p.layers[i]
+	lp.mode = n.Mode(i)
+	lp.act = kern.NoClip()
+	if err := n.chooseWay(p, i); err != nil {
+		return err
+	}
 	for k, t := range l.Inputs {
 		p.tensors[t].last = i
 		need := n.needValues
-		if mode == Codes || mode == Integer && k < 2 {
+		switch {
+		case lp.way == byProduct && k == 1:
+			if n.Tensors[t].Const != nil {
+				continue // packed in the product
+			}
+			need = n.needCodes
+		case lp.way != byFloat && k < 2, lp.way == byMoving:
 			need = n.needCodes
 		}
 		if err := need(p, t); err != nil {
 			return err
 		}
 	}
-	if mode != Integer || len(l.Inputs) < 2 {
-		return nil
+	return nil
+}
+
+// prepareProduct packs constant weights.
+func (n *Network) prepareProduct(p *plan, i int) (err error) {
+	l, lp := &n.Layers[i], &p.layers[i]
+	w := &n.Tensors[l.Inputs[1]]
+	if lp.weight, err = scalesOf(l.Op, w); err != nil || w.Const == nil {
+		return err
 	}
-	var err error
-	p.layers[i].weight, err = scalesOf(l.Op, &n.Tensors[l.Inputs[1]])
-	return err
+	if _, err := w.codes(); err != nil {
+		return w.wrap(err)
+	}
+	lp.product = new(nn.IntProduct)
+	return lp.product.Set(l.Op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
+		Scale: lp.weight.scale, Blocks: lp.weight.blocks, BlockSize: lp.weight.blockSize, Nibbles: packs(w.Quant.Spec)})
 }
 
 // needCodes unpacks a constant's codes; other tensors get theirs in the run.
-func (n *Network) needCodes(p *plan, t int) (err error) {
-	if n.Tensors[t].Const != nil && p.tensors[t].centred == nil {
-		p.tensors[t].centred, err = n.Tensors[t].centred()
+func (n *Network) needCodes(p *plan, t int) error {
+	if n.Tensors[t].Const == nil || p.tensors[t].codes != nil {
+		return nil
 	}
-	return err
+	codes, err := n.Tensors[t].Codes()
+	if err != nil {
+		return err
+	}
+	p.tensors[t].codes = make([]uint8, len(codes))
+	for i, c := range codes {
+		p.tensors[t].codes[i] = uint8(c - p.tensors[t].base)
+	}
+	return nil
 }
 
 // needValues makes a constant's real values.

@@ -1,15 +1,48 @@
 package frozen
 
-import "github.com/goqat/goqat/internal/nn"
+import (
+	"sync"
 
-// IntProduct computes a convolution or matrix product on centred codes
-// (q - zero_point), exactly as Run does: integer sums, scaled, then the bias. The
-// training graph uses it too, which is why both give the same codes. x has one
-// scale; w is quantized as wq says; bias may be nil. name is w's, for errors.
-func IntProduct(op Op, out nn.Tensor[float32], x nn.Codes, xScale float32, w nn.Codes, name string, wq Quant, bias []float32) error {
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// products are set up again for every product of the training graph.
+var products = sync.Pool{New: func() any { return new(nn.IntProduct) }}
+
+// IntProduct computes a convolution or matrix product of real numbers that lie on
+// integer grids exactly as Run does: integer sums of their codes, scaled, then the
+// bias. The training graph uses it, which is why both give the same codes. x is
+// quantized per tensor, as xq says; w as wq says; bias may be nil. name is w's, for
+// errors. The codes exist only in packed form, inside the product.
+func IntProduct(op Op, out, x nn.Tensor[float32], xq Quant, w nn.Tensor[float32], name string, wq Quant, bias []float32) error {
 	ws, err := scalesOf(op, &Tensor{Name: name, Shape: w.Shape, Quant: &wq})
 	if err != nil {
 		return err
 	}
-	return nn.IntForward(op, out, x, w, xScale, ws.scale, ws.blocks, ws.blockSize, bias)
+	l, err := wq.Spec.Layout(w.Shape)
+	if err != nil {
+		return err
+	}
+	var bad error
+	fill := func(dst []int16) { bad = fakequant.Centred(dst, w.Data, l, wq.Spec, wq.Params) }
+	p := products.Get().(*nn.IntProduct)
+	grid := xq.grid().Biased()
+	err = p.Set(op, grid, nn.IntWeights{Shape: w.Shape, Fill: fill, Scale: ws.scale, Blocks: ws.blocks, BlockSize: ws.blockSize})
+	if err == nil {
+		err = bad
+	}
+	if err == nil {
+		err = p.Forward(0, nn.IntTensor{Shape: out.Shape, Values: out.Data}, kern.NoClip(),
+			nn.IntTensor{Shape: x.Shape, Values: x.Data, Grid: grid}, bias)
+	}
+	products.Put(p)
+	return err
+}
+
+// IntAverage computes an average pooling of real numbers on the grid of xq exactly
+// as Run does: integer sums of their codes, scaled and divided.
+func IntAverage(op Op, out, x nn.Tensor[float32], xq Quant) error {
+	return nn.IntAvgPool(0, op, out, nn.IntTensor{Shape: x.Shape, Values: x.Data, Grid: xq.grid().Biased()})
 }

@@ -9,6 +9,36 @@ import (
 	"github.com/goqat/goqat/internal/par"
 )
 
+// RunOptions are settings of a [Runner]. The zero value is what Run uses.
+type RunOptions struct {
+	// Threads is the most goroutines that compute at a time, and never more than
+	// GOMAXPROCS; 0: GOMAXPROCS. Layers in mode Float do not heed it.
+	Threads int
+}
+
+// Runner runs a network with options. It is safe for concurrent use.
+type Runner struct {
+	net     *Network
+	options RunOptions
+}
+
+// Runner validates and prepares the network, as the first Run does, and returns a
+// Runner. Errors are those of Validate, and one for negative Threads wraps ErrInput.
+func (n *Network) Runner(o RunOptions) (*Runner, error) {
+	if o.Threads < 0 {
+		return nil, fmt.Errorf("%w: %d threads, want at least 1, or 0 for GOMAXPROCS", ErrInput, o.Threads)
+	}
+	if _, err := n.prepared(); err != nil {
+		return nil, err
+	}
+	return &Runner{n, o}, nil
+}
+
+// Run computes the outputs as [Network.Run] does, to the same bits.
+func (r *Runner) Run(inputs ...[]float32) ([][]float32, error) {
+	return r.net.run(r.options.Threads, inputs)
+}
+
 // Run computes the outputs, in the order of Outputs, as real values in fresh
 // slices. There is one row-major slice for each of Inputs, with any whole number
 // of rows where the shape has an open dimension; that number is the batch. The
@@ -17,11 +47,15 @@ import (
 //
 // The same rows give the same bits in any batch, with any GOMAXPROCS. Any number
 // of goroutines may call Run at once. Errors wrap ErrInput or those of Validate.
-func (n *Network) Run(inputs ...[]float32) ([][]float32, error) {
+// [Network.Runner] takes options.
+func (n *Network) Run(inputs ...[]float32) ([][]float32, error) { return n.run(0, inputs) }
+
+func (n *Network) run(threads int, inputs [][]float32) ([][]float32, error) {
 	s, err := n.start(inputs)
 	if err != nil {
 		return nil, err
 	}
+	s.threads = threads
 	// A state that an internal error left half done is not used again.
 	if err := n.compute(s, inputs, true); err != nil {
 		return nil, err
@@ -32,7 +66,7 @@ func (n *Network) Run(inputs ...[]float32) ([][]float32, error) {
 			out[i] = slices.Clone(v.values)
 		} else {
 			out[i] = make([]float32, len(v.codes))
-			dequantize(out[i], v.codes, n.plan.plan.tensors[t].grid)
+			s.dequantize(out[i], v.codes, n.plan.plan.tensors[t].grid)
 		}
 	}
 	s.drop()
@@ -61,32 +95,36 @@ func (n *Network) start(inputs [][]float32) (*state, error) {
 		return nil, err
 	}
 	// Buffers of another batch would mostly be too small, or hold memory for nothing.
-	return &state{batch: batch, shapes: shapes, vals: make([]value, len(n.Tensors))}, nil
+	return &state{batch: batch, shapes: shapes, vals: make([]value, len(n.Tensors)), products: make([]*nn.IntProduct, len(n.Layers))}, nil
 }
 
 // compute runs all layers. Without reuse, every tensor is still there afterwards.
 func (n *Network) compute(s *state, inputs [][]float32, reuse bool) (err error) {
-	at := "inputs"
+	at := -1
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: internal error: %v", at, p)
+			where := "inputs"
+			if at >= 0 {
+				where = "layer " + n.Layers[at].Name
+			}
+			err = fmt.Errorf("%s: internal error: %v", where, p)
 		}
 	}()
 	p := &n.plan.plan
 	for t := range s.vals {
-		s.vals[t] = value{shape: s.shapes[t], codes: p.tensors[t].centred, values: p.tensors[t].values}
+		s.vals[t] = value{shape: s.shapes[t], codes: p.tensors[t].codes, values: p.tensors[t].values}
 	}
 	for i, t := range n.Inputs {
 		if v := &s.vals[t]; p.tensors[t].quantized {
 			v.codes, v.own = take(&s.codes, len(inputs[i])), true
-			quantize(v.codes, inputs[i], p.tensors[t].grid)
+			s.quantize(v.codes, inputs[i], p.tensors[t].grid)
 		} else {
 			v.values = inputs[i]
 		}
 	}
 	for i := range n.Layers {
 		l := &n.Layers[i]
-		at = "layer " + l.Name
+		at = i
 		if err := n.layer(s, i); err != nil {
 			return l.wrap(err)
 		}
@@ -105,90 +143,18 @@ func (n *Network) compute(s *state, inputs [][]float32, reuse bool) (err error) 
 	return nil
 }
 
-// layer computes layer i's result in its mode, with activation and quantization.
-func (n *Network) layer(s *state, i int) error {
-	l, p := &n.Layers[i], &n.plan.plan
-	out := &s.vals[l.Output]
-	count := elements(out.shape)
-	out.own = true
-	if p.layers[i].mode == Codes {
-		out.codes = take(&s.codes, count)
-		in := make([]value, len(l.Inputs))
-		for k, t := range l.Inputs {
-			in[k] = s.vals[t]
-		}
-		return moveCodes(l.Op, *out, in)
-	}
-	y := nn.Tensor[float32]{Shape: out.shape, Data: take(&s.values, count)}
-	if l.Act != nil { // an activation never changes the shape
-		z := nn.Tensor[float32]{Shape: out.shape, Data: take(&s.values, count)}
-		if err := n.product(s, i, z); err != nil {
-			return err
-		}
-		if err := nn.Forward(*l.Act, y, []nn.Tensor[float32]{z}); err != nil {
-			return err
-		}
-		s.values = append(s.values, z.Data)
-	} else if err := n.product(s, i, y); err != nil {
-		return err
-	}
-	if !p.tensors[l.Output].quantized {
-		out.values = y.Data
-		return nil
-	}
-	out.codes = take(&s.codes, count)
-	quantize(out.codes, y.Data, p.tensors[l.Output].grid)
-	s.values = append(s.values, y.Data)
-	return nil
-}
-
-// product writes layer i's result before activation and quantization.
-func (n *Network) product(s *state, i int, y nn.Tensor[float32]) error {
-	l, p := &n.Layers[i], &n.plan.plan
-	if p.layers[i].mode != Integer {
-		in := make([]nn.Tensor[float32], len(l.Inputs))
-		for k, t := range l.Inputs {
-			in[k] = n.real(s, t)
-		}
-		return nn.Forward(l.Op, y, in)
-	}
-	x := &s.vals[l.Inputs[0]]
-	xc, xScale := nn.Codes{Shape: x.shape, Data: x.codes}, p.tensors[l.Inputs[0]].grid.Scale
-	if len(l.Inputs) == 1 {
-		return nn.IntAvgPool(l.Op, y, xc, xScale)
-	}
-	var bias []float32
-	if len(l.Inputs) == 3 {
-		bias = n.real(s, l.Inputs[2]).Data
-	}
-	w, ws := &s.vals[l.Inputs[1]], p.layers[i].weight
-	return nn.IntForward(l.Op, y, xc, nn.Codes{Shape: w.shape, Data: w.codes}, xScale, ws.scale, ws.blocks, ws.blockSize, bias)
-}
-
-// real returns a tensor's real values, made from its codes the first time. All
-// constants that need it have theirs from the plan.
-func (n *Network) real(s *state, t int) nn.Tensor[float32] {
-	v := &s.vals[t]
-	if v.values == nil {
-		v.values = take(&s.values, len(v.codes))
-		dequantize(v.values, v.codes, n.plan.plan.tensors[t].grid)
-	}
-	return nn.Tensor[float32]{Shape: v.shape, Data: v.values}
-}
-
 // grain is the number of elements worth a goroutine. Elements are independent, so
 // it changes no result.
 const grain = 1 << 15
 
-// quantize writes the centred codes of x.
-func quantize(dst []int16, x []float32, g kern.Grid) {
-	par.For(len(x), grain, func(lo, hi int) { kern.QuantizeCentred(dst[lo:hi], x[lo:hi], g) })
+// quantize writes the biased codes of x.
+func (s *state) quantize(dst []uint8, x []float32, g kern.Grid) {
+	par.ForN(s.threads, len(x), grain, func(lo, hi int) { kern.Quantize(dst[lo:hi], x[lo:hi], g) })
 }
 
-// dequantize undoes quantize: what is centred has zero point 0.
-func dequantize(dst []float32, codes []int16, g kern.Grid) {
-	g.ZeroPoint = 0
-	par.For(len(codes), grain, func(lo, hi int) { kern.Dequantize(dst[lo:hi], codes[lo:hi], g) })
+// dequantize undoes quantize.
+func (s *state) dequantize(dst []float32, codes []uint8, g kern.Grid) {
+	par.ForN(s.threads, len(codes), grain, func(lo, hi int) { kern.Dequantize(dst[lo:hi], codes[lo:hi], g) })
 }
 
 // elements is the number of elements of a checked shape.

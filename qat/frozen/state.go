@@ -1,10 +1,12 @@
 package frozen
 
-// value is a tensor during a run. A quantized one has centred codes, and real
-// values beside them once a float layer has asked for them.
+import "github.com/goqat/goqat/internal/nn"
+
+// value is a tensor during a run. A quantized one has biased codes q - quant_min,
+// one byte each, and real values beside them once a float layer has asked for them.
 type value struct {
 	shape  []int
-	codes  []int16
+	codes  []uint8
 	values []float32
 	// own says that the buffers came from the state's and go back there.
 	own bool
@@ -13,11 +15,13 @@ type value struct {
 // state is the memory of one run at a time. Buffers go from tensors that nobody
 // reads any more to those still to come, and from run to run.
 type state struct {
-	batch  int
-	shapes [][]int
-	vals   []value
-	codes  [][]int16   // free buffers
-	values [][]float32 // free buffers
+	batch    int
+	threads  int
+	shapes   [][]int
+	vals     []value
+	codes    [][]uint8        // free buffers
+	values   [][]float32      // free buffers
+	products []*nn.IntProduct // of layers whose weights are not constant
 }
 
 // take returns a buffer of n elements with any content: the smallest free one

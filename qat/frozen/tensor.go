@@ -137,23 +137,21 @@ func (t *Tensor) Values() ([]float32, error) {
 	return out, nil
 }
 
-// centred returns q - zero_point of every code of a checked quantized constant.
-func (t *Tensor) centred() ([]int16, error) {
-	codes, err := t.Codes()
+// centred writes q - zero_point of every code of a checked quantized constant.
+func (t *Tensor) centred(dst []int16) {
+	codes, err := t.codes()
 	if err != nil {
-		return nil, err
+		panic(err) // was checked
 	}
 	l, err := t.Quant.Spec.Layout(t.Shape)
 	if err != nil {
-		return nil, t.wrap(err)
+		panic(err)
 	}
-	out := make([]int16, len(codes))
 	l.Runs(func(lo, hi, group, step int) {
 		for i := lo; i < hi; i++ {
-			out[i] = int16(codes[i] - t.Quant.Params.ZeroPoint[group+(i-lo)*step])
+			dst[i] = int16(codes[i] - t.Quant.Params.ZeroPoint[group+(i-lo)*step])
 		}
 	})
-	return out, nil
 }
 
 // perTensor reports whether one scale and zero point hold for the whole tensor.

@@ -1,6 +1,10 @@
 package frozen
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/goqat/goqat/internal/kern"
+)
 
 // Trace is a run with everything that happened in it: every tensor's codes or
 // floats. It is what training is compared with.
@@ -51,10 +55,10 @@ func (t *Trace) Codes(name string) ([]int32, bool) {
 		codes, err := t.net.Tensors[i].Codes()
 		return codes, err == nil
 	}
-	z := t.net.plan.plan.tensors[i].grid.ZeroPoint
+	base := t.net.plan.plan.tensors[i].base
 	out := make([]int32, len(t.vals[i].codes))
 	for k, c := range t.vals[i].codes {
-		out[k] = int32(c) + z
+		out[k] = int32(c) + base
 	}
 	return out, true
 }
@@ -74,6 +78,6 @@ func (t *Trace) Values(name string) ([]float32, bool) {
 		return slices.Clone(t.vals[i].values), true
 	}
 	out := make([]float32, len(t.vals[i].codes))
-	dequantize(out, t.vals[i].codes, t.net.plan.plan.tensors[i].grid)
+	kern.Dequantize(out, t.vals[i].codes, t.net.plan.plan.tensors[i].grid)
 	return out, true
 }

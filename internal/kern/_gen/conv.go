@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets of the fields of kern.rowArgs, kern.sweepArgs, kern.laneArgs,
+// kern.panelArgs and of the types that they point to.
+const (
+	rowA, rowB, rowC             = 0, 8, 16
+	rowStepA, rowStepB, rowStepC = 24, 32, 40
+	rowRows, rowFull, rowTable   = 48, 56, 64
+	rowMasks                     = 72
+	rowPlanes, rowA2, rowB2      = 80, 88, 96
+	rowC2                        = 104
+
+	sweepK, sweepW, sweepB, sweepOffB   = 0, 8, 16, 24
+	sweepVecs, sweepN, sweepC, sweepBia = 32, 40, 48, 56
+	sweepPlanes, sweepStepW             = 64, 72
+	sweepStepB, sweepStepC              = 80, 88
+	sweepStepBia, sweepBits             = 96, 104
+
+	nineN, nineVecs, nineX, nineOffB         = 0, 8, 16, 24
+	nineDY, nineSum, ninePlanes              = 32, 40, 48
+	nineStepX, nineStepDY, nineStepSum, nine = 56, 64, 72, 9
+
+	laneN, laneVecs, laneX, laneDY = 0, 8, 16, 40
+	laneStep, laneSum, laneSumStep = 48, 56, 64
+	laneBits                       = 72
+
+	stripVecs, stripN, stripBase, stripC = 112, 120, 128, 136
+
+	panelK, panelOffB, panelDst, panelRow = 0, 8, 16, 24
+	panelRuns, panelN                     = 32, 40
+
+	vecN = 8
+
+	vecFirst, vecOff0, vecOff1, vecMask0, vecMask1, vecSize = 0, 16, 24, 32, 34, 40
+
+	runSrc, runDst, runMask, runMasks, runSize = 0, 8, 16, 24, 32
+)
+
+// emitStrip emits the tile of rows rows and two vectors with a loop over pairs of
+// vectors around it: it fills in the tile's B, masks and C from a list of vectors.
+func emitStrip(rows int) {
+	convStart(fmt.Sprintf("convStripx%d", rows))
+	Label("pair")
+	args := Load(Param("t"), GP64()).(GPVirtual)
+	vecs, base, r := convField(args, stripVecs), convField(args, stripBase), GP64()
+	for i := range 2 {
+		for j, off := range []int{vecOff0, vecOff1} {
+			MOVQ(Mem{Base: vecs, Disp: vecSize*i + off}, r)
+			ADDQ(base, r)
+			MOVQ(r, Mem{Base: args, Disp: argB + 16*i + 8*j})
+		}
+		MOVL(Mem{Base: vecs, Disp: vecSize*i + vecMask0}, r.As32())
+		MOVL(r.As32(), Mem{Base: args, Disp: argMask + 4*i})
+	}
+	c := convField(args, stripC)
+	MOVQ(Mem{Base: vecs, Disp: vecFirst}, r)
+	LEAQ(Mem{Base: c, Index: r, Scale: 4}, r)
+	MOVQ(r, Mem{Base: args, Disp: argC})
+	t := &tile512{tile: tiles512()[0], rows: rows, vectors: 2}
+	for i := range t.mask {
+		t.mask[i] = K()
+		KMOVW(Mem{Base: args, Disp: argMask + 2*i}, t.mask[i])
+	}
+	t.acc = make([][]VecVirtual, rows)
+	for i := range t.acc {
+		for range 2 {
+			z := ZMM()
+			VPXORD(z, z, z)
+			t.acc[i] = append(t.acc[i], z)
+		}
+	}
+	stripProducts(t, args)
+	args = Load(Param("t"), GP64()).(GPVirtual)
+	t.store(args)
+	args = Load(Param("t"), GP64()).(GPVirtual)
+	DECQ(Mem{Base: args, Disp: stripN})
+	JZ(LabelRef("done"))
+	ADDQ(Imm(2*vecSize), Mem{Base: args, Disp: stripVecs})
+	JMP(LabelRef("pair"))
+	Label("done")
+	convEnd()
+}
+
+// stripProducts is the loop over the steps of a tile. It also asks for what the next
+// pair of vectors will read: in a tensor, planes are too many and too far apart for
+// the processor to foresee that.
+func stripProducts(t *tile512, args GPVirtual) {
+	a := newRowsOfA(args, t.rows)
+	b := make([]GPVirtual, 4)
+	for i := range b {
+		b[i] = convField(args, argB+8*i)
+	}
+	steps(args, a, func(offB GPVirtual) {
+		v := []VecVirtual{ZMM(), ZMM()}
+		for i := range v {
+			VMOVUPS_Z(Mem{Base: b[2*i], Index: offB, Scale: 1}, t.mask[2*i], v[i])
+			VMOVUPS(Mem{Base: b[2*i+1], Index: offB, Scale: 1}, t.mask[2*i+1], v[i])
+			PREFETCHT0(Mem{Base: b[2*i], Index: offB, Scale: 1, Disp: 128})
+		}
+		for i := range t.rows {
+			x := ZMM()
+			VBROADCASTSS(a.row(i), x)
+			for j := range v {
+				VFMADD231PS(x, v[j], t.acc[i][j])
+			}
+		}
+	})
+}
+
+// laneRows and laneCols are the size of the largest kernel that sums by lanes.
+const laneRows, laneCols = 8, 3
+
+func init() {
+	sets["conv"] = func() {
+		emitRows("convRowsCopy", 1, rowCopy)
+		emitRows("convRowsSplit", 2, rowSplit)
+		emitRows("convRowsMerge", 2, rowMerge)
+		emitPairsAVX2("convRowsSplitAVX2", splitPair)
+		emitPairsAVX2("convRowsMergeAVX2", mergePair)
+		emitSweep()
+		emitSweep9()
+		emitSweepAVX2()
+		emitLanes9()
+		emitAddLanes()
+		calls := "// convStrip calls the kernel of rows rows.\nfunc convStrip(rows int, t *byte) {\n\tswitch rows {\n"
+		for rows := 1; rows <= tileRows; rows++ {
+			emitStrip(rows)
+			calls += fmt.Sprintf("\tcase %d:\n\t\tconvStripx%d(t)\n", rows, rows)
+		}
+		calls += "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n\n// convLanes calls the kernel of rows rows.\nfunc convLanes(rows int, t *byte) {\n\tswitch rows {\n"
+		for rows := 1; rows <= laneRows; rows++ {
+			emitLanes(rows)
+			calls += fmt.Sprintf("\tcase %d:\n\t\tconvLanesx%d(t)\n", rows, rows)
+		}
+		extra["conv_calls_amd64.go"] = calls + "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n"
+		emitLanesAVX2()
+		emitPanel512()
+		emitPanelAVX2()
+	}
+}
+
+func convField(args GPVirtual, disp int) GPVirtual {
+	r := GP64()
+	MOVQ(Mem{Base: args, Disp: disp}, r)
+	return r
+}
+
+func convStart(name string) GPVirtual {
+	TEXT(name, NOSPLIT, "func(t *byte)")
+	Pragma("noescape")
+	return Load(Param("t"), GP64()).(GPVirtual)
+}
+
+func convEnd() {
+	VZEROUPPER()
+	RET()
+}

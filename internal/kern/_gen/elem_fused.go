@@ -1,0 +1,196 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Byte offsets of the fields of kern.finishConst.
+const (
+	kLo, kHi, kZero                  = 0, 4, 8
+	kScale, kQlo, kQhi, kQlo1, kQhi1 = 12, 16, 20, 24, 28
+	kAnyLo, kAnyHi                   = 32, 64 // a vector each
+)
+
+// gridVecs are a grid's numbers in all lanes.
+type gridVecs struct {
+	scale, lo, hi, lo1, hi1, magic VecVirtual
+}
+
+func loadGrid(k GPVirtual) gridVecs {
+	return gridVecs{bcast(k, kScale), bcast(k, kQlo), bcast(k, kQhi), bcast(k, kQlo1), bcast(k, kQhi1), roundMagic()}
+}
+
+// steps turns v into kern.steps(v, scale, lo, hi). The order of the operands makes NaN
+// the lower limit.
+func (g gridVecs) steps(v, lo, hi VecVirtual) {
+	VDIVPS(g.scale, v, v)
+	VMAXPS(lo, v, v)
+	VMINPS(v, hi, v)
+	VADDPS(g.magic, v, v)
+	VSUBPS(g.magic, v, v)
+}
+
+// finishVecs are kern.finishConst in registers.
+type finishVecs struct {
+	k            GPVirtual
+	lo, hi, zero VecVirtual
+	kind         string
+	g            gridVecs
+}
+
+// The kinds of finishing: the activation alone, with a grid, and with a grid that begins
+// where the activation does (which has no upper limit): ReLU and codes from 0 up.
+const (
+	plainFinish = ""
+	gridFinish  = "Quant"
+	reluFinish  = "Relu"
+)
+
+func loadFinish(k GPVirtual, kind string) finishVecs {
+	f := finishVecs{k: k, lo: bcast(k, kLo), kind: kind}
+	if kind != plainFinish {
+		f.g = loadGrid(k)
+	}
+	if kind != reluFinish {
+		f.hi, f.zero = bcast(k, kHi), bcast(k, kZero)
+	}
+	return f
+}
+
+// apply turns v into the stored value and stores the bits of eight elements.
+func (f finishVecs) apply(v VecVirtual, tail *VecVirtual, mask, j GPVirtual) {
+	m, t := YMM(), YMM()
+	VCMPPS(Imm(cmpGT), f.lo, v, m)
+	if f.kind == reluFinish {
+		f.g.steps(v, f.g.lo, f.g.hi1)
+		VMINPS(v, f.g.hi, t)
+		VCMPPS(Imm(cmpEQ), t, v, v)
+		VANDPS(v, m, m)
+		VMULPS(f.g.scale, t, v)
+		f.storeBits(m, tail, mask, j)
+		return
+	}
+	VORPS(Mem{Base: f.k, Disp: kAnyLo}, m, m)
+	VCMPPS(Imm(cmpLT), f.hi, v, t)
+	VORPS(Mem{Base: f.k, Disp: kAnyHi}, t, t)
+	VANDPS(t, m, m)
+	VMAXPS(v, f.lo, v) // NaN stays, and so does -0,
+	VADDPS(f.zero, v, v)
+	VMINPS(v, f.hi, v)
+	if f.kind == gridFinish {
+		f.g.steps(v, f.g.lo1, f.g.hi1)
+		VMAXPS(f.g.lo, v, t)
+		VMINPS(t, f.g.hi, t)
+		VCMPPS(Imm(cmpEQ), t, v, v)
+		VANDPS(v, m, m)
+		VMULPS(f.g.scale, t, v)
+	}
+	f.storeBits(m, tail, mask, j)
+}
+
+func (f finishVecs) storeBits(m VecVirtual, tail *VecVirtual, mask, j GPVirtual) {
+	id := newLabel()
+	TESTQ(mask, mask)
+	JZ(LabelRef("nomask" + id))
+	if tail != nil {
+		VANDPS(*tail, m, m)
+	}
+	b := GP32()
+	VMOVMSKPS(m, b)
+	MOVB(b.As8(), Mem{Base: mask, Index: j, Scale: 1})
+	Label("nomask" + id)
+	INCQ(j)
+}
+
+// emitFused emits the forms of the finishing pass in every kind.
+func emitFused() {
+	for _, kind := range []string{plainFinish, gridFinish, reluFinish} {
+		for _, form := range []string{"", "Add", "Plane", "Row"} {
+			emitFinish("finish"+form+kind+"AVX2", form, kind)
+		}
+	}
+}
+
+// finishArgs are the parameters of the forms.
+var finishArgs = map[string]string{
+	"":      "dst, x *float32, n, planes int, k *float32, mask *uint8",
+	"Add":   "dst, x, y *float32, n, planes int, k *float32, mask *uint8",
+	"Plane": "dst, x *float32, n, planes int, k *float32, mask *uint8, k1, k2 *float32",
+	"Row":   "dst, x *float32, n int, k *float32, mask *uint8, k1, k2 *float32",
+}
+
+// emitFinish emits a form: of x, of x + y, or of x*k1 + k2 with k1 and k2 for each
+// plane of n elements or for each element.
+func emitFinish(name, form, kind string) {
+	k := beginElem(name, "func("+finishArgs[form]+")", name+" finishes n elements of each plane; mask may be nil.")
+	dst, x, mask, j := ptr("dst"), ptr("x"), ptr("mask"), GP64()
+	moving := []GPVirtual{dst, x}
+	f := loadFinish(ptr("k"), kind)
+	XORQ(j, j)
+	var start func()
+	value := func(v VecVirtual, tail *VecVirtual) {}
+	switch form {
+	case "Add":
+		y := ptr("y")
+		moving = append(moving, y)
+		value = func(v VecVirtual, tail *VecVirtual) { VADDPS(get(k.at(y, 0), tail), v, v) }
+	case "Plane":
+		k1, k2 := planeFactor("k1"), planeFactor("k2")
+		start = func() { k1.next(); k2.next() }
+		value = func(v VecVirtual, _ *VecVirtual) {
+			VMULPS(k1.v, v, v)
+			VADDPS(k2.v, v, v)
+		}
+	case "Row":
+		k1, k2 := ptr("k1"), ptr("k2")
+		value = func(v VecVirtual, tail *VecVirtual) {
+			VMULPS(get(k.at(k1, 0), tail), v, v)
+			VADDPS(get(k.at(k2, 0), tail), v, v)
+		}
+	}
+	pass := func() {
+		k.loopTail(func(tail *VecVirtual) {
+			v := get(k.at(x, 0), tail)
+			value(v, tail)
+			f.apply(v, tail, mask, j)
+			put(v, k.at(dst, 0), tail)
+		})
+	}
+	if form == "Row" {
+		pass()
+	} else {
+		k.planes(moving, start, pass)
+	}
+	endElem()
+}
+
+// factor is a parameter with one number for each plane.
+type factor struct {
+	p GPVirtual
+	v VecVirtual
+}
+
+func planeFactor(name string) factor { return factor{ptr(name), YMM()} }
+
+// next loads the number of the next plane.
+func (f factor) next() {
+	VBROADCASTSS(Mem{Base: f.p}, f.v)
+	ADDQ(Imm(4), f.p)
+}
+
+// paramVec loads a float32 parameter into all lanes.
+func paramVec(name string) VecVirtual {
+	v := YMM()
+	VBROADCASTSS(paramMem(name), v)
+	return v
+}
+
+func paramMem(name string) Mem {
+	b, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}

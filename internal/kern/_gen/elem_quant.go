@@ -1,0 +1,221 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func emitQuant() {
+	emitFakeQuant("fakeQuantAVX2", "", func(v, m Op) { VMOVUPS(v, m) })
+	emitFakeQuant("fakeQuantStreamAVX2", " It writes past the caches; dst is a multiple of 32.", func(v, m Op) { VMOVNTPS(v, m) })
+
+	k := beginElem("steAVX2", "func(dx, x, dy *float32, n int, k *float32)", "steAVX2 is STE.")
+	dx, x, dy := ptr("dx"), ptr("x"), ptr("dy")
+	g := loadGrid(ptr("k"))
+	k.loop(2, func(u int) {
+		v := load(k.at(x, u))
+		g.inside(v, YMM())
+		VANDPS(k.at(dy, u), v, v)
+		VMOVUPS(v, k.at(dx, u))
+	})
+	endElem()
+	emitQuantRows()
+	emitLSQ()
+}
+
+func emitFakeQuant(name, doc string, store func(v, m Op)) {
+	k := beginElem(name, "func(dst, x *float32, n int, k *float32)", name+" is FakeQuantize."+doc)
+	dst, x := ptr("dst"), ptr("x")
+	g := loadGrid(ptr("k"))
+	k.loop(4, func(u int) {
+		v := load(k.at(x, u))
+		g.steps(v, g.lo, g.hi)
+		VMULPS(g.scale, v, v)
+		store(v, k.at(dst, u))
+	})
+	if doc != "" {
+		SFENCE() // other processors see these stores no later than those behind
+	}
+	endElem()
+}
+
+// inside turns v into all ones where its code lies within the limits; c gets the
+// clamped code.
+func (g gridVecs) inside(v, c VecVirtual) {
+	g.steps(v, g.lo1, g.hi1)
+	VMAXPS(g.lo, v, c)
+	VMINPS(c, g.hi, c)
+	VCMPPS(Imm(cmpEQ), c, v, v)
+}
+
+// emitQuantRows emits the forms in which every element has its own scale and limits.
+func emitQuantRows() {
+	row := func(k *elemKernel) (at func(name string, u int) Mem) {
+		p := map[string]GPVirtual{"scale": ptr("scale"), "lo": ptr("lo"), "hi": ptr("hi")}
+		return func(name string, u int) Mem { return k.at(p[name], u) }
+	}
+	k := beginElem("fakeQuantRowAVX2", "func(dst, x *float32, n int, scale, lo, hi *float32)", "fakeQuantRowAVX2 is FakeQuantize with a grid for each element.")
+	dst, x := ptr("dst"), ptr("x")
+	at, magic := row(k), roundMagic()
+	k.loop(2, func(u int) {
+		v, s := load(k.at(x, u)), load(at("scale", u))
+		gridVecs{scale: s, magic: magic}.steps(v, load(at("lo", u)), load(at("hi", u)))
+		VMULPS(s, v, v)
+		VMOVUPS(v, k.at(dst, u))
+	})
+	endElem()
+
+	k = beginElem("steRowAVX2", "func(dx, x, dy *float32, n int, scale, lo, hi *float32)", "steRowAVX2 is STE with a grid for each element.")
+	dx, x, dy := ptr("dx"), ptr("x"), ptr("dy")
+	at, magic = row(k), roundMagic()
+	one := bits32(0x3f800000)
+	k.loop(1, func(u int) {
+		v := load(k.at(x, u))
+		g := gridVecs{scale: load(at("scale", u)), lo: load(at("lo", u)), hi: load(at("hi", u)), lo1: YMM(), hi1: YMM(), magic: magic}
+		VSUBPS(one, g.lo, g.lo1)
+		VADDPS(one, g.hi, g.hi1)
+		g.inside(v, YMM())
+		VANDPS(k.at(dy, u), v, v)
+		VMOVUPS(v, k.at(dx, u))
+	})
+	endElem()
+}
+
+// emitLSQ adds to eight lanes of each sum.
+func emitLSQ() {
+	k := beginElem("lsqAVX2", "func(dx, x, dy *float32, n int, k *float32, lanes *float64)", "lsqAVX2 is LSQ; sums go to eight lanes each.")
+	dx, x, dy, lanes := ptr("dx"), ptr("x"), ptr("dy"), ptr("lanes")
+	kp := ptr("k")
+	scale, magic := bcast(kp, kScale), roundMagic()
+	VCVTPS2PD(scale.AsX(), scale)
+	ds, dz := loadLanes(lanes, 0, 2), loadLanes(lanes, 128, 2)
+	k.loop(1, func(int) {
+		x0 := k.at(x, 0)
+		r := load(x0)
+		// There are not enough registers to keep the limits in.
+		gridVecs{scale: bcast(kp, kScale), magic: magic}.steps(r, bcast(kp, kQlo1), bcast(kp, kQhi1))
+		in, c := YMM(), YMM()
+		VMAXPS(bcast(kp, kQlo), r, c)
+		VMINPS(c, bcast(kp, kQhi), c)
+		VCMPPS(Imm(cmpEQ), c, r, in)
+		d := load(k.at(dy, 0))
+		// Halves in turn keep the number of registers low.
+		for h := range 2 {
+			r64, v64, c64, d64, m64 := half(r, h), YMM(), half(c, h), half(d, h), YMM()
+			VCVTPS2PD(x0.Offset(16*h), v64)
+			VDIVPD(scale, v64, v64)
+			VSUBPD(v64, r64, r64)
+			if h == 0 {
+				VPMOVSXDQ(in.AsX(), m64)
+			} else {
+				VEXTRACTI128(Imm(1), in, m64.AsX())
+				VPMOVSXDQ(m64.AsX(), m64)
+			}
+			VBLENDVPD(m64, r64, c64, c64)
+			VMULPD(d64, c64, c64)
+			VADDPD(c64, ds[h], ds[h])
+			VMULPD(scale, d64, d64)
+			VANDNPD(d64, m64, d64)
+			VSUBPD(d64, dz[h], dz[h])
+		}
+		VANDPS(d, in, in)
+		VMOVUPS(in, k.at(dx, 0))
+	})
+	ds.store(lanes, 0, 2)
+	dz.store(lanes, 128, 2)
+	endElem()
+}
+
+// half converts four of the eight float32 of v.
+func half(v VecVirtual, h int) VecVirtual {
+	w := YMM()
+	if h == 0 {
+		VCVTPS2PD(v.AsX(), w)
+		return w
+	}
+	VEXTRACTF128(Imm(1), v, w.AsX())
+	VCVTPS2PD(w.AsX(), w)
+	return w
+}
+
+// codeType is a storage type of codes.
+type codeType struct {
+	name, goType string
+	size         int
+	unsigned     bool
+}
+
+var codeTypes = []codeType{{"I8", "int8", 1, false}, {"U8", "uint8", 1, true}, {"I16", "int16", 2, false}, {"I32", "int32", 4, false}}
+
+func emitCodes() {
+	for _, c := range codeTypes {
+		emitQuantize(c)
+		emitDequantize(c)
+	}
+}
+
+// dword loads an int32 parameter into all lanes.
+func dword(name string) VecVirtual {
+	g, v := Load(Param(name), GP32()), YMM()
+	VMOVD(g, v.AsX())
+	VPBROADCASTD(v.AsX(), v)
+	return v
+}
+
+func emitQuantize(c codeType) {
+	name := "quantize" + c.name + "AVX2"
+	k := beginElem(name, "func(dst *"+c.goType+", x *float32, n int, k *float32, zero int32)", name+" is Quantize.")
+	dst, x := ptr("dst"), ptr("x")
+	g, zero := loadGrid(ptr("k")), dword("zero")
+	k.loop(1, func(int) {
+		v := load(k.at(x, 0))
+		g.steps(v, g.lo, g.hi)
+		VCVTPS2DQ(v, v)
+		VPADDD(zero, v, v)
+		to := Mem{Base: dst, Index: k.i, Scale: uint8(c.size)}
+		if c.size == 4 {
+			VMOVDQU(v, to)
+			return
+		}
+		t := YMM()
+		VEXTRACTI128(Imm(1), v, t.AsX())
+		VPACKSSDW(t.AsX(), v.AsX(), v.AsX())
+		switch {
+		case c.size == 2:
+			VMOVDQU(v.AsX(), to)
+			return
+		case c.unsigned:
+			VPACKUSWB(v.AsX(), v.AsX(), v.AsX())
+		default:
+			VPACKSSWB(v.AsX(), v.AsX(), v.AsX())
+		}
+		VMOVQ(v.AsX(), to)
+	})
+	endElem()
+}
+
+func emitDequantize(c codeType) {
+	name := "dequantize" + c.name + "AVX2"
+	k := beginElem(name, "func(dst *float32, q *"+c.goType+", n int, scale float32, zero int32)", name+" is Dequantize.")
+	dst, q := ptr("dst"), ptr("q")
+	scale, zero := paramVec("scale"), dword("zero")
+	k.loop(1, func(int) {
+		v, from := YMM(), Mem{Base: q, Index: k.i, Scale: uint8(c.size)}
+		switch {
+		case c.size == 4:
+			VMOVDQU(from, v)
+		case c.size == 2:
+			VPMOVSXWD(from, v)
+		case c.unsigned:
+			VPMOVZXBD(from, v)
+		default:
+			VPMOVSXBD(from, v)
+		}
+		VPSUBD(zero, v, v)
+		VCVTDQ2PS(v, v)
+		VMULPS(scale, v, v)
+		VMOVUPS(v, k.at(dst, 0))
+	})
+	endElem()
+}

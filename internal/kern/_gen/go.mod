@@ -1,0 +1,13 @@
+module github.com/goqat/goqat/internal/kern/_gen
+
+go 1.26
+
+require github.com/mmcloughlin/avo v0.6.0
+
+require (
+	golang.org/x/mod v0.27.0 // indirect
+	golang.org/x/sync v0.16.0 // indirect
+)
+
+// The older version that avo selects does not compile with this Go.
+require golang.org/x/tools v0.36.0 // indirect

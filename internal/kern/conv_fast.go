@@ -1,0 +1,136 @@
+package kern
+
+import (
+	"runtime"
+	"unsafe"
+
+	"github.com/goqat/goqat/internal/par"
+)
+
+// The fast float32 convolutions: output pixels in vectors, output channels in rows of
+// tiles. The gradient of the input is such a convolution, too (see backwardPlan).
+
+// fastConv says whether the level in use has the kernels.
+func fastConv() bool { return level >= LevelAVX2 }
+
+// convRun is one call. In and out are tensors [n][groups][planes][pixels].
+type convRun struct {
+	p         *tapPlan
+	n, groups int
+	in, out   []float32
+	w         []float32 // of all groups
+	rs        int       // bytes between the rows of weights of a group
+	bias      []float32
+	single    bool // few rows: they run one by one, without tiles
+}
+
+func convForwardFast(c *Conv, out, x, w, bias []float32) {
+	r := convRun{n: c.N, groups: c.Groups, in: x, out: out, w: w, rs: 4 * c.taps(), bias: bias}
+	r.run(c, c.cg(), c.kg(), c.pixels(), false)
+}
+
+func convBackwardDataFast(c *Conv, dx, w, dy []float32) {
+	r := convRun{n: c.N, groups: c.Groups, in: dy, out: dx, w: w, rs: 4 * c.R * c.S}
+	r.run(c, c.kg(), c.cg(), c.H*c.W, true)
+}
+
+// singleRows is the number of rows from which tiles are faster than row by row.
+const singleRows = 3
+
+func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
+	if len(r.out) == 0 || r.n == 0 {
+		return
+	}
+	r.single = rows < singleRows && planes*c.R*c.S <= KC
+	images := 1
+	if !r.single {
+		images = imagesFor(r.n, pixels)
+	}
+	r.p = planFor(planShape{conv: *c, planes: planes, images: images, backward: backward})
+	if r.rs%2048 == 0 && !backward { // rows of weights would share few cache sets
+		buf := borrow[float32](r.groups * rows * (r.rs/4 + vecLanes))
+		defer giveBack(buf)
+		m := rowArgs{a: unsafe.Pointer(&(*buf)[0]), c: unsafe.Pointer(&r.w[0]), stepA: r.rs + 64, stepC: r.rs, rows: r.groups * rows, planes: 1}
+		m.copyRows(r.rs / 4)
+		r.w, r.rs = *buf, r.rs+64
+	}
+	units := ceilDiv(r.n, images) * ceilDiv(r.groups, r.block())
+	work := r.block() * images * rows * pixels * max(1, planes*c.R*c.S/(c.Stride[0]*c.Stride[1]))
+	procs := runtime.GOMAXPROCS(0)
+	switch {
+	case units*work < 2*gemmGrain:
+		r.alone(units, units)
+	case units >= 4*procs || procs == 1:
+		r.alone(units, max(1, gemmGrain/work))
+	default:
+		r.together(units, procs)
+	}
+}
+
+// imagesFor returns how many images share vectors, so that few lanes stay empty.
+func imagesFor(n, pixels int) int {
+	images := 1
+	for used := func(i int) int { return 100 * i * pixels / (ceilDiv(i*pixels, vecLanes) * vecLanes) }; used(images) < 95; {
+		if 8*images > n || images == 16 {
+			break
+		}
+		images *= 2
+	}
+	return images
+}
+
+// alone gives each unit (some images of one group) to one goroutine.
+func (r *convRun) alone(units, grain int) {
+	par.For(units, grain, func(lo, hi int) {
+		w := r.newWork()
+		defer w.release()
+		for u := lo; u < hi; u++ {
+			w.setUnit(u)
+			w.fill(0, r.p.planes*w.count)
+			for i := range r.p.passes {
+				w.pass(i, 0, w.parts(i))
+			}
+			w.merge()
+		}
+	})
+}
+
+// together shares the few units there are: goroutines take planes to pad, then
+// vectors to compute, then planes to merge.
+func (r *convRun) together(units, procs int) {
+	work := make([]*convWork, units)
+	for u := range work {
+		work[u] = r.newWork()
+		defer work[u].release()
+		work[u].setUnit(u)
+	}
+	share := ceilDiv(2*procs, units)
+	if !r.p.direct {
+		planes := r.p.planes * r.block()
+		grain := ceilDiv(planes, share)
+		parts := ceilDiv(planes, grain)
+		par.For(units*parts, 1, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				w, first := work[i/parts], i%parts*grain
+				if last := min(first+grain, r.p.planes*w.count); first < last {
+					w.fill(first, last)
+				}
+			}
+		})
+	}
+	passes := len(r.p.passes)
+	par.For(units*passes*share, 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			w := work[i/share/passes].share()
+			pass, part := i/share%passes, i%share
+			parts := w.parts(pass)
+			w.pass(pass, part*parts/share, (part+1)*parts/share)
+			w.releaseShare()
+		}
+	})
+	par.For(units, 1, func(lo, hi int) {
+		for u := lo; u < hi; u++ {
+			work[u].merge()
+		}
+	})
+}

@@ -1,0 +1,173 @@
+package kern
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// eachConvLevel runs fn on every level of the processor.
+func eachConvLevel(t *testing.T, fn func(t *testing.T)) {
+	t.Helper()
+	defer SetLevel(CurrentLevel())
+	for l := LevelGeneric; l <= LevelVNNI; l++ {
+		if SetLevel(l); CurrentLevel() != l {
+			continue
+		}
+		t.Run(l.String(), fn)
+	}
+}
+
+// canaries is how many guard values lie on either side of a guarded slice.
+const canaries = 24
+
+// guarded returns n random values between guard values, and a check of those.
+func guarded(t *testing.T, r *rand.Rand, n int) (x []float32, check func(what string)) {
+	t.Helper()
+	all := randoms[float32](r, n+2*canaries)
+	before := append([]float32(nil), all...)
+	return all[canaries : canaries+n : canaries+n], func(what string) {
+		t.Helper()
+		for i := range canaries {
+			if all[i] != before[i] || all[n+canaries+i] != before[n+canaries+i] {
+				t.Fatalf("%s: written outside", what)
+			}
+		}
+	}
+}
+
+// sameBits compares bit for bit, but takes all NaNs for one.
+func sameBits(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) && (got[i] == got[i] || want[i] == want[i]) {
+			t.Fatalf("%s: element %d is %v (%#x), want %v (%#x)", what, i, got[i], math.Float32bits(got[i]), want[i], math.Float32bits(want[i]))
+		}
+	}
+}
+
+// checkConvFast compares the fast convolutions with the portable ones, bit for bit.
+func checkConvFast(t *testing.T, c *Conv, seed uint64) {
+	t.Helper()
+	if !fastConv() {
+		return
+	}
+	r := rand.New(rand.NewPCG(seed, 1))
+	nx, nw, no := c.sizes()
+	x, w, dy, bias := randoms[float32](r, nx), randoms[float32](r, nw), randoms[float32](r, no), randoms[float32](r, c.K)
+	if seed%4 == 0 {
+		x[r.IntN(nx)], w[r.IntN(nw)], dy[r.IntN(no)] = float32(math.Inf(1)), 0, float32(math.NaN())
+	}
+	if seed%2 == 0 {
+		bias = nil
+	}
+	want := make([]float32, no)
+	convForward(c, want, x, w, bias)
+	got, check := guarded(t, r, no)
+	convForwardFast(c, got, x, w, bias)
+	check("output")
+	sameBits(t, "output", got, want)
+
+	want = make([]float32, nx)
+	convBackwardData(c, want, w, dy)
+	got, check = guarded(t, r, nx)
+	convBackwardDataFast(c, got, w, dy)
+	check("gradient of the input")
+	sameBits(t, "gradient of the input", got, want)
+
+	want = make([]float32, nw)
+	convBackwardWeight(c, want, x, dy)
+	got, check = guarded(t, r, nw)
+	convBackwardWeightFast(c, got, x, dy)
+	check("gradient of the weights")
+	sameBits(t, "gradient of the weights", got, want)
+}
+
+func TestConvFast(t *testing.T) {
+	eachConvLevel(t, func(t *testing.T) {
+		for _, e := range append(convCases, fastCases...) {
+			t.Run(e.name, func(t *testing.T) {
+				eachProcs(t, func(t *testing.T) {
+					for seed := range uint64(4) {
+						checkConvFast(t, &e.c, seed)
+					}
+				})
+			})
+		}
+	})
+}
+
+var fastCases = []struct {
+	name string
+	c    Conv
+}{
+	{"many channels", geometry(2, 70, 5, 6, 33, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"1x1 in place", geometry(3, 12, 8, 9, 20, 1, 1, 1, ones, ones, [4]int{})},
+	{"1x1 rows of a page", geometry(1, 512, 4, 4, 17, 1, 1, 1, ones, ones, [4]int{})},
+	{"grouped in place", geometry(9, 12, 7, 7, 8, 1, 1, 2, ones, ones, [4]int{})},
+	{"images share vectors", geometry(33, 3, 7, 7, 5, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"small images share panels", geometry(35, 6, 3, 3, 9, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"14 wide", geometry(16, 4, 14, 14, 18, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"stride 2", geometry(2, 8, 16, 17, 12, 3, 3, 1, twos, ones, [4]int{1, 1, 1, 1})},
+	{"shortcut", geometry(2, 8, 16, 16, 12, 1, 1, 1, twos, ones, [4]int{})},
+	{"patches", geometry(2, 3, 16, 16, 12, 4, 4, 1, [2]int{4, 4}, ones, [4]int{})},
+	{"long sums of pixels", geometry(2, 70, 25, 26, 3, 1, 1, 1, ones, ones, [4]int{})},
+	{"many vectors of pixels", geometry(1, 1, 96, 97, 9, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"depthwise large", geometry(9, 5, 33, 30, 5, 3, 3, 5, ones, ones, [4]int{1, 1, 1, 1})},
+	{"depthwise 25x25", geometry(1, 2, 30, 30, 2, 25, 25, 2, ones, ones, [4]int{})},
+	{"stride 2 shared", geometry(1, 16, 24, 25, 24, 3, 3, 1, twos, ones, [4]int{1, 1, 1, 1})},
+	{"depthwise stride 2 shared", geometry(3, 40, 30, 30, 40, 3, 3, 40, twos, ones, [4]int{1, 1, 1, 1})},
+	{"stride 3 shared", geometry(1, 16, 24, 25, 24, 3, 3, 1, [2]int{3, 3}, ones, [4]int{1, 1, 1, 1})},
+	{"1x1 stride 2 shared", geometry(2, 32, 24, 24, 64, 1, 1, 1, twos, ones, [4]int{})},
+	{"one output channel", geometry(2, 9, 12, 12, 1, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+}
+
+// TestConvFastRandom draws geometries.
+func TestConvFastRandom(t *testing.T) {
+	eachConvLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(20, 21))
+		for i := range 300 {
+			if c, ok := randomConv(func(n int) int { return r.IntN(n) }); ok {
+				t.Run(fmt.Sprintf("%d: %+v", i, c), func(t *testing.T) { checkConvFast(t, &c, uint64(i)) })
+			}
+		}
+	})
+}
+
+// randomConv makes a small geometry; ok is false when it has no output.
+func randomConv(intN func(int) int) (c Conv, ok bool) {
+	c = Conv{N: 1 + intN(18), H: 1 + intN(20), W: 1 + intN(36), R: 1 + intN(4), S: 1 + intN(4), Groups: 1}
+	c.C, c.K = 1+intN(9), 1+intN(18)
+	switch intN(4) {
+	case 0:
+		c.Groups = c.C
+		c.K = c.C * (1 + intN(2))
+	case 1:
+		c.Groups = 2
+		c.C, c.K = 2*(1+intN(4)), 2*(1+intN(4))
+	}
+	for i := range 2 {
+		c.Stride[i], c.Dilation[i] = 1+intN(3), 1+intN(2)
+		if intN(2) == 0 {
+			c.Stride[i], c.Dilation[i] = 1, 1
+		}
+	}
+	for i := range c.Pad {
+		c.Pad[i] = intN(3)
+	}
+	c = geometry(c.N, c.C, c.H, c.W, c.K, c.R, c.S, c.Groups, c.Stride, c.Dilation, c.Pad)
+	fits := c.H+c.Pad[0]+c.Pad[2] > c.Dilation[0]*(c.R-1) && c.W+c.Pad[1]+c.Pad[3] > c.Dilation[1]*(c.S-1)
+	return c, fits
+}
+
+func FuzzConv(f *testing.F) {
+	f.Add(uint64(1))
+	f.Add(uint64(4))
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		if c, ok := randomConv(func(n int) int { return r.IntN(n) }); ok {
+			checkConvFast(t, &c, seed)
+		}
+	})
+}

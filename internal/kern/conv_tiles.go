@@ -1,0 +1,303 @@
+package kern
+
+import "unsafe"
+
+// outGrid is where a pass writes: plane p of image i starts at base + 4*(i*image + p*plane).
+type outGrid struct {
+	base         unsafe.Pointer
+	image, plane int
+}
+
+func (w *convWork) target(k int) outGrid {
+	if w.p.merges() {
+		at, image := w.gridOf(k)
+		return outGrid{unsafe.Pointer(&(*w.grid)[at]), image, w.p.passes[k].pixels()}
+	}
+	plane := w.p.outH * w.p.outW
+	at := (w.first*w.groups + w.group) * w.p.rows * plane
+	return outGrid{unsafe.Pointer(&w.out[at]), w.groups * w.p.rows * plane, plane}
+}
+
+// panelLanes is the width of a packed panel.
+func panelLanes() int {
+	_, vectors := tileShape()
+	return vectors * vecLanes
+}
+
+// inVectors says that a pass uses its operand where it lies.
+func (w *convWork) inVectors(pass *tapPass) bool {
+	return w.single || level >= LevelAVX512 && (pass.filled || w.p.rows < 8)
+}
+
+// parts is the number of parts into which pass k of the unit can be cut: pairs of
+// vectors, or panels.
+func (w *convWork) parts(k int) int {
+	pass := &w.p.passes[k]
+	if w.inVectors(pass) {
+		return ceilDiv(len(pass.vecs), 2)
+	}
+	return ceilDiv(w.images*pass.pixels(), panelLanes())
+}
+
+// pass computes parts [from, to) of pass k.
+func (w *convWork) pass(k, from, to int) {
+	pass := &w.p.passes[k]
+	switch {
+	case len(pass.offB) == 0:
+		if from == 0 {
+			w.clearGrid(k)
+		}
+	case w.single:
+		w.sweepRows(pass, w.target(k), 2*from, min(2*to, len(pass.vecs)))
+	case w.inVectors(pass):
+		w.sweepVectors(pass, w.target(k), 2*from, min(2*to, len(pass.vecs)))
+	default:
+		for i := from; i < to; i++ {
+			w.sweepPanel(pass, w.target(k), i*panelLanes())
+		}
+	}
+}
+
+// clearGrid writes what a pass without taps gives.
+func (w *convWork) clearGrid(k int) {
+	s := w.target(k)
+	for i := range w.images {
+		clear(unsafe.Slice((*float32)(unsafe.Add(s.base, 4*i*s.image)), w.p.rows*w.count*s.plane))
+	}
+}
+
+// weightsAt is the first weight of a row of the group.
+func (w *convWork) weightsAt(row int) unsafe.Pointer {
+	if w.p.backward {
+		return unsafe.Pointer(&w.w[w.group*w.p.planes*w.p.rows*w.rs/4+row*w.rs/4])
+	}
+	return unsafe.Pointer(&w.w[(w.group*w.p.rows+row)*w.rs/4])
+}
+
+func (w *convWork) biasAt(row int) unsafe.Pointer {
+	if w.bias == nil {
+		return nil
+	}
+	return unsafe.Pointer(&w.bias[w.group*w.p.rows+row])
+}
+
+// sweepLimit bounds the time of one call of the sweeping kernel.
+const sweepLimit = 8 << 10
+
+// sweepRows runs the rows of weights one by one over vectors [from, to): those of the
+// group, or the only ones of all the unit's groups.
+func (w *convWork) sweepRows(pass *tapPass, dst outGrid, from, to int) {
+	k, rows := len(pass.offB), w.p.rows*w.count
+	s := sweepArgs{k: k, offB: &pass.offB[0], stepW: 4 * k, stepC: 4 * dst.plane}
+	if w.bias != nil {
+		s.stepBias = 4
+	}
+	if w.count > 1 {
+		s.stepB = 4 * w.p.plane
+	}
+	for row := range rows {
+		first := w.weightsAt(row)
+		for i, off := range pass.offA {
+			(*w.weights)[row*k+i] = *(*float32)(unsafe.Add(first, off))
+		}
+	}
+	limit := max(1, sweepLimit/k)
+	for ; from < to; from += limit {
+		s.vecs, s.n = &pass.vecs[from], min(limit, to-from)
+		planes := max(1, sweepLimit/(k*s.n))
+		for row := 0; row < rows; row += planes {
+			s.planes = min(planes, rows-row)
+			s.w, s.bias = unsafe.Pointer(&(*w.weights)[row*k]), w.biasAt(row)
+			s.b, s.c = unsafe.Add(w.base, row*s.stepB), unsafe.Add(dst.base, row*s.stepC)
+			s.sweep()
+		}
+	}
+}
+
+// sweepVectors computes vectors [from, to) with tiles.
+func (w *convWork) sweepVectors(pass *tapPass, dst outGrid, from, to int) {
+	var t tileArgs
+	pixels := pass.pixels()
+	for i := from; i < to; i++ {
+		v := &pass.vecs[i]
+		first, c := v.first, dst.base // within the image, and the image's output
+		if first >= pixels {
+			if first >= w.images*pixels {
+				return
+			}
+			c = unsafe.Add(c, 4*(first/pixels*dst.image))
+			first %= pixels
+		}
+		if first+v.n > pixels { // the vector has pixels of two images
+			w.sweepBorder(&t, pass, dst, *v)
+			continue
+		}
+		t.setVector(0, v, w.base)
+		if n := w.strip(&t, pass, unsafe.Add(c, 4*(first-v.first)), 4*dst.plane, i, to); n > 0 {
+			i += n - 1
+			continue
+		}
+		vectors := 1
+		if v.n == vecLanes && i+1 < to {
+			if next := &pass.vecs[i+1]; first+v.n+next.n <= pixels {
+				t.setVector(1, next, w.base)
+				vectors = 2
+				i++
+			}
+		}
+		t.c, t.ldc = unsafe.Add(c, 4*first), 4*dst.plane
+		w.rowTiles(&t, pass, vectors, 0, len(pass.offB), 0)
+	}
+}
+
+// stripSteps is the number of steps in all pairs of vectors of a strip: few enough for
+// their input to stay in the first-level cache.
+const stripSteps = KC
+
+// strip computes pairs of vectors of one image, from vector i on, with one call
+// per rows of a tile, and returns the number of vectors; 0 when that does not pay. c
+// is where the output of pixel 0 of the unit's first image would be.
+func (w *convWork) strip(t *tileArgs, pass *tapPass, c unsafe.Pointer, ldc, i, to int) int {
+	limit := stripSteps / len(pass.offB)
+	pixels := pass.pixels()
+	img := pass.vecs[i].first / pixels
+	n := 0
+	for ; n < limit && i+2*n+1 < to; n++ {
+		a, b := &pass.vecs[i+2*n], &pass.vecs[i+2*n+1]
+		if a.n < vecLanes || b.first+b.n > (img+1)*pixels {
+			break
+		}
+	}
+	if n < 2 {
+		return 0
+	}
+	s := stripArgs{tileArgs: *t}
+	s.k, s.offA, s.offB, s.rs, s.ldc = len(pass.offB), &pass.offA[0], &pass.offB[0], w.rs, ldc
+	part := evenRows(w.p.rows, tileMaxRows)
+	for row := 0; row < w.p.rows; row += part {
+		s.a, s.bias = w.weightsAt(row), w.biasAt(row)
+		s.c0, s.base, s.vecs, s.n = unsafe.Add(c, row*ldc), w.base, &pass.vecs[i], n
+		s.run(min(part, w.p.rows-row))
+	}
+	return 2 * n
+}
+
+// sweepBorder computes a vector with pixels of two images, the second of which may
+// lie behind the unit's last one.
+func (w *convWork) sweepBorder(t *tileArgs, pass *tapPass, dst outGrid, v pixVec) {
+	if n := w.images*pass.pixels() - v.first; n < v.n { // no pointer may leave the input
+		v.n = n
+		v.mask = [2]uint16{v.mask[0] & columnMask(0, n), v.mask[1] & columnMask(0, n)}
+		if v.mask[1] == 0 {
+			v.off[1] = v.off[0]
+		}
+	}
+	t.setVector(0, &v, w.base)
+	t.c, t.ldc = unsafe.Pointer(&(*w.tile)[0]), 4*vecLanes
+	w.rowTiles(t, pass, 1, 0, len(pass.offB), 0)
+	w.scatter(dst, pass.pixels(), v.first, v.n, vecLanes)
+}
+
+func (t *tileArgs) setVector(i int, v *pixVec, base unsafe.Pointer) {
+	t.b[2*i], t.b[2*i+1] = unsafe.Add(base, v.off[0]), unsafe.Add(base, v.off[1])
+	t.m[2*i], t.m[2*i+1] = v.mask[0], v.mask[1]
+}
+
+// panelSteps are the offsets of the rows of panels of one and two vectors.
+var panelSteps = func() (t [2][KC]int) {
+	for k := range KC {
+		t[0][k], t[1][k] = 4*vecLanes*k, 8*vecLanes*k
+	}
+	return t
+}()
+
+// rowTiles computes all rows of a tile's columns, steps [from, to). B is the input
+// itself when panel is 0, or a packed panel of so many vectors. t has B and C.
+func (w *convWork) rowTiles(t *tileArgs, pass *tapPass, vectors, from, to, panel int) {
+	limit, _ := tileShape()
+	rows, base := w.p.rows, t.c
+	part := evenRows(rows, limit)
+	t.rs = w.rs
+	for ; from < to; from += KC {
+		t.k, t.offA, t.offB = min(KC, to-from), &pass.offA[from], &pass.offB[from]
+		if panel > 0 {
+			t.offB = &panelSteps[panel-1][0]
+		}
+		t.add, t.bias = 0, nil
+		if from > 0 {
+			t.add = 1
+		}
+		a, c, bias := w.weightsAt(0), base, unsafe.Pointer(nil)
+		if w.bias != nil && from+KC >= len(pass.offB) {
+			bias = unsafe.Pointer(&w.bias[w.group*rows])
+		}
+		for row := 0; row < rows; row += part {
+			t.a, t.c, t.bias = a, c, bias
+			runTile(tileFloat, min(part, rows-row), vectors, t)
+			if row+part < rows {
+				a, c = unsafe.Add(a, part*t.rs), unsafe.Add(c, part*t.ldc)
+				if bias != nil {
+					bias = unsafe.Add(bias, 4*part)
+				}
+			}
+		}
+	}
+}
+
+// scatter writes n pixels of all rows of w.tile, whose rows have lanes columns, to
+// their places; first counts through the images.
+func (w *convWork) scatter(dst outGrid, pixels, first, n, lanes int) {
+	for done := 0; done < n; {
+		img, at := (first+done)/pixels, (first+done)%pixels
+		part := min(n-done, pixels-at)
+		for row := range w.p.rows {
+			c := unsafe.Add(dst.base, 4*(img*dst.image+row*dst.plane+at))
+			copy(unsafe.Slice((*float32)(c), part), (*w.tile)[row*lanes+done:])
+		}
+		done += part
+	}
+}
+
+// sweepPanel packs the panel whose first pixel is first and computes it.
+func (w *convWork) sweepPanel(pass *tapPass, dst outGrid, first int) {
+	pixels, lanes := pass.pixels(), panelLanes()
+	n := min(lanes, w.images*pixels-first)
+	w.setRuns(pass, first, n)
+	p := panelArgs{dst: unsafe.Pointer(&(*w.panel)[0]), row: 4 * lanes, runs: &w.runs[0], n: len(w.runs)}
+	img, at := first/pixels, first%pixels
+	inside := at+n <= pixels
+	var t tileArgs
+	c := unsafe.Add(dst.base, 4*(img*dst.image+at))
+	t.ldc = 4 * dst.plane
+	if !inside {
+		c, t.ldc = unsafe.Pointer(&(*w.tile)[0]), 4*lanes
+	}
+	for k := 0; k < len(pass.offB); k += KC {
+		p.k, p.offB = min(KC, len(pass.offB)-k), &pass.offB[k]
+		p.pack()
+		t.c = c
+		vectors := t.setColumns(p.dst, n)
+		w.rowTiles(&t, pass, vectors, k, k+p.k, lanes/vecLanes)
+	}
+	if !inside {
+		w.scatter(dst, pixels, first, n, lanes)
+	}
+}
+
+// setRuns finds the runs of neighbouring dwords of n pixels from first on.
+func (w *convWork) setRuns(pass *tapPass, first, n int) {
+	longest := vecLanes
+	if level < LevelAVX512 {
+		longest = 8
+	}
+	w.runs = w.runs[:0]
+	for i := 0; i < n; {
+		at := w.p.place(pass, first+i)
+		run := 1
+		for run < longest && i+run < n && w.p.place(pass, first+i+run) == at+run {
+			run++
+		}
+		w.runs = append(w.runs, panelRun{unsafe.Add(w.base, 4*at), 4 * i, columnMask(0, run), &runMasks[min(run, 8)]})
+		i += run
+	}
+}

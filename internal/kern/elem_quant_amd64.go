@@ -1,0 +1,120 @@
+//go:build amd64 && !noasm
+
+package kern
+
+import "unsafe"
+
+// constants are the grid's numbers where the assembly reads them; those of an
+// activation are left out.
+func (g Grid) constants() (k finishConst) {
+	k.setGrid(g)
+	return k
+}
+
+func quantizeFast[C Code](dst []C, x []float32, g Grid) int {
+	n := whole(len(x))
+	if n == 0 {
+		return 0
+	}
+	k := g.constants()
+	switch d := any(dst).(type) {
+	case []int8:
+		quantizeI8AVX2(&d[:n][0], &x[0], n, &k.lo, g.ZeroPoint)
+	case []uint8:
+		quantizeU8AVX2(&d[:n][0], &x[0], n, &k.lo, g.ZeroPoint)
+	case []int16:
+		quantizeI16AVX2(&d[:n][0], &x[0], n, &k.lo, g.ZeroPoint)
+	case []int32:
+		quantizeI32AVX2(&d[:n][0], &x[0], n, &k.lo, g.ZeroPoint)
+	default: // a named type
+		return 0
+	}
+	return n
+}
+
+func dequantizeFast[C Code](dst []float32, q []C, g Grid) int {
+	n := whole(len(q))
+	if n == 0 {
+		return 0
+	}
+	to := &dst[:n][0]
+	switch s := any(q).(type) {
+	case []int8:
+		dequantizeI8AVX2(to, &s[0], n, g.Scale, g.ZeroPoint)
+	case []uint8:
+		dequantizeU8AVX2(to, &s[0], n, g.Scale, g.ZeroPoint)
+	case []int16:
+		dequantizeI16AVX2(to, &s[0], n, g.Scale, g.ZeroPoint)
+	case []int32:
+		dequantizeI32AVX2(to, &s[0], n, g.Scale, g.ZeroPoint)
+	default:
+		return 0
+	}
+	return n
+}
+
+func fakeQuantizeFast(dst, x []float32, g Grid) int {
+	n := whole(len(x))
+	if n > 0 {
+		k := g.constants()
+		fakeQuantAVX2(&dst[:n][0], &x[0], n, &k.lo)
+	}
+	return n
+}
+
+// fakeQuantizeStream is fakeQuantize with stores past the caches, where they can be
+// aligned.
+func fakeQuantizeStream(dst, x []float32, g Grid) {
+	head := int(-uintptr(unsafe.Pointer(&dst[0]))%32) / 4
+	if head >= len(x) {
+		head = len(x)
+	}
+	fakeQuantize(dst[:head], x[:head], g)
+	dst, x = dst[head:], x[head:]
+	n := whole(len(x))
+	if n > 0 {
+		k := g.constants()
+		fakeQuantStreamAVX2(&dst[:n][0], &x[0], n, &k.lo)
+	}
+	fakeQuantize(dst[n:], x[n:], g)
+}
+
+func steFast(dx, x, dy []float32, g Grid) int {
+	n := whole(len(x))
+	if n > 0 {
+		k := g.constants()
+		steAVX2(&dx[:n][0], &x[0], &dy[:n][0], n, &k.lo)
+	}
+	return n
+}
+
+func fakeQuantizeRowFast(dst, x []float32, r GridRow) int {
+	n := whole(len(x))
+	if n > 0 {
+		fakeQuantRowAVX2(&dst[:n][0], &x[0], n, &r.Scale[0], &r.Lo[0], &r.Hi[0])
+	}
+	return n
+}
+
+func steRowFast(dx, x, dy []float32, r GridRow) int {
+	n := whole(len(x))
+	if n > 0 {
+		steRowAVX2(&dx[:n][0], &x[0], &dy[:n][0], n, &r.Scale[0], &r.Lo[0], &r.Hi[0])
+	}
+	return n
+}
+
+func lsqFast(dx, x, dy []float32, g Grid, l *lanes) int {
+	n := whole(len(x))
+	if n > 0 {
+		k := g.constants()
+		lsqAVX2(&dx[:n][0], &x[0], &dy[:n][0], n, &k.lo, &l.a[0])
+	}
+	return n
+}
+
+// extentRowFast wants a multiple of eight elements, which extentFast has found finite.
+func extentRowFast(lo, hi, x []float32) {
+	n := len(x)
+	extentRowAVX2(&lo[:n][0], &hi[:n][0], &x[0], n)
+}

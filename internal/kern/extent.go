@@ -1,0 +1,83 @@
+package kern
+
+import "github.com/goqat/goqat/internal/par"
+
+// extent is the range of the finite values of a stretch of elements.
+type extent struct {
+	lo, hi float32
+	n      int  // finite values
+	nan    bool // a NaN was met
+	clean  bool // of assembly: all values were finite
+}
+
+var noExtent = extent{lo: maxFloat32, hi: -maxFloat32}
+
+func (e *extent) join(o extent) {
+	e.lo, e.hi = min(e.lo, o.lo), max(e.hi, o.hi)
+	e.n, e.nan = e.n+o.n, e.nan || o.nan
+}
+
+// take adds one value.
+func (e *extent) take(v float32) {
+	if v != v {
+		e.nan = true
+		return
+	}
+	if v > maxFloat32 || v < -maxFloat32 {
+		return
+	}
+	v += 0 // a zero of either sign counts as +0
+	e.n++
+	if v < e.lo {
+		e.lo = v
+	}
+	if v > e.hi {
+		e.hi = v
+	}
+}
+
+func extentGo(x []float32) extent {
+	e := noExtent
+	for _, v := range x {
+		e.take(v)
+	}
+	return e
+}
+
+// extentOf is extentGo, vectorised while everything is finite.
+func extentOf(x []float32) extent {
+	e, done := extentFast(x)
+	if done > 0 && !e.clean {
+		return extentGo(x)
+	}
+	e.join(extentGo(x[done:]))
+	return e
+}
+
+func addExtent(a, b []float32) extent {
+	e, done := addExtentFast(a, b)
+	if done > 0 && !e.clean {
+		e, done = noExtent, 0
+	}
+	for i := done; i < len(a); i++ {
+		e.take(a[i] + b[i])
+	}
+	return e
+}
+
+// joinMinMax joins the extents of chunks, in parallel. The order does not matter.
+func joinMinMax(n int, part func(from, to int) extent) (lo, hi float32, count int, nan bool) {
+	e := noExtent
+	if n <= elemChunk {
+		if n > 0 {
+			e = part(0, n)
+		}
+		return e.lo, e.hi, e.n, e.nan
+	}
+	parts := make([]extent, (n-1)/elemChunk+1)
+	par.For(n, elemChunk, func(from, to int) { parts[from/elemChunk] = part(from, to) })
+	for _, p := range parts {
+		e.join(p)
+	}
+	return e.lo, e.hi, e.n, e.nan
+}

@@ -1,0 +1,295 @@
+package kern
+
+import (
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/goqat/goqat/internal/par"
+)
+
+// product is a float32 matrix product while it is computed on tiles: the rows of
+// A are broadcast, the columns of B lie in vectors. It may be the transpose of
+// the product that was asked for, C^T = B^T·A^T, which has the same sums.
+type product struct {
+	m, n, k    int
+	a, b       Matrix[float32]
+	c          []float32
+	ldc        int
+	add        bool
+	transposed bool // c is written transposed; then add is false
+
+	rowTiles   int // tiles have m/rowTiles rows or one more
+	width      int // columns of a panel: one or two vectors
+	panels     int
+	tilesUnit  int // a unit of work is this many row tiles
+	panelsUnit int // by this many panels
+
+	aPtr, bPtr    unsafe.Pointer
+	rs            int // bytes between rows of A
+	bRow, bPanel  int // bytes between rows of B in a panel, and between panels
+	aStep         int // bytes between steps of A
+	offA, offB    *int
+	tables        [2]*[]int
+	packed        [2]*[]float32
+	late          bool             // panels of B are packed by the unit that needs them
+	pack, compute func(lo, hi int) // methods of this product, made once
+}
+
+// products holds product values for reuse, so that a call allocates nothing.
+var products = sync.Pool{New: func() any {
+	p := &product{}
+	p.pack, p.compute = p.packPanels, p.computeUnits
+	return p
+}}
+
+// gemmFast is Gemm for float32 on tiles; m, n and k are positive.
+func gemmFast(m, n, k int, a, b Matrix[float32], c []float32, ldc int, add bool) {
+	p := products.Get().(*product)
+	p.m, p.n, p.k, p.a, p.b, p.c, p.ldc, p.add = m, n, k, a, b, c, ldc, add
+	p.orient()
+	p.cut()
+	p.prepareA()
+	p.prepareB()
+	units := ceilDiv(p.rowTiles, p.tilesUnit) * ceilDiv(p.panels, p.panelsUnit)
+	par.For(units, 1, p.compute)
+	p.release()
+}
+
+func (p *product) release() {
+	for i := range 2 {
+		if p.packed[i] != nil {
+			giveBack(p.packed[i])
+		}
+		if p.tables[i] != nil {
+			giveBack(p.tables[i])
+		}
+	}
+	*p = product{pack: p.pack, compute: p.compute} // keeps no operand alive
+	products.Put(p)
+}
+
+// Costs of the parts of a product, in vectors multiplied in the same time.
+const (
+	flipVector   = 6 // to transpose a vector
+	flipScalar   = 4 // to transpose one element where there are less than 8
+	chainVectors = 4 // products that must be under way at a time for full speed
+)
+
+// inPlaceRows is the number of rows of C up to which B is not worth copying into
+// panels when its rows are contiguous. Narrow vectors use less of each row of B
+// at a time, and come back to it more often.
+func inPlaceRows() int {
+	if level == LevelAVX2 {
+		return 16
+	}
+	return 256
+}
+
+// cost estimates the time of a product with n columns in vectors.
+func cost(m, n, k int, b Matrix[float32], transposed bool) int {
+	vectors := ceilDiv(n, tileLanes)
+	c := k * vectors * max(m, ceilDiv(chainVectors, min(vectors, 2)))
+	if b.Col != 1 {
+		c += flipCost(n, k)
+	}
+	if transposed {
+		c += flipCost(m, n)
+	}
+	return c
+}
+
+func flipCost(rows, cols int) int {
+	if min(rows, cols) < 8 {
+		return rows * cols * flipScalar
+	}
+	return rows * cols / tileLanes * flipVector
+}
+
+// orient transposes the product when that is faster.
+func (p *product) orient() {
+	at := Matrix[float32]{p.a.Data, p.a.Col, p.a.Row}
+	if p.add || cost(p.m, p.n, p.k, p.b, false) <= cost(p.n, p.m, p.k, at, true) {
+		return
+	}
+	bt := Matrix[float32]{p.b.Data, p.b.Col, p.b.Row}
+	p.m, p.n, p.a, p.b, p.transposed = p.n, p.m, bt, at, true
+}
+
+// unitWork is the number of multiply-adds of a unit of work: enough to be worth a
+// goroutine's while, and so many units that goroutines end together. It does not
+// change results, because units split no sum.
+func unitWork(total int) int {
+	const least = 64 << 10
+	if total <= least {
+		return least // asking for GOMAXPROCS takes a lock
+	}
+	return max(least, total/(8*runtime.GOMAXPROCS(0)))
+}
+
+// cut divides the output into tiles and the tiles into units. The tiles of a unit
+// share panels of B, and of long sums only so many that the second-level cache
+// holds their rows of A.
+func (p *product) cut() {
+	rows, vectors := tileShape()
+	if p.n <= tileLanes {
+		vectors = 1
+	}
+	p.width = vectors * tileLanes
+	p.rowTiles, p.panels = ceilDiv(p.m, rows), ceilDiv(p.n, p.width)
+	tiles := unitWork(p.m*p.n*p.k) / (rows * p.width * p.k)
+	p.tilesUnit = evenRows(p.rowTiles, min(tiles, 8*ceilDiv(KC, p.k)))
+	p.panelsUnit = evenRows(p.panels, tiles/p.tilesUnit)
+}
+
+// badStride is the distance at which rows fall on the same lines of the
+// first-level cache.
+const badStride = 2048
+
+func (p *product) prepareA() {
+	p.aPtr, p.rs, p.aStep = unsafe.Pointer(unsafe.SliceData(p.a.Data)), 4*p.a.Row, 4*p.a.Col
+	if p.aStep == 4 && p.rs%badStride == 0 && p.m > 1 && p.panels > 1 {
+		stride := p.k + tileLanes
+		p.packed[0] = borrow[float32](p.m * stride)
+		dst := *p.packed[0]
+		par.For(p.m, max(1, packGrain*4/p.k), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				copy(dst[i*stride:][:p.k], p.a.Data[i*p.a.Row:])
+			}
+		})
+		p.aPtr, p.rs = unsafe.Pointer(unsafe.SliceData(dst)), 4*stride
+	}
+	p.offA, p.tables[0] = p.offsets(p.aStep)
+}
+
+func (p *product) prepareB() {
+	p.bPtr, p.bRow, p.bPanel = unsafe.Pointer(unsafe.SliceData(p.b.Data)), 4*p.b.Row, 4*p.width
+	whole := level > LevelAVX2 || p.n%p.width == 0 // AVX2 reads all lanes
+	if p.b.Col != 1 || !whole || p.m > inPlaceRows() {
+		p.bRow, p.bPanel = 4*p.width, 4*p.width*p.k
+		if p.tilesUnit == p.rowTiles { // no other unit needs the same panel
+			p.late = true
+		} else {
+			p.packed[1] = borrow[float32](p.panels * p.width * p.k)
+			p.bPtr = unsafe.Pointer(unsafe.SliceData(*p.packed[1]))
+			par.For(p.panels, max(1, packGrain*4/(p.k*p.width)), p.pack)
+		}
+	}
+	p.offB, p.tables[1] = p.offsets(p.bRow)
+}
+
+// Tables of offsets that most products share: steps of one dword, one vector and
+// two.
+var ramps = func() (r [3][KC]int) {
+	for i, step := range []int{4, 4 * tileLanes, 8 * tileLanes} {
+		for k := range r[i] {
+			r[i][k] = k * step
+		}
+	}
+	return r
+}()
+
+// offsets returns a table of the steps of one chain and, if borrowed, the table
+// to give back.
+func (p *product) offsets(step int) (*int, *[]int) {
+	for i := range ramps {
+		if ramps[i][1] == step {
+			return &ramps[i][0], nil
+		}
+	}
+	t := borrow[int](min(p.k, KC))
+	for i := range *t {
+		(*t)[i] = i * step
+	}
+	return &(*t)[0], t
+}
+
+// packPanels copies panels [lo, hi) of B.
+func (p *product) packPanels(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		p.packPanel((*p.packed[1])[i*p.width*p.k:][:p.width*p.k], i, 0)
+	}
+}
+
+// packPanel copies the steps of a panel of B from k on that dst has room for;
+// columns past n are 0.
+func (p *product) packPanel(dst []float32, panel, k int) {
+	j, n, steps := panel*p.width, min(p.width, p.n-panel*p.width), len(dst)/p.width
+	if n < p.width {
+		clear(dst)
+	}
+	to, from := unsafe.Pointer(&dst[0]), unsafe.Pointer(&p.b.Data[k*p.b.Row+j*p.b.Col])
+	switch {
+	case p.b.Col == 1:
+		copyRows(to, 4*p.width, from, 4*p.b.Row, steps, n)
+	case p.b.Row == 1:
+		transpose(to, 4*p.width, from, 4*p.b.Col, n, steps)
+	default:
+		for i := range steps {
+			for l := range n {
+				dst[i*p.width+l] = p.b.Data[(k+i)*p.b.Row+(j+l)*p.b.Col]
+			}
+		}
+	}
+}
+
+// computeUnits computes units [lo, hi) of the output.
+func (p *product) computeUnits(lo, hi int) {
+	across := ceilDiv(p.panels, p.panelsUnit)
+	for u := lo; u < hi; u++ {
+		t0, p0 := u/across*p.tilesUnit, u%across*p.panelsUnit
+		p.unit(t0, min(t0+p.tilesUnit, p.rowTiles), p0, min(p0+p.panelsUnit, p.panels))
+	}
+}
+
+// firstRow is the first row of a row tile.
+func (p *product) firstRow(tile int) int { return tile * p.m / p.rowTiles }
+
+// unit computes row tiles [t0, t1) of panels [p0, p1).
+func (p *product) unit(t0, t1, p0, p1 int) {
+	row, col := p.firstRow(t0), p0*p.width
+	if !p.transposed {
+		p.chains(t0, t1, p0, p1, unsafe.Pointer(&p.c[row*p.ldc+col]), 4*p.ldc)
+		return
+	}
+	rows, cols := p.firstRow(t1)-row, min(p.n, p1*p.width)-col
+	stride := (p1-p0)*p.width + tileLanes
+	tmp := borrow[float32](rows * stride)
+	p.chains(t0, t1, p0, p1, unsafe.Pointer(unsafe.SliceData(*tmp)), 4*stride)
+	transpose(unsafe.Pointer(&p.c[col*p.ldc+row]), 4*p.ldc, unsafe.Pointer(unsafe.SliceData(*tmp)), 4*stride, rows, cols)
+	giveBack(tmp)
+}
+
+// chains computes a block of the output into c, chain by chain.
+func (p *product) chains(t0, t1, p0, p1 int, c unsafe.Pointer, ldc int) {
+	t := tileArgs{rs: p.rs, offA: p.offA, offB: p.offB, ldc: ldc}
+	if p.add {
+		t.add = 1
+	}
+	var room *[]float32
+	if p.late {
+		room = borrow[float32](min(KC, p.k) * p.width)
+		defer giveBack(room)
+	}
+	for k := 0; k < p.k; k += KC {
+		t.k = min(KC, p.k-k)
+		for panel := p0; panel < p1; panel++ {
+			var b unsafe.Pointer
+			if p.late {
+				p.packPanel((*room)[:t.k*p.width], panel, k)
+				b = unsafe.Pointer(unsafe.SliceData(*room))
+			} else {
+				b = unsafe.Add(p.bPtr, panel*p.bPanel+k*p.bRow)
+			}
+			vectors := t.setColumns(b, min(p.width, p.n-panel*p.width))
+			to := unsafe.Add(c, 4*(panel-p0)*p.width)
+			for i := t0; i < t1; i++ {
+				row := p.firstRow(i)
+				t.a = unsafe.Add(p.aPtr, row*p.rs+k*p.aStep)
+				t.c = unsafe.Add(to, (row-p.firstRow(t0))*ldc)
+				runTile(tileFloat, p.firstRow(i+1)-row, vectors, &t)
+			}
+		}
+		t.add = 1
+	}
+}

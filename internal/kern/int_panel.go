@@ -1,0 +1,118 @@
+package kern
+
+import (
+	"unsafe"
+
+	"github.com/goqat/goqat/internal/par"
+)
+
+// packMatrix packs a matrix into panels, side by side.
+func (p *IntProduct) packMatrix(f *intForm, codes []int16) {
+	panels := ceilDiv(p.n, panelCols)
+	size := panelCols * f.steps
+	f.data = grow(f.data, panels*size)
+	whole := p.d.Blocks == 1 || p.d.Block%f.kind.lanes() == 0 // dwords hold neighbouring terms
+	par.For(panels, ceilDiv(packGrainInts, size), func(lo, hi int) {
+		s := intScratches.Get().(*intScratch)
+		defer s.put()
+		for i := lo; i < hi; i++ {
+			dst, ch := f.data[i*size:][:size], i*panelCols
+			n := min(panelCols, p.n-ch)
+			if n < panelCols {
+				clear(dst)
+			}
+			switch {
+			case whole && p.trans:
+				p.packRowsOf(f, s, dst, codes, ch, n)
+			case whole && f.kind == formBytes:
+				p.packColumnsOf(f, s, dst, codes, ch, n)
+			default:
+				p.packDwords(f, dst, codes, ch, n)
+			}
+		}
+	})
+}
+
+// packDwords packs n channels of a panel one dword at a time.
+func (p *IntProduct) packDwords(f *intForm, dst []uint32, codes []int16, ch, n int) {
+	chStep, kStep := 1, p.n
+	if p.trans {
+		chStep, kStep = p.k, 1
+	}
+	for i := range n {
+		row := codes[(ch+i)*chStep:]
+		for s := range f.steps {
+			dst[s*panelCols+i] = f.dword(s, row, kStep)
+		}
+	}
+}
+
+// packRowsOf packs channels whose terms are neighbours: rows of dwords, transposed.
+func (p *IntProduct) packRowsOf(f *intForm, s *intScratch, dst []uint32, codes []int16, ch, n int) {
+	s.panel = grow(s.panel, n*f.steps)
+	for i := range n {
+		row, src := unsafe.Pointer(&s.panel[i*f.steps]), codes[(ch+i)*p.k:][:p.k]
+		if f.kind == formPairs {
+			d := unsafe.Slice((*int16)(row), 2*f.steps)
+			clear(d[copy(d, src):])
+			continue
+		}
+		d := unsafe.Slice((*int8)(row), 4*f.steps)
+		narrow(d, src)
+		clear(d[p.k:])
+	}
+	transpose(unsafe.Pointer(&dst[0]), 4*panelCols, unsafe.Pointer(&s.panel[0]), 4*f.steps, n, f.steps)
+}
+
+// packColumnsOf packs channels that are neighbours: bytes of four rows, interleaved.
+func (p *IntProduct) packColumnsOf(f *intForm, s *intScratch, dst []uint32, codes []int16, ch, n int) {
+	s.rows = grow(s.rows, 4*f.steps*panelCols)
+	b := unsafe.Slice((*int8)(unsafe.Pointer(&s.rows[0])), len(s.rows))
+	for k := range p.k {
+		narrow(b[k*panelCols:][:n], codes[k*p.n+ch:][:n])
+	}
+	clear(b[p.k*panelCols:])
+	a := &s.pack
+	for i := range a.src {
+		a.src[i] = unsafe.Pointer(&s.rows[i*panelCols])
+	}
+	a.srcStride, a.rows = 4*panelCols, f.steps
+	a.dst, a.dstStride = unsafe.Pointer(&dst[0]), 4*panelCols
+	a.run(4, n)
+}
+
+// narrow writes the low bytes of src.
+func narrow(dst []int8, src []int16) {
+	if narrowFast(dst, src) {
+		return
+	}
+	for i, v := range src {
+		dst[i] = int8(v)
+	}
+}
+
+// ones8 is a row of steps of four ones each.
+var ones8 = func() (x [KC]uint32) {
+	for i := range x {
+		x[i] = 0x01010101
+	}
+	return x
+}()
+
+// panelSums computes the excess of a matrix: the product of a row of zero points
+// with it.
+func (p *IntProduct) panelSums(f *intForm) {
+	size := panelCols * f.steps
+	for b := range p.d.Blocks {
+		for i := range ceilDiv(p.n, panelCols) {
+			dst := f.sub[b*wide(p.n)+i*panelCols:][:panelCols]
+			for k := f.from[b]; k < f.from[b+1]; k += KC {
+				var c [panelCols]int32
+				vectorFast(&c, unsafe.Pointer(&ones8[0]), f.data[i*size+k*panelCols:], min(KC, f.from[b+1]-k))
+				for j, v := range c {
+					dst[j] += v * p.in.ZeroPoint
+				}
+			}
+		}
+	}
+}

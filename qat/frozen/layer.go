@@ -1,0 +1,141 @@
+package frozen
+
+import (
+	"slices"
+
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// layer computes layer i's result in its way, with activation and quantization.
+func (n *Network) layer(s *state, i int) error {
+	l, p := &n.Layers[i], &n.plan.plan
+	lp, out := &p.layers[i], &s.vals[l.Output]
+	out.own = true
+	if lp.way == byFloat || !p.tensors[l.Output].quantized {
+		return n.floatLayer(s, i)
+	}
+	grid := p.tensors[l.Output].grid
+	switch lp.way {
+	case byMoving:
+		s.takeCodes(out)
+		return moveCodes(s, l.Op, lp.tables, l.Inputs, out)
+	case byTable:
+		s.takeCodes(out)
+		kern.MapCodes(s.threads, out.codes, s.vals[l.Inputs[0]].codes, lp.tables[0])
+		return nil
+	case byAdding:
+		a, b := l.Inputs[0], l.Inputs[1]
+		if !slices.Equal(s.vals[a].shape, s.vals[b].shape) {
+			return n.floatLayer(s, i)
+		}
+		s.takeCodes(out)
+		kern.AddCodes(s.threads, out.codes, s.vals[a].codes, s.vals[b].codes, p.tensors[a].grid, p.tensors[b].grid, grid, lp.act)
+		return nil
+	case byProduct:
+		if _, plain := clipOf(l.Act); plain {
+			s.takeCodes(out)
+			return n.product(s, i, nn.IntTensor{Shape: out.shape, Codes: out.codes, Grid: grid})
+		}
+	}
+	return n.floatLayer(s, i)
+}
+
+// takeCodes finds memory for the codes of v.
+func (s *state) takeCodes(v *value) { v.codes = take(&s.codes, elements(v.shape)) }
+
+// floatLayer computes the result as real numbers and rounds it where it is
+// quantized.
+func (n *Network) floatLayer(s *state, i int) error {
+	l, p := &n.Layers[i], &n.plan.plan
+	out := &s.vals[l.Output]
+	count := elements(out.shape)
+	y := nn.Tensor[float32]{Shape: out.shape, Data: take(&s.values, count)}
+	if l.Act != nil { // an activation never changes the shape
+		z := nn.Tensor[float32]{Shape: out.shape, Data: take(&s.values, count)}
+		if err := n.real(s, i, z); err != nil {
+			return err
+		}
+		if err := nn.Forward(*l.Act, y, []nn.Tensor[float32]{z}); err != nil {
+			return err
+		}
+		s.values = append(s.values, z.Data)
+	} else if err := n.real(s, i, y); err != nil {
+		return err
+	}
+	if !p.tensors[l.Output].quantized {
+		out.values = y.Data
+		return nil
+	}
+	s.takeCodes(out)
+	s.quantize(out.codes, y.Data, p.tensors[l.Output].grid)
+	s.values = append(s.values, y.Data)
+	return nil
+}
+
+// real writes layer i's result before activation and quantization.
+func (n *Network) real(s *state, i int, y nn.Tensor[float32]) error {
+	l, p := &n.Layers[i], &n.plan.plan
+	switch p.layers[i].way {
+	case byProduct:
+		return n.product(s, i, nn.IntTensor{Shape: y.Shape, Values: y.Data})
+	case byAverage:
+		return nn.IntAvgPool(s.threads, l.Op, y, n.codes(s, l.Inputs[0]))
+	}
+	in := make([]nn.Tensor[float32], len(l.Inputs))
+	for k, t := range l.Inputs {
+		in[k] = n.values(s, t)
+	}
+	return nn.Forward(l.Op, y, in)
+}
+
+// product computes a convolution or a matrix product of codes.
+func (n *Network) product(s *state, i int, y nn.IntTensor) error {
+	l, lp := &n.Layers[i], &n.plan.plan.layers[i]
+	var bias []float32
+	if len(l.Inputs) == 3 {
+		bias = n.values(s, l.Inputs[2]).Data
+	}
+	x, p := n.codes(s, l.Inputs[0]), lp.product
+	if p == nil {
+		if s.products[i] == nil {
+			s.products[i] = new(nn.IntProduct)
+		}
+		p = s.products[i]
+		if err := n.setProduct(p, s, i); err != nil {
+			return err
+		}
+	}
+	return p.Apply(s.threads, y, lp.act, x, bias)
+}
+
+// setProduct packs weights that are the result of a layer or an input.
+func (n *Network) setProduct(p *nn.IntProduct, s *state, i int) error {
+	l, plan := &n.Layers[i], &n.plan.plan
+	t := l.Inputs[1]
+	codes, zero := s.vals[t].codes, int16(plan.tensors[t].grid.ZeroPoint)
+	fill := func(dst []int16) {
+		for i, u := range codes {
+			dst[i] = int16(u) - zero
+		}
+	}
+	w := plan.layers[i].weight
+	return p.Set(l.Op, plan.tensors[l.Inputs[0]].grid,
+		nn.IntWeights{Shape: s.shapes[t], Fill: fill, Scale: w.scale, Blocks: w.blocks, BlockSize: w.blockSize})
+}
+
+// codes is a quantized tensor for the products and pools of codes.
+func (n *Network) codes(s *state, t int) nn.IntTensor {
+	return nn.IntTensor{Shape: s.vals[t].shape, Codes: s.vals[t].codes, Grid: n.plan.plan.tensors[t].grid}
+}
+
+// values returns a tensor's real values, made from its codes the first time. All
+// constants that need it have theirs from the plan.
+func (n *Network) values(s *state, t int) nn.Tensor[float32] {
+	v := &s.vals[t]
+	if v.values == nil {
+		v.values = take(&s.values, len(v.codes))
+		s.dequantize(v.values, v.codes, n.plan.plan.tensors[t].grid)
+	}
+	return nn.Tensor[float32]{Shape: v.shape, Data: v.values}
+}

@@ -1,0 +1,119 @@
+package frozen
+
+import (
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// way is how a run computes a layer. Ways other than byFloat keep codes as bytes
+// from the inputs to the result; all give the bits that the layer's [Mode] defines.
+type way uint8
+
+const (
+	byFloat   way = iota // real numbers of all operands
+	byProduct            // sums of products of codes, with the activation and the rounding
+	byAverage            // sums of codes
+	byMoving             // codes move, then each goes through a table where grids differ
+	byTable              // an elementwise function: a table of the codes
+	byAdding             // a sum of two tensors, code by code
+)
+
+// chooseWay decides how layer i is computed and prepares what that needs.
+func (n *Network) chooseWay(p *plan, i int) error {
+	l, lp := &n.Layers[i], &p.layers[i]
+	act, plain := clipOf(l.Act)
+	switch op := l.Op.(type) {
+	case Conv, MatMul:
+		if lp.mode == Integer {
+			lp.way, lp.act = byProduct, act
+			return n.prepareProduct(p, i)
+		}
+	case GlobalAvgPool, Pool:
+		if pool, ok := op.(Pool); ok && !pool.Average {
+			return n.chooseMoving(p, i)
+		}
+		if lp.mode == Integer {
+			lp.way = byAverage
+		}
+	case Reshape, Transpose, Slice, Concat, Dropout:
+		return n.chooseMoving(p, i)
+	case Unary:
+		if n.allCodes(l) {
+			lp.way = byTable
+			return n.prepareTables(p, i)
+		}
+	case Binary:
+		if op.Fn == "add" && plain && n.allCodes(l) {
+			lp.way, lp.act = byAdding, act
+		}
+	}
+	return nil
+}
+
+// allCodes says that all operands and the result of a layer have codes on one grid
+// each.
+func (n *Network) allCodes(l *Layer) bool {
+	ok := n.Tensors[l.Output].Quant.perTensor()
+	for _, t := range l.Inputs {
+		ok = ok && n.Tensors[t].Quant.perTensor()
+	}
+	return ok
+}
+
+// chooseMoving moves codes where everything has codes: also where the result has
+// another grid or an activation, because each real number then depends on one code.
+func (n *Network) chooseMoving(p *plan, i int) error {
+	if !n.allCodes(&n.Layers[i]) {
+		return nil
+	}
+	p.layers[i].way = byMoving
+	if p.layers[i].mode == Codes {
+		return nil
+	}
+	return n.prepareTables(p, i)
+}
+
+// prepareTables makes the table of each operand: what the layer, its activation
+// and the result's grid make of each code.
+func (n *Network) prepareTables(p *plan, i int) error {
+	l := &n.Layers[i]
+	out := p.tensors[l.Output].grid
+	for _, t := range l.Inputs {
+		var table [256]uint8
+		x, y := make([]float32, len(table)), make([]float32, len(table))
+		for u := range x {
+			x[u] = kern.DequantizeOne(int32(u), p.tensors[t].grid)
+		}
+		fns := []*Unary{l.Act}
+		if op, ok := l.Op.(Unary); ok {
+			fns = []*Unary{&op, l.Act}
+		}
+		for _, fn := range fns {
+			if fn == nil {
+				continue
+			}
+			shape := []int{len(table)}
+			if err := nn.Forward(*fn, nn.Tensor[float32]{Shape: shape, Data: y}, []nn.Tensor[float32]{{Shape: shape, Data: x}}); err != nil {
+				return err
+			}
+			x, y = y, x
+		}
+		kern.Quantize(table[:], x, out)
+		p.layers[i].tables = append(p.layers[i].tables, &table)
+	}
+	return nil
+}
+
+// clipOf returns the limits that an activation is, NoClip for none; false when it is
+// something else.
+func clipOf(act *Unary) (kern.Clip, bool) {
+	switch {
+	case act == nil:
+		return kern.NoClip(), true
+	case act.Fn == "relu":
+		return kern.ReLU(), true
+	case act.Fn == "clip":
+		return kern.Clip{Lo: float32(act.Min), Hi: float32(act.Max)}, true
+	}
+	return kern.NoClip(), false
+}

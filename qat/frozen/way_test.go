@@ -1,0 +1,223 @@
+package frozen
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// refLayer computes a layer on real numbers and rounds the result: what every way
+// other than that of products must give.
+func refLayer(t *testing.T, op Op, act *Unary, shape []int, q *Quant, in []nn.Tensor[float32]) []int32 {
+	t.Helper()
+	y := nn.Tensor[float32]{Shape: shape, Data: make([]float32, elements(shape))}
+	if err := nn.Forward(op, y, in); err != nil {
+		t.Fatal(err)
+	}
+	if act != nil {
+		z := nn.Tensor[float32]{Shape: shape, Data: make([]float32, len(y.Data))}
+		if err := nn.Forward(*act, z, []nn.Tensor[float32]{y}); err != nil {
+			t.Fatal(err)
+		}
+		y = z
+	}
+	return refQuantizeAll(y.Data, q)
+}
+
+// TestWays runs layers between quantized tensors in the way that bytes allow and
+// compares with real numbers.
+func TestWays(t *testing.T) {
+	window := Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}
+	wide := Pool{Kernel: [2]int{3, 2}, Stride: [2]int{1, 2}, Pad: [4]int{1, 0, 1, 0}}
+	average := wide
+	average.Average = true
+	leaky, clip := &Unary{Fn: "leaky_relu", Alpha: 0.3}, &Unary{Fn: "clip", Min: -0.5, Max: 1}
+	in := []int{-1, 2, 6, 4}
+	cases := []struct {
+		op      Op
+		out     []int
+		inputs  int
+		way     way
+		between way // with an activation that is not a clip
+	}{
+		{window, []int{-1, 2, 3, 2}, 1, byMoving, byMoving},
+		{wide, []int{-1, 2, 6, 2}, 1, byMoving, byMoving},
+		{average, []int{-1, 2, 6, 2}, 1, byAverage, byAverage},
+		{GlobalAvgPool{}, []int{-1, 2, 1, 1}, 1, byAverage, byAverage},
+		{Reshape{Shape: []int{-1, 48}}, []int{-1, 48}, 1, byMoving, byMoving},
+		{Transpose{Perm: []int{0, 2, 3, 1}}, []int{-1, 6, 4, 2}, 1, byMoving, byMoving},
+		{Slice{Axis: 2, Start: 1, End: 5, Step: 2}, []int{-1, 2, 2, 4}, 1, byMoving, byMoving},
+		{Slice{Axis: 1, Start: 1, End: 2, Step: math.MaxInt}, []int{-1, 1, 6, 4}, 1, byMoving, byMoving},
+		{Dropout{P: 0.5}, in, 1, byMoving, byMoving},
+		{Concat{Axis: 1}, []int{-1, 4, 6, 4}, 2, byMoving, byMoving},
+		{Unary{Fn: "sigmoid"}, in, 1, byTable, byTable},
+		{Unary{Fn: "relu"}, in, 1, byTable, byTable},
+		{Binary{Fn: "add"}, in, 2, byAdding, byFloat},
+		{Binary{Fn: "mul"}, in, 2, byFloat, byFloat},
+	}
+	for _, c := range cases {
+		for _, act := range []*Unary{nil, relu(), clip, leaky} {
+			for _, same := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s %v, act %v, one grid %t", c.op.Kind(), c.op, act, same), func(t *testing.T) {
+					q := []*Quant{on(uint8a, 0.02, 100), on(int8s, 0.03, 0), on(fakequant.Spec{Bits: 5, Scheme: fakequant.Affine}, 0.1, 3)}
+					if same {
+						q = []*Quant{q[0], q[0], q[0]}
+					}
+					b := build(t)
+					var ids []int
+					for i := range c.inputs {
+						ids = append(ids, b.input(string(rune('a'+i)), in, q[i]))
+					}
+					b.n.Outputs = []int{b.layer("l", c.op, act, c.out, q[2], ids...)}
+					if _, err := b.n.prepared(); err != nil {
+						t.Fatal(err)
+					}
+					want := c.way
+					if act == leaky {
+						want = c.between
+					}
+					if got := b.n.plan.plan.layers[0].way; got != want {
+						t.Errorf("way %d, want %d", got, want)
+					}
+					const n = 3
+					var x [][]float32
+					var real []nn.Tensor[float32]
+					for i := range c.inputs {
+						x = append(x, b.random(n*48, 1))
+						x[i][5] = float32(math.NaN())
+						real = append(real, nn.Tensor[float32]{Shape: atBatch(in, n), Data: refDequantizeAll(refQuantizeAll(x[i], q[i]), q[i])})
+					}
+					tr := trace(t, b.n, x...)
+					if c.way == byAverage { // sums of codes, not of numbers: TestAveragePools
+						return
+					}
+					codes := refLayer(t, c.op, act, atBatch(c.out, n), q[2], real)
+					wantCodes(t, tr, "l.out", codes)
+					y, err := b.n.Run(x...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantBits(t, "Run", y[0], refDequantizeAll(codes, q[2]))
+				})
+			}
+		}
+	}
+}
+
+// TestAddBroadcast: sums of different shapes are computed on real numbers.
+func TestAddBroadcast(t *testing.T) {
+	b := build(t)
+	q := on(int8s, 0.02, 0)
+	in := []int{b.input("x", []int{-1, 6}, q), b.codes("c", []int{6}, q)}
+	b.n.Outputs = []int{b.layer("add", Binary{Fn: "add"}, nil, []int{-1, 6}, q, in...)}
+	x := b.random(12, 1)
+	dx, c := refDequantizeAll(refQuantizeAll(x, q), q), b.n.Tensors[in[1]]
+	dc, err := c.Values()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := make([]float32, 12)
+	for i := range sum {
+		sum[i] = dx[i] + dc[i%6]
+	}
+	checkResult(t, b.n, trace(t, b.n, x), "add.out", sum, q, x)
+}
+
+// TestLevels: every level of the kernels gives the same bits, also for weights that
+// were packed at another level.
+func TestLevels(t *testing.T) {
+	defer kern.SetLevel(kern.SetLevel(kern.LevelGeneric))
+	x := sampleInput(5)
+	want, err := sample(t).Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := sample(t)
+	for l := kern.LevelVNNI; l >= kern.LevelGeneric; l-- {
+		kern.SetLevel(l)
+		for name, n := range map[string]*Network{"fresh": sample(t), "prepared before": moved} {
+			got, err := n.Run(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantBits(t, fmt.Sprint(l, ", ", name), got[0], want[0])
+		}
+	}
+}
+
+func TestRunner(t *testing.T) {
+	n := sample(t)
+	x := sampleInput(9)
+	want, err := n.Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for threads := range 4 {
+		r, err := n.Runner(RunOptions{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wait sync.WaitGroup
+		for range 3 {
+			wait.Go(func() {
+				got, err := r.Run(x)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for i, v := range want[0] {
+					if got[0][i] != v {
+						t.Errorf("%d threads: value %d is %v, want %v", threads, i, got[0][i], v)
+						return
+					}
+				}
+			})
+		}
+		wait.Wait()
+	}
+	if _, err := n.Runner(RunOptions{Threads: -1}); err == nil || !strings.Contains(err.Error(), "-1 threads") {
+		t.Errorf("-1 threads: %v", err)
+	}
+	if _, err := (&Network{}).Runner(RunOptions{}); err == nil {
+		t.Error("an invalid network has a runner")
+	}
+}
+
+// TestRunReusesMemory: a run in the steady state allocates its outputs and little
+// else, nothing that grows with the network's tensors.
+func TestRunReusesMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("pools drop buffers at random under the race detector")
+	}
+	b := build(t)
+	q := on(uint8s, 0.02, 0)
+	x := b.input("x", []int{-1, 8, 32, 32}, q)
+	w := b.codes("w", []int{8, 8, 3, 3}, b.quant(narrow(8, fakequant.PerChannel, 0, 0), 8, 8, 3, 3))
+	y := b.layer("conv", conv(1, 1, 1), relu(), []int{-1, 8, 32, 32}, q, x, w)
+	b.n.Outputs = []int{b.layer("gap", GlobalAvgPool{}, nil, []int{-1, 8, 1, 1}, nil, y)}
+	in := b.random(8*32*32, 1)
+	run := func() {
+		if _, err := b.n.Run(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run()
+	const runs = 100
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		run()
+	}
+	runtime.ReadMemStats(&after)
+	// One tensor of codes has 8192 bytes; a collection may empty the pools at times.
+	if got := (after.TotalAlloc - before.TotalAlloc) / runs; got > 4096 {
+		t.Errorf("%d bytes allocated per run", got)
+	}
+}
