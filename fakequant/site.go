@@ -12,6 +12,7 @@ type Site struct {
 	q    *Quantizer
 	obs  Observer
 	used *Params // what the last Forward quantized with; nil if it passed values on
+	own  ownRange
 }
 
 // NewSite adds a site.
@@ -34,14 +35,11 @@ func (s *Site) Quantizer() *Quantizer { return s.q }
 // shape and do not overlap in part; dst may be x. In an observing phase a NaN is
 // an error that names the quantizer.
 func (s *Site) Forward(dst, x []float32, shape []int) error {
-	p := s.q.Phase()
-	if s.q.learn == nil {
-		return s.run(dst, x, shape, p.Observes(), p.Quantizes())
-	}
-	if err := s.run(dst, x, shape, p.Observes() && !s.q.learning(), p.Quantizes()); err != nil {
+	observe, quantize := s.does(PassForward)
+	if err := s.run(dst, x, shape, observe, quantize); err != nil {
 		return err
 	}
-	if p.Quantizes() && p != Frozen && !s.q.learning() {
+	if s.q.learn != nil && quantize && s.q.Phase() != Frozen && !s.q.learning() {
 		return s.begin(dst, x, shape)
 	}
 	return nil
@@ -60,19 +58,22 @@ func (s *Site) begin(dst, x []float32, shape []int) error {
 
 // Eval is Forward without the observer: it changes no range.
 func (s *Site) Eval(dst, x []float32, shape []int) error {
-	return s.run(dst, x, shape, false, s.q.Phase().Quantizes())
+	observe, quantize := s.does(PassEval)
+	return s.run(dst, x, shape, observe, quantize)
 }
 
 // Calibrate observes x and copies it to dst, whatever the phase; a Frozen
 // quantizer only copies.
 func (s *Site) Calibrate(dst, x []float32, shape []int) error {
-	return s.run(dst, x, shape, s.q.Phase() != Frozen && !s.q.learning(), false)
+	observe, quantize := s.does(PassCalibrate)
+	return s.run(dst, x, shape, observe, quantize)
 }
 
 // Quantize writes the fake-quantized x into dst with the current parameters,
 // whatever the phase, and changes no range.
 func (s *Site) Quantize(dst, x []float32, shape []int) error {
-	return s.run(dst, x, shape, false, true)
+	observe, quantize := s.does(PassQuantize)
+	return s.run(dst, x, shape, observe, quantize)
 }
 
 func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error {
@@ -83,6 +84,7 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 	if len(x) != l.Len() || len(dst) != l.Len() {
 		return s.q.wrap(fmt.Errorf("%w: %d elements into %d, want %d of shape %v", ErrData, len(x), len(dst), l.Len(), shape))
 	}
+	s.own.known, s.own.inside = false, false
 	if observe {
 		if err := s.observe(x, l); err != nil {
 			return err
@@ -98,7 +100,7 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 		return err
 	}
 	if s.q.Memoryless() && s.q.Phase() != Frozen && !observe {
-		own, err := s.q.ParamsOf(x, l)
+		own, err := s.paramsOf(x, l)
 		if err != nil {
 			return err
 		}
@@ -112,6 +114,7 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 		return s.q.wrap(err)
 	}
 	s.used = p
+	s.own.inside = s.own.fits(s.q.spec, *p)
 	return nil
 }
 
@@ -121,21 +124,13 @@ func (s *Site) observe(x []float32, l Layout) error {
 	if q.proto == nil {
 		return nil // fixed parameters
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err := q.sameGroups(s, l.Groups()); err != nil {
-		return q.wrap(err)
+	if _, ok := q.proto.(RangeObserver); ok {
+		if err := s.own.measure(x, l); err != nil {
+			return q.wrap(err)
+		}
+		return s.take(l.Groups(), func(o Observer) error { return o.(RangeObserver).ObserveRange(s.own.lo, s.own.hi) })
 	}
-	if err := s.obs.Observe(x, l); err != nil {
-		return q.wrap(err)
-	}
-	lo, hi, _ := q.union()
-	p, err := ParamsFromRange(q.spec, lo, hi, q.nonNegative)
-	if err != nil {
-		return q.wrap(err)
-	}
-	q.params.Store(&p)
-	return nil
+	return s.take(l.Groups(), func(o Observer) error { return o.Observe(x, l) })
 }
 
 // Used returns the parameters that the last Forward or Eval quantized with; ok
@@ -173,8 +168,10 @@ func (s *Site) Backward(dx, x, dy []float32, shape []int) error {
 	if len(dx) != len(x) || len(dy) != len(x) {
 		return s.q.wrap(fmt.Errorf("%w: %d gradients into %d for %d elements", ErrData, len(dy), len(dx), len(x)))
 	}
-	if s.used == nil {
-		copy(dx, dy)
+	if s.used == nil || s.own.inside {
+		if len(dx) > 0 && &dx[0] != &dy[0] {
+			copy(dx, dy)
+		}
 		return nil
 	}
 	l, err := s.q.spec.Layout(shape)

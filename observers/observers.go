@@ -69,6 +69,9 @@ type MinMax struct{ state }
 // Observe widens the range of each group to hold x. See [fakequant.Observer].
 func (o *MinMax) Observe(x []float32, l fakequant.Layout) error { return o.observe(x, l, union) }
 
+// ObserveRange widens the range of each group. See [fakequant.RangeObserver].
+func (o *MinMax) ObserveRange(lo, hi []float32) error { return o.observeRange(lo, hi, union) }
+
 // Fresh returns a new MinMax without data.
 func (o *MinMax) Fresh() fakequant.Observer { return new(MinMax) }
 
@@ -93,6 +96,9 @@ func (o *Latest) Observe(x []float32, l fakequant.Layout) error { return o.obser
 
 // Fresh returns a new Latest without data.
 func (o *Latest) Fresh() fakequant.Observer { return new(Latest) }
+
+// ObserveRange takes over the range of each group. See [fakequant.RangeObserver].
+func (o *Latest) ObserveRange(lo, hi []float32) error { return o.observeRange(lo, hi, replace) }
 
 // Memoryless returns true.
 func (o *Latest) Memoryless() bool { return true }
@@ -120,20 +126,38 @@ type MovingAverage struct {
 // Observe moves the range of each group towards that of x. It fails, wrapping
 // ErrSettings, when Constant is out of range. See [fakequant.Observer].
 func (o *MovingAverage) Observe(x []float32, l fakequant.Layout) error {
-	c, err := weight("Constant", o.Constant, DefaultConstant)
+	f, err := o.fold()
 	if err != nil {
 		return err
 	}
+	return o.observe(x, l, f)
+}
+
+// ObserveRange moves the range of each group towards the given one, as Observe does.
+// See [fakequant.RangeObserver].
+func (o *MovingAverage) ObserveRange(lo, hi []float32) error {
+	f, err := o.fold()
+	if err != nil {
+		return err
+	}
+	return o.observeRange(lo, hi, f)
+}
+
+func (o *MovingAverage) fold() (fold, error) {
+	c, err := weight("Constant", o.Constant, DefaultConstant)
+	if err != nil {
+		return fold{}, err
+	}
 	if c == 1 {
-		return o.observe(x, l, replace) // exact: m + (cur-m) would round
+		return replace, nil // exact: m + (cur-m) would round
 	}
 	c32 := float32(c)
-	return o.observe(x, l, both(func(m, cur float32) float32 {
+	return both(func(m, cur float32) float32 {
 		if d := cur - m; d-d == 0 {
 			return m + float32(c32*d)
 		}
 		return m + (float32(c32*cur) - float32(c32*m)) // the difference overflows
-	}))
+	}), nil
 }
 
 // Fresh returns a new MovingAverage with the same Constant and no data.
@@ -168,15 +192,33 @@ type EMA struct {
 // Observe moves the range of each group towards that of x. It fails, wrapping
 // ErrSettings, when Ratio is out of range. See [fakequant.Observer].
 func (o *EMA) Observe(x []float32, l fakequant.Layout) error {
-	r, err := weight("Ratio", o.Ratio, DefaultRatio)
+	f, err := o.fold()
 	if err != nil {
 		return err
 	}
+	return o.observe(x, l, f)
+}
+
+// ObserveRange moves the range of each group towards the given one, as Observe does.
+// See [fakequant.RangeObserver].
+func (o *EMA) ObserveRange(lo, hi []float32) error {
+	f, err := o.fold()
+	if err != nil {
+		return err
+	}
+	return o.observeRange(lo, hi, f)
+}
+
+func (o *EMA) fold() (fold, error) {
+	r, err := weight("Ratio", o.Ratio, DefaultRatio)
+	if err != nil {
+		return fold{}, err
+	}
 	// Both weights are rounded from float64, as PyTorch does with Python's numbers.
 	past, now := float32(r), float32(1-r)
-	return o.observe(x, l, both(func(m, cur float32) float32 {
+	return both(func(m, cur float32) float32 {
 		return float32(past*m) + float32(now*cur)
-	}))
+	}), nil
 }
 
 // Fresh returns a new EMA with the same Ratio and no data.

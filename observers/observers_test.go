@@ -361,3 +361,37 @@ func TestMergeRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestObserveRange: observing ranges leaves what observing tensors leaves, and what
+// is no range is refused without a trace.
+func TestObserveRange(t *testing.T) {
+	for _, kind := range []string{KindMinMax, KindLatest, KindMovingAverage, KindEMA} {
+		a, ok := mustNew(t, kind).(fakequant.RangeObserver)
+		b := mustNew(t, kind)
+		if !ok {
+			t.Errorf("%s takes no ranges", kind)
+			continue
+		}
+		for _, x := range [][]float32{{-1, 2, 0.5, 3, 4, 5}, {-3, -2, -1, 8, 7, 9}, {0, 0.1, 0.2, -5, 5, 0}} {
+			if err := a.ObserveRange([]float32{slices.Min(x[:3]), slices.Min(x[3:])}, []float32{slices.Max(x[:3]), slices.Max(x[3:])}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Observe(x, layout(t, 2, 6)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := snapshot(t, b)
+		if got := snapshot(t, a); got != want {
+			t.Errorf("%s: %s, want %s", kind, got, want)
+		}
+		inf, nan := float32(math.Inf(1)), float32(math.NaN())
+		for _, r := range [][2][]float32{{{0}, {1}}, {{}, {}}, {{2, 0}, {1, 1}}, {{nan, 0}, {1, 1}}, {{0, 0}, {1, nan}}, {{-inf, 0}, {1, 1}}, {{0, 0}, {1, inf}}} {
+			if err := a.ObserveRange(r[0], r[1]); !errors.Is(err, fakequant.ErrData) {
+				t.Errorf("%s: range %v: error %v, want ErrData", kind, r, err)
+			}
+			if got := snapshot(t, a); got != want {
+				t.Errorf("%s: range %v changed it to %s", kind, r, got)
+			}
+		}
+	}
+}

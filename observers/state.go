@@ -59,9 +59,32 @@ func (s *state) observe(x []float32, l fakequant.Layout, fold fold) error {
 	return nil
 }
 
+// observeRange is observe of a tensor whose groups have these ranges.
+func (s *state) observeRange(lo, hi []float32, fold fold) error {
+	if err := s.room(len(lo)); err != nil {
+		return err
+	}
+	for i := range lo {
+		if !(lo[i] <= hi[i]) || hi[i]-hi[i] != 0 || lo[i]-lo[i] != 0 {
+			return fmt.Errorf("%w: range (%v, %v) of group %d: want finite bounds in order", fakequant.ErrData, lo[i], hi[i], i)
+		}
+	}
+	copy(s.curLo, lo)
+	copy(s.curHi, hi)
+	s.take(fold)
+	return nil
+}
+
 // measure checks x and puts the range of each of its groups into curLo and curHi.
 func (s *state) measure(x []float32, l fakequant.Layout) error {
-	groups := l.Groups()
+	if err := s.room(l.Groups()); err != nil {
+		return err
+	}
+	return fakequant.GroupMinMax(s.curLo, s.curHi, x, l)
+}
+
+// room checks the number of groups of a tensor and makes room for their ranges.
+func (s *state) room(groups int) error {
 	if groups == 0 {
 		return fmt.Errorf("%w: tensor is empty", fakequant.ErrData)
 	}
@@ -72,7 +95,7 @@ func (s *state) measure(x []float32, l fakequant.Layout) error {
 	if len(s.curLo) != groups {
 		s.curLo, s.curHi = make([]float32, groups), make([]float32, groups)
 	}
-	return fakequant.GroupMinMax(s.curLo, s.curHi, x, l)
+	return nil
 }
 
 // take folds curLo and curHi into the range.

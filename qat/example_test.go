@@ -138,3 +138,29 @@ func ExampleQuantizer_Report() {
 	// fc activation float32
 	// 24 bytes become 16
 }
+
+// A stock graph, trained faster in float32.
+func ExampleOptimize() {
+	g, x, y := network()
+	o, err := qat.Optimize(g, y)
+	if err != nil {
+		log.Fatal(err)
+	}
+	loss := gorgonia.Must(gorgonia.Mean(gorgonia.Must(gorgonia.Square(o.Node(y)))))
+	if _, err := gorgonia.Grad(loss, o.Learnables()...); err != nil {
+		log.Fatal(err)
+	}
+	vm, err := o.Machine(loss)
+	if err != nil {
+		log.Fatal(err)
+	}
+	batch := tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float32{1, 0.5, -1, 0, 1, 0.5}))
+	if err := gorgonia.Let(o.Node(x), batch); err != nil {
+		log.Fatal(err)
+	}
+	if err := vm.RunAll(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.3f\n", loss.Value().Data())
+	// Output: 0.707
+}

@@ -56,10 +56,10 @@ type history struct {
 // if anything differs.
 const machineSteps = 6
 
-func trainWith(t *testing.T, build func() (*gorgonia.ExprGraph, []*gorgonia.Node), make func(*net) gorgonia.VM) history {
+func trainWith(t *testing.T, cfg Config, rate float64, build func() (*gorgonia.ExprGraph, []*gorgonia.Node), make func(*net) gorgonia.VM) history {
 	t.Helper()
 	g, outputs := build()
-	n := prepare(t, Config{}, g, outputs...)
+	n := prepare(t, cfg, g, outputs...)
 	vm := make(n)
 	defer vm.Close()
 	h := history{losses: map[string][]float32{}}
@@ -70,7 +70,7 @@ func trainWith(t *testing.T, build func() (*gorgonia.ExprGraph, []*gorgonia.Node
 		}
 		h.losses["loss"] = append(h.losses["loss"], floats(t, n.cost.Value())...)
 		h.grads = gradients(t, n.p.Learnables())
-		solver := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(0.01))
+		solver := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(rate))
 		if err := solver.Step(gorgonia.NodesToValueGrads(n.p.Learnables())); err != nil {
 			t.Fatal(err)
 		}
@@ -88,12 +88,38 @@ func trainWith(t *testing.T, build func() (*gorgonia.ExprGraph, []*gorgonia.Node
 func TestTapeMachine(t *testing.T) {
 	for name, build := range machineNets {
 		t.Run(name, func(t *testing.T) {
-			own := trainWith(t, build, (*net).machine)
-			tape := trainWith(t, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.p.Graph()) })
+			own := trainWith(t, Config{}, 0.01, build, (*net).machine)
+			tape := trainWith(t, Config{}, 0.01, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.p.Graph()) })
 			sameBits(t, "loss", own.losses, tape.losses)
 			sameBits(t, "gradient", own.grads, tape.grads)
 			sameSnapshot(t, own.end, tape.end)
 		})
+	}
+}
+
+// TestTapeMachineSettings repeats it for other observers, formats and schedules: goqat's
+// machine fuses the fake-quantizers with what comes before them, and the observers see
+// ranges or values, as they need it.
+func TestTapeMachineSettings(t *testing.T) {
+	const rate = 1e-4 // no setting makes the networks diverge
+	phases := Milestones(1, 2, 3, 4)
+	for name, cfg := range map[string]Config{
+		"min max, affine":   {Global: &LayerConfig{Activations: TensorConfig{Observer: "min_max", Scheme: Affine, Unsigned: Yes}}},
+		"ema, phases":       {Global: &LayerConfig{Activations: TensorConfig{Observer: "ema_min_max"}}, Schedule: phases},
+		"histogram, phases": {Global: &LayerConfig{Activations: TensorConfig{Observer: "histogram"}}, Schedule: phases},
+		"percentile":        {Global: &LayerConfig{Activations: TensorConfig{Observer: "percentile", Bits: 4}}},
+		"learned":           {Global: &LayerConfig{Activations: TensorConfig{Estimator: LSQ, Scheme: Affine}, Weights: TensorConfig{Estimator: LSQ, Bits: 4}}},
+		"weights only":      {Global: &LayerConfig{Activations: TensorConfig{Off: true}}},
+	} {
+		for shape, build := range machineNets {
+			t.Run(name+"/"+shape, func(t *testing.T) {
+				own := trainWith(t, cfg, rate, build, (*net).machine)
+				tape := trainWith(t, cfg, rate, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.p.Graph()) })
+				sameBits(t, "loss", own.losses, tape.losses)
+				sameBits(t, "gradient", own.grads, tape.grads)
+				sameSnapshot(t, own.end, tape.end)
+			})
+		}
 	}
 }
 

@@ -54,11 +54,18 @@ type plan struct {
 	learnt  map[*fakequant.Quantizer]learntMemory // learned scales and zero points
 	bn      map[*graph.Layer]*ops.BNState         // running statistics, shared by all graphs made of the plan
 	initial []fakequant.State                     // of all quantizers, before any data
+
+	unfolded bool // batch normalisations stay layers of their own
+}
+
+func blankPlan(net *graph.Net) *plan {
+	return &plan{net: net, static: map[*graph.Value]bool{}, learned: map[*graph.Value]bool{}, groups: map[*graph.Value]*group{},
+		by: map[*graph.Value]*layer{}, learnt: map[*fakequant.Quantizer]learntMemory{}, bn: map[*graph.Layer]*ops.BNState{}}
 }
 
 // newPlan fuses the layers of net and places quantizers as cfg says.
 func newPlan(net *graph.Net, cfg Config) (*plan, error) {
-	p := &plan{net: net, static: map[*graph.Value]bool{}, learned: map[*graph.Value]bool{}, groups: map[*graph.Value]*group{}, by: map[*graph.Value]*layer{}, learnt: map[*fakequant.Quantizer]learntMemory{}, bn: map[*graph.Layer]*ops.BNState{}}
+	p := blankPlan(net)
 	p.findStatic()
 	if err := p.findStatistics(); err != nil {
 		return nil, err
@@ -209,7 +216,7 @@ func (p *plan) absorb(l *layer, next *graph.Layer) bool {
 		l.bias = b
 		return true
 	case nn.BatchNorm:
-		if !l.weighted || l.bn != nil || next.In[0] != l.out || channelAxis(l.op) != 1 || !foldable(p, next) {
+		if p.unfolded || !l.weighted || l.bn != nil || next.In[0] != l.out || channelAxis(l.op) != 1 || !foldable(p, next) {
 			return false
 		}
 		l.bn = next

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/ops"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -15,17 +16,17 @@ import (
 // Mode says which of a site's passes a node runs. It is a property of the node,
 // where the phase is one of the quantizer: a training graph and an evaluation
 // graph may share quantizers.
-type Mode uint8
+type Mode fakequant.Pass
 
 const (
 	// Train observes and quantizes as the quantizer's phase says.
-	Train Mode = iota
+	Train = Mode(fakequant.PassForward)
 	// Eval quantizes as the phase says and never observes.
-	Eval
+	Eval = Mode(fakequant.PassEval)
 	// Calibrate observes and passes values on, whatever the phase.
-	Calibrate
+	Calibrate = Mode(fakequant.PassCalibrate)
 	// Quantized quantizes with the current parameters, whatever the phase.
-	Quantized
+	Quantized = Mode(fakequant.PassQuantize)
 )
 
 // Insert adds a fake-quantize node behind x, a float32 tensor of any shape with
@@ -52,11 +53,33 @@ func At(x *gorgonia.Node, site *fakequant.Site, mode Mode) (*gorgonia.Node, erro
 	if err := check(x, site.Quantizer()); err != nil {
 		return nil, err
 	}
+	var k ops.Kernel = kernel{site, mode}
+	if t, ok := site.Tap(fakequant.Pass(mode)); ok {
+		k = ops.Rounded(rounder{t, site.Quantizer().Spec()})
+	}
 	return ops.New(ops.Spec{
 		Label:  "fake_quantize " + site.Quantizer().Name(),
 		Out:    x.Shape(),
-		Kernel: kernel{site, mode},
+		Kernel: k,
 	}, x)
+}
+
+// rounder is a site's pass as a part of a fused op.
+type rounder struct {
+	*fakequant.Tap
+	spec fakequant.Spec
+}
+
+func (r rounder) Look() ops.Look { return ops.Look(r.Tap.Look()) }
+
+func (r rounder) Grid() (g kern.Grid, on bool, err error) {
+	p, ok, err := r.Params()
+	if err != nil || !ok {
+		return g, false, err
+	}
+	g = kern.Grid{Scale: p.Scale[0], ZeroPoint: p.ZeroPoint[0]}
+	g.Qmin, g.Qmax = r.spec.QRange()
+	return g, true, nil
 }
 
 // check reports nodes that q cannot quantize.
@@ -94,6 +117,11 @@ func (k kernel) Forward(out ops.Tensor, in []ops.Tensor) error {
 	}
 	return k.site.Forward(out.F32, in[0].F32, out.Shape)
 }
+
+// Unread, Over and Rewrites: the site works in place, and backward it looks at x and dy.
+func (kernel) Unread(int) []bool { return []bool{false, true, false} }
+func (kernel) Over() []int       { return []int{0} }
+func (kernel) Rewrites()         {}
 
 func (k kernel) Backward(grads, in []ops.Tensor, _, dout ops.Tensor) error {
 	return k.site.Backward(grads[0].F32, in[0].F32, dout.F32, dout.Shape)

@@ -53,23 +53,25 @@ func ApplyWith(op nn.Op, opt Options, in ...*gorgonia.Node) (*gorgonia.Node, err
 type layer struct {
 	op    nn.Op
 	exact func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error)
+	v32   views[float32]
 }
 
 func (l *layer) Forward(out Tensor, in []Tensor) error {
 	if out.F64 != nil {
 		return nn.Forward(l.op, out.T64(), all64(in))
 	}
+	args := l.v32.all(0, in, Tensor.T32)
 	if l.exact != nil {
-		if done, err := l.exact(out.T32(), all32(in)); done || err != nil {
+		if done, err := l.exact(out.T32(), args); done || err != nil {
 			return err
 		}
 	}
-	return nn.Forward(l.op, out.T32(), all32(in))
+	return nn.Forward(l.op, out.T32(), args)
 }
 
 func (l *layer) Backward(grads, in []Tensor, out, dout Tensor) error {
-	if out.F64 != nil {
+	if dout.F64 != nil {
 		return nn.Backward(l.op, all64(grads), all64(in), out.T64(), dout.T64())
 	}
-	return nn.Backward(l.op, all32(grads), all32(in), out.T32(), dout.T32())
+	return nn.Backward(l.op, l.v32.all(1, grads, Tensor.T32), l.v32.all(0, in, Tensor.T32), out.T32(), dout.T32())
 }

@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"hash"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -11,11 +12,14 @@ import (
 
 // backward computes all wanted gradients of one Op. Its operands are those of the
 // op, then its output, then the output's gradient; it returns the first wanted
-// gradient and keeps the others for the get nodes.
+// gradient and keeps the others for the get nodes. That of a fused op does without
+// the output.
 type backward struct {
 	of    *Op
 	id    uint64
 	first int
+	fused bool
+	label string
 	in    []operand
 	bufs  []buffer
 	args  []Tensor
@@ -23,13 +27,7 @@ type backward struct {
 }
 
 func newBackward(o *Op, in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-	b := &backward{of: o, id: nextID.Add(1), first: -1, bufs: make([]buffer, len(o.in)), grads: make([]Tensor, len(o.in))}
-	b.in = append(append([]operand{}, o.in...), o.out, o.out)
-	for i, want := range o.diff {
-		if want && b.first < 0 {
-			b.first = i
-		}
-	}
+	b := o.backward(false)
 	grads := make(gorgonia.Nodes, len(in))
 	if b.first < 0 {
 		return grads, nil
@@ -53,30 +51,62 @@ func newBackward(o *Op, in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.N
 	return grads, nil
 }
 
+// backward makes the op that computes the gradients.
+func (o *Op) backward(fused bool) *backward {
+	b := &backward{of: o, id: nextID.Add(1), first: slices.Index(o.diff, true), fused: fused, label: "gradient of " + o.label, bufs: make([]buffer, len(o.in)), grads: make([]Tensor, len(o.in))}
+	b.in = append([]operand{}, o.in...)
+	if !fused {
+		b.in = append(b.in, o.out)
+	}
+	b.in = append(b.in, o.out)
+	return b
+}
+
+// BackwardOf returns the op whose gradients b computes.
+func (b *backward) BackwardOf() gorgonia.Op { return b.of }
+
 func (b *backward) Do(vals ...gorgonia.Value) (v gorgonia.Value, err error) {
-	defer recovered(b.String(), &err)
-	if len(vals) != len(b.in) {
-		return nil, fmt.Errorf("ops: %v: %d operands, want %d", b, len(vals), len(b.in))
-	}
-	b.args = b.args[:0]
-	for i, v := range vals {
-		t, err := b.in[i].read(v)
-		if err != nil {
-			return nil, fmt.Errorf("ops: %v: operand %d: %w", b, i, err)
-		}
-		b.args = append(b.args, t)
-	}
+	defer recovered(b.label, &err)
 	for i, want := range b.of.diff {
 		if want {
 			b.grads[i] = b.bufs[i].get(b.of.in[i])
 		}
 	}
-	n := len(b.of.in)
-	if err := b.of.k.Backward(b.grads, b.args[:n], b.args[n], b.args[n+1]); err != nil {
-		return nil, fmt.Errorf("ops: %v: %w", b, err)
+	if err := b.run(vals); err != nil {
+		return nil, err
 	}
 	return b.bufs[b.first].value(), nil
 }
+
+// DoInto is Do with the machine's memory; see [place.Op].
+func (b *backward) DoInto(out []*tensor.Dense, vals []gorgonia.Value) (err error) {
+	defer recovered(b.label, &err)
+	for i, d := range out {
+		b.grads[i] = Tensor{}
+		if d != nil {
+			b.grads[i] = b.of.in[i].on(d)
+		}
+	}
+	return b.run(vals)
+}
+
+func (b *backward) run(vals []gorgonia.Value) (err error) {
+	if b.args, err = readAll(b.args, b.in, vals); err != nil {
+		return fmt.Errorf("ops: %v: %w", b, err)
+	}
+	n := len(b.of.in)
+	out, dout := Tensor{}, b.args[len(b.args)-1]
+	if !b.fused {
+		out = b.args[n]
+	}
+	if err := b.of.k.Backward(b.grads, b.args[:n], out, dout); err != nil {
+		return fmt.Errorf("ops: %v: %w", b, err)
+	}
+	return nil
+}
+
+// Result returns the gradient of operand i after Do.
+func (b *backward) Result(i int) gorgonia.Value { return b.bufs[i].value() }
 
 func (b *backward) Arity() int { return len(b.in) }
 
@@ -97,7 +127,7 @@ func (b *backward) CallsExtern() bool     { return false }
 func (b *backward) OverwritesInput() int  { return -1 }
 func (b *backward) WriteHash(h hash.Hash) { fmt.Fprintf(h, "goqat %d", b.id) }
 func (b *backward) Hashcode() uint32      { return uint32(b.id*2654435761) ^ uint32(b.id>>32) }
-func (b *backward) String() string        { return "gradient of " + b.of.label }
+func (b *backward) String() string        { return b.label }
 
 // DiffWRT and SymDiff: second derivatives are not offered, but the methods keep a
 // later Grad over the same graph from failing on these nodes.
@@ -115,7 +145,10 @@ type get struct {
 	i  int
 }
 
-func (g *get) Do(...gorgonia.Value) (gorgonia.Value, error) { return g.b.bufs[g.i].value(), nil }
+// Part is the operand whose gradient it hands out.
+func (g *get) Part() int { return g.i }
+
+func (g *get) Do(...gorgonia.Value) (gorgonia.Value, error) { return g.b.Result(g.i), nil }
 func (g *get) Arity() int                                   { return 1 }
 func (g *get) Type() hm.Type {
 	return hm.NewFnType(g.b.of.in[g.b.first].typ(), g.b.of.in[g.i].typ())

@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
 )
@@ -60,7 +61,7 @@ func BatchNorm(x, gamma, beta *gorgonia.Node, st *BNState, training bool) (*gorg
 	if _, err := nn.OutShape(kind, [][]int{shape, gamma.Shape(), beta.Shape(), c, c}); err != nil {
 		return nil, fmt.Errorf("ops: batch_norm: %w", err)
 	}
-	s := Spec{Label: "batch_norm", Kind: kind, Out: shape, State: st, Kernel: &batchNorm{st: st, training: training}}
+	s := Spec{Label: "batch_norm", Kind: kind, Out: shape, State: st, Kernel: &finish{act: noLimit, norm: &norm{st: st, training: training}}}
 	s.Again = func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
 		if len(in) != 3 {
 			return nil, fmt.Errorf("ops: batch_norm: %d operands, want 3", len(in))
@@ -68,44 +69,6 @@ func BatchNorm(x, gamma, beta *gorgonia.Node, st *BNState, training bool) (*gorg
 		return BatchNorm(in[0], in[1], in[2], st, training)
 	}
 	return New(s, x, gamma, beta)
-}
-
-type batchNorm struct {
-	st       *BNState
-	training bool
-	live     bool // whether the last Forward used batch statistics
-	stats    moments
-}
-
-func (b *batchNorm) Forward(out Tensor, in []Tensor) error {
-	b.live = b.training && !b.st.Frozen()
-	if out.F64 != nil {
-		return bnForward(b, out.T64(), all64(in))
-	}
-	return bnForward(b, out.T32(), all32(in))
-}
-
-func (b *batchNorm) Backward(grads, in []Tensor, out, dout Tensor) error {
-	if out.F64 != nil {
-		return bnBackward(b, all64(grads), all64(in), out.T64(), dout.T64())
-	}
-	return bnBackward(b, all32(grads), all32(in), out.T32(), dout.T32())
-}
-
-func bnForward[F nn.Float](b *batchNorm, out nn.Tensor[F], in []nn.Tensor[F]) error {
-	if !b.live {
-		return nn.Forward(nn.BatchNorm{Eps: b.st.Eps}, out, withStats(b.st, in))
-	}
-	x, gamma, beta := in[0], in[1].Data, in[2].Data
-	batchMoments(&b.stats, x)
-	b.st.update(&b.stats)
-	channels(x.Shape, func(c, lo, hi int) {
-		mean, inv := F(b.stats.mean[c]), F(1/math.Sqrt(b.stats.variance[c]+b.st.Eps))
-		for i := lo; i < hi; i++ {
-			out.Data[i] = F(F((x.Data[i]-mean)*inv)*gamma[c]) + beta[c]
-		}
-	})
-	return nil
 }
 
 func withStats[F nn.Float](st *BNState, in []nn.Tensor[F]) []nn.Tensor[F] {
@@ -120,61 +83,36 @@ func asTensor[F nn.Float](v []float32) nn.Tensor[F] {
 	return t
 }
 
-func bnBackward[F nn.Float](b *batchNorm, grads, in []nn.Tensor[F], out, dout nn.Tensor[F]) error {
-	if !b.live {
-		all := append(append([]nn.Tensor[F]{}, grads...), nn.Tensor[F]{}, nn.Tensor[F]{})
-		return nn.Backward(nn.BatchNorm{Eps: b.st.Eps}, all, withStats(b.st, in), out, dout)
-	}
-	x, gamma := in[0], in[1].Data
-	nC := len(gamma)
-	sums, dots := make([]float64, nC), make([]float64, nC)
-	channels(x.Shape, func(c, lo, hi int) {
-		mean, inv := b.stats.mean[c], 1/math.Sqrt(b.stats.variance[c]+b.st.Eps)
-		for i := lo; i < hi; i++ {
-			d := float64(dout.Data[i])
-			sums[c] += d
-			dots[c] += d * ((float64(x.Data[i]) - mean) * inv)
-		}
-	})
-	if dg := grads[1].Data; dg != nil {
-		for c := range dg {
-			dg[c] = F(dots[c])
-		}
-	}
-	if db := grads[2].Data; db != nil {
-		for c := range db {
-			db[c] = F(sums[c])
-		}
-	}
-	if dx := grads[0].Data; dx != nil {
-		n := float64(b.stats.n)
-		channels(x.Shape, func(c, lo, hi int) {
-			mean, inv := b.stats.mean[c], 1/math.Sqrt(b.stats.variance[c]+b.st.Eps)
-			k := float64(gamma[c]) * inv
-			for i := lo; i < hi; i++ {
-				xhat := (float64(x.Data[i]) - mean) * inv
-				dx[i] = F(k * (float64(dout.Data[i]) - sums[c]/n - xhat*dots[c]/n))
-			}
-		})
-	}
-	return nil
-}
-
 // moments are the statistics of one batch, per channel, over n elements each.
 type moments struct {
 	mean, variance []float64 // variance divides by n
 	n              int
 }
 
+// size makes room for the channels and clears it.
+func (m *moments) size(channels int) {
+	m.mean, m.variance = sized(m.mean, channels), sized(m.variance, channels)
+	clear(m.mean)
+	clear(m.variance)
+}
+
+// fromSums derives the moments of n elements per channel from their sums, which are
+// float64 sums of exact squares: what cancels between them is of the order of 2^-53 of
+// the squared mean.
+func (m *moments) fromSums(sums []kern.Stats, n int) {
+	m.size(len(sums))
+	m.n = n
+	for c, s := range sums {
+		m.mean[c] = s.Sum / float64(n)
+		m.variance[c] = max(s.SumSq/float64(n)-float64(m.mean[c]*m.mean[c]), 0)
+	}
+}
+
 // batchMoments computes mean and variance in two passes, in float64 and in
 // row-major order, so that they depend on nothing but the data.
 func batchMoments[F nn.Float](m *moments, x nn.Tensor[F]) {
 	nC := x.Shape[1]
-	if len(m.mean) != nC {
-		m.mean, m.variance = make([]float64, nC), make([]float64, nC)
-	}
-	clear(m.mean)
-	clear(m.variance)
+	m.size(nC)
 	m.n = len(x.Data) / nC
 	channels(x.Shape, func(c, lo, hi int) {
 		for _, v := range x.Data[lo:hi] {
@@ -200,7 +138,7 @@ func (st *BNState) update(m *moments) {
 	unbiased := float64(m.n) / float64(max(m.n-1, 1))
 	for c := range st.Mean {
 		st.Mean[c] += float32(st.Momentum * (m.mean[c] - float64(st.Mean[c])))
-		st.Variance[c] += float32(st.Momentum * (m.variance[c]*unbiased - float64(st.Variance[c])))
+		st.Variance[c] += float32(st.Momentum * (float64(m.variance[c]*unbiased) - float64(st.Variance[c])))
 	}
 }
 

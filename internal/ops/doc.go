@@ -14,4 +14,9 @@
 //
 // The backward pass of an op with several operands is computed once: one node
 // returns the first gradient, and small "get" nodes hand out the others.
+//
+// Machines that know package place do better than these rules: they give ops memory
+// that several results share, and run chains of them, from a batch normalisation or a
+// sum by way of an activation to a fake-quantizer, as one op (see [Rounded]). Results
+// are the same bits either way.
 package ops

@@ -147,8 +147,9 @@ func (r *rig) grad(t *testing.T) {
 	gorgonia.Read(r.out, &r.seen)
 }
 
-// machines names the three ways to run a graph.
-var machines = []string{"vm", "TapeMachine", "LispMachine"}
+// machines names the ways to run a graph. "vm fused" computes only the cost and the
+// gradients, which lets it fuse ops and share memory.
+var machines = []string{"vm", "TapeMachine", "LispMachine", "vm fused"}
 
 // run builds the graph anew, runs it twice on the named machine and returns the
 // results, which must be equal unless the op draws random numbers.
@@ -188,13 +189,18 @@ func run(t *testing.T, machine string, dt tensor.Dtype, leaves []leaf, build bui
 		m.Reset()
 		runAll(t, m)
 	default:
+		var outputs gorgonia.Nodes
+		if machine == "vm fused" {
+			outputs = gorgonia.Nodes{r.cost}
+		}
 		r.grad(t)
-		m, err := vm.New(r.g)
+		m, err := vm.New(r.g, outputs...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		runAll(t, m)
 		first = r.result(t)
+		m.Poison()
 		runAll(t, m)
 	}
 	same(t, "second run", r.result(t), first)

@@ -144,22 +144,26 @@ func (o *Op) Again(in ...*gorgonia.Node) (*gorgonia.Node, error) {
 // Do computes the output into the op's own buffer and returns it.
 func (o *Op) Do(vals ...gorgonia.Value) (v gorgonia.Value, err error) {
 	defer recovered(o.label, &err)
-	if len(vals) != len(o.in) {
-		return nil, fmt.Errorf("ops: %s: %d operands, want %d", o.label, len(vals), len(o.in))
-	}
-	o.args = o.args[:0]
-	for i, v := range vals {
-		t, err := o.in[i].read(v)
-		if err != nil {
-			return nil, fmt.Errorf("ops: %s: operand %d: %w", o.label, i, err)
-		}
-		o.args = append(o.args, t)
-	}
-	out := o.buf.get(o.out)
-	if err := o.k.Forward(out, o.args); err != nil {
-		return nil, fmt.Errorf("ops: %s: %w", o.label, err)
+	if err := o.forward(o.buf.get(o.out), vals); err != nil {
+		return nil, err
 	}
 	return o.buf.value(), nil
+}
+
+// DoInto is Do with the machine's memory; see [place.Op].
+func (o *Op) DoInto(out []*tensor.Dense, vals []gorgonia.Value) (err error) {
+	defer recovered(o.label, &err)
+	return o.forward(o.out.on(out[0]), vals)
+}
+
+func (o *Op) forward(out Tensor, vals []gorgonia.Value) (err error) {
+	if o.args, err = readAll(o.args, o.in, vals); err != nil {
+		return fmt.Errorf("ops: %s: %w", o.label, err)
+	}
+	if err := o.k.Forward(out, o.args); err != nil {
+		return fmt.Errorf("ops: %s: %w", o.label, err)
+	}
+	return nil
 }
 
 // DiffWRT says which operands get a gradient.

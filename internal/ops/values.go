@@ -27,6 +27,20 @@ func (t Tensor) T32() nn.Tensor[float32] { return nn.Tensor[float32]{Shape: t.Sh
 // T64 is T32 for float64.
 func (t Tensor) T64() nn.Tensor[float64] { return nn.Tensor[float64]{Shape: t.Shape, Data: t.F64} }
 
+// views are tensors as package nn's, in memory that is used again.
+type views[F nn.Float] [2][]nn.Tensor[F]
+
+// all views tensors as package nn's; i tells apart two lists that are needed at the
+// same time.
+func (v *views[F]) all(i int, ts []Tensor, one func(Tensor) nn.Tensor[F]) []nn.Tensor[F] {
+	v[i] = v[i][:0]
+	for _, t := range ts {
+		v[i] = append(v[i], one(t))
+	}
+	return v[i]
+}
+
+// all32 and all64 are for small or rare lists.
 func all32(ts []Tensor) []nn.Tensor[float32] {
 	out := make([]nn.Tensor[float32], len(ts))
 	for i, t := range ts {
@@ -42,6 +56,25 @@ func all64(ts []Tensor) []nn.Tensor[float64] {
 	}
 	return out
 }
+
+// readAll reads the operands into dst, whose memory is used again.
+func readAll(dst []Tensor, in []operand, vals []gorgonia.Value) ([]Tensor, error) {
+	if len(vals) != len(in) {
+		return dst, fmt.Errorf("%d operands, want %d", len(vals), len(in))
+	}
+	dst = dst[:0]
+	for i, v := range vals {
+		t, err := in[i].read(v)
+		if err != nil {
+			return dst, fmt.Errorf("operand %d: %w", i, err)
+		}
+		dst = append(dst, t)
+	}
+	return dst, nil
+}
+
+// on is the memory of a machine's tensor as the kernels see it.
+func (o operand) on(d *tensor.Dense) Tensor { return Tensor{Shape: o.shape, F32: d.Float32s()} }
 
 // read views a Gorgonia value as a Tensor. A tensor that is not contiguous and
 // row-major (a stock slice or a lazy transpose) is copied.

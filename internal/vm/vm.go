@@ -1,7 +1,11 @@
 // Package vm runs Gorgonia graphs: a gorgonia.VM that computes what TapeMachine
-// does, without its surprises. It computes only what was asked for,
-// never overwrites an operand in place, compiles in linear time, leaves the
-// training mode of ops alone, and turns a panic of an op into an error.
+// does, bit for bit, without its surprises. It computes only what was asked for,
+// never overwrites an operand that anybody still needs, compiles in linear time,
+// leaves the training mode of ops alone, and turns a panic of an op into an error.
+//
+// Ops of package place get their memory from the machine, which lets results share
+// it, and chains of them run as one. Every result that was asked for is there after a
+// run, as if nothing had been fused or shared.
 package vm
 
 import (
@@ -9,23 +13,37 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/goqat/goqat/internal/place"
 	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 )
 
 // Machine runs one graph. It implements gorgonia.VM and is for one goroutine at a
 // time.
 type Machine struct {
-	steps []step
-	vals  []gorgonia.Value
-	bind  []binding
+	steps  []step
+	vals   []gorgonia.Value
+	bind   []binding
+	blocks []int // sizes of the memory blocks
+	mem    [][]float32
+	poison bool
 }
 
 type step struct {
 	n    *gorgonia.Node
 	op   gorgonia.Op // nil for inputs and constants
 	in   []int       // indices into vals
-	out  []gorgonia.Value
+	args []gorgonia.Value
 	into *gorgonia.Value // where a Read statement writes to; nil for other nodes
+
+	placed  place.Op // DoInto is used; nil otherwise
+	facts   place.Facts
+	part    int // result of in[0] that it hands out; -1 for none
+	view    int // operand whose memory it shows; -1 for none
+	shown   *tensor.Dense
+	regions []*region
+	outs    []*tensor.Dense // the results, nil where nobody needs one
+	data    [][]float32     // their elements
 }
 
 type binding struct {
@@ -145,38 +163,59 @@ func readTarget(n *gorgonia.Node) *gorgonia.Value {
 }
 
 func build(sorted gorgonia.Nodes, kids map[*gorgonia.Node]gorgonia.Nodes, keep, bound map[*gorgonia.Node]bool) *Machine {
-	m := &Machine{}
-	index := map[*gorgonia.Node]int{}
+	c := compiler{}
+	made := map[*gorgonia.Node]*unit{}
 	for _, n := range sorted {
 		if !keep[n] {
 			continue
 		}
-		s := step{n: n, op: n.Op()}
-		s.into = readTarget(n)
-		if _, constant := s.op.(interface{ Value() gorgonia.Value }); constant {
-			s.op = nil
+		u := &unit{n: n, op: n.Op(), into: readTarget(n)}
+		u.bound = bound[n] && u.into == nil
+		if _, constant := u.op.(interface{ Value() gorgonia.Value }); constant {
+			u.op = nil
 		}
-		if s.op != nil {
+		if u.op != nil {
 			for _, k := range kids[n] {
-				s.in = append(s.in, index[k])
+				u.in = append(u.in, made[k])
 			}
+			u.op = ownSum(u.op, kids[n], n)
 		}
-		s.out = make([]gorgonia.Value, len(s.in))
-		index[n] = len(m.steps)
-		if bound[n] && s.into == nil {
-			m.bind = append(m.bind, binding{n, len(m.steps)})
+		made[n] = u
+		c.units = append(c.units, u)
+	}
+	c.link()
+	c.fuse()
+	m := &Machine{blocks: c.plan()}
+	for _, u := range c.units {
+		m.steps = append(m.steps, u.step())
+		if u.bound {
+			m.bind = append(m.bind, binding{u.n, u.at})
 		}
-		m.steps = append(m.steps, s)
 	}
 	m.vals = make([]gorgonia.Value, len(m.steps))
 	return m
 }
 
+func (u *unit) step() step {
+	s := step{n: u.n, op: u.op, into: u.into, placed: u.placed, facts: u.facts, part: u.part, view: u.view, regions: u.outs,
+		args: make([]gorgonia.Value, len(u.in)), outs: make([]*tensor.Dense, len(u.outs)), data: make([][]float32, len(u.outs))}
+	for _, x := range u.in {
+		s.in = append(s.in, x.at)
+	}
+	return s
+}
+
 // RunAll runs everything once; no Reset is needed in between. An error names the
 // node. What was bound before stays bound then.
 func (m *Machine) RunAll() error {
+	if m.mem == nil {
+		m.memory()
+	}
+	if m.poison {
+		m.spoil()
+	}
 	for i := range m.steps {
-		v, err := m.steps[i].run(m.vals)
+		v, err := m.run(&m.steps[i])
 		if err != nil {
 			return err
 		}
@@ -190,7 +229,7 @@ func (m *Machine) RunAll() error {
 	return nil
 }
 
-func (s *step) run(vals []gorgonia.Value) (v gorgonia.Value, err error) {
+func (m *Machine) run(s *step) (v gorgonia.Value, err error) {
 	if s.op == nil {
 		if v = s.n.Value(); v == nil {
 			return nil, fmt.Errorf("vm: input %q has no value: Let it before RunAll", s.n.Name())
@@ -203,15 +242,70 @@ func (s *step) run(vals []gorgonia.Value) (v gorgonia.Value, err error) {
 		}
 	}()
 	for k, j := range s.in {
-		s.out[k] = vals[j]
+		s.args[k] = m.vals[j]
 	}
 	if s.into != nil {
-		return nil, read(s.into, s.out[0])
+		return nil, read(s.into, s.args[0])
 	}
-	if v, err = s.op.Do(s.out...); err != nil {
-		return nil, fmt.Errorf("vm: node %q (%v): %w", s.n.Name(), s.op, err)
+	if s.part >= 0 {
+		return m.further(s), nil
 	}
-	return v, nil
+	if s.view >= 0 && s.show(s.args[s.view]) {
+		return s.shown, nil
+	}
+	if s.placed != nil {
+		s.mend()
+		if err = s.placed.DoInto(s.outs, s.args); err == nil {
+			return s.result(s.facts.Own), nil
+		}
+	} else if v, err = s.op.Do(s.args...); err == nil {
+		return v, nil
+	}
+	return nil, fmt.Errorf("vm: node %q (%v): %w", s.n.Name(), s.op, err)
+}
+
+// result returns result i of a placed step; nil if nobody needs it.
+func (s *step) result(i int) gorgonia.Value {
+	if s.outs[i] == nil {
+		return nil
+	}
+	return s.outs[i]
+}
+
+// further returns a result of the step before that is not its node's value.
+func (m *Machine) further(s *step) gorgonia.Value {
+	src := &m.steps[s.in[0]]
+	switch {
+	case src.placed != nil:
+		return src.result(s.part)
+	case src.view >= 0 && m.vals[s.in[0]] == gorgonia.Value(src.shown):
+		return src.shown
+	}
+	return src.op.(place.Op).Result(s.part)
+}
+
+// mend renews the headers of results that a consumer has transposed or reshaped.
+func (s *step) mend() {
+	for i, d := range s.outs {
+		if d != nil && (!slices.Equal(d.Shape(), s.facts.Out[i]) || d.RequiresIterator()) {
+			s.outs[i] = header(s.facts.Out[i], s.data[i])
+		}
+	}
+}
+
+// show makes shown a tensor of the step's shape on the memory of v. It declines
+// where the elements do not lie there in order.
+func (s *step) show(v gorgonia.Value) bool {
+	d, ok := v.(*tensor.Dense)
+	shape := s.facts.Out[s.facts.Own]
+	if !ok || d.Dtype() != tensor.Float32 || d.RequiresIterator() || d.DataOrder().IsColMajor() || d.Shape().Dims() == 0 || d.Shape().TotalSize() != shape.TotalSize() {
+		return false
+	}
+	data := d.Float32s()
+	if s.shown == nil || &s.shown.Float32s()[0] != &data[0] || !slices.Equal(s.shown.Shape(), shape) || s.shown.RequiresIterator() {
+		s.shown = header(shape, data)
+	}
+	return true
 }
 
 // read does what a stock machine does for a Read statement: the first time it
@@ -227,6 +321,18 @@ func read(into *gorgonia.Value, v gorgonia.Value) (err error) {
 	}
 	return nil
 }
+
+// Memory returns the number of elements that the machine's own memory holds.
+func (m *Machine) Memory() (elements int) {
+	for _, n := range m.blocks {
+		elements += n
+	}
+	return elements
+}
+
+// Poison makes every run start with NaN in the machine's memory, for tests: an op that
+// reads what nobody wrote in this run shows.
+func (m *Machine) Poison() { m.poison = true }
 
 // Reset is there for gorgonia.VM; it does nothing.
 func (m *Machine) Reset() {}

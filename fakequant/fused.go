@@ -1,0 +1,195 @@
+package fakequant
+
+import "github.com/goqat/goqat/internal/kern"
+
+// Pass names one of a site's passes.
+type Pass uint8
+
+// The passes, each named after the method that it is.
+const (
+	PassForward   Pass = iota // [Site.Forward]
+	PassEval                  // [Site.Eval]
+	PassCalibrate             // [Site.Calibrate]
+	PassQuantize              // [Site.Quantize]
+)
+
+// does says what a pass does in the current phase.
+func (s *Site) does(pass Pass) (observe, quantize bool) {
+	p := s.q.Phase()
+	switch pass {
+	case PassEval:
+		return false, p.Quantizes()
+	case PassCalibrate:
+		return p != Frozen && !s.q.learning(), false
+	case PassQuantize:
+		return false, true
+	}
+	return p.Observes() && !s.q.learning(), p.Quantizes()
+}
+
+// RangeObserver is an [Observer] that needs no more of a tensor than the range of
+// each group.
+type RangeObserver interface {
+	Observer
+	// ObserveRange is Observe of a tensor whose groups have these smallest and largest
+	// values. lo[i] <= hi[i] are finite; there is one pair per group.
+	ObserveRange(lo, hi []float32) error
+}
+
+// Look is what a [Tap] wants to see.
+type Look uint8
+
+const (
+	// LookNone wants to see nothing.
+	LookNone Look = iota
+	// LookRange wants the smallest and the largest value.
+	LookRange
+	// LookValues wants all values.
+	LookValues
+)
+
+// Tap is a pass of a [Site] taken apart, for a kernel that computes a tensor and
+// rounds it while it is at it: per run it calls Look, then Range or Values if Look
+// asks for that, then Params. The result is that of the site's own pass.
+type Tap struct {
+	s    *Site
+	pass Pass
+	lo   [1]float32
+	hi   [1]float32
+}
+
+// Tap takes a pass apart. ok is false where only the pass itself will do: with several
+// scales per tensor, with parameters that are those of each single tensor, and where
+// parameters are learned.
+func (s *Site) Tap(pass Pass) (t *Tap, ok bool) {
+	q := s.q
+	learned := q.Learned() && (pass == PassForward || pass == PassCalibrate)
+	if q.spec.Granularity != PerTensor || learned || q.proto != nil && q.proto.Memoryless() {
+		return nil, false
+	}
+	return &Tap{s: s, pass: pass}, true
+}
+
+// Look says what the run that begins wants to see.
+func (t *Tap) Look() Look {
+	if observe, _ := t.s.does(t.pass); !observe || t.s.q.proto == nil {
+		return LookNone
+	}
+	if _, ok := t.s.obs.(RangeObserver); ok {
+		return LookRange
+	}
+	return LookValues
+}
+
+// Range shows the bounds of the tensor's values, lo <= hi, both finite. NaN and
+// infinities among the values have to be shown to Values instead.
+func (t *Tap) Range(lo, hi float32) error {
+	t.lo[0], t.hi[0] = lo, hi
+	return t.s.take(1, func(o Observer) error { return o.(RangeObserver).ObserveRange(t.lo[:], t.hi[:]) })
+}
+
+// Values shows the tensor itself, row-major with the given shape. Errors are those of
+// [Site.Forward].
+func (t *Tap) Values(x []float32, shape []int) error {
+	l, err := t.s.q.spec.Layout(shape)
+	if err != nil {
+		return t.s.q.wrap(err)
+	}
+	return t.s.observe(x, l)
+}
+
+// Params returns what to quantize with; ok is false where values pass as they are.
+// The caller must not change them.
+func (t *Tap) Params() (p Params, ok bool, err error) {
+	if _, quantize := t.s.does(t.pass); !quantize {
+		t.s.used = nil
+		return Params{}, false, nil
+	}
+	cur, err := t.s.q.current()
+	if err != nil {
+		return Params{}, false, err
+	}
+	if cur == nil {
+		_, err := t.s.q.Params() // says why
+		return Params{}, false, err
+	}
+	t.s.used, t.s.own.inside = cur, false
+	return *cur, true, nil
+}
+
+// take shows a tensor of some groups to the site's observer and renews the
+// quantizer's parameters.
+func (s *Site) take(groups int, show func(Observer) error) error {
+	q := s.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.sameGroups(s, groups); err != nil {
+		return q.wrap(err)
+	}
+	if err := show(s.obs); err != nil {
+		return q.wrap(err)
+	}
+	lo, hi, _ := q.union()
+	p, err := ParamsFromRange(q.spec, lo, hi, q.nonNegative)
+	if err != nil {
+		return q.wrap(err)
+	}
+	q.params.Store(&p)
+	return nil
+}
+
+// ownRange is the range of the very tensor that a site has passed on, where it had to
+// find it out anyway.
+type ownRange struct {
+	lo, hi []float32 // of each group
+	known  bool
+	finite bool // and every element is
+	inside bool // the grid it was quantized to clips no element
+}
+
+// measure finds the range of x. Errors wrap ErrData.
+func (r *ownRange) measure(x []float32, l Layout) error {
+	if len(r.lo) != l.Groups() {
+		r.lo, r.hi = make([]float32, l.Groups()), make([]float32, l.Groups())
+	}
+	n, err := groupRanges(r.lo, r.hi, x, l)
+	r.known, r.finite = err == nil, n == l.Len()
+	return err
+}
+
+// fits reports whether the grids clip no element, which their ends tell: codes grow
+// with the values. It is false where the range is not known.
+func (r *ownRange) fits(s Spec, p Params) bool {
+	if !r.known || !r.finite || len(r.lo) != len(p.Scale) {
+		return false
+	}
+	for i := range r.lo {
+		g := p.grid(s, i)
+		wide := g
+		wide.Qmin, wide.Qmax = g.Qmin-1, g.Qmax+1
+		if kern.QuantizeOne(r.lo[i], wide) < g.Qmin || kern.QuantizeOne(r.hi[i], wide) > g.Qmax {
+			return false
+		}
+	}
+	return true
+}
+
+// paramsOf is [Quantizer.ParamsOf] of a memoryless quantizer.
+func (s *Site) paramsOf(x []float32, l Layout) (Params, error) {
+	obs, ok := s.q.proto.Fresh().(RangeObserver)
+	if !ok {
+		return s.q.ParamsOf(x, l)
+	}
+	if err := s.own.measure(x, l); err != nil {
+		return Params{}, s.q.wrap(err)
+	}
+	if err := obs.ObserveRange(s.own.lo, s.own.hi); err != nil {
+		return Params{}, s.q.wrap(err)
+	}
+	lo, hi, _ := obs.Range()
+	p, err := ParamsFromRange(s.q.spec, lo, hi, s.q.nonNegative)
+	if err != nil {
+		return Params{}, s.q.wrap(err)
+	}
+	return p, nil
+}
