@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestParseRefuses(t *testing.T) {
+	for _, c := range []struct{ args, says string }{
+		{"-model vgg", "mlp, convnet, resnet8, mobile"},
+		{"-mode int4", "float, qat, stock, run"},
+		{"-batch 0", "-batch 0: want 1 to"},
+		{"-batch 100000000", "want 1 to"},
+		{"-threads 0", "at least 1"},
+		{"-steps -1", "-steps -1"},
+		{"-bits 9", "2 to 8"},
+		{"-kernels -json", "leave -json out"},
+		{"more", `unexpected argument "more"`},
+		{"-batch x", "invalid value"},
+	} {
+		if _, err := parse(strings.Fields(c.args)); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: error %v, want one with %q", c.args, err, c.says)
+		}
+	}
+}
+
+// measured runs the program and decodes the last line of its output.
+func measured(t *testing.T, args string) (fields map[string]any) {
+	t.Helper()
+	var out strings.Builder
+	if err := run(context.Background(), append(strings.Fields(args), "-json"), &out); err != nil {
+		t.Fatalf("%s: %v", args, err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &fields); err != nil {
+		t.Fatalf("%s: %v in %q", args, err, out.String())
+	}
+	return fields
+}
+
+func TestModes(t *testing.T) {
+	sizes := map[string]float64{"mlp": 535818, "convnet": 421642, "resnet8": 78042, "mobile": 19114} // as PyTorch counts them
+	for _, model := range modelNames() {
+		for _, mode := range modeNames {
+			if mode == "stock" && stockMissing[model] != "" {
+				err := run(context.Background(), []string{"-model", model, "-mode", mode}, nil)
+				if err == nil || !strings.Contains(err.Error(), "take mlp or convnet") {
+					t.Errorf("%s of stock ops: error %v", model, err)
+				}
+				continue
+			}
+			if testing.Short() && model != "mlp" {
+				continue
+			}
+			got := measured(t, "-model "+model+" -mode "+mode+" -batch 2 -steps 2")
+			for _, key := range []string{"model", "mode", "batch", "threads", "steps", "bits", "ms_per_step", "items_per_s", "unit",
+				"params", "bytes_per_step", "allocs_per_step", "peak_rss", "simd"} {
+				if got[key] == nil {
+					t.Errorf("%s, %s: no %q", model, mode, key)
+				}
+			}
+			if got["params"] != sizes[model] || got["steps"] != 2.0 || got["batch"] != 2.0 {
+				t.Errorf("%s, %s: %v", model, mode, got)
+			}
+			// A network that knows nothing starts near ln 10 = 2.3.
+			if loss, ok := got["final_loss"].(float64); ok != (mode != "run") || ok && !(loss > 0 && loss < 4) {
+				t.Errorf("%s, %s: loss %v", model, mode, got["final_loss"])
+			}
+		}
+	}
+}
+
+func TestThreadsAndProfile(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	file := filepath.Join(t.TempDir(), "cpu.prof")
+	got := measured(t, "-model mlp -mode float -batch 2 -steps 1 -threads 1 -cpuprofile "+file)
+	if got["threads"] != 1.0 || runtime.GOMAXPROCS(0) != before {
+		t.Errorf("%v threads, %d afterwards, %d before", got["threads"], runtime.GOMAXPROCS(0), before)
+	}
+	if info, err := os.Stat(file); err != nil || info.Size() == 0 {
+		t.Errorf("profile: %v", err)
+	}
+	if err := run(context.Background(), []string{"-model", "mlp", "-cpuprofile", t.TempDir()}, nil); err == nil {
+		t.Error("a folder taken for a profile")
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, args := range []string{"-model mlp -mode float", "-kernels"} {
+		var out strings.Builder
+		if err := run(ctx, strings.Fields(args), &out); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v, want the context's", args, err)
+		}
+	}
+}
+
+func TestTables(t *testing.T) {
+	var out strings.Builder
+	if err := run(context.Background(), strings.Fields("-model mlp -mode qat -batch 2 -steps 1"), &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"mlp, qat", "median step", "535818", "last loss"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+	names := map[string]bool{}
+	for _, s := range sections() {
+		if s.title == "" || s.unit == "" || names[s.title] {
+			t.Errorf("section %q, %q", s.title, s.unit)
+		}
+		names[s.title] = true
+	}
+}
+
+func TestHelp(t *testing.T) {
+	if err := run(context.Background(), []string{"-h"}, nil); err != nil {
+		t.Error(err)
+	}
+}
