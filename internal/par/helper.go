@@ -28,7 +28,8 @@ type helper struct {
 	// replaces a loop by busy, and from then on the loop's caller waits for it.
 	box  atomic.Pointer[loop]
 	wake chan struct{} // what a sleeping helper waits for
-	_    [112]byte     // keeps boxes of different helpers in different cache lines
+	seat int           // 1 for the first helper; no two have the same
+	_    [104]byte     // keeps boxes of different helpers in different cache lines
 }
 
 // Marks in a helper's box.
@@ -96,7 +97,10 @@ func hire(l *loop, most int) *helper {
 	if alive(all) >= most {
 		return nil
 	}
-	h := &helper{wake: make(chan struct{}, 1)}
+	h := &helper{wake: make(chan struct{}, 1), seat: 1}
+	for slices.ContainsFunc(all, func(o *helper) bool { return o.seat == h.seat }) {
+		h.seat++
+	}
 	h.box.Store(l)
 	all = append(slices.Clip(all), h)
 	crew.list.Store(&all)
@@ -125,7 +129,7 @@ func (h *helper) serve(l *loop) {
 		}
 		l.leave()
 	}()
-	l.work()
+	l.work(1 + (h.seat-1)%(len(l.shares)-1))
 	done = true
 }
 

@@ -10,15 +10,16 @@ package par
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
 
 // For splits [0, n) into chunks of grain (the last may be shorter) and calls
 // fn(lo, hi) once for each, on up to GOMAXPROCS goroutines, one of which is the
-// caller's. It returns when all calls have returned. With one chunk or one
-// processor everything runs in the caller's goroutine, in order. n <= 0 calls
-// nothing; grain < 1 counts as 1.
+// caller's. It returns when all calls have returned. With one chunk, one processor or
+// more than 4 billion chunks everything runs in the caller's goroutine, in order.
+// n <= 0 calls nothing; grain < 1 counts as 1.
 //
 // Calls may be nested and made from many goroutines: each takes helpers that are
 // idle at that moment and waits for nobody else's. If fn panics, no further chunk
@@ -41,7 +42,7 @@ func ForN(workers, n, grain int, fn func(lo, hi int)) {
 	if workers > 1 { // asking takes a lock
 		procs = runtime.GOMAXPROCS(0)
 	}
-	if min(workers, procs) == 1 {
+	if min(workers, procs) == 1 || uint64(chunks) > chunkMask {
 		for lo := 0; chunks > 0; chunks-- {
 			fn(lo, lo+min(n-lo, grain))
 			lo += grain
@@ -49,9 +50,8 @@ func ForN(workers, n, grain int, fn func(lo, hi int)) {
 		return
 	}
 	l := loops.Get().(*loop)
-	l.n, l.grain, l.chunks, l.fn = n, grain, int64(chunks), fn
-	l.next.Store(0)
-	l.run(min(workers, procs)-1, procs-1)
+	l.n, l.grain, l.fn = n, grain, fn
+	l.run(min(workers, procs)-1, procs-1, chunks)
 	p := l.panicked.Swap(nil)
 	l.fn = nil
 	loops.Put(l)
@@ -64,9 +64,8 @@ func ForN(workers, n, grain int, fn func(lo, hi int)) {
 // a helper may look at one only between taking it from its box and leaving it.
 type loop struct {
 	n, grain int
-	chunks   int64
 	fn       func(lo, hi int)
-	next     atomic.Int64 // the first chunk that nobody has taken
+	shares   []share // of the caller and of each helper that it asked
 	panicked atomic.Pointer[panicValue]
 
 	helpers []*helper     // those that the caller asked
@@ -74,22 +73,66 @@ type loop struct {
 	wake    chan struct{}
 }
 
+// share is the part of a loop's chunks that one goroutine begins with: the same part
+// in every loop, so that what it left in its processor's cache is there for the next
+// loop over the same data. Another processor may sit on another piece of silicon,
+// from which a cache line takes longer than from memory.
+type share struct {
+	open atomic.Uint64 // chunks that nobody has taken: the first one and, chunkBits higher, the end
+	_    [56]byte      // keeps shares in different cache lines
+}
+
+const (
+	chunkBits = 32
+	chunkMask = 1<<chunkBits - 1
+)
+
+// deal splits the chunks into one share for each of the workers.
+func (l *loop) deal(workers, chunks int) {
+	l.shares = slices.Grow(l.shares[:0], workers)[:workers]
+	for i := range l.shares {
+		border := func(i int) uint64 { return uint64(i) * uint64(chunks) / uint64(workers) }
+		l.shares[i].open.Store(border(i) | border(i+1)<<chunkBits)
+	}
+}
+
+// take returns the first chunk of the share, or the last where a thief asks; none if
+// nothing is left.
+func (s *share) take(thief bool) (chunk int, ok bool) {
+	for {
+		v := s.open.Load()
+		first, end := v&chunkMask, v>>chunkBits
+		if first >= end {
+			return 0, false
+		}
+		rest, chunk := v+1, first
+		if thief {
+			rest, chunk = v-1<<chunkBits, end-1
+		}
+		if s.open.CompareAndSwap(v, rest) {
+			return int(chunk), true
+		}
+	}
+}
+
 type panicValue struct{ value any }
 
 var loops = sync.Pool{New: func() any { return &loop{wake: make(chan struct{}, 1)} }}
 
-// run works through the loop with up to the given number of helpers, of which there
+// run works through the chunks with up to the given number of helpers, of which there
 // are to be no more than most.
-func (l *loop) run(helpers, most int) {
+func (l *loop) run(helpers, most, chunks int) {
 	l.left.Store(0)
+	l.deal(helpers+1, chunks)
 	l.helpers = ask(l, helpers, most, l.helpers[:0])
 	defer l.wait() // also when fn ends the goroutine, as a failing test does
-	l.work()
+	l.work(0)
 }
 
-// work takes chunks until none is left. It lets no panic out: one in a helper
-// would end the process, and one in the caller would leave helpers behind.
-func (l *loop) work() {
+// work takes the chunks of the worker's own share in order, then what is left of the
+// others'. It lets no panic out: one in a helper would end the process, and one in the
+// caller would leave helpers behind.
+func (l *loop) work(worker int) {
 	ended := false
 	defer func() {
 		if ended {
@@ -98,16 +141,17 @@ func (l *loop) work() {
 		if v := recover(); v != nil {
 			l.panicked.CompareAndSwap(nil, &panicValue{v})
 		}
-		l.next.Store(l.chunks)
-	}()
-	n, grain, chunks, fn := l.n, l.grain, l.chunks, l.fn // next's neighbours in memory
-	for {
-		c := l.next.Add(1) - 1
-		if c >= chunks {
-			break
+		for i := range l.shares {
+			l.shares[i].open.Store(0)
 		}
-		lo := int(c) * grain
-		fn(lo, lo+min(n-lo, grain))
+	}()
+	n, grain, fn := l.n, l.grain, l.fn
+	for i := range l.shares {
+		s := &l.shares[(worker+i)%len(l.shares)]
+		for c, ok := s.take(i > 0); ok; c, ok = s.take(i > 0) {
+			lo := c * grain
+			fn(lo, lo+min(n-lo, grain))
+		}
 	}
 	ended = true
 }
