@@ -93,15 +93,25 @@ func ConvForward[F Float](c *Conv, out, x, w, bias []F) {
 	convForward(c, out, x, w, bias)
 }
 
+// convForward is the portable ConvForward.
 func convForward[F Float](c *Conv, out, x, w, bias []F) {
+	if emulated[F]() {
+		convForwardPacked[F, float64](c, out, x, w, bias)
+	} else {
+		convForwardPacked[F, F](c, out, x, w, bias)
+	}
+}
+
+// convForwardPacked is convForward with the factors packed as P.
+func convForwardPacked[F, P Float](c *Conv, out, x, w, bias []F) {
 	p := newConvPlan(c)
 	defer p.release()
 	if p.thin() {
-		depthwiseForward(p, out, x, w, bias)
+		depthwiseForward[F, P](p, out, x, w, bias)
 		return
 	}
 	taps, tiles := c.taps(), ceilDiv(c.kg(), tileRows)
-	packed := borrow[[tileRows]F](c.Groups * tiles * taps)
+	packed := borrow[[tileRows]P](c.Groups * tiles * taps)
 	defer giveBack(packed)
 	for g := range c.Groups {
 		wg := RowMajor(w[g*c.kg()*taps:], taps, false)
@@ -109,14 +119,15 @@ func convForward[F Float](c *Conv, out, x, w, bias []F) {
 			packRows((*packed)[(g*tiles+t)*taps:][:taps], wg, t*tileRows, c.kg())
 		}
 	}
+	low := lowestPacked[P](*packed)
 	units := c.N * c.Groups
 	parts := p.parts(units)
 	par.For(units*parts, 1, func(lo, hi int) {
-		pad := borrow[F](p.planes())
-		defer giveBack(pad)
+		buf := newImages[F, P](p)
+		defer buf.giveBack()
 		for u := lo; u < hi; u++ {
 			n, g, part := u/parts/c.Groups, u/parts%c.Groups, u%parts
-			img := image(p, x, *pad, n, g)
+			img, lowImg := buf.image(p, x, n, g)
 			wg := (*packed)[g*tiles*taps:][:tiles*taps]
 			first := n*c.K + g*c.kg()
 			var b []F
@@ -124,7 +135,7 @@ func convForward[F Float](c *Conv, out, x, w, bias []F) {
 				b = bias[g*c.kg():][:c.kg()]
 			}
 			from, to := part*p.pixels()/parts, (part+1)*p.pixels()/parts
-			convPixels(p, out[first*p.pixels():][:c.kg()*p.pixels()], img, wg, b, from, to)
+			convPixels(p, out[first*p.pixels():][:c.kg()*p.pixels()], img, wg, b, from, to, neverSubnormal(low, lowImg))
 		}
 	})
 }
@@ -133,10 +144,11 @@ func convForward[F Float](c *Conv, out, x, w, bias []F) {
 // small enough for the first-level cache, large enough to use each weight often.
 const pixelBlock = 16
 
-// convPixels computes output pixels [from, to) of one image and group.
-func convPixels[F Float](p *convPlan, out, img []F, wg [][tileRows]F, bias []F, from, to int) {
+// convPixels computes output pixels [from, to) of one image and group; normal is what
+// neverSubnormal says of the image and the weights.
+func convPixels[F, P Float](p *convPlan, out []F, img []P, wg [][tileRows]P, bias []F, from, to int, normal bool) {
 	taps, pixels, kg := p.taps(), p.pixels(), p.kg()
-	cols := borrow[[tileCols]F](taps * pixelBlock / tileCols)
+	cols := borrow[[tileCols]P](taps * pixelBlock / tileCols)
 	defer giveBack(cols)
 	for p0 := from; p0 < to; p0 += pixelBlock {
 		end := min(p0+pixelBlock, to)
@@ -145,18 +157,64 @@ func convPixels[F Float](p *convPlan, out, img []F, wg [][tileRows]F, bias []F, 
 		}
 		for k := 0; k < kg; k += tileRows {
 			a := wg[k/tileRows*taps:][:taps]
-			for j := p0; j < end; j += tileCols {
-				var acc [tileRows][tileCols]F
-				dotTile(&acc, a, (*cols)[(j-p0)/tileCols*taps:][:taps])
+			for j := p0; j < end; j += 2 * tileCols {
+				b0, b1 := (*cols)[(j-p0)/tileCols*taps:][:taps], [][tileCols]P(nil)
+				if j+tileCols < end {
+					b1 = (*cols)[((j-p0)/tileCols+1)*taps:][:taps]
+				}
+				var acc [2][tileRows][tileCols]F
+				dotTiles(&acc, a, b0, b1, normal, false)
 				if bias != nil {
 					for i := range min(tileRows, kg-k) {
-						acc[i][0] += bias[k+i]
-						acc[i][1] += bias[k+i]
+						for t := range acc {
+							acc[t][i][0] += bias[k+i]
+							acc[t][i][1] += bias[k+i]
+						}
 					}
 				}
-				storeTile(out, pixels, k, j, kg, end, &acc, false)
+				storeTiles(out, pixels, k, j, kg, end, &acc, false)
 			}
 		}
+	}
+}
+
+// images holds a padded image and, when factors are packed as another type, its copy.
+type images[F, P Float] struct {
+	pad  *[]F
+	wide *[]P // nil if P is F
+}
+
+func newImages[F, P Float](p *convPlan) *images[F, P] {
+	buf := &images[F, P]{pad: borrow[F](p.planes())}
+	if _, ok := any(buf.pad).(*[]P); !ok {
+		buf.wide = borrow[P](p.planes())
+	}
+	return buf
+}
+
+func (buf *images[F, P]) giveBack() {
+	giveBack(buf.pad)
+	if buf.wide != nil {
+		giveBack(buf.wide)
+	}
+}
+
+// image returns the padded image n of group g as P and, where it matters, what
+// lowest says of it.
+func (buf *images[F, P]) image(p *convPlan, x []F, n, g int) (img []P, low int) {
+	src := image(p, x, *buf.pad, n, g)
+	if buf.wide == nil {
+		return any(src).([]P), 0
+	}
+	widen(*buf.wide, src)
+	return *buf.wide, lowest(src)
+}
+
+// widen converts src.
+func widen[F, P Float](dst []P, src []F) {
+	dst = dst[:len(src)]
+	for i, v := range src {
+		dst[i] = P(v)
 	}
 }
 

@@ -809,50 +809,104 @@ TEXT ·convStripx1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   8(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   56(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	MOVQ     8(AX), CX
+	MOVQ     32(AX), DX
+	MOVQ     40(AX), BX
+	MOVQ     48(AX), SI
+	MOVQ     56(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R8
+	MOVQ     24(AX), BX
+	MOVQ     64(AX), DI
+	LEAQ     (BX)(R8*8), BX
+	LEAQ     (DI)(R8*8), DI
+	NEGQ     R8
 
-step:
+plainstep:
+	MOVQ         (DI)(R8*8), R9
+	MOVQ         (BX)(R8*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DX)(R9*1), Z2
+	PREFETCHT0   128(DX)(R9*1)
+	VMOVUPS      (SI)(R9*1), Z3
+	PREFETCHT0   128(SI)(R9*1)
+	VBROADCASTSS (AX), Z4
+	VFMADD231PS  Z4, Z2, Z0
+	VFMADD231PS  Z4, Z3, Z1
+	INCQ         R8
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+mergestep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DX)(R11*1), Z2
+	VMOVUPS      (BX)(R11*1), K2, Z2
+	PREFETCHT0   128(DX)(R11*1)
+	VMOVUPS      (SI)(R11*1), Z3
+	VMOVUPS      (DI)(R11*1), K4, Z3
+	PREFETCHT0   128(SI)(R11*1)
+	VBROADCASTSS (AX), Z4
+	VFMADD231PS  Z4, Z2, Z0
+	VFMADD231PS  Z4, Z3, Z1
+	INCQ         R9
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R9
+	LEAQ (R8)(R10*8), R8
+	LEAQ (R9)(R10*8), R9
+	NEGQ R10
+
+maskedstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (R8)(R10*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DX)(R11*1), K1, Z2
 	VMOVUPS      (BX)(R11*1), K2, Z2
@@ -863,17 +917,19 @@ step:
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	INCQ         R9
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
+	INCQ         R10
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
 
 bias:
 	MOVQ        96(AX), CX
@@ -903,53 +959,113 @@ TEXT ·convStripx2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   40(AX), SI
-	MOVQ   48(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	MOVQ     32(AX), BX
+	MOVQ     40(AX), SI
+	MOVQ     48(AX), DI
+	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R9
+	MOVQ     24(AX), SI
+	MOVQ     64(AX), R8
+	LEAQ     (SI)(R9*8), SI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ         (R8)(R9*8), R10
+	MOVQ         (SI)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R10*1), Z4
+	PREFETCHT0   128(BX)(R10*1)
+	VMOVUPS      (DI)(R10*1), Z5
+	PREFETCHT0   128(DI)(R10*1)
+	VBROADCASTSS (AX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS (AX)(DX*1), Z6
+	VFMADD231PS  Z6, Z4, Z2
+	VFMADD231PS  Z6, Z5, Z3
+	INCQ         R9
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+mergestep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R12*1), Z4
+	VMOVUPS      (SI)(R12*1), K2, Z4
+	PREFETCHT0   128(BX)(R12*1)
+	VMOVUPS      (DI)(R12*1), Z5
+	VMOVUPS      (R8)(R12*1), K4, Z5
+	PREFETCHT0   128(DI)(R12*1)
+	VBROADCASTSS (AX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS (AX)(DX*1), Z6
+	VFMADD231PS  Z6, Z4, Z2
+	VFMADD231PS  Z6, Z5, Z3
+	INCQ         R10
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R9)(R11*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (BX)(R12*1), K1, Z4
 	VMOVUPS      (SI)(R12*1), K2, Z4
@@ -963,20 +1079,22 @@ step:
 	VBROADCASTSS (AX)(DX*1), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	INCQ         R10
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
+	INCQ         R11
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
 
 bias:
 	MOVQ        96(AX), CX
@@ -1011,55 +1129,121 @@ TEXT ·convStripx3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   32(AX), BX
-	MOVQ   40(AX), SI
-	MOVQ   48(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	MOVQ     32(AX), BX
+	MOVQ     40(AX), SI
+	MOVQ     48(AX), DI
+	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R9
+	MOVQ     24(AX), SI
+	MOVQ     64(AX), R8
+	LEAQ     (SI)(R9*8), SI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ         (R8)(R9*8), R10
+	MOVQ         (SI)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R10*1), Z6
+	PREFETCHT0   128(BX)(R10*1)
+	VMOVUPS      (DI)(R10*1), Z7
+	PREFETCHT0   128(DI)(R10*1)
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS (AX)(DX*1), Z8
+	VFMADD231PS  Z8, Z6, Z2
+	VFMADD231PS  Z8, Z7, Z3
+	VBROADCASTSS (AX)(DX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	INCQ         R9
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+mergestep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R12*1), Z6
+	VMOVUPS      (SI)(R12*1), K2, Z6
+	PREFETCHT0   128(BX)(R12*1)
+	VMOVUPS      (DI)(R12*1), Z7
+	VMOVUPS      (R8)(R12*1), K4, Z7
+	PREFETCHT0   128(DI)(R12*1)
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS (AX)(DX*1), Z8
+	VFMADD231PS  Z8, Z6, Z2
+	VFMADD231PS  Z8, Z7, Z3
+	VBROADCASTSS (AX)(DX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	INCQ         R10
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R9)(R11*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (BX)(R12*1), K1, Z6
 	VMOVUPS      (SI)(R12*1), K2, Z6
@@ -1076,23 +1260,25 @@ step:
 	VBROADCASTSS (AX)(DX*2), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	INCQ         R10
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
+	INCQ         R11
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
 
 bias:
 	MOVQ        96(AX), CX
@@ -1132,58 +1318,130 @@ TEXT ·convStripx4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z8
+	PREFETCHT0   128(SI)(R11*1)
+	VMOVUPS      (R8)(R11*1), Z9
+	PREFETCHT0   128(R8)(R11*1)
+	VBROADCASTSS (AX), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z1
+	VBROADCASTSS (AX)(DX*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z3
+	VBROADCASTSS (AX)(DX*2), Z10
+	VFMADD231PS  Z10, Z8, Z4
+	VFMADD231PS  Z10, Z9, Z5
+	VBROADCASTSS (AX)(BX*1), Z10
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z10, Z9, Z7
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+mergestep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R13*1), Z8
+	VMOVUPS      (DI)(R13*1), K2, Z8
+	PREFETCHT0   128(SI)(R13*1)
+	VMOVUPS      (R8)(R13*1), Z9
+	VMOVUPS      (R9)(R13*1), K4, Z9
+	PREFETCHT0   128(R8)(R13*1)
+	VBROADCASTSS (AX), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z1
+	VBROADCASTSS (AX)(DX*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z3
+	VBROADCASTSS (AX)(DX*2), Z10
+	VFMADD231PS  Z10, Z8, Z4
+	VFMADD231PS  Z10, Z9, Z5
+	VBROADCASTSS (AX)(BX*1), Z10
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z10, Z9, Z7
+	INCQ         R11
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R12*8), R10
+	LEAQ (R11)(R12*8), R11
+	NEGQ R12
+
+maskedstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R10)(R12*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (SI)(R13*1), K1, Z8
 	VMOVUPS      (DI)(R13*1), K2, Z8
@@ -1203,26 +1461,28 @@ step:
 	VBROADCASTSS (AX)(BX*1), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
+	INCQ         R12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
 
 bias:
 	MOVQ        96(AX), CX
@@ -1267,60 +1527,138 @@ TEXT ·convStripx5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z10
+	PREFETCHT0   128(SI)(R11*1)
+	VMOVUPS      (R8)(R11*1), Z11
+	PREFETCHT0   128(R8)(R11*1)
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z12, Z10, Z0
+	VFMADD231PS  Z12, Z11, Z1
+	VBROADCASTSS (AX)(DX*1), Z12
+	VFMADD231PS  Z12, Z10, Z2
+	VFMADD231PS  Z12, Z11, Z3
+	VBROADCASTSS (AX)(DX*2), Z12
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z5
+	VBROADCASTSS (AX)(BX*1), Z12
+	VFMADD231PS  Z12, Z10, Z6
+	VFMADD231PS  Z12, Z11, Z7
+	VBROADCASTSS (AX)(DX*4), Z12
+	VFMADD231PS  Z12, Z10, Z8
+	VFMADD231PS  Z12, Z11, Z9
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+mergestep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R13*1), Z10
+	VMOVUPS      (DI)(R13*1), K2, Z10
+	PREFETCHT0   128(SI)(R13*1)
+	VMOVUPS      (R8)(R13*1), Z11
+	VMOVUPS      (R9)(R13*1), K4, Z11
+	PREFETCHT0   128(R8)(R13*1)
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z12, Z10, Z0
+	VFMADD231PS  Z12, Z11, Z1
+	VBROADCASTSS (AX)(DX*1), Z12
+	VFMADD231PS  Z12, Z10, Z2
+	VFMADD231PS  Z12, Z11, Z3
+	VBROADCASTSS (AX)(DX*2), Z12
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z5
+	VBROADCASTSS (AX)(BX*1), Z12
+	VFMADD231PS  Z12, Z10, Z6
+	VFMADD231PS  Z12, Z11, Z7
+	VBROADCASTSS (AX)(DX*4), Z12
+	VFMADD231PS  Z12, Z10, Z8
+	VFMADD231PS  Z12, Z11, Z9
+	INCQ         R11
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R12*8), R10
+	LEAQ (R11)(R12*8), R11
+	NEGQ R12
+
+maskedstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R10)(R12*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (SI)(R13*1), K1, Z10
 	VMOVUPS      (DI)(R13*1), K2, Z10
@@ -1343,29 +1681,31 @@ step:
 	VBROADCASTSS (AX)(DX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
+	INCQ         R12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
 
 bias:
 	MOVQ        96(AX), CX
@@ -1415,63 +1755,147 @@ TEXT ·convStripx6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z12
+	PREFETCHT0   128(DI)(R12*1)
+	VMOVUPS      (R9)(R12*1), Z13
+	PREFETCHT0   128(R9)(R12*1)
+	VBROADCASTSS (AX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS (AX)(DX*1), Z14
+	VFMADD231PS  Z14, Z12, Z2
+	VFMADD231PS  Z14, Z13, Z3
+	VBROADCASTSS (AX)(DX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS (AX)(BX*1), Z14
+	VFMADD231PS  Z14, Z12, Z6
+	VFMADD231PS  Z14, Z13, Z7
+	VBROADCASTSS (AX)(DX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS (AX)(SI*1), Z14
+	VFMADD231PS  Z14, Z12, Z10
+	VFMADD231PS  Z14, Z13, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+mergestep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R14*1), Z12
+	VMOVUPS      (R8)(R14*1), K2, Z12
+	PREFETCHT0   128(DI)(R14*1)
+	VMOVUPS      (R9)(R14*1), Z13
+	VMOVUPS      (R10)(R14*1), K4, Z13
+	PREFETCHT0   128(R9)(R14*1)
+	VBROADCASTSS (AX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS (AX)(DX*1), Z14
+	VFMADD231PS  Z14, Z12, Z2
+	VFMADD231PS  Z14, Z13, Z3
+	VBROADCASTSS (AX)(DX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS (AX)(BX*1), Z14
+	VFMADD231PS  Z14, Z12, Z6
+	VFMADD231PS  Z14, Z13, Z7
+	VBROADCASTSS (AX)(DX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS (AX)(SI*1), Z14
+	VFMADD231PS  Z14, Z12, Z10
+	VFMADD231PS  Z14, Z13, Z11
+	INCQ         R12
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R12
+	LEAQ (R11)(R13*8), R11
+	LEAQ (R12)(R13*8), R12
+	NEGQ R13
+
+maskedstep:
+	MOVQ         (R12)(R13*8), R14
+	MOVQ         (R11)(R13*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DI)(R14*1), K1, Z12
 	VMOVUPS      (R8)(R14*1), K2, Z12
@@ -1497,32 +1921,34 @@ step:
 	VBROADCASTSS (AX)(SI*1), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
+	INCQ         R13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
 
 bias:
 	MOVQ        96(AX), CX
@@ -1577,65 +2003,155 @@ TEXT ·convStripx7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z14
+	PREFETCHT0   128(DI)(R12*1)
+	VMOVUPS      (R9)(R12*1), Z15
+	PREFETCHT0   128(R9)(R12*1)
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS (AX)(DX*1), Z16
+	VFMADD231PS  Z16, Z14, Z2
+	VFMADD231PS  Z16, Z15, Z3
+	VBROADCASTSS (AX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS (AX)(BX*1), Z16
+	VFMADD231PS  Z16, Z14, Z6
+	VFMADD231PS  Z16, Z15, Z7
+	VBROADCASTSS (AX)(DX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS (AX)(SI*1), Z16
+	VFMADD231PS  Z16, Z14, Z10
+	VFMADD231PS  Z16, Z15, Z11
+	VBROADCASTSS (AX)(BX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+mergestep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R14*1), Z14
+	VMOVUPS      (R8)(R14*1), K2, Z14
+	PREFETCHT0   128(DI)(R14*1)
+	VMOVUPS      (R9)(R14*1), Z15
+	VMOVUPS      (R10)(R14*1), K4, Z15
+	PREFETCHT0   128(R9)(R14*1)
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS (AX)(DX*1), Z16
+	VFMADD231PS  Z16, Z14, Z2
+	VFMADD231PS  Z16, Z15, Z3
+	VBROADCASTSS (AX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS (AX)(BX*1), Z16
+	VFMADD231PS  Z16, Z14, Z6
+	VFMADD231PS  Z16, Z15, Z7
+	VBROADCASTSS (AX)(DX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS (AX)(SI*1), Z16
+	VFMADD231PS  Z16, Z14, Z10
+	VFMADD231PS  Z16, Z15, Z11
+	VBROADCASTSS (AX)(BX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	INCQ         R12
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R12
+	LEAQ (R11)(R13*8), R11
+	LEAQ (R12)(R13*8), R12
+	NEGQ R13
+
+maskedstep:
+	MOVQ         (R12)(R13*8), R14
+	MOVQ         (R11)(R13*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DI)(R14*1), K1, Z14
 	VMOVUPS      (R8)(R14*1), K2, Z14
@@ -1664,35 +2180,37 @@ step:
 	VBROADCASTSS (AX)(BX*2), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
+	INCQ         R13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
 
 bias:
 	MOVQ        96(AX), CX
@@ -1752,69 +2270,167 @@ TEXT ·convStripx8(SB), NOSPLIT, $8-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z16
+	PREFETCHT0   128(R8)(R13*1)
+	VMOVUPS      (R10)(R13*1), Z17
+	PREFETCHT0   128(R10)(R13*1)
+	VBROADCASTSS (AX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS (AX)(DX*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z3
+	VBROADCASTSS (AX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS (AX)(BX*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z7
+	VBROADCASTSS (AX)(DX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS (AX)(SI*1), Z18
+	VFMADD231PS  Z18, Z16, Z10
+	VFMADD231PS  Z18, Z17, Z11
+	VBROADCASTSS (AX)(BX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS (R14), Z18
+	VFMADD231PS  Z18, Z16, Z14
+	VFMADD231PS  Z18, Z17, Z15
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z16
+	VMOVUPS      (R9)(BP*1), K2, Z16
+	PREFETCHT0   128(R8)(BP*1)
+	VMOVUPS      (R10)(BP*1), Z17
+	VMOVUPS      (R11)(BP*1), K4, Z17
+	PREFETCHT0   128(R10)(BP*1)
+	VBROADCASTSS (AX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS (AX)(DX*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z3
+	VBROADCASTSS (AX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS (AX)(BX*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z7
+	VBROADCASTSS (AX)(DX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS (AX)(SI*1), Z18
+	VFMADD231PS  Z18, Z16, Z10
+	VFMADD231PS  Z18, Z17, Z11
+	VBROADCASTSS (AX)(BX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS (R14), Z18
+	VFMADD231PS  Z18, Z16, Z14
+	VFMADD231PS  Z18, Z17, Z15
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z16
@@ -1847,38 +2463,40 @@ step:
 	VBROADCASTSS (R14), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
 
 bias:
 	MOVQ        96(AX), CX
@@ -1943,71 +2561,175 @@ TEXT ·convStripx9(SB), NOSPLIT, $8-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z18
+	PREFETCHT0   128(R8)(R13*1)
+	VMOVUPS      (R10)(R13*1), Z19
+	PREFETCHT0   128(R10)(R13*1)
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS (AX)(DX*1), Z20
+	VFMADD231PS  Z20, Z18, Z2
+	VFMADD231PS  Z20, Z19, Z3
+	VBROADCASTSS (AX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS (AX)(BX*1), Z20
+	VFMADD231PS  Z20, Z18, Z6
+	VFMADD231PS  Z20, Z19, Z7
+	VBROADCASTSS (AX)(DX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS (AX)(SI*1), Z20
+	VFMADD231PS  Z20, Z18, Z10
+	VFMADD231PS  Z20, Z19, Z11
+	VBROADCASTSS (AX)(BX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS (R14), Z20
+	VFMADD231PS  Z20, Z18, Z14
+	VFMADD231PS  Z20, Z19, Z15
+	VBROADCASTSS (AX)(DX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z18
+	VMOVUPS      (R9)(BP*1), K2, Z18
+	PREFETCHT0   128(R8)(BP*1)
+	VMOVUPS      (R10)(BP*1), Z19
+	VMOVUPS      (R11)(BP*1), K4, Z19
+	PREFETCHT0   128(R10)(BP*1)
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS (AX)(DX*1), Z20
+	VFMADD231PS  Z20, Z18, Z2
+	VFMADD231PS  Z20, Z19, Z3
+	VBROADCASTSS (AX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS (AX)(BX*1), Z20
+	VFMADD231PS  Z20, Z18, Z6
+	VFMADD231PS  Z20, Z19, Z7
+	VBROADCASTSS (AX)(DX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS (AX)(SI*1), Z20
+	VFMADD231PS  Z20, Z18, Z10
+	VFMADD231PS  Z20, Z19, Z11
+	VBROADCASTSS (AX)(BX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS (R14), Z20
+	VFMADD231PS  Z20, Z18, Z14
+	VFMADD231PS  Z20, Z19, Z15
+	VBROADCASTSS (AX)(DX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z18
@@ -2043,41 +2765,43 @@ step:
 	VBROADCASTSS (AX)(DX*8), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
 
 bias:
 	MOVQ        96(AX), CX
@@ -2147,73 +2871,183 @@ TEXT ·convStripx10(SB), NOSPLIT, $8-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z20
+	PREFETCHT0   128(R8)(R13*1)
+	VMOVUPS      (R10)(R13*1), Z21
+	PREFETCHT0   128(R10)(R13*1)
+	VBROADCASTSS (AX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS (AX)(DX*1), Z22
+	VFMADD231PS  Z22, Z20, Z2
+	VFMADD231PS  Z22, Z21, Z3
+	VBROADCASTSS (AX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS (AX)(BX*1), Z22
+	VFMADD231PS  Z22, Z20, Z6
+	VFMADD231PS  Z22, Z21, Z7
+	VBROADCASTSS (AX)(DX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS (AX)(SI*1), Z22
+	VFMADD231PS  Z22, Z20, Z10
+	VFMADD231PS  Z22, Z21, Z11
+	VBROADCASTSS (AX)(BX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS (R14), Z22
+	VFMADD231PS  Z22, Z20, Z14
+	VFMADD231PS  Z22, Z21, Z15
+	VBROADCASTSS (AX)(DX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS (R14)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z18
+	VFMADD231PS  Z22, Z21, Z19
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z20
+	VMOVUPS      (R9)(BP*1), K2, Z20
+	PREFETCHT0   128(R8)(BP*1)
+	VMOVUPS      (R10)(BP*1), Z21
+	VMOVUPS      (R11)(BP*1), K4, Z21
+	PREFETCHT0   128(R10)(BP*1)
+	VBROADCASTSS (AX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS (AX)(DX*1), Z22
+	VFMADD231PS  Z22, Z20, Z2
+	VFMADD231PS  Z22, Z21, Z3
+	VBROADCASTSS (AX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS (AX)(BX*1), Z22
+	VFMADD231PS  Z22, Z20, Z6
+	VFMADD231PS  Z22, Z21, Z7
+	VBROADCASTSS (AX)(DX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS (AX)(SI*1), Z22
+	VFMADD231PS  Z22, Z20, Z10
+	VFMADD231PS  Z22, Z21, Z11
+	VBROADCASTSS (AX)(BX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS (R14), Z22
+	VFMADD231PS  Z22, Z20, Z14
+	VFMADD231PS  Z22, Z21, Z15
+	VBROADCASTSS (AX)(DX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS (R14)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z18
+	VFMADD231PS  Z22, Z21, Z19
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z20
@@ -2252,44 +3086,46 @@ step:
 	VBROADCASTSS (R14)(DX*2), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
 
 bias:
 	MOVQ        96(AX), CX
@@ -2364,75 +3200,191 @@ TEXT ·convStripx11(SB), NOSPLIT, $8-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z22
+	PREFETCHT0   128(R8)(R13*1)
+	VMOVUPS      (R10)(R13*1), Z23
+	PREFETCHT0   128(R10)(R13*1)
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS (AX)(DX*1), Z24
+	VFMADD231PS  Z24, Z22, Z2
+	VFMADD231PS  Z24, Z23, Z3
+	VBROADCASTSS (AX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS (AX)(BX*1), Z24
+	VFMADD231PS  Z24, Z22, Z6
+	VFMADD231PS  Z24, Z23, Z7
+	VBROADCASTSS (AX)(DX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS (AX)(SI*1), Z24
+	VFMADD231PS  Z24, Z22, Z10
+	VFMADD231PS  Z24, Z23, Z11
+	VBROADCASTSS (AX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS (R14), Z24
+	VFMADD231PS  Z24, Z22, Z14
+	VFMADD231PS  Z24, Z23, Z15
+	VBROADCASTSS (AX)(DX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS (R14)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z18
+	VFMADD231PS  Z24, Z23, Z19
+	VBROADCASTSS (AX)(SI*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z22
+	VMOVUPS      (R9)(BP*1), K2, Z22
+	PREFETCHT0   128(R8)(BP*1)
+	VMOVUPS      (R10)(BP*1), Z23
+	VMOVUPS      (R11)(BP*1), K4, Z23
+	PREFETCHT0   128(R10)(BP*1)
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS (AX)(DX*1), Z24
+	VFMADD231PS  Z24, Z22, Z2
+	VFMADD231PS  Z24, Z23, Z3
+	VBROADCASTSS (AX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS (AX)(BX*1), Z24
+	VFMADD231PS  Z24, Z22, Z6
+	VFMADD231PS  Z24, Z23, Z7
+	VBROADCASTSS (AX)(DX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS (AX)(SI*1), Z24
+	VFMADD231PS  Z24, Z22, Z10
+	VFMADD231PS  Z24, Z23, Z11
+	VBROADCASTSS (AX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS (R14), Z24
+	VFMADD231PS  Z24, Z22, Z14
+	VFMADD231PS  Z24, Z23, Z15
+	VBROADCASTSS (AX)(DX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS (R14)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z18
+	VFMADD231PS  Z24, Z23, Z19
+	VBROADCASTSS (AX)(SI*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z22
@@ -2474,47 +3426,49 @@ step:
 	VBROADCASTSS (AX)(SI*2), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
 
 bias:
 	MOVQ        96(AX), CX
@@ -2594,77 +3548,199 @@ TEXT ·convStripx12(SB), NOSPLIT, $8-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z24
+	PREFETCHT0   128(R8)(R13*1)
+	VMOVUPS      (R10)(R13*1), Z25
+	PREFETCHT0   128(R10)(R13*1)
+	VBROADCASTSS (AX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS (AX)(DX*1), Z26
+	VFMADD231PS  Z26, Z24, Z2
+	VFMADD231PS  Z26, Z25, Z3
+	VBROADCASTSS (AX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS (AX)(BX*1), Z26
+	VFMADD231PS  Z26, Z24, Z6
+	VFMADD231PS  Z26, Z25, Z7
+	VBROADCASTSS (AX)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS (AX)(SI*1), Z26
+	VFMADD231PS  Z26, Z24, Z10
+	VFMADD231PS  Z26, Z25, Z11
+	VBROADCASTSS (AX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS (R14), Z26
+	VFMADD231PS  Z26, Z24, Z14
+	VFMADD231PS  Z26, Z25, Z15
+	VBROADCASTSS (AX)(DX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS (R14)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z18
+	VFMADD231PS  Z26, Z25, Z19
+	VBROADCASTSS (AX)(SI*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS (R14)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z22
+	VFMADD231PS  Z26, Z25, Z23
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z24
+	VMOVUPS      (R9)(BP*1), K2, Z24
+	PREFETCHT0   128(R8)(BP*1)
+	VMOVUPS      (R10)(BP*1), Z25
+	VMOVUPS      (R11)(BP*1), K4, Z25
+	PREFETCHT0   128(R10)(BP*1)
+	VBROADCASTSS (AX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS (AX)(DX*1), Z26
+	VFMADD231PS  Z26, Z24, Z2
+	VFMADD231PS  Z26, Z25, Z3
+	VBROADCASTSS (AX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS (AX)(BX*1), Z26
+	VFMADD231PS  Z26, Z24, Z6
+	VFMADD231PS  Z26, Z25, Z7
+	VBROADCASTSS (AX)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS (AX)(SI*1), Z26
+	VFMADD231PS  Z26, Z24, Z10
+	VFMADD231PS  Z26, Z25, Z11
+	VBROADCASTSS (AX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS (R14), Z26
+	VFMADD231PS  Z26, Z24, Z14
+	VFMADD231PS  Z26, Z25, Z15
+	VBROADCASTSS (AX)(DX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS (R14)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z18
+	VFMADD231PS  Z26, Z25, Z19
+	VBROADCASTSS (AX)(SI*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS (R14)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z22
+	VFMADD231PS  Z26, Z25, Z23
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z24
@@ -2709,50 +3785,52 @@ step:
 	VBROADCASTSS (R14)(DX*4), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VADDPS       (CX), Z22, K1, Z22
-	VADDPS       64(CX), Z23, K3, Z23
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VADDPS (CX), Z22, K1, Z22
+	VADDPS 64(CX), Z23, K3, Z23
 
 bias:
 	MOVQ        96(AX), CX
@@ -2837,79 +3915,207 @@ TEXT ·convStripx13(SB), NOSPLIT, $8-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z26
+	PREFETCHT0   128(R8)(R13*1)
+	VMOVUPS      (R10)(R13*1), Z27
+	PREFETCHT0   128(R10)(R13*1)
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS (AX)(DX*1), Z28
+	VFMADD231PS  Z28, Z26, Z2
+	VFMADD231PS  Z28, Z27, Z3
+	VBROADCASTSS (AX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS (AX)(BX*1), Z28
+	VFMADD231PS  Z28, Z26, Z6
+	VFMADD231PS  Z28, Z27, Z7
+	VBROADCASTSS (AX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS (AX)(SI*1), Z28
+	VFMADD231PS  Z28, Z26, Z10
+	VFMADD231PS  Z28, Z27, Z11
+	VBROADCASTSS (AX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS (R14), Z28
+	VFMADD231PS  Z28, Z26, Z14
+	VFMADD231PS  Z28, Z27, Z15
+	VBROADCASTSS (AX)(DX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS (R14)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z18
+	VFMADD231PS  Z28, Z27, Z19
+	VBROADCASTSS (AX)(SI*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS (R14)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z22
+	VFMADD231PS  Z28, Z27, Z23
+	VBROADCASTSS (AX)(BX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z26
+	VMOVUPS      (R9)(BP*1), K2, Z26
+	PREFETCHT0   128(R8)(BP*1)
+	VMOVUPS      (R10)(BP*1), Z27
+	VMOVUPS      (R11)(BP*1), K4, Z27
+	PREFETCHT0   128(R10)(BP*1)
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS (AX)(DX*1), Z28
+	VFMADD231PS  Z28, Z26, Z2
+	VFMADD231PS  Z28, Z27, Z3
+	VBROADCASTSS (AX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS (AX)(BX*1), Z28
+	VFMADD231PS  Z28, Z26, Z6
+	VFMADD231PS  Z28, Z27, Z7
+	VBROADCASTSS (AX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS (AX)(SI*1), Z28
+	VFMADD231PS  Z28, Z26, Z10
+	VFMADD231PS  Z28, Z27, Z11
+	VBROADCASTSS (AX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS (R14), Z28
+	VFMADD231PS  Z28, Z26, Z14
+	VFMADD231PS  Z28, Z27, Z15
+	VBROADCASTSS (AX)(DX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS (R14)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z18
+	VFMADD231PS  Z28, Z27, Z19
+	VBROADCASTSS (AX)(SI*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS (R14)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z22
+	VFMADD231PS  Z28, Z27, Z23
+	VBROADCASTSS (AX)(BX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z26
@@ -2957,53 +4163,55 @@ step:
 	VBROADCASTSS (AX)(BX*4), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VADDPS       (CX), Z22, K1, Z22
-	VADDPS       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VADDPS       (CX), Z24, K1, Z24
-	VADDPS       64(CX), Z25, K3, Z25
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VADDPS (CX), Z22, K1, Z22
+	VADDPS 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VADDPS (CX), Z24, K1, Z24
+	VADDPS 64(CX), Z25, K3, Z25
 
 bias:
 	MOVQ        96(AX), CX
@@ -3093,81 +4301,215 @@ TEXT ·convStripx14(SB), NOSPLIT, $8-8
 	MOVQ t+0(FP), AX
 
 pair:
-	MOVQ   t+0(FP), AX
-	MOVQ   112(AX), CX
-	MOVQ   128(AX), DX
-	MOVQ   16(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 32(AX)
-	MOVQ   24(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 40(AX)
-	MOVL   32(CX), BX
-	MOVL   BX, 72(AX)
-	MOVQ   56(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 48(AX)
-	MOVQ   64(CX), BX
-	ADDQ   DX, BX
-	MOVQ   BX, 56(AX)
-	MOVL   72(CX), BX
-	MOVL   BX, 76(AX)
-	MOVQ   136(AX), DX
-	MOVQ   (CX), BX
-	LEAQ   (DX)(BX*4), BX
-	MOVQ   BX, 80(AX)
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	MOVQ     112(AX), CX
+	MOVQ     128(AX), DX
+	MOVQ     16(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 32(AX)
+	MOVQ     24(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 40(AX)
+	MOVL     32(CX), BX
+	MOVL     BX, 72(AX)
+	MOVQ     56(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 48(AX)
+	MOVQ     64(CX), BX
+	ADDQ     DX, BX
+	MOVQ     BX, 56(AX)
+	MOVL     72(CX), BX
+	MOVL     BX, 76(AX)
+	MOVQ     136(AX), DX
+	MOVQ     (CX), BX
+	LEAQ     (DX)(BX*4), BX
+	MOVQ     BX, 80(AX)
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	VPXORD   Z26, Z26, Z26
+	VPXORD   Z27, Z27, Z27
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z28
+	PREFETCHT0   128(R8)(R13*1)
+	VMOVUPS      (R10)(R13*1), Z29
+	PREFETCHT0   128(R10)(R13*1)
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (AX)(DX*1), Z30
+	VFMADD231PS  Z30, Z28, Z2
+	VFMADD231PS  Z30, Z29, Z3
+	VBROADCASTSS (AX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (AX)(BX*1), Z30
+	VFMADD231PS  Z30, Z28, Z6
+	VFMADD231PS  Z30, Z29, Z7
+	VBROADCASTSS (AX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (AX)(SI*1), Z30
+	VFMADD231PS  Z30, Z28, Z10
+	VFMADD231PS  Z30, Z29, Z11
+	VBROADCASTSS (AX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (R14), Z30
+	VFMADD231PS  Z30, Z28, Z14
+	VFMADD231PS  Z30, Z29, Z15
+	VBROADCASTSS (AX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (R14)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z18
+	VFMADD231PS  Z30, Z29, Z19
+	VBROADCASTSS (AX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (R14)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z22
+	VFMADD231PS  Z30, Z29, Z23
+	VBROADCASTSS (AX)(BX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS (R14)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z26
+	VFMADD231PS  Z30, Z29, Z27
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z28
+	VMOVUPS      (R9)(BP*1), K2, Z28
+	PREFETCHT0   128(R8)(BP*1)
+	VMOVUPS      (R10)(BP*1), Z29
+	VMOVUPS      (R11)(BP*1), K4, Z29
+	PREFETCHT0   128(R10)(BP*1)
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (AX)(DX*1), Z30
+	VFMADD231PS  Z30, Z28, Z2
+	VFMADD231PS  Z30, Z29, Z3
+	VBROADCASTSS (AX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (AX)(BX*1), Z30
+	VFMADD231PS  Z30, Z28, Z6
+	VFMADD231PS  Z30, Z29, Z7
+	VBROADCASTSS (AX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (AX)(SI*1), Z30
+	VFMADD231PS  Z30, Z28, Z10
+	VFMADD231PS  Z30, Z29, Z11
+	VBROADCASTSS (AX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (R14), Z30
+	VFMADD231PS  Z30, Z28, Z14
+	VFMADD231PS  Z30, Z29, Z15
+	VBROADCASTSS (AX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (R14)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z18
+	VFMADD231PS  Z30, Z29, Z19
+	VBROADCASTSS (AX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (R14)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z22
+	VFMADD231PS  Z30, Z29, Z23
+	VBROADCASTSS (AX)(BX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS (R14)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z26
+	VFMADD231PS  Z30, Z29, Z27
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z28
@@ -3218,56 +4560,58 @@ step:
 	VBROADCASTSS (R14)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VADDPS       (CX), Z22, K1, Z22
-	VADDPS       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VADDPS       (CX), Z24, K1, Z24
-	VADDPS       64(CX), Z25, K3, Z25
-	ADDQ         DX, CX
-	VADDPS       (CX), Z26, K1, Z26
-	VADDPS       64(CX), Z27, K3, Z27
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VADDPS (CX), Z22, K1, Z22
+	VADDPS 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VADDPS (CX), Z24, K1, Z24
+	VADDPS 64(CX), Z25, K3, Z25
+	ADDQ   DX, CX
+	VADDPS (CX), Z26, K1, Z26
+	VADDPS 64(CX), Z27, K3, Z27
 
 bias:
 	MOVQ        96(AX), CX
@@ -3396,6 +4740,24 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R8
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (BX)(R8*1), Z3
+	VMOVUPS     (SI)(R8*1), Z4
+	VMOVUPS     (DI)(R8*1), Z5
+	MOVQ        24(DX), R8
+	VMOVUPS     (BX)(R8*1), K2, Z3
+	VMOVUPS     (SI)(R8*1), K2, Z4
+	VMOVUPS     (DI)(R8*1), K2, Z5
+	MOVQ        (DX), R8
+	LEAQ        (AX)(R8*4), R8
+	VMOVUPS     (R8), Z6
+	VFMADD231PS Z6, Z3, Z0
+	VFMADD231PS Z6, Z4, Z1
+	VFMADD231PS Z6, Z5, Z2
+	JMP         next
+
+part:
 	VMOVUPS.Z   (BX)(R8*1), K1, Z3
 	VMOVUPS.Z   (SI)(R8*1), K1, Z4
 	VMOVUPS.Z   (DI)(R8*1), K1, Z5
@@ -3472,6 +4834,28 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R9
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (SI)(R9*1), Z6
+	VMOVUPS     (DI)(R9*1), Z7
+	VMOVUPS     (R8)(R9*1), Z8
+	MOVQ        24(DX), R9
+	VMOVUPS     (SI)(R9*1), K2, Z6
+	VMOVUPS     (DI)(R9*1), K2, Z7
+	VMOVUPS     (R8)(R9*1), K2, Z8
+	MOVQ        (DX), R9
+	LEAQ        (AX)(R9*4), R9
+	VMOVUPS     (R9), Z9
+	VFMADD231PS Z9, Z6, Z0
+	VFMADD231PS Z9, Z7, Z1
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     (R9)(BX*1), Z9
+	VFMADD231PS Z9, Z6, Z3
+	VFMADD231PS Z9, Z7, Z4
+	VFMADD231PS Z9, Z8, Z5
+	JMP         next
+
+part:
 	VMOVUPS.Z   (SI)(R9*1), K1, Z6
 	VMOVUPS.Z   (DI)(R9*1), K1, Z7
 	VMOVUPS.Z   (R8)(R9*1), K1, Z8
@@ -3566,6 +4950,32 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R9
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (SI)(R9*1), Z9
+	VMOVUPS     (DI)(R9*1), Z10
+	VMOVUPS     (R8)(R9*1), Z11
+	MOVQ        24(DX), R9
+	VMOVUPS     (SI)(R9*1), K2, Z9
+	VMOVUPS     (DI)(R9*1), K2, Z10
+	VMOVUPS     (R8)(R9*1), K2, Z11
+	MOVQ        (DX), R9
+	LEAQ        (AX)(R9*4), R9
+	VMOVUPS     (R9), Z12
+	VFMADD231PS Z12, Z9, Z0
+	VFMADD231PS Z12, Z10, Z1
+	VFMADD231PS Z12, Z11, Z2
+	VMOVUPS     (R9)(BX*1), Z12
+	VFMADD231PS Z12, Z9, Z3
+	VFMADD231PS Z12, Z10, Z4
+	VFMADD231PS Z12, Z11, Z5
+	VMOVUPS     (R9)(BX*2), Z12
+	VFMADD231PS Z12, Z9, Z6
+	VFMADD231PS Z12, Z10, Z7
+	VFMADD231PS Z12, Z11, Z8
+	JMP         next
+
+part:
 	VMOVUPS.Z   (SI)(R9*1), K1, Z9
 	VMOVUPS.Z   (DI)(R9*1), K1, Z10
 	VMOVUPS.Z   (R8)(R9*1), K1, Z11
@@ -3679,6 +5089,36 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R10
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (SI)(R10*1), Z12
+	VMOVUPS     (DI)(R10*1), Z13
+	VMOVUPS     (R8)(R10*1), Z14
+	MOVQ        24(DX), R10
+	VMOVUPS     (SI)(R10*1), K2, Z12
+	VMOVUPS     (DI)(R10*1), K2, Z13
+	VMOVUPS     (R8)(R10*1), K2, Z14
+	MOVQ        (DX), R10
+	LEAQ        (AX)(R10*4), R10
+	VMOVUPS     (R10), Z15
+	VFMADD231PS Z15, Z12, Z0
+	VFMADD231PS Z15, Z13, Z1
+	VFMADD231PS Z15, Z14, Z2
+	VMOVUPS     (R10)(BX*1), Z15
+	VFMADD231PS Z15, Z12, Z3
+	VFMADD231PS Z15, Z13, Z4
+	VFMADD231PS Z15, Z14, Z5
+	VMOVUPS     (R10)(BX*2), Z15
+	VFMADD231PS Z15, Z12, Z6
+	VFMADD231PS Z15, Z13, Z7
+	VFMADD231PS Z15, Z14, Z8
+	VMOVUPS     (R10)(R9*1), Z15
+	VFMADD231PS Z15, Z12, Z9
+	VFMADD231PS Z15, Z13, Z10
+	VFMADD231PS Z15, Z14, Z11
+	JMP         next
+
+part:
 	VMOVUPS.Z   (SI)(R10*1), K1, Z12
 	VMOVUPS.Z   (DI)(R10*1), K1, Z13
 	VMOVUPS.Z   (R8)(R10*1), K1, Z14
@@ -3810,6 +5250,40 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R10
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (SI)(R10*1), Z15
+	VMOVUPS     (DI)(R10*1), Z16
+	VMOVUPS     (R8)(R10*1), Z17
+	MOVQ        24(DX), R10
+	VMOVUPS     (SI)(R10*1), K2, Z15
+	VMOVUPS     (DI)(R10*1), K2, Z16
+	VMOVUPS     (R8)(R10*1), K2, Z17
+	MOVQ        (DX), R10
+	LEAQ        (AX)(R10*4), R10
+	VMOVUPS     (R10), Z18
+	VFMADD231PS Z18, Z15, Z0
+	VFMADD231PS Z18, Z16, Z1
+	VFMADD231PS Z18, Z17, Z2
+	VMOVUPS     (R10)(BX*1), Z18
+	VFMADD231PS Z18, Z15, Z3
+	VFMADD231PS Z18, Z16, Z4
+	VFMADD231PS Z18, Z17, Z5
+	VMOVUPS     (R10)(BX*2), Z18
+	VFMADD231PS Z18, Z15, Z6
+	VFMADD231PS Z18, Z16, Z7
+	VFMADD231PS Z18, Z17, Z8
+	VMOVUPS     (R10)(R9*1), Z18
+	VFMADD231PS Z18, Z15, Z9
+	VFMADD231PS Z18, Z16, Z10
+	VFMADD231PS Z18, Z17, Z11
+	VMOVUPS     (R10)(BX*4), Z18
+	VFMADD231PS Z18, Z15, Z12
+	VFMADD231PS Z18, Z16, Z13
+	VFMADD231PS Z18, Z17, Z14
+	JMP         next
+
+part:
 	VMOVUPS.Z   (SI)(R10*1), K1, Z15
 	VMOVUPS.Z   (DI)(R10*1), K1, Z16
 	VMOVUPS.Z   (R8)(R10*1), K1, Z17
@@ -3960,6 +5434,44 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R11
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (SI)(R11*1), Z18
+	VMOVUPS     (DI)(R11*1), Z19
+	VMOVUPS     (R8)(R11*1), Z20
+	MOVQ        24(DX), R11
+	VMOVUPS     (SI)(R11*1), K2, Z18
+	VMOVUPS     (DI)(R11*1), K2, Z19
+	VMOVUPS     (R8)(R11*1), K2, Z20
+	MOVQ        (DX), R11
+	LEAQ        (AX)(R11*4), R11
+	VMOVUPS     (R11), Z21
+	VFMADD231PS Z21, Z18, Z0
+	VFMADD231PS Z21, Z19, Z1
+	VFMADD231PS Z21, Z20, Z2
+	VMOVUPS     (R11)(BX*1), Z21
+	VFMADD231PS Z21, Z18, Z3
+	VFMADD231PS Z21, Z19, Z4
+	VFMADD231PS Z21, Z20, Z5
+	VMOVUPS     (R11)(BX*2), Z21
+	VFMADD231PS Z21, Z18, Z6
+	VFMADD231PS Z21, Z19, Z7
+	VFMADD231PS Z21, Z20, Z8
+	VMOVUPS     (R11)(R9*1), Z21
+	VFMADD231PS Z21, Z18, Z9
+	VFMADD231PS Z21, Z19, Z10
+	VFMADD231PS Z21, Z20, Z11
+	VMOVUPS     (R11)(BX*4), Z21
+	VFMADD231PS Z21, Z18, Z12
+	VFMADD231PS Z21, Z19, Z13
+	VFMADD231PS Z21, Z20, Z14
+	VMOVUPS     (R11)(R10*1), Z21
+	VFMADD231PS Z21, Z18, Z15
+	VFMADD231PS Z21, Z19, Z16
+	VFMADD231PS Z21, Z20, Z17
+	JMP         next
+
+part:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z18
 	VMOVUPS.Z   (DI)(R11*1), K1, Z19
 	VMOVUPS.Z   (R8)(R11*1), K1, Z20
@@ -4128,6 +5640,48 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R11
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (SI)(R11*1), Z21
+	VMOVUPS     (DI)(R11*1), Z22
+	VMOVUPS     (R8)(R11*1), Z23
+	MOVQ        24(DX), R11
+	VMOVUPS     (SI)(R11*1), K2, Z21
+	VMOVUPS     (DI)(R11*1), K2, Z22
+	VMOVUPS     (R8)(R11*1), K2, Z23
+	MOVQ        (DX), R11
+	LEAQ        (AX)(R11*4), R11
+	VMOVUPS     (R11), Z24
+	VFMADD231PS Z24, Z21, Z0
+	VFMADD231PS Z24, Z22, Z1
+	VFMADD231PS Z24, Z23, Z2
+	VMOVUPS     (R11)(BX*1), Z24
+	VFMADD231PS Z24, Z21, Z3
+	VFMADD231PS Z24, Z22, Z4
+	VFMADD231PS Z24, Z23, Z5
+	VMOVUPS     (R11)(BX*2), Z24
+	VFMADD231PS Z24, Z21, Z6
+	VFMADD231PS Z24, Z22, Z7
+	VFMADD231PS Z24, Z23, Z8
+	VMOVUPS     (R11)(R9*1), Z24
+	VFMADD231PS Z24, Z21, Z9
+	VFMADD231PS Z24, Z22, Z10
+	VFMADD231PS Z24, Z23, Z11
+	VMOVUPS     (R11)(BX*4), Z24
+	VFMADD231PS Z24, Z21, Z12
+	VFMADD231PS Z24, Z22, Z13
+	VFMADD231PS Z24, Z23, Z14
+	VMOVUPS     (R11)(R10*1), Z24
+	VFMADD231PS Z24, Z21, Z15
+	VFMADD231PS Z24, Z22, Z16
+	VFMADD231PS Z24, Z23, Z17
+	VMOVUPS     (R11)(R9*2), Z24
+	VFMADD231PS Z24, Z21, Z18
+	VFMADD231PS Z24, Z22, Z19
+	VFMADD231PS Z24, Z23, Z20
+	JMP         next
+
+part:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z21
 	VMOVUPS.Z   (DI)(R11*1), K1, Z22
 	VMOVUPS.Z   (R8)(R11*1), K1, Z23
@@ -4315,6 +5869,52 @@ masked:
 	KMOVW       32(DX), K1
 	KMOVW       34(DX), K2
 	MOVQ        16(DX), R12
+	KORTESTW    K1, K2
+	JCC         part
+	VMOVUPS     (SI)(R12*1), Z24
+	VMOVUPS     (DI)(R12*1), Z25
+	VMOVUPS     (R8)(R12*1), Z26
+	MOVQ        24(DX), R12
+	VMOVUPS     (SI)(R12*1), K2, Z24
+	VMOVUPS     (DI)(R12*1), K2, Z25
+	VMOVUPS     (R8)(R12*1), K2, Z26
+	MOVQ        (DX), R12
+	LEAQ        (AX)(R12*4), R12
+	VMOVUPS     (R12), Z27
+	VFMADD231PS Z27, Z24, Z0
+	VFMADD231PS Z27, Z25, Z1
+	VFMADD231PS Z27, Z26, Z2
+	VMOVUPS     (R12)(BX*1), Z27
+	VFMADD231PS Z27, Z24, Z3
+	VFMADD231PS Z27, Z25, Z4
+	VFMADD231PS Z27, Z26, Z5
+	VMOVUPS     (R12)(BX*2), Z27
+	VFMADD231PS Z27, Z24, Z6
+	VFMADD231PS Z27, Z25, Z7
+	VFMADD231PS Z27, Z26, Z8
+	VMOVUPS     (R12)(R9*1), Z27
+	VFMADD231PS Z27, Z24, Z9
+	VFMADD231PS Z27, Z25, Z10
+	VFMADD231PS Z27, Z26, Z11
+	VMOVUPS     (R12)(BX*4), Z27
+	VFMADD231PS Z27, Z24, Z12
+	VFMADD231PS Z27, Z25, Z13
+	VFMADD231PS Z27, Z26, Z14
+	VMOVUPS     (R12)(R10*1), Z27
+	VFMADD231PS Z27, Z24, Z15
+	VFMADD231PS Z27, Z25, Z16
+	VFMADD231PS Z27, Z26, Z17
+	VMOVUPS     (R12)(R9*2), Z27
+	VFMADD231PS Z27, Z24, Z18
+	VFMADD231PS Z27, Z25, Z19
+	VFMADD231PS Z27, Z26, Z20
+	VMOVUPS     (R12)(R11*1), Z27
+	VFMADD231PS Z27, Z24, Z21
+	VFMADD231PS Z27, Z25, Z22
+	VFMADD231PS Z27, Z26, Z23
+	JMP         next
+
+part:
 	VMOVUPS.Z   (SI)(R12*1), K1, Z24
 	VMOVUPS.Z   (DI)(R12*1), K1, Z25
 	VMOVUPS.Z   (R8)(R12*1), K1, Z26

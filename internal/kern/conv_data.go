@@ -24,26 +24,40 @@ type gradPhase struct {
 
 // convBackwardData is the portable ConvBackwardData.
 func convBackwardData[F Float](c *Conv, dx, w, dy []F) {
+	if emulated[F]() {
+		convBackwardDataPacked[F, float64](c, dx, w, dy)
+	} else {
+		convBackwardDataPacked[F, F](c, dx, w, dy)
+	}
+}
+
+// convBackwardDataPacked is convBackwardData with the factors packed as P.
+func convBackwardDataPacked[F, P Float](c *Conv, dx, w, dy []F) {
 	phases, pad := gradPhases(c)
 	kg, cg := c.kg(), c.cg()
-	packed := make([][][tileRows]F, len(phases)*c.Groups)
-	weights := make([][]F, len(packed))
+	packed := make([][][tileRows]P, len(phases)*c.Groups)
+	weights := make([][]P, len(packed))
+	low := 0
+	if emulated[F]() {
+		low = lowest(w[:c.K*cg*c.R*c.S])
+	}
 	for i := range packed {
 		p, g := &phases[i/c.Groups], i%c.Groups
-		weights[i] = phaseWeights(c, p, w, g)
+		weights[i] = phaseWeights[F, P](c, p, w, g)
 		steps := kg * len(p.taps)
-		packed[i] = make([][tileRows]F, ceilDiv(cg, tileRows)*steps)
+		packed[i] = make([][tileRows]P, ceilDiv(cg, tileRows)*steps)
 		for t := 0; steps > 0 && t < ceilDiv(cg, tileRows); t++ {
 			packRows(packed[i][t*steps:][:steps], RowMajor(weights[i], steps, false), t*tileRows, cg)
 		}
 	}
 	par.For(c.N*c.Groups, 1, func(lo, hi int) {
-		img, part := borrow[F](pad.planes()), borrow[F](cg*c.H*c.W)
-		defer giveBack(img)
+		buf, part := newImages[F, P](pad), borrow[F](cg*c.H*c.W)
+		defer buf.giveBack()
 		defer giveBack(part)
 		for u := lo; u < hi; u++ {
 			n, g := u/c.Groups, u%c.Groups
-			src := image(pad, dy, *img, n, g)
+			src, lowImg := buf.image(pad, dy, n, g)
+			normal := neverSubnormal(low, lowImg)
 			for i := range phases {
 				p := &phases[i]
 				dst := (*part)[:cg*p.pixels()]
@@ -53,10 +67,10 @@ func convBackwardData[F Float](c *Conv, dx, w, dy []F) {
 				case p.thin():
 					for k := range cg {
 						steps := kg * len(p.taps)
-						depthwisePlane(&p.convPlan, dst[k*p.pixels():][:p.pixels()], src, weights[i*c.Groups+g][k*steps:][:steps])
+						depthwisePlane(&p.convPlan, dst[k*p.pixels():][:p.pixels()], src, weights[i*c.Groups+g][k*steps:][:steps], normal)
 					}
 				default:
-					convPixels(&p.convPlan, dst, src, packed[i*c.Groups+g], nil, 0, p.pixels())
+					convPixels(&p.convPlan, dst, src, packed[i*c.Groups+g], nil, 0, p.pixels(), normal)
 				}
 				spreadPhase(c, p, dx[(n*c.Groups+g)*cg*c.H*c.W:], dst)
 			}
@@ -103,12 +117,12 @@ func gradPhases(c *Conv) (phases []gradPhase, pad *convPlan) {
 }
 
 // phaseWeights gathers the weights of group g and of the phase's taps: [cg][kg][taps].
-func phaseWeights[F Float](c *Conv, p *gradPhase, w []F, g int) []F {
-	var out []F
+func phaseWeights[F, P Float](c *Conv, p *gradPhase, w []F, g int) []P {
+	var out []P
 	for ch := range c.cg() {
 		for k := range c.kg() {
 			for _, t := range p.taps {
-				out = append(out, w[((g*c.kg()+k)*c.cg()+ch)*c.R*c.S+t])
+				out = append(out, P(w[((g*c.kg()+k)*c.cg()+ch)*c.R*c.S+t]))
 			}
 		}
 	}

@@ -25,12 +25,13 @@ const canaries = 24
 // guarded returns n random values between guard values, and a check of those.
 func guarded(t *testing.T, r *rand.Rand, n int) (x []float32, check func(what string)) {
 	t.Helper()
-	all := randoms[float32](r, n+2*canaries)
+	width := guards(canaries)
+	all := randoms[float32](r, n+2*width)
 	before := append([]float32(nil), all...)
-	return all[canaries : canaries+n : canaries+n], func(what string) {
+	return all[width : width+n : width+n], func(what string) {
 		t.Helper()
-		for i := range canaries {
-			if all[i] != before[i] || all[n+canaries+i] != before[n+canaries+i] {
+		for i := range width {
+			if all[i] != before[i] || all[n+width+i] != before[n+width+i] {
 				t.Fatalf("%s: written outside", what)
 			}
 		}
@@ -167,7 +168,7 @@ func FuzzConv(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		if c, ok := randomConv(func(n int) int { return r.IntN(n) }); ok {
-			checkConvFast(t, &c, seed)
+			eachConvLevel(t, func(t *testing.T) { checkConvFast(t, &c, seed) })
 		}
 	})
 }

@@ -46,14 +46,23 @@ func ConvBackwardWeight[F Float](c *Conv, dw, x, dy []F) {
 
 // convBackwardWeight is the portable ConvBackwardWeight.
 func convBackwardWeight[F Float](c *Conv, dw, x, dy []F) {
+	if emulated[F]() {
+		convBackwardWeightPacked[F, float64](c, dw, x, dy)
+	} else {
+		convBackwardWeightPacked[F, F](c, dw, x, dy)
+	}
+}
+
+// convBackwardWeightPacked is convBackwardWeight with the factors packed as P.
+func convBackwardWeightPacked[F, P Float](c *Conv, dw, x, dy []F) {
 	p := newConvPlan(c)
 	defer p.release()
 	sumChunks(c, dw, func(sum []F, from, to int) {
 		clear(sum)
 		if c.byLanes() {
-			laneChunk(p, sum, x, dy, from, to)
+			laneChunk[F, P](p, sum, x, dy, from, to)
 		} else {
-			weightChunk(p, sum, x, dy, from, to)
+			weightChunk[F, P](p, sum, x, dy, from, to)
 		}
 	})
 }
@@ -84,31 +93,37 @@ func sumChunks[F Float](c *Conv, dw []F, fn func(sum []F, from, to int)) {
 }
 
 // weightChunk adds the weight gradients of images [from, to) to sum.
-func weightChunk[F Float](p *convPlan, sum, x, dy []F, from, to int) {
+func weightChunk[F, P Float](p *convPlan, sum, x, dy []F, from, to int) {
 	taps, pixels, kg := p.taps(), p.pixels(), p.kg()
-	pad := borrow[F](p.planes())
-	defer giveBack(pad)
+	buf := newImages[F, P](p)
+	defer buf.giveBack()
 	tiles := ceilDiv(kg, tileRows)
-	rows, col := borrow[[tileRows]F](tiles*pixels), borrow[[tileCols]F](pixels)
+	rows, cols := borrow[[tileRows]P](tiles*pixels), borrow[[tileCols]P](2*pixels)
 	defer giveBack(rows)
-	defer giveBack(col)
+	defer giveBack(cols)
 	for n := from; n < to; n++ {
 		for g := range p.Groups {
-			img := image(p, x, *pad, n, g)
+			img, low := buf.image(p, x, n, g)
 			dst := sum[g*kg*taps:][:kg*taps]
 			view := RowMajor(dy[(n*p.K+g*kg)*pixels:][:kg*pixels], pixels, false)
 			for t := range tiles {
 				packRows((*rows)[t*pixels:][:pixels], view, t*tileRows, kg)
 			}
-			for k := 0; k < taps; k += tileCols {
-				gather(*col, img, p.pix, p.off[k], p.off[min(k+1, taps-1)])
+			normal := neverSubnormal(low, lowestPacked[P](*rows))
+			for k := 0; k < taps; k += 2 * tileCols {
+				b0, b1 := (*cols)[:pixels], [][tileCols]P(nil)
+				gather(b0, img, p.pix, p.off[k], p.off[min(k+1, taps-1)])
+				if k+tileCols < taps {
+					b1 = (*cols)[pixels:]
+					gather(b1, img, p.pix, p.off[k+2], p.off[min(k+3, taps-1)])
+				}
 				for t := range tiles {
-					for j := 0; j < pixels; j += KC {
-						end := min(j+KC, pixels)
-						var acc [tileRows][tileCols]F
-						dotTile(&acc, (*rows)[t*pixels+j:][:end-j], (*col)[j:end])
-						storeTile(dst, taps, t*tileRows, k, kg, taps, &acc, true)
-					}
+					var acc [2][tileRows][tileCols]F
+					i0 := t * tileRows
+					loadTile(&acc[0], dst, taps, i0, k, kg, taps)
+					loadTile(&acc[1], dst, taps, i0, k+tileCols, kg, taps)
+					dotTiles(&acc, (*rows)[t*pixels:][:pixels], b0, b1, normal, true)
+					storeTiles(dst, taps, i0, k, kg, taps, &acc, false)
 				}
 			}
 		}
@@ -116,45 +131,93 @@ func weightChunk[F Float](p *convPlan, sum, x, dy []F, from, to int) {
 }
 
 // laneChunk adds the weight gradients of images [from, to) to sum, by lanes.
-func laneChunk[F Float](p *convPlan, sum, x, dy []F, from, to int) {
+func laneChunk[F, P Float](p *convPlan, sum, x, dy []F, from, to int) {
 	taps, pixels, kg := p.taps(), p.pixels(), p.kg()
-	pad, lanes := borrow[F](p.planes()), borrow[F](kg*taps*vecLanes)
-	defer giveBack(pad)
-	defer giveBack(lanes)
 	vecs := planFor(planShape{conv: *p.Conv, planes: p.cg(), images: 1}).passes[0].vecs
+	size := len(vecs) * vecLanes
+	buf, sums := newImages[F, P](p), borrow[F](kg*taps*vecLanes)
+	defer buf.giveBack()
+	defer giveBack(sums)
+	rows, col := borrow[P](kg*size), borrow[P](size)
+	defer giveBack(rows)
+	defer giveBack(col)
 	for g := range p.Groups {
-		clear(*lanes)
+		clear(*sums)
 		for n := from; n < to; n++ {
-			img := image(p, x, *pad, n, g)
-			for i := range kg * taps {
-				d := dy[(n*p.K+g*kg+i/taps)*pixels:][:pixels]
-				for j := 0; j < len(vecs); j += laneSteps {
-					s := laneDot(vecs[j:min(j+laneSteps, len(vecs))], d, img[p.off[i%taps]:], p.pix)
-					for l := range s {
-						(*lanes)[i*vecLanes+l] += s[l]
-					}
+			img, low := buf.image(p, x, n, g)
+			src := dy[(n*p.K+g*kg)*pixels:][:kg*pixels]
+			for k := range kg {
+				laneRow((*rows)[k*size:][:size], vecs, src[k*pixels:])
+			}
+			normal := true
+			if emulated[F]() {
+				normal = neverSubnormal(low, lowest(src))
+			}
+			for t := range taps {
+				laneColumn(*col, vecs, img[p.off[t]:], p.pix)
+				for k := range kg {
+					dotLanes((*[vecLanes]F)((*sums)[(k*taps+t)*vecLanes:]), (*rows)[k*size:][:size], *col, normal)
 				}
 			}
 		}
 		for i := range kg * taps {
-			sum[g*kg*taps+i] = addLanes((*lanes)[i*vecLanes:])
+			sum[g*kg*taps+i] = addLanes((*sums)[i*vecLanes:])
 		}
 	}
 }
 
-// laneDot returns the chains of the products of dy and x over some vectors of pixels.
-func laneDot[F Float](vecs []pixVec, dy, x []F, pix []int) (s [vecLanes]F) {
+// laneRow writes an image of the gradient of the output to dst, vector by vector; lanes
+// without a pixel become 0.
+func laneRow[F, P Float](dst []P, vecs []pixVec, dy []F) {
 	for i := range vecs {
-		v := &vecs[i]
-		d, at := dy[v.first:][:v.n], pix[v.first:][:v.n]
-		for l, e := range d {
-			s[l] = madd(e, x[at[l]], s[l])
+		v, lanes := &vecs[i], dst[i*vecLanes:][:vecLanes]
+		for l, e := range dy[v.first:][:v.n] {
+			lanes[l] = P(e)
 		}
-		for l := v.n; l < vecLanes; l++ {
-			s[l] += 0 // as adding 0·0 does: -0 becomes +0
+		clear(lanes[v.n:])
+	}
+}
+
+// laneColumn does so for the elements of the image that a tap meets.
+func laneColumn[P Float](dst []P, vecs []pixVec, x []P, pix []int) {
+	for i := range vecs {
+		v, lanes := &vecs[i], dst[i*vecLanes:][:vecLanes]
+		for l, at := range pix[v.first:][:v.n] {
+			lanes[l] = x[at]
+		}
+		clear(lanes[v.n:])
+	}
+}
+
+// dotLanes adds the chains of the products of d and x to the sums of the lanes.
+func dotLanes[F, P Float](sum *[vecLanes]F, d, x []P, normal bool) {
+	for j := 0; j < len(d); j += laneSteps * vecLanes {
+		end := min(j+laneSteps*vecLanes, len(d))
+		var s [vecLanes]F
+		chainLanes(&s, d[j:end], x[j:end], normal)
+		for l, v := range s {
+			sum[l] += v
 		}
 	}
-	return s
+}
+
+// chainLanes writes the chains of the lanes to s, from +0.
+func chainLanes[F, P Float](s *[vecLanes]F, d, x []P, normal bool) {
+	if s32, ok := any(s).(*[vecLanes]float32); ok {
+		if d32, ok := any(d).([]float32); ok {
+			fusedLanes(s32, d32, any(x).([]float32))
+			return
+		}
+		const half = vecLanes / 2
+		e, f := any(d).([]float64), any(x).([]float64)
+		if normal && exactLanes((*[half]float32)(s32[:]), e, f) && exactLanes((*[half]float32)(s32[half:]), e[min(half, len(e)):], f[min(half, len(f)):]) {
+			return
+		}
+	}
+	*s = [vecLanes]F{}
+	for i, e := range d {
+		s[i%vecLanes] = madd(F(e), F(x[i]), s[i%vecLanes])
+	}
 }
 
 // addLanes sums sixteen lanes in halves.

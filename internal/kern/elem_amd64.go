@@ -30,47 +30,20 @@ func affineRowsFast(f *finish, dst, x []float32, width int, k1, k2 []float32, ma
 	}
 	d, s, m, k, rows := &dst[:len(x)][0], &x[0], first(mask), &f.k.lo, len(x)/width
 	switch {
+	case k1 == nil && f.grid:
+		finishQuantAVX2(d, s, width, rows, k, m)
 	case k1 == nil:
-		finishRows(f.kind, d, s, width, rows, k, m)
+		finishAVX2(d, s, width, rows, k, m)
+	case rows == 1 && len(k1) > 1 && f.grid:
+		finishRowQuantAVX2(d, s, width, k, m, &k1[0], &k2[0])
 	case rows == 1 && len(k1) > 1:
-		finishElements(f.kind, d, s, width, k, m, &k1[0], &k2[0])
+		finishRowAVX2(d, s, width, k, m, &k1[0], &k2[0])
+	case f.grid:
+		finishPlaneQuantAVX2(d, s, width, rows, k, m, &k1[0], &k2[0])
 	default:
-		finishPlanes(f.kind, d, s, width, rows, k, m, &k1[0], &k2[0])
+		finishPlaneAVX2(d, s, width, rows, k, m, &k1[0], &k2[0])
 	}
 	return true
-}
-
-func finishRows(kind finishKind, d, s *float32, width, rows int, k *float32, m *uint8) {
-	switch kind {
-	case finishPlain:
-		finishAVX2(d, s, width, rows, k, m)
-	case finishRelu:
-		finishReluAVX2(d, s, width, rows, k, m)
-	default:
-		finishQuantAVX2(d, s, width, rows, k, m)
-	}
-}
-
-func finishElements(kind finishKind, d, s *float32, width int, k *float32, m *uint8, k1, k2 *float32) {
-	switch kind {
-	case finishPlain:
-		finishRowAVX2(d, s, width, k, m, k1, k2)
-	case finishRelu:
-		finishRowReluAVX2(d, s, width, k, m, k1, k2)
-	default:
-		finishRowQuantAVX2(d, s, width, k, m, k1, k2)
-	}
-}
-
-func finishPlanes(kind finishKind, d, s *float32, width, rows int, k *float32, m *uint8, k1, k2 *float32) {
-	switch kind {
-	case finishPlain:
-		finishPlaneAVX2(d, s, width, rows, k, m, k1, k2)
-	case finishRelu:
-		finishPlaneReluAVX2(d, s, width, rows, k, m, k1, k2)
-	default:
-		finishPlaneQuantAVX2(d, s, width, rows, k, m, k1, k2)
-	}
 }
 
 func addRowsFast(f *finish, dst, a, b []float32, width int, mask []uint8) bool {
@@ -78,13 +51,10 @@ func addRowsFast(f *finish, dst, a, b []float32, width int, mask []uint8) bool {
 		return false
 	}
 	d, x, y, rows, k, m := &dst[:len(a)][0], &a[0], &b[:len(a)][0], len(a)/width, &f.k.lo, first(mask)
-	switch f.kind {
-	case finishPlain:
-		finishAddAVX2(d, x, y, width, rows, k, m)
-	case finishRelu:
-		finishAddReluAVX2(d, x, y, width, rows, k, m)
-	default:
+	if f.grid {
 		finishAddQuantAVX2(d, x, y, width, rows, k, m)
+	} else {
+		finishAddAVX2(d, x, y, width, rows, k, m)
 	}
 	return true
 }
@@ -98,7 +68,12 @@ func statsAddFast(l *lanes, x []float32, p planes) (extent, bool) {
 	}
 	p.check(x)
 	var out [2]float32
-	bad := statsAVX2(&x[p.at], p.width, p.count, p.stride, &l.a[0], &out[0])
+	var bad uint32
+	if level >= LevelAVX512 {
+		bad = statsAVX512(&x[p.at], p.width, p.count, p.stride, &l.a[0], &out[0])
+	} else {
+		bad = statsAVX2(&x[p.at], p.width, p.count, p.stride, &l.a[0], &out[0])
+	}
 	return vectorExtent(out, p.width*p.count, bad), true
 }
 
@@ -118,11 +93,28 @@ func maskedAddFast(l *lanes, dy, x []float32, mask []uint8, p planes) bool {
 		m = &mask[p.bit]
 		_ = mask[p.bit+(p.count-1)*p.bits+(p.width-1)/8]
 	}
+	wide := level >= LevelAVX512
+	d, to := &dy[p.at], &l.a[0]
 	if x == nil {
-		maskedSumAVX2(&dy[p.at], p.width, p.count, p.stride, &l.a[0], m, p.bits)
-	} else {
-		p.check(x)
-		maskedSumsAVX2(&dy[p.at], &x[p.at], p.width, p.count, p.stride, &l.a[0], m, p.bits)
+		switch {
+		case wide && m == nil:
+			sumAVX512(d, p.width, p.count, p.stride, to)
+		case wide:
+			maskedSumAVX512(d, p.width, p.count, p.stride, to, m, p.bits)
+		default:
+			maskedSumAVX2(d, p.width, p.count, p.stride, to, m, p.bits)
+		}
+		return true
+	}
+	p.check(x)
+	v := &x[p.at]
+	switch {
+	case wide && m == nil:
+		sumsAVX512(d, v, p.width, p.count, p.stride, to)
+	case wide:
+		maskedSumsAVX512(d, v, p.width, p.count, p.stride, to, m, p.bits)
+	default:
+		maskedSumsAVX2(d, v, p.width, p.count, p.stride, to, m, p.bits)
 	}
 	return true
 }

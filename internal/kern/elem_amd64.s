@@ -21,29 +21,70 @@ TEXT ·finishAVX2(SB), NOSPLIT, $0-48
 plane:
 	XORQ AX, AX
 
-vector1:
-	LEAQ      8(AX), R10
+pair1:
+	LEAQ      16(AX), R10
 	CMPQ      R10, CX
-	JA        tail1
+	JA        vector1
 	VMOVUPS   (BX)(AX*4), Y3
 	VCMPPS    $0x1e, Y0, Y3, Y4
-	VORPS     32(R8), Y4, Y4
+	VORPS     64(R8), Y4, Y4
 	VCMPPS    $0x11, Y1, Y3, Y5
-	VORPS     64(R8), Y5, Y5
+	VORPS     96(R8), Y5, Y5
 	VANDPS    Y5, Y4, Y4
 	VMAXPS    Y3, Y0, Y3
 	VADDPS    Y2, Y3, Y3
 	VMINPS    Y3, Y1, Y3
 	TESTQ     SI, SI
 	JZ        nomask2
+	VMOVMSKPS Y4, R10
+	MOVB      R10, (SI)(DI*1)
+
+nomask2:
+	INCQ      DI
+	VMOVUPS   Y3, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y3
+	VCMPPS    $0x1e, Y0, Y3, Y4
+	VORPS     64(R8), Y4, Y4
+	VCMPPS    $0x11, Y1, Y3, Y5
+	VORPS     96(R8), Y5, Y5
+	VANDPS    Y5, Y4, Y4
+	VMAXPS    Y3, Y0, Y3
+	VADDPS    Y2, Y3, Y3
+	VMINPS    Y3, Y1, Y3
+	TESTQ     SI, SI
+	JZ        nomask3
+	VMOVMSKPS Y4, R10
+	MOVB      R10, (SI)(DI*1)
+
+nomask3:
+	INCQ    DI
+	VMOVUPS Y3, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair1
+
+vector1:
+	LEAQ      8(AX), R10
+	CMPQ      R10, CX
+	JA        tail1
+	VMOVUPS   (BX)(AX*4), Y3
+	VCMPPS    $0x1e, Y0, Y3, Y4
+	VORPS     64(R8), Y4, Y4
+	VCMPPS    $0x11, Y1, Y3, Y5
+	VORPS     96(R8), Y5, Y5
+	VANDPS    Y5, Y4, Y4
+	VMAXPS    Y3, Y0, Y3
+	VADDPS    Y2, Y3, Y3
+	VMINPS    Y3, Y1, Y3
+	TESTQ     SI, SI
+	JZ        nomask4
 	VMOVMSKPS Y4, R11
 	MOVB      R11, (SI)(DI*1)
 
-nomask2:
+nomask4:
 	INCQ    DI
 	VMOVUPS Y3, (DX)(AX*4)
 	MOVQ    R10, AX
-	JMP     vector1
 
 tail1:
 	CMPQ       AX, CX
@@ -62,20 +103,20 @@ tail1:
 	VMOVUPS    32(R11), Y3
 	VMASKMOVPS (BX)(AX*4), Y3, Y4
 	VCMPPS     $0x1e, Y0, Y4, Y5
-	VORPS      32(R8), Y5, Y5
+	VORPS      64(R8), Y5, Y5
 	VCMPPS     $0x11, Y1, Y4, Y6
-	VORPS      64(R8), Y6, Y6
+	VORPS      96(R8), Y6, Y6
 	VANDPS     Y6, Y5, Y5
 	VMAXPS     Y4, Y0, Y4
 	VADDPS     Y2, Y4, Y4
 	VMINPS     Y4, Y1, Y4
 	TESTQ      SI, SI
-	JZ         nomask3
+	JZ         nomask5
 	VANDPS     Y3, Y5, Y5
 	VMOVMSKPS  Y5, R10
 	MOVB       R10, (SI)(DI*1)
 
-nomask3:
+nomask5:
 	INCQ       DI
 	VMASKMOVPS Y4, Y3, (DX)(AX*4)
 
@@ -105,6 +146,144 @@ DATA elemTail<>+56(SB)/4, $0x00000000
 DATA elemTail<>+60(SB)/4, $0x00000000
 GLOBL elemTail<>(SB), RODATA|NOPTR, $64
 
+// func finishQuantAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8)
+// Requires: AVX, AVX2, CMOV
+TEXT ·finishQuantAVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         mask+40(FP), SI
+	MOVQ         k+32(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 12(AX), Y1
+	VBROADCASTSS 16(AX), Y2
+	VBROADCASTSS 32(AX), Y3
+	MOVL         $0x4b400000, DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VBROADCASTSS 36(AX), Y5
+	VBROADCASTSS 40(AX), Y6
+	XORQ         DI, DI
+	MOVQ         planes+24(FP), R8
+
+plane:
+	XORQ AX, AX
+
+pair6:
+	LEAQ      16(AX), R9
+	CMPQ      R9, CX
+	JA        vector6
+	VMOVUPS   (BX)(AX*4), Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask7
+	VMOVMSKPS Y8, R9
+	MOVB      R9, (SI)(DI*1)
+
+nomask7:
+	INCQ      DI
+	VMOVUPS   Y7, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask8
+	VMOVMSKPS Y8, R9
+	MOVB      R9, (SI)(DI*1)
+
+nomask8:
+	INCQ    DI
+	VMOVUPS Y7, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair6
+
+vector6:
+	LEAQ      8(AX), R9
+	CMPQ      R9, CX
+	JA        tail6
+	VMOVUPS   (BX)(AX*4), Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask9
+	VMOVMSKPS Y8, R10
+	MOVB      R10, (SI)(DI*1)
+
+nomask9:
+	INCQ    DI
+	VMOVUPS Y7, (DX)(AX*4)
+	MOVQ    R9, AX
+
+tail6:
+	CMPQ       AX, CX
+	JE         done6
+	MOVQ       CX, R9
+	SUBQ       AX, R9
+	XORQ       R10, R10
+	CMPQ       R9, R10
+	CMOVQLT    R10, R9
+	MOVQ       $0x00000008, R10
+	CMPQ       R9, R10
+	CMOVQGT    R10, R9
+	LEAQ       elemTail<>+0(SB), R10
+	SHLQ       $0x02, R9
+	SUBQ       R9, R10
+	VMOVUPS    32(R10), Y7
+	VMASKMOVPS (BX)(AX*4), Y7, Y8
+	VCMPPS     $0x1d, Y5, Y8, Y9
+	VCMPPS     $0x12, Y6, Y8, Y10
+	VANDPS     Y10, Y9, Y9
+	VMAXPS     Y8, Y0, Y8
+	VDIVPS     Y1, Y8, Y8
+	VMAXPS     Y2, Y8, Y8
+	VMINPS     Y8, Y3, Y8
+	VADDPS     Y4, Y8, Y8
+	VSUBPS     Y4, Y8, Y8
+	VMULPS     Y1, Y8, Y8
+	TESTQ      SI, SI
+	JZ         nomask10
+	VANDPS     Y7, Y9, Y9
+	VMOVMSKPS  Y9, R9
+	MOVB       R9, (SI)(DI*1)
+
+nomask10:
+	INCQ       DI
+	VMASKMOVPS Y8, Y7, (DX)(AX*4)
+
+done6:
+	LEAQ (DX)(CX*4), DX
+	LEAQ (BX)(CX*4), BX
+	DECQ R8
+	JNZ  plane
+	VZEROUPPER
+	RET
+
 // func finishAddAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
 // Requires: AVX, CMOV
 TEXT ·finishAddAVX2(SB), NOSPLIT, $0-56
@@ -123,35 +302,80 @@ TEXT ·finishAddAVX2(SB), NOSPLIT, $0-56
 plane:
 	XORQ AX, AX
 
-vector4:
-	LEAQ      8(AX), R11
+pair11:
+	LEAQ      16(AX), R11
 	CMPQ      R11, CX
-	JA        tail4
+	JA        vector11
 	VMOVUPS   (BX)(AX*4), Y3
 	VMOVUPS   (R9)(AX*4), Y4
 	VADDPS    Y4, Y3, Y3
 	VCMPPS    $0x1e, Y0, Y3, Y4
-	VORPS     32(R8), Y4, Y4
+	VORPS     64(R8), Y4, Y4
 	VCMPPS    $0x11, Y1, Y3, Y5
-	VORPS     64(R8), Y5, Y5
+	VORPS     96(R8), Y5, Y5
 	VANDPS    Y5, Y4, Y4
 	VMAXPS    Y3, Y0, Y3
 	VADDPS    Y2, Y3, Y3
 	VMINPS    Y3, Y1, Y3
 	TESTQ     SI, SI
-	JZ        nomask5
+	JZ        nomask12
+	VMOVMSKPS Y4, R11
+	MOVB      R11, (SI)(DI*1)
+
+nomask12:
+	INCQ      DI
+	VMOVUPS   Y3, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y3
+	VMOVUPS   (R9)(AX*4), Y4
+	VADDPS    Y4, Y3, Y3
+	VCMPPS    $0x1e, Y0, Y3, Y4
+	VORPS     64(R8), Y4, Y4
+	VCMPPS    $0x11, Y1, Y3, Y5
+	VORPS     96(R8), Y5, Y5
+	VANDPS    Y5, Y4, Y4
+	VMAXPS    Y3, Y0, Y3
+	VADDPS    Y2, Y3, Y3
+	VMINPS    Y3, Y1, Y3
+	TESTQ     SI, SI
+	JZ        nomask13
+	VMOVMSKPS Y4, R11
+	MOVB      R11, (SI)(DI*1)
+
+nomask13:
+	INCQ    DI
+	VMOVUPS Y3, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair11
+
+vector11:
+	LEAQ      8(AX), R11
+	CMPQ      R11, CX
+	JA        tail11
+	VMOVUPS   (BX)(AX*4), Y3
+	VMOVUPS   (R9)(AX*4), Y4
+	VADDPS    Y4, Y3, Y3
+	VCMPPS    $0x1e, Y0, Y3, Y4
+	VORPS     64(R8), Y4, Y4
+	VCMPPS    $0x11, Y1, Y3, Y5
+	VORPS     96(R8), Y5, Y5
+	VANDPS    Y5, Y4, Y4
+	VMAXPS    Y3, Y0, Y3
+	VADDPS    Y2, Y3, Y3
+	VMINPS    Y3, Y1, Y3
+	TESTQ     SI, SI
+	JZ        nomask14
 	VMOVMSKPS Y4, R12
 	MOVB      R12, (SI)(DI*1)
 
-nomask5:
+nomask14:
 	INCQ    DI
 	VMOVUPS Y3, (DX)(AX*4)
 	MOVQ    R11, AX
-	JMP     vector4
 
-tail4:
+tail11:
 	CMPQ       AX, CX
-	JE         done4
+	JE         done11
 	MOVQ       CX, R11
 	SUBQ       AX, R11
 	XORQ       R12, R12
@@ -168,28 +392,176 @@ tail4:
 	VMASKMOVPS (R9)(AX*4), Y3, Y5
 	VADDPS     Y5, Y4, Y4
 	VCMPPS     $0x1e, Y0, Y4, Y5
-	VORPS      32(R8), Y5, Y5
+	VORPS      64(R8), Y5, Y5
 	VCMPPS     $0x11, Y1, Y4, Y6
-	VORPS      64(R8), Y6, Y6
+	VORPS      96(R8), Y6, Y6
 	VANDPS     Y6, Y5, Y5
 	VMAXPS     Y4, Y0, Y4
 	VADDPS     Y2, Y4, Y4
 	VMINPS     Y4, Y1, Y4
 	TESTQ      SI, SI
-	JZ         nomask6
+	JZ         nomask15
 	VANDPS     Y3, Y5, Y5
 	VMOVMSKPS  Y5, R11
 	MOVB       R11, (SI)(DI*1)
 
-nomask6:
+nomask15:
 	INCQ       DI
 	VMASKMOVPS Y4, Y3, (DX)(AX*4)
 
-done4:
+done11:
 	LEAQ (DX)(CX*4), DX
 	LEAQ (BX)(CX*4), BX
 	LEAQ (R9)(CX*4), R9
 	DECQ R10
+	JNZ  plane
+	VZEROUPPER
+	RET
+
+// func finishAddQuantAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
+// Requires: AVX, AVX2, CMOV
+TEXT ·finishAddQuantAVX2(SB), NOSPLIT, $0-56
+	MOVQ         n+24(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         mask+48(FP), SI
+	MOVQ         k+40(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 12(AX), Y1
+	VBROADCASTSS 16(AX), Y2
+	VBROADCASTSS 32(AX), Y3
+	MOVL         $0x4b400000, DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VBROADCASTSS 36(AX), Y5
+	VBROADCASTSS 40(AX), Y6
+	XORQ         DI, DI
+	MOVQ         y+16(FP), R8
+	MOVQ         planes+32(FP), R9
+
+plane:
+	XORQ AX, AX
+
+pair16:
+	LEAQ      16(AX), R10
+	CMPQ      R10, CX
+	JA        vector16
+	VMOVUPS   (BX)(AX*4), Y7
+	VMOVUPS   (R8)(AX*4), Y8
+	VADDPS    Y8, Y7, Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask17
+	VMOVMSKPS Y8, R10
+	MOVB      R10, (SI)(DI*1)
+
+nomask17:
+	INCQ      DI
+	VMOVUPS   Y7, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y7
+	VMOVUPS   (R8)(AX*4), Y8
+	VADDPS    Y8, Y7, Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask18
+	VMOVMSKPS Y8, R10
+	MOVB      R10, (SI)(DI*1)
+
+nomask18:
+	INCQ    DI
+	VMOVUPS Y7, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair16
+
+vector16:
+	LEAQ      8(AX), R10
+	CMPQ      R10, CX
+	JA        tail16
+	VMOVUPS   (BX)(AX*4), Y7
+	VMOVUPS   (R8)(AX*4), Y8
+	VADDPS    Y8, Y7, Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask19
+	VMOVMSKPS Y8, R11
+	MOVB      R11, (SI)(DI*1)
+
+nomask19:
+	INCQ    DI
+	VMOVUPS Y7, (DX)(AX*4)
+	MOVQ    R10, AX
+
+tail16:
+	CMPQ       AX, CX
+	JE         done16
+	MOVQ       CX, R10
+	SUBQ       AX, R10
+	XORQ       R11, R11
+	CMPQ       R10, R11
+	CMOVQLT    R11, R10
+	MOVQ       $0x00000008, R11
+	CMPQ       R10, R11
+	CMOVQGT    R11, R10
+	LEAQ       elemTail<>+0(SB), R11
+	SHLQ       $0x02, R10
+	SUBQ       R10, R11
+	VMOVUPS    32(R11), Y7
+	VMASKMOVPS (BX)(AX*4), Y7, Y8
+	VMASKMOVPS (R8)(AX*4), Y7, Y9
+	VADDPS     Y9, Y8, Y8
+	VCMPPS     $0x1d, Y5, Y8, Y9
+	VCMPPS     $0x12, Y6, Y8, Y10
+	VANDPS     Y10, Y9, Y9
+	VMAXPS     Y8, Y0, Y8
+	VDIVPS     Y1, Y8, Y8
+	VMAXPS     Y2, Y8, Y8
+	VMINPS     Y8, Y3, Y8
+	VADDPS     Y4, Y8, Y8
+	VSUBPS     Y4, Y8, Y8
+	VMULPS     Y1, Y8, Y8
+	TESTQ      SI, SI
+	JZ         nomask20
+	VANDPS     Y7, Y9, Y9
+	VMOVMSKPS  Y9, R10
+	MOVB       R10, (SI)(DI*1)
+
+nomask20:
+	INCQ       DI
+	VMASKMOVPS Y8, Y7, (DX)(AX*4)
+
+done16:
+	LEAQ (DX)(CX*4), DX
+	LEAQ (BX)(CX*4), BX
+	LEAQ (R8)(CX*4), R8
+	DECQ R9
 	JNZ  plane
 	VZEROUPPER
 	RET
@@ -217,35 +589,80 @@ plane:
 	ADDQ         $0x04, R10
 	XORQ         AX, AX
 
-vector7:
-	LEAQ      8(AX), R12
+pair21:
+	LEAQ      16(AX), R12
 	CMPQ      R12, CX
-	JA        tail7
+	JA        vector21
 	VMOVUPS   (BX)(AX*4), Y5
 	VMULPS    Y3, Y5, Y5
 	VADDPS    Y4, Y5, Y5
 	VCMPPS    $0x1e, Y0, Y5, Y6
-	VORPS     32(R8), Y6, Y6
+	VORPS     64(R8), Y6, Y6
 	VCMPPS    $0x11, Y1, Y5, Y7
-	VORPS     64(R8), Y7, Y7
+	VORPS     96(R8), Y7, Y7
 	VANDPS    Y7, Y6, Y6
 	VMAXPS    Y5, Y0, Y5
 	VADDPS    Y2, Y5, Y5
 	VMINPS    Y5, Y1, Y5
 	TESTQ     SI, SI
-	JZ        nomask8
+	JZ        nomask22
+	VMOVMSKPS Y6, R12
+	MOVB      R12, (SI)(DI*1)
+
+nomask22:
+	INCQ      DI
+	VMOVUPS   Y5, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    Y4, Y5, Y5
+	VCMPPS    $0x1e, Y0, Y5, Y6
+	VORPS     64(R8), Y6, Y6
+	VCMPPS    $0x11, Y1, Y5, Y7
+	VORPS     96(R8), Y7, Y7
+	VANDPS    Y7, Y6, Y6
+	VMAXPS    Y5, Y0, Y5
+	VADDPS    Y2, Y5, Y5
+	VMINPS    Y5, Y1, Y5
+	TESTQ     SI, SI
+	JZ        nomask23
+	VMOVMSKPS Y6, R12
+	MOVB      R12, (SI)(DI*1)
+
+nomask23:
+	INCQ    DI
+	VMOVUPS Y5, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair21
+
+vector21:
+	LEAQ      8(AX), R12
+	CMPQ      R12, CX
+	JA        tail21
+	VMOVUPS   (BX)(AX*4), Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    Y4, Y5, Y5
+	VCMPPS    $0x1e, Y0, Y5, Y6
+	VORPS     64(R8), Y6, Y6
+	VCMPPS    $0x11, Y1, Y5, Y7
+	VORPS     96(R8), Y7, Y7
+	VANDPS    Y7, Y6, Y6
+	VMAXPS    Y5, Y0, Y5
+	VADDPS    Y2, Y5, Y5
+	VMINPS    Y5, Y1, Y5
+	TESTQ     SI, SI
+	JZ        nomask24
 	VMOVMSKPS Y6, R13
 	MOVB      R13, (SI)(DI*1)
 
-nomask8:
+nomask24:
 	INCQ    DI
 	VMOVUPS Y5, (DX)(AX*4)
 	MOVQ    R12, AX
-	JMP     vector7
 
-tail7:
+tail21:
 	CMPQ       AX, CX
-	JE         done7
+	JE         done21
 	MOVQ       CX, R12
 	SUBQ       AX, R12
 	XORQ       R13, R13
@@ -262,27 +679,179 @@ tail7:
 	VMULPS     Y3, Y6, Y6
 	VADDPS     Y4, Y6, Y6
 	VCMPPS     $0x1e, Y0, Y6, Y3
-	VORPS      32(R8), Y3, Y3
+	VORPS      64(R8), Y3, Y3
 	VCMPPS     $0x11, Y1, Y6, Y4
-	VORPS      64(R8), Y4, Y4
+	VORPS      96(R8), Y4, Y4
 	VANDPS     Y4, Y3, Y3
 	VMAXPS     Y6, Y0, Y6
 	VADDPS     Y2, Y6, Y6
 	VMINPS     Y6, Y1, Y6
 	TESTQ      SI, SI
-	JZ         nomask9
+	JZ         nomask25
 	VANDPS     Y5, Y3, Y3
 	VMOVMSKPS  Y3, R12
 	MOVB       R12, (SI)(DI*1)
 
-nomask9:
+nomask25:
 	INCQ       DI
 	VMASKMOVPS Y6, Y5, (DX)(AX*4)
 
-done7:
+done21:
 	LEAQ (DX)(CX*4), DX
 	LEAQ (BX)(CX*4), BX
 	DECQ R11
+	JNZ  plane
+	VZEROUPPER
+	RET
+
+// func finishPlaneQuantAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8, k1 *float32, k2 *float32)
+// Requires: AVX, AVX2, CMOV
+TEXT ·finishPlaneQuantAVX2(SB), NOSPLIT, $0-64
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         mask+40(FP), SI
+	MOVQ         k+32(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 12(AX), Y1
+	VBROADCASTSS 16(AX), Y2
+	VBROADCASTSS 32(AX), Y3
+	MOVL         $0x4b400000, DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VBROADCASTSS 36(AX), Y5
+	VBROADCASTSS 40(AX), Y6
+	XORQ         DI, DI
+	MOVQ         k1+48(FP), R8
+	MOVQ         k2+56(FP), R9
+	MOVQ         planes+24(FP), R10
+
+plane:
+	VBROADCASTSS (R8), Y7
+	ADDQ         $0x04, R8
+	VBROADCASTSS (R9), Y8
+	ADDQ         $0x04, R9
+	XORQ         AX, AX
+
+pair26:
+	LEAQ      16(AX), R11
+	CMPQ      R11, CX
+	JA        vector26
+	VMOVUPS   (BX)(AX*4), Y9
+	VMULPS    Y7, Y9, Y9
+	VADDPS    Y8, Y9, Y9
+	VCMPPS    $0x1d, Y5, Y9, Y10
+	VCMPPS    $0x12, Y6, Y9, Y11
+	VANDPS    Y11, Y10, Y10
+	VMAXPS    Y9, Y0, Y9
+	VDIVPS    Y1, Y9, Y9
+	VMAXPS    Y2, Y9, Y9
+	VMINPS    Y9, Y3, Y9
+	VADDPS    Y4, Y9, Y9
+	VSUBPS    Y4, Y9, Y9
+	VMULPS    Y1, Y9, Y9
+	TESTQ     SI, SI
+	JZ        nomask27
+	VMOVMSKPS Y10, R11
+	MOVB      R11, (SI)(DI*1)
+
+nomask27:
+	INCQ      DI
+	VMOVUPS   Y9, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y9
+	VMULPS    Y7, Y9, Y9
+	VADDPS    Y8, Y9, Y9
+	VCMPPS    $0x1d, Y5, Y9, Y10
+	VCMPPS    $0x12, Y6, Y9, Y11
+	VANDPS    Y11, Y10, Y10
+	VMAXPS    Y9, Y0, Y9
+	VDIVPS    Y1, Y9, Y9
+	VMAXPS    Y2, Y9, Y9
+	VMINPS    Y9, Y3, Y9
+	VADDPS    Y4, Y9, Y9
+	VSUBPS    Y4, Y9, Y9
+	VMULPS    Y1, Y9, Y9
+	TESTQ     SI, SI
+	JZ        nomask28
+	VMOVMSKPS Y10, R11
+	MOVB      R11, (SI)(DI*1)
+
+nomask28:
+	INCQ    DI
+	VMOVUPS Y9, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair26
+
+vector26:
+	LEAQ      8(AX), R11
+	CMPQ      R11, CX
+	JA        tail26
+	VMOVUPS   (BX)(AX*4), Y9
+	VMULPS    Y7, Y9, Y9
+	VADDPS    Y8, Y9, Y9
+	VCMPPS    $0x1d, Y5, Y9, Y10
+	VCMPPS    $0x12, Y6, Y9, Y11
+	VANDPS    Y11, Y10, Y10
+	VMAXPS    Y9, Y0, Y9
+	VDIVPS    Y1, Y9, Y9
+	VMAXPS    Y2, Y9, Y9
+	VMINPS    Y9, Y3, Y9
+	VADDPS    Y4, Y9, Y9
+	VSUBPS    Y4, Y9, Y9
+	VMULPS    Y1, Y9, Y9
+	TESTQ     SI, SI
+	JZ        nomask29
+	VMOVMSKPS Y10, R12
+	MOVB      R12, (SI)(DI*1)
+
+nomask29:
+	INCQ    DI
+	VMOVUPS Y9, (DX)(AX*4)
+	MOVQ    R11, AX
+
+tail26:
+	CMPQ       AX, CX
+	JE         done26
+	MOVQ       CX, R11
+	SUBQ       AX, R11
+	XORQ       R12, R12
+	CMPQ       R11, R12
+	CMOVQLT    R12, R11
+	MOVQ       $0x00000008, R12
+	CMPQ       R11, R12
+	CMOVQGT    R12, R11
+	LEAQ       elemTail<>+0(SB), R12
+	SHLQ       $0x02, R11
+	SUBQ       R11, R12
+	VMOVUPS    32(R12), Y9
+	VMASKMOVPS (BX)(AX*4), Y9, Y10
+	VMULPS     Y7, Y10, Y10
+	VADDPS     Y8, Y10, Y10
+	VCMPPS     $0x1d, Y5, Y10, Y7
+	VCMPPS     $0x12, Y6, Y10, Y8
+	VANDPS     Y8, Y7, Y7
+	VMAXPS     Y10, Y0, Y10
+	VDIVPS     Y1, Y10, Y10
+	VMAXPS     Y2, Y10, Y10
+	VMINPS     Y10, Y3, Y10
+	VADDPS     Y4, Y10, Y10
+	VSUBPS     Y4, Y10, Y10
+	VMULPS     Y1, Y10, Y10
+	TESTQ      SI, SI
+	JZ         nomask30
+	VANDPS     Y9, Y7, Y7
+	VMOVMSKPS  Y7, R11
+	MOVB       R11, (SI)(DI*1)
+
+nomask30:
+	INCQ       DI
+	VMASKMOVPS Y10, Y9, (DX)(AX*4)
+
+done26:
+	LEAQ (DX)(CX*4), DX
+	LEAQ (BX)(CX*4), BX
+	DECQ R10
 	JNZ  plane
 	VZEROUPPER
 	RET
@@ -303,37 +872,86 @@ TEXT ·finishRowAVX2(SB), NOSPLIT, $0-56
 	MOVQ         k2+48(FP), R10
 	XORQ         AX, AX
 
-vector10:
-	LEAQ      8(AX), R11
+pair31:
+	LEAQ      16(AX), R11
 	CMPQ      R11, CX
-	JA        tail10
+	JA        vector31
 	VMOVUPS   (BX)(AX*4), Y3
 	VMOVUPS   (R9)(AX*4), Y4
 	VMULPS    Y4, Y3, Y3
 	VMOVUPS   (R10)(AX*4), Y4
 	VADDPS    Y4, Y3, Y3
 	VCMPPS    $0x1e, Y0, Y3, Y4
-	VORPS     32(R8), Y4, Y4
+	VORPS     64(R8), Y4, Y4
 	VCMPPS    $0x11, Y1, Y3, Y5
-	VORPS     64(R8), Y5, Y5
+	VORPS     96(R8), Y5, Y5
 	VANDPS    Y5, Y4, Y4
 	VMAXPS    Y3, Y0, Y3
 	VADDPS    Y2, Y3, Y3
 	VMINPS    Y3, Y1, Y3
 	TESTQ     SI, SI
-	JZ        nomask11
+	JZ        nomask32
+	VMOVMSKPS Y4, R11
+	MOVB      R11, (SI)(DI*1)
+
+nomask32:
+	INCQ      DI
+	VMOVUPS   Y3, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y3
+	VMOVUPS   (R9)(AX*4), Y4
+	VMULPS    Y4, Y3, Y3
+	VMOVUPS   (R10)(AX*4), Y4
+	VADDPS    Y4, Y3, Y3
+	VCMPPS    $0x1e, Y0, Y3, Y4
+	VORPS     64(R8), Y4, Y4
+	VCMPPS    $0x11, Y1, Y3, Y5
+	VORPS     96(R8), Y5, Y5
+	VANDPS    Y5, Y4, Y4
+	VMAXPS    Y3, Y0, Y3
+	VADDPS    Y2, Y3, Y3
+	VMINPS    Y3, Y1, Y3
+	TESTQ     SI, SI
+	JZ        nomask33
+	VMOVMSKPS Y4, R11
+	MOVB      R11, (SI)(DI*1)
+
+nomask33:
+	INCQ    DI
+	VMOVUPS Y3, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair31
+
+vector31:
+	LEAQ      8(AX), R11
+	CMPQ      R11, CX
+	JA        tail31
+	VMOVUPS   (BX)(AX*4), Y3
+	VMOVUPS   (R9)(AX*4), Y4
+	VMULPS    Y4, Y3, Y3
+	VMOVUPS   (R10)(AX*4), Y4
+	VADDPS    Y4, Y3, Y3
+	VCMPPS    $0x1e, Y0, Y3, Y4
+	VORPS     64(R8), Y4, Y4
+	VCMPPS    $0x11, Y1, Y3, Y5
+	VORPS     96(R8), Y5, Y5
+	VANDPS    Y5, Y4, Y4
+	VMAXPS    Y3, Y0, Y3
+	VADDPS    Y2, Y3, Y3
+	VMINPS    Y3, Y1, Y3
+	TESTQ     SI, SI
+	JZ        nomask34
 	VMOVMSKPS Y4, R12
 	MOVB      R12, (SI)(DI*1)
 
-nomask11:
+nomask34:
 	INCQ    DI
 	VMOVUPS Y3, (DX)(AX*4)
 	MOVQ    R11, AX
-	JMP     vector10
 
-tail10:
+tail31:
 	CMPQ       AX, CX
-	JE         done10
+	JE         done31
 	SUBQ       AX, CX
 	XORQ       R11, R11
 	CMPQ       CX, R11
@@ -351,373 +969,24 @@ tail10:
 	VMASKMOVPS (R10)(AX*4), Y3, Y5
 	VADDPS     Y5, Y4, Y4
 	VCMPPS     $0x1e, Y0, Y4, Y5
-	VORPS      32(R8), Y5, Y5
+	VORPS      64(R8), Y5, Y5
 	VCMPPS     $0x11, Y1, Y4, Y6
-	VORPS      64(R8), Y6, Y6
+	VORPS      96(R8), Y6, Y6
 	VANDPS     Y6, Y5, Y5
 	VMAXPS     Y4, Y0, Y4
 	VADDPS     Y2, Y4, Y4
 	VMINPS     Y4, Y1, Y4
 	TESTQ      SI, SI
-	JZ         nomask12
+	JZ         nomask35
 	VANDPS     Y3, Y5, Y5
 	VMOVMSKPS  Y5, CX
 	MOVB       CL, (SI)(DI*1)
 
-nomask12:
+nomask35:
 	INCQ       DI
 	VMASKMOVPS Y4, Y3, (DX)(AX*4)
 
-done10:
-	VZEROUPPER
-	RET
-
-// func finishQuantAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8)
-// Requires: AVX, AVX2, CMOV
-TEXT ·finishQuantAVX2(SB), NOSPLIT, $0-48
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         mask+40(FP), SI
-	MOVQ         k+32(FP), R8
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 12(R8), Y1
-	VBROADCASTSS 16(R8), Y2
-	VBROADCASTSS 20(R8), Y3
-	VBROADCASTSS 24(R8), Y4
-	VBROADCASTSS 28(R8), Y5
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X6
-	VPBROADCASTD X6, Y6
-	VBROADCASTSS 4(R8), Y7
-	VBROADCASTSS 8(R8), Y8
-	XORQ         DI, DI
-	MOVQ         planes+24(FP), R9
-
-plane:
-	XORQ AX, AX
-
-vector13:
-	LEAQ      8(AX), R10
-	CMPQ      R10, CX
-	JA        tail13
-	VMOVUPS   (BX)(AX*4), Y9
-	VCMPPS    $0x1e, Y0, Y9, Y10
-	VORPS     32(R8), Y10, Y10
-	VCMPPS    $0x11, Y7, Y9, Y11
-	VORPS     64(R8), Y11, Y11
-	VANDPS    Y11, Y10, Y10
-	VMAXPS    Y9, Y0, Y9
-	VADDPS    Y8, Y9, Y9
-	VMINPS    Y9, Y7, Y9
-	VDIVPS    Y1, Y9, Y9
-	VMAXPS    Y4, Y9, Y9
-	VMINPS    Y9, Y5, Y9
-	VADDPS    Y6, Y9, Y9
-	VSUBPS    Y6, Y9, Y9
-	VMAXPS    Y2, Y9, Y11
-	VMINPS    Y11, Y3, Y11
-	VCMPPS    $0x00, Y11, Y9, Y9
-	VANDPS    Y9, Y10, Y10
-	VMULPS    Y1, Y11, Y9
-	TESTQ     SI, SI
-	JZ        nomask14
-	VMOVMSKPS Y10, R11
-	MOVB      R11, (SI)(DI*1)
-
-nomask14:
-	INCQ    DI
-	VMOVUPS Y9, (DX)(AX*4)
-	MOVQ    R10, AX
-	JMP     vector13
-
-tail13:
-	CMPQ       AX, CX
-	JE         done13
-	MOVQ       CX, R10
-	SUBQ       AX, R10
-	XORQ       R11, R11
-	CMPQ       R10, R11
-	CMOVQLT    R11, R10
-	MOVQ       $0x00000008, R11
-	CMPQ       R10, R11
-	CMOVQGT    R11, R10
-	LEAQ       elemTail<>+0(SB), R11
-	SHLQ       $0x02, R10
-	SUBQ       R10, R11
-	VMOVUPS    32(R11), Y9
-	VMASKMOVPS (BX)(AX*4), Y9, Y10
-	VCMPPS     $0x1e, Y0, Y10, Y11
-	VORPS      32(R8), Y11, Y11
-	VCMPPS     $0x11, Y7, Y10, Y12
-	VORPS      64(R8), Y12, Y12
-	VANDPS     Y12, Y11, Y11
-	VMAXPS     Y10, Y0, Y10
-	VADDPS     Y8, Y10, Y10
-	VMINPS     Y10, Y7, Y10
-	VDIVPS     Y1, Y10, Y10
-	VMAXPS     Y4, Y10, Y10
-	VMINPS     Y10, Y5, Y10
-	VADDPS     Y6, Y10, Y10
-	VSUBPS     Y6, Y10, Y10
-	VMAXPS     Y2, Y10, Y12
-	VMINPS     Y12, Y3, Y12
-	VCMPPS     $0x00, Y12, Y10, Y10
-	VANDPS     Y10, Y11, Y11
-	VMULPS     Y1, Y12, Y10
-	TESTQ      SI, SI
-	JZ         nomask15
-	VANDPS     Y9, Y11, Y11
-	VMOVMSKPS  Y11, R10
-	MOVB       R10, (SI)(DI*1)
-
-nomask15:
-	INCQ       DI
-	VMASKMOVPS Y10, Y9, (DX)(AX*4)
-
-done13:
-	LEAQ (DX)(CX*4), DX
-	LEAQ (BX)(CX*4), BX
-	DECQ R9
-	JNZ  plane
-	VZEROUPPER
-	RET
-
-// func finishAddQuantAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
-// Requires: AVX, AVX2, CMOV
-TEXT ·finishAddQuantAVX2(SB), NOSPLIT, $0-56
-	MOVQ         n+24(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         mask+48(FP), SI
-	MOVQ         k+40(FP), R8
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 12(R8), Y1
-	VBROADCASTSS 16(R8), Y2
-	VBROADCASTSS 20(R8), Y3
-	VBROADCASTSS 24(R8), Y4
-	VBROADCASTSS 28(R8), Y5
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X6
-	VPBROADCASTD X6, Y6
-	VBROADCASTSS 4(R8), Y7
-	VBROADCASTSS 8(R8), Y8
-	XORQ         DI, DI
-	MOVQ         y+16(FP), R9
-	MOVQ         planes+32(FP), R10
-
-plane:
-	XORQ AX, AX
-
-vector16:
-	LEAQ      8(AX), R11
-	CMPQ      R11, CX
-	JA        tail16
-	VMOVUPS   (BX)(AX*4), Y9
-	VMOVUPS   (R9)(AX*4), Y10
-	VADDPS    Y10, Y9, Y9
-	VCMPPS    $0x1e, Y0, Y9, Y10
-	VORPS     32(R8), Y10, Y10
-	VCMPPS    $0x11, Y7, Y9, Y11
-	VORPS     64(R8), Y11, Y11
-	VANDPS    Y11, Y10, Y10
-	VMAXPS    Y9, Y0, Y9
-	VADDPS    Y8, Y9, Y9
-	VMINPS    Y9, Y7, Y9
-	VDIVPS    Y1, Y9, Y9
-	VMAXPS    Y4, Y9, Y9
-	VMINPS    Y9, Y5, Y9
-	VADDPS    Y6, Y9, Y9
-	VSUBPS    Y6, Y9, Y9
-	VMAXPS    Y2, Y9, Y11
-	VMINPS    Y11, Y3, Y11
-	VCMPPS    $0x00, Y11, Y9, Y9
-	VANDPS    Y9, Y10, Y10
-	VMULPS    Y1, Y11, Y9
-	TESTQ     SI, SI
-	JZ        nomask17
-	VMOVMSKPS Y10, R12
-	MOVB      R12, (SI)(DI*1)
-
-nomask17:
-	INCQ    DI
-	VMOVUPS Y9, (DX)(AX*4)
-	MOVQ    R11, AX
-	JMP     vector16
-
-tail16:
-	CMPQ       AX, CX
-	JE         done16
-	MOVQ       CX, R11
-	SUBQ       AX, R11
-	XORQ       R12, R12
-	CMPQ       R11, R12
-	CMOVQLT    R12, R11
-	MOVQ       $0x00000008, R12
-	CMPQ       R11, R12
-	CMOVQGT    R12, R11
-	LEAQ       elemTail<>+0(SB), R12
-	SHLQ       $0x02, R11
-	SUBQ       R11, R12
-	VMOVUPS    32(R12), Y9
-	VMASKMOVPS (BX)(AX*4), Y9, Y10
-	VMASKMOVPS (R9)(AX*4), Y9, Y11
-	VADDPS     Y11, Y10, Y10
-	VCMPPS     $0x1e, Y0, Y10, Y11
-	VORPS      32(R8), Y11, Y11
-	VCMPPS     $0x11, Y7, Y10, Y12
-	VORPS      64(R8), Y12, Y12
-	VANDPS     Y12, Y11, Y11
-	VMAXPS     Y10, Y0, Y10
-	VADDPS     Y8, Y10, Y10
-	VMINPS     Y10, Y7, Y10
-	VDIVPS     Y1, Y10, Y10
-	VMAXPS     Y4, Y10, Y10
-	VMINPS     Y10, Y5, Y10
-	VADDPS     Y6, Y10, Y10
-	VSUBPS     Y6, Y10, Y10
-	VMAXPS     Y2, Y10, Y12
-	VMINPS     Y12, Y3, Y12
-	VCMPPS     $0x00, Y12, Y10, Y10
-	VANDPS     Y10, Y11, Y11
-	VMULPS     Y1, Y12, Y10
-	TESTQ      SI, SI
-	JZ         nomask18
-	VANDPS     Y9, Y11, Y11
-	VMOVMSKPS  Y11, R11
-	MOVB       R11, (SI)(DI*1)
-
-nomask18:
-	INCQ       DI
-	VMASKMOVPS Y10, Y9, (DX)(AX*4)
-
-done16:
-	LEAQ (DX)(CX*4), DX
-	LEAQ (BX)(CX*4), BX
-	LEAQ (R9)(CX*4), R9
-	DECQ R10
-	JNZ  plane
-	VZEROUPPER
-	RET
-
-// func finishPlaneQuantAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8, k1 *float32, k2 *float32)
-// Requires: AVX, AVX2, CMOV
-TEXT ·finishPlaneQuantAVX2(SB), NOSPLIT, $0-64
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         mask+40(FP), SI
-	MOVQ         k+32(FP), R8
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 12(R8), Y1
-	VBROADCASTSS 16(R8), Y2
-	VBROADCASTSS 20(R8), Y3
-	VBROADCASTSS 24(R8), Y4
-	VBROADCASTSS 28(R8), Y5
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X6
-	VPBROADCASTD X6, Y6
-	VBROADCASTSS 4(R8), Y7
-	VBROADCASTSS 8(R8), Y8
-	XORQ         DI, DI
-	MOVQ         k1+48(FP), R9
-	MOVQ         k2+56(FP), R10
-	MOVQ         planes+24(FP), R11
-
-plane:
-	VBROADCASTSS (R9), Y9
-	ADDQ         $0x04, R9
-	VBROADCASTSS (R10), Y10
-	ADDQ         $0x04, R10
-	XORQ         AX, AX
-
-vector19:
-	LEAQ      8(AX), R12
-	CMPQ      R12, CX
-	JA        tail19
-	VMOVUPS   (BX)(AX*4), Y11
-	VMULPS    Y9, Y11, Y11
-	VADDPS    Y10, Y11, Y11
-	VCMPPS    $0x1e, Y0, Y11, Y12
-	VORPS     32(R8), Y12, Y12
-	VCMPPS    $0x11, Y7, Y11, Y13
-	VORPS     64(R8), Y13, Y13
-	VANDPS    Y13, Y12, Y12
-	VMAXPS    Y11, Y0, Y11
-	VADDPS    Y8, Y11, Y11
-	VMINPS    Y11, Y7, Y11
-	VDIVPS    Y1, Y11, Y11
-	VMAXPS    Y4, Y11, Y11
-	VMINPS    Y11, Y5, Y11
-	VADDPS    Y6, Y11, Y11
-	VSUBPS    Y6, Y11, Y11
-	VMAXPS    Y2, Y11, Y13
-	VMINPS    Y13, Y3, Y13
-	VCMPPS    $0x00, Y13, Y11, Y11
-	VANDPS    Y11, Y12, Y12
-	VMULPS    Y1, Y13, Y11
-	TESTQ     SI, SI
-	JZ        nomask20
-	VMOVMSKPS Y12, R13
-	MOVB      R13, (SI)(DI*1)
-
-nomask20:
-	INCQ    DI
-	VMOVUPS Y11, (DX)(AX*4)
-	MOVQ    R12, AX
-	JMP     vector19
-
-tail19:
-	CMPQ       AX, CX
-	JE         done19
-	MOVQ       CX, R12
-	SUBQ       AX, R12
-	XORQ       R13, R13
-	CMPQ       R12, R13
-	CMOVQLT    R13, R12
-	MOVQ       $0x00000008, R13
-	CMPQ       R12, R13
-	CMOVQGT    R13, R12
-	LEAQ       elemTail<>+0(SB), R13
-	SHLQ       $0x02, R12
-	SUBQ       R12, R13
-	VMOVUPS    32(R13), Y11
-	VMASKMOVPS (BX)(AX*4), Y11, Y12
-	VMULPS     Y9, Y12, Y12
-	VADDPS     Y10, Y12, Y12
-	VCMPPS     $0x1e, Y0, Y12, Y9
-	VORPS      32(R8), Y9, Y9
-	VCMPPS     $0x11, Y7, Y12, Y10
-	VORPS      64(R8), Y10, Y10
-	VANDPS     Y10, Y9, Y9
-	VMAXPS     Y12, Y0, Y12
-	VADDPS     Y8, Y12, Y12
-	VMINPS     Y12, Y7, Y12
-	VDIVPS     Y1, Y12, Y12
-	VMAXPS     Y4, Y12, Y12
-	VMINPS     Y12, Y5, Y12
-	VADDPS     Y6, Y12, Y12
-	VSUBPS     Y6, Y12, Y12
-	VMAXPS     Y2, Y12, Y10
-	VMINPS     Y10, Y3, Y10
-	VCMPPS     $0x00, Y10, Y12, Y12
-	VANDPS     Y12, Y9, Y9
-	VMULPS     Y1, Y10, Y12
-	TESTQ      SI, SI
-	JZ         nomask21
-	VANDPS     Y11, Y9, Y9
-	VMOVMSKPS  Y9, R12
-	MOVB       R12, (SI)(DI*1)
-
-nomask21:
-	INCQ       DI
-	VMASKMOVPS Y12, Y11, (DX)(AX*4)
-
-done19:
-	LEAQ (DX)(CX*4), DX
-	LEAQ (BX)(CX*4), BX
-	DECQ R11
-	JNZ  plane
+done31:
 	VZEROUPPER
 	RET
 
@@ -728,462 +997,107 @@ TEXT ·finishRowQuantAVX2(SB), NOSPLIT, $0-56
 	MOVQ         dst+0(FP), DX
 	MOVQ         x+8(FP), BX
 	MOVQ         mask+32(FP), SI
-	MOVQ         k+24(FP), R8
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 12(R8), Y1
-	VBROADCASTSS 16(R8), Y2
-	VBROADCASTSS 20(R8), Y3
-	VBROADCASTSS 24(R8), Y4
-	VBROADCASTSS 28(R8), Y5
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X6
-	VPBROADCASTD X6, Y6
-	VBROADCASTSS 4(R8), Y7
-	VBROADCASTSS 8(R8), Y8
-	XORQ         DI, DI
-	MOVQ         k1+40(FP), R9
-	MOVQ         k2+48(FP), R10
-	XORQ         AX, AX
-
-vector22:
-	LEAQ      8(AX), R11
-	CMPQ      R11, CX
-	JA        tail22
-	VMOVUPS   (BX)(AX*4), Y9
-	VMOVUPS   (R9)(AX*4), Y10
-	VMULPS    Y10, Y9, Y9
-	VMOVUPS   (R10)(AX*4), Y10
-	VADDPS    Y10, Y9, Y9
-	VCMPPS    $0x1e, Y0, Y9, Y10
-	VORPS     32(R8), Y10, Y10
-	VCMPPS    $0x11, Y7, Y9, Y11
-	VORPS     64(R8), Y11, Y11
-	VANDPS    Y11, Y10, Y10
-	VMAXPS    Y9, Y0, Y9
-	VADDPS    Y8, Y9, Y9
-	VMINPS    Y9, Y7, Y9
-	VDIVPS    Y1, Y9, Y9
-	VMAXPS    Y4, Y9, Y9
-	VMINPS    Y9, Y5, Y9
-	VADDPS    Y6, Y9, Y9
-	VSUBPS    Y6, Y9, Y9
-	VMAXPS    Y2, Y9, Y11
-	VMINPS    Y11, Y3, Y11
-	VCMPPS    $0x00, Y11, Y9, Y9
-	VANDPS    Y9, Y10, Y10
-	VMULPS    Y1, Y11, Y9
-	TESTQ     SI, SI
-	JZ        nomask23
-	VMOVMSKPS Y10, R12
-	MOVB      R12, (SI)(DI*1)
-
-nomask23:
-	INCQ    DI
-	VMOVUPS Y9, (DX)(AX*4)
-	MOVQ    R11, AX
-	JMP     vector22
-
-tail22:
-	CMPQ       AX, CX
-	JE         done22
-	SUBQ       AX, CX
-	XORQ       R11, R11
-	CMPQ       CX, R11
-	CMOVQLT    R11, CX
-	MOVQ       $0x00000008, R11
-	CMPQ       CX, R11
-	CMOVQGT    R11, CX
-	LEAQ       elemTail<>+0(SB), R11
-	SHLQ       $0x02, CX
-	SUBQ       CX, R11
-	VMOVUPS    32(R11), Y9
-	VMASKMOVPS (BX)(AX*4), Y9, Y10
-	VMASKMOVPS (R9)(AX*4), Y9, Y11
-	VMULPS     Y11, Y10, Y10
-	VMASKMOVPS (R10)(AX*4), Y9, Y11
-	VADDPS     Y11, Y10, Y10
-	VCMPPS     $0x1e, Y0, Y10, Y11
-	VORPS      32(R8), Y11, Y11
-	VCMPPS     $0x11, Y7, Y10, Y12
-	VORPS      64(R8), Y12, Y12
-	VANDPS     Y12, Y11, Y11
-	VMAXPS     Y10, Y0, Y10
-	VADDPS     Y8, Y10, Y10
-	VMINPS     Y10, Y7, Y10
-	VDIVPS     Y1, Y10, Y10
-	VMAXPS     Y4, Y10, Y10
-	VMINPS     Y10, Y5, Y10
-	VADDPS     Y6, Y10, Y10
-	VSUBPS     Y6, Y10, Y10
-	VMAXPS     Y2, Y10, Y12
-	VMINPS     Y12, Y3, Y12
-	VCMPPS     $0x00, Y12, Y10, Y10
-	VANDPS     Y10, Y11, Y11
-	VMULPS     Y1, Y12, Y10
-	TESTQ      SI, SI
-	JZ         nomask24
-	VANDPS     Y9, Y11, Y11
-	VMOVMSKPS  Y11, CX
-	MOVB       CL, (SI)(DI*1)
-
-nomask24:
-	INCQ       DI
-	VMASKMOVPS Y10, Y9, (DX)(AX*4)
-
-done22:
-	VZEROUPPER
-	RET
-
-// func finishReluAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8)
-// Requires: AVX, AVX2, CMOV
-TEXT ·finishReluAVX2(SB), NOSPLIT, $0-48
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         mask+40(FP), SI
-	MOVQ         k+32(FP), AX
-	VBROADCASTSS (AX), Y0
-	VBROADCASTSS 12(AX), Y1
-	VBROADCASTSS 16(AX), Y2
-	VBROADCASTSS 20(AX), Y3
-	VBROADCASTSS 24(AX), Y4
-	VBROADCASTSS 28(AX), Y4
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X5
-	VPBROADCASTD X5, Y5
-	XORQ         DI, DI
-	MOVQ         planes+24(FP), R8
-
-plane:
-	XORQ AX, AX
-
-vector25:
-	LEAQ      8(AX), R9
-	CMPQ      R9, CX
-	JA        tail25
-	VMOVUPS   (BX)(AX*4), Y6
-	VCMPPS    $0x1e, Y0, Y6, Y7
-	VDIVPS    Y1, Y6, Y6
-	VMAXPS    Y2, Y6, Y6
-	VMINPS    Y6, Y4, Y6
-	VADDPS    Y5, Y6, Y6
-	VSUBPS    Y5, Y6, Y6
-	VMINPS    Y6, Y3, Y8
-	VCMPPS    $0x00, Y8, Y6, Y6
-	VANDPS    Y6, Y7, Y7
-	VMULPS    Y1, Y8, Y6
-	TESTQ     SI, SI
-	JZ        nomask26
-	VMOVMSKPS Y7, R10
-	MOVB      R10, (SI)(DI*1)
-
-nomask26:
-	INCQ    DI
-	VMOVUPS Y6, (DX)(AX*4)
-	MOVQ    R9, AX
-	JMP     vector25
-
-tail25:
-	CMPQ       AX, CX
-	JE         done25
-	MOVQ       CX, R9
-	SUBQ       AX, R9
-	XORQ       R10, R10
-	CMPQ       R9, R10
-	CMOVQLT    R10, R9
-	MOVQ       $0x00000008, R10
-	CMPQ       R9, R10
-	CMOVQGT    R10, R9
-	LEAQ       elemTail<>+0(SB), R10
-	SHLQ       $0x02, R9
-	SUBQ       R9, R10
-	VMOVUPS    32(R10), Y6
-	VMASKMOVPS (BX)(AX*4), Y6, Y7
-	VCMPPS     $0x1e, Y0, Y7, Y8
-	VDIVPS     Y1, Y7, Y7
-	VMAXPS     Y2, Y7, Y7
-	VMINPS     Y7, Y4, Y7
-	VADDPS     Y5, Y7, Y7
-	VSUBPS     Y5, Y7, Y7
-	VMINPS     Y7, Y3, Y9
-	VCMPPS     $0x00, Y9, Y7, Y7
-	VANDPS     Y7, Y8, Y8
-	VMULPS     Y1, Y9, Y7
-	TESTQ      SI, SI
-	JZ         nomask27
-	VANDPS     Y6, Y8, Y8
-	VMOVMSKPS  Y8, R9
-	MOVB       R9, (SI)(DI*1)
-
-nomask27:
-	INCQ       DI
-	VMASKMOVPS Y7, Y6, (DX)(AX*4)
-
-done25:
-	LEAQ (DX)(CX*4), DX
-	LEAQ (BX)(CX*4), BX
-	DECQ R8
-	JNZ  plane
-	VZEROUPPER
-	RET
-
-// func finishAddReluAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
-// Requires: AVX, AVX2, CMOV
-TEXT ·finishAddReluAVX2(SB), NOSPLIT, $0-56
-	MOVQ         n+24(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         mask+48(FP), SI
-	MOVQ         k+40(FP), AX
-	VBROADCASTSS (AX), Y0
-	VBROADCASTSS 12(AX), Y1
-	VBROADCASTSS 16(AX), Y2
-	VBROADCASTSS 20(AX), Y3
-	VBROADCASTSS 24(AX), Y4
-	VBROADCASTSS 28(AX), Y4
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X5
-	VPBROADCASTD X5, Y5
-	XORQ         DI, DI
-	MOVQ         y+16(FP), R8
-	MOVQ         planes+32(FP), R9
-
-plane:
-	XORQ AX, AX
-
-vector28:
-	LEAQ      8(AX), R10
-	CMPQ      R10, CX
-	JA        tail28
-	VMOVUPS   (BX)(AX*4), Y6
-	VMOVUPS   (R8)(AX*4), Y7
-	VADDPS    Y7, Y6, Y6
-	VCMPPS    $0x1e, Y0, Y6, Y7
-	VDIVPS    Y1, Y6, Y6
-	VMAXPS    Y2, Y6, Y6
-	VMINPS    Y6, Y4, Y6
-	VADDPS    Y5, Y6, Y6
-	VSUBPS    Y5, Y6, Y6
-	VMINPS    Y6, Y3, Y8
-	VCMPPS    $0x00, Y8, Y6, Y6
-	VANDPS    Y6, Y7, Y7
-	VMULPS    Y1, Y8, Y6
-	TESTQ     SI, SI
-	JZ        nomask29
-	VMOVMSKPS Y7, R11
-	MOVB      R11, (SI)(DI*1)
-
-nomask29:
-	INCQ    DI
-	VMOVUPS Y6, (DX)(AX*4)
-	MOVQ    R10, AX
-	JMP     vector28
-
-tail28:
-	CMPQ       AX, CX
-	JE         done28
-	MOVQ       CX, R10
-	SUBQ       AX, R10
-	XORQ       R11, R11
-	CMPQ       R10, R11
-	CMOVQLT    R11, R10
-	MOVQ       $0x00000008, R11
-	CMPQ       R10, R11
-	CMOVQGT    R11, R10
-	LEAQ       elemTail<>+0(SB), R11
-	SHLQ       $0x02, R10
-	SUBQ       R10, R11
-	VMOVUPS    32(R11), Y6
-	VMASKMOVPS (BX)(AX*4), Y6, Y7
-	VMASKMOVPS (R8)(AX*4), Y6, Y8
-	VADDPS     Y8, Y7, Y7
-	VCMPPS     $0x1e, Y0, Y7, Y8
-	VDIVPS     Y1, Y7, Y7
-	VMAXPS     Y2, Y7, Y7
-	VMINPS     Y7, Y4, Y7
-	VADDPS     Y5, Y7, Y7
-	VSUBPS     Y5, Y7, Y7
-	VMINPS     Y7, Y3, Y9
-	VCMPPS     $0x00, Y9, Y7, Y7
-	VANDPS     Y7, Y8, Y8
-	VMULPS     Y1, Y9, Y7
-	TESTQ      SI, SI
-	JZ         nomask30
-	VANDPS     Y6, Y8, Y8
-	VMOVMSKPS  Y8, R10
-	MOVB       R10, (SI)(DI*1)
-
-nomask30:
-	INCQ       DI
-	VMASKMOVPS Y7, Y6, (DX)(AX*4)
-
-done28:
-	LEAQ (DX)(CX*4), DX
-	LEAQ (BX)(CX*4), BX
-	LEAQ (R8)(CX*4), R8
-	DECQ R9
-	JNZ  plane
-	VZEROUPPER
-	RET
-
-// func finishPlaneReluAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8, k1 *float32, k2 *float32)
-// Requires: AVX, AVX2, CMOV
-TEXT ·finishPlaneReluAVX2(SB), NOSPLIT, $0-64
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         mask+40(FP), SI
-	MOVQ         k+32(FP), AX
-	VBROADCASTSS (AX), Y0
-	VBROADCASTSS 12(AX), Y1
-	VBROADCASTSS 16(AX), Y2
-	VBROADCASTSS 20(AX), Y3
-	VBROADCASTSS 24(AX), Y4
-	VBROADCASTSS 28(AX), Y4
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X5
-	VPBROADCASTD X5, Y5
-	XORQ         DI, DI
-	MOVQ         k1+48(FP), R8
-	MOVQ         k2+56(FP), R9
-	MOVQ         planes+24(FP), R10
-
-plane:
-	VBROADCASTSS (R8), Y6
-	ADDQ         $0x04, R8
-	VBROADCASTSS (R9), Y7
-	ADDQ         $0x04, R9
-	XORQ         AX, AX
-
-vector31:
-	LEAQ      8(AX), R11
-	CMPQ      R11, CX
-	JA        tail31
-	VMOVUPS   (BX)(AX*4), Y8
-	VMULPS    Y6, Y8, Y8
-	VADDPS    Y7, Y8, Y8
-	VCMPPS    $0x1e, Y0, Y8, Y9
-	VDIVPS    Y1, Y8, Y8
-	VMAXPS    Y2, Y8, Y8
-	VMINPS    Y8, Y4, Y8
-	VADDPS    Y5, Y8, Y8
-	VSUBPS    Y5, Y8, Y8
-	VMINPS    Y8, Y3, Y10
-	VCMPPS    $0x00, Y10, Y8, Y8
-	VANDPS    Y8, Y9, Y9
-	VMULPS    Y1, Y10, Y8
-	TESTQ     SI, SI
-	JZ        nomask32
-	VMOVMSKPS Y9, R12
-	MOVB      R12, (SI)(DI*1)
-
-nomask32:
-	INCQ    DI
-	VMOVUPS Y8, (DX)(AX*4)
-	MOVQ    R11, AX
-	JMP     vector31
-
-tail31:
-	CMPQ       AX, CX
-	JE         done31
-	MOVQ       CX, R11
-	SUBQ       AX, R11
-	XORQ       R12, R12
-	CMPQ       R11, R12
-	CMOVQLT    R12, R11
-	MOVQ       $0x00000008, R12
-	CMPQ       R11, R12
-	CMOVQGT    R12, R11
-	LEAQ       elemTail<>+0(SB), R12
-	SHLQ       $0x02, R11
-	SUBQ       R11, R12
-	VMOVUPS    32(R12), Y8
-	VMASKMOVPS (BX)(AX*4), Y8, Y9
-	VMULPS     Y6, Y9, Y9
-	VADDPS     Y7, Y9, Y9
-	VCMPPS     $0x1e, Y0, Y9, Y6
-	VDIVPS     Y1, Y9, Y9
-	VMAXPS     Y2, Y9, Y9
-	VMINPS     Y9, Y4, Y9
-	VADDPS     Y5, Y9, Y9
-	VSUBPS     Y5, Y9, Y9
-	VMINPS     Y9, Y3, Y7
-	VCMPPS     $0x00, Y7, Y9, Y9
-	VANDPS     Y9, Y6, Y6
-	VMULPS     Y1, Y7, Y9
-	TESTQ      SI, SI
-	JZ         nomask33
-	VANDPS     Y8, Y6, Y6
-	VMOVMSKPS  Y6, R11
-	MOVB       R11, (SI)(DI*1)
-
-nomask33:
-	INCQ       DI
-	VMASKMOVPS Y9, Y8, (DX)(AX*4)
-
-done31:
-	LEAQ (DX)(CX*4), DX
-	LEAQ (BX)(CX*4), BX
-	DECQ R10
-	JNZ  plane
-	VZEROUPPER
-	RET
-
-// func finishRowReluAVX2(dst *float32, x *float32, n int, k *float32, mask *uint8, k1 *float32, k2 *float32)
-// Requires: AVX, AVX2, CMOV
-TEXT ·finishRowReluAVX2(SB), NOSPLIT, $0-56
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         mask+32(FP), SI
 	MOVQ         k+24(FP), AX
 	VBROADCASTSS (AX), Y0
 	VBROADCASTSS 12(AX), Y1
 	VBROADCASTSS 16(AX), Y2
-	VBROADCASTSS 20(AX), Y3
-	VBROADCASTSS 24(AX), Y4
-	VBROADCASTSS 28(AX), Y4
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X5
-	VPBROADCASTD X5, Y5
+	VBROADCASTSS 32(AX), Y3
+	MOVL         $0x4b400000, DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VBROADCASTSS 36(AX), Y5
+	VBROADCASTSS 40(AX), Y6
 	XORQ         DI, DI
 	MOVQ         k1+40(FP), R8
 	MOVQ         k2+48(FP), R9
 	XORQ         AX, AX
 
-vector34:
+pair36:
+	LEAQ      16(AX), R10
+	CMPQ      R10, CX
+	JA        vector36
+	VMOVUPS   (BX)(AX*4), Y7
+	VMOVUPS   (R8)(AX*4), Y8
+	VMULPS    Y8, Y7, Y7
+	VMOVUPS   (R9)(AX*4), Y8
+	VADDPS    Y8, Y7, Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask37
+	VMOVMSKPS Y8, R10
+	MOVB      R10, (SI)(DI*1)
+
+nomask37:
+	INCQ      DI
+	VMOVUPS   Y7, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	VMOVUPS   (BX)(AX*4), Y7
+	VMOVUPS   (R8)(AX*4), Y8
+	VMULPS    Y8, Y7, Y7
+	VMOVUPS   (R9)(AX*4), Y8
+	VADDPS    Y8, Y7, Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	TESTQ     SI, SI
+	JZ        nomask38
+	VMOVMSKPS Y8, R10
+	MOVB      R10, (SI)(DI*1)
+
+nomask38:
+	INCQ    DI
+	VMOVUPS Y7, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     pair36
+
+vector36:
 	LEAQ      8(AX), R10
 	CMPQ      R10, CX
-	JA        tail34
-	VMOVUPS   (BX)(AX*4), Y6
-	VMOVUPS   (R8)(AX*4), Y7
-	VMULPS    Y7, Y6, Y6
-	VMOVUPS   (R9)(AX*4), Y7
-	VADDPS    Y7, Y6, Y6
-	VCMPPS    $0x1e, Y0, Y6, Y7
-	VDIVPS    Y1, Y6, Y6
-	VMAXPS    Y2, Y6, Y6
-	VMINPS    Y6, Y4, Y6
-	VADDPS    Y5, Y6, Y6
-	VSUBPS    Y5, Y6, Y6
-	VMINPS    Y6, Y3, Y8
-	VCMPPS    $0x00, Y8, Y6, Y6
-	VANDPS    Y6, Y7, Y7
-	VMULPS    Y1, Y8, Y6
+	JA        tail36
+	VMOVUPS   (BX)(AX*4), Y7
+	VMOVUPS   (R8)(AX*4), Y8
+	VMULPS    Y8, Y7, Y7
+	VMOVUPS   (R9)(AX*4), Y8
+	VADDPS    Y8, Y7, Y7
+	VCMPPS    $0x1d, Y5, Y7, Y8
+	VCMPPS    $0x12, Y6, Y7, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VDIVPS    Y1, Y7, Y7
+	VMAXPS    Y2, Y7, Y7
+	VMINPS    Y7, Y3, Y7
+	VADDPS    Y4, Y7, Y7
+	VSUBPS    Y4, Y7, Y7
+	VMULPS    Y1, Y7, Y7
 	TESTQ     SI, SI
-	JZ        nomask35
-	VMOVMSKPS Y7, R11
+	JZ        nomask39
+	VMOVMSKPS Y8, R11
 	MOVB      R11, (SI)(DI*1)
 
-nomask35:
+nomask39:
 	INCQ    DI
-	VMOVUPS Y6, (DX)(AX*4)
+	VMOVUPS Y7, (DX)(AX*4)
 	MOVQ    R10, AX
-	JMP     vector34
 
-tail34:
+tail36:
 	CMPQ       AX, CX
-	JE         done34
+	JE         done36
 	SUBQ       AX, CX
 	XORQ       R10, R10
 	CMPQ       CX, R10
@@ -1194,33 +1108,33 @@ tail34:
 	LEAQ       elemTail<>+0(SB), R10
 	SHLQ       $0x02, CX
 	SUBQ       CX, R10
-	VMOVUPS    32(R10), Y6
-	VMASKMOVPS (BX)(AX*4), Y6, Y7
-	VMASKMOVPS (R8)(AX*4), Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VMASKMOVPS (R9)(AX*4), Y6, Y8
-	VADDPS     Y8, Y7, Y7
-	VCMPPS     $0x1e, Y0, Y7, Y0
-	VDIVPS     Y1, Y7, Y7
-	VMAXPS     Y2, Y7, Y7
-	VMINPS     Y7, Y4, Y7
-	VADDPS     Y5, Y7, Y7
-	VSUBPS     Y5, Y7, Y7
-	VMINPS     Y7, Y3, Y2
-	VCMPPS     $0x00, Y2, Y7, Y7
-	VANDPS     Y7, Y0, Y0
-	VMULPS     Y1, Y2, Y7
+	VMOVUPS    32(R10), Y7
+	VMASKMOVPS (BX)(AX*4), Y7, Y8
+	VMASKMOVPS (R8)(AX*4), Y7, Y9
+	VMULPS     Y9, Y8, Y8
+	VMASKMOVPS (R9)(AX*4), Y7, Y9
+	VADDPS     Y9, Y8, Y8
+	VCMPPS     $0x1d, Y5, Y8, Y5
+	VCMPPS     $0x12, Y6, Y8, Y6
+	VANDPS     Y6, Y5, Y5
+	VMAXPS     Y8, Y0, Y8
+	VDIVPS     Y1, Y8, Y8
+	VMAXPS     Y2, Y8, Y8
+	VMINPS     Y8, Y3, Y8
+	VADDPS     Y4, Y8, Y8
+	VSUBPS     Y4, Y8, Y8
+	VMULPS     Y1, Y8, Y8
 	TESTQ      SI, SI
-	JZ         nomask36
-	VANDPS     Y6, Y0, Y0
-	VMOVMSKPS  Y0, CX
+	JZ         nomask40
+	VANDPS     Y7, Y5, Y5
+	VMOVMSKPS  Y5, CX
 	MOVB       CL, (SI)(DI*1)
 
-nomask36:
+nomask40:
 	INCQ       DI
-	VMASKMOVPS Y7, Y6, (DX)(AX*4)
+	VMASKMOVPS Y8, Y7, (DX)(AX*4)
 
-done34:
+done36:
 	VZEROUPPER
 	RET
 
@@ -1402,12 +1316,12 @@ pair:
 	JA           tail
 	PREFETCHT0   (R11)(AX*4)
 	TESTQ        SI, SI
-	JZ           nomask37
+	JZ           nomask41
 	VPBROADCASTB (SI)(R8*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask37:
+nomask41:
 	VMOVUPS      (DX)(AX*4), Y6
 	VANDPS       Y1, Y6, Y6
 	VCVTPS2PD    X6, Y7
@@ -1416,12 +1330,12 @@ nomask37:
 	VADDPD       Y7, Y2, Y2
 	VADDPD       Y6, Y3, Y3
 	TESTQ        SI, SI
-	JZ           nomask38
+	JZ           nomask42
 	VPBROADCASTB 1(SI)(R8*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask38:
+nomask42:
 	VMOVUPS      32(DX)(AX*4), Y6
 	VANDPS       Y1, Y6, Y6
 	VCVTPS2PD    X6, Y7
@@ -1450,14 +1364,14 @@ tail:
 	SUBQ         R12, R13
 	VMOVUPS      32(R13), Y6
 	TESTQ        SI, SI
-	JZ           nomask39
+	JZ           nomask43
 	CMPQ         DI, $0x00
-	JLE          nomask39
+	JLE          nomask43
 	VPBROADCASTB (SI)(R8*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask39:
+nomask43:
 	VMASKMOVPS   (DX)(AX*4), Y6, Y6
 	VANDPS       Y1, Y6, Y6
 	VCVTPS2PD    X6, Y7
@@ -1478,14 +1392,14 @@ nomask39:
 	SUBQ         R12, R13
 	VMOVUPS      32(R13), Y6
 	TESTQ        SI, SI
-	JZ           nomask40
+	JZ           nomask44
 	CMPQ         DI, $0x08
-	JLE          nomask40
+	JLE          nomask44
 	VPBROADCASTB 1(SI)(R8*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask40:
+nomask44:
 	VMASKMOVPS   32(DX)(AX*4), Y6, Y6
 	VANDPS       Y1, Y6, Y6
 	VCVTPS2PD    X6, Y7
@@ -1498,10 +1412,10 @@ done:
 	MOVQ  R11, DX
 	XORQ  R8, R8
 	TESTQ SI, SI
-	JZ    nomask41
+	JZ    nomask45
 	ADDQ  maskStride+48(FP), SI
 
-nomask41:
+nomask45:
 	DECQ    R9
 	JNZ     plane
 	VMOVUPS Y2, (BX)
@@ -1557,12 +1471,12 @@ pair:
 	PREFETCHT0   (R12)(AX*4)
 	PREFETCHT0   (R13)(AX*4)
 	TESTQ        SI, SI
-	JZ           nomask42
+	JZ           nomask46
 	VPBROADCASTB (SI)(R9*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask42:
+nomask46:
 	VMOVUPS      (DX)(AX*4), Y10
 	VANDPS       Y1, Y10, Y10
 	VCVTPS2PD    X10, Y11
@@ -1578,12 +1492,12 @@ nomask42:
 	VFMADD231PD  Y11, Y13, Y6
 	VFMADD231PD  Y10, Y12, Y7
 	TESTQ        SI, SI
-	JZ           nomask43
+	JZ           nomask47
 	VPBROADCASTB 1(SI)(R9*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask43:
+nomask47:
 	VMOVUPS      32(DX)(AX*4), Y10
 	VANDPS       Y1, Y10, Y10
 	VCVTPS2PD    X10, Y11
@@ -1619,14 +1533,14 @@ tail:
 	SUBQ         R14, R15
 	VMOVUPS      32(R15), Y10
 	TESTQ        SI, SI
-	JZ           nomask44
+	JZ           nomask48
 	CMPQ         R8, $0x00
-	JLE          nomask44
+	JLE          nomask48
 	VPBROADCASTB (SI)(R9*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask44:
+nomask48:
 	VMASKMOVPS   (DX)(AX*4), Y10, Y11
 	VANDPS       Y1, Y11, Y11
 	VCVTPS2PD    X11, Y12
@@ -1654,14 +1568,14 @@ nomask44:
 	SUBQ         R14, R15
 	VMOVUPS      32(R15), Y10
 	TESTQ        SI, SI
-	JZ           nomask45
+	JZ           nomask49
 	CMPQ         R8, $0x08
-	JLE          nomask45
+	JLE          nomask49
 	VPBROADCASTB 1(SI)(R9*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask45:
+nomask49:
 	VMASKMOVPS   32(DX)(AX*4), Y10, Y11
 	VANDPS       Y1, Y11, Y11
 	VCVTPS2PD    X11, Y12
@@ -1682,10 +1596,10 @@ done:
 	MOVQ  R13, DI
 	XORQ  R9, R9
 	TESTQ SI, SI
-	JZ    nomask46
+	JZ    nomask50
 	ADDQ  maskStride+56(FP), SI
 
-nomask46:
+nomask50:
 	DECQ    R10
 	JNZ     plane
 	VMOVUPS Y2, (BX)
@@ -1721,10 +1635,10 @@ TEXT ·extentAVX2(SB), NOSPLIT, $0-28
 	VXORPS       Y5, Y5, Y5
 	XORQ         AX, AX
 
-main47:
+main51:
 	LEAQ    16(AX), SI
 	CMPQ    SI, CX
-	JA      rest47
+	JA      rest51
 	VMOVUPS (DX)(AX*4), Y6
 	VMINPS  Y0, Y6, Y0
 	VMAXPS  Y1, Y6, Y1
@@ -1736,20 +1650,20 @@ main47:
 	VSUBPS  Y6, Y6, Y6
 	VORPS   Y6, Y5, Y5
 	MOVQ    SI, AX
-	JMP     main47
+	JMP     main51
 
-rest47:
+rest51:
 	CMPQ    AX, CX
-	JAE     done47
+	JAE     done51
 	VMOVUPS (DX)(AX*4), Y6
 	VMINPS  Y0, Y6, Y0
 	VMAXPS  Y1, Y6, Y1
 	VSUBPS  Y6, Y6, Y6
 	VORPS   Y6, Y2, Y2
 	ADDQ    $0x08, AX
-	JMP     rest47
+	JMP     rest51
 
-done47:
+done51:
 	VMINPS       Y3, Y0, Y0
 	VMAXPS       Y4, Y1, Y1
 	VORPS        Y5, Y2, Y2
@@ -1796,10 +1710,10 @@ TEXT ·addExtentAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y5, Y5, Y5
 	XORQ         AX, AX
 
-main48:
+main52:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest48
+	JA      rest52
 	VMOVUPS (DX)(AX*4), Y6
 	VADDPS  (BX)(AX*4), Y6, Y6
 	VMINPS  Y0, Y6, Y0
@@ -1813,11 +1727,11 @@ main48:
 	VSUBPS  Y6, Y6, Y6
 	VORPS   Y6, Y5, Y5
 	MOVQ    DI, AX
-	JMP     main48
+	JMP     main52
 
-rest48:
+rest52:
 	CMPQ    AX, CX
-	JAE     done48
+	JAE     done52
 	VMOVUPS (DX)(AX*4), Y6
 	VADDPS  (BX)(AX*4), Y6, Y6
 	VMINPS  Y0, Y6, Y0
@@ -1825,9 +1739,9 @@ rest48:
 	VSUBPS  Y6, Y6, Y6
 	VORPS   Y6, Y2, Y2
 	ADDQ    $0x08, AX
-	JMP     rest48
+	JMP     rest52
 
-done48:
+done52:
 	VMINPS       Y3, Y0, Y0
 	VMAXPS       Y4, Y1, Y1
 	VORPS        Y5, Y2, Y2
@@ -1860,10 +1774,10 @@ TEXT ·extentRowAVX2(SB), NOSPLIT, $0-32
 	MOVQ x+16(FP), SI
 	XORQ AX, AX
 
-main49:
+main53:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest49
+	JA      rest53
 	VMOVUPS (SI)(AX*4), Y0
 	VMOVUPS (DX)(AX*4), Y1
 	VMINPS  Y1, Y0, Y1
@@ -1879,11 +1793,11 @@ main49:
 	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, 32(BX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main49
+	JMP     main53
 
-rest49:
+rest53:
 	CMPQ    AX, CX
-	JAE     done49
+	JAE     done53
 	VMOVUPS (SI)(AX*4), Y0
 	VMOVUPS (DX)(AX*4), Y1
 	VMINPS  Y1, Y0, Y1
@@ -1892,9 +1806,9 @@ rest49:
 	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (BX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest49
+	JMP     rest53
 
-done49:
+done53:
 	VZEROUPPER
 	RET
 
@@ -1906,9 +1820,9 @@ TEXT ·addTo64AVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), BX
 	XORQ AX, AX
 
-rest50:
+rest54:
 	CMPQ      AX, CX
-	JAE       done50
+	JAE       done54
 	VCVTPS2PD (BX)(AX*4), Y0
 	VCVTPS2PD 16(BX)(AX*4), Y1
 	VADDPD    (DX)(AX*8), Y0, Y0
@@ -1916,9 +1830,386 @@ rest50:
 	VADDPD    32(DX)(AX*8), Y1, Y1
 	VMOVUPD   Y1, 32(DX)(AX*8)
 	ADDQ      $0x08, AX
-	JMP       rest50
+	JMP       rest54
 
-done50:
+done54:
+	VZEROUPPER
+	RET
+
+// func statsAVX512(x *float32, n int, planes int, stride int, lanes *float64, out *float32) uint32
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·statsAVX512(SB), NOSPLIT, $0-52
+	MOVQ         n+8(FP), CX
+	MOVQ         x+0(FP), DX
+	MOVQ         lanes+32(FP), BX
+	MOVQ         out+40(FP), SI
+	VMOVUPD      (BX), Z0
+	VMOVUPD      64(BX), Z1
+	VMOVUPD      128(BX), Z2
+	VMOVUPD      192(BX), Z3
+	MOVL         $0x7f7fffff, AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0xff7fffff, AX
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Y5
+	VXORPS       Y6, Y6, Y6
+	MOVQ         planes+16(FP), R8
+	MOVQ         stride+24(FP), R9
+
+plane:
+	XORQ AX, AX
+	LEAQ (DX)(R9*4), R10
+	XORQ DI, DI
+
+pair:
+	LEAQ        16(AX), DI
+	CMPQ        DI, CX
+	JA          tail
+	PREFETCHT0  (R10)(AX*4)
+	VCVTPS2PD   (DX)(AX*4), Z7
+	VADDPD      Z7, Z0, Z0
+	VFMADD231PD Z7, Z7, Z2
+	VMOVUPS     (DX)(AX*4), Y7
+	VMINPS      Y4, Y7, Y4
+	VMAXPS      Y5, Y7, Y5
+	VSUBPS      Y7, Y7, Y7
+	VORPS       Y7, Y6, Y6
+	VCVTPS2PD   32(DX)(AX*4), Z7
+	VADDPD      Z7, Z1, Z1
+	VFMADD231PD Z7, Z7, Z3
+	VMOVUPS     32(DX)(AX*4), Y7
+	VMINPS      Y4, Y7, Y4
+	VMAXPS      Y5, Y7, Y5
+	VSUBPS      Y7, Y7, Y7
+	VORPS       Y7, Y6, Y6
+	MOVQ        DI, AX
+	JMP         pair
+
+tail:
+	MOVQ        CX, DI
+	SUBQ        AX, DI
+	JZ          done
+	MOVL        $0x0000ffff, R11
+	BZHIL       DI, R11, R11
+	KMOVB       R11, K1
+	SHRL        $0x08, R11
+	KMOVB       R11, K2
+	SHRL        $0x08, R11
+	VCVTPS2PD.Z (DX)(AX*4), K1, Z7
+	VADDPD      Z7, Z0, Z0
+	VFMADD231PD Z7, Z7, Z2
+	VMOVUPS.Z   (DX)(AX*4), K1, Y7
+	VMINPS      Y4, Y7, K1, Y4
+	VMAXPS      Y5, Y7, K1, Y5
+	VSUBPS      Y7, Y7, Y7
+	VORPS       Y7, Y6, Y6
+	VCVTPS2PD.Z 32(DX)(AX*4), K2, Z7
+	VADDPD      Z7, Z1, Z1
+	VFMADD231PD Z7, Z7, Z3
+	VMOVUPS.Z   32(DX)(AX*4), K2, Y7
+	VMINPS      Y4, Y7, K2, Y4
+	VMAXPS      Y5, Y7, K2, Y5
+	VSUBPS      Y7, Y7, Y7
+	VORPS       Y7, Y6, Y6
+
+done:
+	MOVQ         R10, DX
+	DECQ         R8
+	JNZ          plane
+	VMOVUPD      Z0, (BX)
+	VMOVUPD      Z1, 64(BX)
+	VMOVUPD      Z2, 128(BX)
+	VMOVUPD      Z3, 192(BX)
+	VEXTRACTF128 $0x01, Y4, X0
+	VMINPS       X0, X4, X4
+	VPERMILPS    $0x4e, X4, X0
+	VMINPS       X0, X4, X4
+	VPERMILPS    $0xb1, X4, X0
+	VMINPS       X0, X4, X4
+	VMOVSS       X4, (SI)
+	VEXTRACTF128 $0x01, Y5, X0
+	VMAXPS       X0, X5, X5
+	VPERMILPS    $0x4e, X5, X0
+	VMAXPS       X0, X5, X5
+	VPERMILPS    $0xb1, X5, X0
+	VMAXPS       X0, X5, X5
+	VMOVSS       X5, 4(SI)
+	VCMPPS       $0x03, Y6, Y6, Y6
+	VMOVMSKPS    Y6, AX
+	MOVL         AX, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func sumAVX512(dy *float32, n int, planes int, stride int, lanes *float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·sumAVX512(SB), NOSPLIT, $0-40
+	MOVQ    n+8(FP), CX
+	MOVQ    dy+0(FP), DX
+	MOVQ    lanes+32(FP), BX
+	VMOVUPD (BX), Z0
+	VMOVUPD 64(BX), Z1
+	MOVQ    planes+16(FP), DI
+	MOVQ    stride+24(FP), R8
+
+plane:
+	XORQ AX, AX
+	LEAQ (DX)(R8*4), R9
+	XORQ SI, SI
+
+pair:
+	LEAQ       16(AX), SI
+	CMPQ       SI, CX
+	JA         tail
+	PREFETCHT0 (R9)(AX*4)
+	VCVTPS2PD  (DX)(AX*4), Z2
+	VADDPD     Z2, Z0, Z0
+	VCVTPS2PD  32(DX)(AX*4), Z2
+	VADDPD     Z2, Z1, Z1
+	MOVQ       SI, AX
+	JMP        pair
+
+tail:
+	MOVQ        CX, SI
+	SUBQ        AX, SI
+	JZ          done
+	MOVL        $0x0000ffff, R10
+	BZHIL       SI, R10, R10
+	KMOVB       R10, K1
+	SHRL        $0x08, R10
+	KMOVB       R10, K2
+	SHRL        $0x08, R10
+	VCVTPS2PD.Z (DX)(AX*4), K1, Z2
+	VADDPD      Z2, Z0, Z0
+	VCVTPS2PD.Z 32(DX)(AX*4), K2, Z2
+	VADDPD      Z2, Z1, Z1
+
+done:
+	MOVQ    R9, DX
+	DECQ    DI
+	JNZ     plane
+	VMOVUPD Z0, (BX)
+	VMOVUPD Z1, 64(BX)
+	VZEROUPPER
+	RET
+
+// func maskedSumAVX512(dy *float32, n int, planes int, stride int, lanes *float64, mask *uint8, maskStride int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·maskedSumAVX512(SB), NOSPLIT, $0-56
+	MOVQ    n+8(FP), CX
+	MOVQ    dy+0(FP), DX
+	MOVQ    lanes+32(FP), BX
+	VMOVUPD (BX), Z0
+	VMOVUPD 64(BX), Z1
+	MOVQ    mask+40(FP), SI
+	MOVQ    maskStride+48(FP), DI
+	MOVQ    planes+16(FP), R9
+	MOVQ    stride+24(FP), R10
+
+plane:
+	XORQ AX, AX
+	LEAQ (DX)(R10*4), R11
+	XORQ R12, R12
+
+pair:
+	LEAQ        16(AX), R8
+	CMPQ        R8, CX
+	JA          tail
+	PREFETCHT0  (R11)(AX*4)
+	KMOVB       (SI)(R12*1), K1
+	KMOVB       1(SI)(R12*1), K2
+	VCVTPS2PD.Z (DX)(AX*4), K1, Z2
+	VADDPD      Z2, Z0, Z0
+	VCVTPS2PD.Z 32(DX)(AX*4), K2, Z2
+	VADDPD      Z2, Z1, Z1
+	ADDQ        $0x02, R12
+	MOVQ        R8, AX
+	JMP         pair
+
+tail:
+	MOVQ    CX, R8
+	SUBQ    AX, R8
+	JZ      done
+	MOVL    $0x0000ffff, R13
+	BZHIL   R8, R13, R13
+	XORL    R14, R14
+	MOVBLZX (SI)(R12*1), R14
+	ANDL    R13, R14
+	KMOVB   R14, K1
+	SHRL    $0x08, R13
+	XORL    R14, R14
+	CMPQ    R8, $0x08
+	JLE     short56
+	MOVBLZX 1(SI)(R12*1), R14
+
+short56:
+	ANDL        R13, R14
+	KMOVB       R14, K2
+	SHRL        $0x08, R13
+	VCVTPS2PD.Z (DX)(AX*4), K1, Z2
+	VADDPD      Z2, Z0, Z0
+	VCVTPS2PD.Z 32(DX)(AX*4), K2, Z2
+	VADDPD      Z2, Z1, Z1
+
+done:
+	MOVQ    R11, DX
+	ADDQ    DI, SI
+	DECQ    R9
+	JNZ     plane
+	VMOVUPD Z0, (BX)
+	VMOVUPD Z1, 64(BX)
+	VZEROUPPER
+	RET
+
+// func sumsAVX512(dy *float32, x *float32, n int, planes int, stride int, lanes *float64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·sumsAVX512(SB), NOSPLIT, $0-48
+	MOVQ    n+16(FP), CX
+	MOVQ    dy+0(FP), DX
+	MOVQ    lanes+40(FP), BX
+	VMOVUPD (BX), Z0
+	VMOVUPD 64(BX), Z1
+	MOVQ    x+8(FP), SI
+	VMOVUPD 128(BX), Z2
+	VMOVUPD 192(BX), Z3
+	MOVQ    planes+24(FP), R8
+	MOVQ    stride+32(FP), R9
+
+plane:
+	XORQ AX, AX
+	LEAQ (DX)(R9*4), R10
+	LEAQ (SI)(R9*4), R11
+	XORQ DI, DI
+
+pair:
+	LEAQ        16(AX), DI
+	CMPQ        DI, CX
+	JA          tail
+	PREFETCHT0  (R10)(AX*4)
+	PREFETCHT0  (R11)(AX*4)
+	VCVTPS2PD   (DX)(AX*4), Z4
+	VADDPD      Z4, Z0, Z0
+	VCVTPS2PD   (SI)(AX*4), Z5
+	VFMADD231PD Z4, Z5, Z2
+	VCVTPS2PD   32(DX)(AX*4), Z4
+	VADDPD      Z4, Z1, Z1
+	VCVTPS2PD   32(SI)(AX*4), Z5
+	VFMADD231PD Z4, Z5, Z3
+	MOVQ        DI, AX
+	JMP         pair
+
+tail:
+	MOVQ        CX, DI
+	SUBQ        AX, DI
+	JZ          done
+	MOVL        $0x0000ffff, R12
+	BZHIL       DI, R12, R12
+	KMOVB       R12, K1
+	SHRL        $0x08, R12
+	KMOVB       R12, K2
+	SHRL        $0x08, R12
+	VCVTPS2PD.Z (DX)(AX*4), K1, Z4
+	VADDPD      Z4, Z0, Z0
+	VCVTPS2PD.Z (SI)(AX*4), K1, Z5
+	VFMADD231PD Z4, Z5, Z2
+	VCVTPS2PD.Z 32(DX)(AX*4), K2, Z4
+	VADDPD      Z4, Z1, Z1
+	VCVTPS2PD.Z 32(SI)(AX*4), K2, Z5
+	VFMADD231PD Z4, Z5, Z3
+
+done:
+	MOVQ    R10, DX
+	MOVQ    R11, SI
+	DECQ    R8
+	JNZ     plane
+	VMOVUPD Z0, (BX)
+	VMOVUPD Z1, 64(BX)
+	VMOVUPD Z2, 128(BX)
+	VMOVUPD Z3, 192(BX)
+	VZEROUPPER
+	RET
+
+// func maskedSumsAVX512(dy *float32, x *float32, n int, planes int, stride int, lanes *float64, mask *uint8, maskStride int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·maskedSumsAVX512(SB), NOSPLIT, $8-64
+	MOVQ    n+16(FP), CX
+	MOVQ    dy+0(FP), DX
+	MOVQ    lanes+40(FP), BX
+	VMOVUPD (BX), Z0
+	VMOVUPD 64(BX), Z1
+	MOVQ    x+8(FP), SI
+	VMOVUPD 128(BX), Z2
+	VMOVUPD 192(BX), Z3
+	MOVQ    mask+48(FP), DI
+	MOVQ    maskStride+56(FP), R8
+	MOVQ    planes+24(FP), R10
+	MOVQ    stride+32(FP), R11
+
+plane:
+	XORQ AX, AX
+	LEAQ (DX)(R11*4), R12
+	LEAQ (SI)(R11*4), R13
+	XORQ R14, R14
+
+pair:
+	LEAQ        16(AX), R9
+	CMPQ        R9, CX
+	JA          tail
+	PREFETCHT0  (R12)(AX*4)
+	PREFETCHT0  (R13)(AX*4)
+	KMOVB       (DI)(R14*1), K1
+	KMOVB       1(DI)(R14*1), K2
+	VCVTPS2PD.Z (DX)(AX*4), K1, Z4
+	VADDPD      Z4, Z0, Z0
+	VCVTPS2PD.Z (SI)(AX*4), K1, Z5
+	VFMADD231PD Z4, Z5, Z2
+	VCVTPS2PD.Z 32(DX)(AX*4), K2, Z4
+	VADDPD      Z4, Z1, Z1
+	VCVTPS2PD.Z 32(SI)(AX*4), K2, Z5
+	VFMADD231PD Z4, Z5, Z3
+	ADDQ        $0x02, R14
+	MOVQ        R9, AX
+	JMP         pair
+
+tail:
+	MOVQ    CX, R9
+	SUBQ    AX, R9
+	JZ      done
+	MOVL    $0x0000ffff, R15
+	BZHIL   R9, R15, R15
+	XORL    BP, BP
+	MOVBLZX (DI)(R14*1), BP
+	ANDL    R15, BP
+	KMOVB   BP, K1
+	SHRL    $0x08, R15
+	XORL    BP, BP
+	CMPQ    R9, $0x08
+	JLE     short58
+	MOVBLZX 1(DI)(R14*1), BP
+
+short58:
+	ANDL        R15, BP
+	KMOVB       BP, K2
+	SHRL        $0x08, R15
+	VCVTPS2PD.Z (DX)(AX*4), K1, Z4
+	VADDPD      Z4, Z0, Z0
+	VCVTPS2PD.Z (SI)(AX*4), K1, Z5
+	VFMADD231PD Z4, Z5, Z2
+	VCVTPS2PD.Z 32(DX)(AX*4), K2, Z4
+	VADDPD      Z4, Z1, Z1
+	VCVTPS2PD.Z 32(SI)(AX*4), K2, Z5
+	VFMADD231PD Z4, Z5, Z3
+
+done:
+	MOVQ    R12, DX
+	MOVQ    R13, SI
+	ADDQ    R8, DI
+	DECQ    R10
+	JNZ     plane
+	VMOVUPD Z0, (BX)
+	VMOVUPD Z1, 64(BX)
+	VMOVUPD Z2, 128(BX)
+	VMOVUPD Z3, 192(BX)
 	VZEROUPPER
 	RET
 
@@ -1939,27 +2230,56 @@ TEXT ·maskScaleAVX2(SB), NOSPLIT, $0-40
 plane:
 	XORQ AX, AX
 
-vector51:
-	LEAQ         8(AX), R9
+pair59:
+	LEAQ         16(AX), R9
 	CMPQ         R9, CX
-	JA           tail51
+	JA           vector59
 	TESTQ        DX, DX
-	JZ           nomask52
+	JZ           nomask60
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask52:
+nomask60:
+	VMOVUPS      (DI)(AX*4), Y2
+	VANDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
+	TESTQ        DX, DX
+	JZ           nomask61
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask61:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair59
+
+vector59:
+	LEAQ         8(AX), R9
+	CMPQ         R9, CX
+	JA           tail59
+	TESTQ        DX, DX
+	JZ           nomask62
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask62:
 	VMOVUPS (DI)(AX*4), Y2
 	VANDPS  Y1, Y2, Y2
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
 	MOVQ    R9, AX
-	JMP     vector51
 
-tail51:
+tail59:
 	CMPQ         AX, CX
-	JE           done51
+	JE           done59
 	MOVQ         CX, R9
 	SUBQ         AX, R9
 	XORQ         R10, R10
@@ -1973,18 +2293,18 @@ tail51:
 	SUBQ         R9, R10
 	VMOVUPS      32(R10), Y2
 	TESTQ        DX, DX
-	JZ           nomask53
+	JZ           nomask63
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask53:
+nomask63:
 	VMASKMOVPS (DI)(AX*4), Y2, Y3
 	VANDPS     Y1, Y3, Y3
 	VMASKMOVPS Y3, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done51:
+done59:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	DECQ R8
@@ -2012,28 +2332,59 @@ plane:
 	ADDQ         $0x04, R8
 	XORQ         AX, AX
 
-vector54:
-	LEAQ         8(AX), R10
+pair64:
+	LEAQ         16(AX), R10
 	CMPQ         R10, CX
-	JA           tail54
+	JA           vector64
 	TESTQ        DX, DX
-	JZ           nomask55
+	JZ           nomask65
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask55:
+nomask65:
+	VMOVUPS      (DI)(AX*4), Y3
+	VANDPS       Y1, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
+	TESTQ        DX, DX
+	JZ           nomask66
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask66:
+	VMOVUPS (DI)(AX*4), Y3
+	VANDPS  Y1, Y3, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (SI)(AX*4)
+	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair64
+
+vector64:
+	LEAQ         8(AX), R10
+	CMPQ         R10, CX
+	JA           tail64
+	TESTQ        DX, DX
+	JZ           nomask67
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask67:
 	VMOVUPS (DI)(AX*4), Y3
 	VANDPS  Y1, Y3, Y3
 	VMULPS  Y2, Y3, Y3
 	VMOVUPS Y3, (SI)(AX*4)
 	INCQ    BX
 	MOVQ    R10, AX
-	JMP     vector54
 
-tail54:
+tail64:
 	CMPQ         AX, CX
-	JE           done54
+	JE           done64
 	MOVQ         CX, R10
 	SUBQ         AX, R10
 	XORQ         R11, R11
@@ -2047,19 +2398,19 @@ tail54:
 	SUBQ         R10, R11
 	VMOVUPS      32(R11), Y3
 	TESTQ        DX, DX
-	JZ           nomask56
+	JZ           nomask68
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask56:
+nomask68:
 	VMASKMOVPS (DI)(AX*4), Y3, Y4
 	VANDPS     Y1, Y4, Y4
 	VMULPS     Y2, Y4, Y4
 	VMASKMOVPS Y4, Y3, (SI)(AX*4)
 	INCQ       BX
 
-done54:
+done64:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	DECQ R9
@@ -2082,17 +2433,51 @@ TEXT ·maskScaleRowAVX2(SB), NOSPLIT, $0-40
 	XORQ         BX, BX
 	XORQ         AX, AX
 
-vector57:
-	LEAQ         8(AX), R9
+pair69:
+	LEAQ         16(AX), R9
 	CMPQ         R9, CX
-	JA           tail57
+	JA           vector69
 	TESTQ        DX, DX
-	JZ           nomask58
+	JZ           nomask70
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask58:
+nomask70:
+	VMOVUPS      (DI)(AX*4), Y2
+	VANDPS       Y1, Y2, Y2
+	VMOVUPS      (R8)(AX*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
+	TESTQ        DX, DX
+	JZ           nomask71
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask71:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS (R8)(AX*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair69
+
+vector69:
+	LEAQ         8(AX), R9
+	CMPQ         R9, CX
+	JA           tail69
+	TESTQ        DX, DX
+	JZ           nomask72
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask72:
 	VMOVUPS (DI)(AX*4), Y2
 	VANDPS  Y1, Y2, Y2
 	VMOVUPS (R8)(AX*4), Y3
@@ -2100,11 +2485,10 @@ nomask58:
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
 	MOVQ    R9, AX
-	JMP     vector57
 
-tail57:
+tail69:
 	CMPQ         AX, CX
-	JE           done57
+	JE           done69
 	SUBQ         AX, CX
 	XORQ         R9, R9
 	CMPQ         CX, R9
@@ -2117,12 +2501,12 @@ tail57:
 	SUBQ         CX, R9
 	VMOVUPS      32(R9), Y2
 	TESTQ        DX, DX
-	JZ           nomask59
+	JZ           nomask73
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask59:
+nomask73:
 	VMASKMOVPS (DI)(AX*4), Y2, Y0
 	VANDPS     Y1, Y0, Y0
 	VMASKMOVPS (R8)(AX*4), Y2, Y1
@@ -2130,7 +2514,7 @@ nomask59:
 	VMASKMOVPS Y0, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done57:
+done69:
 	VZEROUPPER
 	RET
 
@@ -2161,17 +2545,57 @@ plane:
 	ADDQ         $0x04, R11
 	XORQ         AX, AX
 
-vector60:
-	LEAQ         8(AX), R13
+pair74:
+	LEAQ         16(AX), R13
 	CMPQ         R13, CX
-	JA           tail60
+	JA           vector74
 	TESTQ        DX, DX
-	JZ           nomask61
+	JZ           nomask75
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask61:
+nomask75:
+	VMOVUPS      (DI)(AX*4), Y5
+	VANDPS       Y1, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      (R8)(AX*4), Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VADDPS       Y6, Y5, Y5
+	VMOVUPS      Y5, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
+	TESTQ        DX, DX
+	JZ           nomask76
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask76:
+	VMOVUPS (DI)(AX*4), Y5
+	VANDPS  Y1, Y5, Y5
+	VMULPS  Y2, Y5, Y5
+	VMOVUPS (R8)(AX*4), Y6
+	VMULPS  Y3, Y6, Y6
+	VADDPS  Y4, Y6, Y6
+	VADDPS  Y6, Y5, Y5
+	VMOVUPS Y5, (SI)(AX*4)
+	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair74
+
+vector74:
+	LEAQ         8(AX), R13
+	CMPQ         R13, CX
+	JA           tail74
+	TESTQ        DX, DX
+	JZ           nomask77
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask77:
 	VMOVUPS (DI)(AX*4), Y5
 	VANDPS  Y1, Y5, Y5
 	VMULPS  Y2, Y5, Y5
@@ -2182,11 +2606,10 @@ nomask61:
 	VMOVUPS Y5, (SI)(AX*4)
 	INCQ    BX
 	MOVQ    R13, AX
-	JMP     vector60
 
-tail60:
+tail74:
 	CMPQ         AX, CX
-	JE           done60
+	JE           done74
 	MOVQ         CX, R13
 	SUBQ         AX, R13
 	XORQ         R14, R14
@@ -2200,12 +2623,12 @@ tail60:
 	SUBQ         R13, R14
 	VMOVUPS      32(R14), Y5
 	TESTQ        DX, DX
-	JZ           nomask62
+	JZ           nomask78
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask62:
+nomask78:
 	VMASKMOVPS (DI)(AX*4), Y5, Y6
 	VANDPS     Y1, Y6, Y6
 	VMULPS     Y2, Y6, Y6
@@ -2216,7 +2639,7 @@ nomask62:
 	VMASKMOVPS Y6, Y5, (SI)(AX*4)
 	INCQ       BX
 
-done60:
+done74:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	LEAQ (R8)(CX*4), R8
@@ -2243,17 +2666,63 @@ TEXT ·backwardRowAVX2(SB), NOSPLIT, $0-64
 	XORQ         BX, BX
 	XORQ         AX, AX
 
-vector63:
-	LEAQ         8(AX), R12
+pair79:
+	LEAQ         16(AX), R12
 	CMPQ         R12, CX
-	JA           tail63
+	JA           vector79
 	TESTQ        DX, DX
-	JZ           nomask64
+	JZ           nomask80
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask64:
+nomask80:
+	VMOVUPS      (DI)(AX*4), Y2
+	VANDPS       Y1, Y2, Y2
+	VMOVUPS      (R9)(AX*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(AX*4), Y3
+	VMOVUPS      (R10)(AX*4), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      (R11)(AX*4), Y4
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
+	TESTQ        DX, DX
+	JZ           nomask81
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask81:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS (R9)(AX*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS (R8)(AX*4), Y3
+	VMOVUPS (R10)(AX*4), Y4
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS (R11)(AX*4), Y4
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair79
+
+vector79:
+	LEAQ         8(AX), R12
+	CMPQ         R12, CX
+	JA           tail79
+	TESTQ        DX, DX
+	JZ           nomask82
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask82:
 	VMOVUPS (DI)(AX*4), Y2
 	VANDPS  Y1, Y2, Y2
 	VMOVUPS (R9)(AX*4), Y3
@@ -2267,11 +2736,10 @@ nomask64:
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
 	MOVQ    R12, AX
-	JMP     vector63
 
-tail63:
+tail79:
 	CMPQ         AX, CX
-	JE           done63
+	JE           done79
 	SUBQ         AX, CX
 	XORQ         R12, R12
 	CMPQ         CX, R12
@@ -2284,12 +2752,12 @@ tail63:
 	SUBQ         CX, R12
 	VMOVUPS      32(R12), Y2
 	TESTQ        DX, DX
-	JZ           nomask65
+	JZ           nomask83
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask65:
+nomask83:
 	VMASKMOVPS (DI)(AX*4), Y2, Y0
 	VANDPS     Y1, Y0, Y0
 	VMASKMOVPS (R9)(AX*4), Y2, Y1
@@ -2303,7 +2771,7 @@ nomask65:
 	VMASKMOVPS Y0, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done63:
+done79:
 	VZEROUPPER
 	RET
 
@@ -2316,18 +2784,16 @@ TEXT ·fakeQuantAVX2(SB), NOSPLIT, $0-32
 	MOVQ         k+24(FP), AX
 	VBROADCASTSS 12(AX), Y0
 	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 20(AX), Y2
-	VBROADCASTSS 24(AX), Y3
-	VBROADCASTSS 28(AX), Y3
+	VBROADCASTSS 32(AX), Y2
 	MOVL         $0x4b400000, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
 	XORQ         AX, AX
 
-main66:
+main84:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest66
+	JA      rest84
 	VMOVUPS (BX)(AX*4), Y4
 	VDIVPS  Y0, Y4, Y4
 	VMAXPS  Y1, Y4, Y4
@@ -2361,11 +2827,11 @@ main66:
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS Y4, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main66
+	JMP     main84
 
-rest66:
+rest84:
 	CMPQ    AX, CX
-	JAE     done66
+	JAE     done84
 	VMOVUPS (BX)(AX*4), Y4
 	VDIVPS  Y0, Y4, Y4
 	VMAXPS  Y1, Y4, Y4
@@ -2375,9 +2841,9 @@ rest66:
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS Y4, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest66
+	JMP     rest84
 
-done66:
+done84:
 	VZEROUPPER
 	RET
 
@@ -2390,137 +2856,210 @@ TEXT ·fakeQuantStreamAVX2(SB), NOSPLIT, $0-32
 	MOVQ         k+24(FP), AX
 	VBROADCASTSS 12(AX), Y0
 	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 20(AX), Y2
-	VBROADCASTSS 24(AX), Y3
-	VBROADCASTSS 28(AX), Y3
+	VBROADCASTSS 32(AX), Y2
 	MOVL         $0x4b400000, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
 	XORQ         AX, AX
 
-main67:
-	LEAQ     32(AX), SI
-	CMPQ     SI, CX
-	JA       rest67
-	VMOVUPS  (BX)(AX*4), Y4
-	VDIVPS   Y0, Y4, Y4
-	VMAXPS   Y1, Y4, Y4
-	VMINPS   Y4, Y2, Y4
-	VADDPS   Y3, Y4, Y4
-	VSUBPS   Y3, Y4, Y4
-	VMULPS   Y0, Y4, Y4
-	VMOVNTPS Y4, (DX)(AX*4)
-	VMOVUPS  32(BX)(AX*4), Y4
-	VDIVPS   Y0, Y4, Y4
-	VMAXPS   Y1, Y4, Y4
-	VMINPS   Y4, Y2, Y4
-	VADDPS   Y3, Y4, Y4
-	VSUBPS   Y3, Y4, Y4
-	VMULPS   Y0, Y4, Y4
-	VMOVNTPS Y4, 32(DX)(AX*4)
-	VMOVUPS  64(BX)(AX*4), Y4
-	VDIVPS   Y0, Y4, Y4
-	VMAXPS   Y1, Y4, Y4
-	VMINPS   Y4, Y2, Y4
-	VADDPS   Y3, Y4, Y4
-	VSUBPS   Y3, Y4, Y4
-	VMULPS   Y0, Y4, Y4
-	VMOVNTPS Y4, 64(DX)(AX*4)
-	VMOVUPS  96(BX)(AX*4), Y4
-	VDIVPS   Y0, Y4, Y4
-	VMAXPS   Y1, Y4, Y4
-	VMINPS   Y4, Y2, Y4
-	VADDPS   Y3, Y4, Y4
-	VSUBPS   Y3, Y4, Y4
-	VMULPS   Y0, Y4, Y4
-	VMOVNTPS Y4, 96(DX)(AX*4)
-	MOVQ     SI, AX
-	JMP      main67
+main85:
+	LEAQ        32(AX), SI
+	CMPQ        SI, CX
+	JA          rest85
+	PREFETCHNTA 640(BX)(AX*4)
+	VMOVUPS     (BX)(AX*4), Y4
+	VDIVPS      Y0, Y4, Y4
+	VMAXPS      Y1, Y4, Y4
+	VMINPS      Y4, Y2, Y4
+	VADDPS      Y3, Y4, Y4
+	VSUBPS      Y3, Y4, Y4
+	VMULPS      Y0, Y4, Y4
+	VMOVNTPS    Y4, (DX)(AX*4)
+	PREFETCHNTA 672(BX)(AX*4)
+	VMOVUPS     32(BX)(AX*4), Y4
+	VDIVPS      Y0, Y4, Y4
+	VMAXPS      Y1, Y4, Y4
+	VMINPS      Y4, Y2, Y4
+	VADDPS      Y3, Y4, Y4
+	VSUBPS      Y3, Y4, Y4
+	VMULPS      Y0, Y4, Y4
+	VMOVNTPS    Y4, 32(DX)(AX*4)
+	PREFETCHNTA 704(BX)(AX*4)
+	VMOVUPS     64(BX)(AX*4), Y4
+	VDIVPS      Y0, Y4, Y4
+	VMAXPS      Y1, Y4, Y4
+	VMINPS      Y4, Y2, Y4
+	VADDPS      Y3, Y4, Y4
+	VSUBPS      Y3, Y4, Y4
+	VMULPS      Y0, Y4, Y4
+	VMOVNTPS    Y4, 64(DX)(AX*4)
+	PREFETCHNTA 736(BX)(AX*4)
+	VMOVUPS     96(BX)(AX*4), Y4
+	VDIVPS      Y0, Y4, Y4
+	VMAXPS      Y1, Y4, Y4
+	VMINPS      Y4, Y2, Y4
+	VADDPS      Y3, Y4, Y4
+	VSUBPS      Y3, Y4, Y4
+	VMULPS      Y0, Y4, Y4
+	VMOVNTPS    Y4, 96(DX)(AX*4)
+	MOVQ        SI, AX
+	JMP         main85
 
-rest67:
-	CMPQ     AX, CX
-	JAE      done67
-	VMOVUPS  (BX)(AX*4), Y4
-	VDIVPS   Y0, Y4, Y4
-	VMAXPS   Y1, Y4, Y4
-	VMINPS   Y4, Y2, Y4
-	VADDPS   Y3, Y4, Y4
-	VSUBPS   Y3, Y4, Y4
-	VMULPS   Y0, Y4, Y4
-	VMOVNTPS Y4, (DX)(AX*4)
-	ADDQ     $0x08, AX
-	JMP      rest67
+rest85:
+	CMPQ        AX, CX
+	JAE         done85
+	PREFETCHNTA 640(BX)(AX*4)
+	VMOVUPS     (BX)(AX*4), Y4
+	VDIVPS      Y0, Y4, Y4
+	VMAXPS      Y1, Y4, Y4
+	VMINPS      Y4, Y2, Y4
+	VADDPS      Y3, Y4, Y4
+	VSUBPS      Y3, Y4, Y4
+	VMULPS      Y0, Y4, Y4
+	VMOVNTPS    Y4, (DX)(AX*4)
+	ADDQ        $0x08, AX
+	JMP         rest85
 
-done67:
+done85:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func fakeQuantStreamAVX512(dst *float32, x *float32, n int, k *float32)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·fakeQuantStreamAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         k+24(FP), AX
+	MOVL         $0x4b400000, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z0
+	VBROADCASTSS 12(AX), Z1
+	VBROADCASTSS 16(AX), Z2
+	VBROADCASTSS 32(AX), Z3
+	XORQ         AX, AX
+
+main86:
+	LEAQ        64(AX), SI
+	CMPQ        SI, CX
+	JA          rest86
+	PREFETCHNTA 640(BX)(AX*4)
+	VMOVUPS     (BX)(AX*4), Z4
+	VDIVPS      Z1, Z4, Z4
+	VMAXPS      Z2, Z4, Z4
+	VMINPS      Z4, Z3, Z4
+	VADDPS      Z0, Z4, Z4
+	VSUBPS      Z0, Z4, Z4
+	VMULPS      Z1, Z4, Z4
+	VMOVNTPS    Z4, (DX)(AX*4)
+	PREFETCHNTA 704(BX)(AX*4)
+	VMOVUPS     64(BX)(AX*4), Z4
+	VDIVPS      Z1, Z4, Z4
+	VMAXPS      Z2, Z4, Z4
+	VMINPS      Z4, Z3, Z4
+	VADDPS      Z0, Z4, Z4
+	VSUBPS      Z0, Z4, Z4
+	VMULPS      Z1, Z4, Z4
+	VMOVNTPS    Z4, 64(DX)(AX*4)
+	PREFETCHNTA 768(BX)(AX*4)
+	VMOVUPS     128(BX)(AX*4), Z4
+	VDIVPS      Z1, Z4, Z4
+	VMAXPS      Z2, Z4, Z4
+	VMINPS      Z4, Z3, Z4
+	VADDPS      Z0, Z4, Z4
+	VSUBPS      Z0, Z4, Z4
+	VMULPS      Z1, Z4, Z4
+	VMOVNTPS    Z4, 128(DX)(AX*4)
+	PREFETCHNTA 832(BX)(AX*4)
+	VMOVUPS     192(BX)(AX*4), Z4
+	VDIVPS      Z1, Z4, Z4
+	VMAXPS      Z2, Z4, Z4
+	VMINPS      Z4, Z3, Z4
+	VADDPS      Z0, Z4, Z4
+	VSUBPS      Z0, Z4, Z4
+	VMULPS      Z1, Z4, Z4
+	VMOVNTPS    Z4, 192(DX)(AX*4)
+	MOVQ        SI, AX
+	JMP         main86
+
+rest86:
+	CMPQ        AX, CX
+	JAE         done86
+	PREFETCHNTA 640(BX)(AX*4)
+	VMOVUPS     (BX)(AX*4), Z4
+	VDIVPS      Z1, Z4, Z4
+	VMAXPS      Z2, Z4, Z4
+	VMINPS      Z4, Z3, Z4
+	VADDPS      Z0, Z4, Z4
+	VSUBPS      Z0, Z4, Z4
+	VMULPS      Z1, Z4, Z4
+	VMOVNTPS    Z4, (DX)(AX*4)
+	ADDQ        $0x10, AX
+	JMP         rest86
+
+done86:
 	SFENCE
 	VZEROUPPER
 	RET
 
 // func steAVX2(dx *float32, x *float32, dy *float32, n int, k *float32)
-// Requires: AVX, AVX2
+// Requires: AVX
 TEXT ·steAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+24(FP), CX
 	MOVQ         dx+0(FP), DX
 	MOVQ         x+8(FP), BX
 	MOVQ         dy+16(FP), SI
 	MOVQ         k+32(FP), AX
-	VBROADCASTSS 12(AX), Y0
-	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 20(AX), Y2
-	VBROADCASTSS 24(AX), Y3
-	VBROADCASTSS 28(AX), Y4
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X5
-	VPBROADCASTD X5, Y5
+	VBROADCASTSS 36(AX), Y0
+	VBROADCASTSS 40(AX), Y1
 	XORQ         AX, AX
 
-main68:
-	LEAQ    16(AX), DI
+main87:
+	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest68
-	VMOVUPS (BX)(AX*4), Y6
-	VDIVPS  Y0, Y6, Y6
-	VMAXPS  Y3, Y6, Y6
-	VMINPS  Y6, Y4, Y6
-	VADDPS  Y5, Y6, Y6
-	VSUBPS  Y5, Y6, Y6
-	VMAXPS  Y1, Y6, Y7
-	VMINPS  Y7, Y2, Y7
-	VCMPPS  $0x00, Y7, Y6, Y6
-	VANDPS  (SI)(AX*4), Y6, Y6
-	VMOVUPS Y6, (DX)(AX*4)
-	VMOVUPS 32(BX)(AX*4), Y6
-	VDIVPS  Y0, Y6, Y6
-	VMAXPS  Y3, Y6, Y6
-	VMINPS  Y6, Y4, Y6
-	VADDPS  Y5, Y6, Y6
-	VSUBPS  Y5, Y6, Y6
-	VMAXPS  Y1, Y6, Y7
-	VMINPS  Y7, Y2, Y7
-	VCMPPS  $0x00, Y7, Y6, Y6
-	VANDPS  32(SI)(AX*4), Y6, Y6
-	VMOVUPS Y6, 32(DX)(AX*4)
+	JA      rest87
+	VMOVUPS (BX)(AX*4), Y2
+	VCMPPS  $0x1d, Y0, Y2, Y3
+	VCMPPS  $0x12, Y1, Y2, Y2
+	VANDPS  Y2, Y3, Y3
+	VANDPS  (SI)(AX*4), Y3, Y3
+	VMOVUPS Y3, (DX)(AX*4)
+	VMOVUPS 32(BX)(AX*4), Y2
+	VCMPPS  $0x1d, Y0, Y2, Y3
+	VCMPPS  $0x12, Y1, Y2, Y2
+	VANDPS  Y2, Y3, Y3
+	VANDPS  32(SI)(AX*4), Y3, Y3
+	VMOVUPS Y3, 32(DX)(AX*4)
+	VMOVUPS 64(BX)(AX*4), Y2
+	VCMPPS  $0x1d, Y0, Y2, Y3
+	VCMPPS  $0x12, Y1, Y2, Y2
+	VANDPS  Y2, Y3, Y3
+	VANDPS  64(SI)(AX*4), Y3, Y3
+	VMOVUPS Y3, 64(DX)(AX*4)
+	VMOVUPS 96(BX)(AX*4), Y2
+	VCMPPS  $0x1d, Y0, Y2, Y3
+	VCMPPS  $0x12, Y1, Y2, Y2
+	VANDPS  Y2, Y3, Y3
+	VANDPS  96(SI)(AX*4), Y3, Y3
+	VMOVUPS Y3, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main68
+	JMP     main87
 
-rest68:
+rest87:
 	CMPQ    AX, CX
-	JAE     done68
-	VMOVUPS (BX)(AX*4), Y6
-	VDIVPS  Y0, Y6, Y6
-	VMAXPS  Y3, Y6, Y6
-	VMINPS  Y6, Y4, Y6
-	VADDPS  Y5, Y6, Y6
-	VSUBPS  Y5, Y6, Y6
-	VMAXPS  Y1, Y6, Y7
-	VMINPS  Y7, Y2, Y7
-	VCMPPS  $0x00, Y7, Y6, Y6
-	VANDPS  (SI)(AX*4), Y6, Y6
-	VMOVUPS Y6, (DX)(AX*4)
+	JAE     done87
+	VMOVUPS (BX)(AX*4), Y2
+	VCMPPS  $0x1d, Y0, Y2, Y3
+	VCMPPS  $0x12, Y1, Y2, Y2
+	VANDPS  Y2, Y3, Y3
+	VANDPS  (SI)(AX*4), Y3, Y3
+	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest68
+	JMP     rest87
 
-done68:
+done87:
 	VZEROUPPER
 	RET
 
@@ -2538,10 +3077,10 @@ TEXT ·fakeQuantRowAVX2(SB), NOSPLIT, $0-48
 	VPBROADCASTD X0, Y0
 	XORQ         AX, AX
 
-main69:
+main88:
 	LEAQ    16(AX), R9
 	CMPQ    R9, CX
-	JA      rest69
+	JA      rest88
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -2565,11 +3104,11 @@ main69:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, 32(DX)(AX*4)
 	MOVQ    R9, AX
-	JMP     main69
+	JMP     main88
 
-rest69:
+rest88:
 	CMPQ    AX, CX
-	JAE     done69
+	JAE     done88
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -2582,9 +3121,9 @@ rest69:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest69
+	JMP     rest88
 
-done69:
+done88:
 	VZEROUPPER
 	RET
 
@@ -2606,29 +3145,29 @@ TEXT ·steRowAVX2(SB), NOSPLIT, $0-56
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest70:
+rest89:
 	CMPQ    AX, CX
-	JAE     done70
+	JAE     done89
 	VMOVUPS (BX)(AX*4), Y2
-	VMOVUPS (DI)(AX*4), Y3
-	VMOVUPS (R8)(AX*4), Y4
-	VMOVUPS (R9)(AX*4), Y5
-	VSUBPS  Y1, Y4, Y6
-	VADDPS  Y1, Y5, Y7
-	VDIVPS  Y3, Y2, Y2
-	VMAXPS  Y6, Y2, Y2
-	VMINPS  Y2, Y7, Y2
+	VMOVUPS (R8)(AX*4), Y3
+	VMOVUPS (R9)(AX*4), Y4
+	VSUBPS  Y1, Y3, Y5
+	VADDPS  Y1, Y4, Y6
+	VMOVUPS (DI)(AX*4), Y7
+	VDIVPS  Y7, Y2, Y2
+	VMAXPS  Y5, Y2, Y2
+	VMINPS  Y2, Y6, Y2
 	VADDPS  Y0, Y2, Y2
 	VSUBPS  Y0, Y2, Y2
-	VMAXPS  Y4, Y2, Y3
-	VMINPS  Y3, Y5, Y3
-	VCMPPS  $0x00, Y3, Y2, Y2
+	VCMPPS  $0x1d, Y3, Y2, Y3
+	VCMPPS  $0x12, Y4, Y2, Y2
+	VANDPS  Y3, Y2, Y2
 	VANDPS  (SI)(AX*4), Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest70
+	JMP     rest89
 
-done70:
+done89:
 	VZEROUPPER
 	RET
 
@@ -2652,9 +3191,9 @@ TEXT ·lsqAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS      160(DI), Y5
 	XORQ         AX, AX
 
-rest71:
+rest90:
 	CMPQ         AX, CX
-	JAE          done71
+	JAE          done90
 	VMOVUPS      (BX)(AX*4), Y6
 	VBROADCASTSS 12(R8), Y7
 	VBROADCASTSS 24(R8), Y8
@@ -2703,9 +3242,9 @@ rest71:
 	VANDPS       Y9, Y7, Y7
 	VMOVUPS      Y7, (DX)(AX*4)
 	ADDQ         $0x08, AX
-	JMP          rest71
+	JMP          rest90
 
-done71:
+done90:
 	VMOVUPS Y2, (DI)
 	VMOVUPS Y3, 32(DI)
 	VMOVUPS Y4, 128(DI)
@@ -2722,9 +3261,7 @@ TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
 	MOVQ         k+24(FP), AX
 	VBROADCASTSS 12(AX), Y0
 	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 20(AX), Y2
-	VBROADCASTSS 24(AX), Y3
-	VBROADCASTSS 28(AX), Y3
+	VBROADCASTSS 32(AX), Y2
 	MOVL         $0x4b400000, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
@@ -2733,9 +3270,40 @@ TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-rest72:
+main91:
+	LEAQ         16(AX), SI
+	CMPQ         SI, CX
+	JA           rest91
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VPACKSSWB    X5, X5, X5
+	VMOVQ        X5, (DX)(AX*1)
+	VMOVUPS      32(BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VPACKSSWB    X5, X5, X5
+	VMOVQ        X5, 8(DX)(AX*1)
+	MOVQ         SI, AX
+	JMP          main91
+
+rest91:
 	CMPQ         AX, CX
-	JAE          done72
+	JAE          done91
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -2749,9 +3317,9 @@ rest72:
 	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest72
+	JMP          rest91
 
-done72:
+done91:
 	VZEROUPPER
 	RET
 
@@ -2767,18 +3335,18 @@ TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest73:
+rest92:
 	CMPQ      AX, CX
-	JAE       done73
+	JAE       done92
 	VPMOVSXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest73
+	JMP       rest92
 
-done73:
+done92:
 	VZEROUPPER
 	RET
 
@@ -2791,9 +3359,7 @@ TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	MOVQ         k+24(FP), AX
 	VBROADCASTSS 12(AX), Y0
 	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 20(AX), Y2
-	VBROADCASTSS 24(AX), Y3
-	VBROADCASTSS 28(AX), Y3
+	VBROADCASTSS 32(AX), Y2
 	MOVL         $0x4b400000, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
@@ -2802,9 +3368,40 @@ TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-rest74:
+main93:
+	LEAQ         16(AX), SI
+	CMPQ         SI, CX
+	JA           rest93
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, (DX)(AX*1)
+	VMOVUPS      32(BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, 8(DX)(AX*1)
+	MOVQ         SI, AX
+	JMP          main93
+
+rest93:
 	CMPQ         AX, CX
-	JAE          done74
+	JAE          done93
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -2818,9 +3415,9 @@ rest74:
 	VPACKUSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest74
+	JMP          rest93
 
-done74:
+done93:
 	VZEROUPPER
 	RET
 
@@ -2836,18 +3433,18 @@ TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest75:
+rest94:
 	CMPQ      AX, CX
-	JAE       done75
+	JAE       done94
 	VPMOVZXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest75
+	JMP       rest94
 
-done75:
+done94:
 	VZEROUPPER
 	RET
 
@@ -2860,9 +3457,7 @@ TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
 	MOVQ         k+24(FP), AX
 	VBROADCASTSS 12(AX), Y0
 	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 20(AX), Y2
-	VBROADCASTSS 24(AX), Y3
-	VBROADCASTSS 28(AX), Y3
+	VBROADCASTSS 32(AX), Y2
 	MOVL         $0x4b400000, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
@@ -2871,9 +3466,38 @@ TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-rest76:
+main95:
+	LEAQ         16(AX), SI
+	CMPQ         SI, CX
+	JA           rest95
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, (DX)(AX*2)
+	VMOVUPS      32(BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, 16(DX)(AX*2)
+	MOVQ         SI, AX
+	JMP          main95
+
+rest95:
 	CMPQ         AX, CX
-	JAE          done76
+	JAE          done95
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -2886,9 +3510,9 @@ rest76:
 	VPACKSSDW    X6, X5, X5
 	VMOVDQU      X5, (DX)(AX*2)
 	ADDQ         $0x08, AX
-	JMP          rest76
+	JMP          rest95
 
-done76:
+done95:
 	VZEROUPPER
 	RET
 
@@ -2904,18 +3528,18 @@ TEXT ·dequantizeI16AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest77:
+rest96:
 	CMPQ      AX, CX
-	JAE       done77
+	JAE       done96
 	VPMOVSXWD (BX)(AX*2), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest77
+	JMP       rest96
 
-done77:
+done96:
 	VZEROUPPER
 	RET
 
@@ -2928,9 +3552,7 @@ TEXT ·quantizeI32AVX2(SB), NOSPLIT, $0-36
 	MOVQ         k+24(FP), AX
 	VBROADCASTSS 12(AX), Y0
 	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 20(AX), Y2
-	VBROADCASTSS 24(AX), Y3
-	VBROADCASTSS 28(AX), Y3
+	VBROADCASTSS 32(AX), Y2
 	MOVL         $0x4b400000, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
@@ -2939,9 +3561,34 @@ TEXT ·quantizeI32AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-rest78:
+main97:
+	LEAQ      16(AX), SI
+	CMPQ      SI, CX
+	JA        rest97
+	VMOVUPS   (BX)(AX*4), Y5
+	VDIVPS    Y0, Y5, Y5
+	VMAXPS    Y1, Y5, Y5
+	VMINPS    Y5, Y2, Y5
+	VADDPS    Y3, Y5, Y5
+	VSUBPS    Y3, Y5, Y5
+	VCVTPS2DQ Y5, Y5
+	VPADDD    Y4, Y5, Y5
+	VMOVDQU   Y5, (DX)(AX*4)
+	VMOVUPS   32(BX)(AX*4), Y5
+	VDIVPS    Y0, Y5, Y5
+	VMAXPS    Y1, Y5, Y5
+	VMINPS    Y5, Y2, Y5
+	VADDPS    Y3, Y5, Y5
+	VSUBPS    Y3, Y5, Y5
+	VCVTPS2DQ Y5, Y5
+	VPADDD    Y4, Y5, Y5
+	VMOVDQU   Y5, 32(DX)(AX*4)
+	MOVQ      SI, AX
+	JMP       main97
+
+rest97:
 	CMPQ      AX, CX
-	JAE       done78
+	JAE       done97
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -2952,9 +3599,9 @@ rest78:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest78
+	JMP       rest97
 
-done78:
+done97:
 	VZEROUPPER
 	RET
 
@@ -2970,18 +3617,18 @@ TEXT ·dequantizeI32AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest79:
+rest98:
 	CMPQ      AX, CX
-	JAE       done79
+	JAE       done98
 	VMOVDQU   (BX)(AX*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest79
+	JMP       rest98
 
-done79:
+done98:
 	VZEROUPPER
 	RET
 
@@ -2994,10 +3641,10 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main80:
+main99:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest80
+	JA      rest99
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3011,18 +3658,18 @@ main80:
 	VADDPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main80
+	JMP     main99
 
-rest80:
+rest99:
 	CMPQ    AX, CX
-	JAE     done80
+	JAE     done99
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest80
+	JMP     rest99
 
-done80:
+done99:
 	VZEROUPPER
 	RET
 
@@ -3035,10 +3682,10 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main81:
+main100:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest81
+	JA      rest100
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3052,18 +3699,18 @@ main81:
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main81
+	JMP     main100
 
-rest81:
+rest100:
 	CMPQ    AX, CX
-	JAE     done81
+	JAE     done100
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest81
+	JMP     rest100
 
-done81:
+done100:
 	VZEROUPPER
 	RET
 
@@ -3076,10 +3723,10 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main82:
+main101:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest82
+	JA      rest101
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3093,18 +3740,18 @@ main82:
 	VSUBPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main82
+	JMP     main101
 
-rest82:
+rest101:
 	CMPQ    AX, CX
-	JAE     done82
+	JAE     done101
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest82
+	JMP     rest101
 
-done82:
+done101:
 	VZEROUPPER
 	RET
 
@@ -3117,10 +3764,10 @@ TEXT ·subOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main83:
+main102:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest83
+	JA      rest102
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3134,18 +3781,18 @@ main83:
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main83
+	JMP     main102
 
-rest83:
+rest102:
 	CMPQ    AX, CX
-	JAE     done83
+	JAE     done102
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest83
+	JMP     rest102
 
-done83:
+done102:
 	VZEROUPPER
 	RET
 
@@ -3158,10 +3805,10 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main84:
+main103:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest84
+	JA      rest103
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3175,18 +3822,18 @@ main84:
 	VMULPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main84
+	JMP     main103
 
-rest84:
+rest103:
 	CMPQ    AX, CX
-	JAE     done84
+	JAE     done103
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest84
+	JMP     rest103
 
-done84:
+done103:
 	VZEROUPPER
 	RET
 
@@ -3199,10 +3846,10 @@ TEXT ·mulOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main85:
+main104:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest85
+	JA      rest104
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3216,18 +3863,18 @@ main85:
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main85
+	JMP     main104
 
-rest85:
+rest104:
 	CMPQ    AX, CX
-	JAE     done85
+	JAE     done104
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest85
+	JMP     rest104
 
-done85:
+done104:
 	VZEROUPPER
 	RET
 
@@ -3240,10 +3887,10 @@ TEXT ·oneSubAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS a+24(FP), Y0
 	XORQ         AX, AX
 
-main86:
+main105:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest86
+	JA      rest105
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	VSUBPS  32(BX)(AX*4), Y0, Y1
@@ -3253,17 +3900,17 @@ main86:
 	VSUBPS  96(BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main86
+	JMP     main105
 
-rest86:
+rest105:
 	CMPQ    AX, CX
-	JAE     done86
+	JAE     done105
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest86
+	JMP     rest105
 
-done86:
+done105:
 	VZEROUPPER
 	RET
 
@@ -3277,14 +3924,14 @@ TEXT ·passAVX2(SB), NOSPLIT, $0-40
 	MOVQ         k+32(FP), AX
 	VBROADCASTSS (AX), Y0
 	VBROADCASTSS 4(AX), Y1
-	VBROADCASTSS 32(AX), Y2
-	VBROADCASTSS 64(AX), Y3
+	VBROADCASTSS 64(AX), Y2
+	VBROADCASTSS 96(AX), Y3
 	XORQ         AX, AX
 
-main87:
+main106:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest87
+	JA      rest106
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -3302,11 +3949,11 @@ main87:
 	VANDPS  32(SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, 32(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main87
+	JMP     main106
 
-rest87:
+rest106:
 	CMPQ    AX, CX
-	JAE     done87
+	JAE     done106
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -3316,9 +3963,9 @@ rest87:
 	VANDPS  (SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest87
+	JMP     rest106
 
-done87:
+done106:
 	VZEROUPPER
 	RET
 
@@ -3332,10 +3979,10 @@ TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main88:
+main107:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest88
+	JA        rest107
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
@@ -3347,20 +3994,20 @@ main88:
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main88
+	JMP       main107
 
-rest88:
+rest107:
 	CMPQ      AX, CX
-	JAE       done88
+	JAE       done107
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest88
+	JMP       rest107
 
-done88:
+done107:
 	VZEROUPPER
 	RET
 
@@ -3375,10 +4022,10 @@ TEXT ·leakyBackAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main89:
+main108:
 	LEAQ      16(AX), DI
 	CMPQ      DI, CX
-	JA        rest89
+	JA        rest108
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -3392,11 +4039,11 @@ main89:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, 32(DX)(AX*4)
 	MOVQ      DI, AX
-	JMP       main89
+	JMP       main108
 
-rest89:
+rest108:
 	CMPQ      AX, CX
-	JAE       done89
+	JAE       done108
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -3404,9 +4051,9 @@ rest89:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest89
+	JMP       rest108
 
-done89:
+done108:
 	VZEROUPPER
 	RET
 
@@ -3418,9 +4065,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), BX
 	XORQ AX, AX
 
-rest90:
+rest109:
 	CMPQ    AX, CX
-	JAE     done90
+	JAE     done109
 	VMOVUPS (DX)(AX*4), Y0
 	VMOVUPS (BX)(AX*4), Y1
 	VMAXPS  Y0, Y1, Y2
@@ -3430,9 +4077,9 @@ rest90:
 	VORPS   Y3, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest90
+	JMP     rest109
 
-done90:
+done109:
 	VZEROUPPER
 	RET
 
@@ -3879,9 +4526,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Y7
 	XORQ         AX, AX
 
-rest91:
+rest110:
 	CMPQ    AX, CX
-	JAE     done91
+	JAE     done110
 	VMOVUPS (DX)(AX*4), Y8
 	VMULPS  Y7, Y8, Y8
 	VMULPS  Y6, Y8, Y9
@@ -3904,9 +4551,9 @@ rest91:
 	VSUBPS  Y11, Y8, Y8
 	VMOVUPS Y8, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest91
+	JMP     rest110
 
-done91:
+done110:
 	VZEROUPPER
 	RET
 
@@ -3922,9 +4569,9 @@ TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest92:
+rest111:
 	CMPQ    AX, CX
-	JAE     done92
+	JAE     done111
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -3935,9 +4582,9 @@ rest92:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest92
+	JMP     rest111
 
-done92:
+done111:
 	VZEROUPPER
 	RET
 
@@ -3953,9 +4600,9 @@ TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest93:
+rest112:
 	CMPQ    AX, CX
-	JAE     done93
+	JAE     done112
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -3968,8 +4615,8 @@ rest93:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest93
+	JMP     rest112
 
-done93:
+done112:
 	VZEROUPPER
 	RET

@@ -4,19 +4,13 @@ package kern
 
 import "unsafe"
 
-// constants are the grid's numbers where the assembly reads them; those of an
-// activation are left out.
-func (g Grid) constants() (k finishConst) {
-	k.setGrid(g)
-	return k
-}
-
 func quantizeFast[C Code](dst []C, x []float32, g Grid) int {
 	n := whole(len(x))
 	if n == 0 {
 		return 0
 	}
-	k := g.constants()
+	var k finishConst
+	k.setGrid(g)
 	switch d := any(dst).(type) {
 	case []int8:
 		quantizeI8AVX2(&d[:n][0], &x[0], n, &k.lo, g.ZeroPoint)
@@ -56,7 +50,8 @@ func dequantizeFast[C Code](dst []float32, q []C, g Grid) int {
 func fakeQuantizeFast(dst, x []float32, g Grid) int {
 	n := whole(len(x))
 	if n > 0 {
-		k := g.constants()
+		var k finishConst
+		k.setGrid(g)
 		fakeQuantAVX2(&dst[:n][0], &x[0], n, &k.lo)
 	}
 	return n
@@ -65,26 +60,31 @@ func fakeQuantizeFast(dst, x []float32, g Grid) int {
 // fakeQuantizeStream is fakeQuantize with stores past the caches, where they can be
 // aligned.
 func fakeQuantizeStream(dst, x []float32, g Grid) {
-	head := int(-uintptr(unsafe.Pointer(&dst[0]))%32) / 4
-	if head >= len(x) {
-		head = len(x)
-	}
+	head := min(len(x), int(-uintptr(unsafe.Pointer(&dst[0]))%64)/4)
 	fakeQuantize(dst[:head], x[:head], g)
 	dst, x = dst[head:], x[head:]
-	n := whole(len(x))
-	if n > 0 {
-		k := g.constants()
-		fakeQuantStreamAVX2(&dst[:n][0], &x[0], n, &k.lo)
+	if n := whole(len(x)) &^ 15; n > 0 {
+		var k finishConst
+		k.setGrid(g)
+		if level < LevelAVX512 {
+			fakeQuantStreamAVX2(&dst[:n][0], &x[0], n, &k.lo)
+		} else {
+			fakeQuantStreamAVX512(&dst[:n][0], &x[0], n, &k.lo)
+		}
+		dst, x = dst[n:], x[n:]
 	}
-	fakeQuantize(dst[n:], x[n:], g)
+	fakeQuantize(dst, x, g)
 }
 
 func steFast(dx, x, dy []float32, g Grid) int {
 	n := whole(len(x))
-	if n > 0 {
-		k := g.constants()
-		steAVX2(&dx[:n][0], &x[0], &dy[:n][0], n, &k.lo)
+	if n == 0 || !g.proper() {
+		return 0
 	}
+	var k finishConst
+	k.setGrid(g)
+	k.setPass()
+	steAVX2(&dx[:n][0], &x[0], &dy[:n][0], n, &k.lo)
 	return n
 }
 
@@ -107,7 +107,8 @@ func steRowFast(dx, x, dy []float32, r GridRow) int {
 func lsqFast(dx, x, dy []float32, g Grid, l *lanes) int {
 	n := whole(len(x))
 	if n > 0 {
-		k := g.constants()
+		var k finishConst
+		k.setGrid(g)
 		lsqAVX2(&dx[:n][0], &x[0], &dy[:n][0], n, &k.lo, &l.a[0])
 	}
 	return n

@@ -9,60 +9,40 @@ package kern
 //go:noescape
 func finishAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8)
 
-// finishAddAVX2 finishes n elements of each plane; mask may be nil.
-//
-//go:noescape
-func finishAddAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
-
-// finishPlaneAVX2 finishes n elements of each plane; mask may be nil.
-//
-//go:noescape
-func finishPlaneAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8, k1 *float32, k2 *float32)
-
-// finishRowAVX2 finishes n elements of each plane; mask may be nil.
-//
-//go:noescape
-func finishRowAVX2(dst *float32, x *float32, n int, k *float32, mask *uint8, k1 *float32, k2 *float32)
-
 // finishQuantAVX2 finishes n elements of each plane; mask may be nil.
 //
 //go:noescape
 func finishQuantAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8)
+
+// finishAddAVX2 finishes n elements of each plane; mask may be nil.
+//
+//go:noescape
+func finishAddAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
 
 // finishAddQuantAVX2 finishes n elements of each plane; mask may be nil.
 //
 //go:noescape
 func finishAddQuantAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
 
+// finishPlaneAVX2 finishes n elements of each plane; mask may be nil.
+//
+//go:noescape
+func finishPlaneAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8, k1 *float32, k2 *float32)
+
 // finishPlaneQuantAVX2 finishes n elements of each plane; mask may be nil.
 //
 //go:noescape
 func finishPlaneQuantAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8, k1 *float32, k2 *float32)
 
+// finishRowAVX2 finishes n elements of each plane; mask may be nil.
+//
+//go:noescape
+func finishRowAVX2(dst *float32, x *float32, n int, k *float32, mask *uint8, k1 *float32, k2 *float32)
+
 // finishRowQuantAVX2 finishes n elements of each plane; mask may be nil.
 //
 //go:noescape
 func finishRowQuantAVX2(dst *float32, x *float32, n int, k *float32, mask *uint8, k1 *float32, k2 *float32)
-
-// finishReluAVX2 finishes n elements of each plane; mask may be nil.
-//
-//go:noescape
-func finishReluAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8)
-
-// finishAddReluAVX2 finishes n elements of each plane; mask may be nil.
-//
-//go:noescape
-func finishAddReluAVX2(dst *float32, x *float32, y *float32, n int, planes int, k *float32, mask *uint8)
-
-// finishPlaneReluAVX2 finishes n elements of each plane; mask may be nil.
-//
-//go:noescape
-func finishPlaneReluAVX2(dst *float32, x *float32, n int, planes int, k *float32, mask *uint8, k1 *float32, k2 *float32)
-
-// finishRowReluAVX2 finishes n elements of each plane; mask may be nil.
-//
-//go:noescape
-func finishRowReluAVX2(dst *float32, x *float32, n int, k *float32, mask *uint8, k1 *float32, k2 *float32)
 
 // statsAVX2 adds planes of n elements, stride elements apart, and their squares to the lanes and writes the extremes as extentAVX2 does.
 //
@@ -99,6 +79,31 @@ func extentRowAVX2(lo *float32, hi *float32, x *float32, n int)
 //go:noescape
 func addTo64AVX2(sums *float64, x *float32, n int)
 
+// statsAVX512 is statsAVX2.
+//
+//go:noescape
+func statsAVX512(x *float32, n int, planes int, stride int, lanes *float64, out *float32) uint32
+
+// sumAVX512 adds planes of dy, stride elements apart, to the lanes.
+//
+//go:noescape
+func sumAVX512(dy *float32, n int, planes int, stride int, lanes *float64)
+
+// maskedSumAVX512 adds planes of dy, stride elements apart, to the lanes where the bit is set.
+//
+//go:noescape
+func maskedSumAVX512(dy *float32, n int, planes int, stride int, lanes *float64, mask *uint8, maskStride int)
+
+// sumsAVX512 adds planes of dy (and dy*x), stride elements apart, to the lanes.
+//
+//go:noescape
+func sumsAVX512(dy *float32, x *float32, n int, planes int, stride int, lanes *float64)
+
+// maskedSumsAVX512 adds planes of dy (and dy*x), stride elements apart, to the lanes where the bit is set.
+//
+//go:noescape
+func maskedSumsAVX512(dy *float32, x *float32, n int, planes int, stride int, lanes *float64, mask *uint8, maskStride int)
+
 // maskScaleAVX2 is AffineBackward; mask may be nil.
 //
 //go:noescape
@@ -129,10 +134,15 @@ func backwardRowAVX2(dx *float32, dy *float32, x *float32, n int, mask *uint8, q
 //go:noescape
 func fakeQuantAVX2(dst *float32, x *float32, n int, k *float32)
 
-// fakeQuantStreamAVX2 is FakeQuantize. It writes past the caches; dst is a multiple of 32.
+// fakeQuantStreamAVX2 is FakeQuantize. It writes past the caches; dst is a multiple of a vector.
 //
 //go:noescape
 func fakeQuantStreamAVX2(dst *float32, x *float32, n int, k *float32)
+
+// fakeQuantStreamAVX512 is FakeQuantize. It writes past the caches; dst is a multiple of a vector.
+//
+//go:noescape
+func fakeQuantStreamAVX512(dst *float32, x *float32, n int, k *float32)
 
 // steAVX2 is STE.
 //

@@ -42,9 +42,10 @@ func (t *trial) value(edgy bool) float32 {
 }
 
 func (t *trial) fill(n int, edgy bool) []float32 {
-	x := make([]float32, n+2*guard)
+	g := guards(guard)
+	x := room[float32](n + 2*g)
 	t.outs = append(t.outs, x)
-	x = x[guard : guard+n : guard+n]
+	x = x[g : g+n : g+n]
 	for i := range x {
 		x[i] = t.value(edgy)
 	}
@@ -56,7 +57,7 @@ func (t *trial) in(n int) []float32  { return t.fill(n, true) }
 func (t *trial) out(n int) []float32 { return t.fill(n, false) }
 
 func (t *trial) mask(n int) []uint8 {
-	m := make([]uint8, n)
+	m := room[uint8](n)
 	for i := range m {
 		m[i] = uint8(t.r.Uint32())
 	}
@@ -133,8 +134,10 @@ var elemTrials = map[string]func(t *trial, n, c int){
 	"stats": func(t *trial, n, c int) {
 		st, x := make([]Stats, c), t.fill(2*c*n, t.r.IntN(2) == 0)
 		ChannelStats(st, x, 2, c, n)
-		sums := make([]float64, c)
+		sums, each := make([]float64, c), make([]float64, len(x))
 		ChannelSum(sums, x, 2, c, n)
+		AddTo64(each, x)
+		t.note(each...)
 		for i, s := range st {
 			t.note(s.Sum, s.SumSq, float64(s.Min), float64(s.Max), float64(s.Finite), sums[i])
 			note(t, []uint8{map[bool]uint8{true: 1}[s.NaN]})
@@ -180,8 +183,9 @@ var elemTrials = map[string]func(t *trial, n, c int){
 		codesOf[uint8](t, x, Grid{0.1, 7, 0, 255})
 		codesOf[int16](t, x, *t.grid())
 		codesOf[int32](t, x, *t.grid())
-		q := make([]int16, n+2)
-		QuantizeCentred(q[1:n+1], x, *t.grid())
+		one := guards(1)
+		q := room[int16](n + 2*one)
+		QuantizeCentred(q[one:n+one], x, *t.grid())
 		note(t, q)
 	},
 	"rows": func(t *trial, n, _ int) {
@@ -245,10 +249,11 @@ var elemTrials = map[string]func(t *trial, n, c int){
 }
 
 func codesOf[T Code](t *trial, x []float32, g Grid) {
-	q := make([]T, len(x)+2)
-	Quantize(q[1:len(x)+1], x, g)
+	one := guards(1)
+	q := room[T](len(x) + 2*one)
+	Quantize(q[one:len(x)+one], x, g)
 	note(t, q)
-	Dequantize(t.out(len(x)), q[1:len(x)+1], g)
+	Dequantize(t.out(len(x)), q[one:len(x)+one], g)
 }
 
 // atLevel runs a trial.
@@ -262,13 +267,15 @@ func atLevel(l Level, name string, n, c int, seed uint64, raw []byte) []uint64 {
 func compareLevels(t *testing.T, name string, n, c int, seed uint64, raw []byte) {
 	t.Helper()
 	want := atLevel(LevelGeneric, name, n, c, seed, raw)
-	got := atLevel(LevelVNNI, name, n, c, seed, raw)
-	if len(got) != len(want) {
-		t.Fatalf("%s n=%d c=%d seed %d: %d results, want %d", name, n, c, seed, len(got), len(want))
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Fatalf("%s n=%d c=%d seed %d: result %d of %d is %#x, want %#x", name, n, c, seed, i, len(want), got[i], want[i])
+	for _, l := range []Level{LevelAVX2, LevelVNNI} {
+		got := atLevel(l, name, n, c, seed, raw)
+		if len(got) != len(want) {
+			t.Fatalf("%s at %v, n=%d c=%d seed %d: %d results, want %d", name, l, n, c, seed, len(got), len(want))
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("%s at %v, n=%d c=%d seed %d: result %d of %d is %#x, want %#x", name, l, n, c, seed, i, len(want), got[i], want[i])
+			}
 		}
 	}
 }

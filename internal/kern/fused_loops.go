@@ -9,23 +9,28 @@ import "math"
 type finish struct {
 	act  Clip
 	g    Grid
-	kind finishKind
-	odd  bool // limits that the assembly does not take: NaN, or an upper one of -0
+	grid bool // there is a grid
+	odd  bool // numbers that the assembly does not take
 	k    finishConst
 }
 
-// finishKind tells the assembly's kernels apart.
-type finishKind int8
+// finishConst are a finish's numbers as the assembly reads them.
+type finishConst struct {
+	lo, hi     float32 // limits of the activation
+	zero       float32 // +0 where max(-0, lo) must give +0, else -0: added after the maximum
+	scale      float32
+	qlo, qhi   float32 // smallest and largest code, relative to the zero point
+	qlo1, qhi1 float32 // one below, one above
+	top        float32 // qhi, or the code of the activation's upper limit
+	from, to   float32 // first and last value whose gradient passes
+	_          [5]float32
+	anyLo      [8]uint32 // all ones where the lower limit does not exist
+	anyHi      [8]uint32
+}
 
-const (
-	finishPlain finishKind = iota // no grid
-	finishQuant
-	finishRelu // the grid begins where the activation does, and that has no upper limit
-)
-
-// constants prepares the numbers.
-func (f *finish) constants() finishConst {
-	k := finishConst{lo: f.act.Lo, hi: f.act.Hi, zero: float32(math.Copysign(0, -1))}
+// setClip sets what concerns the activation alone.
+func (k *finishConst) setClip(act Clip) {
+	k.lo, k.hi, k.zero = act.Lo, act.Hi, float32(math.Copysign(0, -1))
 	if k.lo == 0 && !math.Signbit(float64(k.lo)) {
 		k.zero = 0
 	}
@@ -37,49 +42,69 @@ func (f *finish) constants() finishConst {
 			k.anyHi[i] = ^uint32(0)
 		}
 	}
-	if f.kind != finishPlain {
-		k.setGrid(f.g)
-	}
-	return k
 }
 
+// setGrid sets what concerns the grid alone, but for setPass.
 func (k *finishConst) setGrid(g Grid) {
 	k.scale = g.Scale
 	k.qlo, k.qhi = g.limits()
-	k.qlo1, k.qhi1 = k.qlo-1, k.qhi+1
+	k.qlo1, k.qhi1, k.top = k.qlo-1, k.qhi+1, k.qhi
 }
 
-// finishConst are a finish's numbers as the assembly reads them.
-type finishConst struct {
-	lo, hi float32 // limits of the activation
-	zero   float32 // +0 where max(-0, lo) must give +0, else -0: added after the maximum
-	scale  float32
-	qlo    float32 // smallest code, relative to the zero point
-	qhi    float32
-	qlo1   float32 // one below, one above
-	qhi1   float32
-	anyLo  [8]uint32 // all ones where the lower limit does not exist
-	anyHi  [8]uint32
+// setPass sets the values that pass the grid. Codes grow with the values, so these have
+// a first and a last one.
+func (k *finishConst) setPass() { k.from, k.to = -reach(-k.qlo, k.scale), reach(k.qhi, k.scale) }
+
+// reach returns the largest x whose code, rne(x/scale), is at most limit, a whole number
+// from 0 to 2^21.
+func reach(limit, scale float32) float32 {
+	x := math.Float32bits(float32((float64(limit) + 0.5) * float64(scale)))
+	code := func(x uint32) float32 { return steps(math.Float32frombits(x), scale, 0, limit+1) }
+	for code(x) <= limit {
+		x++
+	}
+	for code(x) > limit {
+		x--
+	}
+	return math.Float32frombits(x)
+}
+
+// join puts the activation before the grid: its upper limit has a code, above which there
+// is none, and what passes both passes.
+func (k *finishConst) join(act Clip) {
+	k.top = steps(act.Hi, k.scale, k.qlo, k.qhi)
+	if act.Lo >= -maxFloat32 {
+		k.from = max(k.from, math.Nextafter32(act.Lo, float32(math.Inf(1))))
+	}
+	if act.Hi <= maxFloat32 {
+		k.to = min(k.to, math.Nextafter32(act.Hi, float32(math.Inf(-1))))
+	}
 }
 
 func newFinish(act Clip, g *Grid) finish {
 	f := finish{act: act}
-	if g != nil {
-		f.g, f.kind = *g, finishQuant
-		// Then the lower code is that of the limit and of NaN, and needs no other test.
-		if lo, _ := g.limits(); act.Lo/g.Scale == lo && act.Hi > maxFloat32 {
-			f.kind = finishRelu
-		}
-	}
 	f.odd = act.Lo != act.Lo || act.Hi != act.Hi || act.Hi == 0 && math.Signbit(float64(act.Hi))
-	f.k = f.constants()
+	f.k.setClip(act)
+	if g == nil {
+		return f
+	}
+	f.g, f.grid = *g, true
+	if f.odd = f.odd || !g.proper(); !f.odd {
+		f.k.setGrid(*g)
+		f.k.setPass()
+		f.k.join(act)
+	}
 	return f
 }
+
+// proper says that the scale is what it should be; the search for limits would not end
+// with another.
+func (g Grid) proper() bool { return g.Scale > 0 && g.Scale <= maxFloat32 }
 
 // one returns the stored value of v and whether the gradient passes.
 func (f *finish) one(v float32) (y float32, pass bool) {
 	y, pass = f.act.Apply(v), f.act.Passes(v)
-	if f.kind == finishPlain {
+	if !f.grid {
 		return y, pass
 	}
 	lo, hi := f.g.limits()

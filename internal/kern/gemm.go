@@ -4,7 +4,8 @@ import "github.com/goqat/goqat/internal/par"
 
 // The float product works on tiles of tileRows rows by tileCols columns: eight
 // running sums, two column values and one row value are what fits the sixteen
-// vector registers of amd64 without spilling.
+// vector registers of amd64 without spilling. Two tiles side by side share their
+// rows, for processors with more registers.
 const (
 	tileRows = 4
 	tileCols = 2
@@ -50,20 +51,34 @@ func Gemm[F Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
 
 // gemmGo is Gemm in portable Go, the definition of its results.
 func gemmGo[F Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
+	if emulated[F]() {
+		gemmPacked[F, float64](m, n, k, a, b, c, ldc, add)
+	} else {
+		gemmPacked[F, F](m, n, k, a, b, c, ldc, add)
+	}
+}
+
+// gemmPacked is gemmGo with the factors packed as P.
+func gemmPacked[F, P Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
 	tiles, panels := ceilDiv(m, tileRows), ceilDiv(n, tileCols)
-	ap, bp := borrow[[tileRows]F](tiles*k), borrow[[tileCols]F](panels*k)
+	ap, bp := borrow[[tileRows]P](tiles*k), borrow[[tileCols]P](panels*k)
 	defer giveBack(ap)
 	defer giveBack(bp)
+	exps := borrow[int](tiles + panels)
+	defer giveBack(exps)
 	pa, pb := *ap, *bp
+	ea, eb := (*exps)[:tiles], (*exps)[tiles:]
 	grain := max(1, packGrain/max(k, 1))
 	par.For(tiles, grain, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
 			packRows(pa[t*k:][:k], a, t*tileRows, m)
+			ea[t] = lowestPacked[P](pa[t*k:][:k])
 		}
 	})
 	par.For(panels, grain, func(lo, hi int) {
 		for p := lo; p < hi; p++ {
 			packCols(pb[p*k:][:k], b, p*tileCols, n)
+			eb[p] = lowestPacked[P](pb[p*k:][:k])
 		}
 	})
 	rowBlocks, colBlocks := ceilDiv(tiles, blockTiles), ceilDiv(panels, blockPanels)
@@ -71,15 +86,18 @@ func gemmGo[F Float](m, n, k int, a, b Matrix[F], c []F, ldc int, add bool) {
 		for u := lo; u < hi; u++ {
 			t0, p0 := u/colBlocks*blockTiles, u%colBlocks*blockPanels
 			for t := t0; t < min(t0+blockTiles, tiles); t++ {
-				for p := p0; p < min(p0+blockPanels, panels); p++ {
-					var acc [tileRows][tileCols]F
-					if add {
-						loadTile(&acc, c, ldc, t*tileRows, p*tileCols, m, n)
-						dotTileAdd(&acc, pa[t*k:][:k], pb[p*k:][:k])
-					} else {
-						dotTile(&acc, pa[t*k:][:k], pb[p*k:][:k])
+				for p := p0; p < min(p0+blockPanels, panels); p += 2 {
+					var acc [2][tileRows][tileCols]F
+					b0, b1, low := pb[p*k:][:k], [][tileCols]P(nil), eb[p]
+					if p+1 < panels {
+						b1, low = pb[(p+1)*k:][:k], min(low, eb[p+1])
 					}
-					storeTile(c, ldc, t*tileRows, p*tileCols, m, n, &acc, false)
+					if add {
+						loadTile(&acc[0], c, ldc, t*tileRows, p*tileCols, m, n)
+						loadTile(&acc[1], c, ldc, t*tileRows, (p+1)*tileCols, m, n)
+					}
+					dotTiles(&acc, pa[t*k:][:k], b0, b1, neverSubnormal(ea[t], low), add)
+					storeTiles(c, ldc, t*tileRows, p*tileCols, m, n, &acc, false)
 				}
 			}
 		}
@@ -92,7 +110,7 @@ const (
 )
 
 // packRows gathers rows i0 to i0+3 of an m-row matrix, k-major; rows past m are 0.
-func packRows[F Float](dst [][tileRows]F, a Matrix[F], i0, m int) {
+func packRows[P, F Float](dst [][tileRows]P, a Matrix[F], i0, m int) {
 	if len(dst) == 0 {
 		return
 	}
@@ -105,21 +123,21 @@ func packRows[F Float](dst [][tileRows]F, a Matrix[F], i0, m int) {
 		}
 		src, at := a.Data[(i0+r)*a.Row:], 0
 		for k := range dst {
-			dst[k][r] = src[at]
+			dst[k][r] = P(src[at])
 			at += a.Col
 		}
 	}
 }
 
 // packCols gathers columns j0 and j0+1 of an n-column matrix, k-major.
-func packCols[F Float](dst [][tileCols]F, b Matrix[F], j0, n int) {
+func packCols[P, F Float](dst [][tileCols]P, b Matrix[F], j0, n int) {
 	if len(dst) == 0 {
 		return
 	}
 	if b.Col == 1 && j0+tileCols <= n { // both columns at once share a cache line
 		src, at := b.Data[j0:], 0
 		for k := range dst {
-			dst[k] = [tileCols]F(src[at : at+tileCols])
+			dst[k] = [tileCols]P{P(src[at]), P(src[at+1])}
 			at += b.Row
 		}
 		return
@@ -133,7 +151,7 @@ func packCols[F Float](dst [][tileCols]F, b Matrix[F], j0, n int) {
 		}
 		src, at := b.Data[(j0+c)*b.Col:], 0
 		for k := range dst {
-			dst[k][c] = src[at]
+			dst[k][c] = P(src[at])
 			at += b.Row
 		}
 	}

@@ -36,6 +36,17 @@ func TestIntEpilogue(t *testing.T) {
 	})
 }
 
+func FuzzIntEpilogue(f *testing.F) {
+	for kind := range uint8(8) {
+		f.Add(uint64(kind), kind)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, kind uint8) {
+		eachIntLevel(t, func(l Level) {
+			checkEpilogue(t, rand.New(rand.NewPCG(seed, 4)), l, kind&1 != 0, kind&2 != 0, kind&4 != 0)
+		})
+	})
+}
+
 func checkEpilogue(t *testing.T, r *rand.Rand, l Level, codes, columns, prev bool) {
 	rows, ld := 1+r.IntN(tileMaxRows), panelCols+r.IntN(5)
 	acc, sub := make([]int32, rows*panelCols), make([]int32, panelCols)
@@ -106,28 +117,49 @@ func TestCodesElementwise(t *testing.T) {
 		r := rand.New(rand.NewPCG(2, 2))
 		for n := 1; n < 150; n++ {
 			checkAddCodes(t, r, n)
-			x := intExtremes(r, n, 255)
-			var want uint64
-			for _, v := range x {
-				want += uint64(v)
-			}
-			if got := codesSum(x); got != want {
-				t.Fatalf("%v: sum of %d codes is %d, want %d", l, n, got, want)
-			}
-			var table [256]uint8
-			for i := range table {
-				table[i] = uint8(r.Uint32())
-			}
-			y := intGuard(n, uint8(7))
-			MapCodes(0, y.data(), x, &table)
-			y.check(t, "map")
-			for i, v := range y.data() {
-				if v != table[x[i]] {
-					t.Fatalf("%v: code %d mapped to %d, want %d", l, x[i], v, table[x[i]])
-				}
-			}
+			checkCodes(t, r, n)
 		}
 	})
+}
+
+// FuzzCodes is for all kernels that work on codes.
+func FuzzCodes(f *testing.F) {
+	f.Add(uint64(1), uint16(1))
+	f.Add(uint64(2), uint16(200))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint16) {
+		eachIntLevel(t, func(Level) {
+			r := rand.New(rand.NewPCG(seed, 5))
+			checkAddCodes(t, r, 1+int(n))
+			checkCodes(t, r, 1+int(n))
+			h, w := 2+r.IntN(6), 2+int(n)%200
+			checkMaxPool(t, r, &Pool{Planes: 1 + r.IntN(3), H: h, W: w, OH: h / 2, OW: w / 2, Kernel: twos, Stride: twos})
+		})
+	})
+}
+
+// checkCodes checks sums and tables of n codes.
+func checkCodes(t *testing.T, r *rand.Rand, n int) {
+	t.Helper()
+	x := intExtremes(r, n, 255)
+	var want uint64
+	for _, v := range x {
+		want += uint64(v)
+	}
+	if got := codesSum(x); got != want {
+		t.Fatalf("%v: sum of %d codes is %d, want %d", CurrentLevel(), n, got, want)
+	}
+	var table [256]uint8
+	for i := range table {
+		table[i] = uint8(r.Uint32())
+	}
+	y := intGuard(n, uint8(7))
+	MapCodes(0, y.data(), x, &table)
+	y.check(t, "map")
+	for i, v := range y.data() {
+		if v != table[x[i]] {
+			t.Fatalf("%v: code %d mapped to %d, want %d", CurrentLevel(), x[i], v, table[x[i]])
+		}
+	}
 }
 
 func checkAddCodes(t *testing.T, r *rand.Rand, n int) {

@@ -23,12 +23,14 @@ func eachIntLevel(t testing.TB, fn func(l Level)) {
 type intGuarded[T comparable] struct {
 	all    []T
 	canary T
+	width  int // canaries on each side
 }
 
 const intGuardWidth = 70
 
 func intGuard[T comparable](n int, canary T) intGuarded[T] {
-	g := intGuarded[T]{make([]T, n+2*intGuardWidth), canary}
+	width := guards(intGuardWidth)
+	g := intGuarded[T]{room[T](n + 2*width), canary, width}
 	for i := range g.all {
 		g.all[i] = canary
 	}
@@ -37,15 +39,15 @@ func intGuard[T comparable](n int, canary T) intGuarded[T] {
 
 func (g intGuarded[T]) data() []T {
 	n := len(g.all)
-	return g.all[intGuardWidth : n-intGuardWidth : n-intGuardWidth]
+	return g.all[g.width : n-g.width : n-g.width]
 }
 
 func (g intGuarded[T]) check(t testing.TB, what string) {
 	t.Helper()
-	n := len(g.all) - intGuardWidth
+	n := len(g.all) - g.width
 	for i, v := range g.all {
-		if (i < intGuardWidth || i >= n) && v != g.canary {
-			t.Fatalf("%s: wrote %v at %d, outside %d elements", what, v, i-intGuardWidth, n-intGuardWidth)
+		if (i < g.width || i >= n) && v != g.canary {
+			t.Fatalf("%s: wrote %v at %d, outside %d elements", what, v, i-g.width, n-g.width)
 		}
 	}
 }
@@ -65,7 +67,7 @@ type intCase struct {
 
 // intExtremes returns bytes that are often 0 or top.
 func intExtremes(r *rand.Rand, n int, top uint8) []uint8 {
-	x := make([]uint8, n)
+	x := room[uint8](n)
 	for i := range x {
 		switch r.IntN(4) {
 		case 0:
@@ -97,13 +99,13 @@ func newIntCase(seed uint64, inputs, weights, channels, blocks, block int, lo, h
 	}
 	c.d = Dequant{Blocks: blocks, Block: block, Scale: []float32{0.003}}
 	if r.IntN(4) > 0 {
-		c.d.Scale = make([]float32, channels*blocks)
+		c.d.Scale = room[float32](channels * blocks)
 		for i := range c.d.Scale {
 			c.d.Scale[i] = r.Float32() / 100
 		}
 	}
 	if r.IntN(4) > 0 {
-		c.bias = make([]float32, channels)
+		c.bias = room[float32](channels)
 		for i := range c.bias {
 			c.bias[i] = float32(r.NormFloat64())
 		}
@@ -121,7 +123,7 @@ func newIntCase(seed uint64, inputs, weights, channels, blocks, block int, lo, h
 func (c *intCase) run(t testing.TB, what string, p *IntProduct, outputs int, product func(y IntY, x IntX)) ([]float32, []uint8) {
 	x := IntX{Codes: slices.Clip(c.x), Grid: c.in}
 	if c.fromReal {
-		x.Codes, x.Values = nil, make([]float32, len(c.x))
+		x.Codes, x.Values = nil, room[float32](len(c.x))
 		Dequantize(x.Values, c.x, c.in)
 	}
 	v, q := intGuard(outputs, float32(12345)), intGuard(outputs, uint8(99))
@@ -218,6 +220,17 @@ func TestIntConvShapes(t *testing.T) {
 	} {
 		for format := range intFormats {
 			checkIntConvLevels(t, uint64(i), g, 0, format)
+		}
+	}
+}
+
+// TestIntConvFewSteps: sums of so few products have kernels of their own, one per
+// number of steps.
+func TestIntConvFewSteps(t *testing.T) {
+	for steps := 1; steps <= fewSteps+1; steps++ {
+		for i, ow := range []int{5, 16, 29, 40} {
+			g := geometry(2, 4*steps, 3, ow, 3+5*i, 1, 1, 1, ones, ones, [4]int{})
+			checkIntConvLevels(t, uint64(10*steps+i), g, 0, 1)
 		}
 	}
 }

@@ -231,6 +231,14 @@ func AvgPool[F Float](p *Pool, out, x []F) {
 // AvgPoolBackward writes the gradient: every element gets dout / count of each
 // window that it is in, added in the order of the outputs.
 func AvgPoolBackward[F Float](p *Pool, dx, dout []F) {
+	if n := p.H * p.W; p.whole() {
+		p.planes(n, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				fill(dx[i*n:][:n], dout[i]/F(n)+0) // as if added to 0
+			}
+		})
+		return
+	}
 	p.each(func(plane, o, y0, y1, x0, x1 int) {
 		if o%(p.OH*p.OW) == 0 {
 			clear(dx[plane:][:p.H*p.W])
@@ -241,4 +249,12 @@ func AvgPoolBackward[F Float](p *Pool, dx, dout []F) {
 			AddOne(row, row, d)
 		}
 	})
+}
+
+// fill sets every element of dst, which is not empty, to v.
+func fill[F Float](dst []F, v F) {
+	dst[0] = v
+	for n := 1; n < len(dst); n *= 2 {
+		copy(dst[n:], dst[:n])
+	}
 }

@@ -5,12 +5,33 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"unsafe"
 )
 
 // The references here are the definitions, written as plainly as they can be.
 
+// place finds memory for so many bytes; nil stands for the heap.
+var place func(bytes int) unsafe.Pointer
+
+// room makes operands and results.
+func room[T any](n int) []T {
+	if place == nil || n == 0 {
+		return make([]T, n)
+	}
+	return unsafe.Slice((*T)(place(n*int(unsafe.Sizeof(*new(T))))), n)
+}
+
+// guards is how many guard values go with a buffer: where place has put it, no value
+// around it can be written.
+func guards(n int) int {
+	if place != nil {
+		return 0
+	}
+	return n
+}
+
 func randoms[F Float](r *rand.Rand, n int) []F {
-	x := make([]F, n)
+	x := room[F](n)
 	for i := range x {
 		x[i] = F(r.NormFloat64())
 	}

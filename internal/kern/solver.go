@@ -27,13 +27,18 @@ type AdamFactors struct {
 // (Kingma and Ba 2015, algorithm 1, with the corrections of m and v taken out of the
 // loop; Loshchilov and Hutter 2019 for Shrink.) Long slices are updated in parallel.
 func AdamStep(w, g, m, v []float32, f *AdamFactors) {
-	inChunks(len(w), func(lo, hi int) { adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], f) })
+	if len(w) <= elemChunk { // without a closure
+		adam(w, g, m, v, f)
+		return
+	}
+	c := *f // f itself need not leave the stack
+	inChunks(len(w), func(lo, hi int) { adam(w[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], &c) })
 }
 
 func adam(w, g, m, v []float32, f *AdamFactors) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	for i := adamFast(w, g, m, v, f); i < len(w); i++ {
-		x := w[i] * f.Shrink
+		x := float32(w[i] * f.Shrink)
 		d := g[i] + float32(f.L2*x)
 		a := m[i] + float32(f.C1*(d-m[i]))
 		b := float32(f.B2*v[i]) + float32(float32(f.C2*d)*d)

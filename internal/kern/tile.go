@@ -43,7 +43,8 @@ type tileArgs struct {
 	offA *int           // k offsets
 	// Vector v of row k of B has its lanes of m[2v] from b[2v]+offB[k] and those
 	// of m[2v+1] from b[2v+1]+offB[k]: lane l from 4*l bytes further. Lanes in
-	// neither mask are not read. A base whose mask is 0 may be nil.
+	// neither mask are not read, except that a vector whose masks together have all
+	// lanes is read at b[2v] in all of them. Other bases whose mask is 0 may be nil.
 	b    [4]unsafe.Pointer
 	offB *int           // k offsets
 	m    [4]uint16      // lane masks

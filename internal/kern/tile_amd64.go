@@ -74,17 +74,18 @@ func runPartAVX2(kind tileKind, rows int, t *tileArgs) {
 		callAVX2(kind, rows, t)
 		return
 	}
-	var c [tileRowsAVX2][tileLanes]float32 // the bits of any kind
+	whole := borrow[float32](rows * tileLanes) // the bits of any kind
+	defer giveBack(whole)
 	dst, ldc := t.c, t.ldc
-	t.c, t.ldc = unsafe.Pointer(&c), 4*tileLanes
+	t.c, t.ldc = unsafe.Pointer(&(*whole)[0]), 4*tileLanes
 	if t.add != 0 {
 		for i := range rows {
-			moveLanes(unsafe.Pointer(&c[i]), unsafe.Add(dst, i*ldc), t.m[0])
+			moveLanes(unsafe.Add(t.c, i*t.ldc), unsafe.Add(dst, i*ldc), t.m[0])
 		}
 	}
 	callAVX2(kind, rows, t)
 	for i := range rows {
-		moveLanes(unsafe.Add(dst, i*ldc), unsafe.Pointer(&c[i]), t.m[0])
+		moveLanes(unsafe.Add(dst, i*ldc), unsafe.Add(t.c, i*t.ldc), t.m[0])
 	}
 }
 

@@ -14,8 +14,10 @@ TEXT ·tileF32x1x1(SB), NOSPLIT, $0-8
 	MOVQ     8(AX), CX
 	MOVQ     32(AX), DX
 	MOVQ     40(AX), BX
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), DI
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), SI
@@ -23,17 +25,17 @@ TEXT ·tileF32x1x1(SB), NOSPLIT, $0-8
 	LEAQ     (SI)(DI*8), SI
 	NEGQ     DI
 
-simple:
+plainstep:
 	MOVQ             (SI)(DI*8), R8
 	MOVQ             (BX)(DI*8), AX
 	ADDQ             CX, AX
-	VMOVUPS.Z        (DX)(R8*1), K1, Z1
+	VMOVUPS          (DX)(R8*1), Z1
 	VFMADD231PS.BCST (AX), Z1, Z0
 	INCQ             DI
-	JNZ              simple
-	JMP              done
+	JNZ              plainstep
+	JMP              summed
 
-segments:
+merge:
 	MOVQ (AX), DI
 	MOVQ 24(AX), SI
 	MOVQ 64(AX), R8
@@ -41,17 +43,36 @@ segments:
 	LEAQ (R8)(DI*8), R8
 	NEGQ DI
 
-step:
+mergestep:
 	MOVQ             (R8)(DI*8), R9
 	MOVQ             (SI)(DI*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (DX)(R9*1), Z1
+	VMOVUPS          (BX)(R9*1), K2, Z1
+	VFMADD231PS.BCST (AX), Z1, Z0
+	INCQ             DI
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R8
+	MOVQ 24(AX), SI
+	MOVQ 64(AX), DI
+	LEAQ (SI)(R8*8), SI
+	LEAQ (DI)(R8*8), DI
+	NEGQ R8
+
+maskedstep:
+	MOVQ             (DI)(R8*8), R9
+	MOVQ             (SI)(R8*8), AX
 	ADDQ             CX, AX
 	VMOVUPS.Z        (DX)(R9*1), K1, Z1
 	VMOVUPS          (BX)(R9*1), K2, Z1
 	VFMADD231PS.BCST (AX), Z1, Z0
-	INCQ             DI
-	JNZ              step
+	INCQ             R8
+	JNZ              maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -85,8 +106,10 @@ TEXT ·tileF32x2x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -94,18 +117,18 @@ TEXT ·tileF32x2x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ             (DI)(R8*8), R9
 	MOVQ             (SI)(R8*8), AX
 	ADDQ             CX, AX
-	VMOVUPS.Z        (BX)(R9*1), K1, Z2
+	VMOVUPS          (BX)(R9*1), Z2
 	VFMADD231PS.BCST (AX), Z2, Z0
 	VFMADD231PS.BCST (AX)(DX*1), Z2, Z1
 	INCQ             R8
-	JNZ              simple
-	JMP              done
+	JNZ              plainstep
+	JMP              summed
 
-segments:
+merge:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -113,18 +136,38 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+mergestep:
 	MOVQ             (R9)(R8*8), R10
 	MOVQ             (DI)(R8*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (BX)(R10*1), Z2
+	VMOVUPS          (SI)(R10*1), K2, Z2
+	VFMADD231PS.BCST (AX), Z2, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z2, Z1
+	INCQ             R8
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), DI
+	MOVQ 64(AX), R8
+	LEAQ (DI)(R9*8), DI
+	LEAQ (R8)(R9*8), R8
+	NEGQ R9
+
+maskedstep:
+	MOVQ             (R8)(R9*8), R10
+	MOVQ             (DI)(R9*8), AX
 	ADDQ             CX, AX
 	VMOVUPS.Z        (BX)(R10*1), K1, Z2
 	VMOVUPS          (SI)(R10*1), K2, Z2
 	VFMADD231PS.BCST (AX), Z2, Z0
 	VFMADD231PS.BCST (AX)(DX*1), Z2, Z1
-	INCQ             R8
-	JNZ              step
+	INCQ             R9
+	JNZ              maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -164,8 +207,10 @@ TEXT ·tileF32x3x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -173,19 +218,19 @@ TEXT ·tileF32x3x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ             (DI)(R8*8), R9
 	MOVQ             (SI)(R8*8), AX
 	ADDQ             CX, AX
-	VMOVUPS.Z        (BX)(R9*1), K1, Z3
+	VMOVUPS          (BX)(R9*1), Z3
 	VFMADD231PS.BCST (AX), Z3, Z0
 	VFMADD231PS.BCST (AX)(DX*1), Z3, Z1
 	VFMADD231PS.BCST (AX)(DX*2), Z3, Z2
 	INCQ             R8
-	JNZ              simple
-	JMP              done
+	JNZ              plainstep
+	JMP              summed
 
-segments:
+merge:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -193,19 +238,40 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+mergestep:
 	MOVQ             (R9)(R8*8), R10
 	MOVQ             (DI)(R8*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (BX)(R10*1), Z3
+	VMOVUPS          (SI)(R10*1), K2, Z3
+	VFMADD231PS.BCST (AX), Z3, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z3, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z3, Z2
+	INCQ             R8
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), DI
+	MOVQ 64(AX), R8
+	LEAQ (DI)(R9*8), DI
+	LEAQ (R8)(R9*8), R8
+	NEGQ R9
+
+maskedstep:
+	MOVQ             (R8)(R9*8), R10
+	MOVQ             (DI)(R9*8), AX
 	ADDQ             CX, AX
 	VMOVUPS.Z        (BX)(R10*1), K1, Z3
 	VMOVUPS          (SI)(R10*1), K2, Z3
 	VFMADD231PS.BCST (AX), Z3, Z0
 	VFMADD231PS.BCST (AX)(DX*1), Z3, Z1
 	VFMADD231PS.BCST (AX)(DX*2), Z3, Z2
-	INCQ             R8
-	JNZ              step
+	INCQ             R9
+	JNZ              maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -240,28 +306,75 @@ store:
 // func tileF32x4x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x4x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ             (R8)(R9*8), R10
+	MOVQ             (DI)(R9*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (SI)(R10*1), Z4
+	VFMADD231PS.BCST (AX), Z4, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z4, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z4, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z4, Z3
+	INCQ             R9
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+mergestep:
 	MOVQ             (R10)(R9*8), R11
 	MOVQ             (R8)(R9*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (SI)(R11*1), Z4
+	VMOVUPS          (DI)(R11*1), K2, Z4
+	VFMADD231PS.BCST (AX), Z4, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z4, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z4, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z4, Z3
+	INCQ             R9
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R9
+	LEAQ (R8)(R10*8), R8
+	LEAQ (R9)(R10*8), R9
+	NEGQ R10
+
+maskedstep:
+	MOVQ             (R9)(R10*8), R11
+	MOVQ             (R8)(R10*8), AX
 	ADDQ             CX, AX
 	VMOVUPS.Z        (SI)(R11*1), K1, Z4
 	VMOVUPS          (DI)(R11*1), K2, Z4
@@ -269,21 +382,23 @@ step:
 	VFMADD231PS.BCST (AX)(DX*1), Z4, Z1
 	VFMADD231PS.BCST (AX)(DX*2), Z4, Z2
 	VFMADD231PS.BCST (AX)(BX*1), Z4, Z3
-	INCQ             R9
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
+	INCQ             R10
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
 
 bias:
 	MOVQ        96(AX), CX
@@ -310,29 +425,78 @@ store:
 // func tileF32x5x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x5x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ             (R8)(R9*8), R10
+	MOVQ             (DI)(R9*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (SI)(R10*1), Z5
+	VFMADD231PS.BCST (AX), Z5, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z5, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z5, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z5, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z5, Z4
+	INCQ             R9
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+mergestep:
 	MOVQ             (R10)(R9*8), R11
 	MOVQ             (R8)(R9*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (SI)(R11*1), Z5
+	VMOVUPS          (DI)(R11*1), K2, Z5
+	VFMADD231PS.BCST (AX), Z5, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z5, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z5, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z5, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z5, Z4
+	INCQ             R9
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R9
+	LEAQ (R8)(R10*8), R8
+	LEAQ (R9)(R10*8), R9
+	NEGQ R10
+
+maskedstep:
+	MOVQ             (R9)(R10*8), R11
+	MOVQ             (R8)(R10*8), AX
 	ADDQ             CX, AX
 	VMOVUPS.Z        (SI)(R11*1), K1, Z5
 	VMOVUPS          (DI)(R11*1), K2, Z5
@@ -341,23 +505,25 @@ step:
 	VFMADD231PS.BCST (AX)(DX*2), Z5, Z2
 	VFMADD231PS.BCST (AX)(BX*1), Z5, Z3
 	VFMADD231PS.BCST (AX)(DX*4), Z5, Z4
-	INCQ             R9
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
+	INCQ             R10
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
 
 bias:
 	MOVQ        96(AX), CX
@@ -387,31 +553,82 @@ store:
 // func tileF32x6x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x6x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ             (R9)(R10*8), R11
+	MOVQ             (R8)(R10*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (DI)(R11*1), Z6
+	VFMADD231PS.BCST (AX), Z6, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z6, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z6, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z6, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z6, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z6, Z5
+	INCQ             R10
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+mergestep:
 	MOVQ             (R11)(R10*8), R12
 	MOVQ             (R9)(R10*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (DI)(R12*1), Z6
+	VMOVUPS          (R8)(R12*1), K2, Z6
+	VFMADD231PS.BCST (AX), Z6, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z6, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z6, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z6, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z6, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z6, Z5
+	INCQ             R10
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ             (R10)(R11*8), R12
+	MOVQ             (R9)(R11*8), AX
 	ADDQ             CX, AX
 	VMOVUPS.Z        (DI)(R12*1), K1, Z6
 	VMOVUPS          (R8)(R12*1), K2, Z6
@@ -421,25 +638,27 @@ step:
 	VFMADD231PS.BCST (AX)(BX*1), Z6, Z3
 	VFMADD231PS.BCST (AX)(DX*4), Z6, Z4
 	VFMADD231PS.BCST (AX)(SI*1), Z6, Z5
-	INCQ             R10
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
+	INCQ             R11
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
 
 bias:
 	MOVQ        96(AX), CX
@@ -472,32 +691,85 @@ store:
 // func tileF32x7x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x7x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ             (R9)(R10*8), R11
+	MOVQ             (R8)(R10*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (DI)(R11*1), Z7
+	VFMADD231PS.BCST (AX), Z7, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z7, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z7, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z7, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z7, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z7, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z7, Z6
+	INCQ             R10
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+mergestep:
 	MOVQ             (R11)(R10*8), R12
 	MOVQ             (R9)(R10*8), AX
+	ADDQ             CX, AX
+	VMOVUPS          (DI)(R12*1), Z7
+	VMOVUPS          (R8)(R12*1), K2, Z7
+	VFMADD231PS.BCST (AX), Z7, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z7, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z7, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z7, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z7, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z7, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z7, Z6
+	INCQ             R10
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ             (R10)(R11*8), R12
+	MOVQ             (R9)(R11*8), AX
 	ADDQ             CX, AX
 	VMOVUPS.Z        (DI)(R12*1), K1, Z7
 	VMOVUPS          (R8)(R12*1), K2, Z7
@@ -508,27 +780,29 @@ step:
 	VFMADD231PS.BCST (AX)(DX*4), Z7, Z4
 	VFMADD231PS.BCST (AX)(SI*1), Z7, Z5
 	VFMADD231PS.BCST (AX)(BX*2), Z7, Z6
-	INCQ             R10
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
+	INCQ             R11
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
 
 bias:
 	MOVQ        96(AX), CX
@@ -564,35 +838,92 @@ store:
 // func tileF32x8x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x8x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ             (R10)(R11*8), R13
+	MOVQ             (R9)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R13*1), Z8
+	VFMADD231PS.BCST (AX), Z8, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z8, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z8, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z8, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z8, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z8, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z8, Z6
+	VFMADD231PS.BCST (R12), Z8, Z7
+	INCQ             R11
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ             (R13)(R11*8), R14
 	MOVQ             (R10)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R14*1), Z8
+	VMOVUPS          (R9)(R14*1), K2, Z8
+	VFMADD231PS.BCST (AX), Z8, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z8, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z8, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z8, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z8, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z8, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z8, Z6
+	VFMADD231PS.BCST (R12), Z8, Z7
+	INCQ             R11
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ             (R11)(R13*8), R14
+	MOVQ             (R10)(R13*8), AX
 	LEAQ             (DI)(AX*1), R12
 	ADDQ             CX, AX
 	VMOVUPS.Z        (R8)(R14*1), K1, Z8
@@ -605,29 +936,31 @@ step:
 	VFMADD231PS.BCST (AX)(SI*1), Z8, Z5
 	VFMADD231PS.BCST (AX)(BX*2), Z8, Z6
 	VFMADD231PS.BCST (R12), Z8, Z7
-	INCQ             R11
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
-	ADDQ             DX, CX
-	VADDPS           (CX), Z7, K1, Z7
+	INCQ             R13
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VADDPS (CX), Z7, K1, Z7
 
 bias:
 	MOVQ        96(AX), CX
@@ -666,36 +999,95 @@ store:
 // func tileF32x9x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x9x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ             (R10)(R11*8), R13
+	MOVQ             (R9)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R13*1), Z9
+	VFMADD231PS.BCST (AX), Z9, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z9, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z9, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z9, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z9, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z9, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z9, Z6
+	VFMADD231PS.BCST (R12), Z9, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z9, Z8
+	INCQ             R11
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ             (R13)(R11*8), R14
 	MOVQ             (R10)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R14*1), Z9
+	VMOVUPS          (R9)(R14*1), K2, Z9
+	VFMADD231PS.BCST (AX), Z9, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z9, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z9, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z9, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z9, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z9, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z9, Z6
+	VFMADD231PS.BCST (R12), Z9, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z9, Z8
+	INCQ             R11
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ             (R11)(R13*8), R14
+	MOVQ             (R10)(R13*8), AX
 	LEAQ             (DI)(AX*1), R12
 	ADDQ             CX, AX
 	VMOVUPS.Z        (R8)(R14*1), K1, Z9
@@ -709,31 +1101,33 @@ step:
 	VFMADD231PS.BCST (AX)(BX*2), Z9, Z6
 	VFMADD231PS.BCST (R12), Z9, Z7
 	VFMADD231PS.BCST (AX)(DX*8), Z9, Z8
-	INCQ             R11
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
-	ADDQ             DX, CX
-	VADDPS           (CX), Z7, K1, Z7
-	ADDQ             DX, CX
-	VADDPS           (CX), Z8, K1, Z8
+	INCQ             R13
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VADDPS (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
 
 bias:
 	MOVQ        96(AX), CX
@@ -775,37 +1169,98 @@ store:
 // func tileF32x10x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x10x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ             (R10)(R11*8), R13
+	MOVQ             (R9)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R13*1), Z10
+	VFMADD231PS.BCST (AX), Z10, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z10, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z10, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z10, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z10, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z10, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z10, Z6
+	VFMADD231PS.BCST (R12), Z10, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z10, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z10, Z9
+	INCQ             R11
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ             (R13)(R11*8), R14
 	MOVQ             (R10)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R14*1), Z10
+	VMOVUPS          (R9)(R14*1), K2, Z10
+	VFMADD231PS.BCST (AX), Z10, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z10, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z10, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z10, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z10, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z10, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z10, Z6
+	VFMADD231PS.BCST (R12), Z10, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z10, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z10, Z9
+	INCQ             R11
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ             (R11)(R13*8), R14
+	MOVQ             (R10)(R13*8), AX
 	LEAQ             (DI)(AX*1), R12
 	ADDQ             CX, AX
 	VMOVUPS.Z        (R8)(R14*1), K1, Z10
@@ -820,33 +1275,35 @@ step:
 	VFMADD231PS.BCST (R12), Z10, Z7
 	VFMADD231PS.BCST (AX)(DX*8), Z10, Z8
 	VFMADD231PS.BCST (R12)(DX*2), Z10, Z9
-	INCQ             R11
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
-	ADDQ             DX, CX
-	VADDPS           (CX), Z7, K1, Z7
-	ADDQ             DX, CX
-	VADDPS           (CX), Z8, K1, Z8
-	ADDQ             DX, CX
-	VADDPS           (CX), Z9, K1, Z9
+	INCQ             R13
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VADDPS (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VADDPS (CX), Z9, K1, Z9
 
 bias:
 	MOVQ        96(AX), CX
@@ -891,38 +1348,101 @@ store:
 // func tileF32x11x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x11x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ             (R10)(R11*8), R13
+	MOVQ             (R9)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R13*1), Z11
+	VFMADD231PS.BCST (AX), Z11, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z11, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z11, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z11, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z11, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z11, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z11, Z6
+	VFMADD231PS.BCST (R12), Z11, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z11, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z11, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z11, Z10
+	INCQ             R11
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ             (R13)(R11*8), R14
 	MOVQ             (R10)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R14*1), Z11
+	VMOVUPS          (R9)(R14*1), K2, Z11
+	VFMADD231PS.BCST (AX), Z11, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z11, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z11, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z11, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z11, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z11, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z11, Z6
+	VFMADD231PS.BCST (R12), Z11, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z11, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z11, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z11, Z10
+	INCQ             R11
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ             (R11)(R13*8), R14
+	MOVQ             (R10)(R13*8), AX
 	LEAQ             (DI)(AX*1), R12
 	ADDQ             CX, AX
 	VMOVUPS.Z        (R8)(R14*1), K1, Z11
@@ -938,35 +1458,37 @@ step:
 	VFMADD231PS.BCST (AX)(DX*8), Z11, Z8
 	VFMADD231PS.BCST (R12)(DX*2), Z11, Z9
 	VFMADD231PS.BCST (AX)(SI*2), Z11, Z10
-	INCQ             R11
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
-	ADDQ             DX, CX
-	VADDPS           (CX), Z7, K1, Z7
-	ADDQ             DX, CX
-	VADDPS           (CX), Z8, K1, Z8
-	ADDQ             DX, CX
-	VADDPS           (CX), Z9, K1, Z9
-	ADDQ             DX, CX
-	VADDPS           (CX), Z10, K1, Z10
+	INCQ             R13
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VADDPS (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VADDPS (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
 
 bias:
 	MOVQ        96(AX), CX
@@ -1014,39 +1536,104 @@ store:
 // func tileF32x12x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x12x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ             (R10)(R11*8), R13
+	MOVQ             (R9)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R13*1), Z12
+	VFMADD231PS.BCST (AX), Z12, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z12, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z12, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z12, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z12, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z12, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z12, Z6
+	VFMADD231PS.BCST (R12), Z12, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z12, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z12, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z12, Z10
+	VFMADD231PS.BCST (R12)(DX*4), Z12, Z11
+	INCQ             R11
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ             (R13)(R11*8), R14
 	MOVQ             (R10)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R14*1), Z12
+	VMOVUPS          (R9)(R14*1), K2, Z12
+	VFMADD231PS.BCST (AX), Z12, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z12, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z12, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z12, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z12, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z12, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z12, Z6
+	VFMADD231PS.BCST (R12), Z12, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z12, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z12, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z12, Z10
+	VFMADD231PS.BCST (R12)(DX*4), Z12, Z11
+	INCQ             R11
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ             (R11)(R13*8), R14
+	MOVQ             (R10)(R13*8), AX
 	LEAQ             (DI)(AX*1), R12
 	ADDQ             CX, AX
 	VMOVUPS.Z        (R8)(R14*1), K1, Z12
@@ -1063,37 +1650,39 @@ step:
 	VFMADD231PS.BCST (R12)(DX*2), Z12, Z9
 	VFMADD231PS.BCST (AX)(SI*2), Z12, Z10
 	VFMADD231PS.BCST (R12)(DX*4), Z12, Z11
-	INCQ             R11
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
-	ADDQ             DX, CX
-	VADDPS           (CX), Z7, K1, Z7
-	ADDQ             DX, CX
-	VADDPS           (CX), Z8, K1, Z8
-	ADDQ             DX, CX
-	VADDPS           (CX), Z9, K1, Z9
-	ADDQ             DX, CX
-	VADDPS           (CX), Z10, K1, Z10
-	ADDQ             DX, CX
-	VADDPS           (CX), Z11, K1, Z11
+	INCQ             R13
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VADDPS (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VADDPS (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VADDPS (CX), Z11, K1, Z11
 
 bias:
 	MOVQ        96(AX), CX
@@ -1144,40 +1733,107 @@ store:
 // func tileF32x13x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x13x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ             (R10)(R11*8), R13
+	MOVQ             (R9)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R13*1), Z13
+	VFMADD231PS.BCST (AX), Z13, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z13, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z13, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z13, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z13, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z13, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z13, Z6
+	VFMADD231PS.BCST (R12), Z13, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z13, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z13, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z13, Z10
+	VFMADD231PS.BCST (R12)(DX*4), Z13, Z11
+	VFMADD231PS.BCST (AX)(BX*4), Z13, Z12
+	INCQ             R11
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ             (R13)(R11*8), R14
 	MOVQ             (R10)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R14*1), Z13
+	VMOVUPS          (R9)(R14*1), K2, Z13
+	VFMADD231PS.BCST (AX), Z13, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z13, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z13, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z13, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z13, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z13, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z13, Z6
+	VFMADD231PS.BCST (R12), Z13, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z13, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z13, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z13, Z10
+	VFMADD231PS.BCST (R12)(DX*4), Z13, Z11
+	VFMADD231PS.BCST (AX)(BX*4), Z13, Z12
+	INCQ             R11
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ             (R11)(R13*8), R14
+	MOVQ             (R10)(R13*8), AX
 	LEAQ             (DI)(AX*1), R12
 	ADDQ             CX, AX
 	VMOVUPS.Z        (R8)(R14*1), K1, Z13
@@ -1195,39 +1851,41 @@ step:
 	VFMADD231PS.BCST (AX)(SI*2), Z13, Z10
 	VFMADD231PS.BCST (R12)(DX*4), Z13, Z11
 	VFMADD231PS.BCST (AX)(BX*4), Z13, Z12
-	INCQ             R11
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
-	ADDQ             DX, CX
-	VADDPS           (CX), Z7, K1, Z7
-	ADDQ             DX, CX
-	VADDPS           (CX), Z8, K1, Z8
-	ADDQ             DX, CX
-	VADDPS           (CX), Z9, K1, Z9
-	ADDQ             DX, CX
-	VADDPS           (CX), Z10, K1, Z10
-	ADDQ             DX, CX
-	VADDPS           (CX), Z11, K1, Z11
-	ADDQ             DX, CX
-	VADDPS           (CX), Z12, K1, Z12
+	INCQ             R13
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VADDPS (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VADDPS (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VADDPS (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
 
 bias:
 	MOVQ        96(AX), CX
@@ -1281,41 +1939,110 @@ store:
 // func tileF32x14x1(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x14x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ             (R10)(R11*8), R13
+	MOVQ             (R9)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R13*1), Z14
+	VFMADD231PS.BCST (AX), Z14, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z14, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z14, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z14, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z14, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z14, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z14, Z6
+	VFMADD231PS.BCST (R12), Z14, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z14, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z14, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z14, Z10
+	VFMADD231PS.BCST (R12)(DX*4), Z14, Z11
+	VFMADD231PS.BCST (AX)(BX*4), Z14, Z12
+	VFMADD231PS.BCST (R12)(BX*2), Z14, Z13
+	INCQ             R11
+	JNZ              plainstep
+	JMP              summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ             (R13)(R11*8), R14
 	MOVQ             (R10)(R11*8), AX
+	LEAQ             (DI)(AX*1), R12
+	ADDQ             CX, AX
+	VMOVUPS          (R8)(R14*1), Z14
+	VMOVUPS          (R9)(R14*1), K2, Z14
+	VFMADD231PS.BCST (AX), Z14, Z0
+	VFMADD231PS.BCST (AX)(DX*1), Z14, Z1
+	VFMADD231PS.BCST (AX)(DX*2), Z14, Z2
+	VFMADD231PS.BCST (AX)(BX*1), Z14, Z3
+	VFMADD231PS.BCST (AX)(DX*4), Z14, Z4
+	VFMADD231PS.BCST (AX)(SI*1), Z14, Z5
+	VFMADD231PS.BCST (AX)(BX*2), Z14, Z6
+	VFMADD231PS.BCST (R12), Z14, Z7
+	VFMADD231PS.BCST (AX)(DX*8), Z14, Z8
+	VFMADD231PS.BCST (R12)(DX*2), Z14, Z9
+	VFMADD231PS.BCST (AX)(SI*2), Z14, Z10
+	VFMADD231PS.BCST (R12)(DX*4), Z14, Z11
+	VFMADD231PS.BCST (AX)(BX*4), Z14, Z12
+	VFMADD231PS.BCST (R12)(BX*2), Z14, Z13
+	INCQ             R11
+	JNZ              mergestep
+	JMP              summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ             (R11)(R13*8), R14
+	MOVQ             (R10)(R13*8), AX
 	LEAQ             (DI)(AX*1), R12
 	ADDQ             CX, AX
 	VMOVUPS.Z        (R8)(R14*1), K1, Z14
@@ -1334,41 +2061,43 @@ step:
 	VFMADD231PS.BCST (R12)(DX*4), Z14, Z11
 	VFMADD231PS.BCST (AX)(BX*4), Z14, Z12
 	VFMADD231PS.BCST (R12)(BX*2), Z14, Z13
-	INCQ             R11
-	JNZ              step
-	MOVQ             t+0(FP), AX
-	KORW             K1, K2, K1
-	CMPQ             104(AX), $0x00
-	JEQ              bias
-	MOVQ             80(AX), CX
-	MOVQ             88(AX), DX
-	VADDPS           (CX), Z0, K1, Z0
-	ADDQ             DX, CX
-	VADDPS           (CX), Z1, K1, Z1
-	ADDQ             DX, CX
-	VADDPS           (CX), Z2, K1, Z2
-	ADDQ             DX, CX
-	VADDPS           (CX), Z3, K1, Z3
-	ADDQ             DX, CX
-	VADDPS           (CX), Z4, K1, Z4
-	ADDQ             DX, CX
-	VADDPS           (CX), Z5, K1, Z5
-	ADDQ             DX, CX
-	VADDPS           (CX), Z6, K1, Z6
-	ADDQ             DX, CX
-	VADDPS           (CX), Z7, K1, Z7
-	ADDQ             DX, CX
-	VADDPS           (CX), Z8, K1, Z8
-	ADDQ             DX, CX
-	VADDPS           (CX), Z9, K1, Z9
-	ADDQ             DX, CX
-	VADDPS           (CX), Z10, K1, Z10
-	ADDQ             DX, CX
-	VADDPS           (CX), Z11, K1, Z11
-	ADDQ             DX, CX
-	VADDPS           (CX), Z12, K1, Z12
-	ADDQ             DX, CX
-	VADDPS           (CX), Z13, K1, Z13
+	INCQ             R13
+	JNZ              maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VADDPS (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VADDPS (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VADDPS (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VADDPS (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VADDPS (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VADDPS (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	ADDQ   DX, CX
+	VADDPS (CX), Z13, K1, Z13
 
 bias:
 	MOVQ        96(AX), CX
@@ -1437,8 +2166,12 @@ TEXT ·tileF32x1x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), BX
 	MOVQ     48(AX), SI
 	MOVQ     56(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R8
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), DI
@@ -1446,20 +2179,20 @@ TEXT ·tileF32x1x2(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (BX)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R9*1), K1, Z2
-	VMOVUPS.Z    (SI)(R9*1), K3, Z3
+	VMOVUPS      (DX)(R9*1), Z2
+	VMOVUPS      (SI)(R9*1), Z3
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+merge:
 	MOVQ (AX), R9
 	MOVQ 24(AX), R8
 	MOVQ 64(AX), R10
@@ -1467,9 +2200,32 @@ segments:
 	LEAQ (R10)(R9*8), R10
 	NEGQ R9
 
-step:
+mergestep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DX)(R11*1), Z2
+	VMOVUPS      (BX)(R11*1), K2, Z2
+	VMOVUPS      (SI)(R11*1), Z3
+	VMOVUPS      (DI)(R11*1), K4, Z3
+	VBROADCASTSS (AX), Z4
+	VFMADD231PS  Z4, Z2, Z0
+	VFMADD231PS  Z4, Z3, Z1
+	INCQ         R9
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R9
+	LEAQ (R8)(R10*8), R8
+	LEAQ (R9)(R10*8), R9
+	NEGQ R10
+
+maskedstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (R8)(R10*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DX)(R11*1), K1, Z2
 	VMOVUPS      (BX)(R11*1), K2, Z2
@@ -1478,10 +2234,10 @@ step:
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	INCQ         R9
-	JNZ          step
+	INCQ         R10
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -1525,8 +2281,12 @@ TEXT ·tileF32x2x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -1534,12 +2294,12 @@ TEXT ·tileF32x2x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K3, Z5
+	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
@@ -1547,10 +2307,10 @@ simple:
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+merge:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -1558,9 +2318,35 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+mergestep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R12*1), Z4
+	VMOVUPS      (SI)(R12*1), K2, Z4
+	VMOVUPS      (DI)(R12*1), Z5
+	VMOVUPS      (R8)(R12*1), K4, Z5
+	VBROADCASTSS (AX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS (AX)(DX*1), Z6
+	VFMADD231PS  Z6, Z4, Z2
+	VFMADD231PS  Z6, Z5, Z3
+	INCQ         R10
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R9)(R11*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (BX)(R12*1), K1, Z4
 	VMOVUPS      (SI)(R12*1), K2, Z4
@@ -1572,10 +2358,10 @@ step:
 	VBROADCASTSS (AX)(DX*1), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
-	INCQ         R10
-	JNZ          step
+	INCQ         R11
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -1629,8 +2415,12 @@ TEXT ·tileF32x3x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -1638,12 +2428,12 @@ TEXT ·tileF32x3x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VMOVUPS.Z    (DI)(R10*1), K3, Z7
+	VMOVUPS      (BX)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z8, Z6, Z0
 	VFMADD231PS  Z8, Z7, Z1
@@ -1654,10 +2444,10 @@ simple:
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+merge:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -1665,9 +2455,38 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+mergestep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R12*1), Z6
+	VMOVUPS      (SI)(R12*1), K2, Z6
+	VMOVUPS      (DI)(R12*1), Z7
+	VMOVUPS      (R8)(R12*1), K4, Z7
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z8, Z6, Z0
+	VFMADD231PS  Z8, Z7, Z1
+	VBROADCASTSS (AX)(DX*1), Z8
+	VFMADD231PS  Z8, Z6, Z2
+	VFMADD231PS  Z8, Z7, Z3
+	VBROADCASTSS (AX)(DX*2), Z8
+	VFMADD231PS  Z8, Z6, Z4
+	VFMADD231PS  Z8, Z7, Z5
+	INCQ         R10
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R9)(R11*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (BX)(R12*1), K1, Z6
 	VMOVUPS      (SI)(R12*1), K2, Z6
@@ -1682,10 +2501,10 @@ step:
 	VBROADCASTSS (AX)(DX*2), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	INCQ         R10
-	JNZ          step
+	INCQ         R11
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -1730,36 +2549,104 @@ store:
 // func tileF32x4x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x4x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z8
+	VMOVUPS      (R8)(R11*1), Z9
+	VBROADCASTSS (AX), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z1
+	VBROADCASTSS (AX)(DX*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z3
+	VBROADCASTSS (AX)(DX*2), Z10
+	VFMADD231PS  Z10, Z8, Z4
+	VFMADD231PS  Z10, Z9, Z5
+	VBROADCASTSS (AX)(BX*1), Z10
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z10, Z9, Z7
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+mergestep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R13*1), Z8
+	VMOVUPS      (DI)(R13*1), K2, Z8
+	VMOVUPS      (R8)(R13*1), Z9
+	VMOVUPS      (R9)(R13*1), K4, Z9
+	VBROADCASTSS (AX), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z1
+	VBROADCASTSS (AX)(DX*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z3
+	VBROADCASTSS (AX)(DX*2), Z10
+	VFMADD231PS  Z10, Z8, Z4
+	VFMADD231PS  Z10, Z9, Z5
+	VBROADCASTSS (AX)(BX*1), Z10
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z10, Z9, Z7
+	INCQ         R11
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R12*8), R10
+	LEAQ (R11)(R12*8), R11
+	NEGQ R12
+
+maskedstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R10)(R12*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (SI)(R13*1), K1, Z8
 	VMOVUPS      (DI)(R13*1), K2, Z8
@@ -1777,26 +2664,28 @@ step:
 	VBROADCASTSS (AX)(BX*1), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
-	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
+	INCQ         R12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
 
 bias:
 	MOVQ        96(AX), CX
@@ -1831,38 +2720,112 @@ store:
 // func tileF32x5x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x5x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z10
+	VMOVUPS      (R8)(R11*1), Z11
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z12, Z10, Z0
+	VFMADD231PS  Z12, Z11, Z1
+	VBROADCASTSS (AX)(DX*1), Z12
+	VFMADD231PS  Z12, Z10, Z2
+	VFMADD231PS  Z12, Z11, Z3
+	VBROADCASTSS (AX)(DX*2), Z12
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z5
+	VBROADCASTSS (AX)(BX*1), Z12
+	VFMADD231PS  Z12, Z10, Z6
+	VFMADD231PS  Z12, Z11, Z7
+	VBROADCASTSS (AX)(DX*4), Z12
+	VFMADD231PS  Z12, Z10, Z8
+	VFMADD231PS  Z12, Z11, Z9
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+mergestep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R13*1), Z10
+	VMOVUPS      (DI)(R13*1), K2, Z10
+	VMOVUPS      (R8)(R13*1), Z11
+	VMOVUPS      (R9)(R13*1), K4, Z11
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z12, Z10, Z0
+	VFMADD231PS  Z12, Z11, Z1
+	VBROADCASTSS (AX)(DX*1), Z12
+	VFMADD231PS  Z12, Z10, Z2
+	VFMADD231PS  Z12, Z11, Z3
+	VBROADCASTSS (AX)(DX*2), Z12
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z5
+	VBROADCASTSS (AX)(BX*1), Z12
+	VFMADD231PS  Z12, Z10, Z6
+	VFMADD231PS  Z12, Z11, Z7
+	VBROADCASTSS (AX)(DX*4), Z12
+	VFMADD231PS  Z12, Z10, Z8
+	VFMADD231PS  Z12, Z11, Z9
+	INCQ         R11
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R12*8), R10
+	LEAQ (R11)(R12*8), R11
+	NEGQ R12
+
+maskedstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R10)(R12*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (SI)(R13*1), K1, Z10
 	VMOVUPS      (DI)(R13*1), K2, Z10
@@ -1883,29 +2846,31 @@ step:
 	VBROADCASTSS (AX)(DX*4), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
+	INCQ         R12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
 
 bias:
 	MOVQ        96(AX), CX
@@ -1945,41 +2910,121 @@ store:
 // func tileF32x6x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x6x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z12
+	VMOVUPS      (R9)(R12*1), Z13
+	VBROADCASTSS (AX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS (AX)(DX*1), Z14
+	VFMADD231PS  Z14, Z12, Z2
+	VFMADD231PS  Z14, Z13, Z3
+	VBROADCASTSS (AX)(DX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS (AX)(BX*1), Z14
+	VFMADD231PS  Z14, Z12, Z6
+	VFMADD231PS  Z14, Z13, Z7
+	VBROADCASTSS (AX)(DX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS (AX)(SI*1), Z14
+	VFMADD231PS  Z14, Z12, Z10
+	VFMADD231PS  Z14, Z13, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+mergestep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R14*1), Z12
+	VMOVUPS      (R8)(R14*1), K2, Z12
+	VMOVUPS      (R9)(R14*1), Z13
+	VMOVUPS      (R10)(R14*1), K4, Z13
+	VBROADCASTSS (AX), Z14
+	VFMADD231PS  Z14, Z12, Z0
+	VFMADD231PS  Z14, Z13, Z1
+	VBROADCASTSS (AX)(DX*1), Z14
+	VFMADD231PS  Z14, Z12, Z2
+	VFMADD231PS  Z14, Z13, Z3
+	VBROADCASTSS (AX)(DX*2), Z14
+	VFMADD231PS  Z14, Z12, Z4
+	VFMADD231PS  Z14, Z13, Z5
+	VBROADCASTSS (AX)(BX*1), Z14
+	VFMADD231PS  Z14, Z12, Z6
+	VFMADD231PS  Z14, Z13, Z7
+	VBROADCASTSS (AX)(DX*4), Z14
+	VFMADD231PS  Z14, Z12, Z8
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS (AX)(SI*1), Z14
+	VFMADD231PS  Z14, Z12, Z10
+	VFMADD231PS  Z14, Z13, Z11
+	INCQ         R12
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R12
+	LEAQ (R11)(R13*8), R11
+	LEAQ (R12)(R13*8), R12
+	NEGQ R13
+
+maskedstep:
+	MOVQ         (R12)(R13*8), R14
+	MOVQ         (R11)(R13*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DI)(R14*1), K1, Z12
 	VMOVUPS      (R8)(R14*1), K2, Z12
@@ -2003,32 +3048,34 @@ step:
 	VBROADCASTSS (AX)(SI*1), Z14
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
-	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
+	INCQ         R13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
 
 bias:
 	MOVQ        96(AX), CX
@@ -2073,43 +3120,129 @@ store:
 // func tileF32x7x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x7x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z14
+	VMOVUPS      (R9)(R12*1), Z15
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS (AX)(DX*1), Z16
+	VFMADD231PS  Z16, Z14, Z2
+	VFMADD231PS  Z16, Z15, Z3
+	VBROADCASTSS (AX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS (AX)(BX*1), Z16
+	VFMADD231PS  Z16, Z14, Z6
+	VFMADD231PS  Z16, Z15, Z7
+	VBROADCASTSS (AX)(DX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS (AX)(SI*1), Z16
+	VFMADD231PS  Z16, Z14, Z10
+	VFMADD231PS  Z16, Z15, Z11
+	VBROADCASTSS (AX)(BX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+mergestep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R14*1), Z14
+	VMOVUPS      (R8)(R14*1), K2, Z14
+	VMOVUPS      (R9)(R14*1), Z15
+	VMOVUPS      (R10)(R14*1), K4, Z15
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z16, Z14, Z0
+	VFMADD231PS  Z16, Z15, Z1
+	VBROADCASTSS (AX)(DX*1), Z16
+	VFMADD231PS  Z16, Z14, Z2
+	VFMADD231PS  Z16, Z15, Z3
+	VBROADCASTSS (AX)(DX*2), Z16
+	VFMADD231PS  Z16, Z14, Z4
+	VFMADD231PS  Z16, Z15, Z5
+	VBROADCASTSS (AX)(BX*1), Z16
+	VFMADD231PS  Z16, Z14, Z6
+	VFMADD231PS  Z16, Z15, Z7
+	VBROADCASTSS (AX)(DX*4), Z16
+	VFMADD231PS  Z16, Z14, Z8
+	VFMADD231PS  Z16, Z15, Z9
+	VBROADCASTSS (AX)(SI*1), Z16
+	VFMADD231PS  Z16, Z14, Z10
+	VFMADD231PS  Z16, Z15, Z11
+	VBROADCASTSS (AX)(BX*2), Z16
+	VFMADD231PS  Z16, Z14, Z12
+	VFMADD231PS  Z16, Z15, Z13
+	INCQ         R12
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R12
+	LEAQ (R11)(R13*8), R11
+	LEAQ (R12)(R13*8), R12
+	NEGQ R13
+
+maskedstep:
+	MOVQ         (R12)(R13*8), R14
+	MOVQ         (R11)(R13*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DI)(R14*1), K1, Z14
 	VMOVUPS      (R8)(R14*1), K2, Z14
@@ -2136,35 +3269,37 @@ step:
 	VBROADCASTSS (AX)(BX*2), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
+	INCQ         R13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
 
 bias:
 	MOVQ        96(AX), CX
@@ -2214,47 +3349,141 @@ store:
 // func tileF32x8x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x8x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z16
+	VMOVUPS      (R10)(R13*1), Z17
+	VBROADCASTSS (AX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS (AX)(DX*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z3
+	VBROADCASTSS (AX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS (AX)(BX*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z7
+	VBROADCASTSS (AX)(DX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS (AX)(SI*1), Z18
+	VFMADD231PS  Z18, Z16, Z10
+	VFMADD231PS  Z18, Z17, Z11
+	VBROADCASTSS (AX)(BX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS (R14), Z18
+	VFMADD231PS  Z18, Z16, Z14
+	VFMADD231PS  Z18, Z17, Z15
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z16
+	VMOVUPS      (R9)(BP*1), K2, Z16
+	VMOVUPS      (R10)(BP*1), Z17
+	VMOVUPS      (R11)(BP*1), K4, Z17
+	VBROADCASTSS (AX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS (AX)(DX*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z3
+	VBROADCASTSS (AX)(DX*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS (AX)(BX*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z7
+	VBROADCASTSS (AX)(DX*4), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS (AX)(SI*1), Z18
+	VFMADD231PS  Z18, Z16, Z10
+	VFMADD231PS  Z18, Z17, Z11
+	VBROADCASTSS (AX)(BX*2), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS (R14), Z18
+	VFMADD231PS  Z18, Z16, Z14
+	VFMADD231PS  Z18, Z17, Z15
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z16
@@ -2285,38 +3514,40 @@ step:
 	VBROADCASTSS (R14), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
 
 bias:
 	MOVQ        96(AX), CX
@@ -2371,49 +3602,149 @@ store:
 // func tileF32x9x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x9x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z18
+	VMOVUPS      (R10)(R13*1), Z19
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS (AX)(DX*1), Z20
+	VFMADD231PS  Z20, Z18, Z2
+	VFMADD231PS  Z20, Z19, Z3
+	VBROADCASTSS (AX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS (AX)(BX*1), Z20
+	VFMADD231PS  Z20, Z18, Z6
+	VFMADD231PS  Z20, Z19, Z7
+	VBROADCASTSS (AX)(DX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS (AX)(SI*1), Z20
+	VFMADD231PS  Z20, Z18, Z10
+	VFMADD231PS  Z20, Z19, Z11
+	VBROADCASTSS (AX)(BX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS (R14), Z20
+	VFMADD231PS  Z20, Z18, Z14
+	VFMADD231PS  Z20, Z19, Z15
+	VBROADCASTSS (AX)(DX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z18
+	VMOVUPS      (R9)(BP*1), K2, Z18
+	VMOVUPS      (R10)(BP*1), Z19
+	VMOVUPS      (R11)(BP*1), K4, Z19
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z20, Z18, Z0
+	VFMADD231PS  Z20, Z19, Z1
+	VBROADCASTSS (AX)(DX*1), Z20
+	VFMADD231PS  Z20, Z18, Z2
+	VFMADD231PS  Z20, Z19, Z3
+	VBROADCASTSS (AX)(DX*2), Z20
+	VFMADD231PS  Z20, Z18, Z4
+	VFMADD231PS  Z20, Z19, Z5
+	VBROADCASTSS (AX)(BX*1), Z20
+	VFMADD231PS  Z20, Z18, Z6
+	VFMADD231PS  Z20, Z19, Z7
+	VBROADCASTSS (AX)(DX*4), Z20
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z9
+	VBROADCASTSS (AX)(SI*1), Z20
+	VFMADD231PS  Z20, Z18, Z10
+	VFMADD231PS  Z20, Z19, Z11
+	VBROADCASTSS (AX)(BX*2), Z20
+	VFMADD231PS  Z20, Z18, Z12
+	VFMADD231PS  Z20, Z19, Z13
+	VBROADCASTSS (R14), Z20
+	VFMADD231PS  Z20, Z18, Z14
+	VFMADD231PS  Z20, Z19, Z15
+	VBROADCASTSS (AX)(DX*8), Z20
+	VFMADD231PS  Z20, Z18, Z16
+	VFMADD231PS  Z20, Z19, Z17
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z18
@@ -2447,41 +3778,43 @@ step:
 	VBROADCASTSS (AX)(DX*8), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
 
 bias:
 	MOVQ        96(AX), CX
@@ -2541,51 +3874,157 @@ store:
 // func tileF32x10x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x10x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z20
+	VMOVUPS      (R10)(R13*1), Z21
+	VBROADCASTSS (AX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS (AX)(DX*1), Z22
+	VFMADD231PS  Z22, Z20, Z2
+	VFMADD231PS  Z22, Z21, Z3
+	VBROADCASTSS (AX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS (AX)(BX*1), Z22
+	VFMADD231PS  Z22, Z20, Z6
+	VFMADD231PS  Z22, Z21, Z7
+	VBROADCASTSS (AX)(DX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS (AX)(SI*1), Z22
+	VFMADD231PS  Z22, Z20, Z10
+	VFMADD231PS  Z22, Z21, Z11
+	VBROADCASTSS (AX)(BX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS (R14), Z22
+	VFMADD231PS  Z22, Z20, Z14
+	VFMADD231PS  Z22, Z21, Z15
+	VBROADCASTSS (AX)(DX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS (R14)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z18
+	VFMADD231PS  Z22, Z21, Z19
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z20
+	VMOVUPS      (R9)(BP*1), K2, Z20
+	VMOVUPS      (R10)(BP*1), Z21
+	VMOVUPS      (R11)(BP*1), K4, Z21
+	VBROADCASTSS (AX), Z22
+	VFMADD231PS  Z22, Z20, Z0
+	VFMADD231PS  Z22, Z21, Z1
+	VBROADCASTSS (AX)(DX*1), Z22
+	VFMADD231PS  Z22, Z20, Z2
+	VFMADD231PS  Z22, Z21, Z3
+	VBROADCASTSS (AX)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z4
+	VFMADD231PS  Z22, Z21, Z5
+	VBROADCASTSS (AX)(BX*1), Z22
+	VFMADD231PS  Z22, Z20, Z6
+	VFMADD231PS  Z22, Z21, Z7
+	VBROADCASTSS (AX)(DX*4), Z22
+	VFMADD231PS  Z22, Z20, Z8
+	VFMADD231PS  Z22, Z21, Z9
+	VBROADCASTSS (AX)(SI*1), Z22
+	VFMADD231PS  Z22, Z20, Z10
+	VFMADD231PS  Z22, Z21, Z11
+	VBROADCASTSS (AX)(BX*2), Z22
+	VFMADD231PS  Z22, Z20, Z12
+	VFMADD231PS  Z22, Z21, Z13
+	VBROADCASTSS (R14), Z22
+	VFMADD231PS  Z22, Z20, Z14
+	VFMADD231PS  Z22, Z21, Z15
+	VBROADCASTSS (AX)(DX*8), Z22
+	VFMADD231PS  Z22, Z20, Z16
+	VFMADD231PS  Z22, Z21, Z17
+	VBROADCASTSS (R14)(DX*2), Z22
+	VFMADD231PS  Z22, Z20, Z18
+	VFMADD231PS  Z22, Z21, Z19
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z20
@@ -2622,44 +4061,46 @@ step:
 	VBROADCASTSS (R14)(DX*2), Z22
 	VFMADD231PS  Z22, Z20, Z18
 	VFMADD231PS  Z22, Z21, Z19
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
 
 bias:
 	MOVQ        96(AX), CX
@@ -2724,53 +4165,165 @@ store:
 // func tileF32x11x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x11x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z22
+	VMOVUPS      (R10)(R13*1), Z23
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS (AX)(DX*1), Z24
+	VFMADD231PS  Z24, Z22, Z2
+	VFMADD231PS  Z24, Z23, Z3
+	VBROADCASTSS (AX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS (AX)(BX*1), Z24
+	VFMADD231PS  Z24, Z22, Z6
+	VFMADD231PS  Z24, Z23, Z7
+	VBROADCASTSS (AX)(DX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS (AX)(SI*1), Z24
+	VFMADD231PS  Z24, Z22, Z10
+	VFMADD231PS  Z24, Z23, Z11
+	VBROADCASTSS (AX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS (R14), Z24
+	VFMADD231PS  Z24, Z22, Z14
+	VFMADD231PS  Z24, Z23, Z15
+	VBROADCASTSS (AX)(DX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS (R14)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z18
+	VFMADD231PS  Z24, Z23, Z19
+	VBROADCASTSS (AX)(SI*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z22
+	VMOVUPS      (R9)(BP*1), K2, Z22
+	VMOVUPS      (R10)(BP*1), Z23
+	VMOVUPS      (R11)(BP*1), K4, Z23
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z24, Z22, Z0
+	VFMADD231PS  Z24, Z23, Z1
+	VBROADCASTSS (AX)(DX*1), Z24
+	VFMADD231PS  Z24, Z22, Z2
+	VFMADD231PS  Z24, Z23, Z3
+	VBROADCASTSS (AX)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z4
+	VFMADD231PS  Z24, Z23, Z5
+	VBROADCASTSS (AX)(BX*1), Z24
+	VFMADD231PS  Z24, Z22, Z6
+	VFMADD231PS  Z24, Z23, Z7
+	VBROADCASTSS (AX)(DX*4), Z24
+	VFMADD231PS  Z24, Z22, Z8
+	VFMADD231PS  Z24, Z23, Z9
+	VBROADCASTSS (AX)(SI*1), Z24
+	VFMADD231PS  Z24, Z22, Z10
+	VFMADD231PS  Z24, Z23, Z11
+	VBROADCASTSS (AX)(BX*2), Z24
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VBROADCASTSS (R14), Z24
+	VFMADD231PS  Z24, Z22, Z14
+	VFMADD231PS  Z24, Z23, Z15
+	VBROADCASTSS (AX)(DX*8), Z24
+	VFMADD231PS  Z24, Z22, Z16
+	VFMADD231PS  Z24, Z23, Z17
+	VBROADCASTSS (R14)(DX*2), Z24
+	VFMADD231PS  Z24, Z22, Z18
+	VFMADD231PS  Z24, Z23, Z19
+	VBROADCASTSS (AX)(SI*2), Z24
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z24, Z23, Z21
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z22
@@ -2810,47 +4363,49 @@ step:
 	VBROADCASTSS (AX)(SI*2), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
 
 bias:
 	MOVQ        96(AX), CX
@@ -2920,55 +4475,173 @@ store:
 // func tileF32x12x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x12x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z24
+	VMOVUPS      (R10)(R13*1), Z25
+	VBROADCASTSS (AX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS (AX)(DX*1), Z26
+	VFMADD231PS  Z26, Z24, Z2
+	VFMADD231PS  Z26, Z25, Z3
+	VBROADCASTSS (AX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS (AX)(BX*1), Z26
+	VFMADD231PS  Z26, Z24, Z6
+	VFMADD231PS  Z26, Z25, Z7
+	VBROADCASTSS (AX)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS (AX)(SI*1), Z26
+	VFMADD231PS  Z26, Z24, Z10
+	VFMADD231PS  Z26, Z25, Z11
+	VBROADCASTSS (AX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS (R14), Z26
+	VFMADD231PS  Z26, Z24, Z14
+	VFMADD231PS  Z26, Z25, Z15
+	VBROADCASTSS (AX)(DX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS (R14)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z18
+	VFMADD231PS  Z26, Z25, Z19
+	VBROADCASTSS (AX)(SI*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS (R14)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z22
+	VFMADD231PS  Z26, Z25, Z23
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z24
+	VMOVUPS      (R9)(BP*1), K2, Z24
+	VMOVUPS      (R10)(BP*1), Z25
+	VMOVUPS      (R11)(BP*1), K4, Z25
+	VBROADCASTSS (AX), Z26
+	VFMADD231PS  Z26, Z24, Z0
+	VFMADD231PS  Z26, Z25, Z1
+	VBROADCASTSS (AX)(DX*1), Z26
+	VFMADD231PS  Z26, Z24, Z2
+	VFMADD231PS  Z26, Z25, Z3
+	VBROADCASTSS (AX)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z4
+	VFMADD231PS  Z26, Z25, Z5
+	VBROADCASTSS (AX)(BX*1), Z26
+	VFMADD231PS  Z26, Z24, Z6
+	VFMADD231PS  Z26, Z25, Z7
+	VBROADCASTSS (AX)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z8
+	VFMADD231PS  Z26, Z25, Z9
+	VBROADCASTSS (AX)(SI*1), Z26
+	VFMADD231PS  Z26, Z24, Z10
+	VFMADD231PS  Z26, Z25, Z11
+	VBROADCASTSS (AX)(BX*2), Z26
+	VFMADD231PS  Z26, Z24, Z12
+	VFMADD231PS  Z26, Z25, Z13
+	VBROADCASTSS (R14), Z26
+	VFMADD231PS  Z26, Z24, Z14
+	VFMADD231PS  Z26, Z25, Z15
+	VBROADCASTSS (AX)(DX*8), Z26
+	VFMADD231PS  Z26, Z24, Z16
+	VFMADD231PS  Z26, Z25, Z17
+	VBROADCASTSS (R14)(DX*2), Z26
+	VFMADD231PS  Z26, Z24, Z18
+	VFMADD231PS  Z26, Z25, Z19
+	VBROADCASTSS (AX)(SI*2), Z26
+	VFMADD231PS  Z26, Z24, Z20
+	VFMADD231PS  Z26, Z25, Z21
+	VBROADCASTSS (R14)(DX*4), Z26
+	VFMADD231PS  Z26, Z24, Z22
+	VFMADD231PS  Z26, Z25, Z23
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z24
@@ -3011,50 +4684,52 @@ step:
 	VBROADCASTSS (R14)(DX*4), Z26
 	VFMADD231PS  Z26, Z24, Z22
 	VFMADD231PS  Z26, Z25, Z23
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VADDPS       (CX), Z22, K1, Z22
-	VADDPS       64(CX), Z23, K3, Z23
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VADDPS (CX), Z22, K1, Z22
+	VADDPS 64(CX), Z23, K3, Z23
 
 bias:
 	MOVQ        96(AX), CX
@@ -3129,57 +4804,181 @@ store:
 // func tileF32x13x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x13x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z26
+	VMOVUPS      (R10)(R13*1), Z27
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS (AX)(DX*1), Z28
+	VFMADD231PS  Z28, Z26, Z2
+	VFMADD231PS  Z28, Z27, Z3
+	VBROADCASTSS (AX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS (AX)(BX*1), Z28
+	VFMADD231PS  Z28, Z26, Z6
+	VFMADD231PS  Z28, Z27, Z7
+	VBROADCASTSS (AX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS (AX)(SI*1), Z28
+	VFMADD231PS  Z28, Z26, Z10
+	VFMADD231PS  Z28, Z27, Z11
+	VBROADCASTSS (AX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS (R14), Z28
+	VFMADD231PS  Z28, Z26, Z14
+	VFMADD231PS  Z28, Z27, Z15
+	VBROADCASTSS (AX)(DX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS (R14)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z18
+	VFMADD231PS  Z28, Z27, Z19
+	VBROADCASTSS (AX)(SI*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS (R14)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z22
+	VFMADD231PS  Z28, Z27, Z23
+	VBROADCASTSS (AX)(BX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z26
+	VMOVUPS      (R9)(BP*1), K2, Z26
+	VMOVUPS      (R10)(BP*1), Z27
+	VMOVUPS      (R11)(BP*1), K4, Z27
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z28, Z26, Z0
+	VFMADD231PS  Z28, Z27, Z1
+	VBROADCASTSS (AX)(DX*1), Z28
+	VFMADD231PS  Z28, Z26, Z2
+	VFMADD231PS  Z28, Z27, Z3
+	VBROADCASTSS (AX)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z4
+	VFMADD231PS  Z28, Z27, Z5
+	VBROADCASTSS (AX)(BX*1), Z28
+	VFMADD231PS  Z28, Z26, Z6
+	VFMADD231PS  Z28, Z27, Z7
+	VBROADCASTSS (AX)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z8
+	VFMADD231PS  Z28, Z27, Z9
+	VBROADCASTSS (AX)(SI*1), Z28
+	VFMADD231PS  Z28, Z26, Z10
+	VFMADD231PS  Z28, Z27, Z11
+	VBROADCASTSS (AX)(BX*2), Z28
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z13
+	VBROADCASTSS (R14), Z28
+	VFMADD231PS  Z28, Z26, Z14
+	VFMADD231PS  Z28, Z27, Z15
+	VBROADCASTSS (AX)(DX*8), Z28
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z17
+	VBROADCASTSS (R14)(DX*2), Z28
+	VFMADD231PS  Z28, Z26, Z18
+	VFMADD231PS  Z28, Z27, Z19
+	VBROADCASTSS (AX)(SI*2), Z28
+	VFMADD231PS  Z28, Z26, Z20
+	VFMADD231PS  Z28, Z27, Z21
+	VBROADCASTSS (R14)(DX*4), Z28
+	VFMADD231PS  Z28, Z26, Z22
+	VFMADD231PS  Z28, Z27, Z23
+	VBROADCASTSS (AX)(BX*4), Z28
+	VFMADD231PS  Z28, Z26, Z24
+	VFMADD231PS  Z28, Z27, Z25
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z26
@@ -3225,53 +5024,55 @@ step:
 	VBROADCASTSS (AX)(BX*4), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VADDPS       (CX), Z22, K1, Z22
-	VADDPS       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VADDPS       (CX), Z24, K1, Z24
-	VADDPS       64(CX), Z25, K3, Z25
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VADDPS (CX), Z22, K1, Z22
+	VADDPS 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VADDPS (CX), Z24, K1, Z24
+	VADDPS 64(CX), Z25, K3, Z25
 
 bias:
 	MOVQ        96(AX), CX
@@ -3351,59 +5152,189 @@ store:
 // func tileF32x14x2(t *byte)
 // Requires: AVX, AVX512F
 TEXT ·tileF32x14x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	VPXORD   Z26, Z26, Z26
+	VPXORD   Z27, Z27, Z27
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z28
+	VMOVUPS      (R10)(R13*1), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (AX)(DX*1), Z30
+	VFMADD231PS  Z30, Z28, Z2
+	VFMADD231PS  Z30, Z29, Z3
+	VBROADCASTSS (AX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (AX)(BX*1), Z30
+	VFMADD231PS  Z30, Z28, Z6
+	VFMADD231PS  Z30, Z29, Z7
+	VBROADCASTSS (AX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (AX)(SI*1), Z30
+	VFMADD231PS  Z30, Z28, Z10
+	VFMADD231PS  Z30, Z29, Z11
+	VBROADCASTSS (AX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (R14), Z30
+	VFMADD231PS  Z30, Z28, Z14
+	VFMADD231PS  Z30, Z29, Z15
+	VBROADCASTSS (AX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (R14)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z18
+	VFMADD231PS  Z30, Z29, Z19
+	VBROADCASTSS (AX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (R14)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z22
+	VFMADD231PS  Z30, Z29, Z23
+	VBROADCASTSS (AX)(BX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS (R14)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z26
+	VFMADD231PS  Z30, Z29, Z27
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z28
+	VMOVUPS      (R9)(BP*1), K2, Z28
+	VMOVUPS      (R10)(BP*1), Z29
+	VMOVUPS      (R11)(BP*1), K4, Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (AX)(DX*1), Z30
+	VFMADD231PS  Z30, Z28, Z2
+	VFMADD231PS  Z30, Z29, Z3
+	VBROADCASTSS (AX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (AX)(BX*1), Z30
+	VFMADD231PS  Z30, Z28, Z6
+	VFMADD231PS  Z30, Z29, Z7
+	VBROADCASTSS (AX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (AX)(SI*1), Z30
+	VFMADD231PS  Z30, Z28, Z10
+	VFMADD231PS  Z30, Z29, Z11
+	VBROADCASTSS (AX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (R14), Z30
+	VFMADD231PS  Z30, Z28, Z14
+	VFMADD231PS  Z30, Z29, Z15
+	VBROADCASTSS (AX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (R14)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z18
+	VFMADD231PS  Z30, Z29, Z19
+	VBROADCASTSS (AX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (R14)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z22
+	VFMADD231PS  Z30, Z29, Z23
+	VBROADCASTSS (AX)(BX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS (R14)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z26
+	VFMADD231PS  Z30, Z29, Z27
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z28
@@ -3452,56 +5383,58 @@ step:
 	VBROADCASTSS (R14)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VADDPS       (CX), Z0, K1, Z0
-	VADDPS       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VADDPS       (CX), Z2, K1, Z2
-	VADDPS       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VADDPS       (CX), Z4, K1, Z4
-	VADDPS       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VADDPS       (CX), Z6, K1, Z6
-	VADDPS       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VADDPS       (CX), Z8, K1, Z8
-	VADDPS       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VADDPS       (CX), Z10, K1, Z10
-	VADDPS       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VADDPS       (CX), Z12, K1, Z12
-	VADDPS       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VADDPS       (CX), Z14, K1, Z14
-	VADDPS       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VADDPS       (CX), Z16, K1, Z16
-	VADDPS       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VADDPS       (CX), Z18, K1, Z18
-	VADDPS       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VADDPS       (CX), Z20, K1, Z20
-	VADDPS       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VADDPS       (CX), Z22, K1, Z22
-	VADDPS       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VADDPS       (CX), Z24, K1, Z24
-	VADDPS       64(CX), Z25, K3, Z25
-	ADDQ         DX, CX
-	VADDPS       (CX), Z26, K1, Z26
-	VADDPS       64(CX), Z27, K3, Z27
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VADDPS (CX), Z0, K1, Z0
+	VADDPS 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VADDPS (CX), Z2, K1, Z2
+	VADDPS 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VADDPS (CX), Z4, K1, Z4
+	VADDPS 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VADDPS (CX), Z6, K1, Z6
+	VADDPS 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VADDPS (CX), Z8, K1, Z8
+	VADDPS 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VADDPS (CX), Z10, K1, Z10
+	VADDPS 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VADDPS (CX), Z12, K1, Z12
+	VADDPS 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VADDPS (CX), Z14, K1, Z14
+	VADDPS 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VADDPS (CX), Z16, K1, Z16
+	VADDPS 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VADDPS (CX), Z18, K1, Z18
+	VADDPS 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VADDPS (CX), Z20, K1, Z20
+	VADDPS 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VADDPS (CX), Z22, K1, Z22
+	VADDPS 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VADDPS (CX), Z24, K1, Z24
+	VADDPS 64(CX), Z25, K3, Z25
+	ADDQ   DX, CX
+	VADDPS (CX), Z26, K1, Z26
+	VADDPS 64(CX), Z27, K3, Z27
 
 bias:
 	MOVQ        96(AX), CX
@@ -3593,8 +5526,10 @@ TEXT ·tileU8S8x1x1(SB), NOSPLIT, $0-8
 	MOVQ     8(AX), CX
 	MOVQ     32(AX), DX
 	MOVQ     40(AX), BX
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), DI
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), SI
@@ -3602,17 +5537,17 @@ TEXT ·tileU8S8x1x1(SB), NOSPLIT, $0-8
 	LEAQ     (SI)(DI*8), SI
 	NEGQ     DI
 
-simple:
+plainstep:
 	MOVQ          (SI)(DI*8), R8
 	MOVQ          (BX)(DI*8), AX
 	ADDQ          CX, AX
-	VMOVUPS.Z     (DX)(R8*1), K1, Z1
+	VMOVUPS       (DX)(R8*1), Z1
 	VPDPBUSD.BCST (AX), Z1, Z0
 	INCQ          DI
-	JNZ           simple
-	JMP           done
+	JNZ           plainstep
+	JMP           summed
 
-segments:
+merge:
 	MOVQ (AX), DI
 	MOVQ 24(AX), SI
 	MOVQ 64(AX), R8
@@ -3620,17 +5555,36 @@ segments:
 	LEAQ (R8)(DI*8), R8
 	NEGQ DI
 
-step:
+mergestep:
 	MOVQ          (R8)(DI*8), R9
 	MOVQ          (SI)(DI*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (DX)(R9*1), Z1
+	VMOVUPS       (BX)(R9*1), K2, Z1
+	VPDPBUSD.BCST (AX), Z1, Z0
+	INCQ          DI
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R8
+	MOVQ 24(AX), SI
+	MOVQ 64(AX), DI
+	LEAQ (SI)(R8*8), SI
+	LEAQ (DI)(R8*8), DI
+	NEGQ R8
+
+maskedstep:
+	MOVQ          (DI)(R8*8), R9
+	MOVQ          (SI)(R8*8), AX
 	ADDQ          CX, AX
 	VMOVUPS.Z     (DX)(R9*1), K1, Z1
 	VMOVUPS       (BX)(R9*1), K2, Z1
 	VPDPBUSD.BCST (AX), Z1, Z0
-	INCQ          DI
-	JNZ           step
+	INCQ          R8
+	JNZ           maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -3658,8 +5612,10 @@ TEXT ·tileU8S8x2x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -3667,18 +5623,18 @@ TEXT ·tileU8S8x2x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ          (DI)(R8*8), R9
 	MOVQ          (SI)(R8*8), AX
 	ADDQ          CX, AX
-	VMOVUPS.Z     (BX)(R9*1), K1, Z2
+	VMOVUPS       (BX)(R9*1), Z2
 	VPDPBUSD.BCST (AX), Z2, Z0
 	VPDPBUSD.BCST (AX)(DX*1), Z2, Z1
 	INCQ          R8
-	JNZ           simple
-	JMP           done
+	JNZ           plainstep
+	JMP           summed
 
-segments:
+merge:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -3686,18 +5642,38 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+mergestep:
 	MOVQ          (R9)(R8*8), R10
 	MOVQ          (DI)(R8*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (BX)(R10*1), Z2
+	VMOVUPS       (SI)(R10*1), K2, Z2
+	VPDPBUSD.BCST (AX), Z2, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z2, Z1
+	INCQ          R8
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), DI
+	MOVQ 64(AX), R8
+	LEAQ (DI)(R9*8), DI
+	LEAQ (R8)(R9*8), R8
+	NEGQ R9
+
+maskedstep:
+	MOVQ          (R8)(R9*8), R10
+	MOVQ          (DI)(R9*8), AX
 	ADDQ          CX, AX
 	VMOVUPS.Z     (BX)(R10*1), K1, Z2
 	VMOVUPS       (SI)(R10*1), K2, Z2
 	VPDPBUSD.BCST (AX), Z2, Z0
 	VPDPBUSD.BCST (AX)(DX*1), Z2, Z1
-	INCQ          R8
-	JNZ           step
+	INCQ          R9
+	JNZ           maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -3730,8 +5706,10 @@ TEXT ·tileU8S8x3x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -3739,19 +5717,19 @@ TEXT ·tileU8S8x3x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ          (DI)(R8*8), R9
 	MOVQ          (SI)(R8*8), AX
 	ADDQ          CX, AX
-	VMOVUPS.Z     (BX)(R9*1), K1, Z3
+	VMOVUPS       (BX)(R9*1), Z3
 	VPDPBUSD.BCST (AX), Z3, Z0
 	VPDPBUSD.BCST (AX)(DX*1), Z3, Z1
 	VPDPBUSD.BCST (AX)(DX*2), Z3, Z2
 	INCQ          R8
-	JNZ           simple
-	JMP           done
+	JNZ           plainstep
+	JMP           summed
 
-segments:
+merge:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -3759,19 +5737,40 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+mergestep:
 	MOVQ          (R9)(R8*8), R10
 	MOVQ          (DI)(R8*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (BX)(R10*1), Z3
+	VMOVUPS       (SI)(R10*1), K2, Z3
+	VPDPBUSD.BCST (AX), Z3, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z3, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z3, Z2
+	INCQ          R8
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), DI
+	MOVQ 64(AX), R8
+	LEAQ (DI)(R9*8), DI
+	LEAQ (R8)(R9*8), R8
+	NEGQ R9
+
+maskedstep:
+	MOVQ          (R8)(R9*8), R10
+	MOVQ          (DI)(R9*8), AX
 	ADDQ          CX, AX
 	VMOVUPS.Z     (BX)(R10*1), K1, Z3
 	VMOVUPS       (SI)(R10*1), K2, Z3
 	VPDPBUSD.BCST (AX), Z3, Z0
 	VPDPBUSD.BCST (AX)(DX*1), Z3, Z1
 	VPDPBUSD.BCST (AX)(DX*2), Z3, Z2
-	INCQ          R8
-	JNZ           step
+	INCQ          R9
+	JNZ           maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -3798,28 +5797,75 @@ bias:
 // func tileU8S8x4x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x4x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ          (R8)(R9*8), R10
+	MOVQ          (DI)(R9*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (SI)(R10*1), Z4
+	VPDPBUSD.BCST (AX), Z4, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z4, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z4, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z4, Z3
+	INCQ          R9
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+mergestep:
 	MOVQ          (R10)(R9*8), R11
 	MOVQ          (R8)(R9*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (SI)(R11*1), Z4
+	VMOVUPS       (DI)(R11*1), K2, Z4
+	VPDPBUSD.BCST (AX), Z4, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z4, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z4, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z4, Z3
+	INCQ          R9
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R9
+	LEAQ (R8)(R10*8), R8
+	LEAQ (R9)(R10*8), R9
+	NEGQ R10
+
+maskedstep:
+	MOVQ          (R9)(R10*8), R11
+	MOVQ          (R8)(R10*8), AX
 	ADDQ          CX, AX
 	VMOVUPS.Z     (SI)(R11*1), K1, Z4
 	VMOVUPS       (DI)(R11*1), K2, Z4
@@ -3827,21 +5873,23 @@ step:
 	VPDPBUSD.BCST (AX)(DX*1), Z4, Z1
 	VPDPBUSD.BCST (AX)(DX*2), Z4, Z2
 	VPDPBUSD.BCST (AX)(BX*1), Z4, Z3
-	INCQ          R9
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
+	INCQ          R10
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
 
 bias:
 	MOVQ    80(AX), CX
@@ -3859,29 +5907,78 @@ bias:
 // func tileU8S8x5x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x5x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ          (R8)(R9*8), R10
+	MOVQ          (DI)(R9*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (SI)(R10*1), Z5
+	VPDPBUSD.BCST (AX), Z5, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z5, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z5, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z5, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z5, Z4
+	INCQ          R9
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+mergestep:
 	MOVQ          (R10)(R9*8), R11
 	MOVQ          (R8)(R9*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), K2, Z5
+	VPDPBUSD.BCST (AX), Z5, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z5, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z5, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z5, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z5, Z4
+	INCQ          R9
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R9
+	LEAQ (R8)(R10*8), R8
+	LEAQ (R9)(R10*8), R9
+	NEGQ R10
+
+maskedstep:
+	MOVQ          (R9)(R10*8), R11
+	MOVQ          (R8)(R10*8), AX
 	ADDQ          CX, AX
 	VMOVUPS.Z     (SI)(R11*1), K1, Z5
 	VMOVUPS       (DI)(R11*1), K2, Z5
@@ -3890,23 +5987,25 @@ step:
 	VPDPBUSD.BCST (AX)(DX*2), Z5, Z2
 	VPDPBUSD.BCST (AX)(BX*1), Z5, Z3
 	VPDPBUSD.BCST (AX)(DX*4), Z5, Z4
-	INCQ          R9
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
+	INCQ          R10
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
 
 bias:
 	MOVQ    80(AX), CX
@@ -3926,31 +6025,82 @@ bias:
 // func tileU8S8x6x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x6x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ          (R9)(R10*8), R11
+	MOVQ          (R8)(R10*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (DI)(R11*1), Z6
+	VPDPBUSD.BCST (AX), Z6, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z6, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z6, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z6, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z6, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z6, Z5
+	INCQ          R10
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+mergestep:
 	MOVQ          (R11)(R10*8), R12
 	MOVQ          (R9)(R10*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (DI)(R12*1), Z6
+	VMOVUPS       (R8)(R12*1), K2, Z6
+	VPDPBUSD.BCST (AX), Z6, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z6, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z6, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z6, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z6, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z6, Z5
+	INCQ          R10
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ          (R10)(R11*8), R12
+	MOVQ          (R9)(R11*8), AX
 	ADDQ          CX, AX
 	VMOVUPS.Z     (DI)(R12*1), K1, Z6
 	VMOVUPS       (R8)(R12*1), K2, Z6
@@ -3960,25 +6110,27 @@ step:
 	VPDPBUSD.BCST (AX)(BX*1), Z6, Z3
 	VPDPBUSD.BCST (AX)(DX*4), Z6, Z4
 	VPDPBUSD.BCST (AX)(SI*1), Z6, Z5
-	INCQ          R10
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
+	INCQ          R11
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
 
 bias:
 	MOVQ    80(AX), CX
@@ -4000,32 +6152,85 @@ bias:
 // func tileU8S8x7x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x7x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ          (R9)(R10*8), R11
+	MOVQ          (R8)(R10*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (DI)(R11*1), Z7
+	VPDPBUSD.BCST (AX), Z7, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z7, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z7, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z7, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z7, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z7, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z7, Z6
+	INCQ          R10
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+mergestep:
 	MOVQ          (R11)(R10*8), R12
 	MOVQ          (R9)(R10*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (DI)(R12*1), Z7
+	VMOVUPS       (R8)(R12*1), K2, Z7
+	VPDPBUSD.BCST (AX), Z7, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z7, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z7, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z7, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z7, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z7, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z7, Z6
+	INCQ          R10
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ          (R10)(R11*8), R12
+	MOVQ          (R9)(R11*8), AX
 	ADDQ          CX, AX
 	VMOVUPS.Z     (DI)(R12*1), K1, Z7
 	VMOVUPS       (R8)(R12*1), K2, Z7
@@ -4036,27 +6241,29 @@ step:
 	VPDPBUSD.BCST (AX)(DX*4), Z7, Z4
 	VPDPBUSD.BCST (AX)(SI*1), Z7, Z5
 	VPDPBUSD.BCST (AX)(BX*2), Z7, Z6
-	INCQ          R10
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
+	INCQ          R11
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
 
 bias:
 	MOVQ    80(AX), CX
@@ -4080,35 +6287,92 @@ bias:
 // func tileU8S8x8x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x8x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z8
+	VPDPBUSD.BCST (AX), Z8, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z8, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z8, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z8, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z8, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z8, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z8, Z6
+	VPDPBUSD.BCST (R12), Z8, Z7
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R14*1), Z8
+	VMOVUPS       (R9)(R14*1), K2, Z8
+	VPDPBUSD.BCST (AX), Z8, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z8, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z8, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z8, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z8, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z8, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z8, Z6
+	VPDPBUSD.BCST (R12), Z8, Z7
+	INCQ          R11
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ          (R11)(R13*8), R14
+	MOVQ          (R10)(R13*8), AX
 	LEAQ          (DI)(AX*1), R12
 	ADDQ          CX, AX
 	VMOVUPS.Z     (R8)(R14*1), K1, Z8
@@ -4121,29 +6385,31 @@ step:
 	VPDPBUSD.BCST (AX)(SI*1), Z8, Z5
 	VPDPBUSD.BCST (AX)(BX*2), Z8, Z6
 	VPDPBUSD.BCST (R12), Z8, Z7
-	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
+	INCQ          R13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -4169,36 +6435,95 @@ bias:
 // func tileU8S8x9x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x9x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z9
+	VPDPBUSD.BCST (AX), Z9, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z9, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z9, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z9, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z9, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z9, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z9, Z6
+	VPDPBUSD.BCST (R12), Z9, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z9, Z8
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R14*1), Z9
+	VMOVUPS       (R9)(R14*1), K2, Z9
+	VPDPBUSD.BCST (AX), Z9, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z9, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z9, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z9, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z9, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z9, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z9, Z6
+	VPDPBUSD.BCST (R12), Z9, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z9, Z8
+	INCQ          R11
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ          (R11)(R13*8), R14
+	MOVQ          (R10)(R13*8), AX
 	LEAQ          (DI)(AX*1), R12
 	ADDQ          CX, AX
 	VMOVUPS.Z     (R8)(R14*1), K1, Z9
@@ -4212,31 +6537,33 @@ step:
 	VPDPBUSD.BCST (AX)(BX*2), Z9, Z6
 	VPDPBUSD.BCST (R12), Z9, Z7
 	VPDPBUSD.BCST (AX)(DX*8), Z9, Z8
-	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
+	INCQ          R13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
 
 bias:
 	MOVQ    80(AX), CX
@@ -4264,37 +6591,98 @@ bias:
 // func tileU8S8x10x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x10x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z10
+	VPDPBUSD.BCST (AX), Z10, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z10, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z10, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z10, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z10, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z10, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z10, Z6
+	VPDPBUSD.BCST (R12), Z10, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z10, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z10, Z9
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R14*1), Z10
+	VMOVUPS       (R9)(R14*1), K2, Z10
+	VPDPBUSD.BCST (AX), Z10, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z10, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z10, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z10, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z10, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z10, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z10, Z6
+	VPDPBUSD.BCST (R12), Z10, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z10, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z10, Z9
+	INCQ          R11
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ          (R11)(R13*8), R14
+	MOVQ          (R10)(R13*8), AX
 	LEAQ          (DI)(AX*1), R12
 	ADDQ          CX, AX
 	VMOVUPS.Z     (R8)(R14*1), K1, Z10
@@ -4309,33 +6697,35 @@ step:
 	VPDPBUSD.BCST (R12), Z10, Z7
 	VPDPBUSD.BCST (AX)(DX*8), Z10, Z8
 	VPDPBUSD.BCST (R12)(DX*2), Z10, Z9
-	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
+	INCQ          R13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -4365,38 +6755,101 @@ bias:
 // func tileU8S8x11x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x11x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z11
+	VPDPBUSD.BCST (AX), Z11, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z11, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z11, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z11, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z11, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z11, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z11, Z6
+	VPDPBUSD.BCST (R12), Z11, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z11, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z11, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z11, Z10
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R14*1), Z11
+	VMOVUPS       (R9)(R14*1), K2, Z11
+	VPDPBUSD.BCST (AX), Z11, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z11, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z11, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z11, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z11, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z11, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z11, Z6
+	VPDPBUSD.BCST (R12), Z11, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z11, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z11, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z11, Z10
+	INCQ          R11
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ          (R11)(R13*8), R14
+	MOVQ          (R10)(R13*8), AX
 	LEAQ          (DI)(AX*1), R12
 	ADDQ          CX, AX
 	VMOVUPS.Z     (R8)(R14*1), K1, Z11
@@ -4412,35 +6865,37 @@ step:
 	VPDPBUSD.BCST (AX)(DX*8), Z11, Z8
 	VPDPBUSD.BCST (R12)(DX*2), Z11, Z9
 	VPDPBUSD.BCST (AX)(SI*2), Z11, Z10
-	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
+	INCQ          R13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
 
 bias:
 	MOVQ    80(AX), CX
@@ -4472,39 +6927,104 @@ bias:
 // func tileU8S8x12x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x12x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z12
+	VPDPBUSD.BCST (AX), Z12, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z12, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z12, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z12, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z12, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z12, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z12, Z6
+	VPDPBUSD.BCST (R12), Z12, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z12, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z12, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z12, Z10
+	VPDPBUSD.BCST (R12)(DX*4), Z12, Z11
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R14*1), Z12
+	VMOVUPS       (R9)(R14*1), K2, Z12
+	VPDPBUSD.BCST (AX), Z12, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z12, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z12, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z12, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z12, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z12, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z12, Z6
+	VPDPBUSD.BCST (R12), Z12, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z12, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z12, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z12, Z10
+	VPDPBUSD.BCST (R12)(DX*4), Z12, Z11
+	INCQ          R11
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ          (R11)(R13*8), R14
+	MOVQ          (R10)(R13*8), AX
 	LEAQ          (DI)(AX*1), R12
 	ADDQ          CX, AX
 	VMOVUPS.Z     (R8)(R14*1), K1, Z12
@@ -4521,37 +7041,39 @@ step:
 	VPDPBUSD.BCST (R12)(DX*2), Z12, Z9
 	VPDPBUSD.BCST (AX)(SI*2), Z12, Z10
 	VPDPBUSD.BCST (R12)(DX*4), Z12, Z11
-	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
-	ADDQ          DX, CX
-	VPADDD        (CX), Z11, K1, Z11
+	INCQ          R13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -4585,40 +7107,107 @@ bias:
 // func tileU8S8x13x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x13x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z13
+	VPDPBUSD.BCST (AX), Z13, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z13, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z13, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z13, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z13, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z13, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z13, Z6
+	VPDPBUSD.BCST (R12), Z13, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z13, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z13, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z13, Z10
+	VPDPBUSD.BCST (R12)(DX*4), Z13, Z11
+	VPDPBUSD.BCST (AX)(BX*4), Z13, Z12
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R14*1), Z13
+	VMOVUPS       (R9)(R14*1), K2, Z13
+	VPDPBUSD.BCST (AX), Z13, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z13, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z13, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z13, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z13, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z13, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z13, Z6
+	VPDPBUSD.BCST (R12), Z13, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z13, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z13, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z13, Z10
+	VPDPBUSD.BCST (R12)(DX*4), Z13, Z11
+	VPDPBUSD.BCST (AX)(BX*4), Z13, Z12
+	INCQ          R11
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ          (R11)(R13*8), R14
+	MOVQ          (R10)(R13*8), AX
 	LEAQ          (DI)(AX*1), R12
 	ADDQ          CX, AX
 	VMOVUPS.Z     (R8)(R14*1), K1, Z13
@@ -4636,39 +7225,41 @@ step:
 	VPDPBUSD.BCST (AX)(SI*2), Z13, Z10
 	VPDPBUSD.BCST (R12)(DX*4), Z13, Z11
 	VPDPBUSD.BCST (AX)(BX*4), Z13, Z12
-	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
-	ADDQ          DX, CX
-	VPADDD        (CX), Z11, K1, Z11
-	ADDQ          DX, CX
-	VPADDD        (CX), Z12, K1, Z12
+	INCQ          R13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
 
 bias:
 	MOVQ    80(AX), CX
@@ -4704,41 +7295,110 @@ bias:
 // func tileU8S8x14x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x14x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z14
+	VPDPBUSD.BCST (AX), Z14, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z14, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z14, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z14, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z14, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z14, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z14, Z6
+	VPDPBUSD.BCST (R12), Z14, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z14, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z14, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z14, Z10
+	VPDPBUSD.BCST (R12)(DX*4), Z14, Z11
+	VPDPBUSD.BCST (AX)(BX*4), Z14, Z12
+	VPDPBUSD.BCST (R12)(BX*2), Z14, Z13
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+mergestep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R14*1), Z14
+	VMOVUPS       (R9)(R14*1), K2, Z14
+	VPDPBUSD.BCST (AX), Z14, Z0
+	VPDPBUSD.BCST (AX)(DX*1), Z14, Z1
+	VPDPBUSD.BCST (AX)(DX*2), Z14, Z2
+	VPDPBUSD.BCST (AX)(BX*1), Z14, Z3
+	VPDPBUSD.BCST (AX)(DX*4), Z14, Z4
+	VPDPBUSD.BCST (AX)(SI*1), Z14, Z5
+	VPDPBUSD.BCST (AX)(BX*2), Z14, Z6
+	VPDPBUSD.BCST (R12), Z14, Z7
+	VPDPBUSD.BCST (AX)(DX*8), Z14, Z8
+	VPDPBUSD.BCST (R12)(DX*2), Z14, Z9
+	VPDPBUSD.BCST (AX)(SI*2), Z14, Z10
+	VPDPBUSD.BCST (R12)(DX*4), Z14, Z11
+	VPDPBUSD.BCST (AX)(BX*4), Z14, Z12
+	VPDPBUSD.BCST (R12)(BX*2), Z14, Z13
+	INCQ          R11
+	JNZ           mergestep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R13*8), R10
+	LEAQ (R11)(R13*8), R11
+	NEGQ R13
+
+maskedstep:
+	MOVQ          (R11)(R13*8), R14
+	MOVQ          (R10)(R13*8), AX
 	LEAQ          (DI)(AX*1), R12
 	ADDQ          CX, AX
 	VMOVUPS.Z     (R8)(R14*1), K1, Z14
@@ -4757,41 +7417,43 @@ step:
 	VPDPBUSD.BCST (R12)(DX*4), Z14, Z11
 	VPDPBUSD.BCST (AX)(BX*4), Z14, Z12
 	VPDPBUSD.BCST (R12)(BX*2), Z14, Z13
-	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
-	ADDQ          DX, CX
-	VPADDD        (CX), Z11, K1, Z11
-	ADDQ          DX, CX
-	VPADDD        (CX), Z12, K1, Z12
-	ADDQ          DX, CX
-	VPADDD        (CX), Z13, K1, Z13
+	INCQ          R13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	ADDQ   DX, CX
+	VPADDD (CX), Z13, K1, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -4841,8 +7503,12 @@ TEXT ·tileU8S8x1x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), BX
 	MOVQ     48(AX), SI
 	MOVQ     56(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R8
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), DI
@@ -4850,20 +7516,20 @@ TEXT ·tileU8S8x1x2(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (BX)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R9*1), K1, Z2
-	VMOVUPS.Z    (SI)(R9*1), K3, Z3
+	VMOVUPS      (DX)(R9*1), Z2
+	VMOVUPS      (SI)(R9*1), Z3
 	VPBROADCASTD (AX), Z4
 	VPDPBUSD     Z4, Z2, Z0
 	VPDPBUSD     Z4, Z3, Z1
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+merge:
 	MOVQ (AX), R9
 	MOVQ 24(AX), R8
 	MOVQ 64(AX), R10
@@ -4871,9 +7537,32 @@ segments:
 	LEAQ (R10)(R9*8), R10
 	NEGQ R9
 
-step:
+mergestep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DX)(R11*1), Z2
+	VMOVUPS      (BX)(R11*1), K2, Z2
+	VMOVUPS      (SI)(R11*1), Z3
+	VMOVUPS      (DI)(R11*1), K4, Z3
+	VPBROADCASTD (AX), Z4
+	VPDPBUSD     Z4, Z2, Z0
+	VPDPBUSD     Z4, Z3, Z1
+	INCQ         R9
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R9
+	LEAQ (R8)(R10*8), R8
+	LEAQ (R9)(R10*8), R9
+	NEGQ R10
+
+maskedstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (R8)(R10*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DX)(R11*1), K1, Z2
 	VMOVUPS      (BX)(R11*1), K2, Z2
@@ -4882,10 +7571,10 @@ step:
 	VPBROADCASTD (AX), Z4
 	VPDPBUSD     Z4, Z2, Z0
 	VPDPBUSD     Z4, Z3, Z1
-	INCQ         R9
-	JNZ          step
+	INCQ         R10
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -4922,8 +7611,12 @@ TEXT ·tileU8S8x2x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -4931,12 +7624,12 @@ TEXT ·tileU8S8x2x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K3, Z5
+	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
 	VPBROADCASTD (AX), Z6
 	VPDPBUSD     Z6, Z4, Z0
 	VPDPBUSD     Z6, Z5, Z1
@@ -4944,10 +7637,10 @@ simple:
 	VPDPBUSD     Z6, Z4, Z2
 	VPDPBUSD     Z6, Z5, Z3
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+merge:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -4955,9 +7648,35 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+mergestep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R12*1), Z4
+	VMOVUPS      (SI)(R12*1), K2, Z4
+	VMOVUPS      (DI)(R12*1), Z5
+	VMOVUPS      (R8)(R12*1), K4, Z5
+	VPBROADCASTD (AX), Z6
+	VPDPBUSD     Z6, Z4, Z0
+	VPDPBUSD     Z6, Z5, Z1
+	VPBROADCASTD (AX)(DX*1), Z6
+	VPDPBUSD     Z6, Z4, Z2
+	VPDPBUSD     Z6, Z5, Z3
+	INCQ         R10
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R9)(R11*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (BX)(R12*1), K1, Z4
 	VMOVUPS      (SI)(R12*1), K2, Z4
@@ -4969,10 +7688,10 @@ step:
 	VPBROADCASTD (AX)(DX*1), Z6
 	VPDPBUSD     Z6, Z4, Z2
 	VPDPBUSD     Z6, Z5, Z3
-	INCQ         R10
-	JNZ          step
+	INCQ         R11
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -5017,8 +7736,12 @@ TEXT ·tileU8S8x3x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      merge
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -5026,12 +7749,12 @@ TEXT ·tileU8S8x3x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VMOVUPS.Z    (DI)(R10*1), K3, Z7
+	VMOVUPS      (BX)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
 	VPBROADCASTD (AX), Z8
 	VPDPBUSD     Z8, Z6, Z0
 	VPDPBUSD     Z8, Z7, Z1
@@ -5042,10 +7765,10 @@ simple:
 	VPDPBUSD     Z8, Z6, Z4
 	VPDPBUSD     Z8, Z7, Z5
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+merge:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -5053,9 +7776,38 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+mergestep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (BX)(R12*1), Z6
+	VMOVUPS      (SI)(R12*1), K2, Z6
+	VMOVUPS      (DI)(R12*1), Z7
+	VMOVUPS      (R8)(R12*1), K4, Z7
+	VPBROADCASTD (AX), Z8
+	VPDPBUSD     Z8, Z6, Z0
+	VPDPBUSD     Z8, Z7, Z1
+	VPBROADCASTD (AX)(DX*1), Z8
+	VPDPBUSD     Z8, Z6, Z2
+	VPDPBUSD     Z8, Z7, Z3
+	VPBROADCASTD (AX)(DX*2), Z8
+	VPDPBUSD     Z8, Z6, Z4
+	VPDPBUSD     Z8, Z7, Z5
+	INCQ         R10
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R10
+	LEAQ (R9)(R11*8), R9
+	LEAQ (R10)(R11*8), R10
+	NEGQ R11
+
+maskedstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R9)(R11*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (BX)(R12*1), K1, Z6
 	VMOVUPS      (SI)(R12*1), K2, Z6
@@ -5070,10 +7822,10 @@ step:
 	VPBROADCASTD (AX)(DX*2), Z8
 	VPDPBUSD     Z8, Z6, Z4
 	VPDPBUSD     Z8, Z7, Z5
-	INCQ         R10
-	JNZ          step
+	INCQ         R11
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -5107,36 +7859,104 @@ bias:
 // func tileU8S8x4x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x4x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z8
+	VMOVUPS      (R8)(R11*1), Z9
+	VPBROADCASTD (AX), Z10
+	VPDPBUSD     Z10, Z8, Z0
+	VPDPBUSD     Z10, Z9, Z1
+	VPBROADCASTD (AX)(DX*1), Z10
+	VPDPBUSD     Z10, Z8, Z2
+	VPDPBUSD     Z10, Z9, Z3
+	VPBROADCASTD (AX)(DX*2), Z10
+	VPDPBUSD     Z10, Z8, Z4
+	VPDPBUSD     Z10, Z9, Z5
+	VPBROADCASTD (AX)(BX*1), Z10
+	VPDPBUSD     Z10, Z8, Z6
+	VPDPBUSD     Z10, Z9, Z7
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+mergestep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R13*1), Z8
+	VMOVUPS      (DI)(R13*1), K2, Z8
+	VMOVUPS      (R8)(R13*1), Z9
+	VMOVUPS      (R9)(R13*1), K4, Z9
+	VPBROADCASTD (AX), Z10
+	VPDPBUSD     Z10, Z8, Z0
+	VPDPBUSD     Z10, Z9, Z1
+	VPBROADCASTD (AX)(DX*1), Z10
+	VPDPBUSD     Z10, Z8, Z2
+	VPDPBUSD     Z10, Z9, Z3
+	VPBROADCASTD (AX)(DX*2), Z10
+	VPDPBUSD     Z10, Z8, Z4
+	VPDPBUSD     Z10, Z9, Z5
+	VPBROADCASTD (AX)(BX*1), Z10
+	VPDPBUSD     Z10, Z8, Z6
+	VPDPBUSD     Z10, Z9, Z7
+	INCQ         R11
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R12*8), R10
+	LEAQ (R11)(R12*8), R11
+	NEGQ R12
+
+maskedstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R10)(R12*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (SI)(R13*1), K1, Z8
 	VMOVUPS      (DI)(R13*1), K2, Z8
@@ -5154,26 +7974,28 @@ step:
 	VPBROADCASTD (AX)(BX*1), Z10
 	VPDPBUSD     Z10, Z8, Z6
 	VPDPBUSD     Z10, Z9, Z7
-	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
+	INCQ         R12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -5195,38 +8017,112 @@ bias:
 // func tileU8S8x5x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x5x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z10
+	VMOVUPS      (R8)(R11*1), Z11
+	VPBROADCASTD (AX), Z12
+	VPDPBUSD     Z12, Z10, Z0
+	VPDPBUSD     Z12, Z11, Z1
+	VPBROADCASTD (AX)(DX*1), Z12
+	VPDPBUSD     Z12, Z10, Z2
+	VPDPBUSD     Z12, Z11, Z3
+	VPBROADCASTD (AX)(DX*2), Z12
+	VPDPBUSD     Z12, Z10, Z4
+	VPDPBUSD     Z12, Z11, Z5
+	VPBROADCASTD (AX)(BX*1), Z12
+	VPDPBUSD     Z12, Z10, Z6
+	VPDPBUSD     Z12, Z11, Z7
+	VPBROADCASTD (AX)(DX*4), Z12
+	VPDPBUSD     Z12, Z10, Z8
+	VPDPBUSD     Z12, Z11, Z9
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+mergestep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R13*1), Z10
+	VMOVUPS      (DI)(R13*1), K2, Z10
+	VMOVUPS      (R8)(R13*1), Z11
+	VMOVUPS      (R9)(R13*1), K4, Z11
+	VPBROADCASTD (AX), Z12
+	VPDPBUSD     Z12, Z10, Z0
+	VPDPBUSD     Z12, Z11, Z1
+	VPBROADCASTD (AX)(DX*1), Z12
+	VPDPBUSD     Z12, Z10, Z2
+	VPDPBUSD     Z12, Z11, Z3
+	VPBROADCASTD (AX)(DX*2), Z12
+	VPDPBUSD     Z12, Z10, Z4
+	VPDPBUSD     Z12, Z11, Z5
+	VPBROADCASTD (AX)(BX*1), Z12
+	VPDPBUSD     Z12, Z10, Z6
+	VPDPBUSD     Z12, Z11, Z7
+	VPBROADCASTD (AX)(DX*4), Z12
+	VPDPBUSD     Z12, Z10, Z8
+	VPDPBUSD     Z12, Z11, Z9
+	INCQ         R11
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R11
+	LEAQ (R10)(R12*8), R10
+	LEAQ (R11)(R12*8), R11
+	NEGQ R12
+
+maskedstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R10)(R12*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (SI)(R13*1), K1, Z10
 	VMOVUPS      (DI)(R13*1), K2, Z10
@@ -5247,29 +8143,31 @@ step:
 	VPBROADCASTD (AX)(DX*4), Z12
 	VPDPBUSD     Z12, Z10, Z8
 	VPDPBUSD     Z12, Z11, Z9
-	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
+	INCQ         R12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -5294,41 +8192,121 @@ bias:
 // func tileU8S8x6x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x6x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z12
+	VMOVUPS      (R9)(R12*1), Z13
+	VPBROADCASTD (AX), Z14
+	VPDPBUSD     Z14, Z12, Z0
+	VPDPBUSD     Z14, Z13, Z1
+	VPBROADCASTD (AX)(DX*1), Z14
+	VPDPBUSD     Z14, Z12, Z2
+	VPDPBUSD     Z14, Z13, Z3
+	VPBROADCASTD (AX)(DX*2), Z14
+	VPDPBUSD     Z14, Z12, Z4
+	VPDPBUSD     Z14, Z13, Z5
+	VPBROADCASTD (AX)(BX*1), Z14
+	VPDPBUSD     Z14, Z12, Z6
+	VPDPBUSD     Z14, Z13, Z7
+	VPBROADCASTD (AX)(DX*4), Z14
+	VPDPBUSD     Z14, Z12, Z8
+	VPDPBUSD     Z14, Z13, Z9
+	VPBROADCASTD (AX)(SI*1), Z14
+	VPDPBUSD     Z14, Z12, Z10
+	VPDPBUSD     Z14, Z13, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+mergestep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R14*1), Z12
+	VMOVUPS      (R8)(R14*1), K2, Z12
+	VMOVUPS      (R9)(R14*1), Z13
+	VMOVUPS      (R10)(R14*1), K4, Z13
+	VPBROADCASTD (AX), Z14
+	VPDPBUSD     Z14, Z12, Z0
+	VPDPBUSD     Z14, Z13, Z1
+	VPBROADCASTD (AX)(DX*1), Z14
+	VPDPBUSD     Z14, Z12, Z2
+	VPDPBUSD     Z14, Z13, Z3
+	VPBROADCASTD (AX)(DX*2), Z14
+	VPDPBUSD     Z14, Z12, Z4
+	VPDPBUSD     Z14, Z13, Z5
+	VPBROADCASTD (AX)(BX*1), Z14
+	VPDPBUSD     Z14, Z12, Z6
+	VPDPBUSD     Z14, Z13, Z7
+	VPBROADCASTD (AX)(DX*4), Z14
+	VPDPBUSD     Z14, Z12, Z8
+	VPDPBUSD     Z14, Z13, Z9
+	VPBROADCASTD (AX)(SI*1), Z14
+	VPDPBUSD     Z14, Z12, Z10
+	VPDPBUSD     Z14, Z13, Z11
+	INCQ         R12
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R12
+	LEAQ (R11)(R13*8), R11
+	LEAQ (R12)(R13*8), R12
+	NEGQ R13
+
+maskedstep:
+	MOVQ         (R12)(R13*8), R14
+	MOVQ         (R11)(R13*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DI)(R14*1), K1, Z12
 	VMOVUPS      (R8)(R14*1), K2, Z12
@@ -5352,32 +8330,34 @@ step:
 	VPBROADCASTD (AX)(SI*1), Z14
 	VPDPBUSD     Z14, Z12, Z10
 	VPDPBUSD     Z14, Z13, Z11
-	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
+	INCQ         R13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -5405,43 +8385,129 @@ bias:
 // func tileU8S8x7x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x7x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z14
+	VMOVUPS      (R9)(R12*1), Z15
+	VPBROADCASTD (AX), Z16
+	VPDPBUSD     Z16, Z14, Z0
+	VPDPBUSD     Z16, Z15, Z1
+	VPBROADCASTD (AX)(DX*1), Z16
+	VPDPBUSD     Z16, Z14, Z2
+	VPDPBUSD     Z16, Z15, Z3
+	VPBROADCASTD (AX)(DX*2), Z16
+	VPDPBUSD     Z16, Z14, Z4
+	VPDPBUSD     Z16, Z15, Z5
+	VPBROADCASTD (AX)(BX*1), Z16
+	VPDPBUSD     Z16, Z14, Z6
+	VPDPBUSD     Z16, Z15, Z7
+	VPBROADCASTD (AX)(DX*4), Z16
+	VPDPBUSD     Z16, Z14, Z8
+	VPDPBUSD     Z16, Z15, Z9
+	VPBROADCASTD (AX)(SI*1), Z16
+	VPDPBUSD     Z16, Z14, Z10
+	VPDPBUSD     Z16, Z15, Z11
+	VPBROADCASTD (AX)(BX*2), Z16
+	VPDPBUSD     Z16, Z14, Z12
+	VPDPBUSD     Z16, Z15, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+mergestep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R14*1), Z14
+	VMOVUPS      (R8)(R14*1), K2, Z14
+	VMOVUPS      (R9)(R14*1), Z15
+	VMOVUPS      (R10)(R14*1), K4, Z15
+	VPBROADCASTD (AX), Z16
+	VPDPBUSD     Z16, Z14, Z0
+	VPDPBUSD     Z16, Z15, Z1
+	VPBROADCASTD (AX)(DX*1), Z16
+	VPDPBUSD     Z16, Z14, Z2
+	VPDPBUSD     Z16, Z15, Z3
+	VPBROADCASTD (AX)(DX*2), Z16
+	VPDPBUSD     Z16, Z14, Z4
+	VPDPBUSD     Z16, Z15, Z5
+	VPBROADCASTD (AX)(BX*1), Z16
+	VPDPBUSD     Z16, Z14, Z6
+	VPDPBUSD     Z16, Z15, Z7
+	VPBROADCASTD (AX)(DX*4), Z16
+	VPDPBUSD     Z16, Z14, Z8
+	VPDPBUSD     Z16, Z15, Z9
+	VPBROADCASTD (AX)(SI*1), Z16
+	VPDPBUSD     Z16, Z14, Z10
+	VPDPBUSD     Z16, Z15, Z11
+	VPBROADCASTD (AX)(BX*2), Z16
+	VPDPBUSD     Z16, Z14, Z12
+	VPDPBUSD     Z16, Z15, Z13
+	INCQ         R12
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R12
+	LEAQ (R11)(R13*8), R11
+	LEAQ (R12)(R13*8), R12
+	NEGQ R13
+
+maskedstep:
+	MOVQ         (R12)(R13*8), R14
+	MOVQ         (R11)(R13*8), AX
 	ADDQ         CX, AX
 	VMOVUPS.Z    (DI)(R14*1), K1, Z14
 	VMOVUPS      (R8)(R14*1), K2, Z14
@@ -5468,35 +8534,37 @@ step:
 	VPBROADCASTD (AX)(BX*2), Z16
 	VPDPBUSD     Z16, Z14, Z12
 	VPDPBUSD     Z16, Z15, Z13
-	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
+	INCQ         R13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -5527,47 +8595,141 @@ bias:
 // func tileU8S8x8x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x8x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z16
+	VMOVUPS      (R10)(R13*1), Z17
+	VPBROADCASTD (AX), Z18
+	VPDPBUSD     Z18, Z16, Z0
+	VPDPBUSD     Z18, Z17, Z1
+	VPBROADCASTD (AX)(DX*1), Z18
+	VPDPBUSD     Z18, Z16, Z2
+	VPDPBUSD     Z18, Z17, Z3
+	VPBROADCASTD (AX)(DX*2), Z18
+	VPDPBUSD     Z18, Z16, Z4
+	VPDPBUSD     Z18, Z17, Z5
+	VPBROADCASTD (AX)(BX*1), Z18
+	VPDPBUSD     Z18, Z16, Z6
+	VPDPBUSD     Z18, Z17, Z7
+	VPBROADCASTD (AX)(DX*4), Z18
+	VPDPBUSD     Z18, Z16, Z8
+	VPDPBUSD     Z18, Z17, Z9
+	VPBROADCASTD (AX)(SI*1), Z18
+	VPDPBUSD     Z18, Z16, Z10
+	VPDPBUSD     Z18, Z17, Z11
+	VPBROADCASTD (AX)(BX*2), Z18
+	VPDPBUSD     Z18, Z16, Z12
+	VPDPBUSD     Z18, Z17, Z13
+	VPBROADCASTD (R14), Z18
+	VPDPBUSD     Z18, Z16, Z14
+	VPDPBUSD     Z18, Z17, Z15
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z16
+	VMOVUPS      (R9)(BP*1), K2, Z16
+	VMOVUPS      (R10)(BP*1), Z17
+	VMOVUPS      (R11)(BP*1), K4, Z17
+	VPBROADCASTD (AX), Z18
+	VPDPBUSD     Z18, Z16, Z0
+	VPDPBUSD     Z18, Z17, Z1
+	VPBROADCASTD (AX)(DX*1), Z18
+	VPDPBUSD     Z18, Z16, Z2
+	VPDPBUSD     Z18, Z17, Z3
+	VPBROADCASTD (AX)(DX*2), Z18
+	VPDPBUSD     Z18, Z16, Z4
+	VPDPBUSD     Z18, Z17, Z5
+	VPBROADCASTD (AX)(BX*1), Z18
+	VPDPBUSD     Z18, Z16, Z6
+	VPDPBUSD     Z18, Z17, Z7
+	VPBROADCASTD (AX)(DX*4), Z18
+	VPDPBUSD     Z18, Z16, Z8
+	VPDPBUSD     Z18, Z17, Z9
+	VPBROADCASTD (AX)(SI*1), Z18
+	VPDPBUSD     Z18, Z16, Z10
+	VPDPBUSD     Z18, Z17, Z11
+	VPBROADCASTD (AX)(BX*2), Z18
+	VPDPBUSD     Z18, Z16, Z12
+	VPDPBUSD     Z18, Z17, Z13
+	VPBROADCASTD (R14), Z18
+	VPDPBUSD     Z18, Z16, Z14
+	VPDPBUSD     Z18, Z17, Z15
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z16
@@ -5598,38 +8760,40 @@ step:
 	VPBROADCASTD (R14), Z18
 	VPDPBUSD     Z18, Z16, Z14
 	VPDPBUSD     Z18, Z17, Z15
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
 
 bias:
 	MOVQ    80(AX), CX
@@ -5663,49 +8827,149 @@ bias:
 // func tileU8S8x9x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x9x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z18
+	VMOVUPS      (R10)(R13*1), Z19
+	VPBROADCASTD (AX), Z20
+	VPDPBUSD     Z20, Z18, Z0
+	VPDPBUSD     Z20, Z19, Z1
+	VPBROADCASTD (AX)(DX*1), Z20
+	VPDPBUSD     Z20, Z18, Z2
+	VPDPBUSD     Z20, Z19, Z3
+	VPBROADCASTD (AX)(DX*2), Z20
+	VPDPBUSD     Z20, Z18, Z4
+	VPDPBUSD     Z20, Z19, Z5
+	VPBROADCASTD (AX)(BX*1), Z20
+	VPDPBUSD     Z20, Z18, Z6
+	VPDPBUSD     Z20, Z19, Z7
+	VPBROADCASTD (AX)(DX*4), Z20
+	VPDPBUSD     Z20, Z18, Z8
+	VPDPBUSD     Z20, Z19, Z9
+	VPBROADCASTD (AX)(SI*1), Z20
+	VPDPBUSD     Z20, Z18, Z10
+	VPDPBUSD     Z20, Z19, Z11
+	VPBROADCASTD (AX)(BX*2), Z20
+	VPDPBUSD     Z20, Z18, Z12
+	VPDPBUSD     Z20, Z19, Z13
+	VPBROADCASTD (R14), Z20
+	VPDPBUSD     Z20, Z18, Z14
+	VPDPBUSD     Z20, Z19, Z15
+	VPBROADCASTD (AX)(DX*8), Z20
+	VPDPBUSD     Z20, Z18, Z16
+	VPDPBUSD     Z20, Z19, Z17
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z18
+	VMOVUPS      (R9)(BP*1), K2, Z18
+	VMOVUPS      (R10)(BP*1), Z19
+	VMOVUPS      (R11)(BP*1), K4, Z19
+	VPBROADCASTD (AX), Z20
+	VPDPBUSD     Z20, Z18, Z0
+	VPDPBUSD     Z20, Z19, Z1
+	VPBROADCASTD (AX)(DX*1), Z20
+	VPDPBUSD     Z20, Z18, Z2
+	VPDPBUSD     Z20, Z19, Z3
+	VPBROADCASTD (AX)(DX*2), Z20
+	VPDPBUSD     Z20, Z18, Z4
+	VPDPBUSD     Z20, Z19, Z5
+	VPBROADCASTD (AX)(BX*1), Z20
+	VPDPBUSD     Z20, Z18, Z6
+	VPDPBUSD     Z20, Z19, Z7
+	VPBROADCASTD (AX)(DX*4), Z20
+	VPDPBUSD     Z20, Z18, Z8
+	VPDPBUSD     Z20, Z19, Z9
+	VPBROADCASTD (AX)(SI*1), Z20
+	VPDPBUSD     Z20, Z18, Z10
+	VPDPBUSD     Z20, Z19, Z11
+	VPBROADCASTD (AX)(BX*2), Z20
+	VPDPBUSD     Z20, Z18, Z12
+	VPDPBUSD     Z20, Z19, Z13
+	VPBROADCASTD (R14), Z20
+	VPDPBUSD     Z20, Z18, Z14
+	VPDPBUSD     Z20, Z19, Z15
+	VPBROADCASTD (AX)(DX*8), Z20
+	VPDPBUSD     Z20, Z18, Z16
+	VPDPBUSD     Z20, Z19, Z17
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z18
@@ -5739,41 +9003,43 @@ step:
 	VPBROADCASTD (AX)(DX*8), Z20
 	VPDPBUSD     Z20, Z18, Z16
 	VPDPBUSD     Z20, Z19, Z17
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
 
 bias:
 	MOVQ    80(AX), CX
@@ -5810,51 +9076,157 @@ bias:
 // func tileU8S8x10x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x10x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z20
+	VMOVUPS      (R10)(R13*1), Z21
+	VPBROADCASTD (AX), Z22
+	VPDPBUSD     Z22, Z20, Z0
+	VPDPBUSD     Z22, Z21, Z1
+	VPBROADCASTD (AX)(DX*1), Z22
+	VPDPBUSD     Z22, Z20, Z2
+	VPDPBUSD     Z22, Z21, Z3
+	VPBROADCASTD (AX)(DX*2), Z22
+	VPDPBUSD     Z22, Z20, Z4
+	VPDPBUSD     Z22, Z21, Z5
+	VPBROADCASTD (AX)(BX*1), Z22
+	VPDPBUSD     Z22, Z20, Z6
+	VPDPBUSD     Z22, Z21, Z7
+	VPBROADCASTD (AX)(DX*4), Z22
+	VPDPBUSD     Z22, Z20, Z8
+	VPDPBUSD     Z22, Z21, Z9
+	VPBROADCASTD (AX)(SI*1), Z22
+	VPDPBUSD     Z22, Z20, Z10
+	VPDPBUSD     Z22, Z21, Z11
+	VPBROADCASTD (AX)(BX*2), Z22
+	VPDPBUSD     Z22, Z20, Z12
+	VPDPBUSD     Z22, Z21, Z13
+	VPBROADCASTD (R14), Z22
+	VPDPBUSD     Z22, Z20, Z14
+	VPDPBUSD     Z22, Z21, Z15
+	VPBROADCASTD (AX)(DX*8), Z22
+	VPDPBUSD     Z22, Z20, Z16
+	VPDPBUSD     Z22, Z21, Z17
+	VPBROADCASTD (R14)(DX*2), Z22
+	VPDPBUSD     Z22, Z20, Z18
+	VPDPBUSD     Z22, Z21, Z19
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z20
+	VMOVUPS      (R9)(BP*1), K2, Z20
+	VMOVUPS      (R10)(BP*1), Z21
+	VMOVUPS      (R11)(BP*1), K4, Z21
+	VPBROADCASTD (AX), Z22
+	VPDPBUSD     Z22, Z20, Z0
+	VPDPBUSD     Z22, Z21, Z1
+	VPBROADCASTD (AX)(DX*1), Z22
+	VPDPBUSD     Z22, Z20, Z2
+	VPDPBUSD     Z22, Z21, Z3
+	VPBROADCASTD (AX)(DX*2), Z22
+	VPDPBUSD     Z22, Z20, Z4
+	VPDPBUSD     Z22, Z21, Z5
+	VPBROADCASTD (AX)(BX*1), Z22
+	VPDPBUSD     Z22, Z20, Z6
+	VPDPBUSD     Z22, Z21, Z7
+	VPBROADCASTD (AX)(DX*4), Z22
+	VPDPBUSD     Z22, Z20, Z8
+	VPDPBUSD     Z22, Z21, Z9
+	VPBROADCASTD (AX)(SI*1), Z22
+	VPDPBUSD     Z22, Z20, Z10
+	VPDPBUSD     Z22, Z21, Z11
+	VPBROADCASTD (AX)(BX*2), Z22
+	VPDPBUSD     Z22, Z20, Z12
+	VPDPBUSD     Z22, Z21, Z13
+	VPBROADCASTD (R14), Z22
+	VPDPBUSD     Z22, Z20, Z14
+	VPDPBUSD     Z22, Z21, Z15
+	VPBROADCASTD (AX)(DX*8), Z22
+	VPDPBUSD     Z22, Z20, Z16
+	VPDPBUSD     Z22, Z21, Z17
+	VPBROADCASTD (R14)(DX*2), Z22
+	VPDPBUSD     Z22, Z20, Z18
+	VPDPBUSD     Z22, Z21, Z19
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z20
@@ -5891,44 +9263,46 @@ step:
 	VPBROADCASTD (R14)(DX*2), Z22
 	VPDPBUSD     Z22, Z20, Z18
 	VPDPBUSD     Z22, Z21, Z19
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
 
 bias:
 	MOVQ    80(AX), CX
@@ -5968,53 +9342,165 @@ bias:
 // func tileU8S8x11x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x11x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z22
+	VMOVUPS      (R10)(R13*1), Z23
+	VPBROADCASTD (AX), Z24
+	VPDPBUSD     Z24, Z22, Z0
+	VPDPBUSD     Z24, Z23, Z1
+	VPBROADCASTD (AX)(DX*1), Z24
+	VPDPBUSD     Z24, Z22, Z2
+	VPDPBUSD     Z24, Z23, Z3
+	VPBROADCASTD (AX)(DX*2), Z24
+	VPDPBUSD     Z24, Z22, Z4
+	VPDPBUSD     Z24, Z23, Z5
+	VPBROADCASTD (AX)(BX*1), Z24
+	VPDPBUSD     Z24, Z22, Z6
+	VPDPBUSD     Z24, Z23, Z7
+	VPBROADCASTD (AX)(DX*4), Z24
+	VPDPBUSD     Z24, Z22, Z8
+	VPDPBUSD     Z24, Z23, Z9
+	VPBROADCASTD (AX)(SI*1), Z24
+	VPDPBUSD     Z24, Z22, Z10
+	VPDPBUSD     Z24, Z23, Z11
+	VPBROADCASTD (AX)(BX*2), Z24
+	VPDPBUSD     Z24, Z22, Z12
+	VPDPBUSD     Z24, Z23, Z13
+	VPBROADCASTD (R14), Z24
+	VPDPBUSD     Z24, Z22, Z14
+	VPDPBUSD     Z24, Z23, Z15
+	VPBROADCASTD (AX)(DX*8), Z24
+	VPDPBUSD     Z24, Z22, Z16
+	VPDPBUSD     Z24, Z23, Z17
+	VPBROADCASTD (R14)(DX*2), Z24
+	VPDPBUSD     Z24, Z22, Z18
+	VPDPBUSD     Z24, Z23, Z19
+	VPBROADCASTD (AX)(SI*2), Z24
+	VPDPBUSD     Z24, Z22, Z20
+	VPDPBUSD     Z24, Z23, Z21
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z22
+	VMOVUPS      (R9)(BP*1), K2, Z22
+	VMOVUPS      (R10)(BP*1), Z23
+	VMOVUPS      (R11)(BP*1), K4, Z23
+	VPBROADCASTD (AX), Z24
+	VPDPBUSD     Z24, Z22, Z0
+	VPDPBUSD     Z24, Z23, Z1
+	VPBROADCASTD (AX)(DX*1), Z24
+	VPDPBUSD     Z24, Z22, Z2
+	VPDPBUSD     Z24, Z23, Z3
+	VPBROADCASTD (AX)(DX*2), Z24
+	VPDPBUSD     Z24, Z22, Z4
+	VPDPBUSD     Z24, Z23, Z5
+	VPBROADCASTD (AX)(BX*1), Z24
+	VPDPBUSD     Z24, Z22, Z6
+	VPDPBUSD     Z24, Z23, Z7
+	VPBROADCASTD (AX)(DX*4), Z24
+	VPDPBUSD     Z24, Z22, Z8
+	VPDPBUSD     Z24, Z23, Z9
+	VPBROADCASTD (AX)(SI*1), Z24
+	VPDPBUSD     Z24, Z22, Z10
+	VPDPBUSD     Z24, Z23, Z11
+	VPBROADCASTD (AX)(BX*2), Z24
+	VPDPBUSD     Z24, Z22, Z12
+	VPDPBUSD     Z24, Z23, Z13
+	VPBROADCASTD (R14), Z24
+	VPDPBUSD     Z24, Z22, Z14
+	VPDPBUSD     Z24, Z23, Z15
+	VPBROADCASTD (AX)(DX*8), Z24
+	VPDPBUSD     Z24, Z22, Z16
+	VPDPBUSD     Z24, Z23, Z17
+	VPBROADCASTD (R14)(DX*2), Z24
+	VPDPBUSD     Z24, Z22, Z18
+	VPDPBUSD     Z24, Z23, Z19
+	VPBROADCASTD (AX)(SI*2), Z24
+	VPDPBUSD     Z24, Z22, Z20
+	VPDPBUSD     Z24, Z23, Z21
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z22
@@ -6054,47 +9540,49 @@ step:
 	VPBROADCASTD (AX)(SI*2), Z24
 	VPDPBUSD     Z24, Z22, Z20
 	VPDPBUSD     Z24, Z23, Z21
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
 
 bias:
 	MOVQ    80(AX), CX
@@ -6137,55 +9625,173 @@ bias:
 // func tileU8S8x12x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x12x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z24
+	VMOVUPS      (R10)(R13*1), Z25
+	VPBROADCASTD (AX), Z26
+	VPDPBUSD     Z26, Z24, Z0
+	VPDPBUSD     Z26, Z25, Z1
+	VPBROADCASTD (AX)(DX*1), Z26
+	VPDPBUSD     Z26, Z24, Z2
+	VPDPBUSD     Z26, Z25, Z3
+	VPBROADCASTD (AX)(DX*2), Z26
+	VPDPBUSD     Z26, Z24, Z4
+	VPDPBUSD     Z26, Z25, Z5
+	VPBROADCASTD (AX)(BX*1), Z26
+	VPDPBUSD     Z26, Z24, Z6
+	VPDPBUSD     Z26, Z25, Z7
+	VPBROADCASTD (AX)(DX*4), Z26
+	VPDPBUSD     Z26, Z24, Z8
+	VPDPBUSD     Z26, Z25, Z9
+	VPBROADCASTD (AX)(SI*1), Z26
+	VPDPBUSD     Z26, Z24, Z10
+	VPDPBUSD     Z26, Z25, Z11
+	VPBROADCASTD (AX)(BX*2), Z26
+	VPDPBUSD     Z26, Z24, Z12
+	VPDPBUSD     Z26, Z25, Z13
+	VPBROADCASTD (R14), Z26
+	VPDPBUSD     Z26, Z24, Z14
+	VPDPBUSD     Z26, Z25, Z15
+	VPBROADCASTD (AX)(DX*8), Z26
+	VPDPBUSD     Z26, Z24, Z16
+	VPDPBUSD     Z26, Z25, Z17
+	VPBROADCASTD (R14)(DX*2), Z26
+	VPDPBUSD     Z26, Z24, Z18
+	VPDPBUSD     Z26, Z25, Z19
+	VPBROADCASTD (AX)(SI*2), Z26
+	VPDPBUSD     Z26, Z24, Z20
+	VPDPBUSD     Z26, Z25, Z21
+	VPBROADCASTD (R14)(DX*4), Z26
+	VPDPBUSD     Z26, Z24, Z22
+	VPDPBUSD     Z26, Z25, Z23
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z24
+	VMOVUPS      (R9)(BP*1), K2, Z24
+	VMOVUPS      (R10)(BP*1), Z25
+	VMOVUPS      (R11)(BP*1), K4, Z25
+	VPBROADCASTD (AX), Z26
+	VPDPBUSD     Z26, Z24, Z0
+	VPDPBUSD     Z26, Z25, Z1
+	VPBROADCASTD (AX)(DX*1), Z26
+	VPDPBUSD     Z26, Z24, Z2
+	VPDPBUSD     Z26, Z25, Z3
+	VPBROADCASTD (AX)(DX*2), Z26
+	VPDPBUSD     Z26, Z24, Z4
+	VPDPBUSD     Z26, Z25, Z5
+	VPBROADCASTD (AX)(BX*1), Z26
+	VPDPBUSD     Z26, Z24, Z6
+	VPDPBUSD     Z26, Z25, Z7
+	VPBROADCASTD (AX)(DX*4), Z26
+	VPDPBUSD     Z26, Z24, Z8
+	VPDPBUSD     Z26, Z25, Z9
+	VPBROADCASTD (AX)(SI*1), Z26
+	VPDPBUSD     Z26, Z24, Z10
+	VPDPBUSD     Z26, Z25, Z11
+	VPBROADCASTD (AX)(BX*2), Z26
+	VPDPBUSD     Z26, Z24, Z12
+	VPDPBUSD     Z26, Z25, Z13
+	VPBROADCASTD (R14), Z26
+	VPDPBUSD     Z26, Z24, Z14
+	VPDPBUSD     Z26, Z25, Z15
+	VPBROADCASTD (AX)(DX*8), Z26
+	VPDPBUSD     Z26, Z24, Z16
+	VPDPBUSD     Z26, Z25, Z17
+	VPBROADCASTD (R14)(DX*2), Z26
+	VPDPBUSD     Z26, Z24, Z18
+	VPDPBUSD     Z26, Z25, Z19
+	VPBROADCASTD (AX)(SI*2), Z26
+	VPDPBUSD     Z26, Z24, Z20
+	VPDPBUSD     Z26, Z25, Z21
+	VPBROADCASTD (R14)(DX*4), Z26
+	VPDPBUSD     Z26, Z24, Z22
+	VPDPBUSD     Z26, Z25, Z23
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z24
@@ -6228,50 +9834,52 @@ step:
 	VPBROADCASTD (R14)(DX*4), Z26
 	VPDPBUSD     Z26, Z24, Z22
 	VPDPBUSD     Z26, Z25, Z23
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
 
 bias:
 	MOVQ    80(AX), CX
@@ -6317,57 +9925,181 @@ bias:
 // func tileU8S8x13x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x13x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z26
+	VMOVUPS      (R10)(R13*1), Z27
+	VPBROADCASTD (AX), Z28
+	VPDPBUSD     Z28, Z26, Z0
+	VPDPBUSD     Z28, Z27, Z1
+	VPBROADCASTD (AX)(DX*1), Z28
+	VPDPBUSD     Z28, Z26, Z2
+	VPDPBUSD     Z28, Z27, Z3
+	VPBROADCASTD (AX)(DX*2), Z28
+	VPDPBUSD     Z28, Z26, Z4
+	VPDPBUSD     Z28, Z27, Z5
+	VPBROADCASTD (AX)(BX*1), Z28
+	VPDPBUSD     Z28, Z26, Z6
+	VPDPBUSD     Z28, Z27, Z7
+	VPBROADCASTD (AX)(DX*4), Z28
+	VPDPBUSD     Z28, Z26, Z8
+	VPDPBUSD     Z28, Z27, Z9
+	VPBROADCASTD (AX)(SI*1), Z28
+	VPDPBUSD     Z28, Z26, Z10
+	VPDPBUSD     Z28, Z27, Z11
+	VPBROADCASTD (AX)(BX*2), Z28
+	VPDPBUSD     Z28, Z26, Z12
+	VPDPBUSD     Z28, Z27, Z13
+	VPBROADCASTD (R14), Z28
+	VPDPBUSD     Z28, Z26, Z14
+	VPDPBUSD     Z28, Z27, Z15
+	VPBROADCASTD (AX)(DX*8), Z28
+	VPDPBUSD     Z28, Z26, Z16
+	VPDPBUSD     Z28, Z27, Z17
+	VPBROADCASTD (R14)(DX*2), Z28
+	VPDPBUSD     Z28, Z26, Z18
+	VPDPBUSD     Z28, Z27, Z19
+	VPBROADCASTD (AX)(SI*2), Z28
+	VPDPBUSD     Z28, Z26, Z20
+	VPDPBUSD     Z28, Z27, Z21
+	VPBROADCASTD (R14)(DX*4), Z28
+	VPDPBUSD     Z28, Z26, Z22
+	VPDPBUSD     Z28, Z27, Z23
+	VPBROADCASTD (AX)(BX*4), Z28
+	VPDPBUSD     Z28, Z26, Z24
+	VPDPBUSD     Z28, Z27, Z25
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z26
+	VMOVUPS      (R9)(BP*1), K2, Z26
+	VMOVUPS      (R10)(BP*1), Z27
+	VMOVUPS      (R11)(BP*1), K4, Z27
+	VPBROADCASTD (AX), Z28
+	VPDPBUSD     Z28, Z26, Z0
+	VPDPBUSD     Z28, Z27, Z1
+	VPBROADCASTD (AX)(DX*1), Z28
+	VPDPBUSD     Z28, Z26, Z2
+	VPDPBUSD     Z28, Z27, Z3
+	VPBROADCASTD (AX)(DX*2), Z28
+	VPDPBUSD     Z28, Z26, Z4
+	VPDPBUSD     Z28, Z27, Z5
+	VPBROADCASTD (AX)(BX*1), Z28
+	VPDPBUSD     Z28, Z26, Z6
+	VPDPBUSD     Z28, Z27, Z7
+	VPBROADCASTD (AX)(DX*4), Z28
+	VPDPBUSD     Z28, Z26, Z8
+	VPDPBUSD     Z28, Z27, Z9
+	VPBROADCASTD (AX)(SI*1), Z28
+	VPDPBUSD     Z28, Z26, Z10
+	VPDPBUSD     Z28, Z27, Z11
+	VPBROADCASTD (AX)(BX*2), Z28
+	VPDPBUSD     Z28, Z26, Z12
+	VPDPBUSD     Z28, Z27, Z13
+	VPBROADCASTD (R14), Z28
+	VPDPBUSD     Z28, Z26, Z14
+	VPDPBUSD     Z28, Z27, Z15
+	VPBROADCASTD (AX)(DX*8), Z28
+	VPDPBUSD     Z28, Z26, Z16
+	VPDPBUSD     Z28, Z27, Z17
+	VPBROADCASTD (R14)(DX*2), Z28
+	VPDPBUSD     Z28, Z26, Z18
+	VPDPBUSD     Z28, Z27, Z19
+	VPBROADCASTD (AX)(SI*2), Z28
+	VPDPBUSD     Z28, Z26, Z20
+	VPDPBUSD     Z28, Z27, Z21
+	VPBROADCASTD (R14)(DX*4), Z28
+	VPDPBUSD     Z28, Z26, Z22
+	VPDPBUSD     Z28, Z27, Z23
+	VPBROADCASTD (AX)(BX*4), Z28
+	VPDPBUSD     Z28, Z26, Z24
+	VPDPBUSD     Z28, Z27, Z25
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z26
@@ -6413,53 +10145,55 @@ step:
 	VPBROADCASTD (AX)(BX*4), Z28
 	VPDPBUSD     Z28, Z26, Z24
 	VPDPBUSD     Z28, Z27, Z25
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
 
 bias:
 	MOVQ    80(AX), CX
@@ -6508,59 +10242,189 @@ bias:
 // func tileU8S8x14x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileU8S8x14x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	VPXORD   Z26, Z26, Z26
+	VPXORD   Z27, Z27, Z27
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      merge
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z28
+	VMOVUPS      (R10)(R13*1), Z29
+	VPBROADCASTD (AX), Z30
+	VPDPBUSD     Z30, Z28, Z0
+	VPDPBUSD     Z30, Z29, Z1
+	VPBROADCASTD (AX)(DX*1), Z30
+	VPDPBUSD     Z30, Z28, Z2
+	VPDPBUSD     Z30, Z29, Z3
+	VPBROADCASTD (AX)(DX*2), Z30
+	VPDPBUSD     Z30, Z28, Z4
+	VPDPBUSD     Z30, Z29, Z5
+	VPBROADCASTD (AX)(BX*1), Z30
+	VPDPBUSD     Z30, Z28, Z6
+	VPDPBUSD     Z30, Z29, Z7
+	VPBROADCASTD (AX)(DX*4), Z30
+	VPDPBUSD     Z30, Z28, Z8
+	VPDPBUSD     Z30, Z29, Z9
+	VPBROADCASTD (AX)(SI*1), Z30
+	VPDPBUSD     Z30, Z28, Z10
+	VPDPBUSD     Z30, Z29, Z11
+	VPBROADCASTD (AX)(BX*2), Z30
+	VPDPBUSD     Z30, Z28, Z12
+	VPDPBUSD     Z30, Z29, Z13
+	VPBROADCASTD (R14), Z30
+	VPDPBUSD     Z30, Z28, Z14
+	VPDPBUSD     Z30, Z29, Z15
+	VPBROADCASTD (AX)(DX*8), Z30
+	VPDPBUSD     Z30, Z28, Z16
+	VPDPBUSD     Z30, Z29, Z17
+	VPBROADCASTD (R14)(DX*2), Z30
+	VPDPBUSD     Z30, Z28, Z18
+	VPDPBUSD     Z30, Z29, Z19
+	VPBROADCASTD (AX)(SI*2), Z30
+	VPDPBUSD     Z30, Z28, Z20
+	VPDPBUSD     Z30, Z29, Z21
+	VPBROADCASTD (R14)(DX*4), Z30
+	VPDPBUSD     Z30, Z28, Z22
+	VPDPBUSD     Z30, Z29, Z23
+	VPBROADCASTD (AX)(BX*4), Z30
+	VPDPBUSD     Z30, Z28, Z24
+	VPDPBUSD     Z30, Z29, Z25
+	VPBROADCASTD (R14)(BX*2), Z30
+	VPDPBUSD     Z30, Z28, Z26
+	VPDPBUSD     Z30, Z29, Z27
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+merge:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+mergestep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(BP*1), Z28
+	VMOVUPS      (R9)(BP*1), K2, Z28
+	VMOVUPS      (R10)(BP*1), Z29
+	VMOVUPS      (R11)(BP*1), K4, Z29
+	VPBROADCASTD (AX), Z30
+	VPDPBUSD     Z30, Z28, Z0
+	VPDPBUSD     Z30, Z29, Z1
+	VPBROADCASTD (AX)(DX*1), Z30
+	VPDPBUSD     Z30, Z28, Z2
+	VPDPBUSD     Z30, Z29, Z3
+	VPBROADCASTD (AX)(DX*2), Z30
+	VPDPBUSD     Z30, Z28, Z4
+	VPDPBUSD     Z30, Z29, Z5
+	VPBROADCASTD (AX)(BX*1), Z30
+	VPDPBUSD     Z30, Z28, Z6
+	VPDPBUSD     Z30, Z29, Z7
+	VPBROADCASTD (AX)(DX*4), Z30
+	VPDPBUSD     Z30, Z28, Z8
+	VPDPBUSD     Z30, Z29, Z9
+	VPBROADCASTD (AX)(SI*1), Z30
+	VPDPBUSD     Z30, Z28, Z10
+	VPDPBUSD     Z30, Z29, Z11
+	VPBROADCASTD (AX)(BX*2), Z30
+	VPDPBUSD     Z30, Z28, Z12
+	VPDPBUSD     Z30, Z29, Z13
+	VPBROADCASTD (R14), Z30
+	VPDPBUSD     Z30, Z28, Z14
+	VPDPBUSD     Z30, Z29, Z15
+	VPBROADCASTD (AX)(DX*8), Z30
+	VPDPBUSD     Z30, Z28, Z16
+	VPDPBUSD     Z30, Z29, Z17
+	VPBROADCASTD (R14)(DX*2), Z30
+	VPDPBUSD     Z30, Z28, Z18
+	VPDPBUSD     Z30, Z29, Z19
+	VPBROADCASTD (AX)(SI*2), Z30
+	VPDPBUSD     Z30, Z28, Z20
+	VPDPBUSD     Z30, Z29, Z21
+	VPBROADCASTD (R14)(DX*4), Z30
+	VPDPBUSD     Z30, Z28, Z22
+	VPDPBUSD     Z30, Z29, Z23
+	VPBROADCASTD (AX)(BX*4), Z30
+	VPDPBUSD     Z30, Z28, Z24
+	VPDPBUSD     Z30, Z29, Z25
+	VPBROADCASTD (R14)(BX*2), Z30
+	VPDPBUSD     Z30, Z28, Z26
+	VPDPBUSD     Z30, Z29, Z27
+	INCQ         R13
+	JNZ          mergestep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R15
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R13
+	LEAQ (R12)(R15*8), R12
+	LEAQ (R13)(R15*8), R13
+	NEGQ R15
+
+maskedstep:
+	MOVQ         (R13)(R15*8), BP
+	MOVQ         (R12)(R15*8), AX
 	LEAQ         (DI)(AX*1), R14
 	ADDQ         CX, AX
 	VMOVUPS.Z    (R8)(BP*1), K1, Z28
@@ -6609,56 +10473,58 @@ step:
 	VPBROADCASTD (R14)(BX*2), Z30
 	VPDPBUSD     Z30, Z28, Z26
 	VPDPBUSD     Z30, Z29, Z27
-	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
-	ADDQ         DX, CX
-	VPADDD       (CX), Z26, K1, Z26
-	VPADDD       64(CX), Z27, K3, Z27
+	INCQ         R15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
+	ADDQ   DX, CX
+	VPADDD (CX), Z26, K1, Z26
+	VPADDD 64(CX), Z27, K3, Z27
 
 bias:
 	MOVQ    80(AX), CX
@@ -6717,8 +10583,10 @@ TEXT ·tileS8U8x1x1(SB), NOSPLIT, $0-8
 	MOVQ     8(AX), CX
 	MOVQ     32(AX), DX
 	MOVQ     40(AX), BX
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), DI
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), SI
@@ -6726,18 +10594,18 @@ TEXT ·tileS8U8x1x1(SB), NOSPLIT, $0-8
 	LEAQ     (SI)(DI*8), SI
 	NEGQ     DI
 
-simple:
+plainstep:
 	MOVQ         (SI)(DI*8), R8
 	MOVQ         (BX)(DI*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), Z1
 	VPBROADCASTD (AX), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	INCQ         DI
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), DI
 	MOVQ 24(AX), SI
 	MOVQ 64(AX), R8
@@ -6745,7 +10613,7 @@ segments:
 	LEAQ (R8)(DI*8), R8
 	NEGQ DI
 
-step:
+maskedstep:
 	MOVQ         (R8)(DI*8), R9
 	MOVQ         (SI)(DI*8), AX
 	ADDQ         CX, AX
@@ -6754,9 +10622,9 @@ step:
 	VPBROADCASTD (AX), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	INCQ         DI
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -6784,8 +10652,10 @@ TEXT ·tileS8U8x2x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -6793,20 +10663,20 @@ TEXT ·tileS8U8x2x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (SI)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R9*1), K1, Z2
+	VMOVUPS      (BX)(R9*1), Z2
 	VPBROADCASTD (AX), Z3
 	VPDPBUSD     Z2, Z3, Z0
 	VPBROADCASTD (AX)(DX*1), Z3
 	VPDPBUSD     Z2, Z3, Z1
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -6814,7 +10684,7 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+maskedstep:
 	MOVQ         (R9)(R8*8), R10
 	MOVQ         (DI)(R8*8), AX
 	ADDQ         CX, AX
@@ -6825,9 +10695,9 @@ step:
 	VPBROADCASTD (AX)(DX*1), Z3
 	VPDPBUSD     Z2, Z3, Z1
 	INCQ         R8
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -6860,8 +10730,10 @@ TEXT ·tileS8U8x3x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -6869,11 +10741,11 @@ TEXT ·tileS8U8x3x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (SI)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R9*1), K1, Z3
+	VMOVUPS      (BX)(R9*1), Z3
 	VPBROADCASTD (AX), Z4
 	VPDPBUSD     Z3, Z4, Z0
 	VPBROADCASTD (AX)(DX*1), Z4
@@ -6881,10 +10753,10 @@ simple:
 	VPBROADCASTD (AX)(DX*2), Z4
 	VPDPBUSD     Z3, Z4, Z2
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -6892,7 +10764,7 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+maskedstep:
 	MOVQ         (R9)(R8*8), R10
 	MOVQ         (DI)(R8*8), AX
 	ADDQ         CX, AX
@@ -6905,9 +10777,9 @@ step:
 	VPBROADCASTD (AX)(DX*2), Z4
 	VPDPBUSD     Z3, Z4, Z2
 	INCQ         R8
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -6934,26 +10806,55 @@ bias:
 // func tileS8U8x4x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x4x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ         (R8)(R9*8), R10
+	MOVQ         (DI)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R10*1), Z4
+	VPBROADCASTD (AX), Z5
+	VPDPBUSD     Z4, Z5, Z0
+	VPBROADCASTD (AX)(DX*1), Z5
+	VPDPBUSD     Z4, Z5, Z1
+	VPBROADCASTD (AX)(DX*2), Z5
+	VPDPBUSD     Z4, Z5, Z2
+	VPBROADCASTD (AX)(BX*1), Z5
+	VPDPBUSD     Z4, Z5, Z3
+	INCQ         R9
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+maskedstep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
 	ADDQ         CX, AX
@@ -6968,20 +10869,22 @@ step:
 	VPBROADCASTD (AX)(BX*1), Z5
 	VPDPBUSD     Z4, Z5, Z3
 	INCQ         R9
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
 
 bias:
 	MOVQ    80(AX), CX
@@ -6999,27 +10902,58 @@ bias:
 // func tileS8U8x5x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x5x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ         (R8)(R9*8), R10
+	MOVQ         (DI)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R10*1), Z5
+	VPBROADCASTD (AX), Z6
+	VPDPBUSD     Z5, Z6, Z0
+	VPBROADCASTD (AX)(DX*1), Z6
+	VPDPBUSD     Z5, Z6, Z1
+	VPBROADCASTD (AX)(DX*2), Z6
+	VPDPBUSD     Z5, Z6, Z2
+	VPBROADCASTD (AX)(BX*1), Z6
+	VPDPBUSD     Z5, Z6, Z3
+	VPBROADCASTD (AX)(DX*4), Z6
+	VPDPBUSD     Z5, Z6, Z4
+	INCQ         R9
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+maskedstep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
 	ADDQ         CX, AX
@@ -7036,22 +10970,24 @@ step:
 	VPBROADCASTD (AX)(DX*4), Z6
 	VPDPBUSD     Z5, Z6, Z4
 	INCQ         R9
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
 
 bias:
 	MOVQ    80(AX), CX
@@ -7071,29 +11007,62 @@ bias:
 // func tileS8U8x6x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x6x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (R8)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R11*1), Z6
+	VPBROADCASTD (AX), Z7
+	VPDPBUSD     Z6, Z7, Z0
+	VPBROADCASTD (AX)(DX*1), Z7
+	VPDPBUSD     Z6, Z7, Z1
+	VPBROADCASTD (AX)(DX*2), Z7
+	VPDPBUSD     Z6, Z7, Z2
+	VPBROADCASTD (AX)(BX*1), Z7
+	VPDPBUSD     Z6, Z7, Z3
+	VPBROADCASTD (AX)(DX*4), Z7
+	VPDPBUSD     Z6, Z7, Z4
+	VPBROADCASTD (AX)(SI*1), Z7
+	VPDPBUSD     Z6, Z7, Z5
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -7112,24 +11081,26 @@ step:
 	VPBROADCASTD (AX)(SI*1), Z7
 	VPDPBUSD     Z6, Z7, Z5
 	INCQ         R10
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
 
 bias:
 	MOVQ    80(AX), CX
@@ -7151,30 +11122,65 @@ bias:
 // func tileS8U8x7x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x7x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (R8)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R11*1), Z7
+	VPBROADCASTD (AX), Z8
+	VPDPBUSD     Z7, Z8, Z0
+	VPBROADCASTD (AX)(DX*1), Z8
+	VPDPBUSD     Z7, Z8, Z1
+	VPBROADCASTD (AX)(DX*2), Z8
+	VPDPBUSD     Z7, Z8, Z2
+	VPBROADCASTD (AX)(BX*1), Z8
+	VPDPBUSD     Z7, Z8, Z3
+	VPBROADCASTD (AX)(DX*4), Z8
+	VPDPBUSD     Z7, Z8, Z4
+	VPBROADCASTD (AX)(SI*1), Z8
+	VPDPBUSD     Z7, Z8, Z5
+	VPBROADCASTD (AX)(BX*2), Z8
+	VPDPBUSD     Z7, Z8, Z6
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -7195,26 +11201,28 @@ step:
 	VPBROADCASTD (AX)(BX*2), Z8
 	VPDPBUSD     Z7, Z8, Z6
 	INCQ         R10
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
 
 bias:
 	MOVQ    80(AX), CX
@@ -7238,33 +11246,71 @@ bias:
 // func tileS8U8x8x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x8x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z8
+	VPBROADCASTD (AX), Z9
+	VPDPBUSD     Z8, Z9, Z0
+	VPBROADCASTD (AX)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z1
+	VPBROADCASTD (AX)(DX*2), Z9
+	VPDPBUSD     Z8, Z9, Z2
+	VPBROADCASTD (AX)(BX*1), Z9
+	VPDPBUSD     Z8, Z9, Z3
+	VPBROADCASTD (AX)(DX*4), Z9
+	VPDPBUSD     Z8, Z9, Z4
+	VPBROADCASTD (AX)(SI*1), Z9
+	VPDPBUSD     Z8, Z9, Z5
+	VPBROADCASTD (AX)(BX*2), Z9
+	VPDPBUSD     Z8, Z9, Z6
+	VPBROADCASTD (R12), Z9
+	VPDPBUSD     Z8, Z9, Z7
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -7288,28 +11334,30 @@ step:
 	VPBROADCASTD (R12), Z9
 	VPDPBUSD     Z8, Z9, Z7
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -7335,34 +11383,74 @@ bias:
 // func tileS8U8x9x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x9x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z9
+	VPBROADCASTD (AX), Z10
+	VPDPBUSD     Z9, Z10, Z0
+	VPBROADCASTD (AX)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD (AX)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z2
+	VPBROADCASTD (AX)(BX*1), Z10
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD (AX)(DX*4), Z10
+	VPDPBUSD     Z9, Z10, Z4
+	VPBROADCASTD (AX)(SI*1), Z10
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD (AX)(BX*2), Z10
+	VPDPBUSD     Z9, Z10, Z6
+	VPBROADCASTD (R12), Z10
+	VPDPBUSD     Z9, Z10, Z7
+	VPBROADCASTD (AX)(DX*8), Z10
+	VPDPBUSD     Z9, Z10, Z8
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -7388,30 +11476,32 @@ step:
 	VPBROADCASTD (AX)(DX*8), Z10
 	VPDPBUSD     Z9, Z10, Z8
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
 
 bias:
 	MOVQ    80(AX), CX
@@ -7439,35 +11529,77 @@ bias:
 // func tileS8U8x10x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x10x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z10
+	VPBROADCASTD (AX), Z11
+	VPDPBUSD     Z10, Z11, Z0
+	VPBROADCASTD (AX)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z1
+	VPBROADCASTD (AX)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z2
+	VPBROADCASTD (AX)(BX*1), Z11
+	VPDPBUSD     Z10, Z11, Z3
+	VPBROADCASTD (AX)(DX*4), Z11
+	VPDPBUSD     Z10, Z11, Z4
+	VPBROADCASTD (AX)(SI*1), Z11
+	VPDPBUSD     Z10, Z11, Z5
+	VPBROADCASTD (AX)(BX*2), Z11
+	VPDPBUSD     Z10, Z11, Z6
+	VPBROADCASTD (R12), Z11
+	VPDPBUSD     Z10, Z11, Z7
+	VPBROADCASTD (AX)(DX*8), Z11
+	VPDPBUSD     Z10, Z11, Z8
+	VPBROADCASTD (R12)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z9
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -7495,32 +11627,34 @@ step:
 	VPBROADCASTD (R12)(DX*2), Z11
 	VPDPBUSD     Z10, Z11, Z9
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -7550,36 +11684,80 @@ bias:
 // func tileS8U8x11x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x11x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z11
+	VPBROADCASTD (AX), Z12
+	VPDPBUSD     Z11, Z12, Z0
+	VPBROADCASTD (AX)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD (AX)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z2
+	VPBROADCASTD (AX)(BX*1), Z12
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (AX)(DX*4), Z12
+	VPDPBUSD     Z11, Z12, Z4
+	VPBROADCASTD (AX)(SI*1), Z12
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD (AX)(BX*2), Z12
+	VPDPBUSD     Z11, Z12, Z6
+	VPBROADCASTD (R12), Z12
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD (AX)(DX*8), Z12
+	VPDPBUSD     Z11, Z12, Z8
+	VPBROADCASTD (R12)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z9
+	VPBROADCASTD (AX)(SI*2), Z12
+	VPDPBUSD     Z11, Z12, Z10
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -7609,34 +11787,36 @@ step:
 	VPBROADCASTD (AX)(SI*2), Z12
 	VPDPBUSD     Z11, Z12, Z10
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
 
 bias:
 	MOVQ    80(AX), CX
@@ -7668,37 +11848,83 @@ bias:
 // func tileS8U8x12x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x12x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z12
+	VPBROADCASTD (AX), Z13
+	VPDPBUSD     Z12, Z13, Z0
+	VPBROADCASTD (AX)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z1
+	VPBROADCASTD (AX)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z2
+	VPBROADCASTD (AX)(BX*1), Z13
+	VPDPBUSD     Z12, Z13, Z3
+	VPBROADCASTD (AX)(DX*4), Z13
+	VPDPBUSD     Z12, Z13, Z4
+	VPBROADCASTD (AX)(SI*1), Z13
+	VPDPBUSD     Z12, Z13, Z5
+	VPBROADCASTD (AX)(BX*2), Z13
+	VPDPBUSD     Z12, Z13, Z6
+	VPBROADCASTD (R12), Z13
+	VPDPBUSD     Z12, Z13, Z7
+	VPBROADCASTD (AX)(DX*8), Z13
+	VPDPBUSD     Z12, Z13, Z8
+	VPBROADCASTD (R12)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z9
+	VPBROADCASTD (AX)(SI*2), Z13
+	VPDPBUSD     Z12, Z13, Z10
+	VPBROADCASTD (R12)(DX*4), Z13
+	VPDPBUSD     Z12, Z13, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -7730,36 +11956,38 @@ step:
 	VPBROADCASTD (R12)(DX*4), Z13
 	VPDPBUSD     Z12, Z13, Z11
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	ADDQ         DX, CX
-	VPADDD       (CX), Z11, K1, Z11
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -7793,38 +12021,86 @@ bias:
 // func tileS8U8x13x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x13x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z13
+	VPBROADCASTD (AX), Z14
+	VPDPBUSD     Z13, Z14, Z0
+	VPBROADCASTD (AX)(DX*1), Z14
+	VPDPBUSD     Z13, Z14, Z1
+	VPBROADCASTD (AX)(DX*2), Z14
+	VPDPBUSD     Z13, Z14, Z2
+	VPBROADCASTD (AX)(BX*1), Z14
+	VPDPBUSD     Z13, Z14, Z3
+	VPBROADCASTD (AX)(DX*4), Z14
+	VPDPBUSD     Z13, Z14, Z4
+	VPBROADCASTD (AX)(SI*1), Z14
+	VPDPBUSD     Z13, Z14, Z5
+	VPBROADCASTD (AX)(BX*2), Z14
+	VPDPBUSD     Z13, Z14, Z6
+	VPBROADCASTD (R12), Z14
+	VPDPBUSD     Z13, Z14, Z7
+	VPBROADCASTD (AX)(DX*8), Z14
+	VPDPBUSD     Z13, Z14, Z8
+	VPBROADCASTD (R12)(DX*2), Z14
+	VPDPBUSD     Z13, Z14, Z9
+	VPBROADCASTD (AX)(SI*2), Z14
+	VPDPBUSD     Z13, Z14, Z10
+	VPBROADCASTD (R12)(DX*4), Z14
+	VPDPBUSD     Z13, Z14, Z11
+	VPBROADCASTD (AX)(BX*4), Z14
+	VPDPBUSD     Z13, Z14, Z12
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -7858,38 +12134,40 @@ step:
 	VPBROADCASTD (AX)(BX*4), Z14
 	VPDPBUSD     Z13, Z14, Z12
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	ADDQ         DX, CX
-	VPADDD       (CX), Z11, K1, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
 
 bias:
 	MOVQ    80(AX), CX
@@ -7925,39 +12203,89 @@ bias:
 // func tileS8U8x14x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x14x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z14
+	VPBROADCASTD (AX), Z15
+	VPDPBUSD     Z14, Z15, Z0
+	VPBROADCASTD (AX)(DX*1), Z15
+	VPDPBUSD     Z14, Z15, Z1
+	VPBROADCASTD (AX)(DX*2), Z15
+	VPDPBUSD     Z14, Z15, Z2
+	VPBROADCASTD (AX)(BX*1), Z15
+	VPDPBUSD     Z14, Z15, Z3
+	VPBROADCASTD (AX)(DX*4), Z15
+	VPDPBUSD     Z14, Z15, Z4
+	VPBROADCASTD (AX)(SI*1), Z15
+	VPDPBUSD     Z14, Z15, Z5
+	VPBROADCASTD (AX)(BX*2), Z15
+	VPDPBUSD     Z14, Z15, Z6
+	VPBROADCASTD (R12), Z15
+	VPDPBUSD     Z14, Z15, Z7
+	VPBROADCASTD (AX)(DX*8), Z15
+	VPDPBUSD     Z14, Z15, Z8
+	VPBROADCASTD (R12)(DX*2), Z15
+	VPDPBUSD     Z14, Z15, Z9
+	VPBROADCASTD (AX)(SI*2), Z15
+	VPDPBUSD     Z14, Z15, Z10
+	VPBROADCASTD (R12)(DX*4), Z15
+	VPDPBUSD     Z14, Z15, Z11
+	VPBROADCASTD (AX)(BX*4), Z15
+	VPDPBUSD     Z14, Z15, Z12
+	VPBROADCASTD (R12)(BX*2), Z15
+	VPDPBUSD     Z14, Z15, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -7993,40 +12321,42 @@ step:
 	VPBROADCASTD (R12)(BX*2), Z15
 	VPDPBUSD     Z14, Z15, Z13
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	ADDQ         DX, CX
-	VPADDD       (CX), Z11, K1, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	ADDQ         DX, CX
-	VPADDD       (CX), Z13, K1, Z13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	ADDQ   DX, CX
+	VPADDD (CX), Z13, K1, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -8076,8 +12406,12 @@ TEXT ·tileS8U8x1x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), BX
 	MOVQ     48(AX), SI
 	MOVQ     56(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), DI
@@ -8085,20 +12419,20 @@ TEXT ·tileS8U8x1x2(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (BX)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R9*1), K1, Z2
-	VMOVUPS.Z    (SI)(R9*1), K3, Z3
+	VMOVUPS      (DX)(R9*1), Z2
+	VMOVUPS      (SI)(R9*1), Z3
 	VPBROADCASTD (AX), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R9
 	MOVQ 24(AX), R8
 	MOVQ 64(AX), R10
@@ -8106,7 +12440,7 @@ segments:
 	LEAQ (R10)(R9*8), R10
 	NEGQ R9
 
-step:
+maskedstep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
 	ADDQ         CX, AX
@@ -8118,9 +12452,9 @@ step:
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	INCQ         R9
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -8157,8 +12491,12 @@ TEXT ·tileS8U8x2x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -8166,12 +12504,12 @@ TEXT ·tileS8U8x2x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K3, Z5
+	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
 	VPBROADCASTD (AX), Z6
 	VPDPBUSD     Z4, Z6, Z0
 	VPDPBUSD     Z5, Z6, Z1
@@ -8179,10 +12517,10 @@ simple:
 	VPDPBUSD     Z4, Z6, Z2
 	VPDPBUSD     Z5, Z6, Z3
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -8190,7 +12528,7 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -8205,9 +12543,9 @@ step:
 	VPDPBUSD     Z4, Z6, Z2
 	VPDPBUSD     Z5, Z6, Z3
 	INCQ         R10
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -8252,8 +12590,12 @@ TEXT ·tileS8U8x3x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -8261,12 +12603,12 @@ TEXT ·tileS8U8x3x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VMOVUPS.Z    (DI)(R10*1), K3, Z7
+	VMOVUPS      (BX)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
 	VPBROADCASTD (AX), Z8
 	VPDPBUSD     Z6, Z8, Z0
 	VPDPBUSD     Z7, Z8, Z1
@@ -8277,10 +12619,10 @@ simple:
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -8288,7 +12630,7 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -8306,9 +12648,9 @@ step:
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
 	INCQ         R10
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -8342,34 +12684,70 @@ bias:
 // func tileS8U8x4x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x4x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z8
+	VMOVUPS      (R8)(R11*1), Z9
+	VPBROADCASTD (AX), Z10
+	VPDPBUSD     Z8, Z10, Z0
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD (AX)(DX*1), Z10
+	VPDPBUSD     Z8, Z10, Z2
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD (AX)(DX*2), Z10
+	VPDPBUSD     Z8, Z10, Z4
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD (AX)(BX*1), Z10
+	VPDPBUSD     Z8, Z10, Z6
+	VPDPBUSD     Z9, Z10, Z7
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
 	ADDQ         CX, AX
@@ -8390,25 +12768,27 @@ step:
 	VPDPBUSD     Z8, Z10, Z6
 	VPDPBUSD     Z9, Z10, Z7
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -8430,36 +12810,75 @@ bias:
 // func tileS8U8x5x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x5x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z10
+	VMOVUPS      (R8)(R11*1), Z11
+	VPBROADCASTD (AX), Z12
+	VPDPBUSD     Z10, Z12, Z0
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD (AX)(DX*1), Z12
+	VPDPBUSD     Z10, Z12, Z2
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (AX)(DX*2), Z12
+	VPDPBUSD     Z10, Z12, Z4
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD (AX)(BX*1), Z12
+	VPDPBUSD     Z10, Z12, Z6
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD (AX)(DX*4), Z12
+	VPDPBUSD     Z10, Z12, Z8
+	VPDPBUSD     Z11, Z12, Z9
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
 	ADDQ         CX, AX
@@ -8483,28 +12902,30 @@ step:
 	VPDPBUSD     Z10, Z12, Z8
 	VPDPBUSD     Z11, Z12, Z9
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -8529,39 +12950,81 @@ bias:
 // func tileS8U8x6x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x6x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z12
+	VMOVUPS      (R9)(R12*1), Z13
+	VPBROADCASTD (AX), Z14
+	VPDPBUSD     Z12, Z14, Z0
+	VPDPBUSD     Z13, Z14, Z1
+	VPBROADCASTD (AX)(DX*1), Z14
+	VPDPBUSD     Z12, Z14, Z2
+	VPDPBUSD     Z13, Z14, Z3
+	VPBROADCASTD (AX)(DX*2), Z14
+	VPDPBUSD     Z12, Z14, Z4
+	VPDPBUSD     Z13, Z14, Z5
+	VPBROADCASTD (AX)(BX*1), Z14
+	VPDPBUSD     Z12, Z14, Z6
+	VPDPBUSD     Z13, Z14, Z7
+	VPBROADCASTD (AX)(DX*4), Z14
+	VPDPBUSD     Z12, Z14, Z8
+	VPDPBUSD     Z13, Z14, Z9
+	VPBROADCASTD (AX)(SI*1), Z14
+	VPDPBUSD     Z12, Z14, Z10
+	VPDPBUSD     Z13, Z14, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+maskedstep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
 	ADDQ         CX, AX
@@ -8588,31 +13051,33 @@ step:
 	VPDPBUSD     Z12, Z14, Z10
 	VPDPBUSD     Z13, Z14, Z11
 	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -8640,41 +13105,86 @@ bias:
 // func tileS8U8x7x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x7x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z14
+	VMOVUPS      (R9)(R12*1), Z15
+	VPBROADCASTD (AX), Z16
+	VPDPBUSD     Z14, Z16, Z0
+	VPDPBUSD     Z15, Z16, Z1
+	VPBROADCASTD (AX)(DX*1), Z16
+	VPDPBUSD     Z14, Z16, Z2
+	VPDPBUSD     Z15, Z16, Z3
+	VPBROADCASTD (AX)(DX*2), Z16
+	VPDPBUSD     Z14, Z16, Z4
+	VPDPBUSD     Z15, Z16, Z5
+	VPBROADCASTD (AX)(BX*1), Z16
+	VPDPBUSD     Z14, Z16, Z6
+	VPDPBUSD     Z15, Z16, Z7
+	VPBROADCASTD (AX)(DX*4), Z16
+	VPDPBUSD     Z14, Z16, Z8
+	VPDPBUSD     Z15, Z16, Z9
+	VPBROADCASTD (AX)(SI*1), Z16
+	VPDPBUSD     Z14, Z16, Z10
+	VPDPBUSD     Z15, Z16, Z11
+	VPBROADCASTD (AX)(BX*2), Z16
+	VPDPBUSD     Z14, Z16, Z12
+	VPDPBUSD     Z15, Z16, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+maskedstep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
 	ADDQ         CX, AX
@@ -8704,34 +13214,36 @@ step:
 	VPDPBUSD     Z14, Z16, Z12
 	VPDPBUSD     Z15, Z16, Z13
 	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -8762,45 +13274,94 @@ bias:
 // func tileS8U8x8x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x8x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z16
+	VMOVUPS      (R10)(R13*1), Z17
+	VPBROADCASTD (AX), Z18
+	VPDPBUSD     Z16, Z18, Z0
+	VPDPBUSD     Z17, Z18, Z1
+	VPBROADCASTD (AX)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z2
+	VPDPBUSD     Z17, Z18, Z3
+	VPBROADCASTD (AX)(DX*2), Z18
+	VPDPBUSD     Z16, Z18, Z4
+	VPDPBUSD     Z17, Z18, Z5
+	VPBROADCASTD (AX)(BX*1), Z18
+	VPDPBUSD     Z16, Z18, Z6
+	VPDPBUSD     Z17, Z18, Z7
+	VPBROADCASTD (AX)(DX*4), Z18
+	VPDPBUSD     Z16, Z18, Z8
+	VPDPBUSD     Z17, Z18, Z9
+	VPBROADCASTD (AX)(SI*1), Z18
+	VPDPBUSD     Z16, Z18, Z10
+	VPDPBUSD     Z17, Z18, Z11
+	VPBROADCASTD (AX)(BX*2), Z18
+	VPDPBUSD     Z16, Z18, Z12
+	VPDPBUSD     Z17, Z18, Z13
+	VPBROADCASTD (R14), Z18
+	VPDPBUSD     Z16, Z18, Z14
+	VPDPBUSD     Z17, Z18, Z15
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -8834,37 +13395,39 @@ step:
 	VPDPBUSD     Z16, Z18, Z14
 	VPDPBUSD     Z17, Z18, Z15
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
 
 bias:
 	MOVQ    80(AX), CX
@@ -8898,47 +13461,99 @@ bias:
 // func tileS8U8x9x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x9x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z18
+	VMOVUPS      (R10)(R13*1), Z19
+	VPBROADCASTD (AX), Z20
+	VPDPBUSD     Z18, Z20, Z0
+	VPDPBUSD     Z19, Z20, Z1
+	VPBROADCASTD (AX)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z2
+	VPDPBUSD     Z19, Z20, Z3
+	VPBROADCASTD (AX)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z4
+	VPDPBUSD     Z19, Z20, Z5
+	VPBROADCASTD (AX)(BX*1), Z20
+	VPDPBUSD     Z18, Z20, Z6
+	VPDPBUSD     Z19, Z20, Z7
+	VPBROADCASTD (AX)(DX*4), Z20
+	VPDPBUSD     Z18, Z20, Z8
+	VPDPBUSD     Z19, Z20, Z9
+	VPBROADCASTD (AX)(SI*1), Z20
+	VPDPBUSD     Z18, Z20, Z10
+	VPDPBUSD     Z19, Z20, Z11
+	VPBROADCASTD (AX)(BX*2), Z20
+	VPDPBUSD     Z18, Z20, Z12
+	VPDPBUSD     Z19, Z20, Z13
+	VPBROADCASTD (R14), Z20
+	VPDPBUSD     Z18, Z20, Z14
+	VPDPBUSD     Z19, Z20, Z15
+	VPBROADCASTD (AX)(DX*8), Z20
+	VPDPBUSD     Z18, Z20, Z16
+	VPDPBUSD     Z19, Z20, Z17
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -8975,40 +13590,42 @@ step:
 	VPDPBUSD     Z18, Z20, Z16
 	VPDPBUSD     Z19, Z20, Z17
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
 
 bias:
 	MOVQ    80(AX), CX
@@ -9045,49 +13662,104 @@ bias:
 // func tileS8U8x10x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x10x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z20
+	VMOVUPS      (R10)(R13*1), Z21
+	VPBROADCASTD (AX), Z22
+	VPDPBUSD     Z20, Z22, Z0
+	VPDPBUSD     Z21, Z22, Z1
+	VPBROADCASTD (AX)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z2
+	VPDPBUSD     Z21, Z22, Z3
+	VPBROADCASTD (AX)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z4
+	VPDPBUSD     Z21, Z22, Z5
+	VPBROADCASTD (AX)(BX*1), Z22
+	VPDPBUSD     Z20, Z22, Z6
+	VPDPBUSD     Z21, Z22, Z7
+	VPBROADCASTD (AX)(DX*4), Z22
+	VPDPBUSD     Z20, Z22, Z8
+	VPDPBUSD     Z21, Z22, Z9
+	VPBROADCASTD (AX)(SI*1), Z22
+	VPDPBUSD     Z20, Z22, Z10
+	VPDPBUSD     Z21, Z22, Z11
+	VPBROADCASTD (AX)(BX*2), Z22
+	VPDPBUSD     Z20, Z22, Z12
+	VPDPBUSD     Z21, Z22, Z13
+	VPBROADCASTD (R14), Z22
+	VPDPBUSD     Z20, Z22, Z14
+	VPDPBUSD     Z21, Z22, Z15
+	VPBROADCASTD (AX)(DX*8), Z22
+	VPDPBUSD     Z20, Z22, Z16
+	VPDPBUSD     Z21, Z22, Z17
+	VPBROADCASTD (R14)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z18
+	VPDPBUSD     Z21, Z22, Z19
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -9127,43 +13799,45 @@ step:
 	VPDPBUSD     Z20, Z22, Z18
 	VPDPBUSD     Z21, Z22, Z19
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
 
 bias:
 	MOVQ    80(AX), CX
@@ -9203,51 +13877,109 @@ bias:
 // func tileS8U8x11x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x11x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z22
+	VMOVUPS      (R10)(R13*1), Z23
+	VPBROADCASTD (AX), Z24
+	VPDPBUSD     Z22, Z24, Z0
+	VPDPBUSD     Z23, Z24, Z1
+	VPBROADCASTD (AX)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z2
+	VPDPBUSD     Z23, Z24, Z3
+	VPBROADCASTD (AX)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z4
+	VPDPBUSD     Z23, Z24, Z5
+	VPBROADCASTD (AX)(BX*1), Z24
+	VPDPBUSD     Z22, Z24, Z6
+	VPDPBUSD     Z23, Z24, Z7
+	VPBROADCASTD (AX)(DX*4), Z24
+	VPDPBUSD     Z22, Z24, Z8
+	VPDPBUSD     Z23, Z24, Z9
+	VPBROADCASTD (AX)(SI*1), Z24
+	VPDPBUSD     Z22, Z24, Z10
+	VPDPBUSD     Z23, Z24, Z11
+	VPBROADCASTD (AX)(BX*2), Z24
+	VPDPBUSD     Z22, Z24, Z12
+	VPDPBUSD     Z23, Z24, Z13
+	VPBROADCASTD (R14), Z24
+	VPDPBUSD     Z22, Z24, Z14
+	VPDPBUSD     Z23, Z24, Z15
+	VPBROADCASTD (AX)(DX*8), Z24
+	VPDPBUSD     Z22, Z24, Z16
+	VPDPBUSD     Z23, Z24, Z17
+	VPBROADCASTD (R14)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z18
+	VPDPBUSD     Z23, Z24, Z19
+	VPBROADCASTD (AX)(SI*2), Z24
+	VPDPBUSD     Z22, Z24, Z20
+	VPDPBUSD     Z23, Z24, Z21
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -9290,46 +14022,48 @@ step:
 	VPDPBUSD     Z22, Z24, Z20
 	VPDPBUSD     Z23, Z24, Z21
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
 
 bias:
 	MOVQ    80(AX), CX
@@ -9372,53 +14106,114 @@ bias:
 // func tileS8U8x12x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x12x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z24
+	VMOVUPS      (R10)(R13*1), Z25
+	VPBROADCASTD (AX), Z26
+	VPDPBUSD     Z24, Z26, Z0
+	VPDPBUSD     Z25, Z26, Z1
+	VPBROADCASTD (AX)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z2
+	VPDPBUSD     Z25, Z26, Z3
+	VPBROADCASTD (AX)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z4
+	VPDPBUSD     Z25, Z26, Z5
+	VPBROADCASTD (AX)(BX*1), Z26
+	VPDPBUSD     Z24, Z26, Z6
+	VPDPBUSD     Z25, Z26, Z7
+	VPBROADCASTD (AX)(DX*4), Z26
+	VPDPBUSD     Z24, Z26, Z8
+	VPDPBUSD     Z25, Z26, Z9
+	VPBROADCASTD (AX)(SI*1), Z26
+	VPDPBUSD     Z24, Z26, Z10
+	VPDPBUSD     Z25, Z26, Z11
+	VPBROADCASTD (AX)(BX*2), Z26
+	VPDPBUSD     Z24, Z26, Z12
+	VPDPBUSD     Z25, Z26, Z13
+	VPBROADCASTD (R14), Z26
+	VPDPBUSD     Z24, Z26, Z14
+	VPDPBUSD     Z25, Z26, Z15
+	VPBROADCASTD (AX)(DX*8), Z26
+	VPDPBUSD     Z24, Z26, Z16
+	VPDPBUSD     Z25, Z26, Z17
+	VPBROADCASTD (R14)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z18
+	VPDPBUSD     Z25, Z26, Z19
+	VPBROADCASTD (AX)(SI*2), Z26
+	VPDPBUSD     Z24, Z26, Z20
+	VPDPBUSD     Z25, Z26, Z21
+	VPBROADCASTD (R14)(DX*4), Z26
+	VPDPBUSD     Z24, Z26, Z22
+	VPDPBUSD     Z25, Z26, Z23
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -9464,49 +14259,51 @@ step:
 	VPDPBUSD     Z24, Z26, Z22
 	VPDPBUSD     Z25, Z26, Z23
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
 
 bias:
 	MOVQ    80(AX), CX
@@ -9552,55 +14349,119 @@ bias:
 // func tileS8U8x13x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x13x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z26
+	VMOVUPS      (R10)(R13*1), Z27
+	VPBROADCASTD (AX), Z28
+	VPDPBUSD     Z26, Z28, Z0
+	VPDPBUSD     Z27, Z28, Z1
+	VPBROADCASTD (AX)(DX*1), Z28
+	VPDPBUSD     Z26, Z28, Z2
+	VPDPBUSD     Z27, Z28, Z3
+	VPBROADCASTD (AX)(DX*2), Z28
+	VPDPBUSD     Z26, Z28, Z4
+	VPDPBUSD     Z27, Z28, Z5
+	VPBROADCASTD (AX)(BX*1), Z28
+	VPDPBUSD     Z26, Z28, Z6
+	VPDPBUSD     Z27, Z28, Z7
+	VPBROADCASTD (AX)(DX*4), Z28
+	VPDPBUSD     Z26, Z28, Z8
+	VPDPBUSD     Z27, Z28, Z9
+	VPBROADCASTD (AX)(SI*1), Z28
+	VPDPBUSD     Z26, Z28, Z10
+	VPDPBUSD     Z27, Z28, Z11
+	VPBROADCASTD (AX)(BX*2), Z28
+	VPDPBUSD     Z26, Z28, Z12
+	VPDPBUSD     Z27, Z28, Z13
+	VPBROADCASTD (R14), Z28
+	VPDPBUSD     Z26, Z28, Z14
+	VPDPBUSD     Z27, Z28, Z15
+	VPBROADCASTD (AX)(DX*8), Z28
+	VPDPBUSD     Z26, Z28, Z16
+	VPDPBUSD     Z27, Z28, Z17
+	VPBROADCASTD (R14)(DX*2), Z28
+	VPDPBUSD     Z26, Z28, Z18
+	VPDPBUSD     Z27, Z28, Z19
+	VPBROADCASTD (AX)(SI*2), Z28
+	VPDPBUSD     Z26, Z28, Z20
+	VPDPBUSD     Z27, Z28, Z21
+	VPBROADCASTD (R14)(DX*4), Z28
+	VPDPBUSD     Z26, Z28, Z22
+	VPDPBUSD     Z27, Z28, Z23
+	VPBROADCASTD (AX)(BX*4), Z28
+	VPDPBUSD     Z26, Z28, Z24
+	VPDPBUSD     Z27, Z28, Z25
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -9649,52 +14510,54 @@ step:
 	VPDPBUSD     Z26, Z28, Z24
 	VPDPBUSD     Z27, Z28, Z25
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
 
 bias:
 	MOVQ    80(AX), CX
@@ -9743,57 +14606,124 @@ bias:
 // func tileS8U8x14x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS8U8x14x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	VPXORD   Z26, Z26, Z26
+	VPXORD   Z27, Z27, Z27
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z28
+	VMOVUPS      (R10)(R13*1), Z29
+	VPBROADCASTD (AX), Z30
+	VPDPBUSD     Z28, Z30, Z0
+	VPDPBUSD     Z29, Z30, Z1
+	VPBROADCASTD (AX)(DX*1), Z30
+	VPDPBUSD     Z28, Z30, Z2
+	VPDPBUSD     Z29, Z30, Z3
+	VPBROADCASTD (AX)(DX*2), Z30
+	VPDPBUSD     Z28, Z30, Z4
+	VPDPBUSD     Z29, Z30, Z5
+	VPBROADCASTD (AX)(BX*1), Z30
+	VPDPBUSD     Z28, Z30, Z6
+	VPDPBUSD     Z29, Z30, Z7
+	VPBROADCASTD (AX)(DX*4), Z30
+	VPDPBUSD     Z28, Z30, Z8
+	VPDPBUSD     Z29, Z30, Z9
+	VPBROADCASTD (AX)(SI*1), Z30
+	VPDPBUSD     Z28, Z30, Z10
+	VPDPBUSD     Z29, Z30, Z11
+	VPBROADCASTD (AX)(BX*2), Z30
+	VPDPBUSD     Z28, Z30, Z12
+	VPDPBUSD     Z29, Z30, Z13
+	VPBROADCASTD (R14), Z30
+	VPDPBUSD     Z28, Z30, Z14
+	VPDPBUSD     Z29, Z30, Z15
+	VPBROADCASTD (AX)(DX*8), Z30
+	VPDPBUSD     Z28, Z30, Z16
+	VPDPBUSD     Z29, Z30, Z17
+	VPBROADCASTD (R14)(DX*2), Z30
+	VPDPBUSD     Z28, Z30, Z18
+	VPDPBUSD     Z29, Z30, Z19
+	VPBROADCASTD (AX)(SI*2), Z30
+	VPDPBUSD     Z28, Z30, Z20
+	VPDPBUSD     Z29, Z30, Z21
+	VPBROADCASTD (R14)(DX*4), Z30
+	VPDPBUSD     Z28, Z30, Z22
+	VPDPBUSD     Z29, Z30, Z23
+	VPBROADCASTD (AX)(BX*4), Z30
+	VPDPBUSD     Z28, Z30, Z24
+	VPDPBUSD     Z29, Z30, Z25
+	VPBROADCASTD (R14)(BX*2), Z30
+	VPDPBUSD     Z28, Z30, Z26
+	VPDPBUSD     Z29, Z30, Z27
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -9845,55 +14775,57 @@ step:
 	VPDPBUSD     Z28, Z30, Z26
 	VPDPBUSD     Z29, Z30, Z27
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
-	ADDQ         DX, CX
-	VPADDD       (CX), Z26, K1, Z26
-	VPADDD       64(CX), Z27, K3, Z27
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
+	ADDQ   DX, CX
+	VPADDD (CX), Z26, K1, Z26
+	VPADDD 64(CX), Z27, K3, Z27
 
 bias:
 	MOVQ    80(AX), CX
@@ -9952,8 +14884,10 @@ TEXT ·tileS16VNNIx1x1(SB), NOSPLIT, $0-8
 	MOVQ     8(AX), CX
 	MOVQ     32(AX), DX
 	MOVQ     40(AX), BX
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), DI
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), SI
@@ -9961,17 +14895,17 @@ TEXT ·tileS16VNNIx1x1(SB), NOSPLIT, $0-8
 	LEAQ     (SI)(DI*8), SI
 	NEGQ     DI
 
-simple:
+plainstep:
 	MOVQ          (SI)(DI*8), R8
 	MOVQ          (BX)(DI*8), AX
 	ADDQ          CX, AX
-	VMOVUPS.Z     (DX)(R8*1), K1, Z1
+	VMOVUPS       (DX)(R8*1), Z1
 	VPDPWSSD.BCST (AX), Z1, Z0
 	INCQ          DI
-	JNZ           simple
-	JMP           done
+	JNZ           plainstep
+	JMP           summed
 
-segments:
+masked:
 	MOVQ (AX), DI
 	MOVQ 24(AX), SI
 	MOVQ 64(AX), R8
@@ -9979,7 +14913,7 @@ segments:
 	LEAQ (R8)(DI*8), R8
 	NEGQ DI
 
-step:
+maskedstep:
 	MOVQ          (R8)(DI*8), R9
 	MOVQ          (SI)(DI*8), AX
 	ADDQ          CX, AX
@@ -9987,9 +14921,9 @@ step:
 	VMOVUPS       (BX)(R9*1), K2, Z1
 	VPDPWSSD.BCST (AX), Z1, Z0
 	INCQ          DI
-	JNZ           step
+	JNZ           maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -10017,8 +14951,10 @@ TEXT ·tileS16VNNIx2x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -10026,18 +14962,18 @@ TEXT ·tileS16VNNIx2x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ          (DI)(R8*8), R9
 	MOVQ          (SI)(R8*8), AX
 	ADDQ          CX, AX
-	VMOVUPS.Z     (BX)(R9*1), K1, Z2
+	VMOVUPS       (BX)(R9*1), Z2
 	VPDPWSSD.BCST (AX), Z2, Z0
 	VPDPWSSD.BCST (AX)(DX*1), Z2, Z1
 	INCQ          R8
-	JNZ           simple
-	JMP           done
+	JNZ           plainstep
+	JMP           summed
 
-segments:
+masked:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -10045,7 +14981,7 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+maskedstep:
 	MOVQ          (R9)(R8*8), R10
 	MOVQ          (DI)(R8*8), AX
 	ADDQ          CX, AX
@@ -10054,9 +14990,9 @@ step:
 	VPDPWSSD.BCST (AX), Z2, Z0
 	VPDPWSSD.BCST (AX)(DX*1), Z2, Z1
 	INCQ          R8
-	JNZ           step
+	JNZ           maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -10089,8 +15025,10 @@ TEXT ·tileS16VNNIx3x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -10098,19 +15036,19 @@ TEXT ·tileS16VNNIx3x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ          (DI)(R8*8), R9
 	MOVQ          (SI)(R8*8), AX
 	ADDQ          CX, AX
-	VMOVUPS.Z     (BX)(R9*1), K1, Z3
+	VMOVUPS       (BX)(R9*1), Z3
 	VPDPWSSD.BCST (AX), Z3, Z0
 	VPDPWSSD.BCST (AX)(DX*1), Z3, Z1
 	VPDPWSSD.BCST (AX)(DX*2), Z3, Z2
 	INCQ          R8
-	JNZ           simple
-	JMP           done
+	JNZ           plainstep
+	JMP           summed
 
-segments:
+masked:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -10118,7 +15056,7 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+maskedstep:
 	MOVQ          (R9)(R8*8), R10
 	MOVQ          (DI)(R8*8), AX
 	ADDQ          CX, AX
@@ -10128,9 +15066,9 @@ step:
 	VPDPWSSD.BCST (AX)(DX*1), Z3, Z1
 	VPDPWSSD.BCST (AX)(DX*2), Z3, Z2
 	INCQ          R8
-	JNZ           step
+	JNZ           maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -10157,26 +15095,51 @@ bias:
 // func tileS16VNNIx4x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx4x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ          (R8)(R9*8), R10
+	MOVQ          (DI)(R9*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (SI)(R10*1), Z4
+	VPDPWSSD.BCST (AX), Z4, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z4, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z4, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z4, Z3
+	INCQ          R9
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+maskedstep:
 	MOVQ          (R10)(R9*8), R11
 	MOVQ          (R8)(R9*8), AX
 	ADDQ          CX, AX
@@ -10187,20 +15150,22 @@ step:
 	VPDPWSSD.BCST (AX)(DX*2), Z4, Z2
 	VPDPWSSD.BCST (AX)(BX*1), Z4, Z3
 	INCQ          R9
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
 
 bias:
 	MOVQ    80(AX), CX
@@ -10218,27 +15183,53 @@ bias:
 // func tileS16VNNIx5x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx5x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ          (R8)(R9*8), R10
+	MOVQ          (DI)(R9*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (SI)(R10*1), Z5
+	VPDPWSSD.BCST (AX), Z5, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z5, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z5, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z5, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z5, Z4
+	INCQ          R9
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+maskedstep:
 	MOVQ          (R10)(R9*8), R11
 	MOVQ          (R8)(R9*8), AX
 	ADDQ          CX, AX
@@ -10250,22 +15241,24 @@ step:
 	VPDPWSSD.BCST (AX)(BX*1), Z5, Z3
 	VPDPWSSD.BCST (AX)(DX*4), Z5, Z4
 	INCQ          R9
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
 
 bias:
 	MOVQ    80(AX), CX
@@ -10285,29 +15278,56 @@ bias:
 // func tileS16VNNIx6x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx6x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ          (R9)(R10*8), R11
+	MOVQ          (R8)(R10*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (DI)(R11*1), Z6
+	VPDPWSSD.BCST (AX), Z6, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z6, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z6, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z6, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z6, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z6, Z5
+	INCQ          R10
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+maskedstep:
 	MOVQ          (R11)(R10*8), R12
 	MOVQ          (R9)(R10*8), AX
 	ADDQ          CX, AX
@@ -10320,24 +15340,26 @@ step:
 	VPDPWSSD.BCST (AX)(DX*4), Z6, Z4
 	VPDPWSSD.BCST (AX)(SI*1), Z6, Z5
 	INCQ          R10
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
 
 bias:
 	MOVQ    80(AX), CX
@@ -10359,30 +15381,58 @@ bias:
 // func tileS16VNNIx7x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx7x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ          (R9)(R10*8), R11
+	MOVQ          (R8)(R10*8), AX
+	ADDQ          CX, AX
+	VMOVUPS       (DI)(R11*1), Z7
+	VPDPWSSD.BCST (AX), Z7, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z7, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z7, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z7, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z7, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z7, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z7, Z6
+	INCQ          R10
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+maskedstep:
 	MOVQ          (R11)(R10*8), R12
 	MOVQ          (R9)(R10*8), AX
 	ADDQ          CX, AX
@@ -10396,26 +15446,28 @@ step:
 	VPDPWSSD.BCST (AX)(SI*1), Z7, Z5
 	VPDPWSSD.BCST (AX)(BX*2), Z7, Z6
 	INCQ          R10
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
 
 bias:
 	MOVQ    80(AX), CX
@@ -10439,33 +15491,63 @@ bias:
 // func tileS16VNNIx8x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx8x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z8
+	VPDPWSSD.BCST (AX), Z8, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z8, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z8, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z8, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z8, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z8, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z8, Z6
+	VPDPWSSD.BCST (R12), Z8, Z7
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
 	LEAQ          (DI)(AX*1), R12
@@ -10481,28 +15563,30 @@ step:
 	VPDPWSSD.BCST (AX)(BX*2), Z8, Z6
 	VPDPWSSD.BCST (R12), Z8, Z7
 	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -10528,34 +15612,65 @@ bias:
 // func tileS16VNNIx9x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx9x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z9
+	VPDPWSSD.BCST (AX), Z9, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z9, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z9, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z9, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z9, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z9, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z9, Z6
+	VPDPWSSD.BCST (R12), Z9, Z7
+	VPDPWSSD.BCST (AX)(DX*8), Z9, Z8
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
 	LEAQ          (DI)(AX*1), R12
@@ -10572,30 +15687,32 @@ step:
 	VPDPWSSD.BCST (R12), Z9, Z7
 	VPDPWSSD.BCST (AX)(DX*8), Z9, Z8
 	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
 
 bias:
 	MOVQ    80(AX), CX
@@ -10623,35 +15740,67 @@ bias:
 // func tileS16VNNIx10x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx10x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z10
+	VPDPWSSD.BCST (AX), Z10, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z10, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z10, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z10, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z10, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z10, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z10, Z6
+	VPDPWSSD.BCST (R12), Z10, Z7
+	VPDPWSSD.BCST (AX)(DX*8), Z10, Z8
+	VPDPWSSD.BCST (R12)(DX*2), Z10, Z9
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
 	LEAQ          (DI)(AX*1), R12
@@ -10669,32 +15818,34 @@ step:
 	VPDPWSSD.BCST (AX)(DX*8), Z10, Z8
 	VPDPWSSD.BCST (R12)(DX*2), Z10, Z9
 	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -10724,36 +15875,69 @@ bias:
 // func tileS16VNNIx11x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx11x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z11
+	VPDPWSSD.BCST (AX), Z11, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z11, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z11, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z11, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z11, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z11, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z11, Z6
+	VPDPWSSD.BCST (R12), Z11, Z7
+	VPDPWSSD.BCST (AX)(DX*8), Z11, Z8
+	VPDPWSSD.BCST (R12)(DX*2), Z11, Z9
+	VPDPWSSD.BCST (AX)(SI*2), Z11, Z10
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
 	LEAQ          (DI)(AX*1), R12
@@ -10772,34 +15956,36 @@ step:
 	VPDPWSSD.BCST (R12)(DX*2), Z11, Z9
 	VPDPWSSD.BCST (AX)(SI*2), Z11, Z10
 	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
 
 bias:
 	MOVQ    80(AX), CX
@@ -10831,37 +16017,71 @@ bias:
 // func tileS16VNNIx12x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx12x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z12
+	VPDPWSSD.BCST (AX), Z12, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z12, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z12, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z12, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z12, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z12, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z12, Z6
+	VPDPWSSD.BCST (R12), Z12, Z7
+	VPDPWSSD.BCST (AX)(DX*8), Z12, Z8
+	VPDPWSSD.BCST (R12)(DX*2), Z12, Z9
+	VPDPWSSD.BCST (AX)(SI*2), Z12, Z10
+	VPDPWSSD.BCST (R12)(DX*4), Z12, Z11
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
 	LEAQ          (DI)(AX*1), R12
@@ -10881,36 +16101,38 @@ step:
 	VPDPWSSD.BCST (AX)(SI*2), Z12, Z10
 	VPDPWSSD.BCST (R12)(DX*4), Z12, Z11
 	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
-	ADDQ          DX, CX
-	VPADDD        (CX), Z11, K1, Z11
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -10944,38 +16166,73 @@ bias:
 // func tileS16VNNIx13x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx13x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z13
+	VPDPWSSD.BCST (AX), Z13, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z13, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z13, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z13, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z13, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z13, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z13, Z6
+	VPDPWSSD.BCST (R12), Z13, Z7
+	VPDPWSSD.BCST (AX)(DX*8), Z13, Z8
+	VPDPWSSD.BCST (R12)(DX*2), Z13, Z9
+	VPDPWSSD.BCST (AX)(SI*2), Z13, Z10
+	VPDPWSSD.BCST (R12)(DX*4), Z13, Z11
+	VPDPWSSD.BCST (AX)(BX*4), Z13, Z12
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
 	LEAQ          (DI)(AX*1), R12
@@ -10996,38 +16253,40 @@ step:
 	VPDPWSSD.BCST (R12)(DX*4), Z13, Z11
 	VPDPWSSD.BCST (AX)(BX*4), Z13, Z12
 	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
-	ADDQ          DX, CX
-	VPADDD        (CX), Z11, K1, Z11
-	ADDQ          DX, CX
-	VPADDD        (CX), Z12, K1, Z12
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
 
 bias:
 	MOVQ    80(AX), CX
@@ -11063,39 +16322,75 @@ bias:
 // func tileS16VNNIx14x1(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx14x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ          (R10)(R11*8), R13
+	MOVQ          (R9)(R11*8), AX
+	LEAQ          (DI)(AX*1), R12
+	ADDQ          CX, AX
+	VMOVUPS       (R8)(R13*1), Z14
+	VPDPWSSD.BCST (AX), Z14, Z0
+	VPDPWSSD.BCST (AX)(DX*1), Z14, Z1
+	VPDPWSSD.BCST (AX)(DX*2), Z14, Z2
+	VPDPWSSD.BCST (AX)(BX*1), Z14, Z3
+	VPDPWSSD.BCST (AX)(DX*4), Z14, Z4
+	VPDPWSSD.BCST (AX)(SI*1), Z14, Z5
+	VPDPWSSD.BCST (AX)(BX*2), Z14, Z6
+	VPDPWSSD.BCST (R12), Z14, Z7
+	VPDPWSSD.BCST (AX)(DX*8), Z14, Z8
+	VPDPWSSD.BCST (R12)(DX*2), Z14, Z9
+	VPDPWSSD.BCST (AX)(SI*2), Z14, Z10
+	VPDPWSSD.BCST (R12)(DX*4), Z14, Z11
+	VPDPWSSD.BCST (AX)(BX*4), Z14, Z12
+	VPDPWSSD.BCST (R12)(BX*2), Z14, Z13
+	INCQ          R11
+	JNZ           plainstep
+	JMP           summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ          (R13)(R11*8), R14
 	MOVQ          (R10)(R11*8), AX
 	LEAQ          (DI)(AX*1), R12
@@ -11117,40 +16412,42 @@ step:
 	VPDPWSSD.BCST (AX)(BX*4), Z14, Z12
 	VPDPWSSD.BCST (R12)(BX*2), Z14, Z13
 	INCQ          R11
-	JNZ           step
-	MOVQ          t+0(FP), AX
-	KORW          K1, K2, K1
-	CMPQ          104(AX), $0x00
-	JEQ           bias
-	MOVQ          80(AX), CX
-	MOVQ          88(AX), DX
-	VPADDD        (CX), Z0, K1, Z0
-	ADDQ          DX, CX
-	VPADDD        (CX), Z1, K1, Z1
-	ADDQ          DX, CX
-	VPADDD        (CX), Z2, K1, Z2
-	ADDQ          DX, CX
-	VPADDD        (CX), Z3, K1, Z3
-	ADDQ          DX, CX
-	VPADDD        (CX), Z4, K1, Z4
-	ADDQ          DX, CX
-	VPADDD        (CX), Z5, K1, Z5
-	ADDQ          DX, CX
-	VPADDD        (CX), Z6, K1, Z6
-	ADDQ          DX, CX
-	VPADDD        (CX), Z7, K1, Z7
-	ADDQ          DX, CX
-	VPADDD        (CX), Z8, K1, Z8
-	ADDQ          DX, CX
-	VPADDD        (CX), Z9, K1, Z9
-	ADDQ          DX, CX
-	VPADDD        (CX), Z10, K1, Z10
-	ADDQ          DX, CX
-	VPADDD        (CX), Z11, K1, Z11
-	ADDQ          DX, CX
-	VPADDD        (CX), Z12, K1, Z12
-	ADDQ          DX, CX
-	VPADDD        (CX), Z13, K1, Z13
+	JNZ           maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	ADDQ   DX, CX
+	VPADDD (CX), Z13, K1, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -11200,8 +16497,12 @@ TEXT ·tileS16VNNIx1x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), BX
 	MOVQ     48(AX), SI
 	MOVQ     56(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), DI
@@ -11209,20 +16510,20 @@ TEXT ·tileS16VNNIx1x2(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (BX)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R9*1), K1, Z2
-	VMOVUPS.Z    (SI)(R9*1), K3, Z3
+	VMOVUPS      (DX)(R9*1), Z2
+	VMOVUPS      (SI)(R9*1), Z3
 	VPBROADCASTD (AX), Z4
 	VPDPWSSD     Z4, Z2, Z0
 	VPDPWSSD     Z4, Z3, Z1
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R9
 	MOVQ 24(AX), R8
 	MOVQ 64(AX), R10
@@ -11230,7 +16531,7 @@ segments:
 	LEAQ (R10)(R9*8), R10
 	NEGQ R9
 
-step:
+maskedstep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
 	ADDQ         CX, AX
@@ -11242,9 +16543,9 @@ step:
 	VPDPWSSD     Z4, Z2, Z0
 	VPDPWSSD     Z4, Z3, Z1
 	INCQ         R9
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -11281,8 +16582,12 @@ TEXT ·tileS16VNNIx2x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -11290,12 +16595,12 @@ TEXT ·tileS16VNNIx2x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K3, Z5
+	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
 	VPBROADCASTD (AX), Z6
 	VPDPWSSD     Z6, Z4, Z0
 	VPDPWSSD     Z6, Z5, Z1
@@ -11303,10 +16608,10 @@ simple:
 	VPDPWSSD     Z6, Z4, Z2
 	VPDPWSSD     Z6, Z5, Z3
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -11314,7 +16619,7 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -11329,9 +16634,9 @@ step:
 	VPDPWSSD     Z6, Z4, Z2
 	VPDPWSSD     Z6, Z5, Z3
 	INCQ         R10
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -11376,8 +16681,12 @@ TEXT ·tileS16VNNIx3x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -11385,12 +16694,12 @@ TEXT ·tileS16VNNIx3x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VMOVUPS.Z    (DI)(R10*1), K3, Z7
+	VMOVUPS      (BX)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
 	VPBROADCASTD (AX), Z8
 	VPDPWSSD     Z8, Z6, Z0
 	VPDPWSSD     Z8, Z7, Z1
@@ -11401,10 +16710,10 @@ simple:
 	VPDPWSSD     Z8, Z6, Z4
 	VPDPWSSD     Z8, Z7, Z5
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -11412,7 +16721,7 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -11430,9 +16739,9 @@ step:
 	VPDPWSSD     Z8, Z6, Z4
 	VPDPWSSD     Z8, Z7, Z5
 	INCQ         R10
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -11466,34 +16775,70 @@ bias:
 // func tileS16VNNIx4x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx4x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z8
+	VMOVUPS      (R8)(R11*1), Z9
+	VPBROADCASTD (AX), Z10
+	VPDPWSSD     Z10, Z8, Z0
+	VPDPWSSD     Z10, Z9, Z1
+	VPBROADCASTD (AX)(DX*1), Z10
+	VPDPWSSD     Z10, Z8, Z2
+	VPDPWSSD     Z10, Z9, Z3
+	VPBROADCASTD (AX)(DX*2), Z10
+	VPDPWSSD     Z10, Z8, Z4
+	VPDPWSSD     Z10, Z9, Z5
+	VPBROADCASTD (AX)(BX*1), Z10
+	VPDPWSSD     Z10, Z8, Z6
+	VPDPWSSD     Z10, Z9, Z7
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
 	ADDQ         CX, AX
@@ -11514,25 +16859,27 @@ step:
 	VPDPWSSD     Z10, Z8, Z6
 	VPDPWSSD     Z10, Z9, Z7
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -11554,36 +16901,75 @@ bias:
 // func tileS16VNNIx5x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx5x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z10
+	VMOVUPS      (R8)(R11*1), Z11
+	VPBROADCASTD (AX), Z12
+	VPDPWSSD     Z12, Z10, Z0
+	VPDPWSSD     Z12, Z11, Z1
+	VPBROADCASTD (AX)(DX*1), Z12
+	VPDPWSSD     Z12, Z10, Z2
+	VPDPWSSD     Z12, Z11, Z3
+	VPBROADCASTD (AX)(DX*2), Z12
+	VPDPWSSD     Z12, Z10, Z4
+	VPDPWSSD     Z12, Z11, Z5
+	VPBROADCASTD (AX)(BX*1), Z12
+	VPDPWSSD     Z12, Z10, Z6
+	VPDPWSSD     Z12, Z11, Z7
+	VPBROADCASTD (AX)(DX*4), Z12
+	VPDPWSSD     Z12, Z10, Z8
+	VPDPWSSD     Z12, Z11, Z9
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
 	ADDQ         CX, AX
@@ -11607,28 +16993,30 @@ step:
 	VPDPWSSD     Z12, Z10, Z8
 	VPDPWSSD     Z12, Z11, Z9
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -11653,39 +17041,81 @@ bias:
 // func tileS16VNNIx6x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx6x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z12
+	VMOVUPS      (R9)(R12*1), Z13
+	VPBROADCASTD (AX), Z14
+	VPDPWSSD     Z14, Z12, Z0
+	VPDPWSSD     Z14, Z13, Z1
+	VPBROADCASTD (AX)(DX*1), Z14
+	VPDPWSSD     Z14, Z12, Z2
+	VPDPWSSD     Z14, Z13, Z3
+	VPBROADCASTD (AX)(DX*2), Z14
+	VPDPWSSD     Z14, Z12, Z4
+	VPDPWSSD     Z14, Z13, Z5
+	VPBROADCASTD (AX)(BX*1), Z14
+	VPDPWSSD     Z14, Z12, Z6
+	VPDPWSSD     Z14, Z13, Z7
+	VPBROADCASTD (AX)(DX*4), Z14
+	VPDPWSSD     Z14, Z12, Z8
+	VPDPWSSD     Z14, Z13, Z9
+	VPBROADCASTD (AX)(SI*1), Z14
+	VPDPWSSD     Z14, Z12, Z10
+	VPDPWSSD     Z14, Z13, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+maskedstep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
 	ADDQ         CX, AX
@@ -11712,31 +17142,33 @@ step:
 	VPDPWSSD     Z14, Z12, Z10
 	VPDPWSSD     Z14, Z13, Z11
 	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -11764,41 +17196,86 @@ bias:
 // func tileS16VNNIx7x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx7x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z14
+	VMOVUPS      (R9)(R12*1), Z15
+	VPBROADCASTD (AX), Z16
+	VPDPWSSD     Z16, Z14, Z0
+	VPDPWSSD     Z16, Z15, Z1
+	VPBROADCASTD (AX)(DX*1), Z16
+	VPDPWSSD     Z16, Z14, Z2
+	VPDPWSSD     Z16, Z15, Z3
+	VPBROADCASTD (AX)(DX*2), Z16
+	VPDPWSSD     Z16, Z14, Z4
+	VPDPWSSD     Z16, Z15, Z5
+	VPBROADCASTD (AX)(BX*1), Z16
+	VPDPWSSD     Z16, Z14, Z6
+	VPDPWSSD     Z16, Z15, Z7
+	VPBROADCASTD (AX)(DX*4), Z16
+	VPDPWSSD     Z16, Z14, Z8
+	VPDPWSSD     Z16, Z15, Z9
+	VPBROADCASTD (AX)(SI*1), Z16
+	VPDPWSSD     Z16, Z14, Z10
+	VPDPWSSD     Z16, Z15, Z11
+	VPBROADCASTD (AX)(BX*2), Z16
+	VPDPWSSD     Z16, Z14, Z12
+	VPDPWSSD     Z16, Z15, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+maskedstep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
 	ADDQ         CX, AX
@@ -11828,34 +17305,36 @@ step:
 	VPDPWSSD     Z16, Z14, Z12
 	VPDPWSSD     Z16, Z15, Z13
 	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -11886,45 +17365,94 @@ bias:
 // func tileS16VNNIx8x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx8x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z16
+	VMOVUPS      (R10)(R13*1), Z17
+	VPBROADCASTD (AX), Z18
+	VPDPWSSD     Z18, Z16, Z0
+	VPDPWSSD     Z18, Z17, Z1
+	VPBROADCASTD (AX)(DX*1), Z18
+	VPDPWSSD     Z18, Z16, Z2
+	VPDPWSSD     Z18, Z17, Z3
+	VPBROADCASTD (AX)(DX*2), Z18
+	VPDPWSSD     Z18, Z16, Z4
+	VPDPWSSD     Z18, Z17, Z5
+	VPBROADCASTD (AX)(BX*1), Z18
+	VPDPWSSD     Z18, Z16, Z6
+	VPDPWSSD     Z18, Z17, Z7
+	VPBROADCASTD (AX)(DX*4), Z18
+	VPDPWSSD     Z18, Z16, Z8
+	VPDPWSSD     Z18, Z17, Z9
+	VPBROADCASTD (AX)(SI*1), Z18
+	VPDPWSSD     Z18, Z16, Z10
+	VPDPWSSD     Z18, Z17, Z11
+	VPBROADCASTD (AX)(BX*2), Z18
+	VPDPWSSD     Z18, Z16, Z12
+	VPDPWSSD     Z18, Z17, Z13
+	VPBROADCASTD (R14), Z18
+	VPDPWSSD     Z18, Z16, Z14
+	VPDPWSSD     Z18, Z17, Z15
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -11958,37 +17486,39 @@ step:
 	VPDPWSSD     Z18, Z16, Z14
 	VPDPWSSD     Z18, Z17, Z15
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
 
 bias:
 	MOVQ    80(AX), CX
@@ -12022,47 +17552,99 @@ bias:
 // func tileS16VNNIx9x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx9x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z18
+	VMOVUPS      (R10)(R13*1), Z19
+	VPBROADCASTD (AX), Z20
+	VPDPWSSD     Z20, Z18, Z0
+	VPDPWSSD     Z20, Z19, Z1
+	VPBROADCASTD (AX)(DX*1), Z20
+	VPDPWSSD     Z20, Z18, Z2
+	VPDPWSSD     Z20, Z19, Z3
+	VPBROADCASTD (AX)(DX*2), Z20
+	VPDPWSSD     Z20, Z18, Z4
+	VPDPWSSD     Z20, Z19, Z5
+	VPBROADCASTD (AX)(BX*1), Z20
+	VPDPWSSD     Z20, Z18, Z6
+	VPDPWSSD     Z20, Z19, Z7
+	VPBROADCASTD (AX)(DX*4), Z20
+	VPDPWSSD     Z20, Z18, Z8
+	VPDPWSSD     Z20, Z19, Z9
+	VPBROADCASTD (AX)(SI*1), Z20
+	VPDPWSSD     Z20, Z18, Z10
+	VPDPWSSD     Z20, Z19, Z11
+	VPBROADCASTD (AX)(BX*2), Z20
+	VPDPWSSD     Z20, Z18, Z12
+	VPDPWSSD     Z20, Z19, Z13
+	VPBROADCASTD (R14), Z20
+	VPDPWSSD     Z20, Z18, Z14
+	VPDPWSSD     Z20, Z19, Z15
+	VPBROADCASTD (AX)(DX*8), Z20
+	VPDPWSSD     Z20, Z18, Z16
+	VPDPWSSD     Z20, Z19, Z17
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -12099,40 +17681,42 @@ step:
 	VPDPWSSD     Z20, Z18, Z16
 	VPDPWSSD     Z20, Z19, Z17
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
 
 bias:
 	MOVQ    80(AX), CX
@@ -12169,49 +17753,104 @@ bias:
 // func tileS16VNNIx10x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx10x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z20
+	VMOVUPS      (R10)(R13*1), Z21
+	VPBROADCASTD (AX), Z22
+	VPDPWSSD     Z22, Z20, Z0
+	VPDPWSSD     Z22, Z21, Z1
+	VPBROADCASTD (AX)(DX*1), Z22
+	VPDPWSSD     Z22, Z20, Z2
+	VPDPWSSD     Z22, Z21, Z3
+	VPBROADCASTD (AX)(DX*2), Z22
+	VPDPWSSD     Z22, Z20, Z4
+	VPDPWSSD     Z22, Z21, Z5
+	VPBROADCASTD (AX)(BX*1), Z22
+	VPDPWSSD     Z22, Z20, Z6
+	VPDPWSSD     Z22, Z21, Z7
+	VPBROADCASTD (AX)(DX*4), Z22
+	VPDPWSSD     Z22, Z20, Z8
+	VPDPWSSD     Z22, Z21, Z9
+	VPBROADCASTD (AX)(SI*1), Z22
+	VPDPWSSD     Z22, Z20, Z10
+	VPDPWSSD     Z22, Z21, Z11
+	VPBROADCASTD (AX)(BX*2), Z22
+	VPDPWSSD     Z22, Z20, Z12
+	VPDPWSSD     Z22, Z21, Z13
+	VPBROADCASTD (R14), Z22
+	VPDPWSSD     Z22, Z20, Z14
+	VPDPWSSD     Z22, Z21, Z15
+	VPBROADCASTD (AX)(DX*8), Z22
+	VPDPWSSD     Z22, Z20, Z16
+	VPDPWSSD     Z22, Z21, Z17
+	VPBROADCASTD (R14)(DX*2), Z22
+	VPDPWSSD     Z22, Z20, Z18
+	VPDPWSSD     Z22, Z21, Z19
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -12251,43 +17890,45 @@ step:
 	VPDPWSSD     Z22, Z20, Z18
 	VPDPWSSD     Z22, Z21, Z19
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
 
 bias:
 	MOVQ    80(AX), CX
@@ -12327,51 +17968,109 @@ bias:
 // func tileS16VNNIx11x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx11x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z22
+	VMOVUPS      (R10)(R13*1), Z23
+	VPBROADCASTD (AX), Z24
+	VPDPWSSD     Z24, Z22, Z0
+	VPDPWSSD     Z24, Z23, Z1
+	VPBROADCASTD (AX)(DX*1), Z24
+	VPDPWSSD     Z24, Z22, Z2
+	VPDPWSSD     Z24, Z23, Z3
+	VPBROADCASTD (AX)(DX*2), Z24
+	VPDPWSSD     Z24, Z22, Z4
+	VPDPWSSD     Z24, Z23, Z5
+	VPBROADCASTD (AX)(BX*1), Z24
+	VPDPWSSD     Z24, Z22, Z6
+	VPDPWSSD     Z24, Z23, Z7
+	VPBROADCASTD (AX)(DX*4), Z24
+	VPDPWSSD     Z24, Z22, Z8
+	VPDPWSSD     Z24, Z23, Z9
+	VPBROADCASTD (AX)(SI*1), Z24
+	VPDPWSSD     Z24, Z22, Z10
+	VPDPWSSD     Z24, Z23, Z11
+	VPBROADCASTD (AX)(BX*2), Z24
+	VPDPWSSD     Z24, Z22, Z12
+	VPDPWSSD     Z24, Z23, Z13
+	VPBROADCASTD (R14), Z24
+	VPDPWSSD     Z24, Z22, Z14
+	VPDPWSSD     Z24, Z23, Z15
+	VPBROADCASTD (AX)(DX*8), Z24
+	VPDPWSSD     Z24, Z22, Z16
+	VPDPWSSD     Z24, Z23, Z17
+	VPBROADCASTD (R14)(DX*2), Z24
+	VPDPWSSD     Z24, Z22, Z18
+	VPDPWSSD     Z24, Z23, Z19
+	VPBROADCASTD (AX)(SI*2), Z24
+	VPDPWSSD     Z24, Z22, Z20
+	VPDPWSSD     Z24, Z23, Z21
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -12414,46 +18113,48 @@ step:
 	VPDPWSSD     Z24, Z22, Z20
 	VPDPWSSD     Z24, Z23, Z21
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
 
 bias:
 	MOVQ    80(AX), CX
@@ -12496,53 +18197,114 @@ bias:
 // func tileS16VNNIx12x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx12x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z24
+	VMOVUPS      (R10)(R13*1), Z25
+	VPBROADCASTD (AX), Z26
+	VPDPWSSD     Z26, Z24, Z0
+	VPDPWSSD     Z26, Z25, Z1
+	VPBROADCASTD (AX)(DX*1), Z26
+	VPDPWSSD     Z26, Z24, Z2
+	VPDPWSSD     Z26, Z25, Z3
+	VPBROADCASTD (AX)(DX*2), Z26
+	VPDPWSSD     Z26, Z24, Z4
+	VPDPWSSD     Z26, Z25, Z5
+	VPBROADCASTD (AX)(BX*1), Z26
+	VPDPWSSD     Z26, Z24, Z6
+	VPDPWSSD     Z26, Z25, Z7
+	VPBROADCASTD (AX)(DX*4), Z26
+	VPDPWSSD     Z26, Z24, Z8
+	VPDPWSSD     Z26, Z25, Z9
+	VPBROADCASTD (AX)(SI*1), Z26
+	VPDPWSSD     Z26, Z24, Z10
+	VPDPWSSD     Z26, Z25, Z11
+	VPBROADCASTD (AX)(BX*2), Z26
+	VPDPWSSD     Z26, Z24, Z12
+	VPDPWSSD     Z26, Z25, Z13
+	VPBROADCASTD (R14), Z26
+	VPDPWSSD     Z26, Z24, Z14
+	VPDPWSSD     Z26, Z25, Z15
+	VPBROADCASTD (AX)(DX*8), Z26
+	VPDPWSSD     Z26, Z24, Z16
+	VPDPWSSD     Z26, Z25, Z17
+	VPBROADCASTD (R14)(DX*2), Z26
+	VPDPWSSD     Z26, Z24, Z18
+	VPDPWSSD     Z26, Z25, Z19
+	VPBROADCASTD (AX)(SI*2), Z26
+	VPDPWSSD     Z26, Z24, Z20
+	VPDPWSSD     Z26, Z25, Z21
+	VPBROADCASTD (R14)(DX*4), Z26
+	VPDPWSSD     Z26, Z24, Z22
+	VPDPWSSD     Z26, Z25, Z23
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -12588,49 +18350,51 @@ step:
 	VPDPWSSD     Z26, Z24, Z22
 	VPDPWSSD     Z26, Z25, Z23
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
 
 bias:
 	MOVQ    80(AX), CX
@@ -12676,55 +18440,119 @@ bias:
 // func tileS16VNNIx13x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx13x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z26
+	VMOVUPS      (R10)(R13*1), Z27
+	VPBROADCASTD (AX), Z28
+	VPDPWSSD     Z28, Z26, Z0
+	VPDPWSSD     Z28, Z27, Z1
+	VPBROADCASTD (AX)(DX*1), Z28
+	VPDPWSSD     Z28, Z26, Z2
+	VPDPWSSD     Z28, Z27, Z3
+	VPBROADCASTD (AX)(DX*2), Z28
+	VPDPWSSD     Z28, Z26, Z4
+	VPDPWSSD     Z28, Z27, Z5
+	VPBROADCASTD (AX)(BX*1), Z28
+	VPDPWSSD     Z28, Z26, Z6
+	VPDPWSSD     Z28, Z27, Z7
+	VPBROADCASTD (AX)(DX*4), Z28
+	VPDPWSSD     Z28, Z26, Z8
+	VPDPWSSD     Z28, Z27, Z9
+	VPBROADCASTD (AX)(SI*1), Z28
+	VPDPWSSD     Z28, Z26, Z10
+	VPDPWSSD     Z28, Z27, Z11
+	VPBROADCASTD (AX)(BX*2), Z28
+	VPDPWSSD     Z28, Z26, Z12
+	VPDPWSSD     Z28, Z27, Z13
+	VPBROADCASTD (R14), Z28
+	VPDPWSSD     Z28, Z26, Z14
+	VPDPWSSD     Z28, Z27, Z15
+	VPBROADCASTD (AX)(DX*8), Z28
+	VPDPWSSD     Z28, Z26, Z16
+	VPDPWSSD     Z28, Z27, Z17
+	VPBROADCASTD (R14)(DX*2), Z28
+	VPDPWSSD     Z28, Z26, Z18
+	VPDPWSSD     Z28, Z27, Z19
+	VPBROADCASTD (AX)(SI*2), Z28
+	VPDPWSSD     Z28, Z26, Z20
+	VPDPWSSD     Z28, Z27, Z21
+	VPBROADCASTD (R14)(DX*4), Z28
+	VPDPWSSD     Z28, Z26, Z22
+	VPDPWSSD     Z28, Z27, Z23
+	VPBROADCASTD (AX)(BX*4), Z28
+	VPDPWSSD     Z28, Z26, Z24
+	VPDPWSSD     Z28, Z27, Z25
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -12773,52 +18601,54 @@ step:
 	VPDPWSSD     Z28, Z26, Z24
 	VPDPWSSD     Z28, Z27, Z25
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
 
 bias:
 	MOVQ    80(AX), CX
@@ -12867,57 +18697,124 @@ bias:
 // func tileS16VNNIx14x2(t *byte)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·tileS16VNNIx14x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	VPXORD   Z26, Z26, Z26
+	VPXORD   Z27, Z27, Z27
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z28
+	VMOVUPS      (R10)(R13*1), Z29
+	VPBROADCASTD (AX), Z30
+	VPDPWSSD     Z30, Z28, Z0
+	VPDPWSSD     Z30, Z29, Z1
+	VPBROADCASTD (AX)(DX*1), Z30
+	VPDPWSSD     Z30, Z28, Z2
+	VPDPWSSD     Z30, Z29, Z3
+	VPBROADCASTD (AX)(DX*2), Z30
+	VPDPWSSD     Z30, Z28, Z4
+	VPDPWSSD     Z30, Z29, Z5
+	VPBROADCASTD (AX)(BX*1), Z30
+	VPDPWSSD     Z30, Z28, Z6
+	VPDPWSSD     Z30, Z29, Z7
+	VPBROADCASTD (AX)(DX*4), Z30
+	VPDPWSSD     Z30, Z28, Z8
+	VPDPWSSD     Z30, Z29, Z9
+	VPBROADCASTD (AX)(SI*1), Z30
+	VPDPWSSD     Z30, Z28, Z10
+	VPDPWSSD     Z30, Z29, Z11
+	VPBROADCASTD (AX)(BX*2), Z30
+	VPDPWSSD     Z30, Z28, Z12
+	VPDPWSSD     Z30, Z29, Z13
+	VPBROADCASTD (R14), Z30
+	VPDPWSSD     Z30, Z28, Z14
+	VPDPWSSD     Z30, Z29, Z15
+	VPBROADCASTD (AX)(DX*8), Z30
+	VPDPWSSD     Z30, Z28, Z16
+	VPDPWSSD     Z30, Z29, Z17
+	VPBROADCASTD (R14)(DX*2), Z30
+	VPDPWSSD     Z30, Z28, Z18
+	VPDPWSSD     Z30, Z29, Z19
+	VPBROADCASTD (AX)(SI*2), Z30
+	VPDPWSSD     Z30, Z28, Z20
+	VPDPWSSD     Z30, Z29, Z21
+	VPBROADCASTD (R14)(DX*4), Z30
+	VPDPWSSD     Z30, Z28, Z22
+	VPDPWSSD     Z30, Z29, Z23
+	VPBROADCASTD (AX)(BX*4), Z30
+	VPDPWSSD     Z30, Z28, Z24
+	VPDPWSSD     Z30, Z29, Z25
+	VPBROADCASTD (R14)(BX*2), Z30
+	VPDPWSSD     Z30, Z28, Z26
+	VPDPWSSD     Z30, Z29, Z27
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -12969,55 +18866,57 @@ step:
 	VPDPWSSD     Z30, Z28, Z26
 	VPDPWSSD     Z30, Z29, Z27
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
-	ADDQ         DX, CX
-	VPADDD       (CX), Z26, K1, Z26
-	VPADDD       64(CX), Z27, K3, Z27
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
+	ADDQ   DX, CX
+	VPADDD (CX), Z26, K1, Z26
+	VPADDD 64(CX), Z27, K3, Z27
 
 bias:
 	MOVQ    80(AX), CX
@@ -13076,8 +18975,10 @@ TEXT ·tileS16x1x1(SB), NOSPLIT, $0-8
 	MOVQ     8(AX), CX
 	MOVQ     32(AX), DX
 	MOVQ     40(AX), BX
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), DI
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), SI
@@ -13085,19 +18986,19 @@ TEXT ·tileS16x1x1(SB), NOSPLIT, $0-8
 	LEAQ     (SI)(DI*8), SI
 	NEGQ     DI
 
-simple:
+plainstep:
 	MOVQ         (SI)(DI*8), R8
 	MOVQ         (BX)(DI*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), Z1
 	VPBROADCASTD (AX), Z2
 	VPMADDWD     Z2, Z1, Z1
 	VPADDD       Z1, Z0, Z0
 	INCQ         DI
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), DI
 	MOVQ 24(AX), SI
 	MOVQ 64(AX), R8
@@ -13105,7 +19006,7 @@ segments:
 	LEAQ (R8)(DI*8), R8
 	NEGQ DI
 
-step:
+maskedstep:
 	MOVQ         (R8)(DI*8), R9
 	MOVQ         (SI)(DI*8), AX
 	ADDQ         CX, AX
@@ -13115,9 +19016,9 @@ step:
 	VPMADDWD     Z2, Z1, Z1
 	VPADDD       Z1, Z0, Z0
 	INCQ         DI
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -13145,8 +19046,10 @@ TEXT ·tileS16x2x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -13154,11 +19057,11 @@ TEXT ·tileS16x2x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (SI)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R9*1), K1, Z2
+	VMOVUPS      (BX)(R9*1), Z2
 	VPBROADCASTD (AX), Z3
 	VPMADDWD     Z3, Z2, Z3
 	VPADDD       Z3, Z0, Z0
@@ -13166,10 +19069,10 @@ simple:
 	VPMADDWD     Z3, Z2, Z2
 	VPADDD       Z2, Z1, Z1
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -13177,7 +19080,7 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+maskedstep:
 	MOVQ         (R9)(R8*8), R10
 	MOVQ         (DI)(R8*8), AX
 	ADDQ         CX, AX
@@ -13190,9 +19093,9 @@ step:
 	VPMADDWD     Z3, Z2, Z2
 	VPADDD       Z2, Z1, Z1
 	INCQ         R8
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -13225,8 +19128,10 @@ TEXT ·tileS16x3x1(SB), NOSPLIT, $0-8
 	MOVQ     16(AX), DX
 	MOVQ     32(AX), BX
 	MOVQ     40(AX), SI
+	KORTESTW K1, K2
+	JCC      masked
 	KORTESTW K2, K2
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), DI
@@ -13234,11 +19139,11 @@ TEXT ·tileS16x3x1(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (SI)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R9*1), K1, Z3
+	VMOVUPS      (BX)(R9*1), Z3
 	VPBROADCASTD (AX), Z4
 	VPMADDWD     Z4, Z3, Z4
 	VPADDD       Z4, Z0, Z0
@@ -13249,10 +19154,10 @@ simple:
 	VPMADDWD     Z4, Z3, Z3
 	VPADDD       Z3, Z2, Z2
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R8
 	MOVQ 24(AX), DI
 	MOVQ 64(AX), R9
@@ -13260,7 +19165,7 @@ segments:
 	LEAQ (R9)(R8*8), R9
 	NEGQ R8
 
-step:
+maskedstep:
 	MOVQ         (R9)(R8*8), R10
 	MOVQ         (DI)(R8*8), AX
 	ADDQ         CX, AX
@@ -13276,9 +19181,9 @@ step:
 	VPMADDWD     Z4, Z3, Z3
 	VPADDD       Z3, Z2, Z2
 	INCQ         R8
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	CMPQ   104(AX), $0x00
@@ -13305,26 +19210,59 @@ bias:
 // func tileS16x4x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x4x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ         (R8)(R9*8), R10
+	MOVQ         (DI)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R10*1), Z4
+	VPBROADCASTD (AX), Z5
+	VPMADDWD     Z5, Z4, Z5
+	VPADDD       Z5, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z5
+	VPMADDWD     Z5, Z4, Z5
+	VPADDD       Z5, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z5
+	VPMADDWD     Z5, Z4, Z5
+	VPADDD       Z5, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z5
+	VPMADDWD     Z5, Z4, Z4
+	VPADDD       Z4, Z3, Z3
+	INCQ         R9
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+maskedstep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
 	ADDQ         CX, AX
@@ -13343,20 +19281,22 @@ step:
 	VPMADDWD     Z5, Z4, Z4
 	VPADDD       Z4, Z3, Z3
 	INCQ         R9
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
 
 bias:
 	MOVQ    80(AX), CX
@@ -13374,27 +19314,63 @@ bias:
 // func tileS16x5x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x5x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   (AX), R9
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R10
-	LEAQ   (R8)(R9*8), R8
-	LEAQ   (R10)(R9*8), R10
-	NEGQ   R9
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R9
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R8
+	LEAQ     (DI)(R9*8), DI
+	LEAQ     (R8)(R9*8), R8
+	NEGQ     R9
 
-step:
+plainstep:
+	MOVQ         (R8)(R9*8), R10
+	MOVQ         (DI)(R9*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R10*1), Z5
+	VPBROADCASTD (AX), Z6
+	VPMADDWD     Z6, Z5, Z6
+	VPADDD       Z6, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z6
+	VPMADDWD     Z6, Z5, Z6
+	VPADDD       Z6, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z6
+	VPMADDWD     Z6, Z5, Z6
+	VPADDD       Z6, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z6
+	VPMADDWD     Z6, Z5, Z6
+	VPADDD       Z6, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z6
+	VPMADDWD     Z6, Z5, Z5
+	VPADDD       Z5, Z4, Z4
+	INCQ         R9
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R9
+	MOVQ 24(AX), R8
+	MOVQ 64(AX), R10
+	LEAQ (R8)(R9*8), R8
+	LEAQ (R10)(R9*8), R10
+	NEGQ R9
+
+maskedstep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
 	ADDQ         CX, AX
@@ -13416,22 +19392,24 @@ step:
 	VPMADDWD     Z6, Z5, Z5
 	VPADDD       Z5, Z4, Z4
 	INCQ         R9
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
 
 bias:
 	MOVQ    80(AX), CX
@@ -13451,29 +19429,68 @@ bias:
 // func tileS16x6x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x6x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (R8)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R11*1), Z6
+	VPBROADCASTD (AX), Z7
+	VPMADDWD     Z7, Z6, Z7
+	VPADDD       Z7, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z7
+	VPMADDWD     Z7, Z6, Z7
+	VPADDD       Z7, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z7
+	VPMADDWD     Z7, Z6, Z7
+	VPADDD       Z7, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z7
+	VPMADDWD     Z7, Z6, Z7
+	VPADDD       Z7, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z7
+	VPMADDWD     Z7, Z6, Z7
+	VPADDD       Z7, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z7
+	VPMADDWD     Z7, Z6, Z6
+	VPADDD       Z6, Z5, Z5
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -13498,24 +19515,26 @@ step:
 	VPMADDWD     Z7, Z6, Z6
 	VPADDD       Z6, Z5, Z5
 	INCQ         R10
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
 
 bias:
 	MOVQ    80(AX), CX
@@ -13537,30 +19556,72 @@ bias:
 // func tileS16x7x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x7x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   (AX), R10
-	MOVQ   24(AX), R9
-	MOVQ   64(AX), R11
-	LEAQ   (R9)(R10*8), R9
-	LEAQ   (R11)(R10*8), R11
-	NEGQ   R10
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R9
+	LEAQ     (R8)(R10*8), R8
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (R8)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R11*1), Z7
+	VPBROADCASTD (AX), Z8
+	VPMADDWD     Z8, Z7, Z8
+	VPADDD       Z8, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z8
+	VPMADDWD     Z8, Z7, Z8
+	VPADDD       Z8, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z8
+	VPMADDWD     Z8, Z7, Z8
+	VPADDD       Z8, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z8
+	VPMADDWD     Z8, Z7, Z8
+	VPADDD       Z8, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z8
+	VPMADDWD     Z8, Z7, Z8
+	VPADDD       Z8, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z8
+	VPMADDWD     Z8, Z7, Z8
+	VPADDD       Z8, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z8
+	VPMADDWD     Z8, Z7, Z7
+	VPADDD       Z7, Z6, Z6
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R10
+	MOVQ 24(AX), R9
+	MOVQ 64(AX), R11
+	LEAQ (R9)(R10*8), R9
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
+
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -13588,26 +19649,28 @@ step:
 	VPMADDWD     Z8, Z7, Z7
 	VPADDD       Z7, Z6, Z6
 	INCQ         R10
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
 
 bias:
 	MOVQ    80(AX), CX
@@ -13631,33 +19694,79 @@ bias:
 // func tileS16x8x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x8x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z8
+	VPBROADCASTD (AX), Z9
+	VPMADDWD     Z9, Z8, Z9
+	VPADDD       Z9, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z9
+	VPMADDWD     Z9, Z8, Z9
+	VPADDD       Z9, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z9
+	VPMADDWD     Z9, Z8, Z9
+	VPADDD       Z9, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z9
+	VPMADDWD     Z9, Z8, Z9
+	VPADDD       Z9, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z9
+	VPMADDWD     Z9, Z8, Z9
+	VPADDD       Z9, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z9
+	VPMADDWD     Z9, Z8, Z9
+	VPADDD       Z9, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z9
+	VPMADDWD     Z9, Z8, Z9
+	VPADDD       Z9, Z6, Z6
+	VPBROADCASTD (R12), Z9
+	VPMADDWD     Z9, Z8, Z8
+	VPADDD       Z8, Z7, Z7
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -13689,28 +19798,30 @@ step:
 	VPMADDWD     Z9, Z8, Z8
 	VPADDD       Z8, Z7, Z7
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -13736,34 +19847,83 @@ bias:
 // func tileS16x9x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x9x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z9
+	VPBROADCASTD (AX), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z6, Z6
+	VPBROADCASTD (R12), Z10
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z7, Z7
+	VPBROADCASTD (AX)(DX*8), Z10
+	VPMADDWD     Z10, Z9, Z9
+	VPADDD       Z9, Z8, Z8
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -13798,30 +19958,32 @@ step:
 	VPMADDWD     Z10, Z9, Z9
 	VPADDD       Z9, Z8, Z8
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
 
 bias:
 	MOVQ    80(AX), CX
@@ -13849,35 +20011,87 @@ bias:
 // func tileS16x10x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x10x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z10
+	VPBROADCASTD (AX), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z6, Z6
+	VPBROADCASTD (R12), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z7, Z7
+	VPBROADCASTD (AX)(DX*8), Z11
+	VPMADDWD     Z11, Z10, Z11
+	VPADDD       Z11, Z8, Z8
+	VPBROADCASTD (R12)(DX*2), Z11
+	VPMADDWD     Z11, Z10, Z10
+	VPADDD       Z10, Z9, Z9
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -13915,32 +20129,34 @@ step:
 	VPMADDWD     Z11, Z10, Z10
 	VPADDD       Z10, Z9, Z9
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -13970,36 +20186,91 @@ bias:
 // func tileS16x11x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x11x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z11
+	VPBROADCASTD (AX), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z6, Z6
+	VPBROADCASTD (R12), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD (AX)(DX*8), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z8, Z8
+	VPBROADCASTD (R12)(DX*2), Z12
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z9, Z9
+	VPBROADCASTD (AX)(SI*2), Z12
+	VPMADDWD     Z12, Z11, Z11
+	VPADDD       Z11, Z10, Z10
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -14040,34 +20311,36 @@ step:
 	VPMADDWD     Z12, Z11, Z11
 	VPADDD       Z11, Z10, Z10
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
 
 bias:
 	MOVQ    80(AX), CX
@@ -14099,37 +20372,95 @@ bias:
 // func tileS16x12x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x12x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z12
+	VPBROADCASTD (AX), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z6, Z6
+	VPBROADCASTD (R12), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z7, Z7
+	VPBROADCASTD (AX)(DX*8), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z8, Z8
+	VPBROADCASTD (R12)(DX*2), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z9, Z9
+	VPBROADCASTD (AX)(SI*2), Z13
+	VPMADDWD     Z13, Z12, Z13
+	VPADDD       Z13, Z10, Z10
+	VPBROADCASTD (R12)(DX*4), Z13
+	VPMADDWD     Z13, Z12, Z12
+	VPADDD       Z12, Z11, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -14173,36 +20504,38 @@ step:
 	VPMADDWD     Z13, Z12, Z12
 	VPADDD       Z12, Z11, Z11
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	ADDQ         DX, CX
-	VPADDD       (CX), Z11, K1, Z11
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -14236,38 +20569,99 @@ bias:
 // func tileS16x13x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x13x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z13
+	VPBROADCASTD (AX), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z6, Z6
+	VPBROADCASTD (R12), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z7, Z7
+	VPBROADCASTD (AX)(DX*8), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z8, Z8
+	VPBROADCASTD (R12)(DX*2), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z9, Z9
+	VPBROADCASTD (AX)(SI*2), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z10, Z10
+	VPBROADCASTD (R12)(DX*4), Z14
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z11, Z11
+	VPBROADCASTD (AX)(BX*4), Z14
+	VPMADDWD     Z14, Z13, Z13
+	VPADDD       Z13, Z12, Z12
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -14314,38 +20708,40 @@ step:
 	VPMADDWD     Z14, Z13, Z13
 	VPADDD       Z13, Z12, Z12
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	ADDQ         DX, CX
-	VPADDD       (CX), Z11, K1, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
 
 bias:
 	MOVQ    80(AX), CX
@@ -14381,39 +20777,103 @@ bias:
 // func tileS16x14x1(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x14x1(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R13
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R13)(R11*8), R13
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K2, K2
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R10
+	LEAQ     (R9)(R11*8), R9
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R13
+	MOVQ         (R9)(R11*8), AX
+	LEAQ         (DI)(AX*1), R12
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z14
+	VPBROADCASTD (AX), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z0, Z0
+	VPBROADCASTD (AX)(DX*1), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z1, Z1
+	VPBROADCASTD (AX)(DX*2), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z2, Z2
+	VPBROADCASTD (AX)(BX*1), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z3, Z3
+	VPBROADCASTD (AX)(DX*4), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z4, Z4
+	VPBROADCASTD (AX)(SI*1), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z5, Z5
+	VPBROADCASTD (AX)(BX*2), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z6, Z6
+	VPBROADCASTD (R12), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z7, Z7
+	VPBROADCASTD (AX)(DX*8), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z8, Z8
+	VPBROADCASTD (R12)(DX*2), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z9, Z9
+	VPBROADCASTD (AX)(SI*2), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z10, Z10
+	VPBROADCASTD (R12)(DX*4), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z11, Z11
+	VPBROADCASTD (AX)(BX*4), Z15
+	VPMADDWD     Z15, Z14, Z15
+	VPADDD       Z15, Z12, Z12
+	VPBROADCASTD (R12)(BX*2), Z15
+	VPMADDWD     Z15, Z14, Z14
+	VPADDD       Z14, Z13, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R13
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R13)(R11*8), R13
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R13)(R11*8), R14
 	MOVQ         (R10)(R11*8), AX
 	LEAQ         (DI)(AX*1), R12
@@ -14463,40 +20923,42 @@ step:
 	VPMADDWD     Z15, Z14, Z14
 	VPADDD       Z14, Z13, Z13
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	ADDQ         DX, CX
-	VPADDD       (CX), Z1, K1, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	ADDQ         DX, CX
-	VPADDD       (CX), Z3, K1, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	ADDQ         DX, CX
-	VPADDD       (CX), Z5, K1, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	ADDQ         DX, CX
-	VPADDD       (CX), Z7, K1, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	ADDQ         DX, CX
-	VPADDD       (CX), Z9, K1, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	ADDQ         DX, CX
-	VPADDD       (CX), Z11, K1, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	ADDQ         DX, CX
-	VPADDD       (CX), Z13, K1, Z13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	ADDQ   DX, CX
+	VPADDD (CX), Z1, K1, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	ADDQ   DX, CX
+	VPADDD (CX), Z3, K1, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	ADDQ   DX, CX
+	VPADDD (CX), Z5, K1, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	ADDQ   DX, CX
+	VPADDD (CX), Z7, K1, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	ADDQ   DX, CX
+	VPADDD (CX), Z9, K1, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	ADDQ   DX, CX
+	VPADDD (CX), Z11, K1, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	ADDQ   DX, CX
+	VPADDD (CX), Z13, K1, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -14546,8 +21008,12 @@ TEXT ·tileS16x1x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), BX
 	MOVQ     48(AX), SI
 	MOVQ     56(AX), DI
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R8
 	MOVQ     24(AX), BX
 	MOVQ     64(AX), DI
@@ -14555,22 +21021,22 @@ TEXT ·tileS16x1x2(SB), NOSPLIT, $0-8
 	LEAQ     (DI)(R8*8), DI
 	NEGQ     R8
 
-simple:
+plainstep:
 	MOVQ         (DI)(R8*8), R9
 	MOVQ         (BX)(R8*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R9*1), K1, Z2
-	VMOVUPS.Z    (SI)(R9*1), K3, Z3
+	VMOVUPS      (DX)(R9*1), Z2
+	VMOVUPS      (SI)(R9*1), Z3
 	VPBROADCASTD (AX), Z4
 	VPMADDWD     Z4, Z2, Z2
 	VPADDD       Z2, Z0, Z0
 	VPMADDWD     Z4, Z3, Z2
 	VPADDD       Z2, Z1, Z1
 	INCQ         R8
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R9
 	MOVQ 24(AX), R8
 	MOVQ 64(AX), R10
@@ -14578,7 +21044,7 @@ segments:
 	LEAQ (R10)(R9*8), R10
 	NEGQ R9
 
-step:
+maskedstep:
 	MOVQ         (R10)(R9*8), R11
 	MOVQ         (R8)(R9*8), AX
 	ADDQ         CX, AX
@@ -14592,9 +21058,9 @@ step:
 	VPMADDWD     Z4, Z3, Z2
 	VPADDD       Z2, Z1, Z1
 	INCQ         R9
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -14631,8 +21097,12 @@ TEXT ·tileS16x2x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -14640,12 +21110,12 @@ TEXT ·tileS16x2x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K3, Z5
+	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
 	VPBROADCASTD (AX), Z6
 	VPMADDWD     Z6, Z4, Z7
 	VPADDD       Z7, Z0, Z0
@@ -14657,10 +21127,10 @@ simple:
 	VPMADDWD     Z6, Z5, Z4
 	VPADDD       Z4, Z3, Z3
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -14668,7 +21138,7 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -14687,9 +21157,9 @@ step:
 	VPMADDWD     Z6, Z5, Z4
 	VPADDD       Z4, Z3, Z3
 	INCQ         R10
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -14734,8 +21204,12 @@ TEXT ·tileS16x3x2(SB), NOSPLIT, $0-8
 	MOVQ     40(AX), SI
 	MOVQ     48(AX), DI
 	MOVQ     56(AX), R8
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
 	KORTESTW K2, K4
-	JNE      segments
+	JNE      masked
 	MOVQ     (AX), R9
 	MOVQ     24(AX), SI
 	MOVQ     64(AX), R8
@@ -14743,12 +21217,12 @@ TEXT ·tileS16x3x2(SB), NOSPLIT, $0-8
 	LEAQ     (R8)(R9*8), R8
 	NEGQ     R9
 
-simple:
+plainstep:
 	MOVQ         (R8)(R9*8), R10
 	MOVQ         (SI)(R9*8), AX
 	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VMOVUPS.Z    (DI)(R10*1), K3, Z7
+	VMOVUPS      (BX)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
 	VPBROADCASTD (AX), Z8
 	VPMADDWD     Z8, Z6, Z9
 	VPADDD       Z9, Z0, Z0
@@ -14765,10 +21239,10 @@ simple:
 	VPMADDWD     Z8, Z7, Z6
 	VPADDD       Z6, Z5, Z5
 	INCQ         R9
-	JNZ          simple
-	JMP          done
+	JNZ          plainstep
+	JMP          summed
 
-segments:
+masked:
 	MOVQ (AX), R10
 	MOVQ 24(AX), R9
 	MOVQ 64(AX), R11
@@ -14776,7 +21250,7 @@ segments:
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-step:
+maskedstep:
 	MOVQ         (R11)(R10*8), R12
 	MOVQ         (R9)(R10*8), AX
 	ADDQ         CX, AX
@@ -14800,9 +21274,9 @@ step:
 	VPMADDWD     Z8, Z7, Z6
 	VPADDD       Z6, Z5, Z5
 	INCQ         R10
-	JNZ          step
+	JNZ          maskedstep
 
-done:
+summed:
 	MOVQ   t+0(FP), AX
 	KORW   K1, K2, K1
 	KORW   K3, K4, K3
@@ -14836,34 +21310,78 @@ bias:
 // func tileS16x4x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x4x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z8
+	VMOVUPS      (R8)(R11*1), Z9
+	VPBROADCASTD (AX), Z10
+	VPMADDWD     Z10, Z8, Z11
+	VPADDD       Z11, Z0, Z0
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z10
+	VPMADDWD     Z10, Z8, Z11
+	VPADDD       Z11, Z2, Z2
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z10
+	VPMADDWD     Z10, Z8, Z11
+	VPADDD       Z11, Z4, Z4
+	VPMADDWD     Z10, Z9, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z10
+	VPMADDWD     Z10, Z8, Z8
+	VPADDD       Z8, Z6, Z6
+	VPMADDWD     Z10, Z9, Z8
+	VPADDD       Z8, Z7, Z7
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
 	ADDQ         CX, AX
@@ -14892,25 +21410,27 @@ step:
 	VPMADDWD     Z10, Z9, Z8
 	VPADDD       Z8, Z7, Z7
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
 
 bias:
 	MOVQ    80(AX), CX
@@ -14932,36 +21452,85 @@ bias:
 // func tileS16x5x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x5x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   (AX), R11
-	MOVQ   24(AX), R10
-	MOVQ   64(AX), R12
-	LEAQ   (R10)(R11*8), R10
-	LEAQ   (R12)(R11*8), R12
-	NEGQ   R11
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	MOVQ     32(AX), SI
+	MOVQ     40(AX), DI
+	MOVQ     48(AX), R8
+	MOVQ     56(AX), R9
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R10
+	MOVQ     24(AX), DI
+	MOVQ     64(AX), R9
+	LEAQ     (DI)(R10*8), DI
+	LEAQ     (R9)(R10*8), R9
+	NEGQ     R10
 
-step:
+plainstep:
+	MOVQ         (R9)(R10*8), R11
+	MOVQ         (DI)(R10*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (SI)(R11*1), Z10
+	VMOVUPS      (R8)(R11*1), Z11
+	VPBROADCASTD (AX), Z12
+	VPMADDWD     Z12, Z10, Z13
+	VPADDD       Z13, Z0, Z0
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z12
+	VPMADDWD     Z12, Z10, Z13
+	VPADDD       Z13, Z2, Z2
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z12
+	VPMADDWD     Z12, Z10, Z13
+	VPADDD       Z13, Z4, Z4
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z12
+	VPMADDWD     Z12, Z10, Z13
+	VPADDD       Z13, Z6, Z6
+	VPMADDWD     Z12, Z11, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z12
+	VPMADDWD     Z12, Z10, Z10
+	VPADDD       Z10, Z8, Z8
+	VPMADDWD     Z12, Z11, Z10
+	VPADDD       Z10, Z9, Z9
+	INCQ         R10
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R11
+	MOVQ 24(AX), R10
+	MOVQ 64(AX), R12
+	LEAQ (R10)(R11*8), R10
+	LEAQ (R12)(R11*8), R12
+	NEGQ R11
+
+maskedstep:
 	MOVQ         (R12)(R11*8), R13
 	MOVQ         (R10)(R11*8), AX
 	ADDQ         CX, AX
@@ -14995,28 +21564,30 @@ step:
 	VPMADDWD     Z12, Z11, Z10
 	VPADDD       Z10, Z9, Z9
 	INCQ         R11
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
 
 bias:
 	MOVQ    80(AX), CX
@@ -15041,39 +21612,93 @@ bias:
 // func tileS16x6x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x6x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z12
+	VMOVUPS      (R9)(R12*1), Z13
+	VPBROADCASTD (AX), Z14
+	VPMADDWD     Z14, Z12, Z15
+	VPADDD       Z15, Z0, Z0
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z14
+	VPMADDWD     Z14, Z12, Z15
+	VPADDD       Z15, Z2, Z2
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z14
+	VPMADDWD     Z14, Z12, Z15
+	VPADDD       Z15, Z4, Z4
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z14
+	VPMADDWD     Z14, Z12, Z15
+	VPADDD       Z15, Z6, Z6
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z14
+	VPMADDWD     Z14, Z12, Z15
+	VPADDD       Z15, Z8, Z8
+	VPMADDWD     Z14, Z13, Z14
+	VPADDD       Z14, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z14
+	VPMADDWD     Z14, Z12, Z12
+	VPADDD       Z12, Z10, Z10
+	VPMADDWD     Z14, Z13, Z12
+	VPADDD       Z12, Z11, Z11
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+maskedstep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
 	ADDQ         CX, AX
@@ -15112,31 +21737,33 @@ step:
 	VPMADDWD     Z14, Z13, Z12
 	VPADDD       Z12, Z11, Z11
 	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
 
 bias:
 	MOVQ    80(AX), CX
@@ -15164,41 +21791,100 @@ bias:
 // func tileS16x7x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x7x2(SB), NOSPLIT, $0-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   (AX), R12
-	MOVQ   24(AX), R11
-	MOVQ   64(AX), R13
-	LEAQ   (R11)(R12*8), R11
-	LEAQ   (R13)(R12*8), R13
-	NEGQ   R12
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	MOVQ     32(AX), DI
+	MOVQ     40(AX), R8
+	MOVQ     48(AX), R9
+	MOVQ     56(AX), R10
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R11
+	MOVQ     24(AX), R8
+	MOVQ     64(AX), R10
+	LEAQ     (R8)(R11*8), R8
+	LEAQ     (R10)(R11*8), R10
+	NEGQ     R11
 
-step:
+plainstep:
+	MOVQ         (R10)(R11*8), R12
+	MOVQ         (R8)(R11*8), AX
+	ADDQ         CX, AX
+	VMOVUPS      (DI)(R12*1), Z14
+	VMOVUPS      (R9)(R12*1), Z15
+	VPBROADCASTD (AX), Z16
+	VPMADDWD     Z16, Z14, Z17
+	VPADDD       Z17, Z0, Z0
+	VPMADDWD     Z16, Z15, Z16
+	VPADDD       Z16, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z16
+	VPMADDWD     Z16, Z14, Z17
+	VPADDD       Z17, Z2, Z2
+	VPMADDWD     Z16, Z15, Z16
+	VPADDD       Z16, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z16
+	VPMADDWD     Z16, Z14, Z17
+	VPADDD       Z17, Z4, Z4
+	VPMADDWD     Z16, Z15, Z16
+	VPADDD       Z16, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z16
+	VPMADDWD     Z16, Z14, Z17
+	VPADDD       Z17, Z6, Z6
+	VPMADDWD     Z16, Z15, Z16
+	VPADDD       Z16, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z16
+	VPMADDWD     Z16, Z14, Z17
+	VPADDD       Z17, Z8, Z8
+	VPMADDWD     Z16, Z15, Z16
+	VPADDD       Z16, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z16
+	VPMADDWD     Z16, Z14, Z17
+	VPADDD       Z17, Z10, Z10
+	VPMADDWD     Z16, Z15, Z16
+	VPADDD       Z16, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z16
+	VPMADDWD     Z16, Z14, Z14
+	VPADDD       Z14, Z12, Z12
+	VPMADDWD     Z16, Z15, Z14
+	VPADDD       Z14, Z13, Z13
+	INCQ         R11
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R12
+	MOVQ 24(AX), R11
+	MOVQ 64(AX), R13
+	LEAQ (R11)(R12*8), R11
+	LEAQ (R13)(R12*8), R13
+	NEGQ R12
+
+maskedstep:
 	MOVQ         (R13)(R12*8), R14
 	MOVQ         (R11)(R12*8), AX
 	ADDQ         CX, AX
@@ -15242,34 +21928,36 @@ step:
 	VPMADDWD     Z16, Z15, Z14
 	VPADDD       Z14, Z13, Z13
 	INCQ         R12
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
 
 bias:
 	MOVQ    80(AX), CX
@@ -15300,45 +21988,110 @@ bias:
 // func tileS16x8x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x8x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z16
+	VMOVUPS      (R10)(R13*1), Z17
+	VPBROADCASTD (AX), Z18
+	VPMADDWD     Z18, Z16, Z19
+	VPADDD       Z19, Z0, Z0
+	VPMADDWD     Z18, Z17, Z18
+	VPADDD       Z18, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z18
+	VPMADDWD     Z18, Z16, Z19
+	VPADDD       Z19, Z2, Z2
+	VPMADDWD     Z18, Z17, Z18
+	VPADDD       Z18, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z18
+	VPMADDWD     Z18, Z16, Z19
+	VPADDD       Z19, Z4, Z4
+	VPMADDWD     Z18, Z17, Z18
+	VPADDD       Z18, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z18
+	VPMADDWD     Z18, Z16, Z19
+	VPADDD       Z19, Z6, Z6
+	VPMADDWD     Z18, Z17, Z18
+	VPADDD       Z18, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z18
+	VPMADDWD     Z18, Z16, Z19
+	VPADDD       Z19, Z8, Z8
+	VPMADDWD     Z18, Z17, Z18
+	VPADDD       Z18, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z18
+	VPMADDWD     Z18, Z16, Z19
+	VPADDD       Z19, Z10, Z10
+	VPMADDWD     Z18, Z17, Z18
+	VPADDD       Z18, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z18
+	VPMADDWD     Z18, Z16, Z19
+	VPADDD       Z19, Z12, Z12
+	VPMADDWD     Z18, Z17, Z18
+	VPADDD       Z18, Z13, Z13
+	VPBROADCASTD (R14), Z18
+	VPMADDWD     Z18, Z16, Z16
+	VPADDD       Z16, Z14, Z14
+	VPMADDWD     Z18, Z17, Z16
+	VPADDD       Z16, Z15, Z15
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -15388,37 +22141,39 @@ step:
 	VPMADDWD     Z18, Z17, Z16
 	VPADDD       Z16, Z15, Z15
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
 
 bias:
 	MOVQ    80(AX), CX
@@ -15452,47 +22207,117 @@ bias:
 // func tileS16x9x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x9x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z18
+	VMOVUPS      (R10)(R13*1), Z19
+	VPBROADCASTD (AX), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z0, Z0
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z2, Z2
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z4, Z4
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z6, Z6
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z8, Z8
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z10, Z10
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z12, Z12
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z13, Z13
+	VPBROADCASTD (R14), Z20
+	VPMADDWD     Z20, Z18, Z21
+	VPADDD       Z21, Z14, Z14
+	VPMADDWD     Z20, Z19, Z20
+	VPADDD       Z20, Z15, Z15
+	VPBROADCASTD (AX)(DX*8), Z20
+	VPMADDWD     Z20, Z18, Z18
+	VPADDD       Z18, Z16, Z16
+	VPMADDWD     Z20, Z19, Z18
+	VPADDD       Z18, Z17, Z17
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -15547,40 +22372,42 @@ step:
 	VPMADDWD     Z20, Z19, Z18
 	VPADDD       Z18, Z17, Z17
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
 
 bias:
 	MOVQ    80(AX), CX
@@ -15617,49 +22444,124 @@ bias:
 // func tileS16x10x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x10x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z20
+	VMOVUPS      (R10)(R13*1), Z21
+	VPBROADCASTD (AX), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z0, Z0
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z2, Z2
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z4, Z4
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z6, Z6
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z8, Z8
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z10, Z10
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z12, Z12
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z13, Z13
+	VPBROADCASTD (R14), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z14, Z14
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z15, Z15
+	VPBROADCASTD (AX)(DX*8), Z22
+	VPMADDWD     Z22, Z20, Z23
+	VPADDD       Z23, Z16, Z16
+	VPMADDWD     Z22, Z21, Z22
+	VPADDD       Z22, Z17, Z17
+	VPBROADCASTD (R14)(DX*2), Z22
+	VPMADDWD     Z22, Z20, Z20
+	VPADDD       Z20, Z18, Z18
+	VPMADDWD     Z22, Z21, Z20
+	VPADDD       Z20, Z19, Z19
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -15719,43 +22621,45 @@ step:
 	VPMADDWD     Z22, Z21, Z20
 	VPADDD       Z20, Z19, Z19
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
 
 bias:
 	MOVQ    80(AX), CX
@@ -15795,51 +22699,131 @@ bias:
 // func tileS16x11x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x11x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z22
+	VMOVUPS      (R10)(R13*1), Z23
+	VPBROADCASTD (AX), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z0, Z0
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z2, Z2
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z4, Z4
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z6, Z6
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z8, Z8
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z10, Z10
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z12, Z12
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z13, Z13
+	VPBROADCASTD (R14), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z14, Z14
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z15, Z15
+	VPBROADCASTD (AX)(DX*8), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z16, Z16
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z17, Z17
+	VPBROADCASTD (R14)(DX*2), Z24
+	VPMADDWD     Z24, Z22, Z25
+	VPADDD       Z25, Z18, Z18
+	VPMADDWD     Z24, Z23, Z24
+	VPADDD       Z24, Z19, Z19
+	VPBROADCASTD (AX)(SI*2), Z24
+	VPMADDWD     Z24, Z22, Z22
+	VPADDD       Z22, Z20, Z20
+	VPMADDWD     Z24, Z23, Z22
+	VPADDD       Z22, Z21, Z21
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -15904,46 +22888,48 @@ step:
 	VPMADDWD     Z24, Z23, Z22
 	VPADDD       Z22, Z21, Z21
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
 
 bias:
 	MOVQ    80(AX), CX
@@ -15986,53 +22972,138 @@ bias:
 // func tileS16x12x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x12x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z24
+	VMOVUPS      (R10)(R13*1), Z25
+	VPBROADCASTD (AX), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z0, Z0
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z2, Z2
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z4, Z4
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z6, Z6
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z8, Z8
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z10, Z10
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z12, Z12
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z13, Z13
+	VPBROADCASTD (R14), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z14, Z14
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z15, Z15
+	VPBROADCASTD (AX)(DX*8), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z16, Z16
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z17, Z17
+	VPBROADCASTD (R14)(DX*2), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z18, Z18
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z19, Z19
+	VPBROADCASTD (AX)(SI*2), Z26
+	VPMADDWD     Z26, Z24, Z27
+	VPADDD       Z27, Z20, Z20
+	VPMADDWD     Z26, Z25, Z26
+	VPADDD       Z26, Z21, Z21
+	VPBROADCASTD (R14)(DX*4), Z26
+	VPMADDWD     Z26, Z24, Z24
+	VPADDD       Z24, Z22, Z22
+	VPMADDWD     Z26, Z25, Z24
+	VPADDD       Z24, Z23, Z23
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -16102,49 +23173,51 @@ step:
 	VPMADDWD     Z26, Z25, Z24
 	VPADDD       Z24, Z23, Z23
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
 
 bias:
 	MOVQ    80(AX), CX
@@ -16190,55 +23263,145 @@ bias:
 // func tileS16x13x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x13x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z26
+	VMOVUPS      (R10)(R13*1), Z27
+	VPBROADCASTD (AX), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z0, Z0
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z2, Z2
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z4, Z4
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z6, Z6
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z8, Z8
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z10, Z10
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z12, Z12
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z13, Z13
+	VPBROADCASTD (R14), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z14, Z14
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z15, Z15
+	VPBROADCASTD (AX)(DX*8), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z16, Z16
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z17, Z17
+	VPBROADCASTD (R14)(DX*2), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z18, Z18
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z19, Z19
+	VPBROADCASTD (AX)(SI*2), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z20, Z20
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z21, Z21
+	VPBROADCASTD (R14)(DX*4), Z28
+	VPMADDWD     Z28, Z26, Z29
+	VPADDD       Z29, Z22, Z22
+	VPMADDWD     Z28, Z27, Z28
+	VPADDD       Z28, Z23, Z23
+	VPBROADCASTD (AX)(BX*4), Z28
+	VPMADDWD     Z28, Z26, Z26
+	VPADDD       Z26, Z24, Z24
+	VPMADDWD     Z28, Z27, Z26
+	VPADDD       Z26, Z25, Z25
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -16313,52 +23476,54 @@ step:
 	VPMADDWD     Z28, Z27, Z26
 	VPADDD       Z26, Z25, Z25
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
 
 bias:
 	MOVQ    80(AX), CX
@@ -16407,57 +23572,152 @@ bias:
 // func tileS16x14x2(t *byte)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·tileS16x14x2(SB), NOSPLIT, $8-8
-	MOVQ   t+0(FP), AX
-	KMOVW  72(AX), K1
-	KMOVW  74(AX), K2
-	KMOVW  76(AX), K3
-	KMOVW  78(AX), K4
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (DX)(DX*4), SI
-	LEAQ   (CX)(DX*1), DI
-	LEAQ   (DI)(BX*2), DI
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	MOVQ   (AX), R13
-	MOVQ   24(AX), R12
-	MOVQ   64(AX), R15
-	LEAQ   (R12)(R13*8), R12
-	LEAQ   (R15)(R13*8), R15
-	NEGQ   R13
+	MOVQ     t+0(FP), AX
+	KMOVW    72(AX), K1
+	KMOVW    74(AX), K2
+	KMOVW    76(AX), K3
+	KMOVW    78(AX), K4
+	VPXORD   Z0, Z0, Z0
+	VPXORD   Z1, Z1, Z1
+	VPXORD   Z2, Z2, Z2
+	VPXORD   Z3, Z3, Z3
+	VPXORD   Z4, Z4, Z4
+	VPXORD   Z5, Z5, Z5
+	VPXORD   Z6, Z6, Z6
+	VPXORD   Z7, Z7, Z7
+	VPXORD   Z8, Z8, Z8
+	VPXORD   Z9, Z9, Z9
+	VPXORD   Z10, Z10, Z10
+	VPXORD   Z11, Z11, Z11
+	VPXORD   Z12, Z12, Z12
+	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z15, Z15, Z15
+	VPXORD   Z16, Z16, Z16
+	VPXORD   Z17, Z17, Z17
+	VPXORD   Z18, Z18, Z18
+	VPXORD   Z19, Z19, Z19
+	VPXORD   Z20, Z20, Z20
+	VPXORD   Z21, Z21, Z21
+	VPXORD   Z22, Z22, Z22
+	VPXORD   Z23, Z23, Z23
+	VPXORD   Z24, Z24, Z24
+	VPXORD   Z25, Z25, Z25
+	VPXORD   Z26, Z26, Z26
+	VPXORD   Z27, Z27, Z27
+	MOVQ     8(AX), CX
+	MOVQ     16(AX), DX
+	LEAQ     (DX)(DX*2), BX
+	LEAQ     (DX)(DX*4), SI
+	LEAQ     (CX)(DX*1), DI
+	LEAQ     (DI)(BX*2), DI
+	MOVQ     32(AX), R8
+	MOVQ     40(AX), R9
+	MOVQ     48(AX), R10
+	MOVQ     56(AX), R11
+	KORTESTW K1, K2
+	JCC      masked
+	KORTESTW K3, K4
+	JCC      masked
+	KORTESTW K2, K4
+	JNE      masked
+	MOVQ     (AX), R12
+	MOVQ     24(AX), R9
+	MOVQ     64(AX), R11
+	LEAQ     (R9)(R12*8), R9
+	LEAQ     (R11)(R12*8), R11
+	NEGQ     R12
 
-step:
+plainstep:
+	MOVQ         (R11)(R12*8), R13
+	MOVQ         (R9)(R12*8), AX
+	LEAQ         (DI)(AX*1), R14
+	ADDQ         CX, AX
+	VMOVUPS      (R8)(R13*1), Z28
+	VMOVUPS      (R10)(R13*1), Z29
+	VPBROADCASTD (AX), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z0, Z0
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z1, Z1
+	VPBROADCASTD (AX)(DX*1), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z2, Z2
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z3, Z3
+	VPBROADCASTD (AX)(DX*2), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z4, Z4
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z5, Z5
+	VPBROADCASTD (AX)(BX*1), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z6, Z6
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z7, Z7
+	VPBROADCASTD (AX)(DX*4), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z8, Z8
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z9, Z9
+	VPBROADCASTD (AX)(SI*1), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z10, Z10
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z11, Z11
+	VPBROADCASTD (AX)(BX*2), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z12, Z12
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z13, Z13
+	VPBROADCASTD (R14), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z14, Z14
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z15, Z15
+	VPBROADCASTD (AX)(DX*8), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z16, Z16
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z17, Z17
+	VPBROADCASTD (R14)(DX*2), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z18, Z18
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z19, Z19
+	VPBROADCASTD (AX)(SI*2), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z20, Z20
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z21, Z21
+	VPBROADCASTD (R14)(DX*4), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z22, Z22
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z23, Z23
+	VPBROADCASTD (AX)(BX*4), Z30
+	VPMADDWD     Z30, Z28, Z31
+	VPADDD       Z31, Z24, Z24
+	VPMADDWD     Z30, Z29, Z30
+	VPADDD       Z30, Z25, Z25
+	VPBROADCASTD (R14)(BX*2), Z30
+	VPMADDWD     Z30, Z28, Z28
+	VPADDD       Z28, Z26, Z26
+	VPMADDWD     Z30, Z29, Z28
+	VPADDD       Z28, Z27, Z27
+	INCQ         R12
+	JNZ          plainstep
+	JMP          summed
+
+masked:
+	MOVQ (AX), R13
+	MOVQ 24(AX), R12
+	MOVQ 64(AX), R15
+	LEAQ (R12)(R13*8), R12
+	LEAQ (R15)(R13*8), R15
+	NEGQ R13
+
+maskedstep:
 	MOVQ         (R15)(R13*8), BP
 	MOVQ         (R12)(R13*8), AX
 	LEAQ         (DI)(AX*1), R14
@@ -16537,55 +23797,57 @@ step:
 	VPMADDWD     Z30, Z29, Z28
 	VPADDD       Z28, Z27, Z27
 	INCQ         R13
-	JNZ          step
-	MOVQ         t+0(FP), AX
-	KORW         K1, K2, K1
-	KORW         K3, K4, K3
-	CMPQ         104(AX), $0x00
-	JEQ          bias
-	MOVQ         80(AX), CX
-	MOVQ         88(AX), DX
-	VPADDD       (CX), Z0, K1, Z0
-	VPADDD       64(CX), Z1, K3, Z1
-	ADDQ         DX, CX
-	VPADDD       (CX), Z2, K1, Z2
-	VPADDD       64(CX), Z3, K3, Z3
-	ADDQ         DX, CX
-	VPADDD       (CX), Z4, K1, Z4
-	VPADDD       64(CX), Z5, K3, Z5
-	ADDQ         DX, CX
-	VPADDD       (CX), Z6, K1, Z6
-	VPADDD       64(CX), Z7, K3, Z7
-	ADDQ         DX, CX
-	VPADDD       (CX), Z8, K1, Z8
-	VPADDD       64(CX), Z9, K3, Z9
-	ADDQ         DX, CX
-	VPADDD       (CX), Z10, K1, Z10
-	VPADDD       64(CX), Z11, K3, Z11
-	ADDQ         DX, CX
-	VPADDD       (CX), Z12, K1, Z12
-	VPADDD       64(CX), Z13, K3, Z13
-	ADDQ         DX, CX
-	VPADDD       (CX), Z14, K1, Z14
-	VPADDD       64(CX), Z15, K3, Z15
-	ADDQ         DX, CX
-	VPADDD       (CX), Z16, K1, Z16
-	VPADDD       64(CX), Z17, K3, Z17
-	ADDQ         DX, CX
-	VPADDD       (CX), Z18, K1, Z18
-	VPADDD       64(CX), Z19, K3, Z19
-	ADDQ         DX, CX
-	VPADDD       (CX), Z20, K1, Z20
-	VPADDD       64(CX), Z21, K3, Z21
-	ADDQ         DX, CX
-	VPADDD       (CX), Z22, K1, Z22
-	VPADDD       64(CX), Z23, K3, Z23
-	ADDQ         DX, CX
-	VPADDD       (CX), Z24, K1, Z24
-	VPADDD       64(CX), Z25, K3, Z25
-	ADDQ         DX, CX
-	VPADDD       (CX), Z26, K1, Z26
-	VPADDD       64(CX), Z27, K3, Z27
+	JNZ          maskedstep
+
+summed:
+	MOVQ   t+0(FP), AX
+	KORW   K1, K2, K1
+	KORW   K3, K4, K3
+	CMPQ   104(AX), $0x00
+	JEQ    bias
+	MOVQ   80(AX), CX
+	MOVQ   88(AX), DX
+	VPADDD (CX), Z0, K1, Z0
+	VPADDD 64(CX), Z1, K3, Z1
+	ADDQ   DX, CX
+	VPADDD (CX), Z2, K1, Z2
+	VPADDD 64(CX), Z3, K3, Z3
+	ADDQ   DX, CX
+	VPADDD (CX), Z4, K1, Z4
+	VPADDD 64(CX), Z5, K3, Z5
+	ADDQ   DX, CX
+	VPADDD (CX), Z6, K1, Z6
+	VPADDD 64(CX), Z7, K3, Z7
+	ADDQ   DX, CX
+	VPADDD (CX), Z8, K1, Z8
+	VPADDD 64(CX), Z9, K3, Z9
+	ADDQ   DX, CX
+	VPADDD (CX), Z10, K1, Z10
+	VPADDD 64(CX), Z11, K3, Z11
+	ADDQ   DX, CX
+	VPADDD (CX), Z12, K1, Z12
+	VPADDD 64(CX), Z13, K3, Z13
+	ADDQ   DX, CX
+	VPADDD (CX), Z14, K1, Z14
+	VPADDD 64(CX), Z15, K3, Z15
+	ADDQ   DX, CX
+	VPADDD (CX), Z16, K1, Z16
+	VPADDD 64(CX), Z17, K3, Z17
+	ADDQ   DX, CX
+	VPADDD (CX), Z18, K1, Z18
+	VPADDD 64(CX), Z19, K3, Z19
+	ADDQ   DX, CX
+	VPADDD (CX), Z20, K1, Z20
+	VPADDD 64(CX), Z21, K3, Z21
+	ADDQ   DX, CX
+	VPADDD (CX), Z22, K1, Z22
+	VPADDD 64(CX), Z23, K3, Z23
+	ADDQ   DX, CX
+	VPADDD (CX), Z24, K1, Z24
+	VPADDD 64(CX), Z25, K3, Z25
+	ADDQ   DX, CX
+	VPADDD (CX), Z26, K1, Z26
+	VPADDD 64(CX), Z27, K3, Z27
 
 bias:
 	MOVQ    80(AX), CX

@@ -86,7 +86,7 @@ func (c *tileCase) memory() *tileMemory {
 	*t = tileArgs{k: c.k, a: unsafe.Pointer(&m.a[0]), rs: 4 * rs, offA: &m.offA[0], offB: &m.offB[0], m: c.masks,
 		c: unsafe.Pointer(&m.c[caseLDC]), ldc: 4 * caseLDC}
 	for i, mask := range c.masks {
-		if mask != 0 {
+		if mask != 0 || i%2 == 0 && c.masks[i+1] == fullMask {
 			t.b[i] = unsafe.Pointer(&m.b[i*tileLanes])
 		}
 	}

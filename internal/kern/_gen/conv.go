@@ -64,7 +64,9 @@ func emitStrip(rows int) {
 	MOVQ(Mem{Base: vecs, Disp: vecFirst}, r)
 	LEAQ(Mem{Base: c, Index: r, Scale: 4}, r)
 	MOVQ(r, Mem{Base: args, Disp: argC})
-	t := &tile512{tile: tiles512()[0], rows: rows, vectors: 2}
+	// In a tensor, planes are too many and too far apart for the processor to foresee
+	// what the next pair of vectors will read.
+	t := &tile512{tile: tiles512()[0], rows: rows, vectors: 2, merge: true, ahead: true}
 	for i := range t.mask {
 		t.mask[i] = K()
 		KMOVW(Mem{Base: args, Disp: argMask + 2*i}, t.mask[i])
@@ -77,7 +79,7 @@ func emitStrip(rows int) {
 			t.acc[i] = append(t.acc[i], z)
 		}
 	}
-	stripProducts(t, args)
+	t.products(args)
 	args = Load(Param("t"), GP64()).(GPVirtual)
 	t.store(args)
 	args = Load(Param("t"), GP64()).(GPVirtual)
@@ -87,32 +89,6 @@ func emitStrip(rows int) {
 	JMP(LabelRef("pair"))
 	Label("done")
 	convEnd()
-}
-
-// stripProducts is the loop over the steps of a tile. It also asks for what the next
-// pair of vectors will read: in a tensor, planes are too many and too far apart for
-// the processor to foresee that.
-func stripProducts(t *tile512, args GPVirtual) {
-	a := newRowsOfA(args, t.rows)
-	b := make([]GPVirtual, 4)
-	for i := range b {
-		b[i] = convField(args, argB+8*i)
-	}
-	steps(args, a, func(offB GPVirtual) {
-		v := []VecVirtual{ZMM(), ZMM()}
-		for i := range v {
-			VMOVUPS_Z(Mem{Base: b[2*i], Index: offB, Scale: 1}, t.mask[2*i], v[i])
-			VMOVUPS(Mem{Base: b[2*i+1], Index: offB, Scale: 1}, t.mask[2*i+1], v[i])
-			PREFETCHT0(Mem{Base: b[2*i], Index: offB, Scale: 1, Disp: 128})
-		}
-		for i := range t.rows {
-			x := ZMM()
-			VBROADCASTSS(a.row(i), x)
-			for j := range v {
-				VFMADD231PS(x, v[j], t.acc[i][j])
-			}
-		}
-	})
 }
 
 // laneRows and laneCols are the size of the largest kernel that sums by lanes.

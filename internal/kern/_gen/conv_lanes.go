@@ -110,14 +110,26 @@ func emitLanes(rows int) {
 	m0, m1 := K(), K()
 	KMOVW(Mem{Base: vecs, Disp: vecMask0}, m0)
 	KMOVW(Mem{Base: vecs, Disp: vecMask1}, m1)
+	second := func() {
+		MOVQ(Mem{Base: vecs, Disp: vecOff1}, off)
+		for j := range v {
+			VMOVUPS(Mem{Base: x[j], Index: off, Scale: 1}, m1, v[j])
+		}
+	}
 	MOVQ(Mem{Base: vecs, Disp: vecOff0}, off)
+	KORTESTW(m0, m1)
+	JCC(LabelRef("part"))
+	for j := range v { // two runs: what the first load finds behind the first is replaced
+		VMOVUPS(Mem{Base: x[j], Index: off, Scale: 1}, v[j])
+	}
+	second()
+	laneProducts(vecs, dy, off, d, acc, v, nil)
+	JMP(LabelRef("next"))
+	Label("part")
 	for j := range v {
 		VMOVUPS_Z(Mem{Base: x[j], Index: off, Scale: 1}, m0, v[j])
 	}
-	MOVQ(Mem{Base: vecs, Disp: vecOff1}, off)
-	for j := range v {
-		VMOVUPS(Mem{Base: x[j], Index: off, Scale: 1}, m1, v[j])
-	}
+	second()
 	KORW(m0, m1, m0)
 	laneProducts(vecs, dy, off, d, acc, v, m0)
 	JMP(LabelRef("next"))

@@ -15,6 +15,7 @@ func init() {
 	sets["elem"] = func() {
 		emitFused()
 		emitSums()
+		emitSums512()
 		emitBackward()
 		emitQuant()
 		emitCodes()
@@ -29,12 +30,15 @@ const (
 	cmpEQ    = 0x00 // equal, ordered
 	cmpUNORD = 0x03 // one is NaN
 	cmpLT    = 0x11 // below, ordered
+	cmpLE    = 0x12 // at most, ordered
+	cmpGE    = 0x1d // at least, ordered
 	cmpGT    = 0x1e // above, ordered
 )
 
 // elemKernel is the frame of one kernel: pointers by name, and the loop's index.
 type elemKernel struct {
-	i, n GPVirtual
+	i, n  GPVirtual
+	lanes int // of a vector
 }
 
 // beginElem starts a function and loads n.
@@ -42,7 +46,7 @@ func beginElem(name, signature, doc string) *elemKernel {
 	TEXT(name, NOSPLIT, signature)
 	Doc(doc)
 	Pragma("noescape")
-	return &elemKernel{i: GP64(), n: Load(Param("n"), GP64()).(GPVirtual)}
+	return &elemKernel{i: GP64(), n: Load(Param("n"), GP64()).(GPVirtual), lanes: 8}
 }
 
 func endElem() {
@@ -54,7 +58,15 @@ func ptr(name string) GPVirtual { return Load(Param(name), GP64()).(GPVirtual) }
 
 // at is vector u behind element i of p.
 func (k *elemKernel) at(p GPVirtual, u int) Mem {
-	return Mem{Base: p, Index: k.i, Scale: 4, Disp: 32 * u}
+	return Mem{Base: p, Index: k.i, Scale: 4, Disp: 4 * k.lanes * u}
+}
+
+// vector returns a vector register of the kernel's size.
+func (k *elemKernel) vector() VecVirtual {
+	if k.lanes == 16 {
+		return ZMM()
+	}
+	return YMM()
 }
 
 // loop calls body for unroll vectors at a time, then one at a time.
@@ -73,7 +85,7 @@ func (k *elemKernel) loop2(unroll int, many, one func()) {
 	end := GP64()
 	if unroll > 1 {
 		Label("main" + id)
-		LEAQ(Mem{Base: k.i, Disp: 8 * unroll}, end)
+		LEAQ(Mem{Base: k.i, Disp: k.lanes * unroll}, end)
 		CMPQ(end, k.n)
 		JA(LabelRef("rest" + id))
 		many()
@@ -84,23 +96,31 @@ func (k *elemKernel) loop2(unroll int, many, one func()) {
 	CMPQ(k.i, k.n)
 	JAE(LabelRef("done" + id))
 	one()
-	ADDQ(Imm(8), k.i)
+	ADDQ(Imm(uint64(k.lanes)), k.i)
 	JMP(LabelRef("rest" + id))
 	Label("done" + id)
 }
 
-// loopTail calls body for every vector. n need not be a multiple of 8: for the last
-// elements body gets the lanes that exist, before that nil.
+// loopTail calls body for every vector, two in a round. n need not be a multiple of 8:
+// for the last elements body gets the lanes that exist, before that nil.
 func (k *elemKernel) loopTail(body func(tail *VecVirtual)) {
 	id, end := newLabel(), GP64()
 	XORQ(k.i, k.i)
+	Label("pair" + id)
+	LEAQ(Mem{Base: k.i, Disp: 16}, end)
+	CMPQ(end, k.n)
+	JA(LabelRef("vector" + id))
+	for range 2 {
+		body(nil)
+		ADDQ(Imm(8), k.i)
+	}
+	JMP(LabelRef("pair" + id))
 	Label("vector" + id)
 	LEAQ(Mem{Base: k.i, Disp: 8}, end)
 	CMPQ(end, k.n)
 	JA(LabelRef("tail" + id))
 	body(nil)
 	MOVQ(end, k.i)
-	JMP(LabelRef("vector" + id))
 	Label("tail" + id)
 	CMPQ(k.i, k.n)
 	JE(LabelRef("done" + id))

@@ -10,24 +10,23 @@ import (
 const (
 	kLo, kHi, kZero                  = 0, 4, 8
 	kScale, kQlo, kQhi, kQlo1, kQhi1 = 12, 16, 20, 24, 28
-	kAnyLo, kAnyHi                   = 32, 64 // a vector each
+	kTop, kFrom, kTo                 = 32, 36, 40
+	kAnyLo, kAnyHi                   = 64, 96 // a vector each
 )
 
-// gridVecs are a grid's numbers in all lanes.
-type gridVecs struct {
-	scale, lo, hi, lo1, hi1, magic VecVirtual
-}
+// gridVecs are a grid's numbers in all lanes: the scale and the first and last code.
+type gridVecs struct{ scale, lo, hi, magic VecVirtual }
 
 func loadGrid(k GPVirtual) gridVecs {
-	return gridVecs{bcast(k, kScale), bcast(k, kQlo), bcast(k, kQhi), bcast(k, kQlo1), bcast(k, kQhi1), roundMagic()}
+	return gridVecs{bcast(k, kScale), bcast(k, kQlo), bcast(k, kTop), roundMagic()}
 }
 
 // steps turns v into kern.steps(v, scale, lo, hi). The order of the operands makes NaN
 // the lower limit.
-func (g gridVecs) steps(v, lo, hi VecVirtual) {
+func (g gridVecs) steps(v VecVirtual) {
 	VDIVPS(g.scale, v, v)
-	VMAXPS(lo, v, v)
-	VMINPS(v, hi, v)
+	VMAXPS(g.lo, v, v)
+	VMINPS(v, g.hi, v)
 	VADDPS(g.magic, v, v)
 	VSUBPS(g.magic, v, v)
 }
@@ -36,24 +35,16 @@ func (g gridVecs) steps(v, lo, hi VecVirtual) {
 type finishVecs struct {
 	k            GPVirtual
 	lo, hi, zero VecVirtual
-	kind         string
+	from, to     VecVirtual
+	quant        bool // there is a grid
 	g            gridVecs
 }
 
-// The kinds of finishing: the activation alone, with a grid, and with a grid that begins
-// where the activation does (which has no upper limit): ReLU and codes from 0 up.
-const (
-	plainFinish = ""
-	gridFinish  = "Quant"
-	reluFinish  = "Relu"
-)
-
-func loadFinish(k GPVirtual, kind string) finishVecs {
-	f := finishVecs{k: k, lo: bcast(k, kLo), kind: kind}
-	if kind != plainFinish {
-		f.g = loadGrid(k)
-	}
-	if kind != reluFinish {
+func loadFinish(k GPVirtual, quant bool) finishVecs {
+	f := finishVecs{k: k, lo: bcast(k, kLo), quant: quant}
+	if quant {
+		f.g, f.from, f.to = loadGrid(k), bcast(k, kFrom), bcast(k, kTo)
+	} else {
 		f.hi, f.zero = bcast(k, kHi), bcast(k, kZero)
 	}
 	return f
@@ -62,16 +53,17 @@ func loadFinish(k GPVirtual, kind string) finishVecs {
 // apply turns v into the stored value and stores the bits of eight elements.
 func (f finishVecs) apply(v VecVirtual, tail *VecVirtual, mask, j GPVirtual) {
 	m, t := YMM(), YMM()
-	VCMPPS(Imm(cmpGT), f.lo, v, m)
-	if f.kind == reluFinish {
-		f.g.steps(v, f.g.lo, f.g.hi1)
-		VMINPS(v, f.g.hi, t)
-		VCMPPS(Imm(cmpEQ), t, v, v)
-		VANDPS(v, m, m)
-		VMULPS(f.g.scale, t, v)
+	if f.quant {
+		VCMPPS(Imm(cmpGE), f.from, v, m)
+		VCMPPS(Imm(cmpLE), f.to, v, t)
+		VANDPS(t, m, m)
+		VMAXPS(v, f.lo, v) // NaN stays
+		f.g.steps(v)
+		VMULPS(f.g.scale, v, v)
 		f.storeBits(m, tail, mask, j)
 		return
 	}
+	VCMPPS(Imm(cmpGT), f.lo, v, m)
 	VORPS(Mem{Base: f.k, Disp: kAnyLo}, m, m)
 	VCMPPS(Imm(cmpLT), f.hi, v, t)
 	VORPS(Mem{Base: f.k, Disp: kAnyHi}, t, t)
@@ -79,14 +71,6 @@ func (f finishVecs) apply(v VecVirtual, tail *VecVirtual, mask, j GPVirtual) {
 	VMAXPS(v, f.lo, v) // NaN stays, and so does -0,
 	VADDPS(f.zero, v, v)
 	VMINPS(v, f.hi, v)
-	if f.kind == gridFinish {
-		f.g.steps(v, f.g.lo1, f.g.hi1)
-		VMAXPS(f.g.lo, v, t)
-		VMINPS(t, f.g.hi, t)
-		VCMPPS(Imm(cmpEQ), t, v, v)
-		VANDPS(v, m, m)
-		VMULPS(f.g.scale, t, v)
-	}
 	f.storeBits(m, tail, mask, j)
 }
 
@@ -104,12 +88,11 @@ func (f finishVecs) storeBits(m VecVirtual, tail *VecVirtual, mask, j GPVirtual)
 	INCQ(j)
 }
 
-// emitFused emits the forms of the finishing pass in every kind.
+// emitFused emits the forms of the finishing pass: the activation alone, and with a grid.
 func emitFused() {
-	for _, kind := range []string{plainFinish, gridFinish, reluFinish} {
-		for _, form := range []string{"", "Add", "Plane", "Row"} {
-			emitFinish("finish"+form+kind+"AVX2", form, kind)
-		}
+	for _, form := range []string{"", "Add", "Plane", "Row"} {
+		emitFinish("finish"+form+"AVX2", form, false)
+		emitFinish("finish"+form+"QuantAVX2", form, true)
 	}
 }
 
@@ -123,11 +106,11 @@ var finishArgs = map[string]string{
 
 // emitFinish emits a form: of x, of x + y, or of x*k1 + k2 with k1 and k2 for each
 // plane of n elements or for each element.
-func emitFinish(name, form, kind string) {
+func emitFinish(name, form string, quant bool) {
 	k := beginElem(name, "func("+finishArgs[form]+")", name+" finishes n elements of each plane; mask may be nil.")
 	dst, x, mask, j := ptr("dst"), ptr("x"), ptr("mask"), GP64()
 	moving := []GPVirtual{dst, x}
-	f := loadFinish(ptr("k"), kind)
+	f := loadFinish(ptr("k"), quant)
 	XORQ(j, j)
 	var start func()
 	value := func(v VecVirtual, tail *VecVirtual) {}

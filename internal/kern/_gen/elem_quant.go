@@ -7,30 +7,45 @@ import (
 )
 
 func emitQuant() {
-	emitFakeQuant("fakeQuantAVX2", "", func(v, m Op) { VMOVUPS(v, m) })
-	emitFakeQuant("fakeQuantStreamAVX2", " It writes past the caches; dst is a multiple of 32.", func(v, m Op) { VMOVNTPS(v, m) })
+	emitFakeQuant("fakeQuantAVX2", "", 8, func(v, m Op) { VMOVUPS(v, m) })
+	const past = " It writes past the caches; dst is a multiple of a vector."
+	emitFakeQuant("fakeQuantStreamAVX2", past, 8, func(v, m Op) { VMOVNTPS(v, m) })
+	emitFakeQuant("fakeQuantStreamAVX512", past, 16, func(v, m Op) { VMOVNTPS(v, m) })
 
 	k := beginElem("steAVX2", "func(dx, x, dy *float32, n int, k *float32)", "steAVX2 is STE.")
-	dx, x, dy := ptr("dx"), ptr("x"), ptr("dy")
-	g := loadGrid(ptr("k"))
-	k.loop(2, func(u int) {
-		v := load(k.at(x, u))
-		g.inside(v, YMM())
-		VANDPS(k.at(dy, u), v, v)
-		VMOVUPS(v, k.at(dx, u))
+	dx, x, dy, c := ptr("dx"), ptr("x"), ptr("dy"), ptr("k")
+	from, to := bcast(c, kFrom), bcast(c, kTo)
+	k.loop(4, func(u int) {
+		v, m := load(k.at(x, u)), YMM()
+		VCMPPS(Imm(cmpGE), from, v, m)
+		VCMPPS(Imm(cmpLE), to, v, v)
+		VANDPS(v, m, m)
+		VANDPS(k.at(dy, u), m, m)
+		VMOVUPS(m, k.at(dx, u))
 	})
 	endElem()
 	emitQuantRows()
 	emitLSQ()
 }
 
-func emitFakeQuant(name, doc string, store func(v, m Op)) {
+// emitFakeQuant emits a form with vectors of so many lanes; n is a multiple of them.
+func emitFakeQuant(name, doc string, lanes int, store func(v, m Op)) {
 	k := beginElem(name, "func(dst, x *float32, n int, k *float32)", name+" is FakeQuantize."+doc)
-	dst, x := ptr("dst"), ptr("x")
-	g := loadGrid(ptr("k"))
+	dst, x, kp := ptr("dst"), ptr("x"), ptr("k")
+	k.lanes = lanes
+	var g gridVecs
+	if lanes == 16 {
+		g = loadGrid512(kp)
+	} else {
+		g = loadGrid(kp)
+	}
 	k.loop(4, func(u int) {
-		v := load(k.at(x, u))
-		g.steps(v, g.lo, g.hi)
+		v := k.vector()
+		if doc != "" {
+			PREFETCHNTA(k.at(x, u).Offset(aheadStream))
+		}
+		VMOVUPS(k.at(x, u), v)
+		g.steps(v)
 		VMULPS(g.scale, v, v)
 		store(v, k.at(dst, u))
 	})
@@ -40,13 +55,19 @@ func emitFakeQuant(name, doc string, store func(v, m Op)) {
 	endElem()
 }
 
-// inside turns v into all ones where its code lies within the limits; c gets the
-// clamped code.
-func (g gridVecs) inside(v, c VecVirtual) {
-	g.steps(v, g.lo1, g.hi1)
-	VMAXPS(g.lo, v, c)
-	VMINPS(c, g.hi, c)
-	VCMPPS(Imm(cmpEQ), c, v, v)
+// aheadStream is how many bytes ahead a streaming kernel reads.
+const aheadStream = 640
+
+// loadGrid512 is loadGrid for vectors of sixteen.
+func loadGrid512(k GPVirtual) gridVecs {
+	all := func(off int) VecVirtual {
+		v := ZMM()
+		VBROADCASTSS(Mem{Base: k, Disp: off}, v)
+		return v
+	}
+	magic := ZMM()
+	VBROADCASTSS(roundMagic().AsX(), magic)
+	return gridVecs{all(kScale), all(kQlo), all(kTop), magic}
 }
 
 // emitQuantRows emits the forms in which every element has its own scale and limits.
@@ -60,7 +81,7 @@ func emitQuantRows() {
 	at, magic := row(k), roundMagic()
 	k.loop(2, func(u int) {
 		v, s := load(k.at(x, u)), load(at("scale", u))
-		gridVecs{scale: s, magic: magic}.steps(v, load(at("lo", u)), load(at("hi", u)))
+		gridVecs{s, load(at("lo", u)), load(at("hi", u)), magic}.steps(v)
 		VMULPS(s, v, v)
 		VMOVUPS(v, k.at(dst, u))
 	})
@@ -72,10 +93,13 @@ func emitQuantRows() {
 	one := bits32(0x3f800000)
 	k.loop(1, func(u int) {
 		v := load(k.at(x, u))
-		g := gridVecs{scale: load(at("scale", u)), lo: load(at("lo", u)), hi: load(at("hi", u)), lo1: YMM(), hi1: YMM(), magic: magic}
-		VSUBPS(one, g.lo, g.lo1)
-		VADDPS(one, g.hi, g.hi1)
-		g.inside(v, YMM())
+		lo, hi, lo1, hi1 := load(at("lo", u)), load(at("hi", u)), YMM(), YMM()
+		VSUBPS(one, lo, lo1)
+		VADDPS(one, hi, hi1)
+		gridVecs{load(at("scale", u)), lo1, hi1, magic}.steps(v)
+		VCMPPS(Imm(cmpGE), lo, v, lo)
+		VCMPPS(Imm(cmpLE), hi, v, v)
+		VANDPS(lo, v, v)
 		VANDPS(k.at(dy, u), v, v)
 		VMOVUPS(v, k.at(dx, u))
 	})
@@ -94,7 +118,7 @@ func emitLSQ() {
 		x0 := k.at(x, 0)
 		r := load(x0)
 		// There are not enough registers to keep the limits in.
-		gridVecs{scale: bcast(kp, kScale), magic: magic}.steps(r, bcast(kp, kQlo1), bcast(kp, kQhi1))
+		gridVecs{bcast(kp, kScale), bcast(kp, kQlo1), bcast(kp, kQhi1), magic}.steps(r)
 		in, c := YMM(), YMM()
 		VMAXPS(bcast(kp, kQlo), r, c)
 		VMINPS(c, bcast(kp, kQhi), c)
@@ -168,12 +192,12 @@ func emitQuantize(c codeType) {
 	k := beginElem(name, "func(dst *"+c.goType+", x *float32, n int, k *float32, zero int32)", name+" is Quantize.")
 	dst, x := ptr("dst"), ptr("x")
 	g, zero := loadGrid(ptr("k")), dword("zero")
-	k.loop(1, func(int) {
-		v := load(k.at(x, 0))
-		g.steps(v, g.lo, g.hi)
+	k.loop(2, func(u int) {
+		v := load(k.at(x, u))
+		g.steps(v)
 		VCVTPS2DQ(v, v)
 		VPADDD(zero, v, v)
-		to := Mem{Base: dst, Index: k.i, Scale: uint8(c.size)}
+		to := Mem{Base: dst, Index: k.i, Scale: uint8(c.size), Disp: 8 * u * c.size}
 		if c.size == 4 {
 			VMOVDQU(v, to)
 			return

@@ -47,12 +47,14 @@ type tile512 struct {
 	rows, vectors int
 	mask          [4]OpmaskVirtual // of the two segments of each vector
 	acc           [][]VecVirtual
+	merge         bool // vectors of two segments are common
+	ahead         bool // B is worth prefetching
 }
 
 func emitTile512(k tile, rows, vectors int) {
 	TEXT(fmt.Sprintf("%sx%dx%d", k.name, rows, vectors), NOSPLIT, "func(t *byte)")
 	Pragma("noescape")
-	t := &tile512{tile: k, rows: rows, vectors: vectors}
+	t := &tile512{tile: k, rows: rows, vectors: vectors, merge: k.float || k.name == "tileU8S8"}
 	args := Load(Param("t"), GP64()).(GPVirtual)
 	for i := range 2 * vectors {
 		t.mask[i] = K()
@@ -73,39 +75,73 @@ func emitTile512(k tile, rows, vectors int) {
 	RET()
 }
 
-// lowTile is the number of rows up to which loads take longer than products, so
-// that it pays to have a loop without second segments.
-const lowTile = 3
+// loading is how a kernel loads the vectors of B. Masked loads take a turn of the units
+// that multiply; plain ones do not.
+type loading int
 
+const (
+	loadMasked loading = iota // each segment with its mask
+	loadMerge                 // all lanes from the first segment, then those of the second
+	loadPlain                 // all lanes are in the first segment
+)
+
+// products emits the loops over the steps, one for each way of loading that occurs,
+// and the choice between them.
 func (t *tile512) products(args GPVirtual) {
 	a := newRowsOfA(args, t.rows)
 	b := make([]GPVirtual, 2*t.vectors)
 	for i := range b {
-		b[i] = GP64()
-		MOVQ(Mem{Base: args, Disp: argB + 8*i}, b[i])
+		b[i] = convField(args, argB+8*i)
 	}
-	if t.rows <= lowTile {
+	for v := range t.vectors {
+		KORTESTW(t.mask[2*v], t.mask[2*v+1])
+		JCC(LabelRef("masked"))
+	}
+	loop := func(label string, l loading) {
+		stepsAt(label+"step", args, a, func(offB GPVirtual) { t.step1(a, b, offB, l) })
+	}
+	if t.merge {
 		KORTESTW(t.mask[1], t.mask[2*t.vectors-1])
-		JNE(LabelRef("segments"))
-		stepsAt("simple", args, a, func(offB GPVirtual) { t.step1(a, b, offB, false) })
-		JMP(LabelRef("done"))
-		Label("segments")
+		JNE(LabelRef("merge"))
+	} else {
+		KORTESTW(t.mask[1], t.mask[2*t.vectors-1])
+		JNE(LabelRef("masked"))
 	}
-	steps(args, a, func(offB GPVirtual) { t.step1(a, b, offB, true) })
-	if t.rows <= lowTile {
-		Label("done")
+	loop("plain", loadPlain)
+	JMP(LabelRef("summed"))
+	if t.merge {
+		Label("merge")
+		loop("merge", loadMerge)
+		JMP(LabelRef("summed"))
 	}
+	Label("masked")
+	loop("masked", loadMasked)
+	Label("summed")
+}
+
+// load emits the load of vector i of B.
+func (t *tile512) load(i int, b []GPVirtual, offB GPVirtual, l loading) VecVirtual {
+	z := ZMM()
+	first, second := Mem{Base: b[2*i], Index: offB, Scale: 1}, Mem{Base: b[2*i+1], Index: offB, Scale: 1}
+	if l == loadMasked {
+		VMOVUPS_Z(first, t.mask[2*i], z)
+	} else {
+		VMOVUPS(first, z)
+	}
+	if l != loadPlain {
+		VMOVUPS(second, t.mask[2*i+1], z)
+	}
+	if t.ahead {
+		PREFETCHT0(Mem{Base: b[2*i], Index: offB, Scale: 1, Disp: 128})
+	}
+	return z
 }
 
 // step1 emits one step of the loop over k.
-func (t *tile512) step1(a *rowsOfA, b []GPVirtual, offB GPVirtual, segments bool) {
+func (t *tile512) step1(a *rowsOfA, b []GPVirtual, offB GPVirtual, l loading) {
 	v := make([]VecVirtual, t.vectors)
 	for i := range v {
-		v[i] = ZMM()
-		VMOVUPS_Z(Mem{Base: b[2*i], Index: offB, Scale: 1}, t.mask[2*i], v[i])
-		if segments {
-			VMOVUPS(Mem{Base: b[2*i+1], Index: offB, Scale: 1}, t.mask[2*i+1], v[i])
-		}
+		v[i] = t.load(i, b, offB, l)
 	}
 	for i := range t.rows {
 		if t.vectors == 1 && t.bcst != nil {
