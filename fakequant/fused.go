@@ -91,7 +91,7 @@ func (t *Tap) Range(lo, hi float32) error {
 // Values shows the tensor itself, row-major with the given shape. Errors are those of
 // [Site.Forward].
 func (t *Tap) Values(x []float32, shape []int) error {
-	l, err := t.s.q.spec.Layout(shape)
+	l, err := t.s.layout(shape)
 	if err != nil {
 		return t.s.q.wrap(err)
 	}

@@ -3,6 +3,7 @@ package fakequant
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -162,7 +163,8 @@ func (q *Quantizer) checkParams(p Params) error {
 func (q *Quantizer) Range() (lo, hi []float32, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.union()
+	lo, hi, ok = q.union()
+	return slices.Clone(lo), slices.Clone(hi), ok
 }
 
 // sameGroups reports whether every site but self that has seen data has as many
@@ -179,8 +181,12 @@ func (q *Quantizer) sameGroups(self *Site, groups int) error {
 	return nil
 }
 
-// union wants mu held.
+// union returns the range over all sites. It wants mu held, and so does the result: with
+// one site it is the observer's own.
 func (q *Quantizer) union() (lo, hi []float32, ok bool) {
+	if len(q.sites) == 1 && q.sites[0].obs != nil {
+		return q.sites[0].obs.Range()
+	}
 	for _, s := range q.sites {
 		if s.obs == nil {
 			continue

@@ -13,6 +13,19 @@ type Site struct {
 	obs  Observer
 	used *Params // what the last Forward quantized with; nil if it passed values on
 	own  ownRange
+	last Layout // of the last tensor
+}
+
+// layout applies the quantizer's spec to a shape, which is mostly the last one's.
+func (s *Site) layout(shape []int) (Layout, error) {
+	if s.last.n > 0 && slices.Equal(s.last.shape, shape) {
+		return s.last, nil
+	}
+	l, err := s.q.spec.Layout(shape)
+	if err == nil {
+		s.last = l
+	}
+	return l, err
 }
 
 // NewSite adds a site.
@@ -48,7 +61,7 @@ func (s *Site) Forward(dst, x []float32, shape []int) error {
 // begin starts the learning of a quantizer with its first quantizing training pass,
 // which run has just made with the observer's parameters.
 func (s *Site) begin(dst, x []float32, shape []int) error {
-	l, err := s.q.spec.Layout(shape)
+	l, err := s.layout(shape)
 	if err != nil {
 		return s.q.wrap(err)
 	}
@@ -77,7 +90,7 @@ func (s *Site) Quantize(dst, x []float32, shape []int) error {
 }
 
 func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error {
-	l, err := s.q.spec.Layout(shape)
+	l, err := s.layout(shape)
 	if err != nil {
 		return s.q.wrap(err)
 	}
@@ -174,7 +187,7 @@ func (s *Site) Backward(dx, x, dy []float32, shape []int) error {
 		}
 		return nil
 	}
-	l, err := s.q.spec.Layout(shape)
+	l, err := s.layout(shape)
 	if err != nil {
 		return s.q.wrap(err)
 	}

@@ -120,8 +120,8 @@ func (s *torchSearch) estimate(start, end int) float64 {
 		}
 		begin := float64(i - start)
 		first, last := cellOf(begin), cellOf(begin+1)
-		fromFirst := begin - (first+0.5)*cell // distances from the cells' middles
-		toLast := begin + 1 - (last+0.5)*cell
+		fromFirst := begin - float64((first+0.5)*cell) // distances from the cells' middles
+		toLast := begin + 1 - float64((last+0.5)*cell)
 		norm := cubes(fromFirst, cell/2) + float64((last-first-1)*cubes(-cell/2, cell/2)) + cubes(-cell/2, toLast)
 		sum += float64(float64(c) * norm)
 	}

@@ -30,7 +30,7 @@ type power struct{ n, squares float64 }
 // difference of the lengths.
 func (p power) clipped(reach float64) float64 {
 	d := max(0, math.Sqrt(p.squares)-float64(reach*math.Sqrt(p.n)))
-	return d * d
+	return float64(d * d)
 }
 
 type search struct {

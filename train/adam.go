@@ -84,7 +84,7 @@ func (o *Adam) factors(name string, t int) kern.AdamFactors {
 	switch {
 	case c.NoDecay != nil && c.NoDecay(name):
 	case c.Decoupled:
-		f.Shrink = float32(1 - c.LearnRate*c.WeightDecay)
+		f.Shrink = float32(1 - float64(c.LearnRate*c.WeightDecay))
 	default:
 		f.L2 = float32(c.WeightDecay)
 	}
@@ -112,7 +112,7 @@ func (o *Adam) Step(params []gorgonia.ValueGrad) error {
 func rootMeanSquare(w []float32) float32 {
 	sum := 0.0
 	for _, v := range w {
-		sum += float64(v) * float64(v)
+		sum += float64(float64(v) * float64(v))
 	}
 	return float32(math.Sqrt(sum / float64(len(w))))
 }

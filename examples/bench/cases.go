@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
@@ -60,10 +61,18 @@ func pieces(fn func(lo, hi int)) float64 {
 }
 
 func copies() []kernel {
-	x, y := make([]float32, large), make([]float32, large)
-	return []kernel{{"copy", copyPeak, func() float64 {
-		return pieces(func(lo, hi int) { copy(y[lo:hi], x[lo:hi]) })
-	}}}
+	// Memory that nobody has written is one page of zeros, which is read from the cache.
+	x, y := floats(large), make([]float32, large)
+	return []kernel{
+		{"copy, pieces of 256 KiB", copyPeak, func() float64 {
+			return pieces(func(lo, hi int) { copy(y[lo:hi], x[lo:hi]) })
+		}},
+		// Above some size the run-time system writes past the caches.
+		{"copy, one piece per processor", copyPeak, func() float64 {
+			par.For(large, large/runtime.GOMAXPROCS(0), func(lo, hi int) { copy(y[lo:hi], x[lo:hi]) })
+			return moved
+		}},
+	}
 }
 
 func fakeQuantizes() []kernel {
@@ -72,10 +81,12 @@ func fakeQuantizes() []kernel {
 	z := append([]float32(nil), x...)
 	return []kernel{
 		{"out of place", copyPeak, func() float64 {
-			return pieces(func(lo, hi int) { kern.FakeQuantize(y[lo:hi], x[lo:hi], g) })
+			kern.FakeQuantize(y, x, g)
+			return moved
 		}},
 		{"in place", copyPeak, func() float64 {
-			return pieces(func(lo, hi int) { kern.FakeQuantize(z[lo:hi], z[lo:hi], g) })
+			kern.FakeQuantize(z, z, g)
+			return moved
 		}},
 	}
 }

@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
@@ -128,20 +127,26 @@ func Backward[F Float](op Op, grads []Tensor[F], in []Tensor[F], out, dout Tenso
 }
 
 func checkTensors[F Float](op Op, out Tensor[F], in []Tensor[F]) error {
-	shapes := make([][]int, len(in))
-	for i, t := range in {
-		shapes[i] = t.Shape
+	var few [3][]int // most layers have no more operands
+	shapes := few[:0]
+	for _, t := range in {
+		shapes = append(shapes, t.Shape)
 	}
 	want, err := OutShape(op, shapes)
 	if err != nil {
 		return err
 	}
 	for i, t := range in {
-		if err := checkData(op, fmt.Sprintf("input %d", i), t, t.Shape); err != nil {
+		if err := checkData(op, inputName(i), t, t.Shape); err != nil {
 			return err
 		}
 	}
 	return checkData(op, "output", out, want)
+}
+
+// fits is checkData without the words.
+func fits[F Float](t Tensor[F], shape []int) bool {
+	return slices.Equal(t.Shape, shape) && len(t.Data) == product(shape)
 }
 
 func checkData[F Float](op Op, what string, t Tensor[F], shape []int) error {
@@ -168,8 +173,8 @@ func checkGrads[F Float](op Op, grads, in []Tensor[F], out, dout Tensor[F]) erro
 		if g.Data == nil {
 			continue
 		}
-		if err := checkData(op, fmt.Sprintf("gradient of input %d", i), g, in[i].Shape); err != nil {
-			return err
+		if !fits(g, in[i].Shape) {
+			return checkData(op, "gradient of "+inputName(i), g, in[i].Shape)
 		}
 	}
 	return nil

@@ -63,7 +63,7 @@ func OutShape(op Op, in [][]int) ([]int, error) {
 		return nil, shapeErr(op, "got %d inputs, want %s", len(in), arityText(lo, hi))
 	}
 	for i, s := range in {
-		if _, err := count(op, fmt.Sprintf("input %d", i), s); err != nil {
+		if _, err := count(op, inputName(i), s); err != nil {
 			return nil, err
 		}
 	}
@@ -75,6 +75,14 @@ func OutShape(op Op, in [][]int) ([]int, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// inputName names an input in errors. Every call of a layer needs the first ones.
+func inputName(i int) string {
+	if names := [...]string{"input 0", "input 1", "input 2", "input 3", "input 4"}; i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("input %d", i)
 }
 
 // arity is the smallest and largest number of inputs.
@@ -106,7 +114,7 @@ func outShape(op Op, in [][]int) ([]int, error) {
 	x := in[0]
 	switch o := op.(type) {
 	case Conv:
-		return convShape(o, in)
+		return convShape(op, o, in)
 	case MatMul:
 		return matMulShape(o, in)
 	case Binary:
@@ -169,31 +177,31 @@ func windows(op Op, axis string, size, before, after, kernel, stride, dilation i
 	return room/stride + 1, nil
 }
 
-func convShape(o Conv, in [][]int) ([]int, error) {
+func convShape(op Op, o Conv, in [][]int) ([]int, error) {
 	x, w := in[0], in[1]
 	if len(x) != 4 || len(w) != 4 {
-		return nil, shapeErr(o, "input %v and weights %v must be [N,C,H,W] and [K,C/groups,R,S]", x, w)
+		return nil, shapeErr(op, "input %v and weights %v must be [N,C,H,W] and [K,C/groups,R,S]", x, w)
 	}
 	if x[1]%o.Groups != 0 || w[0]%o.Groups != 0 {
-		return nil, shapeErr(o, "%d groups do not divide %d input and %d output channels", o.Groups, x[1], w[0])
+		return nil, shapeErr(op, "%d groups do not divide %d input and %d output channels", o.Groups, x[1], w[0])
 	}
 	if w[1] != x[1]/o.Groups {
-		return nil, shapeErr(o, "weights %v have %d input channels per group, input %v in %d groups has %d",
+		return nil, shapeErr(op, "weights %v have %d input channels per group, input %v in %d groups has %d",
 			w, w[1], x, o.Groups, x[1]/o.Groups)
 	}
 	if len(in) == 3 && !slices.Equal(in[2], w[:1]) {
-		return nil, shapeErr(o, "bias has shape %v, want [%d]", in[2], w[0])
+		return nil, shapeErr(op, "bias has shape %v, want [%d]", in[2], w[0])
 	}
-	oh, err := windows(o, "rows", x[2], o.Pad[0], o.Pad[2], w[2], o.Stride[0], o.Dilation[0])
+	oh, err := windows(op, "rows", x[2], o.Pad[0], o.Pad[2], w[2], o.Stride[0], o.Dilation[0])
 	if err != nil {
 		return nil, err
 	}
-	ow, err := windows(o, "columns", x[3], o.Pad[1], o.Pad[3], w[3], o.Stride[1], o.Dilation[1])
+	ow, err := windows(op, "columns", x[3], o.Pad[1], o.Pad[3], w[3], o.Stride[1], o.Dilation[1])
 	if err != nil {
 		return nil, err
 	}
 	padded := []int{x[0], x[1], x[2] + o.Pad[0] + o.Pad[2], x[3] + o.Pad[1] + o.Pad[3]}
-	if _, err := count(o, "padded input", padded); err != nil {
+	if _, err := count(op, "padded input", padded); err != nil {
 		return nil, err
 	}
 	return []int{x[0], w[0], oh, ow}, nil

@@ -53,6 +53,9 @@ func walkRows(dims, sa, sb []int, lo, hi int, fn func(at, oa, ob, n, da, db int)
 // merge drops axes of size 1 and joins neighbours that one stride describes. The
 // result has at least one axis.
 func merge(shape, a, b []int) (dims, sa, sb []int) {
+	n := len(shape)
+	buf := make([]int, 3*n)
+	dims, sa, sb = buf[:0:n], buf[n:n:2*n], buf[2*n:2*n]
 	for i, d := range shape {
 		if d == 1 {
 			continue
