@@ -4141,25 +4141,25 @@ row:
 
 vector:
 	VMOVUPS (DI)(AX*8), Y3
-	VMOVUPS (R8)(AX*8), Y4
-	VMAXPS  Y3, Y4, Y5
-	VMAXPS  Y4, Y3, Y6
-	VANDPS  Y6, Y5, Y5
-	VCMPPS  $0x03, Y3, Y4, Y6
-	VORPS   Y6, Y5, Y5
-	VMOVUPS 32(DI)(AX*8), Y3
-	VMOVUPS 32(R8)(AX*8), Y4
+	VMOVUPS 32(DI)(AX*8), Y4
+	VMOVUPS (R8)(AX*8), Y5
+	VMOVUPS 32(R8)(AX*8), Y6
+	VMAXPS  Y3, Y5, Y7
+	VMAXPS  Y5, Y3, Y8
+	VANDPS  Y8, Y7, Y7
+	VCMPPS  $0x03, Y3, Y5, Y8
+	VORPS   Y8, Y7, Y7
+	VMAXPS  Y4, Y6, Y3
+	VMAXPS  Y6, Y4, Y5
+	VANDPS  Y5, Y3, Y3
+	VCMPPS  $0x03, Y4, Y6, Y5
+	VORPS   Y5, Y3, Y3
+	VSHUFPS $0x88, Y3, Y7, Y4
+	VSHUFPS $0xdd, Y3, Y7, Y3
+	VMAXPS  Y4, Y3, Y5
 	VMAXPS  Y3, Y4, Y6
-	VMAXPS  Y4, Y3, Y7
-	VANDPS  Y7, Y6, Y6
-	VCMPPS  $0x03, Y3, Y4, Y7
-	VORPS   Y7, Y6, Y6
-	VSHUFPS $0x88, Y6, Y5, Y3
-	VSHUFPS $0xdd, Y6, Y5, Y4
-	VMAXPS  Y3, Y4, Y5
-	VMAXPS  Y4, Y3, Y6
 	VANDPS  Y6, Y5, Y5
-	VCMPPS  $0x03, Y3, Y4, Y6
+	VCMPPS  $0x03, Y4, Y3, Y6
 	VORPS   Y6, Y5, Y5
 	VPERMPD $0xd8, Y5, Y5
 	VMOVUPS Y5, (SI)(AX*4)
@@ -4175,25 +4175,25 @@ short:
 	TESTQ   R10, R10
 	JZ      masked
 	VMOVUPS (DI)(AX*8), Y3
-	VMOVUPS (R8)(AX*8), Y4
-	VMAXPS  Y3, Y4, Y5
-	VMAXPS  Y4, Y3, Y6
-	VANDPS  Y6, Y5, Y5
-	VCMPPS  $0x03, Y3, Y4, Y6
-	VORPS   Y6, Y5, Y5
-	VMOVUPS 32(DI)(AX*8), Y3
-	VMOVUPS 32(R8)(AX*8), Y4
+	VMOVUPS 32(DI)(AX*8), Y4
+	VMOVUPS (R8)(AX*8), Y5
+	VMOVUPS 32(R8)(AX*8), Y6
+	VMAXPS  Y3, Y5, Y7
+	VMAXPS  Y5, Y3, Y8
+	VANDPS  Y8, Y7, Y7
+	VCMPPS  $0x03, Y3, Y5, Y8
+	VORPS   Y8, Y7, Y7
+	VMAXPS  Y4, Y6, Y3
+	VMAXPS  Y6, Y4, Y5
+	VANDPS  Y5, Y3, Y3
+	VCMPPS  $0x03, Y4, Y6, Y5
+	VORPS   Y5, Y3, Y3
+	VSHUFPS $0x88, Y3, Y7, Y4
+	VSHUFPS $0xdd, Y3, Y7, Y3
+	VMAXPS  Y4, Y3, Y5
 	VMAXPS  Y3, Y4, Y6
-	VMAXPS  Y4, Y3, Y7
-	VANDPS  Y7, Y6, Y6
-	VCMPPS  $0x03, Y3, Y4, Y7
-	VORPS   Y7, Y6, Y6
-	VSHUFPS $0x88, Y6, Y5, Y3
-	VSHUFPS $0xdd, Y6, Y5, Y4
-	VMAXPS  Y3, Y4, Y5
-	VMAXPS  Y4, Y3, Y6
 	VANDPS  Y6, Y5, Y5
-	VCMPPS  $0x03, Y3, Y4, Y6
+	VCMPPS  $0x03, Y4, Y3, Y6
 	VORPS   Y6, Y5, Y5
 	VPERMPD $0xd8, Y5, Y5
 	VMOVUPS Y5, (SI)(AX*4)
@@ -4201,25 +4201,25 @@ short:
 
 masked:
 	VMASKMOVPS (DI)(AX*8), Y0, Y3
-	VMASKMOVPS (R8)(AX*8), Y0, Y4
-	VMAXPS     Y3, Y4, Y5
-	VMAXPS     Y4, Y3, Y6
-	VANDPS     Y6, Y5, Y5
-	VCMPPS     $0x03, Y3, Y4, Y6
-	VORPS      Y6, Y5, Y5
-	VMASKMOVPS 32(DI)(AX*8), Y1, Y3
-	VMASKMOVPS 32(R8)(AX*8), Y1, Y4
+	VMASKMOVPS 32(DI)(AX*8), Y1, Y4
+	VMASKMOVPS (R8)(AX*8), Y0, Y5
+	VMASKMOVPS 32(R8)(AX*8), Y1, Y6
+	VMAXPS     Y3, Y5, Y7
+	VMAXPS     Y5, Y3, Y8
+	VANDPS     Y8, Y7, Y7
+	VCMPPS     $0x03, Y3, Y5, Y8
+	VORPS      Y8, Y7, Y7
+	VMAXPS     Y4, Y6, Y3
+	VMAXPS     Y6, Y4, Y5
+	VANDPS     Y5, Y3, Y3
+	VCMPPS     $0x03, Y4, Y6, Y5
+	VORPS      Y5, Y3, Y3
+	VSHUFPS    $0x88, Y3, Y7, Y4
+	VSHUFPS    $0xdd, Y3, Y7, Y3
+	VMAXPS     Y4, Y3, Y5
 	VMAXPS     Y3, Y4, Y6
-	VMAXPS     Y4, Y3, Y7
-	VANDPS     Y7, Y6, Y6
-	VCMPPS     $0x03, Y3, Y4, Y7
-	VORPS      Y7, Y6, Y6
-	VSHUFPS    $0x88, Y6, Y5, Y3
-	VSHUFPS    $0xdd, Y6, Y5, Y4
-	VMAXPS     Y3, Y4, Y5
-	VMAXPS     Y4, Y3, Y6
 	VANDPS     Y6, Y5, Y5
-	VCMPPS     $0x03, Y3, Y4, Y6
+	VCMPPS     $0x03, Y4, Y3, Y6
 	VORPS      Y6, Y5, Y5
 	VPERMPD    $0xd8, Y5, Y5
 	VMASKMOVPS Y5, Y2, (SI)(AX*4)
@@ -4507,6 +4507,984 @@ DATA elemDouble<>+56(SB)/4, $0x00000007
 DATA elemDouble<>+60(SB)/4, $0x00000007
 GLOBL elemDouble<>(SB), RODATA|NOPTR, $64
 
+// func finishPool2AVX2(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
+// Requires: AVX, AVX2, CMOV
+TEXT ·finishPool2AVX2(SB), NOSPLIT, $8-64
+	MOVQ         ow+16(FP), CX
+	MOVQ         oh+24(FP), DX
+	MOVQ         w+32(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         dst+0(FP), SI
+	MOVQ         x+8(FP), DI
+	MOVQ         picks+56(FP), R9
+	MOVQ         k+48(FP), R10
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+	LEAQ         (DI)(BX*1), R8
+	MOVQ         CX, AX
+	ANDQ         $0x07, AX
+	SHLQ         $0x01, AX
+	XORQ         R11, R11
+	CMPQ         AX, R11
+	CMOVQLT      R11, AX
+	MOVQ         $0x00000008, R11
+	CMPQ         AX, R11
+	CMOVQGT      R11, AX
+	LEAQ         elemTail<>+0(SB), R11
+	SHLQ         $0x02, AX
+	SUBQ         AX, R11
+	VMOVUPS      32(R11), Y3
+	MOVQ         CX, AX
+	ANDQ         $0x07, AX
+	SHLQ         $0x01, AX
+	SUBQ         $0x08, AX
+	XORQ         R11, R11
+	CMPQ         AX, R11
+	CMOVQLT      R11, AX
+	MOVQ         $0x00000008, R11
+	CMPQ         AX, R11
+	CMOVQGT      R11, AX
+	LEAQ         elemTail<>+0(SB), R11
+	SHLQ         $0x02, AX
+	SUBQ         AX, R11
+	VMOVUPS      32(R11), Y4
+	MOVQ         CX, AX
+	ANDQ         $0x07, AX
+	XORQ         R11, R11
+	CMPQ         AX, R11
+	CMOVQLT      R11, AX
+	MOVQ         $0x00000008, R11
+	CMPQ         AX, R11
+	CMOVQGT      R11, AX
+	LEAQ         elemTail<>+0(SB), R11
+	SHLQ         $0x02, AX
+	SUBQ         AX, R11
+	VMOVUPS      32(R11), Y5
+	MOVQ         spill+40(FP), R12
+
+row:
+	XORQ AX, AX
+	CMPQ CX, $0x08
+	JB   short
+
+vector:
+	VMOVUPS   (DI)(AX*8), Y6
+	VCMPPS    $0x1e, Y0, Y6, Y7
+	VORPS     64(R10), Y7, Y7
+	VCMPPS    $0x11, Y1, Y6, Y8
+	VORPS     96(R10), Y8, Y8
+	VANDPS    Y8, Y7, Y7
+	VMAXPS    Y6, Y0, Y6
+	VADDPS    Y2, Y6, Y6
+	VMINPS    Y6, Y1, Y6
+	VMOVMSKPS Y7, R11
+	VMOVUPS   32(DI)(AX*8), Y7
+	VCMPPS    $0x1e, Y0, Y7, Y8
+	VORPS     64(R10), Y8, Y8
+	VCMPPS    $0x11, Y1, Y7, Y9
+	VORPS     96(R10), Y9, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VADDPS    Y2, Y7, Y7
+	VMINPS    Y7, Y1, Y7
+	VMOVMSKPS Y8, R13
+	VMOVUPS   (R8)(AX*8), Y8
+	VCMPPS    $0x1e, Y0, Y8, Y9
+	VORPS     64(R10), Y9, Y9
+	VCMPPS    $0x11, Y1, Y8, Y10
+	VORPS     96(R10), Y10, Y10
+	VANDPS    Y10, Y9, Y9
+	VMAXPS    Y8, Y0, Y8
+	VADDPS    Y2, Y8, Y8
+	VMINPS    Y8, Y1, Y8
+	VMOVMSKPS Y9, R14
+	VMOVUPS   32(R8)(AX*8), Y9
+	VCMPPS    $0x1e, Y0, Y9, Y10
+	VORPS     64(R10), Y10, Y10
+	VCMPPS    $0x11, Y1, Y9, Y11
+	VORPS     96(R10), Y11, Y11
+	VANDPS    Y11, Y10, Y10
+	VMAXPS    Y9, Y0, Y9
+	VADDPS    Y2, Y9, Y9
+	VMINPS    Y9, Y1, Y9
+	VMOVMSKPS Y10, R15
+	VMAXPS    Y6, Y8, Y10
+	VMAXPS    Y8, Y6, Y11
+	VANDPS    Y11, Y10, Y10
+	VCMPPS    $0x03, Y6, Y8, Y11
+	VORPS     Y11, Y10, Y10
+	VMAXPS    Y7, Y9, Y11
+	VMAXPS    Y9, Y7, Y12
+	VANDPS    Y12, Y11, Y11
+	VCMPPS    $0x03, Y7, Y9, Y12
+	VORPS     Y12, Y11, Y11
+	VSHUFPS   $0x88, Y11, Y10, Y12
+	VSHUFPS   $0xdd, Y11, Y10, Y10
+	VMAXPS    Y12, Y10, Y11
+	VMAXPS    Y10, Y12, Y13
+	VANDPS    Y13, Y11, Y11
+	VCMPPS    $0x03, Y12, Y10, Y13
+	VORPS     Y13, Y11, Y11
+	VPERMPD   $0xd8, Y11, Y11
+	VMOVUPS   Y11, (SI)(AX*4)
+	TESTQ     R9, R9
+	JZ        nopicks110
+	VMOVUPS   elemDouble<>+0(SB), Y10
+	VMOVUPS   elemDouble<>+32(SB), Y12
+	VPERMPS   Y11, Y10, Y10
+	VCMPPS    $0x00, Y10, Y6, Y13
+	VCMPPS    $0x03, Y6, Y6, Y6
+	VCMPPS    $0x03, Y10, Y10, Y14
+	VANDPS    Y14, Y6, Y6
+	VORPS     Y13, Y6, Y6
+	VCMPPS    $0x00, Y10, Y8, Y13
+	VCMPPS    $0x03, Y8, Y8, Y8
+	VCMPPS    $0x03, Y10, Y10, Y10
+	VANDPS    Y10, Y8, Y8
+	VORPS     Y13, Y8, Y8
+	VPSHUFD   $0xb1, Y6, Y10
+	VORPS     Y6, Y10, Y10
+	VPSLLQ    $0x20, Y6, Y13
+	VANDNPS   Y6, Y13, Y6
+	VPSLLQ    $0x20, Y8, Y13
+	VANDNPS   Y8, Y13, Y8
+	VANDNPS   Y8, Y10, Y8
+	VPERMPS   Y11, Y12, Y10
+	VCMPPS    $0x00, Y10, Y7, Y11
+	VCMPPS    $0x03, Y7, Y7, Y7
+	VCMPPS    $0x03, Y10, Y10, Y12
+	VANDPS    Y12, Y7, Y7
+	VORPS     Y11, Y7, Y7
+	VCMPPS    $0x00, Y10, Y9, Y11
+	VCMPPS    $0x03, Y9, Y9, Y9
+	VCMPPS    $0x03, Y10, Y10, Y10
+	VANDPS    Y10, Y9, Y9
+	VORPS     Y11, Y9, Y9
+	VPSHUFD   $0xb1, Y7, Y10
+	VORPS     Y7, Y10, Y10
+	VPSLLQ    $0x20, Y7, Y11
+	VANDNPS   Y7, Y11, Y7
+	VPSLLQ    $0x20, Y9, Y11
+	VANDNPS   Y9, Y11, Y9
+	VANDNPS   Y9, Y10, Y9
+	VMOVMSKPS Y6, BP
+	ANDL      R11, BP
+	MOVB      BP, (R9)
+	VMOVMSKPS Y7, R11
+	ANDL      R13, R11
+	MOVB      R11, 1(R9)
+	VMOVMSKPS Y8, R11
+	ANDL      R14, R11
+	MOVB      R11, 2(R9)
+	VMOVMSKPS Y9, R11
+	ANDL      R15, R11
+	MOVB      R11, 3(R9)
+	ADDQ      $0x04, R9
+
+nopicks110:
+	ADDQ    $0x08, AX
+	CMPQ    AX, CX
+	JE      next
+	LEAQ    -8(CX), R11
+	CMPQ    AX, R11
+	CMOVQGT R11, AX
+	JMP     vector
+
+short:
+	TESTQ     R12, R12
+	JZ        masked
+	VMOVUPS   (DI)(AX*8), Y6
+	VCMPPS    $0x1e, Y0, Y6, Y7
+	VORPS     64(R10), Y7, Y7
+	VCMPPS    $0x11, Y1, Y6, Y8
+	VORPS     96(R10), Y8, Y8
+	VANDPS    Y8, Y7, Y7
+	VMAXPS    Y6, Y0, Y6
+	VADDPS    Y2, Y6, Y6
+	VMINPS    Y6, Y1, Y6
+	VMOVMSKPS Y7, R11
+	VMOVUPS   32(DI)(AX*8), Y7
+	VCMPPS    $0x1e, Y0, Y7, Y8
+	VORPS     64(R10), Y8, Y8
+	VCMPPS    $0x11, Y1, Y7, Y9
+	VORPS     96(R10), Y9, Y9
+	VANDPS    Y9, Y8, Y8
+	VMAXPS    Y7, Y0, Y7
+	VADDPS    Y2, Y7, Y7
+	VMINPS    Y7, Y1, Y7
+	VMOVMSKPS Y8, R13
+	VMOVUPS   (R8)(AX*8), Y8
+	VCMPPS    $0x1e, Y0, Y8, Y9
+	VORPS     64(R10), Y9, Y9
+	VCMPPS    $0x11, Y1, Y8, Y10
+	VORPS     96(R10), Y10, Y10
+	VANDPS    Y10, Y9, Y9
+	VMAXPS    Y8, Y0, Y8
+	VADDPS    Y2, Y8, Y8
+	VMINPS    Y8, Y1, Y8
+	VMOVMSKPS Y9, R14
+	VMOVUPS   32(R8)(AX*8), Y9
+	VCMPPS    $0x1e, Y0, Y9, Y10
+	VORPS     64(R10), Y10, Y10
+	VCMPPS    $0x11, Y1, Y9, Y11
+	VORPS     96(R10), Y11, Y11
+	VANDPS    Y11, Y10, Y10
+	VMAXPS    Y9, Y0, Y9
+	VADDPS    Y2, Y9, Y9
+	VMINPS    Y9, Y1, Y9
+	VMOVMSKPS Y10, R15
+	VMAXPS    Y6, Y8, Y10
+	VMAXPS    Y8, Y6, Y11
+	VANDPS    Y11, Y10, Y10
+	VCMPPS    $0x03, Y6, Y8, Y11
+	VORPS     Y11, Y10, Y10
+	VMAXPS    Y7, Y9, Y11
+	VMAXPS    Y9, Y7, Y12
+	VANDPS    Y12, Y11, Y11
+	VCMPPS    $0x03, Y7, Y9, Y12
+	VORPS     Y12, Y11, Y11
+	VSHUFPS   $0x88, Y11, Y10, Y12
+	VSHUFPS   $0xdd, Y11, Y10, Y10
+	VMAXPS    Y12, Y10, Y11
+	VMAXPS    Y10, Y12, Y13
+	VANDPS    Y13, Y11, Y11
+	VCMPPS    $0x03, Y12, Y10, Y13
+	VORPS     Y13, Y11, Y11
+	VPERMPD   $0xd8, Y11, Y11
+	VMOVUPS   Y11, (SI)(AX*4)
+	TESTQ     R9, R9
+	JZ        nopicks111
+	VMOVUPS   elemDouble<>+0(SB), Y10
+	VMOVUPS   elemDouble<>+32(SB), Y12
+	VPERMPS   Y11, Y10, Y10
+	VCMPPS    $0x00, Y10, Y6, Y13
+	VCMPPS    $0x03, Y6, Y6, Y6
+	VCMPPS    $0x03, Y10, Y10, Y14
+	VANDPS    Y14, Y6, Y6
+	VORPS     Y13, Y6, Y6
+	VCMPPS    $0x00, Y10, Y8, Y13
+	VCMPPS    $0x03, Y8, Y8, Y8
+	VCMPPS    $0x03, Y10, Y10, Y10
+	VANDPS    Y10, Y8, Y8
+	VORPS     Y13, Y8, Y8
+	VPSHUFD   $0xb1, Y6, Y10
+	VORPS     Y6, Y10, Y10
+	VPSLLQ    $0x20, Y6, Y13
+	VANDNPS   Y6, Y13, Y6
+	VPSLLQ    $0x20, Y8, Y13
+	VANDNPS   Y8, Y13, Y8
+	VANDNPS   Y8, Y10, Y8
+	VPERMPS   Y11, Y12, Y10
+	VCMPPS    $0x00, Y10, Y7, Y11
+	VCMPPS    $0x03, Y7, Y7, Y7
+	VCMPPS    $0x03, Y10, Y10, Y12
+	VANDPS    Y12, Y7, Y7
+	VORPS     Y11, Y7, Y7
+	VCMPPS    $0x00, Y10, Y9, Y11
+	VCMPPS    $0x03, Y9, Y9, Y9
+	VCMPPS    $0x03, Y10, Y10, Y10
+	VANDPS    Y10, Y9, Y9
+	VORPS     Y11, Y9, Y9
+	VPSHUFD   $0xb1, Y7, Y10
+	VORPS     Y7, Y10, Y10
+	VPSLLQ    $0x20, Y7, Y11
+	VANDNPS   Y7, Y11, Y7
+	VPSLLQ    $0x20, Y9, Y11
+	VANDNPS   Y9, Y11, Y9
+	VANDNPS   Y9, Y10, Y9
+	VANDPS    Y3, Y6, Y6
+	VMOVMSKPS Y6, AX
+	ANDL      R11, AX
+	MOVB      AL, (R9)
+	VANDPS    Y4, Y7, Y7
+	VMOVMSKPS Y7, AX
+	ANDL      R13, AX
+	MOVB      AL, 1(R9)
+	VANDPS    Y3, Y8, Y8
+	VMOVMSKPS Y8, AX
+	ANDL      R14, AX
+	MOVB      AL, 2(R9)
+	VANDPS    Y4, Y9, Y9
+	VMOVMSKPS Y9, AX
+	ANDL      R15, AX
+	MOVB      AL, 3(R9)
+	ADDQ      $0x04, R9
+
+nopicks111:
+	JMP next
+
+masked:
+	VMASKMOVPS (DI)(AX*8), Y3, Y6
+	VCMPPS     $0x1e, Y0, Y6, Y7
+	VORPS      64(R10), Y7, Y7
+	VCMPPS     $0x11, Y1, Y6, Y8
+	VORPS      96(R10), Y8, Y8
+	VANDPS     Y8, Y7, Y7
+	VMAXPS     Y6, Y0, Y6
+	VADDPS     Y2, Y6, Y6
+	VMINPS     Y6, Y1, Y6
+	VMOVMSKPS  Y7, R11
+	VMASKMOVPS 32(DI)(AX*8), Y4, Y7
+	VCMPPS     $0x1e, Y0, Y7, Y8
+	VORPS      64(R10), Y8, Y8
+	VCMPPS     $0x11, Y1, Y7, Y9
+	VORPS      96(R10), Y9, Y9
+	VANDPS     Y9, Y8, Y8
+	VMAXPS     Y7, Y0, Y7
+	VADDPS     Y2, Y7, Y7
+	VMINPS     Y7, Y1, Y7
+	VMOVMSKPS  Y8, R13
+	VMASKMOVPS (R8)(AX*8), Y3, Y8
+	VCMPPS     $0x1e, Y0, Y8, Y9
+	VORPS      64(R10), Y9, Y9
+	VCMPPS     $0x11, Y1, Y8, Y10
+	VORPS      96(R10), Y10, Y10
+	VANDPS     Y10, Y9, Y9
+	VMAXPS     Y8, Y0, Y8
+	VADDPS     Y2, Y8, Y8
+	VMINPS     Y8, Y1, Y8
+	VMOVMSKPS  Y9, R14
+	VMASKMOVPS 32(R8)(AX*8), Y4, Y9
+	VCMPPS     $0x1e, Y0, Y9, Y10
+	VORPS      64(R10), Y10, Y10
+	VCMPPS     $0x11, Y1, Y9, Y11
+	VORPS      96(R10), Y11, Y11
+	VANDPS     Y11, Y10, Y10
+	VMAXPS     Y9, Y0, Y9
+	VADDPS     Y2, Y9, Y9
+	VMINPS     Y9, Y1, Y9
+	VMOVMSKPS  Y10, R15
+	VMAXPS     Y6, Y8, Y10
+	VMAXPS     Y8, Y6, Y11
+	VANDPS     Y11, Y10, Y10
+	VCMPPS     $0x03, Y6, Y8, Y11
+	VORPS      Y11, Y10, Y10
+	VMAXPS     Y7, Y9, Y11
+	VMAXPS     Y9, Y7, Y12
+	VANDPS     Y12, Y11, Y11
+	VCMPPS     $0x03, Y7, Y9, Y12
+	VORPS      Y12, Y11, Y11
+	VSHUFPS    $0x88, Y11, Y10, Y12
+	VSHUFPS    $0xdd, Y11, Y10, Y10
+	VMAXPS     Y12, Y10, Y11
+	VMAXPS     Y10, Y12, Y13
+	VANDPS     Y13, Y11, Y11
+	VCMPPS     $0x03, Y12, Y10, Y13
+	VORPS      Y13, Y11, Y11
+	VPERMPD    $0xd8, Y11, Y11
+	VMASKMOVPS Y11, Y5, (SI)(AX*4)
+	TESTQ      R9, R9
+	JZ         nopicks112
+	VMOVUPS    elemDouble<>+0(SB), Y10
+	VMOVUPS    elemDouble<>+32(SB), Y12
+	VPERMPS    Y11, Y10, Y10
+	VCMPPS     $0x00, Y10, Y6, Y13
+	VCMPPS     $0x03, Y6, Y6, Y6
+	VCMPPS     $0x03, Y10, Y10, Y14
+	VANDPS     Y14, Y6, Y6
+	VORPS      Y13, Y6, Y6
+	VCMPPS     $0x00, Y10, Y8, Y13
+	VCMPPS     $0x03, Y8, Y8, Y8
+	VCMPPS     $0x03, Y10, Y10, Y10
+	VANDPS     Y10, Y8, Y8
+	VORPS      Y13, Y8, Y8
+	VPSHUFD    $0xb1, Y6, Y10
+	VORPS      Y6, Y10, Y10
+	VPSLLQ     $0x20, Y6, Y13
+	VANDNPS    Y6, Y13, Y6
+	VPSLLQ     $0x20, Y8, Y13
+	VANDNPS    Y8, Y13, Y8
+	VANDNPS    Y8, Y10, Y8
+	VPERMPS    Y11, Y12, Y10
+	VCMPPS     $0x00, Y10, Y7, Y11
+	VCMPPS     $0x03, Y7, Y7, Y7
+	VCMPPS     $0x03, Y10, Y10, Y12
+	VANDPS     Y12, Y7, Y7
+	VORPS      Y11, Y7, Y7
+	VCMPPS     $0x00, Y10, Y9, Y11
+	VCMPPS     $0x03, Y9, Y9, Y9
+	VCMPPS     $0x03, Y10, Y10, Y10
+	VANDPS     Y10, Y9, Y9
+	VORPS      Y11, Y9, Y9
+	VPSHUFD    $0xb1, Y7, Y10
+	VORPS      Y7, Y10, Y10
+	VPSLLQ     $0x20, Y7, Y11
+	VANDNPS    Y7, Y11, Y7
+	VPSLLQ     $0x20, Y9, Y11
+	VANDNPS    Y9, Y11, Y9
+	VANDNPS    Y9, Y10, Y9
+	VANDPS     Y3, Y6, Y6
+	VMOVMSKPS  Y6, AX
+	ANDL       R11, AX
+	MOVB       AL, (R9)
+	VANDPS     Y4, Y7, Y7
+	VMOVMSKPS  Y7, AX
+	ANDL       R13, AX
+	MOVB       AL, 1(R9)
+	VANDPS     Y3, Y8, Y8
+	VMOVMSKPS  Y8, AX
+	ANDL       R14, AX
+	MOVB       AL, 2(R9)
+	VANDPS     Y4, Y9, Y9
+	VMOVMSKPS  Y9, AX
+	ANDL       R15, AX
+	MOVB       AL, 3(R9)
+	ADDQ       $0x04, R9
+
+nopicks112:
+next:
+	LEAQ (SI)(CX*4), SI
+	LEAQ (DI)(BX*2), DI
+	LEAQ (R8)(BX*2), R8
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func finishPool2QuantAVX2(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
+// Requires: AVX, AVX2, CMOV
+TEXT ·finishPool2QuantAVX2(SB), NOSPLIT, $0-64
+	MOVQ         ow+16(FP), CX
+	MOVQ         oh+24(FP), DX
+	MOVQ         w+32(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         dst+0(FP), SI
+	MOVQ         x+8(FP), DI
+	MOVQ         picks+56(FP), R9
+	MOVQ         k+48(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 12(AX), Y1
+	VBROADCASTSS 16(AX), Y2
+	VBROADCASTSS 32(AX), Y3
+	MOVL         $0x4b400000, R8
+	VMOVD        R8, X4
+	VPBROADCASTD X4, Y4
+	VBROADCASTSS 36(AX), Y5
+	VBROADCASTSS 40(AX), Y6
+	LEAQ         (DI)(BX*1), R8
+	MOVQ         CX, AX
+	ANDQ         $0x07, AX
+	SHLQ         $0x01, AX
+	XORQ         R10, R10
+	CMPQ         AX, R10
+	CMOVQLT      R10, AX
+	MOVQ         $0x00000008, R10
+	CMPQ         AX, R10
+	CMOVQGT      R10, AX
+	LEAQ         elemTail<>+0(SB), R10
+	SHLQ         $0x02, AX
+	SUBQ         AX, R10
+	VMOVUPS      32(R10), Y7
+	MOVQ         CX, AX
+	ANDQ         $0x07, AX
+	SHLQ         $0x01, AX
+	SUBQ         $0x08, AX
+	XORQ         R10, R10
+	CMPQ         AX, R10
+	CMOVQLT      R10, AX
+	MOVQ         $0x00000008, R10
+	CMPQ         AX, R10
+	CMOVQGT      R10, AX
+	LEAQ         elemTail<>+0(SB), R10
+	SHLQ         $0x02, AX
+	SUBQ         AX, R10
+	VMOVUPS      32(R10), Y8
+	MOVQ         CX, AX
+	ANDQ         $0x07, AX
+	XORQ         R10, R10
+	CMPQ         AX, R10
+	CMOVQLT      R10, AX
+	MOVQ         $0x00000008, R10
+	CMPQ         AX, R10
+	CMOVQGT      R10, AX
+	LEAQ         elemTail<>+0(SB), R10
+	SHLQ         $0x02, AX
+	SUBQ         AX, R10
+	VMOVUPS      32(R10), Y9
+	MOVQ         spill+40(FP), R11
+
+row:
+	XORQ AX, AX
+	CMPQ CX, $0x08
+	JB   short
+
+vector:
+	VMOVUPS   (DI)(AX*8), Y10
+	VCMPPS    $0x1d, Y5, Y10, Y11
+	VCMPPS    $0x12, Y6, Y10, Y12
+	VANDPS    Y12, Y11, Y11
+	VMAXPS    Y10, Y0, Y10
+	VDIVPS    Y1, Y10, Y10
+	VMAXPS    Y2, Y10, Y10
+	VMINPS    Y10, Y3, Y10
+	VADDPS    Y4, Y10, Y10
+	VSUBPS    Y4, Y10, Y10
+	VMULPS    Y1, Y10, Y10
+	VMOVMSKPS Y11, R10
+	VMOVUPS   32(DI)(AX*8), Y11
+	VCMPPS    $0x1d, Y5, Y11, Y12
+	VCMPPS    $0x12, Y6, Y11, Y13
+	VANDPS    Y13, Y12, Y12
+	VMAXPS    Y11, Y0, Y11
+	VDIVPS    Y1, Y11, Y11
+	VMAXPS    Y2, Y11, Y11
+	VMINPS    Y11, Y3, Y11
+	VADDPS    Y4, Y11, Y11
+	VSUBPS    Y4, Y11, Y11
+	VMULPS    Y1, Y11, Y11
+	VMOVMSKPS Y12, R12
+	VMOVUPS   (R8)(AX*8), Y12
+	VCMPPS    $0x1d, Y5, Y12, Y13
+	VCMPPS    $0x12, Y6, Y12, Y14
+	VANDPS    Y14, Y13, Y13
+	VMAXPS    Y12, Y0, Y12
+	VDIVPS    Y1, Y12, Y12
+	VMAXPS    Y2, Y12, Y12
+	VMINPS    Y12, Y3, Y12
+	VADDPS    Y4, Y12, Y12
+	VSUBPS    Y4, Y12, Y12
+	VMULPS    Y1, Y12, Y12
+	VMOVMSKPS Y13, R13
+	VMOVUPS   32(R8)(AX*8), Y13
+	VCMPPS    $0x1d, Y5, Y13, Y14
+	VCMPPS    $0x12, Y6, Y13, Y15
+	VANDPS    Y15, Y14, Y14
+	VMAXPS    Y13, Y0, Y13
+	VDIVPS    Y1, Y13, Y13
+	VMAXPS    Y2, Y13, Y13
+	VMINPS    Y13, Y3, Y13
+	VADDPS    Y4, Y13, Y13
+	VSUBPS    Y4, Y13, Y13
+	VMULPS    Y1, Y13, Y13
+	VMOVMSKPS Y14, R14
+	VMAXPS    Y10, Y12, Y14
+	VMAXPS    Y11, Y13, Y15
+	VSHUFPS   $0x88, Y15, Y14, Y16
+	VSHUFPS   $0xdd, Y15, Y14, Y14
+	VMAXPS    Y16, Y14, Y14
+	VPERMPD   $0xd8, Y14, Y14
+	VMOVUPS   Y14, (SI)(AX*4)
+	TESTQ     R9, R9
+	JZ        nopicks113
+	VMOVUPS   elemDouble<>+0(SB), Y15
+	VMOVUPS   elemDouble<>+32(SB), Y16
+	VPERMPS   Y14, Y15, Y15
+	VCMPPS    $0x00, Y15, Y10, Y10
+	VCMPPS    $0x00, Y15, Y12, Y12
+	VPSHUFD   $0xb1, Y10, Y15
+	VORPS     Y10, Y15, Y15
+	VPSLLQ    $0x20, Y10, Y17
+	VANDNPS   Y10, Y17, Y10
+	VPSLLQ    $0x20, Y12, Y17
+	VANDNPS   Y12, Y17, Y12
+	VANDNPS   Y12, Y15, Y12
+	VPERMPS   Y14, Y16, Y14
+	VCMPPS    $0x00, Y14, Y11, Y11
+	VCMPPS    $0x00, Y14, Y13, Y13
+	VPSHUFD   $0xb1, Y11, Y14
+	VORPS     Y11, Y14, Y14
+	VPSLLQ    $0x20, Y11, Y15
+	VANDNPS   Y11, Y15, Y11
+	VPSLLQ    $0x20, Y13, Y15
+	VANDNPS   Y13, Y15, Y13
+	VANDNPS   Y13, Y14, Y13
+	VMOVMSKPS Y10, R15
+	ANDL      R10, R15
+	MOVB      R15, (R9)
+	VMOVMSKPS Y11, R10
+	ANDL      R12, R10
+	MOVB      R10, 1(R9)
+	VMOVMSKPS Y12, R10
+	ANDL      R13, R10
+	MOVB      R10, 2(R9)
+	VMOVMSKPS Y13, R10
+	ANDL      R14, R10
+	MOVB      R10, 3(R9)
+	ADDQ      $0x04, R9
+
+nopicks113:
+	ADDQ    $0x08, AX
+	CMPQ    AX, CX
+	JE      next
+	LEAQ    -8(CX), R10
+	CMPQ    AX, R10
+	CMOVQGT R10, AX
+	JMP     vector
+
+short:
+	TESTQ     R11, R11
+	JZ        masked
+	VMOVUPS   (DI)(AX*8), Y10
+	VCMPPS    $0x1d, Y5, Y10, Y11
+	VCMPPS    $0x12, Y6, Y10, Y12
+	VANDPS    Y12, Y11, Y11
+	VMAXPS    Y10, Y0, Y10
+	VDIVPS    Y1, Y10, Y10
+	VMAXPS    Y2, Y10, Y10
+	VMINPS    Y10, Y3, Y10
+	VADDPS    Y4, Y10, Y10
+	VSUBPS    Y4, Y10, Y10
+	VMULPS    Y1, Y10, Y10
+	VMOVMSKPS Y11, R10
+	VMOVUPS   32(DI)(AX*8), Y11
+	VCMPPS    $0x1d, Y5, Y11, Y12
+	VCMPPS    $0x12, Y6, Y11, Y13
+	VANDPS    Y13, Y12, Y12
+	VMAXPS    Y11, Y0, Y11
+	VDIVPS    Y1, Y11, Y11
+	VMAXPS    Y2, Y11, Y11
+	VMINPS    Y11, Y3, Y11
+	VADDPS    Y4, Y11, Y11
+	VSUBPS    Y4, Y11, Y11
+	VMULPS    Y1, Y11, Y11
+	VMOVMSKPS Y12, R12
+	VMOVUPS   (R8)(AX*8), Y12
+	VCMPPS    $0x1d, Y5, Y12, Y13
+	VCMPPS    $0x12, Y6, Y12, Y14
+	VANDPS    Y14, Y13, Y13
+	VMAXPS    Y12, Y0, Y12
+	VDIVPS    Y1, Y12, Y12
+	VMAXPS    Y2, Y12, Y12
+	VMINPS    Y12, Y3, Y12
+	VADDPS    Y4, Y12, Y12
+	VSUBPS    Y4, Y12, Y12
+	VMULPS    Y1, Y12, Y12
+	VMOVMSKPS Y13, R13
+	VMOVUPS   32(R8)(AX*8), Y13
+	VCMPPS    $0x1d, Y5, Y13, Y14
+	VCMPPS    $0x12, Y6, Y13, Y15
+	VANDPS    Y15, Y14, Y14
+	VMAXPS    Y13, Y0, Y13
+	VDIVPS    Y1, Y13, Y13
+	VMAXPS    Y2, Y13, Y13
+	VMINPS    Y13, Y3, Y13
+	VADDPS    Y4, Y13, Y13
+	VSUBPS    Y4, Y13, Y13
+	VMULPS    Y1, Y13, Y13
+	VMOVMSKPS Y14, R14
+	VMAXPS    Y10, Y12, Y14
+	VMAXPS    Y11, Y13, Y15
+	VSHUFPS   $0x88, Y15, Y14, Y16
+	VSHUFPS   $0xdd, Y15, Y14, Y14
+	VMAXPS    Y16, Y14, Y14
+	VPERMPD   $0xd8, Y14, Y14
+	VMOVUPS   Y14, (SI)(AX*4)
+	TESTQ     R9, R9
+	JZ        nopicks114
+	VMOVUPS   elemDouble<>+0(SB), Y15
+	VMOVUPS   elemDouble<>+32(SB), Y16
+	VPERMPS   Y14, Y15, Y15
+	VCMPPS    $0x00, Y15, Y10, Y10
+	VCMPPS    $0x00, Y15, Y12, Y12
+	VPSHUFD   $0xb1, Y10, Y15
+	VORPS     Y10, Y15, Y15
+	VPSLLQ    $0x20, Y10, Y17
+	VANDNPS   Y10, Y17, Y10
+	VPSLLQ    $0x20, Y12, Y17
+	VANDNPS   Y12, Y17, Y12
+	VANDNPS   Y12, Y15, Y12
+	VPERMPS   Y14, Y16, Y14
+	VCMPPS    $0x00, Y14, Y11, Y11
+	VCMPPS    $0x00, Y14, Y13, Y13
+	VPSHUFD   $0xb1, Y11, Y14
+	VORPS     Y11, Y14, Y14
+	VPSLLQ    $0x20, Y11, Y15
+	VANDNPS   Y11, Y15, Y11
+	VPSLLQ    $0x20, Y13, Y15
+	VANDNPS   Y13, Y15, Y13
+	VANDNPS   Y13, Y14, Y13
+	VANDPS    Y7, Y10, Y10
+	VMOVMSKPS Y10, AX
+	ANDL      R10, AX
+	MOVB      AL, (R9)
+	VANDPS    Y8, Y11, Y11
+	VMOVMSKPS Y11, AX
+	ANDL      R12, AX
+	MOVB      AL, 1(R9)
+	VANDPS    Y7, Y12, Y12
+	VMOVMSKPS Y12, AX
+	ANDL      R13, AX
+	MOVB      AL, 2(R9)
+	VANDPS    Y8, Y13, Y13
+	VMOVMSKPS Y13, AX
+	ANDL      R14, AX
+	MOVB      AL, 3(R9)
+	ADDQ      $0x04, R9
+
+nopicks114:
+	JMP next
+
+masked:
+	VMASKMOVPS (DI)(AX*8), Y7, Y10
+	VCMPPS     $0x1d, Y5, Y10, Y11
+	VCMPPS     $0x12, Y6, Y10, Y12
+	VANDPS     Y12, Y11, Y11
+	VMAXPS     Y10, Y0, Y10
+	VDIVPS     Y1, Y10, Y10
+	VMAXPS     Y2, Y10, Y10
+	VMINPS     Y10, Y3, Y10
+	VADDPS     Y4, Y10, Y10
+	VSUBPS     Y4, Y10, Y10
+	VMULPS     Y1, Y10, Y10
+	VMOVMSKPS  Y11, R10
+	VMASKMOVPS 32(DI)(AX*8), Y8, Y11
+	VCMPPS     $0x1d, Y5, Y11, Y12
+	VCMPPS     $0x12, Y6, Y11, Y13
+	VANDPS     Y13, Y12, Y12
+	VMAXPS     Y11, Y0, Y11
+	VDIVPS     Y1, Y11, Y11
+	VMAXPS     Y2, Y11, Y11
+	VMINPS     Y11, Y3, Y11
+	VADDPS     Y4, Y11, Y11
+	VSUBPS     Y4, Y11, Y11
+	VMULPS     Y1, Y11, Y11
+	VMOVMSKPS  Y12, R12
+	VMASKMOVPS (R8)(AX*8), Y7, Y12
+	VCMPPS     $0x1d, Y5, Y12, Y13
+	VCMPPS     $0x12, Y6, Y12, Y14
+	VANDPS     Y14, Y13, Y13
+	VMAXPS     Y12, Y0, Y12
+	VDIVPS     Y1, Y12, Y12
+	VMAXPS     Y2, Y12, Y12
+	VMINPS     Y12, Y3, Y12
+	VADDPS     Y4, Y12, Y12
+	VSUBPS     Y4, Y12, Y12
+	VMULPS     Y1, Y12, Y12
+	VMOVMSKPS  Y13, R13
+	VMASKMOVPS 32(R8)(AX*8), Y8, Y13
+	VCMPPS     $0x1d, Y5, Y13, Y14
+	VCMPPS     $0x12, Y6, Y13, Y15
+	VANDPS     Y15, Y14, Y14
+	VMAXPS     Y13, Y0, Y13
+	VDIVPS     Y1, Y13, Y13
+	VMAXPS     Y2, Y13, Y13
+	VMINPS     Y13, Y3, Y13
+	VADDPS     Y4, Y13, Y13
+	VSUBPS     Y4, Y13, Y13
+	VMULPS     Y1, Y13, Y13
+	VMOVMSKPS  Y14, R14
+	VMAXPS     Y10, Y12, Y14
+	VMAXPS     Y11, Y13, Y15
+	VSHUFPS    $0x88, Y15, Y14, Y16
+	VSHUFPS    $0xdd, Y15, Y14, Y14
+	VMAXPS     Y16, Y14, Y14
+	VPERMPD    $0xd8, Y14, Y14
+	VMASKMOVPS Y14, Y9, (SI)(AX*4)
+	TESTQ      R9, R9
+	JZ         nopicks115
+	VMOVUPS    elemDouble<>+0(SB), Y15
+	VMOVUPS    elemDouble<>+32(SB), Y16
+	VPERMPS    Y14, Y15, Y15
+	VCMPPS     $0x00, Y15, Y10, Y10
+	VCMPPS     $0x00, Y15, Y12, Y12
+	VPSHUFD    $0xb1, Y10, Y15
+	VORPS      Y10, Y15, Y15
+	VPSLLQ     $0x20, Y10, Y17
+	VANDNPS    Y10, Y17, Y10
+	VPSLLQ     $0x20, Y12, Y17
+	VANDNPS    Y12, Y17, Y12
+	VANDNPS    Y12, Y15, Y12
+	VPERMPS    Y14, Y16, Y14
+	VCMPPS     $0x00, Y14, Y11, Y11
+	VCMPPS     $0x00, Y14, Y13, Y13
+	VPSHUFD    $0xb1, Y11, Y14
+	VORPS      Y11, Y14, Y14
+	VPSLLQ     $0x20, Y11, Y15
+	VANDNPS    Y11, Y15, Y11
+	VPSLLQ     $0x20, Y13, Y15
+	VANDNPS    Y13, Y15, Y13
+	VANDNPS    Y13, Y14, Y13
+	VANDPS     Y7, Y10, Y10
+	VMOVMSKPS  Y10, AX
+	ANDL       R10, AX
+	MOVB       AL, (R9)
+	VANDPS     Y8, Y11, Y11
+	VMOVMSKPS  Y11, AX
+	ANDL       R12, AX
+	MOVB       AL, 1(R9)
+	VANDPS     Y7, Y12, Y12
+	VMOVMSKPS  Y12, AX
+	ANDL       R13, AX
+	MOVB       AL, 2(R9)
+	VANDPS     Y8, Y13, Y13
+	VMOVMSKPS  Y13, AX
+	ANDL       R14, AX
+	MOVB       AL, 3(R9)
+	ADDQ       $0x04, R9
+
+nopicks115:
+next:
+	LEAQ (SI)(CX*4), SI
+	LEAQ (DI)(BX*2), DI
+	LEAQ (R8)(BX*2), R8
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func pickPool2AVX2(dx *float32, dout *float32, ow int, oh int, w int, spill int, picks *uint8)
+// Requires: AVX, AVX2, CMOV
+TEXT ·pickPool2AVX2(SB), NOSPLIT, $0-56
+	MOVQ    ow+16(FP), CX
+	MOVQ    oh+24(FP), DX
+	MOVQ    w+32(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    dx+0(FP), SI
+	MOVQ    dout+8(FP), DI
+	MOVQ    picks+48(FP), R8
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS elemBits<>+0(SB), Y1
+	VMOVUPS elemDouble<>+0(SB), Y2
+	VMOVUPS elemDouble<>+32(SB), Y3
+	MOVQ    CX, AX
+	ANDQ    $0x07, AX
+	SHLQ    $0x01, AX
+	XORQ    R9, R9
+	CMPQ    AX, R9
+	CMOVQLT R9, AX
+	MOVQ    $0x00000008, R9
+	CMPQ    AX, R9
+	CMOVQGT R9, AX
+	LEAQ    elemTail<>+0(SB), R9
+	SHLQ    $0x02, AX
+	SUBQ    AX, R9
+	VMOVUPS 32(R9), Y4
+	MOVQ    CX, AX
+	ANDQ    $0x07, AX
+	SHLQ    $0x01, AX
+	SUBQ    $0x08, AX
+	XORQ    R9, R9
+	CMPQ    AX, R9
+	CMOVQLT R9, AX
+	MOVQ    $0x00000008, R9
+	CMPQ    AX, R9
+	CMOVQGT R9, AX
+	LEAQ    elemTail<>+0(SB), R9
+	SHLQ    $0x02, AX
+	SUBQ    AX, R9
+	VMOVUPS 32(R9), Y5
+	MOVQ    CX, AX
+	ANDQ    $0x07, AX
+	XORQ    R9, R9
+	CMPQ    AX, R9
+	CMOVQLT R9, AX
+	MOVQ    $0x00000008, R9
+	CMPQ    AX, R9
+	CMOVQGT R9, AX
+	LEAQ    elemTail<>+0(SB), R9
+	SHLQ    $0x02, AX
+	SUBQ    AX, R9
+	VMOVUPS 32(R9), Y6
+	MOVQ    spill+40(FP), R10
+
+row:
+	XORQ AX, AX
+	CMPQ CX, $0x08
+	JB   short
+
+vector:
+	LEAQ         (SI)(BX*1), R9
+	VMOVUPS      (DI)(AX*4), Y7
+	VADDPS       Y0, Y7, Y7
+	VPERMPS      Y7, Y2, Y8
+	VPBROADCASTB (R8), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQD     Y1, Y9, Y9
+	VANDPS       Y8, Y9, Y9
+	VMOVUPS      Y9, (SI)(AX*8)
+	VPBROADCASTB 2(R8), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQD     Y1, Y9, Y9
+	VANDPS       Y8, Y9, Y9
+	VPERMPS      Y7, Y3, Y7
+	VPBROADCASTB 1(R8), Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQD     Y1, Y8, Y8
+	VANDPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 32(SI)(AX*8)
+	VPBROADCASTB 3(R8), Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQD     Y1, Y8, Y8
+	VANDPS       Y7, Y8, Y8
+	VMOVUPS      Y9, (R9)(AX*8)
+	VMOVUPS      Y8, 32(R9)(AX*8)
+	ADDQ         $0x04, R8
+	ADDQ         $0x08, AX
+	CMPQ         AX, CX
+	JE           next
+	LEAQ         -8(CX), R9
+	CMPQ         AX, R9
+	CMOVQGT      R9, AX
+	JMP          vector
+
+short:
+	TESTQ        R10, R10
+	JZ           masked
+	LEAQ         (SI)(BX*1), R9
+	VMOVUPS      (DI)(AX*4), Y7
+	VADDPS       Y0, Y7, Y7
+	VPERMPS      Y7, Y2, Y8
+	VPBROADCASTB (R8), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQD     Y1, Y9, Y9
+	VANDPS       Y8, Y9, Y9
+	VMOVUPS      Y9, (SI)(AX*8)
+	VPBROADCASTB 2(R8), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQD     Y1, Y9, Y9
+	VANDPS       Y8, Y9, Y9
+	VPERMPS      Y7, Y3, Y7
+	VPBROADCASTB 1(R8), Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQD     Y1, Y8, Y8
+	VANDPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 32(SI)(AX*8)
+	VPBROADCASTB 3(R8), Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQD     Y1, Y8, Y8
+	VANDPS       Y7, Y8, Y8
+	VMOVUPS      Y9, (R9)(AX*8)
+	VMOVUPS      Y8, 32(R9)(AX*8)
+	ADDQ         $0x04, R8
+	JMP          next
+
+masked:
+	LEAQ         (SI)(BX*1), R9
+	VMASKMOVPS   (DI)(AX*4), Y6, Y7
+	VADDPS       Y0, Y7, Y7
+	VPERMPS      Y7, Y2, Y8
+	VPBROADCASTB (R8), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQD     Y1, Y9, Y9
+	VANDPS       Y8, Y9, Y9
+	VMASKMOVPS   Y9, Y4, (SI)(AX*8)
+	VPBROADCASTB 2(R8), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQD     Y1, Y9, Y9
+	VANDPS       Y8, Y9, Y9
+	VPERMPS      Y7, Y3, Y7
+	VPBROADCASTB 1(R8), Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQD     Y1, Y8, Y8
+	VANDPS       Y7, Y8, Y8
+	VMASKMOVPS   Y8, Y5, 32(SI)(AX*8)
+	VPBROADCASTB 3(R8), Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQD     Y1, Y8, Y8
+	VANDPS       Y7, Y8, Y8
+	VMASKMOVPS   Y9, Y4, (R9)(AX*8)
+	VMASKMOVPS   Y8, Y5, 32(R9)(AX*8)
+	ADDQ         $0x04, R8
+
+next:
+	LEAQ (DI)(CX*4), DI
+	LEAQ (SI)(BX*2), SI
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
 // func adamAVX2(w *float32, grad *float32, m *float32, v *float32, n int, k *float32)
 // Requires: AVX
 TEXT ·adamAVX2(SB), NOSPLIT, $0-48
@@ -4526,9 +5504,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Y7
 	XORQ         AX, AX
 
-rest110:
+rest116:
 	CMPQ    AX, CX
-	JAE     done110
+	JAE     done116
 	VMOVUPS (DX)(AX*4), Y8
 	VMULPS  Y7, Y8, Y8
 	VMULPS  Y6, Y8, Y9
@@ -4551,9 +5529,9 @@ rest110:
 	VSUBPS  Y11, Y8, Y8
 	VMOVUPS Y8, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest110
+	JMP     rest116
 
-done110:
+done116:
 	VZEROUPPER
 	RET
 
@@ -4569,9 +5547,9 @@ TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest111:
+rest117:
 	CMPQ    AX, CX
-	JAE     done111
+	JAE     done117
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -4582,9 +5560,9 @@ rest111:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest111
+	JMP     rest117
 
-done111:
+done117:
 	VZEROUPPER
 	RET
 
@@ -4600,9 +5578,9 @@ TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest112:
+rest118:
 	CMPQ    AX, CX
-	JAE     done112
+	JAE     done118
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -4615,8 +5593,8 @@ rest112:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest112
+	JMP     rest118
 
-done112:
+done118:
 	VZEROUPPER
 	RET

@@ -147,6 +147,34 @@ func maxPool2BackFast[F Float](p *Pool, dx, x, out, dout []F) bool {
 	return true
 }
 
+func actPool2Fast(f *finish, p *Pool, out, x []float32, picks []uint8) bool {
+	if level < LevelAVX2 || f.odd {
+		return false
+	}
+	run := finishPool2AVX2
+	if f.grid {
+		run = finishPool2QuantAVX2
+	}
+	p.poolRows(func(oy, rows, spill int) {
+		var bits *uint8
+		if picks != nil {
+			bits = &picks[oy*p.pickRow():][:rows*p.pickRow()][0]
+		}
+		run(&out[oy*p.OW:][:rows*p.OW][0], &x[2*oy*p.W:][:2*rows*p.W][0], p.OW, rows, p.W, spill, &f.k.lo, bits)
+	})
+	return true
+}
+
+func pickPool2Fast(p *Pool, dx, dout []float32, picks []uint8) bool {
+	if level < LevelAVX2 {
+		return false
+	}
+	p.poolRows(func(oy, rows, spill int) {
+		pickPool2AVX2(&dx[2*oy*p.W:][:2*rows*p.W][0], &dout[oy*p.OW:][:rows*p.OW][0], p.OW, rows, p.W, spill, &picks[oy*p.pickRow():][:rows*p.pickRow()][0])
+	})
+	return true
+}
+
 func maxIntoFast[F Float](dst, x []F) int {
 	d, n := vectors(dst)
 	if n > 0 {

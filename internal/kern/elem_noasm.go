@@ -16,22 +16,24 @@ func addExtentFast(_, _ []float32) (extent, int) { return noExtent, 0 }
 func extentRowFast(_, _, _ []float32)            {}
 func addTo64Fast([]float64, []float32) int       { return 0 }
 
-func quantizeFast[C Code]([]C, []float32, Grid) int          { return 0 }
-func dequantizeFast[C Code]([]float32, []C, Grid) int        { return 0 }
-func fakeQuantizeFast(_, _ []float32, _ Grid) int            { return 0 }
-func fakeQuantizeStream(dst, x []float32, g Grid)            { fakeQuantize(dst, x, g) }
-func steFast(_, _, _ []float32, _ Grid) int                  { return 0 }
-func fakeQuantizeRowFast(_, _ []float32, _ GridRow) int      { return 0 }
-func steRowFast(_, _, _ []float32, _ GridRow) int            { return 0 }
-func lsqFast(_, _, _ []float32, _ Grid, _ *lanes) int        { return 0 }
-func binaryFast[F Float](_ elemOp, _, _, _ []F) int          { return 0 }
-func binaryOneFast[F Float](_ elemOp, _, _ []F, _ F) int     { return 0 }
-func activateFast[F Float](_, _ []F, _, _ F) int             { return 0 }
-func activateBackFast[F Float](_, _, _ []F, _, _ F) int      { return 0 }
-func leakyFast[F Float](_, _ []F, _ F) int                   { return 0 }
-func leakyBackFast[F Float](_, _, _ []F, _ F) int            { return 0 }
-func adamFast(_, _, _, _ []float32, _ *AdamFactors) int      { return 0 }
-func sgdFast(_, _, _ []float32, _, _, _ float32, _ bool) int { return 0 }
-func maxPool2Fast[F Float](_ *Pool, _, _ []F) bool           { return false }
-func maxPool2BackFast[F Float](_ *Pool, _, _, _, _ []F) bool { return false }
-func maxIntoFast[F Float](_, _ []F) int                      { return 0 }
+func quantizeFast[C Code]([]C, []float32, Grid) int                   { return 0 }
+func dequantizeFast[C Code]([]float32, []C, Grid) int                 { return 0 }
+func fakeQuantizeFast(_, _ []float32, _ Grid) int                     { return 0 }
+func fakeQuantizeStream(dst, x []float32, g Grid)                     { fakeQuantize(dst, x, g) }
+func steFast(_, _, _ []float32, _ Grid) int                           { return 0 }
+func fakeQuantizeRowFast(_, _ []float32, _ GridRow) int               { return 0 }
+func steRowFast(_, _, _ []float32, _ GridRow) int                     { return 0 }
+func lsqFast(_, _, _ []float32, _ Grid, _ *lanes) int                 { return 0 }
+func binaryFast[F Float](_ elemOp, _, _, _ []F) int                   { return 0 }
+func binaryOneFast[F Float](_ elemOp, _, _ []F, _ F) int              { return 0 }
+func activateFast[F Float](_, _ []F, _, _ F) int                      { return 0 }
+func activateBackFast[F Float](_, _, _ []F, _, _ F) int               { return 0 }
+func leakyFast[F Float](_, _ []F, _ F) int                            { return 0 }
+func leakyBackFast[F Float](_, _, _ []F, _ F) int                     { return 0 }
+func adamFast(_, _, _, _ []float32, _ *AdamFactors) int               { return 0 }
+func sgdFast(_, _, _ []float32, _, _, _ float32, _ bool) int          { return 0 }
+func maxPool2Fast[F Float](_ *Pool, _, _ []F) bool                    { return false }
+func actPool2Fast(_ *finish, _ *Pool, _, _ []float32, _ []uint8) bool { return false }
+func pickPool2Fast(_ *Pool, _, _ []float32, _ []uint8) bool           { return false }
+func maxPool2BackFast[F Float](_ *Pool, _, _, _, _ []F) bool          { return false }
+func maxIntoFast[F Float](_, _ []F) int                               { return 0 }

@@ -269,6 +269,21 @@ func maxPool2AVX2(dst *float32, x *float32, ow int, oh int, w int, spill int)
 //go:noescape
 func maxPool2BackAVX2(dx *float32, x *float32, out *float32, dout *float32, ow int, oh int, w int, spill int)
 
+// finishPool2AVX2 is actPool2; picks may be nil.
+//
+//go:noescape
+func finishPool2AVX2(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
+
+// finishPool2QuantAVX2 is actPool2; picks may be nil.
+//
+//go:noescape
+func finishPool2QuantAVX2(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
+
+// pickPool2AVX2 writes the gradient of finishPool2AVX2, without elements that no window covers.
+//
+//go:noescape
+func pickPool2AVX2(dx *float32, dout *float32, ow int, oh int, w int, spill int, picks *uint8)
+
 // adamAVX2 is AdamStep.
 //
 //go:noescape

@@ -231,6 +231,20 @@ var elemTrials = map[string]func(t *trial, n, c int){
 		SGDStep(t.in(n), t.in(n), t.in(n), 0.1, 0.9, 0.01, false)
 		SGDStep(t.in(n), t.in(n), t.in(n), 0.1, 0.9, 0.01, true)
 	},
+	"pool after activation": func(t *trial, n, c int) {
+		for _, p := range []Pool{
+			{Planes: c, H: 4, W: 2 * n, OH: 2, OW: n, Kernel: twos, Stride: twos},
+			{Planes: c, H: 5, W: 2*n + 1, OH: 2, OW: n, Kernel: twos, Stride: twos},
+		} {
+			x, act, picks := t.in(c*p.H*p.W), t.clip(), t.mask(p.PicksLen())
+			for _, g := range []*Grid{t.grid(), nil} {
+				ActQuantPool2(&p, t.out(c*p.OH*p.OW), x, act, g, picks)
+				note(t, picks)
+				Pool2Backward(&p, t.out(len(x)), t.in(c*p.OH*p.OW), picks)
+				ActQuantPool2(&p, t.out(c*p.OH*p.OW), x, act, g, nil)
+			}
+		}
+	},
 	"pool": func(t *trial, n, c int) {
 		for _, p := range []Pool{
 			{Planes: c, H: 4, W: 2 * n, OH: 2, OW: n, Kernel: twos, Stride: twos},

@@ -342,7 +342,7 @@ func IntAvgPool(threads int, op Op, out Tensor[float32], x IntTensor) error {
 	case GlobalAvgPool:
 		g = globalGeometry(x.Shape)
 	case Pool:
-		g = poolGeometry(o, x.Shape, out.Shape)
+		g = o.Geometry(x.Shape, out.Shape)
 		if !o.Average {
 			return settingsErr(op, "not an average: maxima of codes need no arithmetic")
 		}
@@ -362,6 +362,6 @@ func IntAvgPool(threads int, op Op, out Tensor[float32], x IntTensor) error {
 // MaxPoolCodes computes a maximum Pool on codes, whose order is that of the real
 // numbers. out and x have the shapes of the layer.
 func MaxPoolCodes(threads int, op Pool, out, x []uint8, outShape, xShape []int) {
-	g := poolGeometry(op, xShape, outShape)
+	g := op.Geometry(xShape, outShape)
 	kern.MaxPoolCodes(threads, &g, out, x)
 }

@@ -26,7 +26,7 @@ func Forward[F Float](op Op, out Tensor[F], in []Tensor[F]) error {
 	case Unary:
 		unaryForward(o, out.Data, x.Data)
 	case Pool:
-		g := poolGeometry(o, x.Shape, out.Shape)
+		g := o.Geometry(x.Shape, out.Shape)
 		if o.Average {
 			kern.AvgPool(&g, out.Data, x.Data)
 		} else {
@@ -99,7 +99,7 @@ func Backward[F Float](op Op, grads []Tensor[F], in []Tensor[F], out, dout Tenso
 	case Unary:
 		unaryBackward(o, dx.Data, x.Data, out.Data, dout.Data)
 	case Pool:
-		g := poolGeometry(o, x.Shape, out.Shape)
+		g := o.Geometry(x.Shape, out.Shape)
 		if o.Average {
 			kern.AvgPoolBackward(&g, dx.Data, dout.Data)
 		} else {
@@ -196,7 +196,8 @@ func convGeometry(o Conv, x, w, out []int) kern.Conv {
 		Groups: o.Groups, Stride: o.Stride, Dilation: o.Dilation, Pad: o.Pad}
 }
 
-func poolGeometry(o Pool, x, out []int) kern.Pool {
+// Geometry is the pooling of x into out, both shapes [N,C,H,W] that fit it.
+func (o Pool) Geometry(x, out []int) kern.Pool {
 	return kern.Pool{Planes: x[0] * x[1], H: x[2], W: x[3], OH: out[2], OW: out[3],
 		Kernel: o.Kernel, Stride: o.Stride, Pad: o.Pad, ExcludePad: o.ExcludePad}
 }

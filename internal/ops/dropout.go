@@ -39,7 +39,7 @@ type dropout struct {
 }
 
 func (d *dropout) Forward(out Tensor, in []Tensor) error {
-	d.keep = sizedBools(d.keep, max(len(out.F32), len(out.F64)))
+	d.keep = sized(d.keep, max(len(out.F32), len(out.F64)))
 	rng := rand.New(rand.NewPCG(d.seed, d.run))
 	d.run++
 	for i := range d.keep {
@@ -70,13 +70,6 @@ func masked[F nn.Float](dst, src []F, keep []bool, scale F) {
 			dst[i] = 0
 		}
 	}
-}
-
-func sizedBools(s []bool, n int) []bool {
-	if len(s) != n {
-		return make([]bool, n)
-	}
-	return s
 }
 
 // DropoutRuns returns the counter of runs of a training dropout node, which with the

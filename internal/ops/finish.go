@@ -50,8 +50,9 @@ type finish struct {
 	quant Rounder
 	keep  bool // Backward will be called: keep the bits
 
-	mask []uint8 // of the last float32 run; nil where everything passes
-	pass []bool  // of the last float64 run
+	mask []uint8   // of the last float32 run; nil where everything passes
+	pass []bool    // of the last float64 run
+	room []float32 // for values that are not the output
 }
 
 // limit is an activation that clips.
@@ -119,7 +120,18 @@ func (k *finish) Forward(out Tensor, in []Tensor) error {
 }
 
 func (k *finish) forward32(out Tensor, in []Tensor) error {
-	p := finishPass{out: out, a: in[0].F32, clip: k.act.clip()}
+	p, grid, err := k.begin(out, in)
+	if err != nil {
+		return err
+	}
+	p.write(grid, k.bits(&p, grid))
+	return nil
+}
+
+// begin prepares a float32 forward pass and lets the rounder look. The grid is nil where
+// nothing is rounded.
+func (k *finish) begin(out Tensor, in []Tensor) (p finishPass, grid *kern.Grid, err error) {
+	p = finishPass{out: out, a: in[0].F32, clip: k.act.clip()}
 	p.n, p.c, p.inner = k.dims(out.Shape)
 	if k.sum {
 		p.b = in[1].F32
@@ -130,24 +142,17 @@ func (k *finish) forward32(out Tensor, in []Tensor) error {
 	}
 	if k.norm != nil {
 		if err := k.norm.forward(&p, in); err != nil {
-			return err
+			return p, nil, err
 		}
 	}
-	if err := k.show(&p, look); err != nil {
-		return err
+	if err := k.show(&p, look); err != nil || k.quant == nil {
+		return p, nil, err
 	}
-	var grid *kern.Grid
-	if k.quant != nil {
-		g, on, err := k.quant.Grid()
-		if err != nil {
-			return err
-		}
-		if on {
-			grid = &g
-		}
+	g, on, err := k.quant.Grid()
+	if err != nil || !on {
+		return p, nil, err
 	}
-	p.write(grid, k.bits(&p, grid))
-	return nil
+	return p, &g, nil
 }
 
 // bits returns the memory of the mask, nil where it is not needed or would be all
@@ -157,11 +162,7 @@ func (k *finish) bits(p *finishPass, g *kern.Grid) []uint8 {
 		k.mask = nil
 		return nil
 	}
-	size := kern.MaskLen(p.n, p.c, p.inner)
-	if cap(k.mask) < size {
-		k.mask = make([]uint8, size)
-	}
-	k.mask = k.mask[:size]
+	k.mask = sized(k.mask, kern.MaskLen(p.n, p.c, p.inner))
 	return k.mask
 }
 
@@ -178,6 +179,10 @@ func (k *finish) show(p *finishPass, look Look) error {
 	}
 	// The activation of what it has made is that itself, and so is its gradient's mask:
 	// the second pass needs no other.
+	if p.out.F32 == nil {
+		k.room = sized(k.room, len(p.a))
+		p.out.F32 = k.room
+	}
 	p.write(nil, nil)
 	p.a, p.b, p.k1, p.k2 = p.out.F32, nil, nil, nil
 	return k.quant.Values(p.out.F32, p.out.Shape)
@@ -265,20 +270,22 @@ func (o *Op) Fuse(next gorgonia.Op) (place.Fused, bool) {
 		return nil, false
 	}
 	f := *k
-	f.keep, f.mask, f.pass = false, nil, nil
+	f.keep, f.mask, f.pass, f.room = false, nil, nil, nil
 	if f.norm != nil {
 		f.norm = f.norm.again()
 	}
-	label, out := o.label, o.out
+	n := o
 	if next == nil {
 		// Alone, a clip keeps bits and not its input, and a rounding no bits unless asked.
 		if _, plain := o.k.(*layer); f.norm != nil || f.sum || !plain && f.quant == nil {
 			return nil, false
 		}
 	} else {
-		n, ok := next.(*Op)
-		if !ok {
+		if n, ok = next.(*Op); !ok {
 			return nil, false
+		}
+		if p := pooledBy(&f, n); p != nil {
+			return fused(o, n, p), true
 		}
 		b, ok := finishOf(n)
 		if !ok || b.norm != nil || b.sum || f.quant != nil || f.act != noLimit && b.act != noLimit || !n.diff[0] {
@@ -290,16 +297,26 @@ func (o *Op) Fuse(next gorgonia.Op) (place.Fused, bool) {
 		if b.quant != nil {
 			f.quant = b.quant
 		}
-		label, out = fmt.Sprintf("%s, %s", label, n.label), n.out
 	}
-	return &fusedOp{&Op{id: nextID.Add(1), label: label, in: o.in, out: out, diff: o.diff, k: &f}}, true
+	return fused(o, n, &f), true
+}
+
+// fused is the op that does what o and then n do, or o alone.
+func fused(o, n *Op, k Kernel) *fusedOp {
+	label := o.label
+	if n != o {
+		label = fmt.Sprintf("%s, %s", label, n.label)
+	}
+	return &fusedOp{&Op{id: nextID.Add(1), label: label, in: o.in, out: n.out, diff: o.diff, k: k}}
 }
 
 // Backward returns the op that computes the gradients of the first op's operands.
 func (o *fusedOp) Backward() place.Backward {
-	o.k.(*finish).keep = true
+	o.k.(interface{ keepBits() }).keepBits()
 	return o.backward(true)
 }
+
+func (k *finish) keepBits() { k.keep = true }
 
 // finishOf returns the op's computation as a finish.
 func finishOf(o *Op) (*finish, bool) {

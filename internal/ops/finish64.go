@@ -22,7 +22,7 @@ func (k *finish) forward64(out Tensor, in []Tensor) error {
 	default:
 		copy(y, in[0].F64)
 	}
-	k.pass = sizedBools(k.pass, len(y))
+	k.pass = sized(k.pass, len(y))
 	lo, hi := k.act.lo, k.act.hi
 	for i, v := range y {
 		k.pass[i] = k.act == noLimit || v > lo && v < hi

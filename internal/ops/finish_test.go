@@ -33,6 +33,11 @@ func unary(op nn.Unary) func(*gorgonia.Node) (*gorgonia.Node, error) {
 	return func(x *gorgonia.Node) (*gorgonia.Node, error) { return Apply(op, x) }
 }
 
+// pool2 is the pooling that runs as one with an activation.
+func pool2(x *gorgonia.Node) (*gorgonia.Node, error) {
+	return Apply(nn.Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, x)
+}
+
 // fuseCases are chains that a machine runs as one op.
 func fuseCases() []opCase {
 	relu := unary(nn.Unary{Fn: "relu"})
@@ -59,6 +64,12 @@ func fuseCases() []opCase {
 		}
 	}}
 	cases = append(cases, layerCase("relu", nn.Unary{Fn: "relu"}, false, []int{3, 17}), layerCase("clip", nn.Unary{Fn: "clip", Min: -0.25, Max: 0.25}, false, []int{40}))
+	image := []leaf{spread(1, 0x1p-8, 2, 3, 5, 6)}
+	one := func(in []*gorgonia.Node) (*gorgonia.Node, error) { return relu(in[0]) }
+	cases = append(cases, opCase{"relu, max pool", image, then(func() buildFunc { return one }, pool2)},
+		opCase{"neg, clip, max pool", image, then(func() buildFunc {
+			return func(in []*gorgonia.Node) (*gorgonia.Node, error) { return scaled(in[0]) }
+		}, clip, pool2)})
 	return append(cases, opCase{"add, relu", add.in, then(add.build, relu)}, opCase{"add, clip, neg", add.in, then(add.build, clip, scaled)},
 		opCase{"add to itself, relu", twice.in, then(twice.build, relu)})
 }
@@ -138,12 +149,37 @@ func TestFusedRounding(t *testing.T) {
 	}
 }
 
-// runRounded runs a case with a rounder behind it, twice.
-func runRounded(t *testing.T, c opCase, r *fakeRounder, fused bool) result {
+// TestPooledRounding: the same with a pooling behind the rounder.
+func TestPooledRounding(t *testing.T) {
+	grid := kern.Grid{Scale: 0.25, ZeroPoint: 2, Qmin: 0, Qmax: 7} // so coarse that windows have ties, and it clips
+	image := []leaf{spread(1, 0x1p-8, 2, 3, 5, 18)}
+	for name, act := range map[string]nn.Unary{"relu": {Fn: "relu"}, "clip": {Fn: "clip", Min: -0.5, Max: 0.75}, "neg": {Fn: "neg"}} {
+		c := opCase{name, image, func() buildFunc {
+			return func(in []*gorgonia.Node) (*gorgonia.Node, error) { return Apply(act, in[0]) }
+		}}
+		for _, look := range []Look{LookNone, LookRange, LookValues} {
+			for _, on := range []bool{false, true} {
+				var got [2]result
+				var seen [2]fakeRounder
+				for i, fused := range []bool{false, true} {
+					seen[i] = fakeRounder{look: look, grid: grid, on: on}
+					got[i] = runRounded(t, c, &seen[i], fused, pool2)
+				}
+				same(t, fmt.Sprintf("%s, look %d, on %v", name, look, on), got[1], got[0])
+				if seen[0] != seen[1] {
+					t.Errorf("%s: the rounder saw %+v fused, %+v alone", name, seen[1], seen[0])
+				}
+			}
+		}
+	}
+}
+
+// runRounded runs a case with a rounder and more behind it.
+func runRounded(t *testing.T, c opCase, r *fakeRounder, fused bool, more ...func(*gorgonia.Node) (*gorgonia.Node, error)) result {
 	t.Helper()
-	rig := newRig(t, tensor.Float32, c.in, then(func() buildFunc { return c.build() }, func(x *gorgonia.Node) (*gorgonia.Node, error) {
+	rig := newRig(t, tensor.Float32, c.in, then(func() buildFunc { return c.build() }, append([]func(*gorgonia.Node) (*gorgonia.Node, error){func(x *gorgonia.Node) (*gorgonia.Node, error) {
 		return New(Spec{Label: "round", Out: x.Shape(), Kernel: Rounded(r)}, x)
-	})())
+	}}, more...)...)())
 	rig.grad(t)
 	var outputs gorgonia.Nodes
 	if fused {

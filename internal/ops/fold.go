@@ -182,9 +182,10 @@ func Unfold(a, f, gamma, beta, bias *gorgonia.Node, st *BNState) (*gorgonia.Node
 	return New(Spec{Label: "batch_norm (folded)", Out: shape, State: st, Kernel: &finish{act: noLimit, norm: &norm{st: st, folded: true, training: true}}}, in...)
 }
 
-func sized[F nn.Float](s []F, n int) []F {
+// sized returns a slice of n elements of any content: s, if it has as many.
+func sized[T any](s []T, n int) []T {
 	if len(s) != n {
-		return make([]F, n)
+		return make([]T, n)
 	}
 	return s
 }

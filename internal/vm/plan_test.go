@@ -84,6 +84,14 @@ var nets = map[string]func(b netBuilder) *gorgonia.Node{
 		p := b.op(nn.Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, s)
 		return b.op(nn.MatMul{TransB: true}, b.op(nn.Reshape{Shape: []int{2, -1}}, p), b.param("fc", 3, 24))
 	},
+	"pooled": func(b netBuilder) *gorgonia.Node {
+		two := nn.Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}
+		h := b.op(two, b.relu(b.conv("c1", b.leaf("x", 2, 3, 10, 21), 4)))
+		r := b.relu(b.conv("c2", h, 4))
+		// The second pooling shares its operand, the third has no activation before it.
+		p := b.op(two, r)
+		return b.op(nn.Concat{Axis: 1}, p, b.op(two, b.op(nn.Unary{Fn: "neg"}, r)))
+	},
 	"shared gradients": func(b netBuilder) *gorgonia.Node {
 		x, y := b.param("x", 4, 6), b.param("y", 4, 6)
 		s := b.op(nn.Binary{Fn: "add"}, x, y)
@@ -181,18 +189,23 @@ func TestFusedAndShared(t *testing.T) {
 
 // TestFusedSteps: what is fused and what is not.
 func TestFusedSteps(t *testing.T) {
-	n := buildNet(t, nets["residual"])
-	m := compile(t, n.g, n.cost)
-	var names []string
-	for i := range m.steps {
-		if op := m.steps[i].op; op != nil {
-			names = append(names, fmt.Sprint(op))
+	for name, steps := range map[string]map[string]int{
+		"residual": {"batch_norm, relu": 4, "add, relu": 2, "\nrelu": 0, "gradient of relu": 0, "+ false": 1},
+		"pooled":   {"relu, max_pool": 2, "\nrelu\n": 1, "\nmax_pool\n": 2, "gradient of max_pool": 2},
+	} {
+		n := buildNet(t, nets[name])
+		m := compile(t, n.g, n.cost)
+		var names []string
+		for i := range m.steps {
+			if op := m.steps[i].op; op != nil {
+				names = append(names, fmt.Sprint(op))
+			}
 		}
-	}
-	all := strings.Join(names, "\n")
-	for s, times := range map[string]int{"batch_norm, relu": 4, "add, relu": 2, "\nrelu": 0, "gradient of relu": 0, "+ false": 1} {
-		if got := strings.Count("\n"+all, s); got != times {
-			t.Errorf("%q is there %d times, want %d:\n%s", s, got, times, all)
+		all := "\n" + strings.Join(names, "\n") + "\n"
+		for s, times := range steps {
+			if got := strings.Count(all, s); got != times {
+				t.Errorf("%s: %q is there %d times, want %d:%s", name, s, got, times, all)
+			}
 		}
 	}
 }

