@@ -1,5 +1,5 @@
 // Bench measures how long a step takes: of training a network in float32, of
-// training it quantized, or of running the frozen integer network.
+// training it quantized, or of running the float network or the frozen integer one.
 //
 //	go run ./examples/bench -model convnet -mode qat
 //	go run ./examples/bench -model resnet8 -mode run -batch 1 -threads 1 -json
@@ -60,10 +60,10 @@ func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.model, "model", "convnet", "network: "+strings.Join(modelNames(), ", "))
 	f.StringVar(&o.mode, "mode", "qat", "what to measure: "+strings.Join(modeNames, ", ")+
-		" (stock: Gorgonia's own ops, machine and solver; run: the frozen integer network)")
+		" (stock: Gorgonia's own ops, machine and solver; run: the frozen integer network; forward: the float network without training)")
 	f.IntVar(&o.batch, "batch", 64, "rows per step")
 	f.IntVar(&o.threads, "threads", runtime.GOMAXPROCS(0), "processors to use (GOMAXPROCS)")
-	f.IntVar(&o.steps, "steps", 0, "steps to measure; 0: 30 in training, as many as take a second with -mode run")
+	f.IntVar(&o.steps, "steps", 0, "steps to measure; 0: 30 in training, as many as take a second without training")
 	f.IntVar(&o.bits, "bits", 8, "bits of the weights, 2 to 8; activations have 8")
 	f.BoolVar(&o.json, "json", false, "print one JSON object, in one line, instead of the table")
 	f.BoolVar(&o.kernels, "kernels", false, "print the rates of the kernels and nothing else, for one processor and for -threads")

@@ -17,7 +17,7 @@ import (
 
 const (
 	trainWarmup, trainSteps = 3, 30
-	// Running a frozen network takes from 0.05 ms on: there the time is given, not the
+	// Running a network takes from 0.05 ms on: there the time is given, not the
 	// number of steps.
 	runWarmup, runLeast, runTime = 10, 30, time.Second
 )
@@ -50,15 +50,18 @@ type result struct {
 	SIMD       string   `json:"simd"`
 }
 
+// infers says that the mode runs a network instead of training it.
+func (o options) infers() bool { return o.mode == "run" || o.mode == "forward" }
+
 // measure runs the steps. A cancelled ctx ends it after the current one.
 func (o options) measure(ctx context.Context, w work) (result, error) {
 	warmup, steps, least := trainWarmup, o.steps, time.Duration(0)
-	if o.mode == "run" {
+	if o.infers() {
 		warmup = runWarmup
 	}
 	switch {
 	case steps > 0:
-	case o.mode == "run":
+	case o.infers():
 		steps, least = runLeast, runTime
 	default:
 		steps = trainSteps

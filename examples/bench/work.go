@@ -23,7 +23,7 @@ var nets = map[string]func(seed uint64) (*models.Net, error){
 
 func modelNames() []string { return []string{"mlp", "convnet", "resnet8", "mobile"} }
 
-var modeNames = []string{"float", "qat", "stock", "run"}
+var modeNames = []string{"float", "qat", "stock", "run", "forward"}
 
 const (
 	netSeed, dataSeed = 1, 2
@@ -45,6 +45,8 @@ func prepare(o options) (work, error) {
 		return quantizedWork(net, o)
 	case "stock":
 		return stockWork(net, o)
+	case "forward":
+		return forwardWork(net, o)
 	}
 	return runWork(net, o)
 }
@@ -188,10 +190,28 @@ func runWork(net *models.Net, o options) (work, error) {
 	if err != nil {
 		return work{}, err
 	}
-	x := rows(net, o.batch, rng)
+	return inference(net, rows(net, o.batch, rng), fz.Run), nil
+}
+
+// forwardWork is the float network on one batch, without gradients and with the running
+// statistics of its batch normalisations.
+func forwardWork(net *models.Net, o options) (work, error) {
+	g, err := net.Build(o.batch, false)
+	if err != nil {
+		return work{}, err
+	}
+	fast, err := qat.Optimize(g.G, g.Logits)
+	if err != nil {
+		return work{}, err
+	}
+	return inference(net, rows(net, o.batch, random()), fast.Predict), nil
+}
+
+// inference runs a network on x again and again.
+func inference(net *models.Net, x []float32, run func(...[]float32) ([][]float32, error)) work {
 	var last []float32
 	step := func() error {
-		out, err := fz.Run(x)
+		out, err := run(x)
 		if err != nil {
 			return err
 		}
@@ -201,5 +221,5 @@ func runWork(net *models.Net, o options) (work, error) {
 		last = out[0]
 		return nil
 	}
-	return work{params: net.Size(), step: step, close: func() {}}, nil
+	return work{params: net.Size(), step: step, close: func() {}}
 }
