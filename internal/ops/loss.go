@@ -3,8 +3,10 @@ package ops
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/par"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -23,7 +25,7 @@ func CrossEntropy(logits, labels *gorgonia.Node) (*gorgonia.Node, error) {
 	case !labels.Shape().Eq(tensor.Shape{ls[0]}):
 		return nil, fmt.Errorf("ops: cross_entropy: labels have shape %v for logits %v", labels.Shape(), ls)
 	}
-	s := Spec{Label: "cross_entropy", Out: []int{}, Kernel: crossEntropy{}, Again: func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	s := Spec{Label: "cross_entropy", Out: []int{}, Kernel: &crossEntropy{}, Again: func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
 		if len(in) != 2 {
 			return nil, fmt.Errorf("ops: cross_entropy: %d operands, want 2", len(in))
 		}
@@ -32,66 +34,81 @@ func CrossEntropy(logits, labels *gorgonia.Node) (*gorgonia.Node, error) {
 	return New(s, logits, labels)
 }
 
-type crossEntropy struct{}
+// crossEntropy keeps memory between runs.
+type crossEntropy struct {
+	losses []float64 // of each row
+	exps   []float64 // of each logit
+}
 
-func (crossEntropy) Forward(out Tensor, in []Tensor) error {
+// expGrain is the number of exponentials that are worth a goroutine: some 10 µs.
+const expGrain = 1 << 10
+
+// eachRow calls fn for every row of x, in parallel.
+func eachRow[F nn.Float](x nn.Tensor[F], fn func(i int, row []F)) {
+	classes := x.Shape[1]
+	par.For(x.Shape[0], max(1, expGrain/classes), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			fn(i, x.Data[i*classes:][:classes])
+		}
+	})
+}
+
+func (k *crossEntropy) Forward(out Tensor, in []Tensor) error {
 	classes := in[0].Shape[1]
 	for i, l := range in[1].Int {
 		if l < 0 || l >= classes {
 			return fmt.Errorf("label %d of row %d is not in 0..%d", l, i, classes-1)
 		}
 	}
+	k.losses = sized(k.losses, len(in[1].Int))
 	if out.F64 != nil {
-		out.F64[0] = ceForward(in[0].T64(), in[1].Int)
+		out.F64[0] = ceForward(k.losses, in[0].T64(), in[1].Int)
 	} else {
-		out.F32[0] = float32(ceForward(in[0].T32(), in[1].Int))
+		out.F32[0] = float32(ceForward(k.losses, in[0].T32(), in[1].Int))
 	}
 	return nil
 }
 
-func ceForward[F nn.Float](x nn.Tensor[F], labels []int) float64 {
-	classes, total := x.Shape[1], 0.0
-	for i, l := range labels {
-		row := x.Data[i*classes : (i+1)*classes]
-		peak, sum := logSum(row)
-		total += math.Log(sum) + peak - float64(row[l])
+func ceForward[F nn.Float](losses []float64, x nn.Tensor[F], labels []int) float64 {
+	eachRow(x, func(i int, row []F) {
+		peak, sum := float64(slices.Max(row)), 0.0
+		for _, v := range row {
+			sum += math.Exp(float64(v) - peak)
+		}
+		losses[i] = math.Log(sum) + peak - float64(row[labels[i]])
+	})
+	total := 0.0
+	for _, l := range losses {
+		total += l
 	}
 	return total / float64(len(labels))
 }
 
-// logSum returns the largest value and the sum of exp(v - largest).
-func logSum[F nn.Float](row []F) (peak, sum float64) {
-	peak = float64(row[0])
-	for _, v := range row[1:] {
-		peak = max(peak, float64(v))
-	}
-	for _, v := range row {
-		sum += math.Exp(float64(v) - peak)
-	}
-	return peak, sum
-}
-
-func (crossEntropy) Backward(grads, in []Tensor, _, dout Tensor) error {
+func (k *crossEntropy) Backward(grads, in []Tensor, _, dout Tensor) error {
+	k.exps = sized(k.exps, in[0].Shape[0]*in[0].Shape[1])
 	if dout.F64 != nil {
-		ceBackward(grads[0].F64, in[0].T64(), in[1].Int, dout.F64[0])
+		ceBackward(grads[0].F64, k.exps, in[0].T64(), in[1].Int, dout.F64[0])
 	} else {
-		ceBackward(grads[0].F32, in[0].T32(), in[1].Int, float64(dout.F32[0]))
+		ceBackward(grads[0].F32, k.exps, in[0].T32(), in[1].Int, float64(dout.F32[0]))
 	}
 	return nil
 }
 
-func ceBackward[F nn.Float](dx []F, x nn.Tensor[F], labels []int, dout float64) {
+func ceBackward[F nn.Float](dx []F, exps []float64, x nn.Tensor[F], labels []int, dout float64) {
 	classes := x.Shape[1]
 	scale := dout / float64(len(labels))
-	for i, l := range labels {
-		row := x.Data[i*classes : (i+1)*classes]
-		peak, sum := logSum(row)
+	eachRow(x, func(i int, row []F) {
+		peak, sum, e := float64(slices.Max(row)), 0.0, exps[i*classes:][:classes]
 		for j, v := range row {
-			p := math.Exp(float64(v)-peak) / sum
-			if j == l {
+			e[j] = math.Exp(float64(v) - peak)
+			sum += e[j]
+		}
+		for j, v := range e {
+			p := v / sum
+			if j == labels[i] {
 				p--
 			}
 			dx[i*classes+j] = F(p * scale)
 		}
-	}
+	})
 }

@@ -272,7 +272,7 @@ func TestAgain(t *testing.T) {
 		}
 		tested++
 		second := newRig(t, tensor.Float32, c.in, func(in []*gorgonia.Node) (*gorgonia.Node, error) { return op.Again(in...) })
-		_, stateless := op.k.(crossEntropy)
+		_, stateless := op.k.(*crossEntropy)
 		if second.out.Op() == first.out.Op() || !stateless && second.out.Op().(*Op).k == op.k {
 			t.Errorf("%s: both graphs have one kernel", c.name)
 		}
