@@ -42,8 +42,28 @@ func (s *intScratch) plane(x IntX) []uint8 {
 // maxStride bounds the table of a plan's phases; longer strides serve nobody.
 const maxStride = 64
 
-// intGrain is the number of products that are worth a goroutine.
-const intGrain = 256 << 10
+// intGrain is the number of products that are worth a goroutine's while in a loop over
+// images: some microseconds at the level in use.
+func intGrain() int {
+	if level >= LevelVNNI {
+		return 1 << 20
+	}
+	return 256 << 10
+}
+
+// splitGrains is how much more work a part of one image must be: it is packed before all
+// parts can begin, and its halves come from two processors' caches and go to them.
+const splitGrains = 4
+
+// evenGrain is the number of units that a goroutine takes at a time: at most grain, and
+// such that all goroutines have as many.
+func evenGrain(threads, units, grain int) int {
+	if threads < 1 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	grain = min(max(1, grain), units)
+	return max(1, units/(ceilDiv(ceilDiv(units, grain), threads)*threads))
+}
 
 // Conv writes the convolution of x [N,C,H,W] into y [N,K,OH,OW]; c has the weights'
 // geometry that p was set up with. Padding is the real number 0. A bias is nil or
@@ -93,11 +113,11 @@ func (r *intConvRun) run(threads int) {
 	if threads < 1 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	if parts := min(2*threads, units*work/intGrain); threads > 1 && units < parts {
+	if parts := min(2*threads, units*work/(splitGrains*intGrain())); threads > 1 && units < parts {
 		r.runParts(threads, units, ceilDiv(parts, units))
 		return
 	}
-	par.ForN(threads, units, ceilDiv(intGrain, work), func(lo, hi int) {
+	par.ForN(threads, units, evenGrain(threads, units, intGrain()/work), func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
 		s.image = grow(s.image, r.plan.words)

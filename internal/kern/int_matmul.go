@@ -23,7 +23,7 @@ func (p *IntProduct) MatMul(threads, m int, y IntY, x IntX, trans bool, bias []f
 	defer all.put()
 	r.rows(threads, all, x)
 	panels, blocks := ceilDiv(p.n, panelCols), ceilDiv(m, matRows)
-	par.ForN(threads, panels*blocks, ceilDiv(intGrain, panelCols*p.k*min(m, matRows)), func(lo, hi int) {
+	par.ForN(threads, panels*blocks, ceilDiv(intGrain(), panelCols*p.k*min(m, matRows)), func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
 		for u := lo; u < hi; u++ {
