@@ -139,6 +139,11 @@ func (p *product) cut() {
 	p.rowTiles, p.panels = ceilDiv(p.m, rows), ceilDiv(p.n, p.width)
 	tiles := unitWork(p.m*p.n*p.k) / (rows * p.width * p.k)
 	p.tilesUnit = evenRows(p.rowTiles, min(tiles, 8*ceilDiv(KC, p.k)))
+	if procs := runtime.GOMAXPROCS(0); procs > 1 && tiles > 1 && p.m >= 2*p.k {
+		// What comes next goes by rows, too: each goroutine is to have its own. B is small
+		// beside C then.
+		p.tilesUnit = min(p.tilesUnit, ceilDiv(p.rowTiles, procs))
+	}
 	p.panelsUnit = evenRows(p.panels, tiles/p.tilesUnit)
 }
 
@@ -162,10 +167,15 @@ func (p *product) prepareA() {
 	p.offA, p.tables[0] = p.offsets(p.aStep)
 }
 
+// inPlace says that B is used where it lies.
+func (p *product) inPlace() bool {
+	whole := level > LevelAVX2 || p.n%p.width == 0 // AVX2 reads all lanes
+	return p.b.Col == 1 && whole && p.m <= inPlaceRows()
+}
+
 func (p *product) prepareB() {
 	p.bPtr, p.bRow, p.bPanel = unsafe.Pointer(unsafe.SliceData(p.b.Data)), 4*p.b.Row, 4*p.width
-	whole := level > LevelAVX2 || p.n%p.width == 0 // AVX2 reads all lanes
-	if p.b.Col != 1 || !whole || p.m > inPlaceRows() {
+	if !p.inPlace() {
 		p.bRow, p.bPanel = 4*p.width, 4*p.width*p.k
 		if p.tilesUnit == p.rowTiles { // no other unit needs the same panel
 			p.late = true
