@@ -2,6 +2,7 @@ package fakequant
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
@@ -86,6 +87,34 @@ func Centred(dst []int16, x []float32, l Layout, s Spec, p Params) error {
 	}
 	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.QuantizeCentred(dst[lo:hi], x[lo:hi], g) })
 	return nil
+}
+
+// CentredBytes is [Centred] in pieces, for codes of a byte: part writes those of elements
+// [lo, hi), and may be called from several goroutines. maxAbs is the largest magnitude
+// that the codes can have. part is nil where a code might not fit.
+func CentredBytes(x []float32, l Layout, s Spec, p Params) (part func(dst []int8, lo, hi int), maxAbs int, err error) {
+	if err := check(l.Len(), len(x), l, s, p); err != nil {
+		return nil, 0, err
+	}
+	qmin, qmax := s.QRange()
+	if l.columns() {
+		return nil, 0, nil
+	}
+	lowest, highest := slices.Min(p.ZeroPoint), slices.Max(p.ZeroPoint)
+	if qmin-highest < math.MinInt8 || qmax-lowest > math.MaxInt8 {
+		return nil, 0, nil
+	}
+	part = func(dst []int8, lo, hi int) {
+		for at := lo; at < hi; {
+			_, end, group := l.unit(l.unitOf(at))
+			end = min(end, hi)
+			zero := p.ZeroPoint[group]
+			g := kern.Grid{Scale: p.Scale[group], Qmin: qmin - zero, Qmax: qmax - zero}
+			kern.Quantize(dst[at-lo:end-lo], x[at:end], g)
+			at = end
+		}
+	}
+	return part, int(max(highest-qmin, qmax-lowest)), nil
 }
 
 // unitGrain is the number of elements that are worth a goroutine.

@@ -26,10 +26,18 @@ func IntProduct(op Op, out, x nn.Tensor[float32], xq Quant, w nn.Tensor[float32]
 		return err
 	}
 	var bad error
+	part, most, err := fakequant.CentredBytes(w.Data, l, wq.Spec, wq.Params)
+	if err != nil {
+		return err
+	}
+	var bytes *kern.ByteWeights
+	if part != nil {
+		bytes = &kern.ByteWeights{Fill: part, MaxAbs: most}
+	}
 	fill := func(dst []int16) { bad = fakequant.Centred(dst, w.Data, l, wq.Spec, wq.Params) }
 	p := products.Get().(*nn.IntProduct)
 	grid := xq.grid().Biased()
-	err = p.Set(op, grid, nn.IntWeights{Shape: w.Shape, Fill: fill, Scale: ws.scale, Blocks: ws.blocks, BlockSize: ws.blockSize})
+	err = p.Set(op, grid, nn.IntWeights{Shape: w.Shape, Fill: fill, Bytes: bytes, Scale: ws.scale, Blocks: ws.blocks, BlockSize: ws.blockSize})
 	if err == nil {
 		err = bad
 	}
