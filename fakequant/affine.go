@@ -150,19 +150,19 @@ func eachRow(l Layout, s Spec, p Params, fn func(lo, hi int, r kern.GridRow, fro
 // into lo and hi, both of length l.Groups(). A NaN is an error, and so is a
 // group without a finite value; both wrap ErrData.
 func GroupMinMax(lo, hi, x []float32, l Layout) error {
-	_, err := groupRanges(lo, hi, x, l)
+	_, err := groupRanges(lo, hi, make([]int, len(lo)), x, l)
 	return err
 }
 
-// groupRanges is GroupMinMax and counts the finite values.
-func groupRanges(lo, hi, x []float32, l Layout) (finite int, err error) {
+// groupRanges is GroupMinMax and counts the finite values, also those of each group.
+func groupRanges(lo, hi []float32, count []int, x []float32, l Layout) (finite int, err error) {
 	if l.Len() == 0 {
 		return 0, fmt.Errorf("%w: tensor is empty", ErrData)
 	}
 	if len(x) != l.Len() || len(lo) != l.Groups() || len(hi) != l.Groups() {
 		return 0, fmt.Errorf("%w: %d elements in %d groups, want %d in %d", ErrData, len(x), len(lo), l.Len(), l.Groups())
 	}
-	r := newRanges(lo, hi)
+	r := newRanges(lo, hi, count)
 	if l.columns() {
 		r.columns(x, l)
 	} else {

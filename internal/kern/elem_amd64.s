@@ -3063,6 +3063,183 @@ done87:
 	VZEROUPPER
 	RET
 
+// func fakeQuantKeepAVX2(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·fakeQuantKeepAVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         k+24(FP), AX
+	MOVQ         codes+32(FP), SI
+	MOVQ         mask+40(FP), DI
+	LEAQ         (BX)(CX*4), R8
+	VBROADCASTSS 12(AX), Y0
+	VBROADCASTSS 16(AX), Y1
+	VBROADCASTSS 32(AX), Y2
+	MOVL         $0x4b400000, R9
+	VMOVD        R9, X3
+	VPBROADCASTD X3, Y3
+	VBROADCASTSS 36(AX), Y4
+	VBROADCASTSS 40(AX), Y5
+	XORQ         AX, AX
+
+main88:
+	LEAQ         16(AX), R9
+	CMPQ         R9, CX
+	JA           rest88
+	PREFETCHT0   (R8)(AX*4)
+	VMOVUPS      (BX)(AX*4), Y6
+	VCMPPS       $0x12, Y5, Y6, Y7
+	VCMPPS       $0x1d, Y4, Y6, Y8
+	VANDPS       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R10
+	MOVB         R10, (DI)
+	VDIVPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y6, Y2, Y6
+	VADDPS       Y3, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VCVTPS2DQ    Y6, Y8
+	VMULPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (DX)(AX*4)
+	VEXTRACTI128 $0x01, Y8, X6
+	VPACKSSDW    X6, X8, X8
+	VPACKSSWB    X8, X8, X8
+	VMOVQ        X8, (SI)(AX*1)
+	VMOVUPS      32(BX)(AX*4), Y6
+	VCMPPS       $0x12, Y5, Y6, Y7
+	VCMPPS       $0x1d, Y4, Y6, Y8
+	VANDPS       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R10
+	MOVB         R10, 1(DI)
+	VDIVPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y6, Y2, Y6
+	VADDPS       Y3, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VCVTPS2DQ    Y6, Y8
+	VMULPS       Y0, Y6, Y6
+	VMOVUPS      Y6, 32(DX)(AX*4)
+	VEXTRACTI128 $0x01, Y8, X6
+	VPACKSSDW    X6, X8, X8
+	VPACKSSWB    X8, X8, X8
+	VMOVQ        X8, 8(SI)(AX*1)
+	ADDQ         $0x02, DI
+	MOVQ         R9, AX
+	JMP          main88
+
+rest88:
+	CMPQ         AX, CX
+	JAE          done88
+	PREFETCHT0   (R8)(AX*4)
+	VMOVUPS      (BX)(AX*4), Y6
+	VCMPPS       $0x12, Y5, Y6, Y7
+	VCMPPS       $0x1d, Y4, Y6, Y8
+	VANDPS       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R9
+	MOVB         R9, (DI)
+	VDIVPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y6, Y2, Y6
+	VADDPS       Y3, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VCVTPS2DQ    Y6, Y8
+	VMULPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (DX)(AX*4)
+	VEXTRACTI128 $0x01, Y8, X6
+	VPACKSSDW    X6, X8, X8
+	VPACKSSWB    X8, X8, X8
+	VMOVQ        X8, (SI)(AX*1)
+	ADDQ         $0x01, DI
+	ADDQ         $0x08, AX
+	JMP          rest88
+
+done88:
+	VZEROUPPER
+	RET
+
+// func fakeQuantKeepAVX512(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·fakeQuantKeepAVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         k+24(FP), AX
+	MOVQ         codes+32(FP), SI
+	MOVQ         mask+40(FP), DI
+	LEAQ         (BX)(CX*4), R8
+	MOVL         $0x4b400000, R9
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z0
+	VBROADCASTSS 12(AX), Z1
+	VBROADCASTSS 16(AX), Z2
+	VBROADCASTSS 32(AX), Z3
+	VBROADCASTSS 36(AX), Z4
+	VBROADCASTSS 40(AX), Z5
+	XORQ         AX, AX
+
+main89:
+	LEAQ       32(AX), R9
+	CMPQ       R9, CX
+	JA         rest89
+	PREFETCHT0 (R8)(AX*4)
+	VMOVUPS    (BX)(AX*4), Z6
+	VCMPPS     $0x12, Z5, Z6, K1
+	VCMPPS     $0x1d, Z4, Z6, K1, K1
+	KMOVW      K1, (DI)
+	VDIVPS     Z1, Z6, Z6
+	VMAXPS     Z2, Z6, Z6
+	VMINPS     Z6, Z3, Z6
+	VADDPS     Z0, Z6, Z6
+	VSUBPS     Z0, Z6, Z6
+	VCVTPS2DQ  Z6, Z7
+	VMULPS     Z1, Z6, Z6
+	VMOVUPS    Z6, (DX)(AX*4)
+	VPMOVDB    Z7, (SI)(AX*1)
+	PREFETCHT0 64(R8)(AX*4)
+	VMOVUPS    64(BX)(AX*4), Z6
+	VCMPPS     $0x12, Z5, Z6, K1
+	VCMPPS     $0x1d, Z4, Z6, K1, K1
+	KMOVW      K1, 2(DI)
+	VDIVPS     Z1, Z6, Z6
+	VMAXPS     Z2, Z6, Z6
+	VMINPS     Z6, Z3, Z6
+	VADDPS     Z0, Z6, Z6
+	VSUBPS     Z0, Z6, Z6
+	VCVTPS2DQ  Z6, Z7
+	VMULPS     Z1, Z6, Z6
+	VMOVUPS    Z6, 64(DX)(AX*4)
+	VPMOVDB    Z7, 16(SI)(AX*1)
+	ADDQ       $0x04, DI
+	MOVQ       R9, AX
+	JMP        main89
+
+rest89:
+	CMPQ       AX, CX
+	JAE        done89
+	PREFETCHT0 (R8)(AX*4)
+	VMOVUPS    (BX)(AX*4), Z6
+	VCMPPS     $0x12, Z5, Z6, K1
+	VCMPPS     $0x1d, Z4, Z6, K1, K1
+	KMOVW      K1, (DI)
+	VDIVPS     Z1, Z6, Z6
+	VMAXPS     Z2, Z6, Z6
+	VMINPS     Z6, Z3, Z6
+	VADDPS     Z0, Z6, Z6
+	VSUBPS     Z0, Z6, Z6
+	VCVTPS2DQ  Z6, Z7
+	VMULPS     Z1, Z6, Z6
+	VMOVUPS    Z6, (DX)(AX*4)
+	VPMOVDB    Z7, (SI)(AX*1)
+	ADDQ       $0x02, DI
+	ADDQ       $0x10, AX
+	JMP        rest89
+
+done89:
+	VZEROUPPER
+	RET
+
 // func fakeQuantRowAVX2(dst *float32, x *float32, n int, scale *float32, lo *float32, hi *float32)
 // Requires: AVX, AVX2
 TEXT ·fakeQuantRowAVX2(SB), NOSPLIT, $0-48
@@ -3077,10 +3254,10 @@ TEXT ·fakeQuantRowAVX2(SB), NOSPLIT, $0-48
 	VPBROADCASTD X0, Y0
 	XORQ         AX, AX
 
-main88:
+main90:
 	LEAQ    16(AX), R9
 	CMPQ    R9, CX
-	JA      rest88
+	JA      rest90
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -3104,11 +3281,11 @@ main88:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, 32(DX)(AX*4)
 	MOVQ    R9, AX
-	JMP     main88
+	JMP     main90
 
-rest88:
+rest90:
 	CMPQ    AX, CX
-	JAE     done88
+	JAE     done90
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -3121,9 +3298,9 @@ rest88:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest88
+	JMP     rest90
 
-done88:
+done90:
 	VZEROUPPER
 	RET
 
@@ -3145,9 +3322,9 @@ TEXT ·steRowAVX2(SB), NOSPLIT, $0-56
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest89:
+rest91:
 	CMPQ    AX, CX
-	JAE     done89
+	JAE     done91
 	VMOVUPS (BX)(AX*4), Y2
 	VMOVUPS (R8)(AX*4), Y3
 	VMOVUPS (R9)(AX*4), Y4
@@ -3165,9 +3342,9 @@ rest89:
 	VANDPS  (SI)(AX*4), Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest89
+	JMP     rest91
 
-done89:
+done91:
 	VZEROUPPER
 	RET
 
@@ -3191,9 +3368,9 @@ TEXT ·lsqAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS      160(DI), Y5
 	XORQ         AX, AX
 
-rest90:
+rest92:
 	CMPQ         AX, CX
-	JAE          done90
+	JAE          done92
 	VMOVUPS      (BX)(AX*4), Y6
 	VBROADCASTSS 12(R8), Y7
 	VBROADCASTSS 24(R8), Y8
@@ -3242,9 +3419,9 @@ rest90:
 	VANDPS       Y9, Y7, Y7
 	VMOVUPS      Y7, (DX)(AX*4)
 	ADDQ         $0x08, AX
-	JMP          rest90
+	JMP          rest92
 
-done90:
+done92:
 	VMOVUPS Y2, (DI)
 	VMOVUPS Y3, 32(DI)
 	VMOVUPS Y4, 128(DI)
@@ -3255,104 +3432,6 @@ done90:
 // func quantizeI8AVX2(dst *int8, x *float32, n int, k *float32, zero int32)
 // Requires: AVX, AVX2
 TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         x+8(FP), BX
-	MOVQ         k+24(FP), AX
-	VBROADCASTSS 12(AX), Y0
-	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 32(AX), Y2
-	MOVL         $0x4b400000, AX
-	VMOVD        AX, X3
-	VPBROADCASTD X3, Y3
-	MOVL         zero+32(FP), AX
-	VMOVD        AX, X4
-	VPBROADCASTD X4, Y4
-	XORQ         AX, AX
-
-main91:
-	LEAQ         16(AX), SI
-	CMPQ         SI, CX
-	JA           rest91
-	VMOVUPS      (BX)(AX*4), Y5
-	VDIVPS       Y0, Y5, Y5
-	VMAXPS       Y1, Y5, Y5
-	VMINPS       Y5, Y2, Y5
-	VADDPS       Y3, Y5, Y5
-	VSUBPS       Y3, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPACKSSDW    X6, X5, X5
-	VPACKSSWB    X5, X5, X5
-	VMOVQ        X5, (DX)(AX*1)
-	VMOVUPS      32(BX)(AX*4), Y5
-	VDIVPS       Y0, Y5, Y5
-	VMAXPS       Y1, Y5, Y5
-	VMINPS       Y5, Y2, Y5
-	VADDPS       Y3, Y5, Y5
-	VSUBPS       Y3, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPACKSSDW    X6, X5, X5
-	VPACKSSWB    X5, X5, X5
-	VMOVQ        X5, 8(DX)(AX*1)
-	MOVQ         SI, AX
-	JMP          main91
-
-rest91:
-	CMPQ         AX, CX
-	JAE          done91
-	VMOVUPS      (BX)(AX*4), Y5
-	VDIVPS       Y0, Y5, Y5
-	VMAXPS       Y1, Y5, Y5
-	VMINPS       Y5, Y2, Y5
-	VADDPS       Y3, Y5, Y5
-	VSUBPS       Y3, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPACKSSDW    X6, X5, X5
-	VPACKSSWB    X5, X5, X5
-	VMOVQ        X5, (DX)(AX*1)
-	ADDQ         $0x08, AX
-	JMP          rest91
-
-done91:
-	VZEROUPPER
-	RET
-
-// func dequantizeI8AVX2(dst *float32, q *int8, n int, scale float32, zero int32)
-// Requires: AVX, AVX2
-TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         q+8(FP), BX
-	VBROADCASTSS scale+24(FP), Y0
-	MOVL         zero+28(FP), AX
-	VMOVD        AX, X1
-	VPBROADCASTD X1, Y1
-	XORQ         AX, AX
-
-rest92:
-	CMPQ      AX, CX
-	JAE       done92
-	VPMOVSXBD (BX)(AX*1), Y2
-	VPSUBD    Y1, Y2, Y2
-	VCVTDQ2PS Y2, Y2
-	VMULPS    Y0, Y2, Y2
-	VMOVUPS   Y2, (DX)(AX*4)
-	ADDQ      $0x08, AX
-	JMP       rest92
-
-done92:
-	VZEROUPPER
-	RET
-
-// func quantizeU8AVX2(dst *uint8, x *float32, n int, k *float32, zero int32)
-// Requires: AVX, AVX2
-TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+16(FP), CX
 	MOVQ         dst+0(FP), DX
 	MOVQ         x+8(FP), BX
@@ -3382,7 +3461,7 @@ main93:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VPACKUSWB    X5, X5, X5
+	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	VMOVUPS      32(BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
@@ -3394,7 +3473,7 @@ main93:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VPACKUSWB    X5, X5, X5
+	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
 	JMP          main93
@@ -3412,7 +3491,7 @@ rest93:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VPACKUSWB    X5, X5, X5
+	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
 	JMP          rest93
@@ -3421,9 +3500,9 @@ done93:
 	VZEROUPPER
 	RET
 
-// func dequantizeU8AVX2(dst *float32, q *uint8, n int, scale float32, zero int32)
+// func dequantizeI8AVX2(dst *float32, q *int8, n int, scale float32, zero int32)
 // Requires: AVX, AVX2
-TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
+TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+16(FP), CX
 	MOVQ         dst+0(FP), DX
 	MOVQ         q+8(FP), BX
@@ -3436,7 +3515,7 @@ TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
 rest94:
 	CMPQ      AX, CX
 	JAE       done94
-	VPMOVZXBD (BX)(AX*1), Y2
+	VPMOVSXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
@@ -3448,9 +3527,9 @@ done94:
 	VZEROUPPER
 	RET
 
-// func quantizeI16AVX2(dst *int16, x *float32, n int, k *float32, zero int32)
+// func quantizeU8AVX2(dst *uint8, x *float32, n int, k *float32, zero int32)
 // Requires: AVX, AVX2
-TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
+TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+16(FP), CX
 	MOVQ         dst+0(FP), DX
 	MOVQ         x+8(FP), BX
@@ -3480,7 +3559,8 @@ main95:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VMOVDQU      X5, (DX)(AX*2)
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, (DX)(AX*1)
 	VMOVUPS      32(BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3491,7 +3571,8 @@ main95:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VMOVDQU      X5, 16(DX)(AX*2)
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
 	JMP          main95
 
@@ -3508,11 +3589,107 @@ rest95:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VMOVDQU      X5, (DX)(AX*2)
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
 	JMP          rest95
 
 done95:
+	VZEROUPPER
+	RET
+
+// func dequantizeU8AVX2(dst *float32, q *uint8, n int, scale float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         q+8(FP), BX
+	VBROADCASTSS scale+24(FP), Y0
+	MOVL         zero+28(FP), AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	XORQ         AX, AX
+
+rest96:
+	CMPQ      AX, CX
+	JAE       done96
+	VPMOVZXBD (BX)(AX*1), Y2
+	VPSUBD    Y1, Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y0, Y2, Y2
+	VMOVUPS   Y2, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	JMP       rest96
+
+done96:
+	VZEROUPPER
+	RET
+
+// func quantizeI16AVX2(dst *int16, x *float32, n int, k *float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         k+24(FP), AX
+	VBROADCASTSS 12(AX), Y0
+	VBROADCASTSS 16(AX), Y1
+	VBROADCASTSS 32(AX), Y2
+	MOVL         $0x4b400000, AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         zero+32(FP), AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Y4
+	XORQ         AX, AX
+
+main97:
+	LEAQ         16(AX), SI
+	CMPQ         SI, CX
+	JA           rest97
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, (DX)(AX*2)
+	VMOVUPS      32(BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, 16(DX)(AX*2)
+	MOVQ         SI, AX
+	JMP          main97
+
+rest97:
+	CMPQ         AX, CX
+	JAE          done97
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, (DX)(AX*2)
+	ADDQ         $0x08, AX
+	JMP          rest97
+
+done97:
 	VZEROUPPER
 	RET
 
@@ -3528,18 +3705,18 @@ TEXT ·dequantizeI16AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest96:
+rest98:
 	CMPQ      AX, CX
-	JAE       done96
+	JAE       done98
 	VPMOVSXWD (BX)(AX*2), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest96
+	JMP       rest98
 
-done96:
+done98:
 	VZEROUPPER
 	RET
 
@@ -3561,10 +3738,10 @@ TEXT ·quantizeI32AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main97:
+main99:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest97
+	JA        rest99
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3584,11 +3761,11 @@ main97:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main97
+	JMP       main99
 
-rest97:
+rest99:
 	CMPQ      AX, CX
-	JAE       done97
+	JAE       done99
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3599,9 +3776,9 @@ rest97:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest97
+	JMP       rest99
 
-done97:
+done99:
 	VZEROUPPER
 	RET
 
@@ -3617,18 +3794,18 @@ TEXT ·dequantizeI32AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest98:
+rest100:
 	CMPQ      AX, CX
-	JAE       done98
+	JAE       done100
 	VMOVDQU   (BX)(AX*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest98
+	JMP       rest100
 
-done98:
+done100:
 	VZEROUPPER
 	RET
 
@@ -3641,10 +3818,10 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main99:
+main101:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest99
+	JA      rest101
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3658,18 +3835,18 @@ main99:
 	VADDPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main99
+	JMP     main101
 
-rest99:
+rest101:
 	CMPQ    AX, CX
-	JAE     done99
+	JAE     done101
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest99
+	JMP     rest101
 
-done99:
+done101:
 	VZEROUPPER
 	RET
 
@@ -3682,10 +3859,10 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main100:
+main102:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest100
+	JA      rest102
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3699,18 +3876,18 @@ main100:
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main100
+	JMP     main102
 
-rest100:
+rest102:
 	CMPQ    AX, CX
-	JAE     done100
+	JAE     done102
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest100
+	JMP     rest102
 
-done100:
+done102:
 	VZEROUPPER
 	RET
 
@@ -3723,10 +3900,10 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main101:
+main103:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest101
+	JA      rest103
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3740,18 +3917,18 @@ main101:
 	VSUBPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main101
+	JMP     main103
 
-rest101:
+rest103:
 	CMPQ    AX, CX
-	JAE     done101
+	JAE     done103
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest101
+	JMP     rest103
 
-done101:
+done103:
 	VZEROUPPER
 	RET
 
@@ -3764,10 +3941,10 @@ TEXT ·subOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main102:
+main104:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest102
+	JA      rest104
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3781,18 +3958,18 @@ main102:
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main102
+	JMP     main104
 
-rest102:
+rest104:
 	CMPQ    AX, CX
-	JAE     done102
+	JAE     done104
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest102
+	JMP     rest104
 
-done102:
+done104:
 	VZEROUPPER
 	RET
 
@@ -3805,10 +3982,10 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main103:
+main105:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest103
+	JA      rest105
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3822,18 +3999,18 @@ main103:
 	VMULPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main103
+	JMP     main105
 
-rest103:
+rest105:
 	CMPQ    AX, CX
-	JAE     done103
+	JAE     done105
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest103
+	JMP     rest105
 
-done103:
+done105:
 	VZEROUPPER
 	RET
 
@@ -3846,10 +4023,10 @@ TEXT ·mulOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main104:
+main106:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest104
+	JA      rest106
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3863,18 +4040,18 @@ main104:
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main104
+	JMP     main106
 
-rest104:
+rest106:
 	CMPQ    AX, CX
-	JAE     done104
+	JAE     done106
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest104
+	JMP     rest106
 
-done104:
+done106:
 	VZEROUPPER
 	RET
 
@@ -3887,10 +4064,10 @@ TEXT ·oneSubAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS a+24(FP), Y0
 	XORQ         AX, AX
 
-main105:
+main107:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest105
+	JA      rest107
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	VSUBPS  32(BX)(AX*4), Y0, Y1
@@ -3900,17 +4077,17 @@ main105:
 	VSUBPS  96(BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main105
+	JMP     main107
 
-rest105:
+rest107:
 	CMPQ    AX, CX
-	JAE     done105
+	JAE     done107
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest105
+	JMP     rest107
 
-done105:
+done107:
 	VZEROUPPER
 	RET
 
@@ -3928,10 +4105,10 @@ TEXT ·passAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS 96(AX), Y3
 	XORQ         AX, AX
 
-main106:
+main108:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest106
+	JA      rest108
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -3949,11 +4126,11 @@ main106:
 	VANDPS  32(SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, 32(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main106
+	JMP     main108
 
-rest106:
+rest108:
 	CMPQ    AX, CX
-	JAE     done106
+	JAE     done108
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -3963,9 +4140,9 @@ rest106:
 	VANDPS  (SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest106
+	JMP     rest108
 
-done106:
+done108:
 	VZEROUPPER
 	RET
 
@@ -3979,10 +4156,10 @@ TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main107:
+main109:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest107
+	JA        rest109
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
@@ -3994,20 +4171,20 @@ main107:
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main107
+	JMP       main109
 
-rest107:
+rest109:
 	CMPQ      AX, CX
-	JAE       done107
+	JAE       done109
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest107
+	JMP       rest109
 
-done107:
+done109:
 	VZEROUPPER
 	RET
 
@@ -4022,10 +4199,10 @@ TEXT ·leakyBackAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main108:
+main110:
 	LEAQ      16(AX), DI
 	CMPQ      DI, CX
-	JA        rest108
+	JA        rest110
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4039,11 +4216,11 @@ main108:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, 32(DX)(AX*4)
 	MOVQ      DI, AX
-	JMP       main108
+	JMP       main110
 
-rest108:
+rest110:
 	CMPQ      AX, CX
-	JAE       done108
+	JAE       done110
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4051,9 +4228,9 @@ rest108:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest108
+	JMP       rest110
 
-done108:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4065,9 +4242,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), BX
 	XORQ AX, AX
 
-rest109:
+rest111:
 	CMPQ    AX, CX
-	JAE     done109
+	JAE     done111
 	VMOVUPS (DX)(AX*4), Y0
 	VMOVUPS (BX)(AX*4), Y1
 	VMAXPS  Y0, Y1, Y2
@@ -4077,9 +4254,9 @@ rest109:
 	VORPS   Y3, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest109
+	JMP     rest111
 
-done109:
+done111:
 	VZEROUPPER
 	RET
 
@@ -4526,11 +4703,10 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Y7
 	XORQ         AX, AX
 
-rest110:
+rest112:
 	CMPQ    AX, CX
-	JAE     done110
-	VMOVUPS (DX)(AX*4), Y8
-	VMULPS  Y7, Y8, Y8
+	JAE     done112
+	VMULPS  (DX)(AX*4), Y7, Y8
 	VMULPS  Y6, Y8, Y9
 	VADDPS  (BX)(AX*4), Y9, Y9
 	VMOVUPS (SI)(AX*4), Y11
@@ -4551,9 +4727,58 @@ rest110:
 	VSUBPS  Y11, Y8, Y8
 	VMOVUPS Y8, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest110
+	JMP     rest112
 
-done110:
+done112:
+	VZEROUPPER
+	RET
+
+// func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *float32)
+// Requires: AVX, AVX512F
+TEXT ·adamAVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+32(FP), CX
+	MOVQ         w+0(FP), DX
+	MOVQ         grad+8(FP), BX
+	MOVQ         m+16(FP), SI
+	MOVQ         v+24(FP), DI
+	MOVQ         k+40(FP), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	XORQ         AX, AX
+
+rest113:
+	CMPQ    AX, CX
+	JAE     done113
+	VMULPS  (DX)(AX*4), Z7, Z8
+	VMULPS  Z6, Z8, Z9
+	VADDPS  (BX)(AX*4), Z9, Z9
+	VMOVUPS (SI)(AX*4), Z11
+	VSUBPS  Z11, Z9, Z10
+	VMULPS  Z0, Z10, Z10
+	VADDPS  Z10, Z11, Z11
+	VMOVUPS Z11, (SI)(AX*4)
+	VMULPS  Z2, Z9, Z10
+	VMULPS  Z9, Z10, Z10
+	VMULPS  (DI)(AX*4), Z1, Z9
+	VADDPS  Z10, Z9, Z9
+	VMOVUPS Z9, (DI)(AX*4)
+	VSQRTPS Z9, Z9
+	VDIVPS  Z4, Z9, Z9
+	VADDPS  Z5, Z9, Z9
+	VMULPS  Z3, Z11, Z11
+	VDIVPS  Z9, Z11, Z11
+	VSUBPS  Z11, Z8, Z8
+	VMOVUPS Z8, (DX)(AX*4)
+	ADDQ    $0x10, AX
+	JMP     rest113
+
+done113:
 	VZEROUPPER
 	RET
 
@@ -4569,9 +4794,9 @@ TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest111:
+rest114:
 	CMPQ    AX, CX
-	JAE     done111
+	JAE     done114
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -4582,9 +4807,9 @@ rest111:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest111
+	JMP     rest114
 
-done111:
+done114:
 	VZEROUPPER
 	RET
 
@@ -4600,9 +4825,9 @@ TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest112:
+rest115:
 	CMPQ    AX, CX
-	JAE     done112
+	JAE     done115
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -4615,8 +4840,8 @@ rest112:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest112
+	JMP     rest115
 
-done112:
+done115:
 	VZEROUPPER
 	RET

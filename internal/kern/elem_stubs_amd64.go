@@ -149,6 +149,16 @@ func fakeQuantStreamAVX512(dst *float32, x *float32, n int, k *float32)
 //go:noescape
 func steAVX2(dx *float32, x *float32, dy *float32, n int, k *float32)
 
+// fakeQuantKeepAVX2 is FakeQuantizeKeep.
+//
+//go:noescape
+func fakeQuantKeepAVX2(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+
+// fakeQuantKeepAVX512 is FakeQuantizeKeep.
+//
+//go:noescape
+func fakeQuantKeepAVX512(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+
 // fakeQuantRowAVX2 is FakeQuantize with a grid for each element.
 //
 //go:noescape
@@ -273,6 +283,11 @@ func maxPool2BackAVX2(dx *float32, x *float32, out *float32, dout *float32, ow i
 //
 //go:noescape
 func adamAVX2(w *float32, grad *float32, m *float32, v *float32, n int, k *float32)
+
+// adamAVX512 is AdamStep.
+//
+//go:noescape
+func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *float32)
 
 // sgdAVX2 is SGDStep.
 //
