@@ -1836,6 +1836,106 @@ done54:
 	VZEROUPPER
 	RET
 
+// func extentAVX512(x *float32, n int, out *float32) uint32
+// Requires: AVX, AVX2, AVX512DQ, AVX512F
+TEXT ·extentAVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+8(FP), CX
+	MOVQ         x+0(FP), DX
+	MOVQ         out+16(FP), BX
+	MOVL         $0x7f7fffff, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z1
+	MOVL         $0xff7fffff, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z2
+	VPXORD       Z3, Z3, Z3
+	VMOVAPS      Z1, Z0
+	VMOVAPS      Z2, Z4
+	VMOVAPS      Z3, Z5
+	VMOVAPS      Z1, Z6
+	VMOVAPS      Z2, Z7
+	VMOVAPS      Z3, Z8
+	VMOVAPS      Z1, Z9
+	VMOVAPS      Z2, Z10
+	VMOVAPS      Z3, Z11
+	XORQ         AX, AX
+
+main55:
+	LEAQ    64(AX), SI
+	CMPQ    SI, CX
+	JA      rest55
+	VMOVUPS (DX)(AX*4), Z12
+	VMINPS  Z1, Z12, Z1
+	VMAXPS  Z2, Z12, Z2
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z3, Z3
+	VMOVUPS 64(DX)(AX*4), Z12
+	VMINPS  Z0, Z12, Z0
+	VMAXPS  Z4, Z12, Z4
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z5, Z5
+	VMOVUPS 128(DX)(AX*4), Z12
+	VMINPS  Z6, Z12, Z6
+	VMAXPS  Z7, Z12, Z7
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z8, Z8
+	VMOVUPS 192(DX)(AX*4), Z12
+	VMINPS  Z9, Z12, Z9
+	VMAXPS  Z10, Z12, Z10
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z11, Z11
+	MOVQ    SI, AX
+	JMP     main55
+
+rest55:
+	CMPQ    AX, CX
+	JAE     done55
+	VMOVUPS (DX)(AX*4), Z12
+	VMINPS  Z1, Z12, Z1
+	VMAXPS  Z2, Z12, Z2
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z3, Z3
+	ADDQ    $0x10, AX
+	JMP     rest55
+
+done55:
+	VMINPS        Z0, Z1, Z1
+	VMAXPS        Z4, Z2, Z2
+	VORPS         Z5, Z3, Z3
+	VMINPS        Z9, Z6, Z6
+	VMAXPS        Z10, Z7, Z7
+	VORPS         Z11, Z8, Z8
+	VMINPS        Z6, Z1, Z1
+	VMAXPS        Z7, Z2, Z2
+	VORPS         Z8, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VMINPS        Y0, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VMAXPS        Y0, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VORPS         Y0, Y3, Y3
+	VEXTRACTF128  $0x01, Y1, X0
+	VMINPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VMINPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VMINPS        X0, X1, X1
+	VMOVSS        X1, (BX)
+	VEXTRACTF128  $0x01, Y2, X0
+	VMAXPS        X0, X2, X2
+	VPERMILPS     $0x4e, X2, X0
+	VMAXPS        X0, X2, X2
+	VPERMILPS     $0xb1, X2, X0
+	VMAXPS        X0, X2, X2
+	VMOVSS        X2, 4(BX)
+	VCMPPS        $0x03, Y3, Y3, Y3
+	VMOVMSKPS     Y3, AX
+	MOVL          AX, ret+24(FP)
+	VZEROUPPER
+	RET
+
 // func statsAVX512(x *float32, n int, planes int, stride int, lanes *float64, out *float32) uint32
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·statsAVX512(SB), NOSPLIT, $0-52
@@ -2039,10 +2139,10 @@ tail:
 	SHRL    $0x08, R13
 	XORL    R14, R14
 	CMPQ    R8, $0x08
-	JLE     short56
+	JLE     short57
 	MOVBLZX 1(SI)(R12*1), R14
 
-short56:
+short57:
 	ANDL        R13, R14
 	KMOVB       R14, K2
 	SHRL        $0x08, R13
@@ -2184,10 +2284,10 @@ tail:
 	SHRL    $0x08, R15
 	XORL    BP, BP
 	CMPQ    R9, $0x08
-	JLE     short58
+	JLE     short59
 	MOVBLZX 1(DI)(R14*1), BP
 
-short58:
+short59:
 	ANDL        R15, BP
 	KMOVB       BP, K2
 	SHRL        $0x08, R15
@@ -2230,22 +2330,10 @@ TEXT ·maskScaleAVX2(SB), NOSPLIT, $0-40
 plane:
 	XORQ AX, AX
 
-pair59:
+pair60:
 	LEAQ         16(AX), R9
 	CMPQ         R9, CX
-	JA           vector59
-	TESTQ        DX, DX
-	JZ           nomask60
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask60:
-	VMOVUPS      (DI)(AX*4), Y2
-	VANDPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (SI)(AX*4)
-	INCQ         BX
-	ADDQ         $0x08, AX
+	JA           vector60
 	TESTQ        DX, DX
 	JZ           nomask61
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2253,17 +2341,11 @@ nomask60:
 	VPCMPEQD     Y0, Y1, Y1
 
 nomask61:
-	VMOVUPS (DI)(AX*4), Y2
-	VANDPS  Y1, Y2, Y2
-	VMOVUPS Y2, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair59
-
-vector59:
-	LEAQ         8(AX), R9
-	CMPQ         R9, CX
-	JA           tail59
+	VMOVUPS      (DI)(AX*4), Y2
+	VANDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
 	TESTQ        DX, DX
 	JZ           nomask62
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2275,11 +2357,29 @@ nomask62:
 	VANDPS  Y1, Y2, Y2
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair60
+
+vector60:
+	LEAQ         8(AX), R9
+	CMPQ         R9, CX
+	JA           tail60
+	TESTQ        DX, DX
+	JZ           nomask63
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask63:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R9, AX
 
-tail59:
+tail60:
 	CMPQ         AX, CX
-	JE           done59
+	JE           done60
 	MOVQ         CX, R9
 	SUBQ         AX, R9
 	XORQ         R10, R10
@@ -2293,18 +2393,18 @@ tail59:
 	SUBQ         R9, R10
 	VMOVUPS      32(R10), Y2
 	TESTQ        DX, DX
-	JZ           nomask63
+	JZ           nomask64
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask63:
+nomask64:
 	VMASKMOVPS (DI)(AX*4), Y2, Y3
 	VANDPS     Y1, Y3, Y3
 	VMASKMOVPS Y3, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done59:
+done60:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	DECQ R8
@@ -2332,23 +2432,10 @@ plane:
 	ADDQ         $0x04, R8
 	XORQ         AX, AX
 
-pair64:
+pair65:
 	LEAQ         16(AX), R10
 	CMPQ         R10, CX
-	JA           vector64
-	TESTQ        DX, DX
-	JZ           nomask65
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask65:
-	VMOVUPS      (DI)(AX*4), Y3
-	VANDPS       Y1, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, (SI)(AX*4)
-	INCQ         BX
-	ADDQ         $0x08, AX
+	JA           vector65
 	TESTQ        DX, DX
 	JZ           nomask66
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2356,18 +2443,12 @@ nomask65:
 	VPCMPEQD     Y0, Y1, Y1
 
 nomask66:
-	VMOVUPS (DI)(AX*4), Y3
-	VANDPS  Y1, Y3, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair64
-
-vector64:
-	LEAQ         8(AX), R10
-	CMPQ         R10, CX
-	JA           tail64
+	VMOVUPS      (DI)(AX*4), Y3
+	VANDPS       Y1, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
 	TESTQ        DX, DX
 	JZ           nomask67
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2380,11 +2461,30 @@ nomask67:
 	VMULPS  Y2, Y3, Y3
 	VMOVUPS Y3, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair65
+
+vector65:
+	LEAQ         8(AX), R10
+	CMPQ         R10, CX
+	JA           tail65
+	TESTQ        DX, DX
+	JZ           nomask68
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask68:
+	VMOVUPS (DI)(AX*4), Y3
+	VANDPS  Y1, Y3, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R10, AX
 
-tail64:
+tail65:
 	CMPQ         AX, CX
-	JE           done64
+	JE           done65
 	MOVQ         CX, R10
 	SUBQ         AX, R10
 	XORQ         R11, R11
@@ -2398,19 +2498,19 @@ tail64:
 	SUBQ         R10, R11
 	VMOVUPS      32(R11), Y3
 	TESTQ        DX, DX
-	JZ           nomask68
+	JZ           nomask69
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask68:
+nomask69:
 	VMASKMOVPS (DI)(AX*4), Y3, Y4
 	VANDPS     Y1, Y4, Y4
 	VMULPS     Y2, Y4, Y4
 	VMASKMOVPS Y4, Y3, (SI)(AX*4)
 	INCQ       BX
 
-done64:
+done65:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	DECQ R9
@@ -2433,24 +2533,10 @@ TEXT ·maskScaleRowAVX2(SB), NOSPLIT, $0-40
 	XORQ         BX, BX
 	XORQ         AX, AX
 
-pair69:
+pair70:
 	LEAQ         16(AX), R9
 	CMPQ         R9, CX
-	JA           vector69
-	TESTQ        DX, DX
-	JZ           nomask70
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask70:
-	VMOVUPS      (DI)(AX*4), Y2
-	VANDPS       Y1, Y2, Y2
-	VMOVUPS      (R8)(AX*4), Y3
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (SI)(AX*4)
-	INCQ         BX
-	ADDQ         $0x08, AX
+	JA           vector70
 	TESTQ        DX, DX
 	JZ           nomask71
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2458,19 +2544,13 @@ nomask70:
 	VPCMPEQD     Y0, Y1, Y1
 
 nomask71:
-	VMOVUPS (DI)(AX*4), Y2
-	VANDPS  Y1, Y2, Y2
-	VMOVUPS (R8)(AX*4), Y3
-	VMULPS  Y3, Y2, Y2
-	VMOVUPS Y2, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair69
-
-vector69:
-	LEAQ         8(AX), R9
-	CMPQ         R9, CX
-	JA           tail69
+	VMOVUPS      (DI)(AX*4), Y2
+	VANDPS       Y1, Y2, Y2
+	VMOVUPS      (R8)(AX*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
 	TESTQ        DX, DX
 	JZ           nomask72
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2484,11 +2564,31 @@ nomask72:
 	VMULPS  Y3, Y2, Y2
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair70
+
+vector70:
+	LEAQ         8(AX), R9
+	CMPQ         R9, CX
+	JA           tail70
+	TESTQ        DX, DX
+	JZ           nomask73
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask73:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS (R8)(AX*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R9, AX
 
-tail69:
+tail70:
 	CMPQ         AX, CX
-	JE           done69
+	JE           done70
 	SUBQ         AX, CX
 	XORQ         R9, R9
 	CMPQ         CX, R9
@@ -2501,12 +2601,12 @@ tail69:
 	SUBQ         CX, R9
 	VMOVUPS      32(R9), Y2
 	TESTQ        DX, DX
-	JZ           nomask73
+	JZ           nomask74
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask73:
+nomask74:
 	VMASKMOVPS (DI)(AX*4), Y2, Y0
 	VANDPS     Y1, Y0, Y0
 	VMASKMOVPS (R8)(AX*4), Y2, Y1
@@ -2514,7 +2614,7 @@ nomask73:
 	VMASKMOVPS Y0, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done69:
+done70:
 	VZEROUPPER
 	RET
 
@@ -2545,17 +2645,17 @@ plane:
 	ADDQ         $0x04, R11
 	XORQ         AX, AX
 
-pair74:
+pair75:
 	LEAQ         16(AX), R13
 	CMPQ         R13, CX
-	JA           vector74
+	JA           vector75
 	TESTQ        DX, DX
-	JZ           nomask75
+	JZ           nomask76
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask75:
+nomask76:
 	VMOVUPS      (DI)(AX*4), Y5
 	VANDPS       Y1, Y5, Y5
 	VMULPS       Y2, Y5, Y5
@@ -2566,29 +2666,6 @@ nomask75:
 	VMOVUPS      Y5, (SI)(AX*4)
 	INCQ         BX
 	ADDQ         $0x08, AX
-	TESTQ        DX, DX
-	JZ           nomask76
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask76:
-	VMOVUPS (DI)(AX*4), Y5
-	VANDPS  Y1, Y5, Y5
-	VMULPS  Y2, Y5, Y5
-	VMOVUPS (R8)(AX*4), Y6
-	VMULPS  Y3, Y6, Y6
-	VADDPS  Y4, Y6, Y6
-	VADDPS  Y6, Y5, Y5
-	VMOVUPS Y5, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair74
-
-vector74:
-	LEAQ         8(AX), R13
-	CMPQ         R13, CX
-	JA           tail74
 	TESTQ        DX, DX
 	JZ           nomask77
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2605,11 +2682,34 @@ nomask77:
 	VADDPS  Y6, Y5, Y5
 	VMOVUPS Y5, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair75
+
+vector75:
+	LEAQ         8(AX), R13
+	CMPQ         R13, CX
+	JA           tail75
+	TESTQ        DX, DX
+	JZ           nomask78
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask78:
+	VMOVUPS (DI)(AX*4), Y5
+	VANDPS  Y1, Y5, Y5
+	VMULPS  Y2, Y5, Y5
+	VMOVUPS (R8)(AX*4), Y6
+	VMULPS  Y3, Y6, Y6
+	VADDPS  Y4, Y6, Y6
+	VADDPS  Y6, Y5, Y5
+	VMOVUPS Y5, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R13, AX
 
-tail74:
+tail75:
 	CMPQ         AX, CX
-	JE           done74
+	JE           done75
 	MOVQ         CX, R13
 	SUBQ         AX, R13
 	XORQ         R14, R14
@@ -2623,12 +2723,12 @@ tail74:
 	SUBQ         R13, R14
 	VMOVUPS      32(R14), Y5
 	TESTQ        DX, DX
-	JZ           nomask78
+	JZ           nomask79
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask78:
+nomask79:
 	VMASKMOVPS (DI)(AX*4), Y5, Y6
 	VANDPS     Y1, Y6, Y6
 	VMULPS     Y2, Y6, Y6
@@ -2639,7 +2739,7 @@ nomask78:
 	VMASKMOVPS Y6, Y5, (SI)(AX*4)
 	INCQ       BX
 
-done74:
+done75:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	LEAQ (R8)(CX*4), R8
@@ -2666,17 +2766,17 @@ TEXT ·backwardRowAVX2(SB), NOSPLIT, $0-64
 	XORQ         BX, BX
 	XORQ         AX, AX
 
-pair79:
+pair80:
 	LEAQ         16(AX), R12
 	CMPQ         R12, CX
-	JA           vector79
+	JA           vector80
 	TESTQ        DX, DX
-	JZ           nomask80
+	JZ           nomask81
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask80:
+nomask81:
 	VMOVUPS      (DI)(AX*4), Y2
 	VANDPS       Y1, Y2, Y2
 	VMOVUPS      (R9)(AX*4), Y3
@@ -2690,32 +2790,6 @@ nomask80:
 	VMOVUPS      Y2, (SI)(AX*4)
 	INCQ         BX
 	ADDQ         $0x08, AX
-	TESTQ        DX, DX
-	JZ           nomask81
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask81:
-	VMOVUPS (DI)(AX*4), Y2
-	VANDPS  Y1, Y2, Y2
-	VMOVUPS (R9)(AX*4), Y3
-	VMULPS  Y3, Y2, Y2
-	VMOVUPS (R8)(AX*4), Y3
-	VMOVUPS (R10)(AX*4), Y4
-	VMULPS  Y4, Y3, Y3
-	VMOVUPS (R11)(AX*4), Y4
-	VADDPS  Y4, Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS Y2, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair79
-
-vector79:
-	LEAQ         8(AX), R12
-	CMPQ         R12, CX
-	JA           tail79
 	TESTQ        DX, DX
 	JZ           nomask82
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2735,11 +2809,37 @@ nomask82:
 	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair80
+
+vector80:
+	LEAQ         8(AX), R12
+	CMPQ         R12, CX
+	JA           tail80
+	TESTQ        DX, DX
+	JZ           nomask83
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask83:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS (R9)(AX*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS (R8)(AX*4), Y3
+	VMOVUPS (R10)(AX*4), Y4
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS (R11)(AX*4), Y4
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R12, AX
 
-tail79:
+tail80:
 	CMPQ         AX, CX
-	JE           done79
+	JE           done80
 	SUBQ         AX, CX
 	XORQ         R12, R12
 	CMPQ         CX, R12
@@ -2752,12 +2852,12 @@ tail79:
 	SUBQ         CX, R12
 	VMOVUPS      32(R12), Y2
 	TESTQ        DX, DX
-	JZ           nomask83
+	JZ           nomask84
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask83:
+nomask84:
 	VMASKMOVPS (DI)(AX*4), Y2, Y0
 	VANDPS     Y1, Y0, Y0
 	VMASKMOVPS (R9)(AX*4), Y2, Y1
@@ -2771,7 +2871,7 @@ nomask83:
 	VMASKMOVPS Y0, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done79:
+done80:
 	VZEROUPPER
 	RET
 
@@ -2790,10 +2890,10 @@ TEXT ·fakeQuantAVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X3, Y3
 	XORQ         AX, AX
 
-main84:
+main85:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest84
+	JA      rest85
 	VMOVUPS (BX)(AX*4), Y4
 	VDIVPS  Y0, Y4, Y4
 	VMAXPS  Y1, Y4, Y4
@@ -2827,11 +2927,11 @@ main84:
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS Y4, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main84
+	JMP     main85
 
-rest84:
+rest85:
 	CMPQ    AX, CX
-	JAE     done84
+	JAE     done85
 	VMOVUPS (BX)(AX*4), Y4
 	VDIVPS  Y0, Y4, Y4
 	VMAXPS  Y1, Y4, Y4
@@ -2841,9 +2941,9 @@ rest84:
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS Y4, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest84
+	JMP     rest85
 
-done84:
+done85:
 	VZEROUPPER
 	RET
 
@@ -2862,10 +2962,10 @@ TEXT ·fakeQuantStreamAVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X3, Y3
 	XORQ         AX, AX
 
-main85:
+main86:
 	LEAQ        32(AX), SI
 	CMPQ        SI, CX
-	JA          rest85
+	JA          rest86
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Y4
 	VDIVPS      Y0, Y4, Y4
@@ -2903,11 +3003,11 @@ main85:
 	VMULPS      Y0, Y4, Y4
 	VMOVNTPS    Y4, 96(DX)(AX*4)
 	MOVQ        SI, AX
-	JMP         main85
+	JMP         main86
 
-rest85:
+rest86:
 	CMPQ        AX, CX
-	JAE         done85
+	JAE         done86
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Y4
 	VDIVPS      Y0, Y4, Y4
@@ -2918,9 +3018,9 @@ rest85:
 	VMULPS      Y0, Y4, Y4
 	VMOVNTPS    Y4, (DX)(AX*4)
 	ADDQ        $0x08, AX
-	JMP         rest85
+	JMP         rest86
 
-done85:
+done86:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2941,10 +3041,10 @@ TEXT ·fakeQuantStreamAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS 32(AX), Z3
 	XORQ         AX, AX
 
-main86:
+main87:
 	LEAQ        64(AX), SI
 	CMPQ        SI, CX
-	JA          rest86
+	JA          rest87
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Z4
 	VDIVPS      Z1, Z4, Z4
@@ -2982,11 +3082,11 @@ main86:
 	VMULPS      Z1, Z4, Z4
 	VMOVNTPS    Z4, 192(DX)(AX*4)
 	MOVQ        SI, AX
-	JMP         main86
+	JMP         main87
 
-rest86:
+rest87:
 	CMPQ        AX, CX
-	JAE         done86
+	JAE         done87
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Z4
 	VDIVPS      Z1, Z4, Z4
@@ -2997,9 +3097,9 @@ rest86:
 	VMULPS      Z1, Z4, Z4
 	VMOVNTPS    Z4, (DX)(AX*4)
 	ADDQ        $0x10, AX
-	JMP         rest86
+	JMP         rest87
 
-done86:
+done87:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3016,10 +3116,10 @@ TEXT ·steAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS 40(AX), Y1
 	XORQ         AX, AX
 
-main87:
+main88:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest87
+	JA      rest88
 	VMOVUPS (BX)(AX*4), Y2
 	VCMPPS  $0x1d, Y0, Y2, Y3
 	VCMPPS  $0x12, Y1, Y2, Y2
@@ -3045,11 +3145,11 @@ main87:
 	VANDPS  96(SI)(AX*4), Y3, Y3
 	VMOVUPS Y3, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main87
+	JMP     main88
 
-rest87:
+rest88:
 	CMPQ    AX, CX
-	JAE     done87
+	JAE     done88
 	VMOVUPS (BX)(AX*4), Y2
 	VCMPPS  $0x1d, Y0, Y2, Y3
 	VCMPPS  $0x12, Y1, Y2, Y2
@@ -3057,9 +3157,9 @@ rest87:
 	VANDPS  (SI)(AX*4), Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest87
+	JMP     rest88
 
-done87:
+done88:
 	VZEROUPPER
 	RET
 
@@ -3083,10 +3183,10 @@ TEXT ·fakeQuantKeepAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 40(AX), Y5
 	XORQ         AX, AX
 
-main88:
+main89:
 	LEAQ         16(AX), R9
 	CMPQ         R9, CX
-	JA           rest88
+	JA           rest89
 	PREFETCHT0   (R8)(AX*4)
 	VMOVUPS      (BX)(AX*4), Y6
 	VCMPPS       $0x12, Y5, Y6, Y7
@@ -3126,11 +3226,11 @@ main88:
 	VMOVQ        X8, 8(SI)(AX*1)
 	ADDQ         $0x02, DI
 	MOVQ         R9, AX
-	JMP          main88
+	JMP          main89
 
-rest88:
+rest89:
 	CMPQ         AX, CX
-	JAE          done88
+	JAE          done89
 	PREFETCHT0   (R8)(AX*4)
 	VMOVUPS      (BX)(AX*4), Y6
 	VCMPPS       $0x12, Y5, Y6, Y7
@@ -3152,9 +3252,9 @@ rest88:
 	VMOVQ        X8, (SI)(AX*1)
 	ADDQ         $0x01, DI
 	ADDQ         $0x08, AX
-	JMP          rest88
+	JMP          rest89
 
-done88:
+done89:
 	VZEROUPPER
 	RET
 
@@ -3179,10 +3279,10 @@ TEXT ·fakeQuantKeepAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS 40(AX), Z5
 	XORQ         AX, AX
 
-main89:
+main90:
 	LEAQ       32(AX), R9
 	CMPQ       R9, CX
-	JA         rest89
+	JA         rest90
 	PREFETCHT0 (R8)(AX*4)
 	VMOVUPS    (BX)(AX*4), Z6
 	VCMPPS     $0x12, Z5, Z6, K1
@@ -3213,11 +3313,11 @@ main89:
 	VPMOVDB    Z7, 16(SI)(AX*1)
 	ADDQ       $0x04, DI
 	MOVQ       R9, AX
-	JMP        main89
+	JMP        main90
 
-rest89:
+rest90:
 	CMPQ       AX, CX
-	JAE        done89
+	JAE        done90
 	PREFETCHT0 (R8)(AX*4)
 	VMOVUPS    (BX)(AX*4), Z6
 	VCMPPS     $0x12, Z5, Z6, K1
@@ -3234,9 +3334,43 @@ rest89:
 	VPMOVDB    Z7, (SI)(AX*1)
 	ADDQ       $0x02, DI
 	ADDQ       $0x10, AX
-	JMP        rest89
+	JMP        rest90
 
-done89:
+done90:
+	VZEROUPPER
+	RET
+
+// func clearUnsetAVX512(x *float32, mask *uint8, n int)
+// Requires: AVX, AVX512F
+TEXT ·clearUnsetAVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+16(FP), AX
+	MOVQ   x+0(FP), CX
+	MOVQ   mask+8(FP), DX
+	VPXORD Z0, Z0, Z0
+
+word:
+	MOVQ    (DX), BX
+	NOTQ    BX
+	TESTQ   BX, BX
+	JZ      next
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, (CX)
+	SHRQ    $0x10, BX
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, 64(CX)
+	SHRQ    $0x10, BX
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, 128(CX)
+	SHRQ    $0x10, BX
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, 192(CX)
+	SHRQ    $0x10, BX
+
+next:
+	ADDQ $0x08, DX
+	ADDQ $0x00000100, CX
+	DECQ AX
+	JNZ  word
 	VZEROUPPER
 	RET
 
@@ -3254,10 +3388,10 @@ TEXT ·fakeQuantRowAVX2(SB), NOSPLIT, $0-48
 	VPBROADCASTD X0, Y0
 	XORQ         AX, AX
 
-main90:
+main91:
 	LEAQ    16(AX), R9
 	CMPQ    R9, CX
-	JA      rest90
+	JA      rest91
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -3281,11 +3415,11 @@ main90:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, 32(DX)(AX*4)
 	MOVQ    R9, AX
-	JMP     main90
+	JMP     main91
 
-rest90:
+rest91:
 	CMPQ    AX, CX
-	JAE     done90
+	JAE     done91
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -3298,9 +3432,9 @@ rest90:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest90
+	JMP     rest91
 
-done90:
+done91:
 	VZEROUPPER
 	RET
 
@@ -3322,9 +3456,9 @@ TEXT ·steRowAVX2(SB), NOSPLIT, $0-56
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest91:
+rest92:
 	CMPQ    AX, CX
-	JAE     done91
+	JAE     done92
 	VMOVUPS (BX)(AX*4), Y2
 	VMOVUPS (R8)(AX*4), Y3
 	VMOVUPS (R9)(AX*4), Y4
@@ -3342,9 +3476,9 @@ rest91:
 	VANDPS  (SI)(AX*4), Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest91
+	JMP     rest92
 
-done91:
+done92:
 	VZEROUPPER
 	RET
 
@@ -3368,9 +3502,9 @@ TEXT ·lsqAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS      160(DI), Y5
 	XORQ         AX, AX
 
-rest92:
+rest93:
 	CMPQ         AX, CX
-	JAE          done92
+	JAE          done93
 	VMOVUPS      (BX)(AX*4), Y6
 	VBROADCASTSS 12(R8), Y7
 	VBROADCASTSS 24(R8), Y8
@@ -3419,9 +3553,9 @@ rest92:
 	VANDPS       Y9, Y7, Y7
 	VMOVUPS      Y7, (DX)(AX*4)
 	ADDQ         $0x08, AX
-	JMP          rest92
+	JMP          rest93
 
-done92:
+done93:
 	VMOVUPS Y2, (DI)
 	VMOVUPS Y3, 32(DI)
 	VMOVUPS Y4, 128(DI)
@@ -3447,10 +3581,10 @@ TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main93:
+main94:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest93
+	JA           rest94
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3476,11 +3610,11 @@ main93:
 	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
-	JMP          main93
+	JMP          main94
 
-rest93:
+rest94:
 	CMPQ         AX, CX
-	JAE          done93
+	JAE          done94
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3494,9 +3628,9 @@ rest93:
 	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest93
+	JMP          rest94
 
-done93:
+done94:
 	VZEROUPPER
 	RET
 
@@ -3512,18 +3646,18 @@ TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest94:
+rest95:
 	CMPQ      AX, CX
-	JAE       done94
+	JAE       done95
 	VPMOVSXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest94
+	JMP       rest95
 
-done94:
+done95:
 	VZEROUPPER
 	RET
 
@@ -3545,10 +3679,10 @@ TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main95:
+main96:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest95
+	JA           rest96
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3574,11 +3708,11 @@ main95:
 	VPACKUSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
-	JMP          main95
+	JMP          main96
 
-rest95:
+rest96:
 	CMPQ         AX, CX
-	JAE          done95
+	JAE          done96
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3592,9 +3726,9 @@ rest95:
 	VPACKUSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest95
+	JMP          rest96
 
-done95:
+done96:
 	VZEROUPPER
 	RET
 
@@ -3610,18 +3744,18 @@ TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest96:
+rest97:
 	CMPQ      AX, CX
-	JAE       done96
+	JAE       done97
 	VPMOVZXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest96
+	JMP       rest97
 
-done96:
+done97:
 	VZEROUPPER
 	RET
 
@@ -3643,10 +3777,10 @@ TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main97:
+main98:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest97
+	JA           rest98
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3670,11 +3804,11 @@ main97:
 	VPACKSSDW    X6, X5, X5
 	VMOVDQU      X5, 16(DX)(AX*2)
 	MOVQ         SI, AX
-	JMP          main97
+	JMP          main98
 
-rest97:
+rest98:
 	CMPQ         AX, CX
-	JAE          done97
+	JAE          done98
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3687,9 +3821,9 @@ rest97:
 	VPACKSSDW    X6, X5, X5
 	VMOVDQU      X5, (DX)(AX*2)
 	ADDQ         $0x08, AX
-	JMP          rest97
+	JMP          rest98
 
-done97:
+done98:
 	VZEROUPPER
 	RET
 
@@ -3705,18 +3839,18 @@ TEXT ·dequantizeI16AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest98:
+rest99:
 	CMPQ      AX, CX
-	JAE       done98
+	JAE       done99
 	VPMOVSXWD (BX)(AX*2), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest98
+	JMP       rest99
 
-done98:
+done99:
 	VZEROUPPER
 	RET
 
@@ -3738,10 +3872,10 @@ TEXT ·quantizeI32AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main99:
+main100:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest99
+	JA        rest100
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3761,11 +3895,11 @@ main99:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main99
+	JMP       main100
 
-rest99:
+rest100:
 	CMPQ      AX, CX
-	JAE       done99
+	JAE       done100
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3776,9 +3910,9 @@ rest99:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest99
+	JMP       rest100
 
-done99:
+done100:
 	VZEROUPPER
 	RET
 
@@ -3794,18 +3928,18 @@ TEXT ·dequantizeI32AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest100:
+rest101:
 	CMPQ      AX, CX
-	JAE       done100
+	JAE       done101
 	VMOVDQU   (BX)(AX*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest100
+	JMP       rest101
 
-done100:
+done101:
 	VZEROUPPER
 	RET
 
@@ -3818,10 +3952,10 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main101:
+main102:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest101
+	JA      rest102
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3835,18 +3969,18 @@ main101:
 	VADDPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main101
+	JMP     main102
 
-rest101:
+rest102:
 	CMPQ    AX, CX
-	JAE     done101
+	JAE     done102
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest101
+	JMP     rest102
 
-done101:
+done102:
 	VZEROUPPER
 	RET
 
@@ -3859,10 +3993,10 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main102:
+main103:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest102
+	JA      rest103
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3876,18 +4010,18 @@ main102:
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main102
+	JMP     main103
 
-rest102:
+rest103:
 	CMPQ    AX, CX
-	JAE     done102
+	JAE     done103
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest102
+	JMP     rest103
 
-done102:
+done103:
 	VZEROUPPER
 	RET
 
@@ -3900,10 +4034,10 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main103:
+main104:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest103
+	JA      rest104
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3917,18 +4051,18 @@ main103:
 	VSUBPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main103
+	JMP     main104
 
-rest103:
+rest104:
 	CMPQ    AX, CX
-	JAE     done103
+	JAE     done104
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest103
+	JMP     rest104
 
-done103:
+done104:
 	VZEROUPPER
 	RET
 
@@ -3941,10 +4075,10 @@ TEXT ·subOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main104:
+main105:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest104
+	JA      rest105
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3958,18 +4092,18 @@ main104:
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main104
+	JMP     main105
 
-rest104:
+rest105:
 	CMPQ    AX, CX
-	JAE     done104
+	JAE     done105
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest104
+	JMP     rest105
 
-done104:
+done105:
 	VZEROUPPER
 	RET
 
@@ -3982,10 +4116,10 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main105:
+main106:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest105
+	JA      rest106
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3999,18 +4133,18 @@ main105:
 	VMULPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main105
+	JMP     main106
 
-rest105:
+rest106:
 	CMPQ    AX, CX
-	JAE     done105
+	JAE     done106
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest105
+	JMP     rest106
 
-done105:
+done106:
 	VZEROUPPER
 	RET
 
@@ -4023,10 +4157,10 @@ TEXT ·mulOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main106:
+main107:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest106
+	JA      rest107
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -4040,18 +4174,18 @@ main106:
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main106
+	JMP     main107
 
-rest106:
+rest107:
 	CMPQ    AX, CX
-	JAE     done106
+	JAE     done107
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest106
+	JMP     rest107
 
-done106:
+done107:
 	VZEROUPPER
 	RET
 
@@ -4064,10 +4198,10 @@ TEXT ·oneSubAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS a+24(FP), Y0
 	XORQ         AX, AX
 
-main107:
+main108:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest107
+	JA      rest108
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	VSUBPS  32(BX)(AX*4), Y0, Y1
@@ -4077,17 +4211,17 @@ main107:
 	VSUBPS  96(BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main107
+	JMP     main108
 
-rest107:
+rest108:
 	CMPQ    AX, CX
-	JAE     done107
+	JAE     done108
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest107
+	JMP     rest108
 
-done107:
+done108:
 	VZEROUPPER
 	RET
 
@@ -4105,10 +4239,10 @@ TEXT ·passAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS 96(AX), Y3
 	XORQ         AX, AX
 
-main108:
+main109:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest108
+	JA      rest109
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -4126,11 +4260,11 @@ main108:
 	VANDPS  32(SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, 32(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main108
+	JMP     main109
 
-rest108:
+rest109:
 	CMPQ    AX, CX
-	JAE     done108
+	JAE     done109
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -4140,9 +4274,9 @@ rest108:
 	VANDPS  (SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest108
+	JMP     rest109
 
-done108:
+done109:
 	VZEROUPPER
 	RET
 
@@ -4156,10 +4290,10 @@ TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main109:
+main110:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest109
+	JA        rest110
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
@@ -4171,20 +4305,20 @@ main109:
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main109
+	JMP       main110
 
-rest109:
+rest110:
 	CMPQ      AX, CX
-	JAE       done109
+	JAE       done110
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest109
+	JMP       rest110
 
-done109:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4199,10 +4333,10 @@ TEXT ·leakyBackAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main110:
+main111:
 	LEAQ      16(AX), DI
 	CMPQ      DI, CX
-	JA        rest110
+	JA        rest111
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4216,11 +4350,11 @@ main110:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, 32(DX)(AX*4)
 	MOVQ      DI, AX
-	JMP       main110
+	JMP       main111
 
-rest110:
+rest111:
 	CMPQ      AX, CX
-	JAE       done110
+	JAE       done111
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4228,9 +4362,9 @@ rest110:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest110
+	JMP       rest111
 
-done110:
+done111:
 	VZEROUPPER
 	RET
 
@@ -4242,9 +4376,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), BX
 	XORQ AX, AX
 
-rest111:
+rest112:
 	CMPQ    AX, CX
-	JAE     done111
+	JAE     done112
 	VMOVUPS (DX)(AX*4), Y0
 	VMOVUPS (BX)(AX*4), Y1
 	VMAXPS  Y0, Y1, Y2
@@ -4254,9 +4388,9 @@ rest111:
 	VORPS   Y3, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest111
+	JMP     rest112
 
-done111:
+done112:
 	VZEROUPPER
 	RET
 
@@ -4703,9 +4837,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Y7
 	XORQ         AX, AX
 
-rest112:
+rest113:
 	CMPQ    AX, CX
-	JAE     done112
+	JAE     done113
 	VMULPS  (DX)(AX*4), Y7, Y8
 	VMULPS  Y6, Y8, Y9
 	VADDPS  (BX)(AX*4), Y9, Y9
@@ -4727,9 +4861,9 @@ rest112:
 	VSUBPS  Y11, Y8, Y8
 	VMOVUPS Y8, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest112
+	JMP     rest113
 
-done112:
+done113:
 	VZEROUPPER
 	RET
 
@@ -4752,9 +4886,9 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Z7
 	XORQ         AX, AX
 
-rest113:
+rest114:
 	CMPQ    AX, CX
-	JAE     done113
+	JAE     done114
 	VMULPS  (DX)(AX*4), Z7, Z8
 	VMULPS  Z6, Z8, Z9
 	VADDPS  (BX)(AX*4), Z9, Z9
@@ -4776,46 +4910,15 @@ rest113:
 	VSUBPS  Z11, Z8, Z8
 	VMOVUPS Z8, (DX)(AX*4)
 	ADDQ    $0x10, AX
-	JMP     rest113
-
-done113:
-	VZEROUPPER
-	RET
-
-// func sgdAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
-// Requires: AVX
-TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
-	MOVQ         n+24(FP), CX
-	MOVQ         w+0(FP), DX
-	MOVQ         grad+8(FP), BX
-	MOVQ         v+16(FP), SI
-	VBROADCASTSS lr+32(FP), Y0
-	VBROADCASTSS mom+36(FP), Y1
-	VBROADCASTSS wd+40(FP), Y2
-	XORQ         AX, AX
-
-rest114:
-	CMPQ    AX, CX
-	JAE     done114
-	VMOVUPS (DX)(AX*4), Y3
-	VMULPS  Y2, Y3, Y4
-	VADDPS  (BX)(AX*4), Y4, Y4
-	VMULPS  (SI)(AX*4), Y1, Y5
-	VADDPS  Y4, Y5, Y5
-	VMOVUPS Y5, (SI)(AX*4)
-	VMULPS  Y0, Y5, Y5
-	VSUBPS  Y5, Y3, Y3
-	VMOVUPS Y3, (DX)(AX*4)
-	ADDQ    $0x08, AX
 	JMP     rest114
 
 done114:
 	VZEROUPPER
 	RET
 
-// func sgdNesterovAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
+// func sgdAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
 // Requires: AVX
-TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
+TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
 	MOVQ         n+24(FP), CX
 	MOVQ         w+0(FP), DX
 	MOVQ         grad+8(FP), BX
@@ -4834,8 +4937,6 @@ rest115:
 	VMULPS  (SI)(AX*4), Y1, Y5
 	VADDPS  Y4, Y5, Y5
 	VMOVUPS Y5, (SI)(AX*4)
-	VMULPS  Y1, Y5, Y5
-	VADDPS  Y5, Y4, Y5
 	VMULPS  Y0, Y5, Y5
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
@@ -4843,5 +4944,38 @@ rest115:
 	JMP     rest115
 
 done115:
+	VZEROUPPER
+	RET
+
+// func sgdNesterovAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
+// Requires: AVX
+TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
+	MOVQ         n+24(FP), CX
+	MOVQ         w+0(FP), DX
+	MOVQ         grad+8(FP), BX
+	MOVQ         v+16(FP), SI
+	VBROADCASTSS lr+32(FP), Y0
+	VBROADCASTSS mom+36(FP), Y1
+	VBROADCASTSS wd+40(FP), Y2
+	XORQ         AX, AX
+
+rest116:
+	CMPQ    AX, CX
+	JAE     done116
+	VMOVUPS (DX)(AX*4), Y3
+	VMULPS  Y2, Y3, Y4
+	VADDPS  (BX)(AX*4), Y4, Y4
+	VMULPS  (SI)(AX*4), Y1, Y5
+	VADDPS  Y4, Y5, Y5
+	VMOVUPS Y5, (SI)(AX*4)
+	VMULPS  Y1, Y5, Y5
+	VADDPS  Y5, Y4, Y5
+	VMULPS  Y0, Y5, Y5
+	VSUBPS  Y5, Y3, Y3
+	VMOVUPS Y3, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     rest116
+
+done116:
 	VZEROUPPER
 	RET

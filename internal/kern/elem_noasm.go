@@ -23,6 +23,7 @@ func fakeQuantizeStream(dst, x []float32, g Grid)     { fakeQuantize(dst, x, g) 
 func fakeQuantizeKeepFast(_ []float32, _ []int8, _ []uint8, _ []float32, _ Grid, _ bool) int {
 	return 0
 }
+func clearUnsetFast(_ []float32, _ []uint8) int              { return 0 }
 func steFast(_, _, _ []float32, _ Grid) int                  { return 0 }
 func fakeQuantizeRowFast(_, _ []float32, _ GridRow) int      { return 0 }
 func steRowFast(_, _, _ []float32, _ GridRow) int            { return 0 }

@@ -76,6 +76,17 @@ func fakeQuantizeKeepFast(dst []float32, codes []int8, mask []uint8, x []float32
 	return n
 }
 
+// clearUnsetFast does whole words of 64 bits and returns how many.
+func clearUnsetFast(x []float32, mask []uint8) int {
+	n := len(mask) / 8
+	if level < LevelAVX512 || n == 0 {
+		return 0
+	}
+	_ = x[64*n-8] // the last byte of the mask has an element
+	clearUnsetAVX512(&x[0], &mask[0], n)
+	return n
+}
+
 // fakeQuantizeStream is fakeQuantize with stores past the caches, where they can be
 // aligned.
 func fakeQuantizeStream(dst, x []float32, g Grid) {

@@ -79,6 +79,11 @@ func extentRowAVX2(lo *float32, hi *float32, x *float32, n int)
 //go:noescape
 func addTo64AVX2(sums *float64, x *float32, n int)
 
+// extentAVX512 is extentAVX2.
+//
+//go:noescape
+func extentAVX512(x *float32, n int, out *float32) uint32
+
 // statsAVX512 is statsAVX2.
 //
 //go:noescape
@@ -158,6 +163,11 @@ func fakeQuantKeepAVX2(dst *float32, x *float32, n int, k *float32, codes *int8,
 //
 //go:noescape
 func fakeQuantKeepAVX512(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+
+// clearUnsetAVX512 is ClearUnset for n times 64 bits.
+//
+//go:noescape
+func clearUnsetAVX512(x *float32, mask *uint8, n int)
 
 // fakeQuantRowAVX2 is FakeQuantize with a grid for each element.
 //

@@ -37,7 +37,9 @@ func fakeQuantizeKeep(dst []float32, codes []int8, mask []uint8, x []float32, g 
 // ClearUnset sets the elements of x whose bits are not set to 0. The bits behind the
 // last element are set.
 func ClearUnset(x []float32, mask []uint8) {
-	at := 0
+	done := clearUnsetFast(x, mask)
+	at := 64 * done
+	mask = mask[8*done:]
 	for ; len(mask) >= 8; mask = mask[8:] { // most words have nothing to do
 		clearUnset(x, at, ^binary.LittleEndian.Uint64(mask))
 		at += 64

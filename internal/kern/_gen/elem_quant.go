@@ -25,6 +25,7 @@ func emitQuant() {
 	})
 	endElem()
 	emitFakeQuantKeep()
+	emitClearUnset()
 	emitQuantRows()
 	emitLSQ()
 }
@@ -43,6 +44,30 @@ func emitFakeQuantKeep() {
 	VBROADCASTSS(Mem{Base: k.params, Disp: kFrom}, from)
 	VBROADCASTSS(Mem{Base: k.params, Disp: kTo}, to)
 	k.loop2(2, func() { k.avx512(g, from, to, 2) }, func() { k.avx512(g, from, to, 1) })
+	endElem()
+}
+
+// emitClearUnset takes n words of 64 bits, the last bits of which may lie behind x if they
+// are set.
+func emitClearUnset() {
+	k := beginElem("clearUnsetAVX512", "func(x *float32, mask *uint8, n int)", "clearUnsetAVX512 is ClearUnset for n times 64 bits.")
+	x, mask, word, zero, m := ptr("x"), ptr("mask"), GP64(), ZMM(), K()
+	VPXORD(zero, zero, zero)
+	Label("word")
+	MOVQ(Mem{Base: mask}, word)
+	NOTQ(word)
+	TESTQ(word, word)
+	JZ(LabelRef("next"))
+	for u := range 4 {
+		KMOVW(word.As32(), m)
+		VMOVUPS(zero, m, Mem{Base: x, Disp: 64 * u})
+		SHRQ(Imm(16), word)
+	}
+	Label("next")
+	ADDQ(Imm(8), mask)
+	ADDQ(U32(256), x)
+	DECQ(k.n)
+	JNZ(LabelRef("word"))
 	endElem()
 }
 
