@@ -50,9 +50,10 @@ func (r *ownRange) maskOf(group, n int) []uint8 {
 	return r.mask[group*(len(r.mask)/len(r.clips)):][:maskLen(n)]
 }
 
-// Codes returns the centred codes q - zero_point of y, one byte each, if y is what the
-// last pass wrote and the site kept its codes, which it does from the second training
-// pass on that Codes follows. The caller must not change them, and y must be unchanged.
+// Codes returns the centred codes q - zero_point of y, one byte each, if the last pass
+// wrote y and kept its codes. Passes that observe and quantize in one loop keep them once
+// Codes has been called, where all codes of the format fit. The caller must not have
+// changed y and must not change the codes, which hold until the next pass.
 func (s *Site) Codes(y []float32) (codes []int8, ok bool) {
 	s.own.keeps = true
 	k := s.own.kept
