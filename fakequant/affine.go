@@ -2,6 +2,7 @@ package fakequant
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
@@ -88,6 +89,34 @@ func Centred(dst []int16, x []float32, l Layout, s Spec, p Params) error {
 	return nil
 }
 
+// CentredBytes is [Centred] in pieces, for codes of a byte: part writes those of elements
+// [lo, hi), and may be called from several goroutines. maxAbs is the largest magnitude
+// that the codes can have. part is nil where a code might not fit.
+func CentredBytes(x []float32, l Layout, s Spec, p Params) (part func(dst []int8, lo, hi int), maxAbs int, err error) {
+	if err := check(l.Len(), len(x), l, s, p); err != nil {
+		return nil, 0, err
+	}
+	qmin, qmax := s.QRange()
+	if l.columns() {
+		return nil, 0, nil
+	}
+	lowest, highest := slices.Min(p.ZeroPoint), slices.Max(p.ZeroPoint)
+	if qmin-highest < math.MinInt8 || qmax-lowest > math.MaxInt8 {
+		return nil, 0, nil
+	}
+	part = func(dst []int8, lo, hi int) {
+		for at := lo; at < hi; {
+			_, end, group := l.unit(l.unitOf(at))
+			end = min(end, hi)
+			zero := p.ZeroPoint[group]
+			g := kern.Grid{Scale: p.Scale[group], Qmin: qmin - zero, Qmax: qmax - zero}
+			kern.Quantize(dst[at-lo:end-lo], x[at:end], g)
+			at = end
+		}
+	}
+	return part, int(max(highest-qmin, qmax-lowest)), nil
+}
+
 // unitGrain is the number of elements that are worth a goroutine.
 const unitGrain = 16 << 10
 
@@ -121,19 +150,19 @@ func eachRow(l Layout, s Spec, p Params, fn func(lo, hi int, r kern.GridRow, fro
 // into lo and hi, both of length l.Groups(). A NaN is an error, and so is a
 // group without a finite value; both wrap ErrData.
 func GroupMinMax(lo, hi, x []float32, l Layout) error {
-	_, err := groupRanges(lo, hi, x, l)
+	_, err := groupRanges(lo, hi, make([]int, len(lo)), x, l)
 	return err
 }
 
-// groupRanges is GroupMinMax and counts the finite values.
-func groupRanges(lo, hi, x []float32, l Layout) (finite int, err error) {
+// groupRanges is GroupMinMax and counts the finite values, also those of each group.
+func groupRanges(lo, hi []float32, count []int, x []float32, l Layout) (finite int, err error) {
 	if l.Len() == 0 {
 		return 0, fmt.Errorf("%w: tensor is empty", ErrData)
 	}
 	if len(x) != l.Len() || len(lo) != l.Groups() || len(hi) != l.Groups() {
 		return 0, fmt.Errorf("%w: %d elements in %d groups, want %d in %d", ErrData, len(x), len(lo), l.Len(), l.Groups())
 	}
-	r := newRanges(lo, hi)
+	r := newRanges(lo, hi, count)
 	if l.columns() {
 		r.columns(x, l)
 	} else {

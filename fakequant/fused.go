@@ -1,7 +1,5 @@
 package fakequant
 
-import "github.com/goqat/goqat/internal/kern"
-
 // Pass names one of a site's passes.
 type Pass uint8
 
@@ -113,7 +111,8 @@ func (t *Tap) Params() (p Params, ok bool, err error) {
 		_, err := t.s.q.Params() // says why
 		return Params{}, false, err
 	}
-	t.s.used, t.s.own.inside = cur, false
+	t.s.used = cur
+	t.s.own.forget()
 	return *cur, true, nil
 }
 
@@ -136,42 +135,6 @@ func (s *Site) take(groups int, show func(Observer) error) error {
 	}
 	q.params.Store(&p)
 	return nil
-}
-
-// ownRange is the range of the very tensor that a site has passed on, where it had to
-// find it out anyway.
-type ownRange struct {
-	lo, hi []float32 // of each group
-	known  bool
-	finite bool // and every element is
-	inside bool // the grid it was quantized to clips no element
-}
-
-// measure finds the range of x. Errors wrap ErrData.
-func (r *ownRange) measure(x []float32, l Layout) error {
-	if len(r.lo) != l.Groups() {
-		r.lo, r.hi = make([]float32, l.Groups()), make([]float32, l.Groups())
-	}
-	n, err := groupRanges(r.lo, r.hi, x, l)
-	r.known, r.finite = err == nil, n == l.Len()
-	return err
-}
-
-// fits reports whether the grids clip no element, which their ends tell: codes grow
-// with the values. It is false where the range is not known.
-func (r *ownRange) fits(s Spec, p Params) bool {
-	if !r.known || !r.finite || len(r.lo) != len(p.Scale) {
-		return false
-	}
-	for i := range r.lo {
-		g := p.grid(s, i)
-		wide := g
-		wide.Qmin, wide.Qmax = g.Qmin-1, g.Qmax+1
-		if kern.QuantizeOne(r.lo[i], wide) < g.Qmin || kern.QuantizeOne(r.hi[i], wide) > g.Qmax {
-			return false
-		}
-	}
-	return true
 }
 
 // paramsOf is [Quantizer.ParamsOf] of a memoryless quantizer.

@@ -175,6 +175,12 @@ func (l *Layout) units() int { return l.rows() * l.blocks() }
 
 func (l *Layout) blocks() int { return (l.dim + l.size - 1) / l.size }
 
+// unitOf is the unit that element i belongs to.
+func (l *Layout) unitOf(i int) int {
+	row := l.dim * l.inner
+	return i/row*l.blocks() + i%row/(l.size*l.inner)
+}
+
 func (l *Layout) unit(u int) (lo, hi, group int) {
 	blocks := l.blocks()
 	row, b := u/blocks, u%blocks

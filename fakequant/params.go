@@ -77,41 +77,75 @@ func ParamsFromRange(s Spec, lo, hi []float32, nonNegative bool) (Params, error)
 	if len(lo) != len(hi) || len(lo) == 0 {
 		return Params{}, fmt.Errorf("%w: %d minima and %d maxima", ErrParams, len(lo), len(hi))
 	}
-	p := Params{Scale: make([]float32, len(lo)), ZeroPoint: make([]int32, len(lo))}
+	p, r := newParams(len(lo)), newRuler(s, nonNegative)
 	for i := range lo {
 		if lo[i] > hi[i] || !finite(lo[i]) || !finite(hi[i]) {
 			return Params{}, fmt.Errorf("%w: range (%v, %v) of group %d: want finite bounds in order", ErrParams, lo[i], hi[i], i)
 		}
-		scale, zero := paramsOfRange(s, min(lo[i], 0), max(hi[i], 0), nonNegative)
-		p.Scale[i], p.ZeroPoint[i] = capScale(s, scale, zero), zero
+		p.Scale[i], p.ZeroPoint[i] = r.params(lo[i], hi[i])
 	}
 	return p, nil
 }
 
-func paramsOfRange(s Spec, lo, hi float32, nonNegative bool) (scale float32, zeroPoint int32) {
+func newParams(groups int) Params {
+	return Params{Scale: make([]float32, groups), ZeroPoint: make([]int32, groups)}
+}
+
+// ruler has what the parameters of all groups of a format have in common.
+type ruler struct {
+	qmin, qmax  int32
+	steps       float32 // from one end of the grid to the other
+	affine      bool
+	nonNegative bool  // a group without negative values starts at qmin
+	zero        int32 // the zero point of the other symmetric groups
+}
+
+func newRuler(s Spec, nonNegative bool) ruler {
 	qmin, qmax := s.QRange()
-	steps := float32(qmax - qmin)
-	if s.Scheme == Affine || (s.Unsigned && nonNegative && lo >= 0) {
-		scale = max(span(lo, hi, steps), MinScale)
-		if s.Scheme == Symmetric {
-			return scale, qmin
+	r := ruler{qmin: qmin, qmax: qmax, steps: float32(qmax - qmin), affine: s.Scheme == Affine, nonNegative: s.Unsigned && nonNegative}
+	if qmin >= 0 {
+		r.zero = (qmin + qmax) / 2
+	}
+	return r
+}
+
+// grid is the grid of one group.
+func (r *ruler) grid(p Params, group int) kern.Grid {
+	return kern.Grid{Scale: p.Scale[group], ZeroPoint: p.ZeroPoint[group], Qmin: r.qmin, Qmax: r.qmax}
+}
+
+// bytes says that centred codes fit a byte, whatever the range.
+func (r *ruler) bytes() bool {
+	if r.affine || r.nonNegative { // the zero point may be any code, or qmin
+		return r.qmax-r.qmin <= math.MaxInt8
+	}
+	return r.qmin-r.zero >= math.MinInt8 && r.qmax-r.zero <= math.MaxInt8
+}
+
+// params returns the parameters of a group from its range.
+func (r *ruler) params(lo, hi float32) (scale float32, zeroPoint int32) {
+	scale, zeroPoint = r.wish(min(lo, 0), max(hi, 0))
+	return r.capScale(scale, zeroPoint), zeroPoint
+}
+
+// wish is params of a range that holds 0, without a limit to the scale.
+func (r *ruler) wish(lo, hi float32) (scale float32, zeroPoint int32) {
+	if r.affine || r.nonNegative && lo >= 0 {
+		scale = max(span(lo, hi, r.steps), MinScale)
+		if !r.affine {
+			return scale, r.qmin
 		}
 		// The code of -lo on a grid that starts at qmin is the zero point, clamped.
-		g := kern.Grid{Scale: scale, ZeroPoint: qmin, Qmin: qmin, Qmax: qmax}
+		g := kern.Grid{Scale: scale, ZeroPoint: r.qmin, Qmin: r.qmin, Qmax: r.qmax}
 		return scale, kern.QuantizeOne(-lo, g)
 	}
-	scale = max(max(-lo, hi)/(steps/2), MinScale)
-	if qmin < 0 {
-		return scale, 0
-	}
-	return scale, (qmin + qmax) / 2
+	return max(max(-lo, hi)/(r.steps/2), MinScale), r.zero
 }
 
 // capScale lowers a scale whose outermost code would dequantize to infinity: the
 // grid of a range near the largest float32 may reach half a step beyond it.
-func capScale(s Spec, scale float32, zeroPoint int32) float32 {
-	qmin, qmax := s.QRange()
-	reach := float32(max(qmax-zeroPoint, zeroPoint-qmin))
+func (r *ruler) capScale(scale float32, zeroPoint int32) float32 {
+	reach := float32(max(r.qmax-zeroPoint, zeroPoint-r.qmin))
 	if finite(reach * scale) {
 		return scale
 	}

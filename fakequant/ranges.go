@@ -17,11 +17,12 @@ type ranges struct {
 	nan    bool
 }
 
-func newRanges(lo, hi []float32) *ranges {
+func newRanges(lo, hi []float32, count []int) *ranges {
+	clear(count)
 	for g := range lo {
 		lo[g], hi[g] = math.MaxFloat32, -math.MaxFloat32
 	}
-	return &ranges{lo: lo, hi: hi, count: make([]int, len(lo))}
+	return &ranges{lo: lo, hi: hi, count: count}
 }
 
 // join takes in what was found for one group. It wants mu held if goroutines share
@@ -65,7 +66,7 @@ func (r *ranges) columns(x []float32, l Layout) {
 		return
 	}
 	par.For(l.rows(), max(1, 4*unitGrain/l.dim), func(from, to int) {
-		own := newRanges(make([]float32, l.dim), make([]float32, l.dim))
+		own := newRanges(make([]float32, l.dim), make([]float32, l.dim), make([]int, l.dim))
 		nan := kern.ColumnMinMax(own.lo, own.hi, own.count, x[from*l.dim:to*l.dim])
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -97,7 +97,17 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 	if len(x) != l.Len() || len(dst) != l.Len() {
 		return s.q.wrap(fmt.Errorf("%w: %d elements into %d, want %d of shape %v", ErrData, len(x), len(dst), l.Len(), shape))
 	}
-	s.own.known, s.own.inside = false, false
+	s.own.forget()
+	if observe && quantize && s.obs != nil {
+		p, ok, err := s.single(dst, x, l)
+		if err != nil {
+			return err
+		}
+		if ok {
+			s.used = p
+			return nil
+		}
+	}
 	if observe {
 		if err := s.observe(x, l); err != nil {
 			return err
@@ -127,7 +137,7 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 		return s.q.wrap(err)
 	}
 	s.used = p
-	s.own.inside = s.own.fits(s.q.spec, *p)
+	s.own.grade(s.q.spec, *p)
 	return nil
 }
 
@@ -191,7 +201,11 @@ func (s *Site) Backward(dx, x, dy []float32, shape []int) error {
 	if err != nil {
 		return s.q.wrap(err)
 	}
-	if err := STE(dx, x, dy, l, s.q.spec, *s.used); err != nil {
+	ste := STE
+	if s.own.graded && !l.columns() {
+		ste = s.own.pass
+	}
+	if err := ste(dx, x, dy, l, s.q.spec, *s.used); err != nil {
 		return s.q.wrap(err)
 	}
 	return nil

@@ -72,6 +72,11 @@ func (o *MinMax) Observe(x []float32, l fakequant.Layout) error { return o.obser
 // ObserveRange widens the range of each group. See [fakequant.RangeObserver].
 func (o *MinMax) ObserveRange(lo, hi []float32) error { return o.observeRange(lo, hi, union) }
 
+// Next says what the range of a group will be. See [fakequant.GroupObserver].
+func (o *MinMax) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+	return o.next(groups, union)
+}
+
 // Fresh returns a new MinMax without data.
 func (o *MinMax) Fresh() fakequant.Observer { return new(MinMax) }
 
@@ -93,6 +98,11 @@ type Latest struct{ state }
 
 // Observe takes over the range of each group of x. See [fakequant.Observer].
 func (o *Latest) Observe(x []float32, l fakequant.Layout) error { return o.observe(x, l, replace) }
+
+// Next says what the range of a group will be. See [fakequant.GroupObserver].
+func (o *Latest) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+	return o.next(groups, replace)
+}
 
 // Fresh returns a new Latest without data.
 func (o *Latest) Fresh() fakequant.Observer { return new(Latest) }
@@ -141,6 +151,15 @@ func (o *MovingAverage) ObserveRange(lo, hi []float32) error {
 		return err
 	}
 	return o.observeRange(lo, hi, f)
+}
+
+// Next says what the range of a group will be. See [fakequant.GroupObserver].
+func (o *MovingAverage) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+	f, err := o.fold()
+	if err != nil {
+		return nil, err
+	}
+	return o.next(groups, f)
 }
 
 func (o *MovingAverage) fold() (fold, error) {
@@ -207,6 +226,15 @@ func (o *EMA) ObserveRange(lo, hi []float32) error {
 		return err
 	}
 	return o.observeRange(lo, hi, f)
+}
+
+// Next says what the range of a group will be. See [fakequant.GroupObserver].
+func (o *EMA) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+	f, err := o.fold()
+	if err != nil {
+		return nil, err
+	}
+	return o.next(groups, f)
 }
 
 func (o *EMA) fold() (fold, error) {

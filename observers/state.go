@@ -127,10 +127,26 @@ func (s *state) merge(other *state, fold fold) error {
 
 func (s *state) apply(lo, hi []float32, fold fold) {
 	for i := range s.lo {
-		s.lo[i] = fold.lo(s.lo[i], lo[i])
-		// Two bounds that are almost equal may cross by rounding.
-		s.hi[i] = max(fold.hi(s.hi[i], hi[i]), s.lo[i])
+		s.lo[i], s.hi[i] = s.folded(i, lo[i], hi[i], fold)
 	}
+}
+
+// folded returns the new range of group i.
+func (s *state) folded(i int, lo, hi float32, fold fold) (newLo, newHi float32) {
+	newLo = fold.lo(s.lo[i], lo)
+	// Two bounds that are almost equal may cross by rounding.
+	return newLo, max(fold.hi(s.hi[i], hi), newLo)
+}
+
+// next returns a function that says what take will make of the range of a group.
+func (s *state) next(groups int, fold fold) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+	if err := s.room(groups); err != nil {
+		return nil, err
+	}
+	if s.batches == 0 {
+		return func(_ int, lo, hi float32) (float32, float32) { return lo, hi }, nil
+	}
+	return func(group int, lo, hi float32) (float32, float32) { return s.folded(group, lo, hi, fold) }, nil
 }
 
 func addBatches(a, b uint64) uint64 { return min(a+b, maxBatches) }

@@ -20,7 +20,12 @@ func (e *emitter) productHook(l *layer) forward {
 		return nil
 	}
 	wq := e.weightQuantizer(l)
-	if !l.weighted {
+	var site *fakequant.Site // of the weights
+	if l.weighted {
+		if m, ok := l.op.(nn.MatMul); ok && m.TransB { // others pack no bytes
+			site = e.weightSite(l)
+		}
+	} else {
 		w := e.p.groups[l.in[1]]
 		if w == nil || !e.onGrid[l.in[1]] {
 			return nil
@@ -42,12 +47,16 @@ func (e *emitter) productHook(l *layer) forward {
 		if !ok {
 			return false, nil
 		}
+		var codes []int8
+		if site != nil {
+			codes, _ = site.Codes(in[1].Data)
+		}
 		var bias []float32
 		if len(in) > 2 {
 			bias = in[2].Data
 		}
 		xquant, wquant := frozen.Quant{Spec: x.q.Spec(), Params: xp}, frozen.Quant{Spec: wq.Spec(), Params: wp}
-		return true, frozen.IntProduct(l.op, out, in[0], xquant, in[1], wq.Name(), wquant, bias)
+		return true, frozen.IntProduct(l.op, out, in[0], xquant, in[1], wq.Name(), wquant, codes, bias)
 	}
 }
 

@@ -154,6 +154,10 @@ func extentFast(x []float32) (extent, int) {
 		return noExtent, 0
 	}
 	var out [2]float32
+	if wide := n &^ 15; level >= LevelAVX512 && wide > 0 {
+		bad := extentAVX512(&x[0], wide, &out[0])
+		return vectorExtent(out, wide, bad), wide
+	}
 	bad := extentAVX2(&x[0], n, &out[0])
 	return vectorExtent(out, n, bad), n
 }

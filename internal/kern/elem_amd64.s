@@ -1836,6 +1836,106 @@ done54:
 	VZEROUPPER
 	RET
 
+// func extentAVX512(x *float32, n int, out *float32) uint32
+// Requires: AVX, AVX2, AVX512DQ, AVX512F
+TEXT ·extentAVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+8(FP), CX
+	MOVQ         x+0(FP), DX
+	MOVQ         out+16(FP), BX
+	MOVL         $0x7f7fffff, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z1
+	MOVL         $0xff7fffff, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z2
+	VPXORD       Z3, Z3, Z3
+	VMOVAPS      Z1, Z0
+	VMOVAPS      Z2, Z4
+	VMOVAPS      Z3, Z5
+	VMOVAPS      Z1, Z6
+	VMOVAPS      Z2, Z7
+	VMOVAPS      Z3, Z8
+	VMOVAPS      Z1, Z9
+	VMOVAPS      Z2, Z10
+	VMOVAPS      Z3, Z11
+	XORQ         AX, AX
+
+main55:
+	LEAQ    64(AX), SI
+	CMPQ    SI, CX
+	JA      rest55
+	VMOVUPS (DX)(AX*4), Z12
+	VMINPS  Z1, Z12, Z1
+	VMAXPS  Z2, Z12, Z2
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z3, Z3
+	VMOVUPS 64(DX)(AX*4), Z12
+	VMINPS  Z0, Z12, Z0
+	VMAXPS  Z4, Z12, Z4
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z5, Z5
+	VMOVUPS 128(DX)(AX*4), Z12
+	VMINPS  Z6, Z12, Z6
+	VMAXPS  Z7, Z12, Z7
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z8, Z8
+	VMOVUPS 192(DX)(AX*4), Z12
+	VMINPS  Z9, Z12, Z9
+	VMAXPS  Z10, Z12, Z10
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z11, Z11
+	MOVQ    SI, AX
+	JMP     main55
+
+rest55:
+	CMPQ    AX, CX
+	JAE     done55
+	VMOVUPS (DX)(AX*4), Z12
+	VMINPS  Z1, Z12, Z1
+	VMAXPS  Z2, Z12, Z2
+	VSUBPS  Z12, Z12, Z12
+	VORPS   Z12, Z3, Z3
+	ADDQ    $0x10, AX
+	JMP     rest55
+
+done55:
+	VMINPS        Z0, Z1, Z1
+	VMAXPS        Z4, Z2, Z2
+	VORPS         Z5, Z3, Z3
+	VMINPS        Z9, Z6, Z6
+	VMAXPS        Z10, Z7, Z7
+	VORPS         Z11, Z8, Z8
+	VMINPS        Z6, Z1, Z1
+	VMAXPS        Z7, Z2, Z2
+	VORPS         Z8, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VMINPS        Y0, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VMAXPS        Y0, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VORPS         Y0, Y3, Y3
+	VEXTRACTF128  $0x01, Y1, X0
+	VMINPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VMINPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VMINPS        X0, X1, X1
+	VMOVSS        X1, (BX)
+	VEXTRACTF128  $0x01, Y2, X0
+	VMAXPS        X0, X2, X2
+	VPERMILPS     $0x4e, X2, X0
+	VMAXPS        X0, X2, X2
+	VPERMILPS     $0xb1, X2, X0
+	VMAXPS        X0, X2, X2
+	VMOVSS        X2, 4(BX)
+	VCMPPS        $0x03, Y3, Y3, Y3
+	VMOVMSKPS     Y3, AX
+	MOVL          AX, ret+24(FP)
+	VZEROUPPER
+	RET
+
 // func statsAVX512(x *float32, n int, planes int, stride int, lanes *float64, out *float32) uint32
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·statsAVX512(SB), NOSPLIT, $0-52
@@ -2039,10 +2139,10 @@ tail:
 	SHRL    $0x08, R13
 	XORL    R14, R14
 	CMPQ    R8, $0x08
-	JLE     short56
+	JLE     short57
 	MOVBLZX 1(SI)(R12*1), R14
 
-short56:
+short57:
 	ANDL        R13, R14
 	KMOVB       R14, K2
 	SHRL        $0x08, R13
@@ -2184,10 +2284,10 @@ tail:
 	SHRL    $0x08, R15
 	XORL    BP, BP
 	CMPQ    R9, $0x08
-	JLE     short58
+	JLE     short59
 	MOVBLZX 1(DI)(R14*1), BP
 
-short58:
+short59:
 	ANDL        R15, BP
 	KMOVB       BP, K2
 	SHRL        $0x08, R15
@@ -2230,22 +2330,10 @@ TEXT ·maskScaleAVX2(SB), NOSPLIT, $0-40
 plane:
 	XORQ AX, AX
 
-pair59:
+pair60:
 	LEAQ         16(AX), R9
 	CMPQ         R9, CX
-	JA           vector59
-	TESTQ        DX, DX
-	JZ           nomask60
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask60:
-	VMOVUPS      (DI)(AX*4), Y2
-	VANDPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (SI)(AX*4)
-	INCQ         BX
-	ADDQ         $0x08, AX
+	JA           vector60
 	TESTQ        DX, DX
 	JZ           nomask61
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2253,17 +2341,11 @@ nomask60:
 	VPCMPEQD     Y0, Y1, Y1
 
 nomask61:
-	VMOVUPS (DI)(AX*4), Y2
-	VANDPS  Y1, Y2, Y2
-	VMOVUPS Y2, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair59
-
-vector59:
-	LEAQ         8(AX), R9
-	CMPQ         R9, CX
-	JA           tail59
+	VMOVUPS      (DI)(AX*4), Y2
+	VANDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
 	TESTQ        DX, DX
 	JZ           nomask62
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2275,11 +2357,29 @@ nomask62:
 	VANDPS  Y1, Y2, Y2
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair60
+
+vector60:
+	LEAQ         8(AX), R9
+	CMPQ         R9, CX
+	JA           tail60
+	TESTQ        DX, DX
+	JZ           nomask63
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask63:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R9, AX
 
-tail59:
+tail60:
 	CMPQ         AX, CX
-	JE           done59
+	JE           done60
 	MOVQ         CX, R9
 	SUBQ         AX, R9
 	XORQ         R10, R10
@@ -2293,18 +2393,18 @@ tail59:
 	SUBQ         R9, R10
 	VMOVUPS      32(R10), Y2
 	TESTQ        DX, DX
-	JZ           nomask63
+	JZ           nomask64
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask63:
+nomask64:
 	VMASKMOVPS (DI)(AX*4), Y2, Y3
 	VANDPS     Y1, Y3, Y3
 	VMASKMOVPS Y3, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done59:
+done60:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	DECQ R8
@@ -2332,23 +2432,10 @@ plane:
 	ADDQ         $0x04, R8
 	XORQ         AX, AX
 
-pair64:
+pair65:
 	LEAQ         16(AX), R10
 	CMPQ         R10, CX
-	JA           vector64
-	TESTQ        DX, DX
-	JZ           nomask65
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask65:
-	VMOVUPS      (DI)(AX*4), Y3
-	VANDPS       Y1, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, (SI)(AX*4)
-	INCQ         BX
-	ADDQ         $0x08, AX
+	JA           vector65
 	TESTQ        DX, DX
 	JZ           nomask66
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2356,18 +2443,12 @@ nomask65:
 	VPCMPEQD     Y0, Y1, Y1
 
 nomask66:
-	VMOVUPS (DI)(AX*4), Y3
-	VANDPS  Y1, Y3, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair64
-
-vector64:
-	LEAQ         8(AX), R10
-	CMPQ         R10, CX
-	JA           tail64
+	VMOVUPS      (DI)(AX*4), Y3
+	VANDPS       Y1, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
 	TESTQ        DX, DX
 	JZ           nomask67
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2380,11 +2461,30 @@ nomask67:
 	VMULPS  Y2, Y3, Y3
 	VMOVUPS Y3, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair65
+
+vector65:
+	LEAQ         8(AX), R10
+	CMPQ         R10, CX
+	JA           tail65
+	TESTQ        DX, DX
+	JZ           nomask68
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask68:
+	VMOVUPS (DI)(AX*4), Y3
+	VANDPS  Y1, Y3, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R10, AX
 
-tail64:
+tail65:
 	CMPQ         AX, CX
-	JE           done64
+	JE           done65
 	MOVQ         CX, R10
 	SUBQ         AX, R10
 	XORQ         R11, R11
@@ -2398,19 +2498,19 @@ tail64:
 	SUBQ         R10, R11
 	VMOVUPS      32(R11), Y3
 	TESTQ        DX, DX
-	JZ           nomask68
+	JZ           nomask69
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask68:
+nomask69:
 	VMASKMOVPS (DI)(AX*4), Y3, Y4
 	VANDPS     Y1, Y4, Y4
 	VMULPS     Y2, Y4, Y4
 	VMASKMOVPS Y4, Y3, (SI)(AX*4)
 	INCQ       BX
 
-done64:
+done65:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	DECQ R9
@@ -2433,24 +2533,10 @@ TEXT ·maskScaleRowAVX2(SB), NOSPLIT, $0-40
 	XORQ         BX, BX
 	XORQ         AX, AX
 
-pair69:
+pair70:
 	LEAQ         16(AX), R9
 	CMPQ         R9, CX
-	JA           vector69
-	TESTQ        DX, DX
-	JZ           nomask70
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask70:
-	VMOVUPS      (DI)(AX*4), Y2
-	VANDPS       Y1, Y2, Y2
-	VMOVUPS      (R8)(AX*4), Y3
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (SI)(AX*4)
-	INCQ         BX
-	ADDQ         $0x08, AX
+	JA           vector70
 	TESTQ        DX, DX
 	JZ           nomask71
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2458,19 +2544,13 @@ nomask70:
 	VPCMPEQD     Y0, Y1, Y1
 
 nomask71:
-	VMOVUPS (DI)(AX*4), Y2
-	VANDPS  Y1, Y2, Y2
-	VMOVUPS (R8)(AX*4), Y3
-	VMULPS  Y3, Y2, Y2
-	VMOVUPS Y2, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair69
-
-vector69:
-	LEAQ         8(AX), R9
-	CMPQ         R9, CX
-	JA           tail69
+	VMOVUPS      (DI)(AX*4), Y2
+	VANDPS       Y1, Y2, Y2
+	VMOVUPS      (R8)(AX*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*4)
+	INCQ         BX
+	ADDQ         $0x08, AX
 	TESTQ        DX, DX
 	JZ           nomask72
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2484,11 +2564,31 @@ nomask72:
 	VMULPS  Y3, Y2, Y2
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair70
+
+vector70:
+	LEAQ         8(AX), R9
+	CMPQ         R9, CX
+	JA           tail70
+	TESTQ        DX, DX
+	JZ           nomask73
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask73:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS (R8)(AX*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R9, AX
 
-tail69:
+tail70:
 	CMPQ         AX, CX
-	JE           done69
+	JE           done70
 	SUBQ         AX, CX
 	XORQ         R9, R9
 	CMPQ         CX, R9
@@ -2501,12 +2601,12 @@ tail69:
 	SUBQ         CX, R9
 	VMOVUPS      32(R9), Y2
 	TESTQ        DX, DX
-	JZ           nomask73
+	JZ           nomask74
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask73:
+nomask74:
 	VMASKMOVPS (DI)(AX*4), Y2, Y0
 	VANDPS     Y1, Y0, Y0
 	VMASKMOVPS (R8)(AX*4), Y2, Y1
@@ -2514,7 +2614,7 @@ nomask73:
 	VMASKMOVPS Y0, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done69:
+done70:
 	VZEROUPPER
 	RET
 
@@ -2545,17 +2645,17 @@ plane:
 	ADDQ         $0x04, R11
 	XORQ         AX, AX
 
-pair74:
+pair75:
 	LEAQ         16(AX), R13
 	CMPQ         R13, CX
-	JA           vector74
+	JA           vector75
 	TESTQ        DX, DX
-	JZ           nomask75
+	JZ           nomask76
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask75:
+nomask76:
 	VMOVUPS      (DI)(AX*4), Y5
 	VANDPS       Y1, Y5, Y5
 	VMULPS       Y2, Y5, Y5
@@ -2566,29 +2666,6 @@ nomask75:
 	VMOVUPS      Y5, (SI)(AX*4)
 	INCQ         BX
 	ADDQ         $0x08, AX
-	TESTQ        DX, DX
-	JZ           nomask76
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask76:
-	VMOVUPS (DI)(AX*4), Y5
-	VANDPS  Y1, Y5, Y5
-	VMULPS  Y2, Y5, Y5
-	VMOVUPS (R8)(AX*4), Y6
-	VMULPS  Y3, Y6, Y6
-	VADDPS  Y4, Y6, Y6
-	VADDPS  Y6, Y5, Y5
-	VMOVUPS Y5, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair74
-
-vector74:
-	LEAQ         8(AX), R13
-	CMPQ         R13, CX
-	JA           tail74
 	TESTQ        DX, DX
 	JZ           nomask77
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2605,11 +2682,34 @@ nomask77:
 	VADDPS  Y6, Y5, Y5
 	VMOVUPS Y5, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair75
+
+vector75:
+	LEAQ         8(AX), R13
+	CMPQ         R13, CX
+	JA           tail75
+	TESTQ        DX, DX
+	JZ           nomask78
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask78:
+	VMOVUPS (DI)(AX*4), Y5
+	VANDPS  Y1, Y5, Y5
+	VMULPS  Y2, Y5, Y5
+	VMOVUPS (R8)(AX*4), Y6
+	VMULPS  Y3, Y6, Y6
+	VADDPS  Y4, Y6, Y6
+	VADDPS  Y6, Y5, Y5
+	VMOVUPS Y5, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R13, AX
 
-tail74:
+tail75:
 	CMPQ         AX, CX
-	JE           done74
+	JE           done75
 	MOVQ         CX, R13
 	SUBQ         AX, R13
 	XORQ         R14, R14
@@ -2623,12 +2723,12 @@ tail74:
 	SUBQ         R13, R14
 	VMOVUPS      32(R14), Y5
 	TESTQ        DX, DX
-	JZ           nomask78
+	JZ           nomask79
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask78:
+nomask79:
 	VMASKMOVPS (DI)(AX*4), Y5, Y6
 	VANDPS     Y1, Y6, Y6
 	VMULPS     Y2, Y6, Y6
@@ -2639,7 +2739,7 @@ nomask78:
 	VMASKMOVPS Y6, Y5, (SI)(AX*4)
 	INCQ       BX
 
-done74:
+done75:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(CX*4), DI
 	LEAQ (R8)(CX*4), R8
@@ -2666,17 +2766,17 @@ TEXT ·backwardRowAVX2(SB), NOSPLIT, $0-64
 	XORQ         BX, BX
 	XORQ         AX, AX
 
-pair79:
+pair80:
 	LEAQ         16(AX), R12
 	CMPQ         R12, CX
-	JA           vector79
+	JA           vector80
 	TESTQ        DX, DX
-	JZ           nomask80
+	JZ           nomask81
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask80:
+nomask81:
 	VMOVUPS      (DI)(AX*4), Y2
 	VANDPS       Y1, Y2, Y2
 	VMOVUPS      (R9)(AX*4), Y3
@@ -2690,32 +2790,6 @@ nomask80:
 	VMOVUPS      Y2, (SI)(AX*4)
 	INCQ         BX
 	ADDQ         $0x08, AX
-	TESTQ        DX, DX
-	JZ           nomask81
-	VPBROADCASTB (DX)(BX*1), Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-
-nomask81:
-	VMOVUPS (DI)(AX*4), Y2
-	VANDPS  Y1, Y2, Y2
-	VMOVUPS (R9)(AX*4), Y3
-	VMULPS  Y3, Y2, Y2
-	VMOVUPS (R8)(AX*4), Y3
-	VMOVUPS (R10)(AX*4), Y4
-	VMULPS  Y4, Y3, Y3
-	VMOVUPS (R11)(AX*4), Y4
-	VADDPS  Y4, Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS Y2, (SI)(AX*4)
-	INCQ    BX
-	ADDQ    $0x08, AX
-	JMP     pair79
-
-vector79:
-	LEAQ         8(AX), R12
-	CMPQ         R12, CX
-	JA           tail79
 	TESTQ        DX, DX
 	JZ           nomask82
 	VPBROADCASTB (DX)(BX*1), Y1
@@ -2735,11 +2809,37 @@ nomask82:
 	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y2, (SI)(AX*4)
 	INCQ    BX
+	ADDQ    $0x08, AX
+	JMP     pair80
+
+vector80:
+	LEAQ         8(AX), R12
+	CMPQ         R12, CX
+	JA           tail80
+	TESTQ        DX, DX
+	JZ           nomask83
+	VPBROADCASTB (DX)(BX*1), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+
+nomask83:
+	VMOVUPS (DI)(AX*4), Y2
+	VANDPS  Y1, Y2, Y2
+	VMOVUPS (R9)(AX*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS (R8)(AX*4), Y3
+	VMOVUPS (R10)(AX*4), Y4
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS (R11)(AX*4), Y4
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*4)
+	INCQ    BX
 	MOVQ    R12, AX
 
-tail79:
+tail80:
 	CMPQ         AX, CX
-	JE           done79
+	JE           done80
 	SUBQ         AX, CX
 	XORQ         R12, R12
 	CMPQ         CX, R12
@@ -2752,12 +2852,12 @@ tail79:
 	SUBQ         CX, R12
 	VMOVUPS      32(R12), Y2
 	TESTQ        DX, DX
-	JZ           nomask83
+	JZ           nomask84
 	VPBROADCASTB (DX)(BX*1), Y1
 	VPAND        Y0, Y1, Y1
 	VPCMPEQD     Y0, Y1, Y1
 
-nomask83:
+nomask84:
 	VMASKMOVPS (DI)(AX*4), Y2, Y0
 	VANDPS     Y1, Y0, Y0
 	VMASKMOVPS (R9)(AX*4), Y2, Y1
@@ -2771,7 +2871,7 @@ nomask83:
 	VMASKMOVPS Y0, Y2, (SI)(AX*4)
 	INCQ       BX
 
-done79:
+done80:
 	VZEROUPPER
 	RET
 
@@ -2790,10 +2890,10 @@ TEXT ·fakeQuantAVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X3, Y3
 	XORQ         AX, AX
 
-main84:
+main85:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest84
+	JA      rest85
 	VMOVUPS (BX)(AX*4), Y4
 	VDIVPS  Y0, Y4, Y4
 	VMAXPS  Y1, Y4, Y4
@@ -2827,11 +2927,11 @@ main84:
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS Y4, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main84
+	JMP     main85
 
-rest84:
+rest85:
 	CMPQ    AX, CX
-	JAE     done84
+	JAE     done85
 	VMOVUPS (BX)(AX*4), Y4
 	VDIVPS  Y0, Y4, Y4
 	VMAXPS  Y1, Y4, Y4
@@ -2841,9 +2941,9 @@ rest84:
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS Y4, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest84
+	JMP     rest85
 
-done84:
+done85:
 	VZEROUPPER
 	RET
 
@@ -2862,10 +2962,10 @@ TEXT ·fakeQuantStreamAVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X3, Y3
 	XORQ         AX, AX
 
-main85:
+main86:
 	LEAQ        32(AX), SI
 	CMPQ        SI, CX
-	JA          rest85
+	JA          rest86
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Y4
 	VDIVPS      Y0, Y4, Y4
@@ -2903,11 +3003,11 @@ main85:
 	VMULPS      Y0, Y4, Y4
 	VMOVNTPS    Y4, 96(DX)(AX*4)
 	MOVQ        SI, AX
-	JMP         main85
+	JMP         main86
 
-rest85:
+rest86:
 	CMPQ        AX, CX
-	JAE         done85
+	JAE         done86
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Y4
 	VDIVPS      Y0, Y4, Y4
@@ -2918,9 +3018,9 @@ rest85:
 	VMULPS      Y0, Y4, Y4
 	VMOVNTPS    Y4, (DX)(AX*4)
 	ADDQ        $0x08, AX
-	JMP         rest85
+	JMP         rest86
 
-done85:
+done86:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2941,10 +3041,10 @@ TEXT ·fakeQuantStreamAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS 32(AX), Z3
 	XORQ         AX, AX
 
-main86:
+main87:
 	LEAQ        64(AX), SI
 	CMPQ        SI, CX
-	JA          rest86
+	JA          rest87
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Z4
 	VDIVPS      Z1, Z4, Z4
@@ -2982,11 +3082,11 @@ main86:
 	VMULPS      Z1, Z4, Z4
 	VMOVNTPS    Z4, 192(DX)(AX*4)
 	MOVQ        SI, AX
-	JMP         main86
+	JMP         main87
 
-rest86:
+rest87:
 	CMPQ        AX, CX
-	JAE         done86
+	JAE         done87
 	PREFETCHNTA 640(BX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Z4
 	VDIVPS      Z1, Z4, Z4
@@ -2997,9 +3097,9 @@ rest86:
 	VMULPS      Z1, Z4, Z4
 	VMOVNTPS    Z4, (DX)(AX*4)
 	ADDQ        $0x10, AX
-	JMP         rest86
+	JMP         rest87
 
-done86:
+done87:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3016,10 +3116,10 @@ TEXT ·steAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS 40(AX), Y1
 	XORQ         AX, AX
 
-main87:
+main88:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest87
+	JA      rest88
 	VMOVUPS (BX)(AX*4), Y2
 	VCMPPS  $0x1d, Y0, Y2, Y3
 	VCMPPS  $0x12, Y1, Y2, Y2
@@ -3045,11 +3145,11 @@ main87:
 	VANDPS  96(SI)(AX*4), Y3, Y3
 	VMOVUPS Y3, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main87
+	JMP     main88
 
-rest87:
+rest88:
 	CMPQ    AX, CX
-	JAE     done87
+	JAE     done88
 	VMOVUPS (BX)(AX*4), Y2
 	VCMPPS  $0x1d, Y0, Y2, Y3
 	VCMPPS  $0x12, Y1, Y2, Y2
@@ -3057,9 +3157,220 @@ rest87:
 	VANDPS  (SI)(AX*4), Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest87
+	JMP     rest88
 
-done87:
+done88:
+	VZEROUPPER
+	RET
+
+// func fakeQuantKeepAVX2(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·fakeQuantKeepAVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         k+24(FP), AX
+	MOVQ         codes+32(FP), SI
+	MOVQ         mask+40(FP), DI
+	LEAQ         (BX)(CX*4), R8
+	VBROADCASTSS 12(AX), Y0
+	VBROADCASTSS 16(AX), Y1
+	VBROADCASTSS 32(AX), Y2
+	MOVL         $0x4b400000, R9
+	VMOVD        R9, X3
+	VPBROADCASTD X3, Y3
+	VBROADCASTSS 36(AX), Y4
+	VBROADCASTSS 40(AX), Y5
+	XORQ         AX, AX
+
+main89:
+	LEAQ         16(AX), R9
+	CMPQ         R9, CX
+	JA           rest89
+	PREFETCHT0   (R8)(AX*4)
+	VMOVUPS      (BX)(AX*4), Y6
+	VCMPPS       $0x12, Y5, Y6, Y7
+	VCMPPS       $0x1d, Y4, Y6, Y8
+	VANDPS       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R10
+	MOVB         R10, (DI)
+	VDIVPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y6, Y2, Y6
+	VADDPS       Y3, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VCVTPS2DQ    Y6, Y8
+	VMULPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (DX)(AX*4)
+	VEXTRACTI128 $0x01, Y8, X6
+	VPACKSSDW    X6, X8, X8
+	VPACKSSWB    X8, X8, X8
+	VMOVQ        X8, (SI)(AX*1)
+	VMOVUPS      32(BX)(AX*4), Y6
+	VCMPPS       $0x12, Y5, Y6, Y7
+	VCMPPS       $0x1d, Y4, Y6, Y8
+	VANDPS       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R10
+	MOVB         R10, 1(DI)
+	VDIVPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y6, Y2, Y6
+	VADDPS       Y3, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VCVTPS2DQ    Y6, Y8
+	VMULPS       Y0, Y6, Y6
+	VMOVUPS      Y6, 32(DX)(AX*4)
+	VEXTRACTI128 $0x01, Y8, X6
+	VPACKSSDW    X6, X8, X8
+	VPACKSSWB    X8, X8, X8
+	VMOVQ        X8, 8(SI)(AX*1)
+	ADDQ         $0x02, DI
+	MOVQ         R9, AX
+	JMP          main89
+
+rest89:
+	CMPQ         AX, CX
+	JAE          done89
+	PREFETCHT0   (R8)(AX*4)
+	VMOVUPS      (BX)(AX*4), Y6
+	VCMPPS       $0x12, Y5, Y6, Y7
+	VCMPPS       $0x1d, Y4, Y6, Y8
+	VANDPS       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R9
+	MOVB         R9, (DI)
+	VDIVPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y6, Y2, Y6
+	VADDPS       Y3, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VCVTPS2DQ    Y6, Y8
+	VMULPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (DX)(AX*4)
+	VEXTRACTI128 $0x01, Y8, X6
+	VPACKSSDW    X6, X8, X8
+	VPACKSSWB    X8, X8, X8
+	VMOVQ        X8, (SI)(AX*1)
+	ADDQ         $0x01, DI
+	ADDQ         $0x08, AX
+	JMP          rest89
+
+done89:
+	VZEROUPPER
+	RET
+
+// func fakeQuantKeepAVX512(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·fakeQuantKeepAVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         k+24(FP), AX
+	MOVQ         codes+32(FP), SI
+	MOVQ         mask+40(FP), DI
+	LEAQ         (BX)(CX*4), R8
+	MOVL         $0x4b400000, R9
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z0
+	VBROADCASTSS 12(AX), Z1
+	VBROADCASTSS 16(AX), Z2
+	VBROADCASTSS 32(AX), Z3
+	VBROADCASTSS 36(AX), Z4
+	VBROADCASTSS 40(AX), Z5
+	XORQ         AX, AX
+
+main90:
+	LEAQ       32(AX), R9
+	CMPQ       R9, CX
+	JA         rest90
+	PREFETCHT0 (R8)(AX*4)
+	VMOVUPS    (BX)(AX*4), Z6
+	VCMPPS     $0x12, Z5, Z6, K1
+	VCMPPS     $0x1d, Z4, Z6, K1, K1
+	KMOVW      K1, (DI)
+	VDIVPS     Z1, Z6, Z6
+	VMAXPS     Z2, Z6, Z6
+	VMINPS     Z6, Z3, Z6
+	VADDPS     Z0, Z6, Z6
+	VSUBPS     Z0, Z6, Z6
+	VCVTPS2DQ  Z6, Z7
+	VMULPS     Z1, Z6, Z6
+	VMOVUPS    Z6, (DX)(AX*4)
+	VPMOVDB    Z7, (SI)(AX*1)
+	PREFETCHT0 64(R8)(AX*4)
+	VMOVUPS    64(BX)(AX*4), Z6
+	VCMPPS     $0x12, Z5, Z6, K1
+	VCMPPS     $0x1d, Z4, Z6, K1, K1
+	KMOVW      K1, 2(DI)
+	VDIVPS     Z1, Z6, Z6
+	VMAXPS     Z2, Z6, Z6
+	VMINPS     Z6, Z3, Z6
+	VADDPS     Z0, Z6, Z6
+	VSUBPS     Z0, Z6, Z6
+	VCVTPS2DQ  Z6, Z7
+	VMULPS     Z1, Z6, Z6
+	VMOVUPS    Z6, 64(DX)(AX*4)
+	VPMOVDB    Z7, 16(SI)(AX*1)
+	ADDQ       $0x04, DI
+	MOVQ       R9, AX
+	JMP        main90
+
+rest90:
+	CMPQ       AX, CX
+	JAE        done90
+	PREFETCHT0 (R8)(AX*4)
+	VMOVUPS    (BX)(AX*4), Z6
+	VCMPPS     $0x12, Z5, Z6, K1
+	VCMPPS     $0x1d, Z4, Z6, K1, K1
+	KMOVW      K1, (DI)
+	VDIVPS     Z1, Z6, Z6
+	VMAXPS     Z2, Z6, Z6
+	VMINPS     Z6, Z3, Z6
+	VADDPS     Z0, Z6, Z6
+	VSUBPS     Z0, Z6, Z6
+	VCVTPS2DQ  Z6, Z7
+	VMULPS     Z1, Z6, Z6
+	VMOVUPS    Z6, (DX)(AX*4)
+	VPMOVDB    Z7, (SI)(AX*1)
+	ADDQ       $0x02, DI
+	ADDQ       $0x10, AX
+	JMP        rest90
+
+done90:
+	VZEROUPPER
+	RET
+
+// func clearUnsetAVX512(x *float32, mask *uint8, n int)
+// Requires: AVX, AVX512F
+TEXT ·clearUnsetAVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+16(FP), AX
+	MOVQ   x+0(FP), CX
+	MOVQ   mask+8(FP), DX
+	VPXORD Z0, Z0, Z0
+
+word:
+	MOVQ    (DX), BX
+	NOTQ    BX
+	TESTQ   BX, BX
+	JZ      next
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, (CX)
+	SHRQ    $0x10, BX
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, 64(CX)
+	SHRQ    $0x10, BX
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, 128(CX)
+	SHRQ    $0x10, BX
+	KMOVW   BX, K1
+	VMOVUPS Z0, K1, 192(CX)
+	SHRQ    $0x10, BX
+
+next:
+	ADDQ $0x08, DX
+	ADDQ $0x00000100, CX
+	DECQ AX
+	JNZ  word
 	VZEROUPPER
 	RET
 
@@ -3077,10 +3388,10 @@ TEXT ·fakeQuantRowAVX2(SB), NOSPLIT, $0-48
 	VPBROADCASTD X0, Y0
 	XORQ         AX, AX
 
-main88:
+main91:
 	LEAQ    16(AX), R9
 	CMPQ    R9, CX
-	JA      rest88
+	JA      rest91
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -3104,11 +3415,11 @@ main88:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, 32(DX)(AX*4)
 	MOVQ    R9, AX
-	JMP     main88
+	JMP     main91
 
-rest88:
+rest91:
 	CMPQ    AX, CX
-	JAE     done88
+	JAE     done91
 	VMOVUPS (BX)(AX*4), Y1
 	VMOVUPS (SI)(AX*4), Y2
 	VMOVUPS (DI)(AX*4), Y3
@@ -3121,9 +3432,9 @@ rest88:
 	VMULPS  Y2, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest88
+	JMP     rest91
 
-done88:
+done91:
 	VZEROUPPER
 	RET
 
@@ -3145,9 +3456,9 @@ TEXT ·steRowAVX2(SB), NOSPLIT, $0-56
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest89:
+rest92:
 	CMPQ    AX, CX
-	JAE     done89
+	JAE     done92
 	VMOVUPS (BX)(AX*4), Y2
 	VMOVUPS (R8)(AX*4), Y3
 	VMOVUPS (R9)(AX*4), Y4
@@ -3165,9 +3476,9 @@ rest89:
 	VANDPS  (SI)(AX*4), Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest89
+	JMP     rest92
 
-done89:
+done92:
 	VZEROUPPER
 	RET
 
@@ -3191,9 +3502,9 @@ TEXT ·lsqAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS      160(DI), Y5
 	XORQ         AX, AX
 
-rest90:
+rest93:
 	CMPQ         AX, CX
-	JAE          done90
+	JAE          done93
 	VMOVUPS      (BX)(AX*4), Y6
 	VBROADCASTSS 12(R8), Y7
 	VBROADCASTSS 24(R8), Y8
@@ -3242,9 +3553,9 @@ rest90:
 	VANDPS       Y9, Y7, Y7
 	VMOVUPS      Y7, (DX)(AX*4)
 	ADDQ         $0x08, AX
-	JMP          rest90
+	JMP          rest93
 
-done90:
+done93:
 	VMOVUPS Y2, (DI)
 	VMOVUPS Y3, 32(DI)
 	VMOVUPS Y4, 128(DI)
@@ -3270,10 +3581,10 @@ TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main91:
+main94:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest91
+	JA           rest94
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3299,11 +3610,11 @@ main91:
 	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
-	JMP          main91
+	JMP          main94
 
-rest91:
+rest94:
 	CMPQ         AX, CX
-	JAE          done91
+	JAE          done94
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3317,9 +3628,9 @@ rest91:
 	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest91
+	JMP          rest94
 
-done91:
+done94:
 	VZEROUPPER
 	RET
 
@@ -3335,18 +3646,18 @@ TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest92:
+rest95:
 	CMPQ      AX, CX
-	JAE       done92
+	JAE       done95
 	VPMOVSXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest92
+	JMP       rest95
 
-done92:
+done95:
 	VZEROUPPER
 	RET
 
@@ -3368,10 +3679,10 @@ TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main93:
+main96:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest93
+	JA           rest96
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3397,11 +3708,11 @@ main93:
 	VPACKUSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
-	JMP          main93
+	JMP          main96
 
-rest93:
+rest96:
 	CMPQ         AX, CX
-	JAE          done93
+	JAE          done96
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3415,9 +3726,9 @@ rest93:
 	VPACKUSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest93
+	JMP          rest96
 
-done93:
+done96:
 	VZEROUPPER
 	RET
 
@@ -3433,18 +3744,18 @@ TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest94:
+rest97:
 	CMPQ      AX, CX
-	JAE       done94
+	JAE       done97
 	VPMOVZXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest94
+	JMP       rest97
 
-done94:
+done97:
 	VZEROUPPER
 	RET
 
@@ -3466,10 +3777,10 @@ TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main95:
+main98:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest95
+	JA           rest98
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3493,11 +3804,11 @@ main95:
 	VPACKSSDW    X6, X5, X5
 	VMOVDQU      X5, 16(DX)(AX*2)
 	MOVQ         SI, AX
-	JMP          main95
+	JMP          main98
 
-rest95:
+rest98:
 	CMPQ         AX, CX
-	JAE          done95
+	JAE          done98
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3510,9 +3821,9 @@ rest95:
 	VPACKSSDW    X6, X5, X5
 	VMOVDQU      X5, (DX)(AX*2)
 	ADDQ         $0x08, AX
-	JMP          rest95
+	JMP          rest98
 
-done95:
+done98:
 	VZEROUPPER
 	RET
 
@@ -3528,18 +3839,18 @@ TEXT ·dequantizeI16AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest96:
+rest99:
 	CMPQ      AX, CX
-	JAE       done96
+	JAE       done99
 	VPMOVSXWD (BX)(AX*2), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest96
+	JMP       rest99
 
-done96:
+done99:
 	VZEROUPPER
 	RET
 
@@ -3561,10 +3872,10 @@ TEXT ·quantizeI32AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main97:
+main100:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest97
+	JA        rest100
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3584,11 +3895,11 @@ main97:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main97
+	JMP       main100
 
-rest97:
+rest100:
 	CMPQ      AX, CX
-	JAE       done97
+	JAE       done100
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3599,9 +3910,9 @@ rest97:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest97
+	JMP       rest100
 
-done97:
+done100:
 	VZEROUPPER
 	RET
 
@@ -3617,18 +3928,18 @@ TEXT ·dequantizeI32AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest98:
+rest101:
 	CMPQ      AX, CX
-	JAE       done98
+	JAE       done101
 	VMOVDQU   (BX)(AX*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest98
+	JMP       rest101
 
-done98:
+done101:
 	VZEROUPPER
 	RET
 
@@ -3641,10 +3952,10 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main99:
+main102:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest99
+	JA      rest102
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3658,18 +3969,18 @@ main99:
 	VADDPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main99
+	JMP     main102
 
-rest99:
+rest102:
 	CMPQ    AX, CX
-	JAE     done99
+	JAE     done102
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest99
+	JMP     rest102
 
-done99:
+done102:
 	VZEROUPPER
 	RET
 
@@ -3682,10 +3993,10 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main100:
+main103:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest100
+	JA      rest103
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3699,18 +4010,18 @@ main100:
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main100
+	JMP     main103
 
-rest100:
+rest103:
 	CMPQ    AX, CX
-	JAE     done100
+	JAE     done103
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest100
+	JMP     rest103
 
-done100:
+done103:
 	VZEROUPPER
 	RET
 
@@ -3723,10 +4034,10 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main101:
+main104:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest101
+	JA      rest104
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3740,18 +4051,18 @@ main101:
 	VSUBPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main101
+	JMP     main104
 
-rest101:
+rest104:
 	CMPQ    AX, CX
-	JAE     done101
+	JAE     done104
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest101
+	JMP     rest104
 
-done101:
+done104:
 	VZEROUPPER
 	RET
 
@@ -3764,10 +4075,10 @@ TEXT ·subOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main102:
+main105:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest102
+	JA      rest105
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3781,18 +4092,18 @@ main102:
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main102
+	JMP     main105
 
-rest102:
+rest105:
 	CMPQ    AX, CX
-	JAE     done102
+	JAE     done105
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest102
+	JMP     rest105
 
-done102:
+done105:
 	VZEROUPPER
 	RET
 
@@ -3805,10 +4116,10 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main103:
+main106:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest103
+	JA      rest106
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3822,18 +4133,18 @@ main103:
 	VMULPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main103
+	JMP     main106
 
-rest103:
+rest106:
 	CMPQ    AX, CX
-	JAE     done103
+	JAE     done106
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest103
+	JMP     rest106
 
-done103:
+done106:
 	VZEROUPPER
 	RET
 
@@ -3846,10 +4157,10 @@ TEXT ·mulOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main104:
+main107:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest104
+	JA      rest107
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -3863,18 +4174,18 @@ main104:
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main104
+	JMP     main107
 
-rest104:
+rest107:
 	CMPQ    AX, CX
-	JAE     done104
+	JAE     done107
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest104
+	JMP     rest107
 
-done104:
+done107:
 	VZEROUPPER
 	RET
 
@@ -3887,10 +4198,10 @@ TEXT ·oneSubAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS a+24(FP), Y0
 	XORQ         AX, AX
 
-main105:
+main108:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest105
+	JA      rest108
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	VSUBPS  32(BX)(AX*4), Y0, Y1
@@ -3900,17 +4211,17 @@ main105:
 	VSUBPS  96(BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main105
+	JMP     main108
 
-rest105:
+rest108:
 	CMPQ    AX, CX
-	JAE     done105
+	JAE     done108
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest105
+	JMP     rest108
 
-done105:
+done108:
 	VZEROUPPER
 	RET
 
@@ -3928,10 +4239,10 @@ TEXT ·passAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS 96(AX), Y3
 	XORQ         AX, AX
 
-main106:
+main109:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest106
+	JA      rest109
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -3949,11 +4260,11 @@ main106:
 	VANDPS  32(SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, 32(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main106
+	JMP     main109
 
-rest106:
+rest109:
 	CMPQ    AX, CX
-	JAE     done106
+	JAE     done109
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -3963,9 +4274,9 @@ rest106:
 	VANDPS  (SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest106
+	JMP     rest109
 
-done106:
+done109:
 	VZEROUPPER
 	RET
 
@@ -3979,10 +4290,10 @@ TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main107:
+main110:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest107
+	JA        rest110
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
@@ -3994,20 +4305,20 @@ main107:
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main107
+	JMP       main110
 
-rest107:
+rest110:
 	CMPQ      AX, CX
-	JAE       done107
+	JAE       done110
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest107
+	JMP       rest110
 
-done107:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4022,10 +4333,10 @@ TEXT ·leakyBackAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main108:
+main111:
 	LEAQ      16(AX), DI
 	CMPQ      DI, CX
-	JA        rest108
+	JA        rest111
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4039,11 +4350,11 @@ main108:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, 32(DX)(AX*4)
 	MOVQ      DI, AX
-	JMP       main108
+	JMP       main111
 
-rest108:
+rest111:
 	CMPQ      AX, CX
-	JAE       done108
+	JAE       done111
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4051,9 +4362,9 @@ rest108:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest108
+	JMP       rest111
 
-done108:
+done111:
 	VZEROUPPER
 	RET
 
@@ -4065,9 +4376,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), BX
 	XORQ AX, AX
 
-rest109:
+rest112:
 	CMPQ    AX, CX
-	JAE     done109
+	JAE     done112
 	VMOVUPS (DX)(AX*4), Y0
 	VMOVUPS (BX)(AX*4), Y1
 	VMAXPS  Y0, Y1, Y2
@@ -4077,9 +4388,9 @@ rest109:
 	VORPS   Y3, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest109
+	JMP     rest112
 
-done109:
+done112:
 	VZEROUPPER
 	RET
 
@@ -4629,7 +4940,7 @@ vector:
 	VPERMPD   $0xd8, Y11, Y11
 	VMOVUPS   Y11, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks110
+	JZ        nopicks113
 	VMOVUPS   elemDouble<>+0(SB), Y10
 	VMOVUPS   elemDouble<>+32(SB), Y12
 	VPERMPS   Y11, Y10, Y10
@@ -4682,7 +4993,7 @@ vector:
 	MOVB      R11, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks110:
+nopicks113:
 	ADDQ    $0x08, AX
 	CMPQ    AX, CX
 	JE      next
@@ -4754,7 +5065,7 @@ short:
 	VPERMPD   $0xd8, Y11, Y11
 	VMOVUPS   Y11, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks111
+	JZ        nopicks114
 	VMOVUPS   elemDouble<>+0(SB), Y10
 	VMOVUPS   elemDouble<>+32(SB), Y12
 	VPERMPS   Y11, Y10, Y10
@@ -4811,7 +5122,7 @@ short:
 	MOVB      AL, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks111:
+nopicks114:
 	JMP next
 
 masked:
@@ -4875,7 +5186,7 @@ masked:
 	VPERMPD    $0xd8, Y11, Y11
 	VMASKMOVPS Y11, Y5, (SI)(AX*4)
 	TESTQ      R9, R9
-	JZ         nopicks112
+	JZ         nopicks115
 	VMOVUPS    elemDouble<>+0(SB), Y10
 	VMOVUPS    elemDouble<>+32(SB), Y12
 	VPERMPS    Y11, Y10, Y10
@@ -4932,7 +5243,7 @@ masked:
 	MOVB       AL, 3(R9)
 	ADDQ       $0x04, R9
 
-nopicks112:
+nopicks115:
 next:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(BX*2), DI
@@ -5066,7 +5377,7 @@ vector:
 	VPERMPD   $0xd8, Y14, Y14
 	VMOVUPS   Y14, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks113
+	JZ        nopicks116
 	VMOVUPS   elemDouble<>+0(SB), Y15
 	VMOVUPS   elemDouble<>+32(SB), Y16
 	VPERMPS   Y14, Y15, Y15
@@ -5103,7 +5414,7 @@ vector:
 	MOVB      R10, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks113:
+nopicks116:
 	ADDQ    $0x08, AX
 	CMPQ    AX, CX
 	JE      next
@@ -5171,7 +5482,7 @@ short:
 	VPERMPD   $0xd8, Y14, Y14
 	VMOVUPS   Y14, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks114
+	JZ        nopicks117
 	VMOVUPS   elemDouble<>+0(SB), Y15
 	VMOVUPS   elemDouble<>+32(SB), Y16
 	VPERMPS   Y14, Y15, Y15
@@ -5212,7 +5523,7 @@ short:
 	MOVB      AL, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks114:
+nopicks117:
 	JMP next
 
 masked:
@@ -5272,7 +5583,7 @@ masked:
 	VPERMPD    $0xd8, Y14, Y14
 	VMASKMOVPS Y14, Y9, (SI)(AX*4)
 	TESTQ      R9, R9
-	JZ         nopicks115
+	JZ         nopicks118
 	VMOVUPS    elemDouble<>+0(SB), Y15
 	VMOVUPS    elemDouble<>+32(SB), Y16
 	VPERMPS    Y14, Y15, Y15
@@ -5313,7 +5624,7 @@ masked:
 	MOVB       AL, 3(R9)
 	ADDQ       $0x04, R9
 
-nopicks115:
+nopicks118:
 next:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(BX*2), DI
@@ -5504,11 +5815,10 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Y7
 	XORQ         AX, AX
 
-rest116:
+rest119:
 	CMPQ    AX, CX
-	JAE     done116
-	VMOVUPS (DX)(AX*4), Y8
-	VMULPS  Y7, Y8, Y8
+	JAE     done119
+	VMULPS  (DX)(AX*4), Y7, Y8
 	VMULPS  Y6, Y8, Y9
 	VADDPS  (BX)(AX*4), Y9, Y9
 	VMOVUPS (SI)(AX*4), Y11
@@ -5529,9 +5839,58 @@ rest116:
 	VSUBPS  Y11, Y8, Y8
 	VMOVUPS Y8, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest116
+	JMP     rest119
 
-done116:
+done119:
+	VZEROUPPER
+	RET
+
+// func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *float32)
+// Requires: AVX, AVX512F
+TEXT ·adamAVX512(SB), NOSPLIT, $0-48
+	MOVQ         n+32(FP), CX
+	MOVQ         w+0(FP), DX
+	MOVQ         grad+8(FP), BX
+	MOVQ         m+16(FP), SI
+	MOVQ         v+24(FP), DI
+	MOVQ         k+40(FP), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	XORQ         AX, AX
+
+rest120:
+	CMPQ    AX, CX
+	JAE     done120
+	VMULPS  (DX)(AX*4), Z7, Z8
+	VMULPS  Z6, Z8, Z9
+	VADDPS  (BX)(AX*4), Z9, Z9
+	VMOVUPS (SI)(AX*4), Z11
+	VSUBPS  Z11, Z9, Z10
+	VMULPS  Z0, Z10, Z10
+	VADDPS  Z10, Z11, Z11
+	VMOVUPS Z11, (SI)(AX*4)
+	VMULPS  Z2, Z9, Z10
+	VMULPS  Z9, Z10, Z10
+	VMULPS  (DI)(AX*4), Z1, Z9
+	VADDPS  Z10, Z9, Z9
+	VMOVUPS Z9, (DI)(AX*4)
+	VSQRTPS Z9, Z9
+	VDIVPS  Z4, Z9, Z9
+	VADDPS  Z5, Z9, Z9
+	VMULPS  Z3, Z11, Z11
+	VDIVPS  Z9, Z11, Z11
+	VSUBPS  Z11, Z8, Z8
+	VMOVUPS Z8, (DX)(AX*4)
+	ADDQ    $0x10, AX
+	JMP     rest120
+
+done120:
 	VZEROUPPER
 	RET
 
@@ -5547,9 +5906,9 @@ TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest117:
+rest121:
 	CMPQ    AX, CX
-	JAE     done117
+	JAE     done121
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -5560,9 +5919,9 @@ rest117:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest117
+	JMP     rest121
 
-done117:
+done121:
 	VZEROUPPER
 	RET
 
@@ -5578,9 +5937,9 @@ TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest118:
+rest122:
 	CMPQ    AX, CX
-	JAE     done118
+	JAE     done122
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -5593,8 +5952,8 @@ rest118:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest118
+	JMP     rest122
 
-done118:
+done122:
 	VZEROUPPER
 	RET

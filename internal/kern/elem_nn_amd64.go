@@ -87,6 +87,10 @@ func leakyBackFast[F Float](dx, x, dy []F, alpha F) int {
 
 func adamFast(w, g, m, v []float32, f *AdamFactors) int {
 	n := whole(len(w))
+	if wide := n &^ 15; level >= LevelAVX512 && wide > 0 {
+		adamAVX512(&w[0], &g[:wide][0], &m[:wide][0], &v[:wide][0], wide, &f.C1)
+		return wide
+	}
 	if n > 0 {
 		adamAVX2(&w[0], &g[:n][0], &m[:n][0], &v[:n][0], n, &f.C1)
 	}

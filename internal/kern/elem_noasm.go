@@ -16,10 +16,14 @@ func addExtentFast(_, _ []float32) (extent, int) { return noExtent, 0 }
 func extentRowFast(_, _, _ []float32)            {}
 func addTo64Fast([]float64, []float32) int       { return 0 }
 
-func quantizeFast[C Code]([]C, []float32, Grid) int                   { return 0 }
-func dequantizeFast[C Code]([]float32, []C, Grid) int                 { return 0 }
-func fakeQuantizeFast(_, _ []float32, _ Grid) int                     { return 0 }
-func fakeQuantizeStream(dst, x []float32, g Grid)                     { fakeQuantize(dst, x, g) }
+func quantizeFast[C Code]([]C, []float32, Grid) int   { return 0 }
+func dequantizeFast[C Code]([]float32, []C, Grid) int { return 0 }
+func fakeQuantizeFast(_, _ []float32, _ Grid) int     { return 0 }
+func fakeQuantizeStream(dst, x []float32, g Grid)     { fakeQuantize(dst, x, g) }
+func fakeQuantizeKeepFast(_ []float32, _ []int8, _ []uint8, _ []float32, _ Grid, _ bool) int {
+	return 0
+}
+func clearUnsetFast(_ []float32, _ []uint8) int                       { return 0 }
 func steFast(_, _, _ []float32, _ Grid) int                           { return 0 }
 func fakeQuantizeRowFast(_, _ []float32, _ GridRow) int               { return 0 }
 func steRowFast(_, _, _ []float32, _ GridRow) int                     { return 0 }

@@ -57,6 +57,36 @@ func fakeQuantizeFast(dst, x []float32, g Grid) int {
 	return n
 }
 
+func fakeQuantizeKeepFast(dst []float32, codes []int8, mask []uint8, x []float32, g Grid, clips bool) int {
+	n := whole(len(x))
+	if n == 0 || clips && !g.proper() {
+		return 0
+	}
+	var k finishConst
+	k.setGrid(g)
+	k.from, k.to = -maxFloat32, maxFloat32
+	if clips {
+		k.setPass()
+	}
+	if wide := n &^ 15; level >= LevelAVX512 && wide > 0 {
+		fakeQuantKeepAVX512(&dst[:wide][0], &x[0], wide, &k.lo, &codes[:wide][0], &mask[:wide/8][0])
+		return wide
+	}
+	fakeQuantKeepAVX2(&dst[:n][0], &x[0], n, &k.lo, &codes[:n][0], &mask[:n/8][0])
+	return n
+}
+
+// clearUnsetFast does whole words of 64 bits and returns how many.
+func clearUnsetFast(x []float32, mask []uint8) int {
+	n := len(mask) / 8
+	if level < LevelAVX512 || n == 0 {
+		return 0
+	}
+	_ = x[64*n-8] // the last byte of the mask has an element
+	clearUnsetAVX512(&x[0], &mask[0], n)
+	return n
+}
+
 // fakeQuantizeStream is fakeQuantize with stores past the caches, where they can be
 // aligned.
 func fakeQuantizeStream(dst, x []float32, g Grid) {

@@ -79,6 +79,11 @@ func extentRowAVX2(lo *float32, hi *float32, x *float32, n int)
 //go:noescape
 func addTo64AVX2(sums *float64, x *float32, n int)
 
+// extentAVX512 is extentAVX2.
+//
+//go:noescape
+func extentAVX512(x *float32, n int, out *float32) uint32
+
 // statsAVX512 is statsAVX2.
 //
 //go:noescape
@@ -148,6 +153,21 @@ func fakeQuantStreamAVX512(dst *float32, x *float32, n int, k *float32)
 //
 //go:noescape
 func steAVX2(dx *float32, x *float32, dy *float32, n int, k *float32)
+
+// fakeQuantKeepAVX2 is FakeQuantizeKeep.
+//
+//go:noescape
+func fakeQuantKeepAVX2(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+
+// fakeQuantKeepAVX512 is FakeQuantizeKeep.
+//
+//go:noescape
+func fakeQuantKeepAVX512(dst *float32, x *float32, n int, k *float32, codes *int8, mask *uint8)
+
+// clearUnsetAVX512 is ClearUnset for n times 64 bits.
+//
+//go:noescape
+func clearUnsetAVX512(x *float32, mask *uint8, n int)
 
 // fakeQuantRowAVX2 is FakeQuantize with a grid for each element.
 //
@@ -288,6 +308,11 @@ func pickPool2AVX2(dx *float32, dout *float32, ow int, oh int, w int, spill int,
 //
 //go:noescape
 func adamAVX2(w *float32, grad *float32, m *float32, v *float32, n int, k *float32)
+
+// adamAVX512 is AdamStep.
+//
+//go:noescape
+func adamAVX512(w *float32, grad *float32, m *float32, v *float32, n int, k *float32)
 
 // sgdAVX2 is SGDStep.
 //

@@ -50,7 +50,9 @@ func extentOf(x []float32) extent {
 	if done > 0 && !e.clean {
 		return extentGo(x)
 	}
-	e.join(extentGo(x[done:]))
+	if done < len(x) {
+		e.join(extentGo(x[done:]))
+	}
 	return e
 }
 

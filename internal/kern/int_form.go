@@ -34,7 +34,7 @@ type intForm struct {
 	plan   atomic.Pointer[intPlan] // convolution: of the last image size
 }
 
-// newForm packs centred codes, in f's memory unless f is nil.
+// newForm packs centred codes, those of Bytes for nil, in f's memory unless f is nil.
 func (p *IntProduct) newForm(kind formKind, codes []int16, f *intForm) *intForm {
 	if f == nil {
 		f = &intForm{}
@@ -49,8 +49,11 @@ func (p *IntProduct) newForm(kind formKind, codes []int16, f *intForm) *intForm 
 	}
 	f.steps = len(f.lane) / kind.lanes()
 	f.from[p.d.Blocks] = f.steps
+	f.sub = grow(f.sub, p.d.Blocks*wide(p.n))
 	p.pack(f, codes)
-	p.excess(f, codes)
+	if !p.matrix {
+		p.excess(f, codes)
+	}
 	f.half = f.half[:0]
 	if p.half && kind == formBytes {
 		f.halve()
@@ -177,16 +180,12 @@ func (f *intForm) dword(s int, row []int16, step int) uint32 {
 }
 
 // excess computes what a sum of bytes has too much because its left operand is
-// not centred: the zero point times the sum of the weights, modulo 2^32.
+// not centred: the zero point times the sum of the weights, modulo 2^32. A matrix has
+// it from panelExcess.
 func (p *IntProduct) excess(f *intForm, codes []int16) {
 	w := wide(p.n)
-	f.sub = grow(f.sub, p.d.Blocks*w)
 	clear(f.sub)
 	if f.kind != formBytes || p.in.ZeroPoint == 0 {
-		return
-	}
-	if p.matrix {
-		p.panelSums(f)
 		return
 	}
 	for b := range p.d.Blocks {

@@ -11,7 +11,7 @@ func (p *IntProduct) packMatrix(f *intForm, codes []int16) {
 	panels := ceilDiv(p.n, panelCols)
 	size := panelCols * f.steps
 	f.data = grow(f.data, panels*size)
-	whole := p.d.Blocks == 1 || p.d.Block%f.kind.lanes() == 0 // dwords hold neighbouring terms
+	whole := p.whole(f.kind)
 	par.For(panels, ceilDiv(packGrainInts, size), func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
@@ -29,6 +29,7 @@ func (p *IntProduct) packMatrix(f *intForm, codes []int16) {
 			default:
 				p.packDwords(f, dst, codes, ch, n)
 			}
+			p.panelExcess(f, dst, ch)
 		}
 	})
 }
@@ -51,14 +52,18 @@ func (p *IntProduct) packDwords(f *intForm, dst []uint32, codes []int16, ch, n i
 func (p *IntProduct) packRowsOf(f *intForm, s *intScratch, dst []uint32, codes []int16, ch, n int) {
 	s.panel = grow(s.panel, n*f.steps)
 	for i := range n {
-		row, src := unsafe.Pointer(&s.panel[i*f.steps]), codes[(ch+i)*p.k:][:p.k]
+		row, lo, hi := unsafe.Pointer(&s.panel[i*f.steps]), (ch+i)*p.k, (ch+i+1)*p.k
 		if f.kind == formPairs {
 			d := unsafe.Slice((*int16)(row), 2*f.steps)
-			clear(d[copy(d, src):])
+			clear(d[copy(d, codes[lo:hi]):])
 			continue
 		}
 		d := unsafe.Slice((*int8)(row), 4*f.steps)
-		narrow(d, src)
+		if codes == nil {
+			p.Bytes.Fill(d[:p.k], lo, hi)
+		} else {
+			narrow(d, codes[lo:hi])
+		}
 		clear(d[p.k:])
 	}
 	transpose(unsafe.Pointer(&dst[0]), 4*panelCols, unsafe.Pointer(&s.panel[0]), 4*f.steps, n, f.steps)
@@ -99,19 +104,20 @@ var ones8 = func() (x [KC]uint32) {
 	return x
 }()
 
-// panelSums computes the excess of a matrix: the product of a row of zero points
-// with it.
-func (p *IntProduct) panelSums(f *intForm) {
-	size := panelCols * f.steps
+// panelExcess is excess of the panel whose first channel is ch: the product of a row of
+// zero points with it.
+func (p *IntProduct) panelExcess(f *intForm, panel []uint32, ch int) {
 	for b := range p.d.Blocks {
-		for i := range ceilDiv(p.n, panelCols) {
-			dst := f.sub[b*wide(p.n)+i*panelCols:][:panelCols]
-			for k := f.from[b]; k < f.from[b+1]; k += KC {
-				var c [panelCols]int32
-				vectorFast(&c, unsafe.Pointer(&ones8[0]), f.data[i*size+k*panelCols:], min(KC, f.from[b+1]-k))
-				for j, v := range c {
-					dst[j] += v * p.in.ZeroPoint
-				}
+		dst := f.sub[b*wide(p.n)+ch:][:panelCols]
+		clear(dst)
+		if f.kind != formBytes || p.in.ZeroPoint == 0 {
+			continue
+		}
+		for k := f.from[b]; k < f.from[b+1]; k += KC {
+			var c [panelCols]int32
+			vectorFast(&c, unsafe.Pointer(&ones8[0]), panel[k*panelCols:], min(KC, f.from[b+1]-k))
+			for j, v := range c {
+				dst[j] += v * p.in.ZeroPoint
 			}
 		}
 	}

@@ -39,6 +39,18 @@ type IntProduct struct {
 
 	// Nibbles asks for 4-bit codes to stay packed. Set it before the set-up.
 	Nibbles bool
+	// Bytes is nil or another source of the codes. Set it before the set-up.
+	Bytes *ByteWeights
+}
+
+// ByteWeights are weights that are known beforehand to fit a byte each. They go into
+// their packed form piece by piece, in parallel, without being laid out in between.
+type ByteWeights struct {
+	// Fill writes codes [lo, hi) of the weight tensor, the same as IntProduct's fill.
+	// It is called from several goroutines.
+	Fill func(dst []int8, lo, hi int)
+	// MaxAbs is a bound on the magnitude of the codes.
+	MaxAbs int
 }
 
 // SetConv sets p up as a convolution with the weights [K,C/Groups,R,S] of c, whose
@@ -62,6 +74,12 @@ func (p *IntProduct) MaxAbs() int { return p.max }
 func (p *IntProduct) setUp(in Grid, d Dequant, fill func(dst []int16)) {
 	p.in, p.d, p.fill, p.count = in, d, fill, p.n*p.k
 	old := p.form.Swap(nil)
+	if p.inPieces() {
+		p.max, p.bytes, p.half = p.Bytes.MaxAbs, true, false
+		p.scales()
+		p.form.Store(p.newForm(formBytes, nil, old))
+		return
+	}
 	codes := borrow[int16](p.count)
 	defer giveBack(codes)
 	fill(*codes)
@@ -74,6 +92,15 @@ func (p *IntProduct) setUp(in Grid, d Dequant, fill func(dst []int16)) {
 		p.form.Store(p.newForm(kind, *codes, old))
 	}
 }
+
+// inPieces says that the weights can be packed from Bytes: a panel takes whole rows of
+// bytes then.
+func (p *IntProduct) inPieces() bool {
+	return p.Bytes != nil && !p.Nibbles && p.matrix && p.trans && p.whole(formBytes) && hasTile(tileInt16) && hasTile(tileUintB)
+}
+
+// whole says that each dword of a matrix holds neighbouring terms.
+func (p *IntProduct) whole(kind formKind) bool { return p.d.Blocks == 1 || p.d.Block%kind.lanes() == 0 }
 
 // wide rounds a number of channels up to whole panels.
 func wide(n int) int { return ceilDiv(n, panelCols) * panelCols }

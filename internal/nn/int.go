@@ -61,6 +61,9 @@ type IntWeights struct {
 	// Fill writes the codes, row-major, at most 2^15 in magnitude. It is called when
 	// a product is set up and may be called again until the product is no longer used.
 	Fill func(dst []int16)
+	// Bytes is nil, or the same codes in pieces where all are known to fit a byte; see
+	// [kern.ByteWeights].
+	Bytes *kern.ByteWeights
 	// Scale has one element, for all, or channels·blocks, channel-major. A channel is
 	// an output channel: K of a Conv, the columns of a MatMul's product.
 	Scale []float32
@@ -113,7 +116,7 @@ func (p *IntProduct) Set(op Op, x kern.Grid, w IntWeights) error {
 		g := kern.Conv{C: s[1] * o.Groups, K: s[0], R: s[2], S: s[3], Groups: o.Groups, Stride: o.Stride, Dilation: o.Dilation}
 		d.Block *= s[2] * s[3]
 		part := p.part(1)[0]
-		part.Nibbles = w.Nibbles
+		part.Nibbles, part.Bytes = w.Nibbles, nil
 		part.SetConv(&g, x, d, w.Fill)
 		p.max = part.MaxAbs()
 	case MatMul:
@@ -140,7 +143,10 @@ func (p *IntProduct) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
 	batch := product(w.Shape[:rank-2])
 	parts := p.part(batch)
 	if batch == 1 {
-		parts[0].Nibbles = w.Nibbles
+		parts[0].Nibbles, parts[0].Bytes = w.Nibbles, nil
+		if w.Bytes != nil && checkSum(o, k, math.MaxUint8, w.Bytes.MaxAbs) == nil { // the bound will do
+			parts[0].Bytes = w.Bytes
+		}
 		parts[0].SetMatMul(n, k, o.TransB, p.in, d, w.Fill)
 		p.max = parts[0].MaxAbs()
 		return
@@ -152,7 +158,7 @@ func (p *IntProduct) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
 	w.Fill(codes)
 	par.For(batch, 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			parts[i].Nibbles = w.Nibbles
+			parts[i].Nibbles, parts[i].Bytes = w.Nibbles, nil
 			parts[i].SetMatMul(n, k, o.TransB, p.in, d, func(dst []int16) { copy(dst, codes[i*n*k:]) })
 		}
 	})

@@ -15,8 +15,9 @@ var products = sync.Pool{New: func() any { return new(nn.IntProduct) }}
 // integer grids exactly as Run does: integer sums of their codes, scaled, then the
 // bias. The training graph uses it, which is why both give the same codes. x is
 // quantized per tensor, as xq says; w as wq says; bias may be nil. name is w's, for
-// errors. The codes exist only in packed form, inside the product.
-func IntProduct(op Op, out, x nn.Tensor[float32], xq Quant, w nn.Tensor[float32], name string, wq Quant, bias []float32) error {
+// errors. codes are w's centred codes, nil if they are not known: then they exist only
+// in packed form, inside the product.
+func IntProduct(op Op, out, x nn.Tensor[float32], xq Quant, w nn.Tensor[float32], name string, wq Quant, codes []int8, bias []float32) error {
 	ws, err := scalesOf(op, &Tensor{Name: name, Shape: w.Shape, Quant: &wq})
 	if err != nil {
 		return err
@@ -26,10 +27,21 @@ func IntProduct(op Op, out, x nn.Tensor[float32], xq Quant, w nn.Tensor[float32]
 		return err
 	}
 	var bad error
+	part, most, err := fakequant.CentredBytes(w.Data, l, wq.Spec, wq.Params)
+	if err != nil {
+		return err
+	}
+	var bytes *kern.ByteWeights
+	if part != nil {
+		if codes != nil {
+			part = func(dst []int8, lo, hi int) { copy(dst, codes[lo:hi]) }
+		}
+		bytes = &kern.ByteWeights{Fill: part, MaxAbs: most}
+	}
 	fill := func(dst []int16) { bad = fakequant.Centred(dst, w.Data, l, wq.Spec, wq.Params) }
 	p := products.Get().(*nn.IntProduct)
 	grid := xq.grid().Biased()
-	err = p.Set(op, grid, nn.IntWeights{Shape: w.Shape, Fill: fill, Scale: ws.scale, Blocks: ws.blocks, BlockSize: ws.blockSize})
+	err = p.Set(op, grid, nn.IntWeights{Shape: w.Shape, Fill: fill, Bytes: bytes, Scale: ws.scale, Blocks: ws.blocks, BlockSize: ws.blockSize})
 	if err == nil {
 		err = bad
 	}

@@ -96,41 +96,48 @@ func emitLeaky() {
 
 // emitSolvers emits the updates of kern.AdamStep and kern.SGDStep.
 func emitSolvers() {
-	k := beginElem("adamAVX2", "func(w, grad, m, v *float32, n int, k *float32)", "adamAVX2 is AdamStep.")
+	emitAdam("adamAVX2", 8)
+	emitAdam("adamAVX512", 16)
+	for _, nesterov := range []bool{false, true} {
+		emitSGD(nesterov)
+	}
+}
+
+// emitAdam emits a form with vectors of so many lanes; n is a multiple of them.
+func emitAdam(name string, lanes int) {
+	e := beginElem(name, "func(w, grad, m, v *float32, n int, k *float32)", name+" is AdamStep.")
+	e.lanes = lanes
 	w, g, m, v, p := ptr("w"), ptr("grad"), ptr("m"), ptr("v"), ptr("k")
 	var f [8]VecVirtual
 	for i := range f {
-		f[i] = bcast(p, 4*i)
+		f[i] = e.vector()
+		VBROADCASTSS(Mem{Base: p, Disp: 4 * i}, f[i])
 	}
 	c1, b2, c2, step, root, eps, l2, shrink := f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]
-	k.loop(1, func(int) {
-		x, d, t := load(k.at(w, 0)), YMM(), YMM()
-		VMULPS(shrink, x, x)
+	e.loop(1, func(int) {
+		x, d, t, a, b := e.vector(), e.vector(), e.vector(), e.vector(), e.vector()
+		VMULPS(e.at(w, 0), shrink, x)
 		VMULPS(l2, x, d)
-		VADDPS(k.at(g, 0), d, d)
-		a := load(k.at(m, 0))
+		VADDPS(e.at(g, 0), d, d)
+		VMOVUPS(e.at(m, 0), a)
 		VSUBPS(a, d, t)
 		VMULPS(c1, t, t)
 		VADDPS(t, a, a)
-		VMOVUPS(a, k.at(m, 0))
+		VMOVUPS(a, e.at(m, 0))
 		VMULPS(c2, d, t)
 		VMULPS(d, t, t)
-		b := YMM()
-		VMULPS(k.at(v, 0), b2, b)
+		VMULPS(e.at(v, 0), b2, b)
 		VADDPS(t, b, b)
-		VMOVUPS(b, k.at(v, 0))
+		VMOVUPS(b, e.at(v, 0))
 		VSQRTPS(b, b)
 		VDIVPS(root, b, b)
 		VADDPS(eps, b, b)
 		VMULPS(step, a, a)
 		VDIVPS(b, a, a)
 		VSUBPS(a, x, x)
-		VMOVUPS(x, k.at(w, 0))
+		VMOVUPS(x, e.at(w, 0))
 	})
 	endElem()
-	for _, nesterov := range []bool{false, true} {
-		emitSGD(nesterov)
-	}
 }
 
 func emitSGD(nesterov bool) {

@@ -24,8 +24,103 @@ func emitQuant() {
 		VMOVUPS(m, k.at(dx, u))
 	})
 	endElem()
+	emitFakeQuantKeep()
+	emitClearUnset()
 	emitQuantRows()
 	emitLSQ()
+}
+
+// emitFakeQuantKeep emits the form that keeps codes and a bit for each element. The
+// division leaves time for both, and for fetching what lies behind x: the next group.
+func emitFakeQuantKeep() {
+	k := beginKeep("fakeQuantKeepAVX2")
+	g, from, to := loadGrid(k.params), bcast(k.params, kFrom), bcast(k.params, kTo)
+	k.loop2(2, func() { k.avx2(g, from, to, 2) }, func() { k.avx2(g, from, to, 1) })
+	endElem()
+
+	k = beginKeep("fakeQuantKeepAVX512")
+	k.lanes = 16
+	g, from, to = loadGrid512(k.params), ZMM(), ZMM()
+	VBROADCASTSS(Mem{Base: k.params, Disp: kFrom}, from)
+	VBROADCASTSS(Mem{Base: k.params, Disp: kTo}, to)
+	k.loop2(2, func() { k.avx512(g, from, to, 2) }, func() { k.avx512(g, from, to, 1) })
+	endElem()
+}
+
+// emitClearUnset takes n words of 64 bits, the last bits of which may lie behind x if they
+// are set.
+func emitClearUnset() {
+	k := beginElem("clearUnsetAVX512", "func(x *float32, mask *uint8, n int)", "clearUnsetAVX512 is ClearUnset for n times 64 bits.")
+	x, mask, word, zero, m := ptr("x"), ptr("mask"), GP64(), ZMM(), K()
+	VPXORD(zero, zero, zero)
+	Label("word")
+	MOVQ(Mem{Base: mask}, word)
+	NOTQ(word)
+	TESTQ(word, word)
+	JZ(LabelRef("next"))
+	for u := range 4 {
+		KMOVW(word.As32(), m)
+		VMOVUPS(zero, m, Mem{Base: x, Disp: 64 * u})
+		SHRQ(Imm(16), word)
+	}
+	Label("next")
+	ADDQ(Imm(8), mask)
+	ADDQ(U32(256), x)
+	DECQ(k.n)
+	JNZ(LabelRef("word"))
+	endElem()
+}
+
+// keepKernel is the frame of a form of FakeQuantizeKeep.
+type keepKernel struct {
+	*elemKernel
+	dst, x, next, params, codes, mask GPVirtual
+}
+
+func beginKeep(name string) keepKernel {
+	k := keepKernel{elemKernel: beginElem(name, "func(dst, x *float32, n int, k *float32, codes *int8, mask *uint8)", name+" is FakeQuantizeKeep.")}
+	k.dst, k.x, k.params, k.codes, k.mask, k.next = ptr("dst"), ptr("x"), ptr("k"), ptr("codes"), ptr("mask"), GP64()
+	LEAQ(Mem{Base: k.x, Index: k.n, Scale: 4}, k.next)
+	return k
+}
+
+func (k keepKernel) avx2(g gridVecs, from, to VecVirtual, vectors int) {
+	PREFETCHT0(k.at(k.next, 0))
+	for u := range vectors {
+		v, m, t, bits := load(k.at(k.x, u)), YMM(), YMM(), GP32()
+		VCMPPS(Imm(cmpLE), to, v, m)
+		VCMPPS(Imm(cmpGE), from, v, t)
+		VANDPS(t, m, m)
+		VMOVMSKPS(m, bits)
+		MOVB(bits.As8(), Mem{Base: k.mask, Disp: u})
+		g.steps(v)
+		VCVTPS2DQ(v, t)
+		VMULPS(g.scale, v, v)
+		VMOVUPS(v, k.at(k.dst, u))
+		high := YMM()
+		VEXTRACTI128(Imm(1), t, high.AsX())
+		VPACKSSDW(high.AsX(), t.AsX(), t.AsX())
+		VPACKSSWB(t.AsX(), t.AsX(), t.AsX())
+		VMOVQ(t.AsX(), Mem{Base: k.codes, Index: k.i, Scale: 1, Disp: 8 * u})
+	}
+	ADDQ(Imm(uint64(vectors)), k.mask)
+}
+
+func (k keepKernel) avx512(g gridVecs, from, to VecVirtual, vectors int) {
+	for u := range vectors {
+		PREFETCHT0(k.at(k.next, u))
+		v, t, m := ZMM(), ZMM(), K()
+		VMOVUPS(k.at(k.x, u), v)
+		VCMPPS(Imm(cmpLE), to, v, m)
+		VCMPPS(Imm(cmpGE), from, v, m, m)
+		KMOVW(m, Mem{Base: k.mask, Disp: 2 * u})
+		g.steps(v)
+		VCVTPS2DQ(v, t)
+		VMULPS(g.scale, v, v)
+		VMOVUPS(v, k.at(k.dst, u))
+		VPMOVDB(t, Mem{Base: k.codes, Index: k.i, Scale: 1, Disp: 16 * u})
+	}
+	ADDQ(Imm(uint64(2*vectors)), k.mask)
 }
 
 // emitFakeQuant emits a form with vectors of so many lanes; n is a multiple of them.

@@ -117,6 +117,7 @@ func wide(m Mem, lanes *[2]OpmaskVirtual, u int) VecVirtual {
 }
 
 func emitSums512() {
+	emitExtent512()
 	k := beginElem("statsAVX512", "func(x *float32, n, planes, stride int, lanes *float64, out *float32) uint32", "statsAVX512 is statsAVX2.")
 	x, lanes, out := ptr("x"), ptr("lanes"), ptr("out")
 	a, b := loadPair512(lanes, 0), loadPair512(lanes, 128)
@@ -190,5 +191,57 @@ func emitSum512(product, masked bool) {
 	if product {
 		b.store(lanes, 128)
 	}
+	endElem()
+}
+
+// emitExtent512 emits extentAVX512, whose n is a multiple of 16.
+func emitExtent512() {
+	k := beginElem("extentAVX512", "func(x *float32, n int, out *float32) uint32", "extentAVX512 is extentAVX2.")
+	k.lanes = 16
+	x, out, t := ptr("x"), ptr("out"), ZMM()
+	var all [4]extentVecs // apart, since each step has to wait for the one before
+	for i := range all {
+		e := &all[i]
+		e.lo, e.hi, e.bad = ZMM(), ZMM(), ZMM()
+		if i > 0 {
+			VMOVAPS(all[0].lo, e.lo)
+			VMOVAPS(all[0].hi, e.hi)
+			VMOVAPS(all[0].bad, e.bad)
+			continue
+		}
+		VBROADCASTSS(bits32(0x7f7fffff).AsX(), e.lo)
+		VBROADCASTSS(bits32(0xff7fffff).AsX(), e.hi)
+		VPXORD(e.bad, e.bad, e.bad)
+	}
+	k.loop(4, func(u int) {
+		v, e := ZMM(), all[u]
+		VMOVUPS(k.at(x, u), v)
+		VMINPS(e.lo, v, e.lo)
+		VMAXPS(e.hi, v, e.hi)
+		VSUBPS(v, v, v)
+		VORPS(v, e.bad, e.bad)
+	})
+	join := func(a, b extentVecs) {
+		VMINPS(b.lo, a.lo, a.lo)
+		VMAXPS(b.hi, a.hi, a.hi)
+		VORPS(b.bad, a.bad, a.bad)
+	}
+	join(all[0], all[1])
+	join(all[2], all[3])
+	join(all[0], all[2])
+	y := func(v VecVirtual) VecVirtual { return v.AsY().(VecVirtual) }
+	low := extentVecs{y(all[0].lo), y(all[0].hi), y(all[0].bad)}
+	for _, v := range []struct {
+		from, to VecVirtual
+		op       func(a, b, c Op)
+	}{
+		{all[0].lo, low.lo, func(a, b, c Op) { VMINPS(a, b, c) }},
+		{all[0].hi, low.hi, func(a, b, c Op) { VMAXPS(a, b, c) }},
+		{all[0].bad, low.bad, func(a, b, c Op) { VORPS(a, b, c) }},
+	} {
+		VEXTRACTF64X4(Imm(1), v.from, t.AsY())
+		v.op(t.AsY(), v.to, v.to)
+	}
+	low.store(out)
 	endElem()
 }

@@ -1,0 +1,127 @@
+package fakequant
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/par"
+)
+
+// ownRange is the range of the very tensor that a site has passed on, where it had to
+// find it out anyway.
+type ownRange struct {
+	lo, hi []float32 // of each group
+	count  []int     // finite values of each group
+	clips  []bool    // the grid that each group was quantized to clips an element
+	known  bool
+	finite bool // and every element is
+	graded bool // clips holds for the last pass
+	inside bool // no group clips: none is marked
+
+	keeps bool      // someone asks for codes
+	codes []int8    // the centred codes
+	mask  []uint8   // of each group: see kern.FakeQuantizeKeep
+	kept  []float32 // what the codes and the mask belong to; nil if they were not kept
+}
+
+// room makes room for so many groups.
+func (r *ownRange) room(groups int) {
+	if len(r.lo) != groups {
+		r.lo, r.hi, r.count, r.clips = make([]float32, groups), make([]float32, groups), make([]int, groups), make([]bool, groups)
+	}
+}
+
+// forget is called before each pass.
+func (r *ownRange) forget() {
+	r.known, r.finite, r.graded, r.inside, r.kept = false, false, false, false, nil
+}
+
+// roomKept makes room for codes and masks of a layout whose units are groups.
+func (r *ownRange) roomKept(l Layout) {
+	if n := l.groups * maskLen(l.size*l.inner); len(r.codes) != l.Len() || len(r.mask) != n {
+		r.codes, r.mask = make([]int8, l.Len()), make([]uint8, n)
+	}
+}
+
+func maskLen(n int) int { return kern.MaskLen(1, 1, n) }
+
+// maskOf is the mask of the n elements of a group; most groups have so many.
+func (r *ownRange) maskOf(group, n int) []uint8 {
+	return r.mask[group*(len(r.mask)/len(r.clips)):][:maskLen(n)]
+}
+
+// Codes returns the centred codes q - zero_point of y, one byte each, if the last pass
+// wrote y and kept its codes. Passes that observe and quantize in one loop keep them once
+// Codes has been called, where all codes of the format fit. The caller must not have
+// changed y and must not change the codes, which hold until the next pass.
+func (s *Site) Codes(y []float32) (codes []int8, ok bool) {
+	s.own.keeps = true
+	k := s.own.kept
+	if len(y) == 0 || len(k) != len(y) || &k[0] != &y[0] {
+		return nil, false
+	}
+	return s.own.codes, true
+}
+
+// measure finds the range of x. Errors wrap ErrData.
+func (r *ownRange) measure(x []float32, l Layout) error {
+	r.room(l.Groups())
+	n, err := groupRanges(r.lo, r.hi, r.count, x, l)
+	r.known, r.finite = err == nil, n == l.Len()
+	return err
+}
+
+// grade finds out which groups the grids clip, unless the range is not known.
+func (r *ownRange) grade(s Spec, p Params) {
+	if !r.known || !r.finite || len(r.lo) != len(p.Scale) {
+		return
+	}
+	ruler := newRuler(s, false)
+	for i := range r.lo {
+		r.clips[i] = clips(r.lo[i], r.hi[i], ruler.grid(p, i))
+	}
+	r.settle()
+}
+
+// settle is called when clips is complete.
+func (r *ownRange) settle() {
+	r.graded, r.inside = true, true
+	for _, c := range r.clips {
+		r.inside = r.inside && !c
+	}
+}
+
+// clips reports whether a grid clips numbers from lo to hi, which the two tell: codes
+// grow with the values.
+func clips(lo, hi float32, g kern.Grid) bool {
+	wide := g
+	wide.Qmin, wide.Qmax = g.Qmin-1, g.Qmax+1
+	return kern.QuantizeOne(lo, wide) < g.Qmin || kern.QuantizeOne(hi, wide) > g.Qmax
+}
+
+// pass is STE where the range of x is known: only groups that clip are looked at.
+func (r *ownRange) pass(dx, x, dy []float32, l Layout, s Spec, p Params) error {
+	if err := check(len(dx), len(x), l, s, p); err != nil {
+		return err
+	}
+	if len(r.clips) != l.Groups() {
+		return fmt.Errorf("%w: %d groups, the forward pass had %d", ErrParams, l.Groups(), len(r.clips))
+	}
+	ruler, same := newRuler(s, false), &dx[0] == &dy[0]
+	par.For(l.units(), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {
+		for u := from; u < to; u++ {
+			lo, hi, g := l.unit(u)
+			if r.clips[g] && r.kept == nil {
+				kern.STE(dx[lo:hi], x[lo:hi], dy[lo:hi], ruler.grid(p, g))
+				continue
+			}
+			if !same {
+				copy(dx[lo:hi], dy[lo:hi])
+			}
+			if r.clips[g] {
+				kern.ClearUnset(dx[lo:hi], r.maskOf(g, hi-lo))
+			}
+		}
+	})
+	return nil
+}
