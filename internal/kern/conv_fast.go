@@ -2,7 +2,6 @@ package kern
 
 import (
 	"runtime"
-	"unsafe"
 
 	"github.com/goqat/goqat/internal/par"
 )
@@ -21,7 +20,9 @@ type convRun struct {
 	w         []float32 // of all groups
 	rs        int       // bytes between the rows of weights of a group
 	bias      []float32
-	single    bool // few rows: they run one by one, without tiles
+	single    bool       // few rows: they run one by one, without tiles
+	packed    *[]float32 // the weights in the order of tiles, unless single
+	part      int        // rows of a tile, fewer at the end
 }
 
 func convForwardFast(c *Conv, out, x, w, bias []float32) {
@@ -47,12 +48,9 @@ func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
 		images = imagesFor(r.n, pixels)
 	}
 	r.p = planFor(planShape{conv: *c, planes: planes, images: images, backward: backward})
-	if r.rs%2048 == 0 && !backward { // rows of weights would share few cache sets
-		buf := borrow[float32](r.groups * rows * (r.rs/4 + vecLanes))
-		defer giveBack(buf)
-		m := rowArgs{a: unsafe.Pointer(&(*buf)[0]), c: unsafe.Pointer(&r.w[0]), stepA: r.rs + 64, stepC: r.rs, rows: r.groups * rows, planes: 1}
-		m.copyRows(r.rs / 4)
-		r.w, r.rs = *buf, r.rs+64
+	if !r.single {
+		r.packWeights()
+		defer giveBack(r.packed)
 	}
 	units := ceilDiv(r.n, images) * ceilDiv(r.groups, r.block())
 	work := r.block() * images * rows * pixels * max(1, planes*c.R*c.S/(c.Stride[0]*c.Stride[1]))
