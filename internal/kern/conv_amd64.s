@@ -804,7 +804,7 @@ sum:
 	RET
 
 // func convStripx1(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -824,12 +824,25 @@ pair:
 	ADDQ   40(AX), SI
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -974,7 +987,7 @@ partwrite:
 	JMP     next
 
 // func convStripx2(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -996,12 +1009,25 @@ pair:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -1177,7 +1203,7 @@ partwrite:
 	JMP     next
 
 // func convStripx3(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -1201,12 +1227,25 @@ pair:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -1413,7 +1452,7 @@ partwrite:
 	JMP     next
 
 // func convStripx4(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -1439,12 +1478,25 @@ pair:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -1682,7 +1734,7 @@ partwrite:
 	JMP     next
 
 // func convStripx5(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -1710,12 +1762,25 @@ pair:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -1984,7 +2049,7 @@ partwrite:
 	JMP     next
 
 // func convStripx6(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -2014,12 +2079,25 @@ pair:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -2319,7 +2397,7 @@ partwrite:
 	JMP     next
 
 // func convStripx7(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -2351,12 +2429,25 @@ pair:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -2687,7 +2778,7 @@ partwrite:
 	JMP     next
 
 // func convStripx8(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx8(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -2721,12 +2812,25 @@ pair:
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -3088,7 +3192,7 @@ partwrite:
 	JMP     next
 
 // func convStripx9(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx9(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -3124,12 +3228,25 @@ pair:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -3522,7 +3639,7 @@ partwrite:
 	JMP     next
 
 // func convStripx10(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx10(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -3560,12 +3677,25 @@ pair:
 	VPXORD Z20, Z20, Z20
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -3989,7 +4119,7 @@ partwrite:
 	JMP     next
 
 // func convStripx11(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx11(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -4029,12 +4159,25 @@ pair:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 	VPXORD Z24, Z24, Z24
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -4489,7 +4632,7 @@ partwrite:
 	JMP     next
 
 // func convStripx12(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx12(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -4531,12 +4674,25 @@ pair:
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -5022,7 +5178,7 @@ partwrite:
 	JMP     next
 
 // func convStripx13(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx13(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -5066,12 +5222,25 @@ pair:
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
 	VPXORD Z28, Z28, Z28
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8
@@ -5588,7 +5757,7 @@ partwrite:
 	JMP     next
 
 // func convStripx14(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx14(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ (AX), R10
@@ -5634,12 +5803,25 @@ pair:
 	VPXORD Z28, Z28, Z28
 	VPXORD Z29, Z29, Z29
 	VPXORD Z30, Z30, Z30
-	MOVQ   8(AX), DI
-	MOVQ   R10, R9
-	CMPL   32(R12), $0x0000ffff
-	JNE    merge0
-	CMPL   72(R12), $0x0000ffff
-	JNE    merge1
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
 	MOVQ         (R11)(R9*8), R8

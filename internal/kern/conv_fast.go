@@ -45,7 +45,7 @@ func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
 	r.single = rows < singleRows && planes*c.R*c.S <= KC
 	images := 1
 	if !r.single {
-		images = imagesFor(r.n, pixels)
+		images = imagesFor(r.n, len(r.in)/r.n/r.groups, pixels)
 	}
 	r.p = planFor(planShape{conv: *c, planes: planes, images: images, backward: backward})
 	if !r.single {
@@ -65,17 +65,21 @@ func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
 	}
 }
 
-// imagesFor returns how many images share vectors, so that few lanes stay empty.
-func imagesFor(n, pixels int) int {
+// imagesFor returns how many images of so many input and output pixels share vectors,
+// so that few pairs of lanes stay empty.
+func imagesFor(n, in, out int) int {
 	images := 1
-	for used := func(i int) int { return 100 * i * pixels / (ceilDiv(i*pixels, vecLanes) * vecLanes) }; used(images) < 95; {
-		if 8*images > n || images == 16 {
+	for used := func(i int) int { return 100 * i * out / (ceilDiv(i*out, 2*vecLanes) * 2 * vecLanes) }; used(images) < 99; {
+		if 8*images > n || images == 16 || images*in > sharedInput && used(images) >= 95 {
 			break
 		}
 		images *= 2
 	}
 	return images
 }
+
+// sharedInput is the input up to which images share vectors only to fill pairs.
+const sharedInput = 48 << 10
 
 // alone gives each unit (some images of one group) to one goroutine.
 func (r *convRun) alone(units, grain int) {
@@ -85,12 +89,21 @@ func (r *convRun) alone(units, grain int) {
 		for u := lo; u < hi; u++ {
 			w.setUnit(u)
 			w.fill(0, r.p.planes*w.count)
+			if u+1 < units && r.copiesLong() {
+				w.lookAhead(u + 1)
+			}
 			for i := range r.p.passes {
 				w.pass(i, 0, w.parts(i))
 			}
 			w.merge()
 		}
 	})
+}
+
+// copiesLong says that units copy their input and compute on it for long enough to bring
+// the next one's into the cache meanwhile.
+func (r *convRun) copiesLong() bool {
+	return !r.single && !r.p.direct && r.p.weights*r.p.rows >= 2*KC
 }
 
 // together shares the few units there are: goroutines take planes to pad, then

@@ -100,7 +100,7 @@ func (r *rowArgs) masks(cols, vectors int) {
 
 // stripArgs is rows of packed weights over a list of pairs of vectors, with C written
 // as tiles write it (see tileArgs). The first vector of a pair is full, and the second
-// one's pixels follow. The assembly changes n.
+// one's pixels follow. The assembly changes n and ahead.
 type stripArgs struct {
 	k    int            // steps, 1 to KC
 	w    unsafe.Pointer // [k][rows]float32
@@ -112,6 +112,9 @@ type stripArgs struct {
 	ldc  int            // bytes from one row of C to the next
 	bias unsafe.Pointer // nil, or one float32 per row, added last
 	add  int            // 1: C += sum, 0: C = sum
+
+	ahead unsafe.Pointer // what to bring into the cache while computing
+	lines int            // and how many cache lines of it per pair, all inside it
 }
 
 func (s *stripArgs) goStrip(rows int) {

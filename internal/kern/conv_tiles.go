@@ -106,32 +106,23 @@ func (w *convWork) sweepRows(pass *tapPass, dst outGrid, from, to int) {
 	}
 }
 
-// sweepVectors computes vectors [from, to): pairs in strips, the others with tiles.
+// sweepVectors computes vectors [from, to): pairs of one image in strips, the others
+// with tiles.
 func (w *convWork) sweepVectors(pass *tapPass, dst outGrid, from, to int) {
-	var t tileArgs
 	pixels := pass.pixels()
-	for i := from; i < to; i++ {
-		v := &pass.vecs[i]
-		first, c := v.first, dst.base // within the image, and the image's output
-		if first >= pixels {
-			if first >= w.images*pixels {
-				return
-			}
-			c = unsafe.Add(c, 4*(first/pixels*dst.image))
-			first %= pixels
+	for i := from; i < to; {
+		first := pass.vecs[i].first
+		if first >= w.images*pixels {
+			return
 		}
-		if first+v.n > pixels { // the vector has pixels of two images
-			w.sweepBorder(&t, pass, dst, *v)
+		n := w.pairs(pass, i, to)
+		if n == 0 {
+			i += w.scattered(pass, dst, i, to)
 			continue
 		}
-		if n := w.pairs(pass, i, to); n > 0 {
-			w.strip(pass, unsafe.Add(c, 4*(first-v.first)), 4*dst.plane, i, n)
-			i += 2*n - 1
-			continue
-		}
-		t.setVector(0, v, w.base)
-		t.c, t.ldc = unsafe.Add(c, 4*first), 4*dst.plane
-		w.rowTiles(&t, pass, 1, 0, len(pass.offB), 0)
+		img := first / pixels
+		w.strip(pass, unsafe.Add(dst.base, 4*img*(dst.image-pixels)), 4*dst.plane, i, n)
+		i += 2 * n
 	}
 }
 
@@ -167,25 +158,44 @@ func (w *convWork) strip(pass *tapPass, c unsafe.Pointer, ldc, i, n int) {
 			if from+KC >= steps {
 				s.bias = w.biasAt(row)
 			}
+			s.ahead, s.lines = w.fetchAhead(n)
 			s.run(rows)
 		}
 	}
 }
 
-// sweepBorder computes a vector with pixels of two images, the second of which may
-// lie behind the unit's last one.
-func (w *convWork) sweepBorder(t *tileArgs, pass *tapPass, dst outGrid, v pixVec) {
-	if n := w.images*pass.pixels() - v.first; n < v.n { // no pointer may leave the input
-		v.n = n
-		v.mask = [2]uint16{v.mask[0] & columnMask(0, n), v.mask[1] & columnMask(0, n)}
-		if v.mask[1] == 0 {
-			v.off[1] = v.off[0]
-		}
+// scattered computes vector i and, before to, the next one, which may have pixels of
+// several images or not be full, and returns how many it took.
+func (w *convWork) scattered(pass *tapPass, dst outGrid, i, to int) int {
+	var vecs [2]pixVec
+	count := copy(vecs[:], pass.vecs[i:to])
+	total := w.images * pass.pixels()
+	if count == 2 && vecs[1].first >= total {
+		count = 1
 	}
-	t.setVector(0, &v, w.base)
-	t.c, t.ldc = unsafe.Pointer(&(*w.tile)[0]), 4*vecLanes
-	w.rowTiles(t, pass, 1, 0, len(pass.offB), 0)
-	w.scatter(dst, pass.pixels(), v.first, v.n, vecLanes)
+	t := tileArgs{c: unsafe.Pointer(&(*w.tile)[0]), ldc: 4 * 2 * vecLanes}
+	for j := range vecs[:count] {
+		v := &vecs[j]
+		v.cut(total - v.first)
+		t.setVector(j, v, w.base)
+	}
+	w.rowTiles(&t, pass, count, 0, len(pass.offB), 0)
+	for j, v := range vecs[:count] {
+		w.scatter(dst, pass.pixels(), v.first, v.n, j*vecLanes, 2*vecLanes)
+	}
+	return count
+}
+
+// cut leaves at most n pixels: behind them there may be no input.
+func (v *pixVec) cut(n int) {
+	if n >= v.n {
+		return
+	}
+	v.n = n
+	v.mask = [2]uint16{v.mask[0] & columnMask(0, n), v.mask[1] & columnMask(0, n)}
+	if v.mask[1] == 0 {
+		v.off[1] = v.off[0]
+	}
 }
 
 func (t *tileArgs) setVector(i int, v *pixVec, base unsafe.Pointer) {
@@ -226,16 +236,15 @@ func (w *convWork) rowTiles(t *tileArgs, pass *tapPass, vectors, from, to, panel
 	}
 }
 
-// scatter writes n pixels of all rows of w.tile, whose rows have lanes columns, to
-// their places; first counts through the images.
-func (w *convWork) scatter(dst outGrid, pixels, first, n, lanes int) {
+// scatter writes n pixels of all rows of w.tile, from a column on, to their places; rows
+// have lanes columns, and first counts through the images.
+func (w *convWork) scatter(dst outGrid, pixels, first, n, column, lanes int) {
 	for done := 0; done < n; {
 		img, at := (first+done)/pixels, (first+done)%pixels
 		part := min(n-done, pixels-at)
-		for row := range w.p.rows {
-			c := unsafe.Add(dst.base, 4*(img*dst.image+row*dst.plane+at))
-			copy(unsafe.Slice((*float32)(c), part), (*w.tile)[row*lanes+done:])
-		}
+		m := rowArgs{rows: w.p.rows, planes: 1, stepA: 4 * dst.plane, stepC: 4 * lanes}
+		m.a, m.c = unsafe.Add(dst.base, 4*(img*dst.image+at)), unsafe.Pointer(&(*w.tile)[column+done])
+		m.copyRows(part)
 		done += part
 	}
 }
@@ -262,7 +271,7 @@ func (w *convWork) sweepPanel(pass *tapPass, dst outGrid, first int) {
 		w.rowTiles(&t, pass, vectors, k, k+p.k, lanes/vecLanes)
 	}
 	if !inside {
-		w.scatter(dst, pixels, first, n, lanes)
+		w.scatter(dst, pixels, first, n, 0, lanes)
 	}
 }
 

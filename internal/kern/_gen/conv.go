@@ -35,6 +35,7 @@ const (
 	stripK, stripW, stripOffB, stripVecs = 0, 8, 16, 24
 	stripN, stripBase, stripC, stripLDC  = 32, 40, 48, 56
 	stripBias, stripAdd                  = 64, 72
+	stripAhead, stripLines               = 80, 88
 
 	panelK, panelOffB, panelDst, panelRow = 0, 8, 16, 24
 	panelRuns, panelN                     = 32, 40

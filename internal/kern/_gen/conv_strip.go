@@ -44,6 +44,7 @@ func emitStrip(rows int) {
 		VPXORD(s.acc[i][0], s.acc[i][0], s.acc[i][0])
 		VPXORD(s.acc[i][1], s.acc[i][1], s.acc[i][1])
 	}
+	s.prefetch()
 	MOVQ(Mem{Base: s.args, Disp: stripW}, s.w)
 	MOVQ(s.k, s.i)
 	s.ifSegments(0, "merge0")
@@ -57,6 +58,22 @@ func emitStrip(rows int) {
 	JNZ(LabelRef("pair"))
 	convEnd()
 	s.others()
+}
+
+// prefetch asks for lines of what will be needed later.
+func (s *strip) prefetch() {
+	n, p := GP64(), GP64()
+	MOVQ(Mem{Base: s.args, Disp: stripLines}, n)
+	TESTQ(n, n)
+	JZ(LabelRef("ready"))
+	MOVQ(Mem{Base: s.args, Disp: stripAhead}, p)
+	Label("line")
+	PREFETCHT1(Mem{Base: p})
+	ADDQ(Imm(64), p)
+	DECQ(n)
+	JNZ(LabelRef("line"))
+	MOVQ(p, Mem{Base: s.args, Disp: stripAhead})
+	Label("ready")
 }
 
 // ifSegments jumps when vector v is not one run of all lanes.
