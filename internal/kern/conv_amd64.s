@@ -803,6 +803,29 @@ sum:
 	VZEROUPPER
 	RET
 
+// func convFetch(t *byte)
+// Requires: MMX+
+TEXT ·convFetch(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), AX
+
+row:
+	MOVQ CX, SI
+	MOVQ DX, DI
+
+line:
+	PREFETCHT1 (SI)
+	ADDQ       $0x40, SI
+	DECQ       DI
+	JNZ        line
+	ADDQ       BX, CX
+	DECQ       AX
+	JNZ        row
+	RET
+
 // func convStripx1(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx1(SB), NOSPLIT, $0-8

@@ -231,3 +231,21 @@ func TestAddLanes(t *testing.T) {
 		}
 	})
 }
+
+// TestAhead: whatever the sizes, all steps stay inside the operands and take all but
+// less than a line of each.
+func TestAhead(t *testing.T) {
+	eachVectorLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(37, 1))
+		for range 200 {
+			steps := 1 + r.IntN(20)
+			a := newAhead(make([]float32, r.IntN(300)), make([]float32, r.IntN(300)), steps)
+			for range steps + 2 {
+				a.step()
+			}
+			if len(a.left[0]) > 0 || len(a.left[1]) >= cacheLine {
+				t.Fatalf("%d and %d elements are left", len(a.left[0]), len(a.left[1]))
+			}
+		}
+	})
+}

@@ -124,9 +124,6 @@ func (w *convWork) inAt(i int) int {
 	return ((w.first+i)*w.groups + w.group) * w.p.planes * w.p.h * w.p.w
 }
 
-// cacheLine is the float32 values of a cache line.
-const cacheLine = 16
-
 // lookAhead makes strips bring the input of unit u, which comes next, into the cache.
 // To copy it from memory takes long otherwise, and nothing is multiplied meanwhile.
 func (w *convWork) lookAhead(u int) {
@@ -134,6 +131,10 @@ func (w *convWork) lookAhead(u int) {
 	from := (u/w.groups*w.p.images*w.groups + u%w.groups) * size
 	if w.groups == 1 {
 		size *= w.p.images
+	}
+	w.ahead = nil
+	if size > aheadLimit {
+		return
 	}
 	w.ahead = w.in[from:min(len(w.in), from+size)]
 	pairs := 0 // of all passes and chains

@@ -76,6 +76,25 @@ func (s *strip) prefetch() {
 	Label("ready")
 }
 
+// emitFetch emits the kernel that asks for the cache lines of rows.
+func emitFetch() {
+	args := convStart("convFetch")
+	p, lines, stride, rows := convField(args, 0), convField(args, 8), convField(args, 16), convField(args, 24)
+	at, n := GP64(), GP64()
+	Label("row")
+	MOVQ(p, at)
+	MOVQ(lines, n)
+	Label("line")
+	PREFETCHT1(Mem{Base: at})
+	ADDQ(Imm(64), at)
+	DECQ(n)
+	JNZ(LabelRef("line"))
+	ADDQ(stride, p)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	RET()
+}
+
 // ifSegments jumps when vector v is not one run of all lanes.
 func (s *strip) ifSegments(v int, label string) {
 	CMPL(Mem{Base: s.vecs, Disp: vecSize*v + vecMask0}, U32(0xffff))
