@@ -59,7 +59,7 @@ func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
 	case units*work < 2*gemmGrain:
 		r.alone(units, units)
 	case units >= 4*procs || procs == 1:
-		r.alone(units, max(1, gemmGrain/work))
+		r.alone(units, max(1, gemmGrain/work, units/(8*procs)))
 	default:
 		r.together(units, procs)
 	}
@@ -79,7 +79,7 @@ func imagesFor(n, in, out int) int {
 }
 
 // sharedInput is the input up to which images share vectors only to fill pairs.
-const sharedInput = 48 << 10
+const sharedInput = 16 << 10
 
 // alone gives each unit (some images of one group) to one goroutine.
 func (r *convRun) alone(units, grain int) {
