@@ -77,6 +77,18 @@ func (s *stripArgs) run(rows int) {
 	convStrip(rows, (*byte)(unsafe.Pointer(s)))
 }
 
+// fetchRows brings lines cache lines of each row into the second-level cache.
+func fetchRows(p unsafe.Pointer, rows, stride, lines int) {
+	if rows == 0 || lines == 0 {
+		return
+	}
+	a := struct {
+		p                   unsafe.Pointer
+		lines, stride, rows int
+	}{p, lines, stride, rows}
+	convFetch((*byte)(unsafe.Pointer(&a)))
+}
+
 func addAllLanes(dst, src []float32) {
 	if level < LevelAVX2 || len(dst) == 0 {
 		goAddLanes(dst, src)

@@ -803,3902 +803,5593 @@ sum:
 	VZEROUPPER
 	RET
 
+// func convFetch(t *byte)
+// Requires: MMX+
+TEXT ·convFetch(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), AX
+
+row:
+	MOVQ CX, SI
+	MOVQ DX, DI
+
+line:
+	PREFETCHT1 (SI)
+	ADDQ       $0x40, SI
+	DECQ       DI
+	JNZ        line
+	ADDQ       BX, CX
+	DECQ       AX
+	JNZ        row
+	RET
+
 // func convStripx1(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
-
-pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	MOVQ     8(AX), CX
-	MOVQ     32(AX), DX
-	MOVQ     40(AX), BX
-	MOVQ     48(AX), SI
-	MOVQ     56(AX), DI
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R8
-	MOVQ     24(AX), BX
-	MOVQ     64(AX), DI
-	LEAQ     (BX)(R8*8), BX
-	LEAQ     (DI)(R8*8), DI
-	NEGQ     R8
-
-plainstep:
-	MOVQ         (DI)(R8*8), R9
-	MOVQ         (BX)(R8*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (DX)(R9*1), Z2
-	PREFETCHT0   128(DX)(R9*1)
-	VMOVUPS      (SI)(R9*1), Z3
-	PREFETCHT0   128(SI)(R9*1)
-	VBROADCASTSS (AX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	INCQ         R8
-	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R9
-	MOVQ 24(AX), R8
-	MOVQ 64(AX), R10
-	LEAQ (R8)(R9*8), R8
-	LEAQ (R10)(R9*8), R10
-	NEGQ R9
-
-mergestep:
-	MOVQ         (R10)(R9*8), R11
-	MOVQ         (R8)(R9*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (DX)(R11*1), Z2
-	VMOVUPS      (BX)(R11*1), K2, Z2
-	PREFETCHT0   128(DX)(R11*1)
-	VMOVUPS      (SI)(R11*1), Z3
-	VMOVUPS      (DI)(R11*1), K4, Z3
-	PREFETCHT0   128(SI)(R11*1)
-	VBROADCASTSS (AX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	INCQ         R9
-	JNZ          mergestep
-	JMP          summed
-
-masked:
 	MOVQ (AX), R10
-	MOVQ 24(AX), R8
-	MOVQ 64(AX), R9
-	LEAQ (R8)(R10*8), R8
-	LEAQ (R9)(R10*8), R9
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-maskedstep:
-	MOVQ         (R9)(R10*8), R11
-	MOVQ         (R8)(R10*8), AX
-	ADDQ         CX, AX
-	VMOVUPS.Z    (DX)(R11*1), K1, Z2
-	VMOVUPS      (BX)(R11*1), K2, Z2
-	PREFETCHT0   128(DX)(R11*1)
-	VMOVUPS.Z    (SI)(R11*1), K3, Z3
-	VMOVUPS      (DI)(R11*1), K4, Z3
-	PREFETCHT0   128(SI)(R11*1)
-	VBROADCASTSS (AX), Z4
-	VFMADD231PS  Z4, Z2, Z0
-	VFMADD231PS  Z4, Z3, Z1
-	INCQ         R10
-	JNZ          maskedstep
+pair:
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
 
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
 
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
+
+plainstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	ADDQ         $0x04, DI
+	INCQ         R9
+	JNZ          plainstep
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	ADDQ         $0x04, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	ADDQ         $0x04, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	ADDQ         $0x04, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	ADDQ         $0x04, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	JMP     next
 
 // func convStripx2(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
-
-pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	MOVQ     32(AX), BX
-	MOVQ     40(AX), SI
-	MOVQ     48(AX), DI
-	MOVQ     56(AX), R8
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R9
-	MOVQ     24(AX), SI
-	MOVQ     64(AX), R8
-	LEAQ     (SI)(R9*8), SI
-	LEAQ     (R8)(R9*8), R8
-	NEGQ     R9
-
-plainstep:
-	MOVQ         (R8)(R9*8), R10
-	MOVQ         (SI)(R9*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (BX)(R10*1), Z4
-	PREFETCHT0   128(BX)(R10*1)
-	VMOVUPS      (DI)(R10*1), Z5
-	PREFETCHT0   128(DI)(R10*1)
-	VBROADCASTSS (AX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS (AX)(DX*1), Z6
-	VFMADD231PS  Z6, Z4, Z2
-	VFMADD231PS  Z6, Z5, Z3
-	INCQ         R9
-	JNZ          plainstep
-	JMP          summed
-
-merge:
 	MOVQ (AX), R10
-	MOVQ 24(AX), R9
-	MOVQ 64(AX), R11
-	LEAQ (R9)(R10*8), R9
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-mergestep:
-	MOVQ         (R11)(R10*8), R12
-	MOVQ         (R9)(R10*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (BX)(R12*1), Z4
-	VMOVUPS      (SI)(R12*1), K2, Z4
-	PREFETCHT0   128(BX)(R12*1)
-	VMOVUPS      (DI)(R12*1), Z5
-	VMOVUPS      (R8)(R12*1), K4, Z5
-	PREFETCHT0   128(DI)(R12*1)
-	VBROADCASTSS (AX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS (AX)(DX*1), Z6
-	VFMADD231PS  Z6, Z4, Z2
-	VFMADD231PS  Z6, Z5, Z3
-	INCQ         R10
-	JNZ          mergestep
-	JMP          summed
+pair:
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
 
-masked:
-	MOVQ (AX), R11
-	MOVQ 24(AX), R9
-	MOVQ 64(AX), R10
-	LEAQ (R9)(R11*8), R9
-	LEAQ (R10)(R11*8), R10
-	NEGQ R11
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
 
-maskedstep:
-	MOVQ         (R10)(R11*8), R12
-	MOVQ         (R9)(R11*8), AX
-	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R12*1), K1, Z4
-	VMOVUPS      (SI)(R12*1), K2, Z4
-	PREFETCHT0   128(BX)(R12*1)
-	VMOVUPS.Z    (DI)(R12*1), K3, Z5
-	VMOVUPS      (R8)(R12*1), K4, Z5
-	PREFETCHT0   128(DI)(R12*1)
-	VBROADCASTSS (AX), Z6
-	VFMADD231PS  Z6, Z4, Z0
-	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS (AX)(DX*1), Z6
-	VFMADD231PS  Z6, Z4, Z2
-	VFMADD231PS  Z6, Z5, Z3
-	INCQ         R11
-	JNZ          maskedstep
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
+plainstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	ADDQ         $0x08, DI
+	INCQ         R9
+	JNZ          plainstep
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	ADDQ         $0x08, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	ADDQ         $0x08, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	ADDQ         $0x08, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	ADDQ         $0x08, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	JMP     next
 
 // func convStripx3(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
-
-pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	MOVQ     32(AX), BX
-	MOVQ     40(AX), SI
-	MOVQ     48(AX), DI
-	MOVQ     56(AX), R8
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R9
-	MOVQ     24(AX), SI
-	MOVQ     64(AX), R8
-	LEAQ     (SI)(R9*8), SI
-	LEAQ     (R8)(R9*8), R8
-	NEGQ     R9
-
-plainstep:
-	MOVQ         (R8)(R9*8), R10
-	MOVQ         (SI)(R9*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (BX)(R10*1), Z6
-	PREFETCHT0   128(BX)(R10*1)
-	VMOVUPS      (DI)(R10*1), Z7
-	PREFETCHT0   128(DI)(R10*1)
-	VBROADCASTSS (AX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS (AX)(DX*1), Z8
-	VFMADD231PS  Z8, Z6, Z2
-	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS (AX)(DX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	INCQ         R9
-	JNZ          plainstep
-	JMP          summed
-
-merge:
 	MOVQ (AX), R10
-	MOVQ 24(AX), R9
-	MOVQ 64(AX), R11
-	LEAQ (R9)(R10*8), R9
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
 	LEAQ (R11)(R10*8), R11
 	NEGQ R10
 
-mergestep:
-	MOVQ         (R11)(R10*8), R12
-	MOVQ         (R9)(R10*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (BX)(R12*1), Z6
-	VMOVUPS      (SI)(R12*1), K2, Z6
-	PREFETCHT0   128(BX)(R12*1)
-	VMOVUPS      (DI)(R12*1), Z7
-	VMOVUPS      (R8)(R12*1), K4, Z7
-	PREFETCHT0   128(DI)(R12*1)
-	VBROADCASTSS (AX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS (AX)(DX*1), Z8
-	VFMADD231PS  Z8, Z6, Z2
-	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS (AX)(DX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	INCQ         R10
-	JNZ          mergestep
-	JMP          summed
+pair:
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
 
-masked:
-	MOVQ (AX), R11
-	MOVQ 24(AX), R9
-	MOVQ 64(AX), R10
-	LEAQ (R9)(R11*8), R9
-	LEAQ (R10)(R11*8), R10
-	NEGQ R11
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
 
-maskedstep:
-	MOVQ         (R10)(R11*8), R12
-	MOVQ         (R9)(R11*8), AX
-	ADDQ         CX, AX
-	VMOVUPS.Z    (BX)(R12*1), K1, Z6
-	VMOVUPS      (SI)(R12*1), K2, Z6
-	PREFETCHT0   128(BX)(R12*1)
-	VMOVUPS.Z    (DI)(R12*1), K3, Z7
-	VMOVUPS      (R8)(R12*1), K4, Z7
-	PREFETCHT0   128(DI)(R12*1)
-	VBROADCASTSS (AX), Z8
-	VFMADD231PS  Z8, Z6, Z0
-	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS (AX)(DX*1), Z8
-	VFMADD231PS  Z8, Z6, Z2
-	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS (AX)(DX*2), Z8
-	VFMADD231PS  Z8, Z6, Z4
-	VFMADD231PS  Z8, Z7, Z5
-	INCQ         R11
-	JNZ          maskedstep
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
+plainstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x0c, DI
+	INCQ         R9
+	JNZ          plainstep
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x0c, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x0c, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x0c, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x0c, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	JMP     next
 
 // func convStripx4(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	MOVQ     32(AX), SI
-	MOVQ     40(AX), DI
-	MOVQ     48(AX), R8
-	MOVQ     56(AX), R9
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R10
-	MOVQ     24(AX), DI
-	MOVQ     64(AX), R9
-	LEAQ     (DI)(R10*8), DI
-	LEAQ     (R9)(R10*8), R9
-	NEGQ     R10
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R9)(R10*8), R11
-	MOVQ         (DI)(R10*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (SI)(R11*1), Z8
-	PREFETCHT0   128(SI)(R11*1)
-	VMOVUPS      (R8)(R11*1), Z9
-	PREFETCHT0   128(R8)(R11*1)
-	VBROADCASTSS (AX), Z10
-	VFMADD231PS  Z10, Z8, Z0
-	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS (AX)(DX*1), Z10
-	VFMADD231PS  Z10, Z8, Z2
-	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS (AX)(DX*2), Z10
-	VFMADD231PS  Z10, Z8, Z4
-	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS (AX)(BX*1), Z10
-	VFMADD231PS  Z10, Z8, Z6
-	VFMADD231PS  Z10, Z9, Z7
-	INCQ         R10
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	ADDQ         $0x10, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R11
-	MOVQ 24(AX), R10
-	MOVQ 64(AX), R12
-	LEAQ (R10)(R11*8), R10
-	LEAQ (R12)(R11*8), R12
-	NEGQ R11
-
-mergestep:
-	MOVQ         (R12)(R11*8), R13
-	MOVQ         (R10)(R11*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (SI)(R13*1), Z8
-	VMOVUPS      (DI)(R13*1), K2, Z8
-	PREFETCHT0   128(SI)(R13*1)
-	VMOVUPS      (R8)(R13*1), Z9
-	VMOVUPS      (R9)(R13*1), K4, Z9
-	PREFETCHT0   128(R8)(R13*1)
-	VBROADCASTSS (AX), Z10
-	VFMADD231PS  Z10, Z8, Z0
-	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS (AX)(DX*1), Z10
-	VFMADD231PS  Z10, Z8, Z2
-	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS (AX)(DX*2), Z10
-	VFMADD231PS  Z10, Z8, Z4
-	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS (AX)(BX*1), Z10
-	VFMADD231PS  Z10, Z8, Z6
-	VFMADD231PS  Z10, Z9, Z7
-	INCQ         R11
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R12
-	MOVQ 24(AX), R10
-	MOVQ 64(AX), R11
-	LEAQ (R10)(R12*8), R10
-	LEAQ (R11)(R12*8), R11
-	NEGQ R12
-
-maskedstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R10)(R12*8), AX
-	ADDQ         CX, AX
-	VMOVUPS.Z    (SI)(R13*1), K1, Z8
-	VMOVUPS      (DI)(R13*1), K2, Z8
-	PREFETCHT0   128(SI)(R13*1)
-	VMOVUPS.Z    (R8)(R13*1), K3, Z9
-	VMOVUPS      (R9)(R13*1), K4, Z9
-	PREFETCHT0   128(R8)(R13*1)
-	VBROADCASTSS (AX), Z10
-	VFMADD231PS  Z10, Z8, Z0
-	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS (AX)(DX*1), Z10
-	VFMADD231PS  Z10, Z8, Z2
-	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS (AX)(DX*2), Z10
-	VFMADD231PS  Z10, Z8, Z4
-	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS (AX)(BX*1), Z10
-	VFMADD231PS  Z10, Z8, Z6
-	VFMADD231PS  Z10, Z9, Z7
-	INCQ         R12
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	ADDQ         $0x10, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	ADDQ         $0x10, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	ADDQ         $0x10, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	ADDQ         $0x10, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	JMP     next
 
 // func convStripx5(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	MOVQ     32(AX), SI
-	MOVQ     40(AX), DI
-	MOVQ     48(AX), R8
-	MOVQ     56(AX), R9
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R10
-	MOVQ     24(AX), DI
-	MOVQ     64(AX), R9
-	LEAQ     (DI)(R10*8), DI
-	LEAQ     (R9)(R10*8), R9
-	NEGQ     R10
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R9)(R10*8), R11
-	MOVQ         (DI)(R10*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (SI)(R11*1), Z10
-	PREFETCHT0   128(SI)(R11*1)
-	VMOVUPS      (R8)(R11*1), Z11
-	PREFETCHT0   128(R8)(R11*1)
-	VBROADCASTSS (AX), Z12
-	VFMADD231PS  Z12, Z10, Z0
-	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS (AX)(DX*1), Z12
-	VFMADD231PS  Z12, Z10, Z2
-	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS (AX)(DX*2), Z12
-	VFMADD231PS  Z12, Z10, Z4
-	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS (AX)(BX*1), Z12
-	VFMADD231PS  Z12, Z10, Z6
-	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS (AX)(DX*4), Z12
-	VFMADD231PS  Z12, Z10, Z8
-	VFMADD231PS  Z12, Z11, Z9
-	INCQ         R10
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	ADDQ         $0x14, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R11
-	MOVQ 24(AX), R10
-	MOVQ 64(AX), R12
-	LEAQ (R10)(R11*8), R10
-	LEAQ (R12)(R11*8), R12
-	NEGQ R11
-
-mergestep:
-	MOVQ         (R12)(R11*8), R13
-	MOVQ         (R10)(R11*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (SI)(R13*1), Z10
-	VMOVUPS      (DI)(R13*1), K2, Z10
-	PREFETCHT0   128(SI)(R13*1)
-	VMOVUPS      (R8)(R13*1), Z11
-	VMOVUPS      (R9)(R13*1), K4, Z11
-	PREFETCHT0   128(R8)(R13*1)
-	VBROADCASTSS (AX), Z12
-	VFMADD231PS  Z12, Z10, Z0
-	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS (AX)(DX*1), Z12
-	VFMADD231PS  Z12, Z10, Z2
-	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS (AX)(DX*2), Z12
-	VFMADD231PS  Z12, Z10, Z4
-	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS (AX)(BX*1), Z12
-	VFMADD231PS  Z12, Z10, Z6
-	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS (AX)(DX*4), Z12
-	VFMADD231PS  Z12, Z10, Z8
-	VFMADD231PS  Z12, Z11, Z9
-	INCQ         R11
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R12
-	MOVQ 24(AX), R10
-	MOVQ 64(AX), R11
-	LEAQ (R10)(R12*8), R10
-	LEAQ (R11)(R12*8), R11
-	NEGQ R12
-
-maskedstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R10)(R12*8), AX
-	ADDQ         CX, AX
-	VMOVUPS.Z    (SI)(R13*1), K1, Z10
-	VMOVUPS      (DI)(R13*1), K2, Z10
-	PREFETCHT0   128(SI)(R13*1)
-	VMOVUPS.Z    (R8)(R13*1), K3, Z11
-	VMOVUPS      (R9)(R13*1), K4, Z11
-	PREFETCHT0   128(R8)(R13*1)
-	VBROADCASTSS (AX), Z12
-	VFMADD231PS  Z12, Z10, Z0
-	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS (AX)(DX*1), Z12
-	VFMADD231PS  Z12, Z10, Z2
-	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS (AX)(DX*2), Z12
-	VFMADD231PS  Z12, Z10, Z4
-	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS (AX)(BX*1), Z12
-	VFMADD231PS  Z12, Z10, Z6
-	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS (AX)(DX*4), Z12
-	VFMADD231PS  Z12, Z10, Z8
-	VFMADD231PS  Z12, Z11, Z9
-	INCQ         R12
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	ADDQ         $0x14, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	ADDQ         $0x14, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	ADDQ         $0x14, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	ADDQ         $0x14, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	JMP     next
 
 // func convStripx6(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	MOVQ     32(AX), DI
-	MOVQ     40(AX), R8
-	MOVQ     48(AX), R9
-	MOVQ     56(AX), R10
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R11
-	MOVQ     24(AX), R8
-	MOVQ     64(AX), R10
-	LEAQ     (R8)(R11*8), R8
-	LEAQ     (R10)(R11*8), R10
-	NEGQ     R11
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R10)(R11*8), R12
-	MOVQ         (R8)(R11*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (DI)(R12*1), Z12
-	PREFETCHT0   128(DI)(R12*1)
-	VMOVUPS      (R9)(R12*1), Z13
-	PREFETCHT0   128(R9)(R12*1)
-	VBROADCASTSS (AX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS (AX)(DX*1), Z14
-	VFMADD231PS  Z14, Z12, Z2
-	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS (AX)(DX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS (AX)(BX*1), Z14
-	VFMADD231PS  Z14, Z12, Z6
-	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS (AX)(DX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS (AX)(SI*1), Z14
-	VFMADD231PS  Z14, Z12, Z10
-	VFMADD231PS  Z14, Z13, Z11
-	INCQ         R11
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	ADDQ         $0x18, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R12
-	MOVQ 24(AX), R11
-	MOVQ 64(AX), R13
-	LEAQ (R11)(R12*8), R11
-	LEAQ (R13)(R12*8), R13
-	NEGQ R12
-
-mergestep:
-	MOVQ         (R13)(R12*8), R14
-	MOVQ         (R11)(R12*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (DI)(R14*1), Z12
-	VMOVUPS      (R8)(R14*1), K2, Z12
-	PREFETCHT0   128(DI)(R14*1)
-	VMOVUPS      (R9)(R14*1), Z13
-	VMOVUPS      (R10)(R14*1), K4, Z13
-	PREFETCHT0   128(R9)(R14*1)
-	VBROADCASTSS (AX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS (AX)(DX*1), Z14
-	VFMADD231PS  Z14, Z12, Z2
-	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS (AX)(DX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS (AX)(BX*1), Z14
-	VFMADD231PS  Z14, Z12, Z6
-	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS (AX)(DX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS (AX)(SI*1), Z14
-	VFMADD231PS  Z14, Z12, Z10
-	VFMADD231PS  Z14, Z13, Z11
-	INCQ         R12
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R11
-	MOVQ 64(AX), R12
-	LEAQ (R11)(R13*8), R11
-	LEAQ (R12)(R13*8), R12
-	NEGQ R13
-
-maskedstep:
-	MOVQ         (R12)(R13*8), R14
-	MOVQ         (R11)(R13*8), AX
-	ADDQ         CX, AX
-	VMOVUPS.Z    (DI)(R14*1), K1, Z12
-	VMOVUPS      (R8)(R14*1), K2, Z12
-	PREFETCHT0   128(DI)(R14*1)
-	VMOVUPS.Z    (R9)(R14*1), K3, Z13
-	VMOVUPS      (R10)(R14*1), K4, Z13
-	PREFETCHT0   128(R9)(R14*1)
-	VBROADCASTSS (AX), Z14
-	VFMADD231PS  Z14, Z12, Z0
-	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS (AX)(DX*1), Z14
-	VFMADD231PS  Z14, Z12, Z2
-	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS (AX)(DX*2), Z14
-	VFMADD231PS  Z14, Z12, Z4
-	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS (AX)(BX*1), Z14
-	VFMADD231PS  Z14, Z12, Z6
-	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS (AX)(DX*4), Z14
-	VFMADD231PS  Z14, Z12, Z8
-	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS (AX)(SI*1), Z14
-	VFMADD231PS  Z14, Z12, Z10
-	VFMADD231PS  Z14, Z13, Z11
-	INCQ         R13
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	ADDQ         $0x18, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	ADDQ         $0x18, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	ADDQ         $0x18, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	ADDQ         $0x18, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	JMP     next
 
 // func convStripx7(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·convStripx7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	MOVQ     32(AX), DI
-	MOVQ     40(AX), R8
-	MOVQ     48(AX), R9
-	MOVQ     56(AX), R10
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R11
-	MOVQ     24(AX), R8
-	MOVQ     64(AX), R10
-	LEAQ     (R8)(R11*8), R8
-	LEAQ     (R10)(R11*8), R10
-	NEGQ     R11
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R10)(R11*8), R12
-	MOVQ         (R8)(R11*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (DI)(R12*1), Z14
-	PREFETCHT0   128(DI)(R12*1)
-	VMOVUPS      (R9)(R12*1), Z15
-	PREFETCHT0   128(R9)(R12*1)
-	VBROADCASTSS (AX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS (AX)(DX*1), Z16
-	VFMADD231PS  Z16, Z14, Z2
-	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS (AX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS (AX)(BX*1), Z16
-	VFMADD231PS  Z16, Z14, Z6
-	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS (AX)(DX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS (AX)(SI*1), Z16
-	VFMADD231PS  Z16, Z14, Z10
-	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS (AX)(BX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
-	INCQ         R11
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	ADDQ         $0x1c, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R12
-	MOVQ 24(AX), R11
-	MOVQ 64(AX), R13
-	LEAQ (R11)(R12*8), R11
-	LEAQ (R13)(R12*8), R13
-	NEGQ R12
-
-mergestep:
-	MOVQ         (R13)(R12*8), R14
-	MOVQ         (R11)(R12*8), AX
-	ADDQ         CX, AX
-	VMOVUPS      (DI)(R14*1), Z14
-	VMOVUPS      (R8)(R14*1), K2, Z14
-	PREFETCHT0   128(DI)(R14*1)
-	VMOVUPS      (R9)(R14*1), Z15
-	VMOVUPS      (R10)(R14*1), K4, Z15
-	PREFETCHT0   128(R9)(R14*1)
-	VBROADCASTSS (AX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS (AX)(DX*1), Z16
-	VFMADD231PS  Z16, Z14, Z2
-	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS (AX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS (AX)(BX*1), Z16
-	VFMADD231PS  Z16, Z14, Z6
-	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS (AX)(DX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS (AX)(SI*1), Z16
-	VFMADD231PS  Z16, Z14, Z10
-	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS (AX)(BX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
-	INCQ         R12
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R11
-	MOVQ 64(AX), R12
-	LEAQ (R11)(R13*8), R11
-	LEAQ (R12)(R13*8), R12
-	NEGQ R13
-
-maskedstep:
-	MOVQ         (R12)(R13*8), R14
-	MOVQ         (R11)(R13*8), AX
-	ADDQ         CX, AX
-	VMOVUPS.Z    (DI)(R14*1), K1, Z14
-	VMOVUPS      (R8)(R14*1), K2, Z14
-	PREFETCHT0   128(DI)(R14*1)
-	VMOVUPS.Z    (R9)(R14*1), K3, Z15
-	VMOVUPS      (R10)(R14*1), K4, Z15
-	PREFETCHT0   128(R9)(R14*1)
-	VBROADCASTSS (AX), Z16
-	VFMADD231PS  Z16, Z14, Z0
-	VFMADD231PS  Z16, Z15, Z1
-	VBROADCASTSS (AX)(DX*1), Z16
-	VFMADD231PS  Z16, Z14, Z2
-	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS (AX)(DX*2), Z16
-	VFMADD231PS  Z16, Z14, Z4
-	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS (AX)(BX*1), Z16
-	VFMADD231PS  Z16, Z14, Z6
-	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS (AX)(DX*4), Z16
-	VFMADD231PS  Z16, Z14, Z8
-	VFMADD231PS  Z16, Z15, Z9
-	VBROADCASTSS (AX)(SI*1), Z16
-	VFMADD231PS  Z16, Z14, Z10
-	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS (AX)(BX*2), Z16
-	VFMADD231PS  Z16, Z14, Z12
-	VFMADD231PS  Z16, Z15, Z13
-	INCQ         R13
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	ADDQ         $0x1c, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	ADDQ         $0x1c, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	ADDQ         $0x1c, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	ADDQ         $0x1c, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	JMP     next
 
 // func convStripx8(t *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·convStripx8(SB), NOSPLIT, $8-8
+TEXT ·convStripx8(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	VPXORD   Z15, Z15, Z15
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	LEAQ     (CX)(DX*1), DI
-	LEAQ     (DI)(BX*2), DI
-	MOVQ     32(AX), R8
-	MOVQ     40(AX), R9
-	MOVQ     48(AX), R10
-	MOVQ     56(AX), R11
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R12
-	MOVQ     24(AX), R9
-	MOVQ     64(AX), R11
-	LEAQ     (R9)(R12*8), R9
-	LEAQ     (R11)(R12*8), R11
-	NEGQ     R12
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R9)(R12*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(R13*1), Z16
-	PREFETCHT0   128(R8)(R13*1)
-	VMOVUPS      (R10)(R13*1), Z17
-	PREFETCHT0   128(R10)(R13*1)
-	VBROADCASTSS (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS (AX)(DX*1), Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS (AX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS (AX)(BX*1), Z18
-	VFMADD231PS  Z18, Z16, Z6
-	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS (AX)(DX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS (AX)(SI*1), Z18
-	VFMADD231PS  Z18, Z16, Z10
-	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS (AX)(BX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS (R14), Z18
-	VFMADD231PS  Z18, Z16, Z14
-	VFMADD231PS  Z18, Z17, Z15
-	INCQ         R12
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	ADDQ         $0x20, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R15
-	LEAQ (R12)(R13*8), R12
-	LEAQ (R15)(R13*8), R15
-	NEGQ R13
-
-mergestep:
-	MOVQ         (R15)(R13*8), BP
-	MOVQ         (R12)(R13*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(BP*1), Z16
-	VMOVUPS      (R9)(BP*1), K2, Z16
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS      (R10)(BP*1), Z17
-	VMOVUPS      (R11)(BP*1), K4, Z17
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS (AX)(DX*1), Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS (AX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS (AX)(BX*1), Z18
-	VFMADD231PS  Z18, Z16, Z6
-	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS (AX)(DX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS (AX)(SI*1), Z18
-	VFMADD231PS  Z18, Z16, Z10
-	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS (AX)(BX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS (R14), Z18
-	VFMADD231PS  Z18, Z16, Z14
-	VFMADD231PS  Z18, Z17, Z15
-	INCQ         R13
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R15
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R13
-	LEAQ (R12)(R15*8), R12
-	LEAQ (R13)(R15*8), R13
-	NEGQ R15
-
-maskedstep:
-	MOVQ         (R13)(R15*8), BP
-	MOVQ         (R12)(R15*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS.Z    (R8)(BP*1), K1, Z16
-	VMOVUPS      (R9)(BP*1), K2, Z16
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS.Z    (R10)(BP*1), K3, Z17
-	VMOVUPS      (R11)(BP*1), K4, Z17
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS (AX)(DX*1), Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS (AX)(DX*2), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS (AX)(BX*1), Z18
-	VFMADD231PS  Z18, Z16, Z6
-	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS (AX)(DX*4), Z18
-	VFMADD231PS  Z18, Z16, Z8
-	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS (AX)(SI*1), Z18
-	VFMADD231PS  Z18, Z16, Z10
-	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS (AX)(BX*2), Z18
-	VFMADD231PS  Z18, Z16, Z12
-	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS (R14), Z18
-	VFMADD231PS  Z18, Z16, Z14
-	VFMADD231PS  Z18, Z17, Z15
-	INCQ         R15
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-	ADDQ   DX, CX
-	VADDPS (CX), Z14, K1, Z14
-	VADDPS 64(CX), Z15, K3, Z15
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
-	VADDPS.BCST 28(CX), Z14, Z14
-	VADDPS.BCST 28(CX), Z15, Z15
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z14, K1, (CX)
-	VMOVUPS Z15, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z17, Z17
+	VADDPS 64(DX), Z18, Z18
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, (CX)
+	VMOVUPS Z18, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	ADDQ         $0x20, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	ADDQ         $0x20, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	ADDQ         $0x20, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	ADDQ         $0x20, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z17, K1, Z17
+	VADDPS       64(DX), Z18, K3, Z18
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, K1, (CX)
+	VMOVUPS Z18, K3, 64(CX)
+	JMP     next
 
 // func convStripx9(t *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·convStripx9(SB), NOSPLIT, $8-8
+TEXT ·convStripx9(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	VPXORD   Z15, Z15, Z15
-	VPXORD   Z16, Z16, Z16
-	VPXORD   Z17, Z17, Z17
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	LEAQ     (CX)(DX*1), DI
-	LEAQ     (DI)(BX*2), DI
-	MOVQ     32(AX), R8
-	MOVQ     40(AX), R9
-	MOVQ     48(AX), R10
-	MOVQ     56(AX), R11
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R12
-	MOVQ     24(AX), R9
-	MOVQ     64(AX), R11
-	LEAQ     (R9)(R12*8), R9
-	LEAQ     (R11)(R12*8), R11
-	NEGQ     R12
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R9)(R12*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(R13*1), Z18
-	PREFETCHT0   128(R8)(R13*1)
-	VMOVUPS      (R10)(R13*1), Z19
-	PREFETCHT0   128(R10)(R13*1)
-	VBROADCASTSS (AX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS (AX)(DX*1), Z20
-	VFMADD231PS  Z20, Z18, Z2
-	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS (AX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS (AX)(BX*1), Z20
-	VFMADD231PS  Z20, Z18, Z6
-	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS (AX)(DX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS (AX)(SI*1), Z20
-	VFMADD231PS  Z20, Z18, Z10
-	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS (AX)(BX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS (R14), Z20
-	VFMADD231PS  Z20, Z18, Z14
-	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS (AX)(DX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
-	INCQ         R12
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x24, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R15
-	LEAQ (R12)(R13*8), R12
-	LEAQ (R15)(R13*8), R15
-	NEGQ R13
-
-mergestep:
-	MOVQ         (R15)(R13*8), BP
-	MOVQ         (R12)(R13*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(BP*1), Z18
-	VMOVUPS      (R9)(BP*1), K2, Z18
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS      (R10)(BP*1), Z19
-	VMOVUPS      (R11)(BP*1), K4, Z19
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS (AX)(DX*1), Z20
-	VFMADD231PS  Z20, Z18, Z2
-	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS (AX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS (AX)(BX*1), Z20
-	VFMADD231PS  Z20, Z18, Z6
-	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS (AX)(DX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS (AX)(SI*1), Z20
-	VFMADD231PS  Z20, Z18, Z10
-	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS (AX)(BX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS (R14), Z20
-	VFMADD231PS  Z20, Z18, Z14
-	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS (AX)(DX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
-	INCQ         R13
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R15
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R13
-	LEAQ (R12)(R15*8), R12
-	LEAQ (R13)(R15*8), R13
-	NEGQ R15
-
-maskedstep:
-	MOVQ         (R13)(R15*8), BP
-	MOVQ         (R12)(R15*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS.Z    (R8)(BP*1), K1, Z18
-	VMOVUPS      (R9)(BP*1), K2, Z18
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS.Z    (R10)(BP*1), K3, Z19
-	VMOVUPS      (R11)(BP*1), K4, Z19
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z20
-	VFMADD231PS  Z20, Z18, Z0
-	VFMADD231PS  Z20, Z19, Z1
-	VBROADCASTSS (AX)(DX*1), Z20
-	VFMADD231PS  Z20, Z18, Z2
-	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS (AX)(DX*2), Z20
-	VFMADD231PS  Z20, Z18, Z4
-	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS (AX)(BX*1), Z20
-	VFMADD231PS  Z20, Z18, Z6
-	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS (AX)(DX*4), Z20
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z9
-	VBROADCASTSS (AX)(SI*1), Z20
-	VFMADD231PS  Z20, Z18, Z10
-	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS (AX)(BX*2), Z20
-	VFMADD231PS  Z20, Z18, Z12
-	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS (R14), Z20
-	VFMADD231PS  Z20, Z18, Z14
-	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS (AX)(DX*8), Z20
-	VFMADD231PS  Z20, Z18, Z16
-	VFMADD231PS  Z20, Z19, Z17
-	INCQ         R15
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-	ADDQ   DX, CX
-	VADDPS (CX), Z14, K1, Z14
-	VADDPS 64(CX), Z15, K3, Z15
-	ADDQ   DX, CX
-	VADDPS (CX), Z16, K1, Z16
-	VADDPS 64(CX), Z17, K3, Z17
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
-	VADDPS.BCST 28(CX), Z14, Z14
-	VADDPS.BCST 28(CX), Z15, Z15
-	VADDPS.BCST 32(CX), Z16, Z16
-	VADDPS.BCST 32(CX), Z17, Z17
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z14, K1, (CX)
-	VMOVUPS Z15, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z16, K1, (CX)
-	VMOVUPS Z17, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z17, Z17
+	VADDPS 64(DX), Z18, Z18
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z19, Z19
+	VADDPS 64(DX), Z20, Z20
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, (CX)
+	VMOVUPS Z18, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, (CX)
+	VMOVUPS Z20, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x24, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x24, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x24, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x24, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z17, K1, Z17
+	VADDPS       64(DX), Z18, K3, Z18
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z19, K1, Z19
+	VADDPS       64(DX), Z20, K3, Z20
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, K1, (CX)
+	VMOVUPS Z18, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, K1, (CX)
+	VMOVUPS Z20, K3, 64(CX)
+	JMP     next
 
 // func convStripx10(t *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·convStripx10(SB), NOSPLIT, $8-8
+TEXT ·convStripx10(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	VPXORD   Z15, Z15, Z15
-	VPXORD   Z16, Z16, Z16
-	VPXORD   Z17, Z17, Z17
-	VPXORD   Z18, Z18, Z18
-	VPXORD   Z19, Z19, Z19
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	LEAQ     (CX)(DX*1), DI
-	LEAQ     (DI)(BX*2), DI
-	MOVQ     32(AX), R8
-	MOVQ     40(AX), R9
-	MOVQ     48(AX), R10
-	MOVQ     56(AX), R11
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R12
-	MOVQ     24(AX), R9
-	MOVQ     64(AX), R11
-	LEAQ     (R9)(R12*8), R9
-	LEAQ     (R11)(R12*8), R11
-	NEGQ     R12
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R9)(R12*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(R13*1), Z20
-	PREFETCHT0   128(R8)(R13*1)
-	VMOVUPS      (R10)(R13*1), Z21
-	PREFETCHT0   128(R10)(R13*1)
-	VBROADCASTSS (AX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS (AX)(DX*1), Z22
-	VFMADD231PS  Z22, Z20, Z2
-	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS (AX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS (AX)(BX*1), Z22
-	VFMADD231PS  Z22, Z20, Z6
-	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS (AX)(DX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS (AX)(SI*1), Z22
-	VFMADD231PS  Z22, Z20, Z10
-	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS (AX)(BX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS (R14), Z22
-	VFMADD231PS  Z22, Z20, Z14
-	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS (AX)(DX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS (R14)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z18
-	VFMADD231PS  Z22, Z21, Z19
-	INCQ         R12
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	ADDQ         $0x28, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R15
-	LEAQ (R12)(R13*8), R12
-	LEAQ (R15)(R13*8), R15
-	NEGQ R13
-
-mergestep:
-	MOVQ         (R15)(R13*8), BP
-	MOVQ         (R12)(R13*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(BP*1), Z20
-	VMOVUPS      (R9)(BP*1), K2, Z20
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS      (R10)(BP*1), Z21
-	VMOVUPS      (R11)(BP*1), K4, Z21
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS (AX)(DX*1), Z22
-	VFMADD231PS  Z22, Z20, Z2
-	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS (AX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS (AX)(BX*1), Z22
-	VFMADD231PS  Z22, Z20, Z6
-	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS (AX)(DX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS (AX)(SI*1), Z22
-	VFMADD231PS  Z22, Z20, Z10
-	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS (AX)(BX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS (R14), Z22
-	VFMADD231PS  Z22, Z20, Z14
-	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS (AX)(DX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS (R14)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z18
-	VFMADD231PS  Z22, Z21, Z19
-	INCQ         R13
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R15
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R13
-	LEAQ (R12)(R15*8), R12
-	LEAQ (R13)(R15*8), R13
-	NEGQ R15
-
-maskedstep:
-	MOVQ         (R13)(R15*8), BP
-	MOVQ         (R12)(R15*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS.Z    (R8)(BP*1), K1, Z20
-	VMOVUPS      (R9)(BP*1), K2, Z20
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS.Z    (R10)(BP*1), K3, Z21
-	VMOVUPS      (R11)(BP*1), K4, Z21
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z22
-	VFMADD231PS  Z22, Z20, Z0
-	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS (AX)(DX*1), Z22
-	VFMADD231PS  Z22, Z20, Z2
-	VFMADD231PS  Z22, Z21, Z3
-	VBROADCASTSS (AX)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z4
-	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS (AX)(BX*1), Z22
-	VFMADD231PS  Z22, Z20, Z6
-	VFMADD231PS  Z22, Z21, Z7
-	VBROADCASTSS (AX)(DX*4), Z22
-	VFMADD231PS  Z22, Z20, Z8
-	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS (AX)(SI*1), Z22
-	VFMADD231PS  Z22, Z20, Z10
-	VFMADD231PS  Z22, Z21, Z11
-	VBROADCASTSS (AX)(BX*2), Z22
-	VFMADD231PS  Z22, Z20, Z12
-	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS (R14), Z22
-	VFMADD231PS  Z22, Z20, Z14
-	VFMADD231PS  Z22, Z21, Z15
-	VBROADCASTSS (AX)(DX*8), Z22
-	VFMADD231PS  Z22, Z20, Z16
-	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS (R14)(DX*2), Z22
-	VFMADD231PS  Z22, Z20, Z18
-	VFMADD231PS  Z22, Z21, Z19
-	INCQ         R15
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-	ADDQ   DX, CX
-	VADDPS (CX), Z14, K1, Z14
-	VADDPS 64(CX), Z15, K3, Z15
-	ADDQ   DX, CX
-	VADDPS (CX), Z16, K1, Z16
-	VADDPS 64(CX), Z17, K3, Z17
-	ADDQ   DX, CX
-	VADDPS (CX), Z18, K1, Z18
-	VADDPS 64(CX), Z19, K3, Z19
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
-	VADDPS.BCST 28(CX), Z14, Z14
-	VADDPS.BCST 28(CX), Z15, Z15
-	VADDPS.BCST 32(CX), Z16, Z16
-	VADDPS.BCST 32(CX), Z17, Z17
-	VADDPS.BCST 36(CX), Z18, Z18
-	VADDPS.BCST 36(CX), Z19, Z19
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z14, K1, (CX)
-	VMOVUPS Z15, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z16, K1, (CX)
-	VMOVUPS Z17, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z18, K1, (CX)
-	VMOVUPS Z19, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z17, Z17
+	VADDPS 64(DX), Z18, Z18
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z19, Z19
+	VADDPS 64(DX), Z20, Z20
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z21, Z21
+	VADDPS 64(DX), Z22, Z22
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, (CX)
+	VMOVUPS Z18, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, (CX)
+	VMOVUPS Z20, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, (CX)
+	VMOVUPS Z22, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	ADDQ         $0x28, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	ADDQ         $0x28, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	ADDQ         $0x28, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	ADDQ         $0x28, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z17, K1, Z17
+	VADDPS       64(DX), Z18, K3, Z18
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z19, K1, Z19
+	VADDPS       64(DX), Z20, K3, Z20
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z21, K1, Z21
+	VADDPS       64(DX), Z22, K3, Z22
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, K1, (CX)
+	VMOVUPS Z18, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, K1, (CX)
+	VMOVUPS Z20, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, K1, (CX)
+	VMOVUPS Z22, K3, 64(CX)
+	JMP     next
 
 // func convStripx11(t *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·convStripx11(SB), NOSPLIT, $8-8
+TEXT ·convStripx11(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	VPXORD   Z15, Z15, Z15
-	VPXORD   Z16, Z16, Z16
-	VPXORD   Z17, Z17, Z17
-	VPXORD   Z18, Z18, Z18
-	VPXORD   Z19, Z19, Z19
-	VPXORD   Z20, Z20, Z20
-	VPXORD   Z21, Z21, Z21
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	LEAQ     (CX)(DX*1), DI
-	LEAQ     (DI)(BX*2), DI
-	MOVQ     32(AX), R8
-	MOVQ     40(AX), R9
-	MOVQ     48(AX), R10
-	MOVQ     56(AX), R11
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R12
-	MOVQ     24(AX), R9
-	MOVQ     64(AX), R11
-	LEAQ     (R9)(R12*8), R9
-	LEAQ     (R11)(R12*8), R11
-	NEGQ     R12
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R9)(R12*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(R13*1), Z22
-	PREFETCHT0   128(R8)(R13*1)
-	VMOVUPS      (R10)(R13*1), Z23
-	PREFETCHT0   128(R10)(R13*1)
-	VBROADCASTSS (AX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS (AX)(DX*1), Z24
-	VFMADD231PS  Z24, Z22, Z2
-	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS (AX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS (AX)(BX*1), Z24
-	VFMADD231PS  Z24, Z22, Z6
-	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS (AX)(DX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS (AX)(SI*1), Z24
-	VFMADD231PS  Z24, Z22, Z10
-	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS (AX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS (R14), Z24
-	VFMADD231PS  Z24, Z22, Z14
-	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS (AX)(DX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS (R14)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z18
-	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS (AX)(SI*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
-	INCQ         R12
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	ADDQ         $0x2c, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R15
-	LEAQ (R12)(R13*8), R12
-	LEAQ (R15)(R13*8), R15
-	NEGQ R13
-
-mergestep:
-	MOVQ         (R15)(R13*8), BP
-	MOVQ         (R12)(R13*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(BP*1), Z22
-	VMOVUPS      (R9)(BP*1), K2, Z22
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS      (R10)(BP*1), Z23
-	VMOVUPS      (R11)(BP*1), K4, Z23
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS (AX)(DX*1), Z24
-	VFMADD231PS  Z24, Z22, Z2
-	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS (AX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS (AX)(BX*1), Z24
-	VFMADD231PS  Z24, Z22, Z6
-	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS (AX)(DX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS (AX)(SI*1), Z24
-	VFMADD231PS  Z24, Z22, Z10
-	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS (AX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS (R14), Z24
-	VFMADD231PS  Z24, Z22, Z14
-	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS (AX)(DX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS (R14)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z18
-	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS (AX)(SI*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
-	INCQ         R13
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R15
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R13
-	LEAQ (R12)(R15*8), R12
-	LEAQ (R13)(R15*8), R13
-	NEGQ R15
-
-maskedstep:
-	MOVQ         (R13)(R15*8), BP
-	MOVQ         (R12)(R15*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS.Z    (R8)(BP*1), K1, Z22
-	VMOVUPS      (R9)(BP*1), K2, Z22
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS.Z    (R10)(BP*1), K3, Z23
-	VMOVUPS      (R11)(BP*1), K4, Z23
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z24
-	VFMADD231PS  Z24, Z22, Z0
-	VFMADD231PS  Z24, Z23, Z1
-	VBROADCASTSS (AX)(DX*1), Z24
-	VFMADD231PS  Z24, Z22, Z2
-	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS (AX)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z4
-	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS (AX)(BX*1), Z24
-	VFMADD231PS  Z24, Z22, Z6
-	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS (AX)(DX*4), Z24
-	VFMADD231PS  Z24, Z22, Z8
-	VFMADD231PS  Z24, Z23, Z9
-	VBROADCASTSS (AX)(SI*1), Z24
-	VFMADD231PS  Z24, Z22, Z10
-	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS (AX)(BX*2), Z24
-	VFMADD231PS  Z24, Z22, Z12
-	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS (R14), Z24
-	VFMADD231PS  Z24, Z22, Z14
-	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS (AX)(DX*8), Z24
-	VFMADD231PS  Z24, Z22, Z16
-	VFMADD231PS  Z24, Z23, Z17
-	VBROADCASTSS (R14)(DX*2), Z24
-	VFMADD231PS  Z24, Z22, Z18
-	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS (AX)(SI*2), Z24
-	VFMADD231PS  Z24, Z22, Z20
-	VFMADD231PS  Z24, Z23, Z21
-	INCQ         R15
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-	ADDQ   DX, CX
-	VADDPS (CX), Z14, K1, Z14
-	VADDPS 64(CX), Z15, K3, Z15
-	ADDQ   DX, CX
-	VADDPS (CX), Z16, K1, Z16
-	VADDPS 64(CX), Z17, K3, Z17
-	ADDQ   DX, CX
-	VADDPS (CX), Z18, K1, Z18
-	VADDPS 64(CX), Z19, K3, Z19
-	ADDQ   DX, CX
-	VADDPS (CX), Z20, K1, Z20
-	VADDPS 64(CX), Z21, K3, Z21
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
-	VADDPS.BCST 28(CX), Z14, Z14
-	VADDPS.BCST 28(CX), Z15, Z15
-	VADDPS.BCST 32(CX), Z16, Z16
-	VADDPS.BCST 32(CX), Z17, Z17
-	VADDPS.BCST 36(CX), Z18, Z18
-	VADDPS.BCST 36(CX), Z19, Z19
-	VADDPS.BCST 40(CX), Z20, Z20
-	VADDPS.BCST 40(CX), Z21, Z21
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z14, K1, (CX)
-	VMOVUPS Z15, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z16, K1, (CX)
-	VMOVUPS Z17, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z18, K1, (CX)
-	VMOVUPS Z19, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z20, K1, (CX)
-	VMOVUPS Z21, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z17, Z17
+	VADDPS 64(DX), Z18, Z18
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z19, Z19
+	VADDPS 64(DX), Z20, Z20
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z21, Z21
+	VADDPS 64(DX), Z22, Z22
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z23, Z23
+	VADDPS 64(DX), Z24, Z24
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, (CX)
+	VMOVUPS Z18, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, (CX)
+	VMOVUPS Z20, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, (CX)
+	VMOVUPS Z22, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, (CX)
+	VMOVUPS Z24, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	ADDQ         $0x2c, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	ADDQ         $0x2c, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	ADDQ         $0x2c, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	ADDQ         $0x2c, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z17, K1, Z17
+	VADDPS       64(DX), Z18, K3, Z18
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z19, K1, Z19
+	VADDPS       64(DX), Z20, K3, Z20
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z21, K1, Z21
+	VADDPS       64(DX), Z22, K3, Z22
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z23, K1, Z23
+	VADDPS       64(DX), Z24, K3, Z24
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, K1, (CX)
+	VMOVUPS Z18, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, K1, (CX)
+	VMOVUPS Z20, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, K1, (CX)
+	VMOVUPS Z22, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, K1, (CX)
+	VMOVUPS Z24, K3, 64(CX)
+	JMP     next
 
 // func convStripx12(t *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·convStripx12(SB), NOSPLIT, $8-8
+TEXT ·convStripx12(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	VPXORD   Z15, Z15, Z15
-	VPXORD   Z16, Z16, Z16
-	VPXORD   Z17, Z17, Z17
-	VPXORD   Z18, Z18, Z18
-	VPXORD   Z19, Z19, Z19
-	VPXORD   Z20, Z20, Z20
-	VPXORD   Z21, Z21, Z21
-	VPXORD   Z22, Z22, Z22
-	VPXORD   Z23, Z23, Z23
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	LEAQ     (CX)(DX*1), DI
-	LEAQ     (DI)(BX*2), DI
-	MOVQ     32(AX), R8
-	MOVQ     40(AX), R9
-	MOVQ     48(AX), R10
-	MOVQ     56(AX), R11
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R12
-	MOVQ     24(AX), R9
-	MOVQ     64(AX), R11
-	LEAQ     (R9)(R12*8), R9
-	LEAQ     (R11)(R12*8), R11
-	NEGQ     R12
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R9)(R12*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(R13*1), Z24
-	PREFETCHT0   128(R8)(R13*1)
-	VMOVUPS      (R10)(R13*1), Z25
-	PREFETCHT0   128(R10)(R13*1)
-	VBROADCASTSS (AX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS (AX)(DX*1), Z26
-	VFMADD231PS  Z26, Z24, Z2
-	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS (AX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS (AX)(BX*1), Z26
-	VFMADD231PS  Z26, Z24, Z6
-	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS (AX)(DX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS (AX)(SI*1), Z26
-	VFMADD231PS  Z26, Z24, Z10
-	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS (AX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS (R14), Z26
-	VFMADD231PS  Z26, Z24, Z14
-	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS (AX)(DX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS (R14)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z18
-	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS (AX)(SI*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS (R14)(DX*4), Z26
-	VFMADD231PS  Z26, Z24, Z22
-	VFMADD231PS  Z26, Z25, Z23
-	INCQ         R12
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	ADDQ         $0x30, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R15
-	LEAQ (R12)(R13*8), R12
-	LEAQ (R15)(R13*8), R15
-	NEGQ R13
-
-mergestep:
-	MOVQ         (R15)(R13*8), BP
-	MOVQ         (R12)(R13*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(BP*1), Z24
-	VMOVUPS      (R9)(BP*1), K2, Z24
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS      (R10)(BP*1), Z25
-	VMOVUPS      (R11)(BP*1), K4, Z25
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS (AX)(DX*1), Z26
-	VFMADD231PS  Z26, Z24, Z2
-	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS (AX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS (AX)(BX*1), Z26
-	VFMADD231PS  Z26, Z24, Z6
-	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS (AX)(DX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS (AX)(SI*1), Z26
-	VFMADD231PS  Z26, Z24, Z10
-	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS (AX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS (R14), Z26
-	VFMADD231PS  Z26, Z24, Z14
-	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS (AX)(DX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS (R14)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z18
-	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS (AX)(SI*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS (R14)(DX*4), Z26
-	VFMADD231PS  Z26, Z24, Z22
-	VFMADD231PS  Z26, Z25, Z23
-	INCQ         R13
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R15
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R13
-	LEAQ (R12)(R15*8), R12
-	LEAQ (R13)(R15*8), R13
-	NEGQ R15
-
-maskedstep:
-	MOVQ         (R13)(R15*8), BP
-	MOVQ         (R12)(R15*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS.Z    (R8)(BP*1), K1, Z24
-	VMOVUPS      (R9)(BP*1), K2, Z24
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS.Z    (R10)(BP*1), K3, Z25
-	VMOVUPS      (R11)(BP*1), K4, Z25
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z26
-	VFMADD231PS  Z26, Z24, Z0
-	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS (AX)(DX*1), Z26
-	VFMADD231PS  Z26, Z24, Z2
-	VFMADD231PS  Z26, Z25, Z3
-	VBROADCASTSS (AX)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z4
-	VFMADD231PS  Z26, Z25, Z5
-	VBROADCASTSS (AX)(BX*1), Z26
-	VFMADD231PS  Z26, Z24, Z6
-	VFMADD231PS  Z26, Z25, Z7
-	VBROADCASTSS (AX)(DX*4), Z26
-	VFMADD231PS  Z26, Z24, Z8
-	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS (AX)(SI*1), Z26
-	VFMADD231PS  Z26, Z24, Z10
-	VFMADD231PS  Z26, Z25, Z11
-	VBROADCASTSS (AX)(BX*2), Z26
-	VFMADD231PS  Z26, Z24, Z12
-	VFMADD231PS  Z26, Z25, Z13
-	VBROADCASTSS (R14), Z26
-	VFMADD231PS  Z26, Z24, Z14
-	VFMADD231PS  Z26, Z25, Z15
-	VBROADCASTSS (AX)(DX*8), Z26
-	VFMADD231PS  Z26, Z24, Z16
-	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS (R14)(DX*2), Z26
-	VFMADD231PS  Z26, Z24, Z18
-	VFMADD231PS  Z26, Z25, Z19
-	VBROADCASTSS (AX)(SI*2), Z26
-	VFMADD231PS  Z26, Z24, Z20
-	VFMADD231PS  Z26, Z25, Z21
-	VBROADCASTSS (R14)(DX*4), Z26
-	VFMADD231PS  Z26, Z24, Z22
-	VFMADD231PS  Z26, Z25, Z23
-	INCQ         R15
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-	ADDQ   DX, CX
-	VADDPS (CX), Z14, K1, Z14
-	VADDPS 64(CX), Z15, K3, Z15
-	ADDQ   DX, CX
-	VADDPS (CX), Z16, K1, Z16
-	VADDPS 64(CX), Z17, K3, Z17
-	ADDQ   DX, CX
-	VADDPS (CX), Z18, K1, Z18
-	VADDPS 64(CX), Z19, K3, Z19
-	ADDQ   DX, CX
-	VADDPS (CX), Z20, K1, Z20
-	VADDPS 64(CX), Z21, K3, Z21
-	ADDQ   DX, CX
-	VADDPS (CX), Z22, K1, Z22
-	VADDPS 64(CX), Z23, K3, Z23
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
-	VADDPS.BCST 28(CX), Z14, Z14
-	VADDPS.BCST 28(CX), Z15, Z15
-	VADDPS.BCST 32(CX), Z16, Z16
-	VADDPS.BCST 32(CX), Z17, Z17
-	VADDPS.BCST 36(CX), Z18, Z18
-	VADDPS.BCST 36(CX), Z19, Z19
-	VADDPS.BCST 40(CX), Z20, Z20
-	VADDPS.BCST 40(CX), Z21, Z21
-	VADDPS.BCST 44(CX), Z22, Z22
-	VADDPS.BCST 44(CX), Z23, Z23
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z14, K1, (CX)
-	VMOVUPS Z15, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z16, K1, (CX)
-	VMOVUPS Z17, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z18, K1, (CX)
-	VMOVUPS Z19, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z20, K1, (CX)
-	VMOVUPS Z21, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z22, K1, (CX)
-	VMOVUPS Z23, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z17, Z17
+	VADDPS 64(DX), Z18, Z18
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z19, Z19
+	VADDPS 64(DX), Z20, Z20
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z21, Z21
+	VADDPS 64(DX), Z22, Z22
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z23, Z23
+	VADDPS 64(DX), Z24, Z24
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z25, Z25
+	VADDPS 64(DX), Z26, Z26
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+	VADDPS.BCST 44(DX), Z25, Z25
+	VADDPS.BCST 44(DX), Z26, Z26
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, (CX)
+	VMOVUPS Z18, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, (CX)
+	VMOVUPS Z20, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, (CX)
+	VMOVUPS Z22, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, (CX)
+	VMOVUPS Z24, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z25, (CX)
+	VMOVUPS Z26, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	ADDQ         $0x30, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	ADDQ         $0x30, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	ADDQ         $0x30, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	ADDQ         $0x30, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z17, K1, Z17
+	VADDPS       64(DX), Z18, K3, Z18
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z19, K1, Z19
+	VADDPS       64(DX), Z20, K3, Z20
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z21, K1, Z21
+	VADDPS       64(DX), Z22, K3, Z22
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z23, K1, Z23
+	VADDPS       64(DX), Z24, K3, Z24
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z25, K1, Z25
+	VADDPS       64(DX), Z26, K3, Z26
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+	VADDPS.BCST 44(DX), Z25, Z25
+	VADDPS.BCST 44(DX), Z26, Z26
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, K1, (CX)
+	VMOVUPS Z18, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, K1, (CX)
+	VMOVUPS Z20, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, K1, (CX)
+	VMOVUPS Z22, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, K1, (CX)
+	VMOVUPS Z24, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z25, K1, (CX)
+	VMOVUPS Z26, K3, 64(CX)
+	JMP     next
 
 // func convStripx13(t *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·convStripx13(SB), NOSPLIT, $8-8
+TEXT ·convStripx13(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	VPXORD   Z15, Z15, Z15
-	VPXORD   Z16, Z16, Z16
-	VPXORD   Z17, Z17, Z17
-	VPXORD   Z18, Z18, Z18
-	VPXORD   Z19, Z19, Z19
-	VPXORD   Z20, Z20, Z20
-	VPXORD   Z21, Z21, Z21
-	VPXORD   Z22, Z22, Z22
-	VPXORD   Z23, Z23, Z23
-	VPXORD   Z24, Z24, Z24
-	VPXORD   Z25, Z25, Z25
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	LEAQ     (CX)(DX*1), DI
-	LEAQ     (DI)(BX*2), DI
-	MOVQ     32(AX), R8
-	MOVQ     40(AX), R9
-	MOVQ     48(AX), R10
-	MOVQ     56(AX), R11
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R12
-	MOVQ     24(AX), R9
-	MOVQ     64(AX), R11
-	LEAQ     (R9)(R12*8), R9
-	LEAQ     (R11)(R12*8), R11
-	NEGQ     R12
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	VPXORD Z28, Z28, Z28
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R9)(R12*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(R13*1), Z26
-	PREFETCHT0   128(R8)(R13*1)
-	VMOVUPS      (R10)(R13*1), Z27
-	PREFETCHT0   128(R10)(R13*1)
-	VBROADCASTSS (AX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS (AX)(DX*1), Z28
-	VFMADD231PS  Z28, Z26, Z2
-	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS (AX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS (AX)(BX*1), Z28
-	VFMADD231PS  Z28, Z26, Z6
-	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS (AX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS (AX)(SI*1), Z28
-	VFMADD231PS  Z28, Z26, Z10
-	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS (AX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS (R14), Z28
-	VFMADD231PS  Z28, Z26, Z14
-	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS (AX)(DX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS (R14)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z18
-	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS (AX)(SI*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS (R14)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z22
-	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS (AX)(BX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
-	INCQ         R12
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         $0x34, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R15
-	LEAQ (R12)(R13*8), R12
-	LEAQ (R15)(R13*8), R15
-	NEGQ R13
-
-mergestep:
-	MOVQ         (R15)(R13*8), BP
-	MOVQ         (R12)(R13*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(BP*1), Z26
-	VMOVUPS      (R9)(BP*1), K2, Z26
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS      (R10)(BP*1), Z27
-	VMOVUPS      (R11)(BP*1), K4, Z27
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS (AX)(DX*1), Z28
-	VFMADD231PS  Z28, Z26, Z2
-	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS (AX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS (AX)(BX*1), Z28
-	VFMADD231PS  Z28, Z26, Z6
-	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS (AX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS (AX)(SI*1), Z28
-	VFMADD231PS  Z28, Z26, Z10
-	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS (AX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS (R14), Z28
-	VFMADD231PS  Z28, Z26, Z14
-	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS (AX)(DX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS (R14)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z18
-	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS (AX)(SI*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS (R14)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z22
-	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS (AX)(BX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
-	INCQ         R13
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R15
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R13
-	LEAQ (R12)(R15*8), R12
-	LEAQ (R13)(R15*8), R13
-	NEGQ R15
-
-maskedstep:
-	MOVQ         (R13)(R15*8), BP
-	MOVQ         (R12)(R15*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS.Z    (R8)(BP*1), K1, Z26
-	VMOVUPS      (R9)(BP*1), K2, Z26
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS.Z    (R10)(BP*1), K3, Z27
-	VMOVUPS      (R11)(BP*1), K4, Z27
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z28
-	VFMADD231PS  Z28, Z26, Z0
-	VFMADD231PS  Z28, Z27, Z1
-	VBROADCASTSS (AX)(DX*1), Z28
-	VFMADD231PS  Z28, Z26, Z2
-	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS (AX)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z4
-	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS (AX)(BX*1), Z28
-	VFMADD231PS  Z28, Z26, Z6
-	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS (AX)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z8
-	VFMADD231PS  Z28, Z27, Z9
-	VBROADCASTSS (AX)(SI*1), Z28
-	VFMADD231PS  Z28, Z26, Z10
-	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS (AX)(BX*2), Z28
-	VFMADD231PS  Z28, Z26, Z12
-	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS (R14), Z28
-	VFMADD231PS  Z28, Z26, Z14
-	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS (AX)(DX*8), Z28
-	VFMADD231PS  Z28, Z26, Z16
-	VFMADD231PS  Z28, Z27, Z17
-	VBROADCASTSS (R14)(DX*2), Z28
-	VFMADD231PS  Z28, Z26, Z18
-	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS (AX)(SI*2), Z28
-	VFMADD231PS  Z28, Z26, Z20
-	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS (R14)(DX*4), Z28
-	VFMADD231PS  Z28, Z26, Z22
-	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS (AX)(BX*4), Z28
-	VFMADD231PS  Z28, Z26, Z24
-	VFMADD231PS  Z28, Z27, Z25
-	INCQ         R15
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-	ADDQ   DX, CX
-	VADDPS (CX), Z14, K1, Z14
-	VADDPS 64(CX), Z15, K3, Z15
-	ADDQ   DX, CX
-	VADDPS (CX), Z16, K1, Z16
-	VADDPS 64(CX), Z17, K3, Z17
-	ADDQ   DX, CX
-	VADDPS (CX), Z18, K1, Z18
-	VADDPS 64(CX), Z19, K3, Z19
-	ADDQ   DX, CX
-	VADDPS (CX), Z20, K1, Z20
-	VADDPS 64(CX), Z21, K3, Z21
-	ADDQ   DX, CX
-	VADDPS (CX), Z22, K1, Z22
-	VADDPS 64(CX), Z23, K3, Z23
-	ADDQ   DX, CX
-	VADDPS (CX), Z24, K1, Z24
-	VADDPS 64(CX), Z25, K3, Z25
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
-	VADDPS.BCST 28(CX), Z14, Z14
-	VADDPS.BCST 28(CX), Z15, Z15
-	VADDPS.BCST 32(CX), Z16, Z16
-	VADDPS.BCST 32(CX), Z17, Z17
-	VADDPS.BCST 36(CX), Z18, Z18
-	VADDPS.BCST 36(CX), Z19, Z19
-	VADDPS.BCST 40(CX), Z20, Z20
-	VADDPS.BCST 40(CX), Z21, Z21
-	VADDPS.BCST 44(CX), Z22, Z22
-	VADDPS.BCST 44(CX), Z23, Z23
-	VADDPS.BCST 48(CX), Z24, Z24
-	VADDPS.BCST 48(CX), Z25, Z25
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z14, K1, (CX)
-	VMOVUPS Z15, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z16, K1, (CX)
-	VMOVUPS Z17, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z18, K1, (CX)
-	VMOVUPS Z19, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z20, K1, (CX)
-	VMOVUPS Z21, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z22, K1, (CX)
-	VMOVUPS Z23, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z24, K1, (CX)
-	VMOVUPS Z25, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z17, Z17
+	VADDPS 64(DX), Z18, Z18
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z19, Z19
+	VADDPS 64(DX), Z20, Z20
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z21, Z21
+	VADDPS 64(DX), Z22, Z22
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z23, Z23
+	VADDPS 64(DX), Z24, Z24
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z25, Z25
+	VADDPS 64(DX), Z26, Z26
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z27, Z27
+	VADDPS 64(DX), Z28, Z28
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+	VADDPS.BCST 44(DX), Z25, Z25
+	VADDPS.BCST 44(DX), Z26, Z26
+	VADDPS.BCST 48(DX), Z27, Z27
+	VADDPS.BCST 48(DX), Z28, Z28
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, (CX)
+	VMOVUPS Z18, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, (CX)
+	VMOVUPS Z20, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, (CX)
+	VMOVUPS Z22, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, (CX)
+	VMOVUPS Z24, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z25, (CX)
+	VMOVUPS Z26, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z27, (CX)
+	VMOVUPS Z28, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         $0x34, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         $0x34, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         $0x34, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         $0x34, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z17, K1, Z17
+	VADDPS       64(DX), Z18, K3, Z18
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z19, K1, Z19
+	VADDPS       64(DX), Z20, K3, Z20
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z21, K1, Z21
+	VADDPS       64(DX), Z22, K3, Z22
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z23, K1, Z23
+	VADDPS       64(DX), Z24, K3, Z24
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z25, K1, Z25
+	VADDPS       64(DX), Z26, K3, Z26
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z27, K1, Z27
+	VADDPS       64(DX), Z28, K3, Z28
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+	VADDPS.BCST 44(DX), Z25, Z25
+	VADDPS.BCST 44(DX), Z26, Z26
+	VADDPS.BCST 48(DX), Z27, Z27
+	VADDPS.BCST 48(DX), Z28, Z28
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, K1, (CX)
+	VMOVUPS Z18, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, K1, (CX)
+	VMOVUPS Z20, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, K1, (CX)
+	VMOVUPS Z22, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, K1, (CX)
+	VMOVUPS Z24, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z25, K1, (CX)
+	VMOVUPS Z26, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z27, K1, (CX)
+	VMOVUPS Z28, K3, 64(CX)
+	JMP     next
 
 // func convStripx14(t *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·convStripx14(SB), NOSPLIT, $8-8
+TEXT ·convStripx14(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
+	MOVQ (AX), R10
+	MOVQ 16(AX), R11
+	MOVQ 24(AX), R12
+	LEAQ (R11)(R10*8), R11
+	NEGQ R10
 
 pair:
-	MOVQ     t+0(FP), AX
-	MOVQ     112(AX), CX
-	MOVQ     128(AX), DX
-	MOVQ     16(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 32(AX)
-	MOVQ     24(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 40(AX)
-	MOVL     32(CX), BX
-	MOVL     BX, 72(AX)
-	MOVQ     56(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 48(AX)
-	MOVQ     64(CX), BX
-	ADDQ     DX, BX
-	MOVQ     BX, 56(AX)
-	MOVL     72(CX), BX
-	MOVL     BX, 76(AX)
-	MOVQ     136(AX), DX
-	MOVQ     (CX), BX
-	LEAQ     (DX)(BX*4), BX
-	MOVQ     BX, 80(AX)
-	KMOVW    72(AX), K1
-	KMOVW    74(AX), K2
-	KMOVW    76(AX), K3
-	KMOVW    78(AX), K4
-	VPXORD   Z0, Z0, Z0
-	VPXORD   Z1, Z1, Z1
-	VPXORD   Z2, Z2, Z2
-	VPXORD   Z3, Z3, Z3
-	VPXORD   Z4, Z4, Z4
-	VPXORD   Z5, Z5, Z5
-	VPXORD   Z6, Z6, Z6
-	VPXORD   Z7, Z7, Z7
-	VPXORD   Z8, Z8, Z8
-	VPXORD   Z9, Z9, Z9
-	VPXORD   Z10, Z10, Z10
-	VPXORD   Z11, Z11, Z11
-	VPXORD   Z12, Z12, Z12
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	VPXORD   Z15, Z15, Z15
-	VPXORD   Z16, Z16, Z16
-	VPXORD   Z17, Z17, Z17
-	VPXORD   Z18, Z18, Z18
-	VPXORD   Z19, Z19, Z19
-	VPXORD   Z20, Z20, Z20
-	VPXORD   Z21, Z21, Z21
-	VPXORD   Z22, Z22, Z22
-	VPXORD   Z23, Z23, Z23
-	VPXORD   Z24, Z24, Z24
-	VPXORD   Z25, Z25, Z25
-	VPXORD   Z26, Z26, Z26
-	VPXORD   Z27, Z27, Z27
-	MOVQ     8(AX), CX
-	MOVQ     16(AX), DX
-	LEAQ     (DX)(DX*2), BX
-	LEAQ     (DX)(DX*4), SI
-	LEAQ     (CX)(DX*1), DI
-	LEAQ     (DI)(BX*2), DI
-	MOVQ     32(AX), R8
-	MOVQ     40(AX), R9
-	MOVQ     48(AX), R10
-	MOVQ     56(AX), R11
-	KORTESTW K1, K2
-	JCC      masked
-	KORTESTW K3, K4
-	JCC      masked
-	KORTESTW K2, K4
-	JNE      merge
-	MOVQ     (AX), R12
-	MOVQ     24(AX), R9
-	MOVQ     64(AX), R11
-	LEAQ     (R9)(R12*8), R9
-	LEAQ     (R11)(R12*8), R11
-	NEGQ     R12
+	MOVQ   16(R12), CX
+	ADDQ   40(AX), CX
+	MOVQ   24(R12), DX
+	ADDQ   40(AX), DX
+	MOVQ   56(R12), BX
+	ADDQ   40(AX), BX
+	MOVQ   64(R12), SI
+	ADDQ   40(AX), SI
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	VPXORD Z28, Z28, Z28
+	VPXORD Z29, Z29, Z29
+	VPXORD Z30, Z30, Z30
+	MOVQ   88(AX), DI
+	TESTQ  DI, DI
+	JZ     ready
+	MOVQ   80(AX), R8
+
+line:
+	PREFETCHT1 (R8)
+	ADDQ       $0x40, R8
+	DECQ       DI
+	JNZ        line
+	MOVQ       R8, 80(AX)
+
+ready:
+	MOVQ 8(AX), DI
+	MOVQ R10, R9
+	CMPL 32(R12), $0x0000ffff
+	JNE  merge0
+	CMPL 72(R12), $0x0000ffff
+	JNE  merge1
 
 plainstep:
-	MOVQ         (R11)(R12*8), R13
-	MOVQ         (R9)(R12*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(R13*1), Z28
-	PREFETCHT0   128(R8)(R13*1)
-	VMOVUPS      (R10)(R13*1), Z29
-	PREFETCHT0   128(R10)(R13*1)
-	VBROADCASTSS (AX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (AX)(DX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS (AX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (AX)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS (AX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (AX)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS (AX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (R14), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS (AX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R14)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS (AX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (R14)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z22
-	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS (AX)(BX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS (R14)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z26
-	VFMADD231PS  Z30, Z29, Z27
-	INCQ         R12
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 52(DI), Z0
+	VFMADD231PS  Z0, Z1, Z29
+	VFMADD231PS  Z0, Z2, Z30
+	ADDQ         $0x38, DI
+	INCQ         R9
 	JNZ          plainstep
-	JMP          summed
-
-merge:
-	MOVQ (AX), R13
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R15
-	LEAQ (R12)(R13*8), R12
-	LEAQ (R15)(R13*8), R15
-	NEGQ R13
-
-mergestep:
-	MOVQ         (R15)(R13*8), BP
-	MOVQ         (R12)(R13*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS      (R8)(BP*1), Z28
-	VMOVUPS      (R9)(BP*1), K2, Z28
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS      (R10)(BP*1), Z29
-	VMOVUPS      (R11)(BP*1), K4, Z29
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (AX)(DX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS (AX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (AX)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS (AX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (AX)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS (AX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (R14), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS (AX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R14)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS (AX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (R14)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z22
-	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS (AX)(BX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS (R14)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z26
-	VFMADD231PS  Z30, Z29, Z27
-	INCQ         R13
-	JNZ          mergestep
-	JMP          summed
-
-masked:
-	MOVQ (AX), R15
-	MOVQ 24(AX), R12
-	MOVQ 64(AX), R13
-	LEAQ (R12)(R15*8), R12
-	LEAQ (R13)(R15*8), R13
-	NEGQ R15
-
-maskedstep:
-	MOVQ         (R13)(R15*8), BP
-	MOVQ         (R12)(R15*8), AX
-	LEAQ         (DI)(AX*1), R14
-	ADDQ         CX, AX
-	VMOVUPS.Z    (R8)(BP*1), K1, Z28
-	VMOVUPS      (R9)(BP*1), K2, Z28
-	PREFETCHT0   128(R8)(BP*1)
-	VMOVUPS.Z    (R10)(BP*1), K3, Z29
-	VMOVUPS      (R11)(BP*1), K4, Z29
-	PREFETCHT0   128(R10)(BP*1)
-	VBROADCASTSS (AX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (AX)(DX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VBROADCASTSS (AX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (AX)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VBROADCASTSS (AX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (AX)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VBROADCASTSS (AX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (R14), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VBROADCASTSS (AX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R14)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VBROADCASTSS (AX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (R14)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z22
-	VFMADD231PS  Z30, Z29, Z23
-	VBROADCASTSS (AX)(BX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS (R14)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z26
-	VFMADD231PS  Z30, Z29, Z27
-	INCQ         R15
-	JNZ          maskedstep
-
-summed:
-	MOVQ   t+0(FP), AX
-	KORW   K1, K2, K1
-	KORW   K3, K4, K3
-	CMPQ   104(AX), $0x00
-	JEQ    bias
-	MOVQ   80(AX), CX
-	MOVQ   88(AX), DX
-	VADDPS (CX), Z0, K1, Z0
-	VADDPS 64(CX), Z1, K3, Z1
-	ADDQ   DX, CX
-	VADDPS (CX), Z2, K1, Z2
-	VADDPS 64(CX), Z3, K3, Z3
-	ADDQ   DX, CX
-	VADDPS (CX), Z4, K1, Z4
-	VADDPS 64(CX), Z5, K3, Z5
-	ADDQ   DX, CX
-	VADDPS (CX), Z6, K1, Z6
-	VADDPS 64(CX), Z7, K3, Z7
-	ADDQ   DX, CX
-	VADDPS (CX), Z8, K1, Z8
-	VADDPS 64(CX), Z9, K3, Z9
-	ADDQ   DX, CX
-	VADDPS (CX), Z10, K1, Z10
-	VADDPS 64(CX), Z11, K3, Z11
-	ADDQ   DX, CX
-	VADDPS (CX), Z12, K1, Z12
-	VADDPS 64(CX), Z13, K3, Z13
-	ADDQ   DX, CX
-	VADDPS (CX), Z14, K1, Z14
-	VADDPS 64(CX), Z15, K3, Z15
-	ADDQ   DX, CX
-	VADDPS (CX), Z16, K1, Z16
-	VADDPS 64(CX), Z17, K3, Z17
-	ADDQ   DX, CX
-	VADDPS (CX), Z18, K1, Z18
-	VADDPS 64(CX), Z19, K3, Z19
-	ADDQ   DX, CX
-	VADDPS (CX), Z20, K1, Z20
-	VADDPS 64(CX), Z21, K3, Z21
-	ADDQ   DX, CX
-	VADDPS (CX), Z22, K1, Z22
-	VADDPS 64(CX), Z23, K3, Z23
-	ADDQ   DX, CX
-	VADDPS (CX), Z24, K1, Z24
-	VADDPS 64(CX), Z25, K3, Z25
-	ADDQ   DX, CX
-	VADDPS (CX), Z26, K1, Z26
-	VADDPS 64(CX), Z27, K3, Z27
-
-bias:
-	MOVQ        96(AX), CX
-	TESTQ       CX, CX
-	JEQ         store
-	VADDPS.BCST (CX), Z0, Z0
-	VADDPS.BCST (CX), Z1, Z1
-	VADDPS.BCST 4(CX), Z2, Z2
-	VADDPS.BCST 4(CX), Z3, Z3
-	VADDPS.BCST 8(CX), Z4, Z4
-	VADDPS.BCST 8(CX), Z5, Z5
-	VADDPS.BCST 12(CX), Z6, Z6
-	VADDPS.BCST 12(CX), Z7, Z7
-	VADDPS.BCST 16(CX), Z8, Z8
-	VADDPS.BCST 16(CX), Z9, Z9
-	VADDPS.BCST 20(CX), Z10, Z10
-	VADDPS.BCST 20(CX), Z11, Z11
-	VADDPS.BCST 24(CX), Z12, Z12
-	VADDPS.BCST 24(CX), Z13, Z13
-	VADDPS.BCST 28(CX), Z14, Z14
-	VADDPS.BCST 28(CX), Z15, Z15
-	VADDPS.BCST 32(CX), Z16, Z16
-	VADDPS.BCST 32(CX), Z17, Z17
-	VADDPS.BCST 36(CX), Z18, Z18
-	VADDPS.BCST 36(CX), Z19, Z19
-	VADDPS.BCST 40(CX), Z20, Z20
-	VADDPS.BCST 40(CX), Z21, Z21
-	VADDPS.BCST 44(CX), Z22, Z22
-	VADDPS.BCST 44(CX), Z23, Z23
-	VADDPS.BCST 48(CX), Z24, Z24
-	VADDPS.BCST 48(CX), Z25, Z25
-	VADDPS.BCST 52(CX), Z26, Z26
-	VADDPS.BCST 52(CX), Z27, Z27
 
 store:
-	MOVQ    80(AX), CX
-	MOVQ    88(AX), AX
-	VMOVUPS Z0, K1, (CX)
-	VMOVUPS Z1, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z2, K1, (CX)
-	VMOVUPS Z3, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z4, K1, (CX)
-	VMOVUPS Z5, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z6, K1, (CX)
-	VMOVUPS Z7, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z8, K1, (CX)
-	VMOVUPS Z9, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z10, K1, (CX)
-	VMOVUPS Z11, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z12, K1, (CX)
-	VMOVUPS Z13, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z14, K1, (CX)
-	VMOVUPS Z15, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z16, K1, (CX)
-	VMOVUPS Z17, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z18, K1, (CX)
-	VMOVUPS Z19, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z20, K1, (CX)
-	VMOVUPS Z21, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z22, K1, (CX)
-	VMOVUPS Z23, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z24, K1, (CX)
-	VMOVUPS Z25, K3, 64(CX)
-	ADDQ    AX, CX
-	VMOVUPS Z26, K1, (CX)
-	VMOVUPS Z27, K3, 64(CX)
-	MOVQ    t+0(FP), AX
-	DECQ    120(AX)
-	JZ      done
-	ADDQ    $0x50, 112(AX)
-	JMP     pair
+	MOVQ   (R12), DX
+	MOVQ   48(AX), CX
+	LEAQ   (CX)(DX*4), CX
+	CMPQ   72(AX), $0x00
+	JEQ    wholebias
+	MOVQ   CX, DX
+	VADDPS (DX), Z3, Z3
+	VADDPS 64(DX), Z4, Z4
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z5, Z5
+	VADDPS 64(DX), Z6, Z6
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z7, Z7
+	VADDPS 64(DX), Z8, Z8
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z9, Z9
+	VADDPS 64(DX), Z10, Z10
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z11, Z11
+	VADDPS 64(DX), Z12, Z12
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z13, Z13
+	VADDPS 64(DX), Z14, Z14
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z15, Z15
+	VADDPS 64(DX), Z16, Z16
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z17, Z17
+	VADDPS 64(DX), Z18, Z18
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z19, Z19
+	VADDPS 64(DX), Z20, Z20
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z21, Z21
+	VADDPS 64(DX), Z22, Z22
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z23, Z23
+	VADDPS 64(DX), Z24, Z24
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z25, Z25
+	VADDPS 64(DX), Z26, Z26
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z27, Z27
+	VADDPS 64(DX), Z28, Z28
+	ADDQ   56(AX), DX
+	VADDPS (DX), Z29, Z29
+	VADDPS 64(DX), Z30, Z30
 
-done:
+wholebias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         wholewrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+	VADDPS.BCST 44(DX), Z25, Z25
+	VADDPS.BCST 44(DX), Z26, Z26
+	VADDPS.BCST 48(DX), Z27, Z27
+	VADDPS.BCST 48(DX), Z28, Z28
+	VADDPS.BCST 52(DX), Z29, Z29
+	VADDPS.BCST 52(DX), Z30, Z30
+
+wholewrite:
+	VMOVUPS Z3, (CX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, (CX)
+	VMOVUPS Z6, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, (CX)
+	VMOVUPS Z8, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, (CX)
+	VMOVUPS Z10, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, (CX)
+	VMOVUPS Z12, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, (CX)
+	VMOVUPS Z14, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, (CX)
+	VMOVUPS Z16, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, (CX)
+	VMOVUPS Z18, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, (CX)
+	VMOVUPS Z20, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, (CX)
+	VMOVUPS Z22, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, (CX)
+	VMOVUPS Z24, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z25, (CX)
+	VMOVUPS Z26, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z27, (CX)
+	VMOVUPS Z28, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z29, (CX)
+	VMOVUPS Z30, 64(CX)
+
+next:
+	ADDQ $0x50, R12
+	DECQ 32(AX)
+	JNZ  pair
 	VZEROUPPER
 	RET
+
+merge0:
+	KMOVW    32(R12), K1
+	KMOVW    34(R12), K2
+	KORTESTW K1, K2
+	JCC      masked
+	CMPL     72(R12), $0x0000ffff
+	JNE      both
+
+firststep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 52(DI), Z0
+	VFMADD231PS  Z0, Z1, Z29
+	VFMADD231PS  Z0, Z2, Z30
+	ADDQ         $0x38, DI
+	INCQ         R9
+	JNZ          firststep
+	JMP          store
+
+both:
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+bothstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 52(DI), Z0
+	VFMADD231PS  Z0, Z1, Z29
+	VFMADD231PS  Z0, Z2, Z30
+	ADDQ         $0x38, DI
+	INCQ         R9
+	JNZ          bothstep
+	JMP          store
+
+merge1:
+	KXNORW   K1, K1, K1
+	KXORW    K2, K2, K2
+	KMOVW    72(R12), K3
+	KMOVW    74(R12), K4
+	KORTESTW K3, K4
+	JCC      masked
+
+secondstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS      (CX)(R8*1), Z1
+	VMOVUPS      (BX)(R8*1), Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 52(DI), Z0
+	VFMADD231PS  Z0, Z1, Z29
+	VFMADD231PS  Z0, Z2, Z30
+	ADDQ         $0x38, DI
+	INCQ         R9
+	JNZ          secondstep
+	JMP          store
+
+masked:
+	KMOVW 32(R12), K1
+	KMOVW 34(R12), K2
+	KMOVW 72(R12), K3
+	KMOVW 74(R12), K4
+
+maskedstep:
+	MOVQ         (R11)(R9*8), R8
+	VMOVUPS.Z    (CX)(R8*1), K1, Z1
+	VMOVUPS      (DX)(R8*1), K2, Z1
+	VMOVUPS.Z    (BX)(R8*1), K3, Z2
+	VMOVUPS      (SI)(R8*1), K4, Z2
+	VBROADCASTSS (DI), Z0
+	VFMADD231PS  Z0, Z1, Z3
+	VFMADD231PS  Z0, Z2, Z4
+	VBROADCASTSS 4(DI), Z0
+	VFMADD231PS  Z0, Z1, Z5
+	VFMADD231PS  Z0, Z2, Z6
+	VBROADCASTSS 8(DI), Z0
+	VFMADD231PS  Z0, Z1, Z7
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 12(DI), Z0
+	VFMADD231PS  Z0, Z1, Z9
+	VFMADD231PS  Z0, Z2, Z10
+	VBROADCASTSS 16(DI), Z0
+	VFMADD231PS  Z0, Z1, Z11
+	VFMADD231PS  Z0, Z2, Z12
+	VBROADCASTSS 20(DI), Z0
+	VFMADD231PS  Z0, Z1, Z13
+	VFMADD231PS  Z0, Z2, Z14
+	VBROADCASTSS 24(DI), Z0
+	VFMADD231PS  Z0, Z1, Z15
+	VFMADD231PS  Z0, Z2, Z16
+	VBROADCASTSS 28(DI), Z0
+	VFMADD231PS  Z0, Z1, Z17
+	VFMADD231PS  Z0, Z2, Z18
+	VBROADCASTSS 32(DI), Z0
+	VFMADD231PS  Z0, Z1, Z19
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 36(DI), Z0
+	VFMADD231PS  Z0, Z1, Z21
+	VFMADD231PS  Z0, Z2, Z22
+	VBROADCASTSS 40(DI), Z0
+	VFMADD231PS  Z0, Z1, Z23
+	VFMADD231PS  Z0, Z2, Z24
+	VBROADCASTSS 44(DI), Z0
+	VFMADD231PS  Z0, Z1, Z25
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS 48(DI), Z0
+	VFMADD231PS  Z0, Z1, Z27
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS 52(DI), Z0
+	VFMADD231PS  Z0, Z1, Z29
+	VFMADD231PS  Z0, Z2, Z30
+	ADDQ         $0x38, DI
+	INCQ         R9
+	JNZ          maskedstep
+	KORW         K1, K2, K1
+	KORW         K3, K4, K3
+	MOVQ         (R12), DX
+	MOVQ         48(AX), CX
+	LEAQ         (CX)(DX*4), CX
+	CMPQ         72(AX), $0x00
+	JEQ          partbias
+	MOVQ         CX, DX
+	VADDPS       (DX), Z3, K1, Z3
+	VADDPS       64(DX), Z4, K3, Z4
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z5, K1, Z5
+	VADDPS       64(DX), Z6, K3, Z6
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z7, K1, Z7
+	VADDPS       64(DX), Z8, K3, Z8
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z9, K1, Z9
+	VADDPS       64(DX), Z10, K3, Z10
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z11, K1, Z11
+	VADDPS       64(DX), Z12, K3, Z12
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z13, K1, Z13
+	VADDPS       64(DX), Z14, K3, Z14
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z15, K1, Z15
+	VADDPS       64(DX), Z16, K3, Z16
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z17, K1, Z17
+	VADDPS       64(DX), Z18, K3, Z18
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z19, K1, Z19
+	VADDPS       64(DX), Z20, K3, Z20
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z21, K1, Z21
+	VADDPS       64(DX), Z22, K3, Z22
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z23, K1, Z23
+	VADDPS       64(DX), Z24, K3, Z24
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z25, K1, Z25
+	VADDPS       64(DX), Z26, K3, Z26
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z27, K1, Z27
+	VADDPS       64(DX), Z28, K3, Z28
+	ADDQ         56(AX), DX
+	VADDPS       (DX), Z29, K1, Z29
+	VADDPS       64(DX), Z30, K3, Z30
+
+partbias:
+	MOVQ        64(AX), DX
+	TESTQ       DX, DX
+	JEQ         partwrite
+	VADDPS.BCST (DX), Z3, Z3
+	VADDPS.BCST (DX), Z4, Z4
+	VADDPS.BCST 4(DX), Z5, Z5
+	VADDPS.BCST 4(DX), Z6, Z6
+	VADDPS.BCST 8(DX), Z7, Z7
+	VADDPS.BCST 8(DX), Z8, Z8
+	VADDPS.BCST 12(DX), Z9, Z9
+	VADDPS.BCST 12(DX), Z10, Z10
+	VADDPS.BCST 16(DX), Z11, Z11
+	VADDPS.BCST 16(DX), Z12, Z12
+	VADDPS.BCST 20(DX), Z13, Z13
+	VADDPS.BCST 20(DX), Z14, Z14
+	VADDPS.BCST 24(DX), Z15, Z15
+	VADDPS.BCST 24(DX), Z16, Z16
+	VADDPS.BCST 28(DX), Z17, Z17
+	VADDPS.BCST 28(DX), Z18, Z18
+	VADDPS.BCST 32(DX), Z19, Z19
+	VADDPS.BCST 32(DX), Z20, Z20
+	VADDPS.BCST 36(DX), Z21, Z21
+	VADDPS.BCST 36(DX), Z22, Z22
+	VADDPS.BCST 40(DX), Z23, Z23
+	VADDPS.BCST 40(DX), Z24, Z24
+	VADDPS.BCST 44(DX), Z25, Z25
+	VADDPS.BCST 44(DX), Z26, Z26
+	VADDPS.BCST 48(DX), Z27, Z27
+	VADDPS.BCST 48(DX), Z28, Z28
+	VADDPS.BCST 52(DX), Z29, Z29
+	VADDPS.BCST 52(DX), Z30, Z30
+
+partwrite:
+	VMOVUPS Z3, K1, (CX)
+	VMOVUPS Z4, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z5, K1, (CX)
+	VMOVUPS Z6, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z7, K1, (CX)
+	VMOVUPS Z8, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z9, K1, (CX)
+	VMOVUPS Z10, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z11, K1, (CX)
+	VMOVUPS Z12, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z13, K1, (CX)
+	VMOVUPS Z14, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z15, K1, (CX)
+	VMOVUPS Z16, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z17, K1, (CX)
+	VMOVUPS Z18, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z19, K1, (CX)
+	VMOVUPS Z20, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z21, K1, (CX)
+	VMOVUPS Z22, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z23, K1, (CX)
+	VMOVUPS Z24, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z25, K1, (CX)
+	VMOVUPS Z26, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z27, K1, (CX)
+	VMOVUPS Z28, K3, 64(CX)
+	ADDQ    56(AX), CX
+	VMOVUPS Z29, K1, (CX)
+	VMOVUPS Z30, K3, 64(CX)
+	JMP     next
 
 // func convLanesx1(t *byte)
 // Requires: AVX, AVX512F

@@ -2,7 +2,6 @@ package kern
 
 import (
 	"runtime"
-	"unsafe"
 
 	"github.com/goqat/goqat/internal/par"
 )
@@ -21,7 +20,9 @@ type convRun struct {
 	w         []float32 // of all groups
 	rs        int       // bytes between the rows of weights of a group
 	bias      []float32
-	single    bool // few rows: they run one by one, without tiles
+	single    bool       // few rows: they run one by one, without tiles
+	packed    *[]float32 // the weights in the order of tiles, unless single
+	part      int        // rows of a tile, fewer at the end
 }
 
 func convForwardFast(c *Conv, out, x, w, bias []float32) {
@@ -44,15 +45,12 @@ func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
 	r.single = rows < singleRows && planes*c.R*c.S <= KC
 	images := 1
 	if !r.single {
-		images = imagesFor(r.n, pixels)
+		images = imagesFor(r.n, len(r.in)/r.n/r.groups, pixels)
 	}
 	r.p = planFor(planShape{conv: *c, planes: planes, images: images, backward: backward})
-	if r.rs%2048 == 0 && !backward { // rows of weights would share few cache sets
-		buf := borrow[float32](r.groups * rows * (r.rs/4 + vecLanes))
-		defer giveBack(buf)
-		m := rowArgs{a: unsafe.Pointer(&(*buf)[0]), c: unsafe.Pointer(&r.w[0]), stepA: r.rs + 64, stepC: r.rs, rows: r.groups * rows, planes: 1}
-		m.copyRows(r.rs / 4)
-		r.w, r.rs = *buf, r.rs+64
+	if !r.single {
+		r.packWeights()
+		defer giveBack(r.packed)
 	}
 	units := ceilDiv(r.n, images) * ceilDiv(r.groups, r.block())
 	work := r.block() * images * rows * pixels * max(1, planes*c.R*c.S/(c.Stride[0]*c.Stride[1]))
@@ -61,23 +59,27 @@ func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
 	case units*work < 2*gemmGrain:
 		r.alone(units, units)
 	case units >= 4*procs || procs == 1:
-		r.alone(units, max(1, gemmGrain/work))
+		r.alone(units, max(1, gemmGrain/work, units/(8*procs)))
 	default:
 		r.together(units, procs)
 	}
 }
 
-// imagesFor returns how many images share vectors, so that few lanes stay empty.
-func imagesFor(n, pixels int) int {
+// imagesFor returns how many images of so many input and output pixels share vectors,
+// so that few pairs of lanes stay empty.
+func imagesFor(n, in, out int) int {
 	images := 1
-	for used := func(i int) int { return 100 * i * pixels / (ceilDiv(i*pixels, vecLanes) * vecLanes) }; used(images) < 95; {
-		if 8*images > n || images == 16 {
+	for used := func(i int) int { return 100 * i * out / (ceilDiv(i*out, 2*vecLanes) * 2 * vecLanes) }; used(images) < 99; {
+		if 8*images > n || images == 16 || images*in > sharedInput && used(images) >= 95 {
 			break
 		}
 		images *= 2
 	}
 	return images
 }
+
+// sharedInput is the input up to which images share vectors only to fill pairs.
+const sharedInput = 16 << 10
 
 // alone gives each unit (some images of one group) to one goroutine.
 func (r *convRun) alone(units, grain int) {
@@ -87,12 +89,21 @@ func (r *convRun) alone(units, grain int) {
 		for u := lo; u < hi; u++ {
 			w.setUnit(u)
 			w.fill(0, r.p.planes*w.count)
+			if u+1 < units && r.copiesLong() {
+				w.lookAhead(u + 1)
+			}
 			for i := range r.p.passes {
 				w.pass(i, 0, w.parts(i))
 			}
 			w.merge()
 		}
 	})
+}
+
+// copiesLong says that units copy their input and compute on it for long enough to bring
+// the next one's into the cache meanwhile.
+func (r *convRun) copiesLong() bool {
+	return !r.single && !r.p.direct && r.p.weights*r.p.rows >= 2*KC
 }
 
 // together shares the few units there are: goroutines take planes to pad, then

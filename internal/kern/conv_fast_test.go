@@ -121,6 +121,9 @@ var fastCases = []struct {
 	{"depthwise stride 2 shared", geometry(3, 40, 30, 30, 40, 3, 3, 40, twos, ones, [4]int{1, 1, 1, 1})},
 	{"stride 3 shared", geometry(1, 16, 24, 25, 24, 3, 3, 1, [2]int{3, 3}, ones, [4]int{1, 1, 1, 1})},
 	{"1x1 stride 2 shared", geometry(2, 32, 24, 24, 64, 1, 1, 1, twos, ones, [4]int{})},
+	{"input channels in lanes", geometry(9, 12, 9, 10, 12, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"two panels of input channels", geometry(2, 40, 24, 25, 44, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"groups of input channels", geometry(3, 24, 9, 12, 30, 3, 2, 2, ones, twos, [4]int{2, 1, 3, 2})},
 	{"one output channel", geometry(2, 9, 12, 12, 1, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 }
 

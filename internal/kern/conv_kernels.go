@@ -98,23 +98,33 @@ func (r *rowArgs) masks(cols, vectors int) {
 	}
 }
 
-// stripArgs is a tile of two vectors for each pair in a list of vectors: B, its masks
-// and C of the tile come from there. The first vector of a pair is full.
+// stripArgs is rows of packed weights over a list of pairs of vectors, with C written
+// as tiles write it (see tileArgs). The first vector of a pair is full, and the second
+// one's pixels follow. The assembly changes n and ahead.
 type stripArgs struct {
-	tileArgs
+	k    int            // steps, 1 to KC
+	w    unsafe.Pointer // [k][rows]float32
+	offB *int           // [k], bytes
 	vecs *pixVec
 	n    int            // pairs
 	base unsafe.Pointer // of the vectors' places
-	c0   unsafe.Pointer // C of pixel 0
+	c    unsafe.Pointer // C of pixel 0
+	ldc  int            // bytes from one row of C to the next
+	bias unsafe.Pointer // nil, or one float32 per row, added last
+	add  int            // 1: C += sum, 0: C = sum
+
+	ahead unsafe.Pointer // what to bring into the cache while computing
+	lines int            // and how many cache lines of it per pair, all inside it
 }
 
 func (s *stripArgs) goStrip(rows int) {
-	for i := range s.n {
-		pair := unsafe.Slice(s.vecs, 2*s.n)[2*i:]
-		s.setVector(0, &pair[0], s.base)
-		s.setVector(1, &pair[1], s.base)
-		s.c = unsafe.Add(s.c0, 4*pair[0].first)
-		tileGo(tileFloat, rows, 2, &s.tileArgs)
+	t := tileArgs{k: s.k, a: s.w, rs: 4, offA: packedSteps(rows), offB: s.offB, ldc: s.ldc, bias: s.bias, add: s.add}
+	vecs := unsafe.Slice(s.vecs, 2*s.n)
+	for i := 0; i < len(vecs); i += 2 {
+		t.setVector(0, &vecs[i], s.base)
+		t.setVector(1, &vecs[i+1], s.base)
+		t.c = unsafe.Add(s.c, 4*vecs[i].first)
+		tileGo(tileFloat, rows, 2, &t)
 	}
 }
 

@@ -157,23 +157,27 @@ func TestConvStrip(t *testing.T) {
 				vecs, pixels, size := randomVecs(r, 2*(1+r.IntN(3)))
 				for i := 0; i < len(vecs); i += 2 { // the first of a pair must be full
 					vecs[i] = pixVec{vecs[i].first, vecLanes, [2]int{0, 4}, [2]uint16{0xff, 0xff00}}
+					if r.IntN(2) == 0 {
+						vecs[i] = pixVec{vecs[i].first, vecLanes, [2]int{4, 4}, [2]uint16{fullMask, 0}}
+					}
 					vecs[i+1].first = vecs[i].first + vecLanes
 				}
 				pixels += vecLanes * len(vecs)
-				x, w, offA, offB := randoms[float32](r, size+60), randoms[float32](r, rows*k), make([]int, k), make([]int, k)
+				x, w, offB := randoms[float32](r, size+60), randoms[float32](r, rows*k), make([]int, k)
 				for i := range offB {
-					offA[i], offB[i] = 4*i, 4*r.IntN(40)
+					offB[i] = 4 * r.IntN(40)
 				}
 				got, check := guarded(t, r, rows*pixels)
 				want := append([]float32(nil), got...)
-				args := stripArgs{vecs: &vecs[0], n: len(vecs) / 2, base: at(x, 0), c0: at(got, 0)}
-				args.k, args.a, args.rs, args.offA, args.offB, args.ldc = k, at(w, 0), 4*k, &offA[0], &offB[0], 4*pixels
+				args := stripArgs{k: k, w: at(w, 0), offB: &offB[0], vecs: &vecs[0], n: len(vecs) / 2, base: at(x, 0), c: at(got, 0), ldc: 4 * pixels}
 				args.add = k / 3 % 2
-				args.bias = at(w, 0)
+				if len(vecs) > 2 {
+					args.bias = at(w, 0)
+				}
 				s := args
 				s.run(rows)
 				s = args
-				s.c0 = at(want, 0)
+				s.c = at(want, 0)
 				s.goStrip(rows)
 				check("strip")
 				sameBits(t, fmt.Sprint(rows, " rows"), got, want)
@@ -224,6 +228,24 @@ func TestAddLanes(t *testing.T) {
 			goAddLanes(want, src)
 			check("lanes")
 			sameBits(t, fmt.Sprint(n), got, want)
+		}
+	})
+}
+
+// TestAhead: whatever the sizes, all steps stay inside the operands and take all but
+// less than a line of each.
+func TestAhead(t *testing.T) {
+	eachVectorLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(37, 1))
+		for range 200 {
+			steps := 1 + r.IntN(20)
+			a := newAhead(make([]float32, r.IntN(300)), make([]float32, r.IntN(300)), steps)
+			for range steps + 2 {
+				a.step()
+			}
+			if len(a.left[0]) > 0 || len(a.left[1]) >= cacheLine {
+				t.Fatalf("%d and %d elements are left", len(a.left[0]), len(a.left[1]))
+			}
 		}
 	})
 }

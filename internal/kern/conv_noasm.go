@@ -2,6 +2,8 @@
 
 package kern
 
+import "unsafe"
+
 func (r *rowArgs) copyRows(cols int)  { r.goCopy(cols) }
 func (r *rowArgs) splitRows(cols int) { r.goSplit(cols) }
 func (r *rowArgs) mergeRows(cols int) { r.goMerge(cols) }
@@ -11,3 +13,5 @@ func (s *sweepArgs) sweep()           { s.goSweep() }
 func (s *nineArgs) lanes()            { s.byThree() }
 func (s *laneArgs) lanes(rows int)    { s.goLanes(rows) }
 func (p *panelArgs) pack()            { p.goPanel(panelLanes()) }
+
+func fetchRows(p unsafe.Pointer, rows, stride, lines int) {}

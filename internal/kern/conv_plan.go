@@ -36,6 +36,7 @@ type tapPlan struct {
 	outH     int       // rows of an output plane
 	outW     int       // columns of an output plane
 	passes   []tapPass // one, or one per phase of the gradient
+	weights  int       // weights of a row in all passes
 	stride   [2]int    // of the passes' pixels in the output: {1, 1} with one pass
 	pads     sync.Pool // of []float32: padded images whose borders are 0
 }
@@ -62,12 +63,13 @@ func (l *padLayout) row(y int) (at int, phases []int) {
 
 // tapPass computes a grid of output pixels.
 type tapPass struct {
-	y0, x0 int      // the output pixel of grid pixel (0, 0)
-	oh, ow int      // the grid
-	offA   []int    // bytes from a row of weights [planes][R][S] (dwords) to the weight of each step
-	offB   []int    // bytes from a pixel's place to the input of each step
-	vecs   []pixVec // the pixels of all images of the plan, in order
-	filled bool     // the vectors are full enough to use them as they are
+	y0, x0  int      // the output pixel of grid pixel (0, 0)
+	oh, ow  int      // the grid
+	offA    []int    // bytes from a row of weights [planes][R][S] (dwords) to the weight of each step
+	offB    []int    // bytes from a pixel's place to the input of each step
+	vecs    []pixVec // the pixels of all images of the plan, in order
+	filled  bool     // the vectors are full enough to use them as they are
+	weights int      // weights of a row in the passes before
 }
 
 // pixels is the number of pixels of the grid.
@@ -237,6 +239,8 @@ func (p *tapPlan) addPass(pass tapPass, groups int) {
 	pass.vecs = p.vectors(&pass)
 	lanes := len(pass.vecs) * vecLanes
 	pass.filled = p.images*pass.pixels()*100 >= lanes*fullEnough
+	pass.weights = p.weights
+	p.weights += len(pass.offA)
 	p.passes = append(p.passes, pass)
 }
 

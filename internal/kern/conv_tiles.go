@@ -66,14 +66,6 @@ func (w *convWork) clearGrid(k int) {
 	}
 }
 
-// weightsAt is the first weight of a row of the group.
-func (w *convWork) weightsAt(row int) unsafe.Pointer {
-	if w.p.backward {
-		return unsafe.Pointer(&w.w[w.group*w.p.planes*w.p.rows*w.rs/4+row*w.rs/4])
-	}
-	return unsafe.Pointer(&w.w[(w.group*w.p.rows+row)*w.rs/4])
-}
-
 func (w *convWork) biasAt(row int) unsafe.Pointer {
 	if w.bias == nil {
 		return nil
@@ -96,7 +88,7 @@ func (w *convWork) sweepRows(pass *tapPass, dst outGrid, from, to int) {
 		s.stepB = 4 * w.p.plane
 	}
 	for row := range rows {
-		first := w.weightsAt(row)
+		first := w.weightsOf(w.group, row)
 		for i, off := range pass.offA {
 			(*w.weights)[row*k+i] = *(*float32)(unsafe.Add(first, off))
 		}
@@ -114,88 +106,96 @@ func (w *convWork) sweepRows(pass *tapPass, dst outGrid, from, to int) {
 	}
 }
 
-// sweepVectors computes vectors [from, to) with tiles.
+// sweepVectors computes vectors [from, to): pairs of one image in strips, the others
+// with tiles.
 func (w *convWork) sweepVectors(pass *tapPass, dst outGrid, from, to int) {
-	var t tileArgs
 	pixels := pass.pixels()
-	for i := from; i < to; i++ {
-		v := &pass.vecs[i]
-		first, c := v.first, dst.base // within the image, and the image's output
-		if first >= pixels {
-			if first >= w.images*pixels {
-				return
-			}
-			c = unsafe.Add(c, 4*(first/pixels*dst.image))
-			first %= pixels
+	for i := from; i < to; {
+		first := pass.vecs[i].first
+		if first >= w.images*pixels {
+			return
 		}
-		if first+v.n > pixels { // the vector has pixels of two images
-			w.sweepBorder(&t, pass, dst, *v)
+		n := w.pairs(pass, i, to)
+		if n == 0 {
+			i += w.scattered(pass, dst, i, to)
 			continue
 		}
-		t.setVector(0, v, w.base)
-		if n := w.strip(&t, pass, unsafe.Add(c, 4*(first-v.first)), 4*dst.plane, i, to); n > 0 {
-			i += n - 1
-			continue
-		}
-		vectors := 1
-		if v.n == vecLanes && i+1 < to {
-			if next := &pass.vecs[i+1]; first+v.n+next.n <= pixels {
-				t.setVector(1, next, w.base)
-				vectors = 2
-				i++
-			}
-		}
-		t.c, t.ldc = unsafe.Add(c, 4*first), 4*dst.plane
-		w.rowTiles(&t, pass, vectors, 0, len(pass.offB), 0)
+		img := first / pixels
+		w.strip(pass, unsafe.Add(dst.base, 4*img*(dst.image-pixels)), 4*dst.plane, i, n)
+		i += 2 * n
 	}
 }
 
-// stripSteps is the number of steps in all pairs of vectors of a strip: few enough for
-// their input to stay in the first-level cache.
-const stripSteps = KC
+// stripSteps is the number of steps in all pairs of vectors of a strip. It bounds the
+// time of a call, and the input that all rows of tiles read again.
+const stripSteps = 4 * KC
 
-// strip computes pairs of vectors of one image, from vector i on, with one call
-// per rows of a tile, and returns the number of vectors; 0 when that does not pay. c
-// is where the output of pixel 0 of the unit's first image would be.
-func (w *convWork) strip(t *tileArgs, pass *tapPass, c unsafe.Pointer, ldc, i, to int) int {
-	limit := stripSteps / len(pass.offB)
+// pairs is the number of pairs of vectors of a strip from vector i on: they are of one
+// image, and the first vector of each is full.
+func (w *convWork) pairs(pass *tapPass, i, to int) (n int) {
 	pixels := pass.pixels()
-	img := pass.vecs[i].first / pixels
-	n := 0
-	for ; n < limit && i+2*n+1 < to; n++ {
-		a, b := &pass.vecs[i+2*n], &pass.vecs[i+2*n+1]
-		if a.n < vecLanes || b.first+b.n > (img+1)*pixels {
+	end := (pass.vecs[i].first/pixels + 1) * pixels
+	for limit := max(1, stripSteps/min(len(pass.offB), KC)); n < limit && i+2*n+1 < to; n++ {
+		if a, b := &pass.vecs[i+2*n], &pass.vecs[i+2*n+1]; a.n < vecLanes || b.first+b.n > end {
 			break
 		}
 	}
-	if n < 2 {
-		return 0
-	}
-	s := stripArgs{tileArgs: *t}
-	s.k, s.offA, s.offB, s.rs, s.ldc = len(pass.offB), &pass.offA[0], &pass.offB[0], w.rs, ldc
-	part := evenRows(w.p.rows, tileMaxRows)
-	for row := 0; row < w.p.rows; row += part {
-		s.a, s.bias = w.weightsAt(row), w.biasAt(row)
-		s.c0, s.base, s.vecs, s.n = unsafe.Add(c, row*ldc), w.base, &pass.vecs[i], n
-		s.run(min(part, w.p.rows-row))
-	}
-	return 2 * n
+	return n
 }
 
-// sweepBorder computes a vector with pixels of two images, the second of which may
-// lie behind the unit's last one.
-func (w *convWork) sweepBorder(t *tileArgs, pass *tapPass, dst outGrid, v pixVec) {
-	if n := w.images*pass.pixels() - v.first; n < v.n { // no pointer may leave the input
-		v.n = n
-		v.mask = [2]uint16{v.mask[0] & columnMask(0, n), v.mask[1] & columnMask(0, n)}
-		if v.mask[1] == 0 {
-			v.off[1] = v.off[0]
+// strip computes n pairs of vectors, from vector i on. c is where the output of pixel 0
+// of the unit's first image would be.
+func (w *convWork) strip(pass *tapPass, c unsafe.Pointer, ldc, i, n int) {
+	steps := len(pass.offB)
+	for from := 0; from < steps; from += KC {
+		s := stripArgs{k: min(KC, steps-from), offB: &pass.offB[from], vecs: &pass.vecs[i], base: w.base, ldc: ldc}
+		if from > 0 {
+			s.add = 1
+		}
+		for row := 0; row < w.p.rows; row += w.part {
+			rows := min(w.part, w.p.rows-row)
+			s.n, s.w, s.c = n, w.packedAt(pass, row, rows, from), unsafe.Add(c, row*ldc)
+			if from+KC >= steps {
+				s.bias = w.biasAt(row)
+			}
+			s.ahead, s.lines = w.fetchAhead(n)
+			s.run(rows)
 		}
 	}
-	t.setVector(0, &v, w.base)
-	t.c, t.ldc = unsafe.Pointer(&(*w.tile)[0]), 4*vecLanes
-	w.rowTiles(t, pass, 1, 0, len(pass.offB), 0)
-	w.scatter(dst, pass.pixels(), v.first, v.n, vecLanes)
+}
+
+// scattered computes vector i and, before to, the next one, which may have pixels of
+// several images or not be full, and returns how many it took.
+func (w *convWork) scattered(pass *tapPass, dst outGrid, i, to int) int {
+	var vecs [2]pixVec
+	count := copy(vecs[:], pass.vecs[i:to])
+	total := w.images * pass.pixels()
+	if count == 2 && vecs[1].first >= total {
+		count = 1
+	}
+	t := tileArgs{c: unsafe.Pointer(&(*w.tile)[0]), ldc: 4 * 2 * vecLanes}
+	for j := range vecs[:count] {
+		v := &vecs[j]
+		v.cut(total - v.first)
+		t.setVector(j, v, w.base)
+	}
+	w.rowTiles(&t, pass, count, 0, len(pass.offB), 0)
+	for j, v := range vecs[:count] {
+		w.scatter(dst, pass.pixels(), v.first, v.n, j*vecLanes, 2*vecLanes)
+	}
+	return count
+}
+
+// cut leaves at most n pixels: behind them there may be no input.
+func (v *pixVec) cut(n int) {
+	if n >= v.n {
+		return
+	}
+	v.n = n
+	v.mask = [2]uint16{v.mask[0] & columnMask(0, n), v.mask[1] & columnMask(0, n)}
+	if v.mask[1] == 0 {
+		v.off[1] = v.off[0]
+	}
 }
 
 func (t *tileArgs) setVector(i int, v *pixVec, base unsafe.Pointer) {
@@ -214,46 +214,37 @@ var panelSteps = func() (t [2][KC]int) {
 // rowTiles computes all rows of a tile's columns, steps [from, to). B is the input
 // itself when panel is 0, or a packed panel of so many vectors. t has B and C.
 func (w *convWork) rowTiles(t *tileArgs, pass *tapPass, vectors, from, to, panel int) {
-	limit, _ := tileShape()
-	rows, base := w.p.rows, t.c
-	part := evenRows(rows, limit)
-	t.rs = w.rs
+	base := t.c
+	t.rs = 4
 	for ; from < to; from += KC {
-		t.k, t.offA, t.offB = min(KC, to-from), &pass.offA[from], &pass.offB[from]
+		t.k, t.offB = min(KC, to-from), &pass.offB[from]
 		if panel > 0 {
 			t.offB = &panelSteps[panel-1][0]
 		}
-		t.add, t.bias = 0, nil
+		t.add = 0
 		if from > 0 {
 			t.add = 1
 		}
-		a, c, bias := w.weightsAt(0), base, unsafe.Pointer(nil)
-		if w.bias != nil && from+KC >= len(pass.offB) {
-			bias = unsafe.Pointer(&w.bias[w.group*rows])
-		}
-		for row := 0; row < rows; row += part {
-			t.a, t.c, t.bias = a, c, bias
-			runTile(tileFloat, min(part, rows-row), vectors, t)
-			if row+part < rows {
-				a, c = unsafe.Add(a, part*t.rs), unsafe.Add(c, part*t.ldc)
-				if bias != nil {
-					bias = unsafe.Add(bias, 4*part)
-				}
+		for row := 0; row < w.p.rows; row += w.part {
+			rows := min(w.part, w.p.rows-row)
+			t.a, t.offA, t.c, t.bias = w.packedAt(pass, row, rows, from), packedSteps(rows), unsafe.Add(base, row*t.ldc), nil
+			if from+KC >= len(pass.offB) {
+				t.bias = w.biasAt(row)
 			}
+			runTile(tileFloat, rows, vectors, t)
 		}
 	}
 }
 
-// scatter writes n pixels of all rows of w.tile, whose rows have lanes columns, to
-// their places; first counts through the images.
-func (w *convWork) scatter(dst outGrid, pixels, first, n, lanes int) {
+// scatter writes n pixels of all rows of w.tile, from a column on, to their places; rows
+// have lanes columns, and first counts through the images.
+func (w *convWork) scatter(dst outGrid, pixels, first, n, column, lanes int) {
 	for done := 0; done < n; {
 		img, at := (first+done)/pixels, (first+done)%pixels
 		part := min(n-done, pixels-at)
-		for row := range w.p.rows {
-			c := unsafe.Add(dst.base, 4*(img*dst.image+row*dst.plane+at))
-			copy(unsafe.Slice((*float32)(c), part), (*w.tile)[row*lanes+done:])
-		}
+		m := rowArgs{rows: w.p.rows, planes: 1, stepA: 4 * dst.plane, stepC: 4 * lanes}
+		m.a, m.c = unsafe.Add(dst.base, 4*(img*dst.image+at)), unsafe.Pointer(&(*w.tile)[column+done])
+		m.copyRows(part)
 		done += part
 	}
 }
@@ -280,7 +271,7 @@ func (w *convWork) sweepPanel(pass *tapPass, dst outGrid, first int) {
 		w.rowTiles(&t, pass, vectors, k, k+p.k, lanes/vecLanes)
 	}
 	if !inside {
-		w.scatter(dst, pixels, first, n, lanes)
+		w.scatter(dst, pixels, first, n, 0, lanes)
 	}
 }
 

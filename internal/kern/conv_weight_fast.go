@@ -16,6 +16,10 @@ func convBackwardWeightFast(c *Conv, dw, x, dy []float32) {
 		laneWeights(c, dw, x, dy)
 		return
 	}
+	if c.swaps() {
+		swapWeights(c, dw, x, dy)
+		return
+	}
 	tileWeights(c, dw, x, dy)
 }
 
@@ -121,8 +125,10 @@ func overChunks(n, groups, size int, total []float32, parts func(split int) int,
 			}
 		})
 		for i := range count {
-			for j, v := range (*sums)[i*size:][:size] {
-				total[j] += v
+			for part := (*sums)[i*size:][:size]; len(part) > 0; {
+				n, at := min(len(part), 8*KC), size-len(part)
+				Add(total[at:at+n], total[at:at+n], part[:n])
+				part = part[n:]
 			}
 		}
 	}

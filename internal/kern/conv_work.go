@@ -19,6 +19,8 @@ type convWork struct {
 	panel, tile *[]float32
 	runs        []panelRun
 	weights     *[]float32
+	ahead       []float32 // what is left of the next unit's input to bring into the cache
+	lines       int       // cache lines of it per pair of vectors
 }
 
 // convWorks keeps works with the memory of their runs.
@@ -120,6 +122,37 @@ func (w *convWork) setUnit(u int) {
 // inAt is the element of in where image i of the unit starts.
 func (w *convWork) inAt(i int) int {
 	return ((w.first+i)*w.groups + w.group) * w.p.planes * w.p.h * w.p.w
+}
+
+// lookAhead makes strips bring the input of unit u, which comes next, into the cache.
+// To copy it from memory takes long otherwise, and nothing is multiplied meanwhile.
+func (w *convWork) lookAhead(u int) {
+	size := w.p.planes * w.p.h * w.p.w
+	from := (u/w.groups*w.p.images*w.groups + u%w.groups) * size
+	if w.groups == 1 {
+		size *= w.p.images
+	}
+	w.ahead = nil
+	if size > aheadLimit {
+		return
+	}
+	w.ahead = w.in[from:min(len(w.in), from+size)]
+	pairs := 0 // of all passes and chains
+	for i := range w.p.passes {
+		pairs += len(w.p.passes[i].vecs) / 2 * ceilDiv(len(w.p.passes[i].offB), KC)
+	}
+	w.lines = ceilDiv(len(w.ahead), cacheLine*max(1, pairs*ceilDiv(w.p.rows, w.part)))
+}
+
+// fetchAhead takes n pairs' lines of what is ahead; lines is 0 when there is nothing left.
+func (w *convWork) fetchAhead(n int) (p unsafe.Pointer, lines int) {
+	size := n * w.lines * cacheLine
+	if size == 0 || len(w.ahead) <= size {
+		return nil, 0
+	}
+	p = unsafe.Pointer(&w.ahead[0])
+	w.ahead = w.ahead[size:]
+	return p, w.lines
 }
 
 // fill copies planes [from, to) of the unit's images to their padded places.

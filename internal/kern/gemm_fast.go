@@ -145,6 +145,10 @@ func (p *product) cut() {
 		p.tilesUnit = min(p.tilesUnit, ceilDiv(p.rowTiles, procs))
 	}
 	p.panelsUnit = evenRows(p.panels, tiles/p.tilesUnit)
+	// Panels in one unit read A once from memory, if that leaves enough units.
+	if p.panelsUnit == 1 && p.panels == 2 && p.m*p.k > farAway && ceilDiv(p.rowTiles, p.tilesUnit) >= 4*runtime.GOMAXPROCS(0) {
+		p.panelsUnit = 2
+	}
 }
 
 // badStride is the distance at which rows fall on the same lines of the
@@ -298,8 +302,28 @@ func (p *product) chains(t0, t1, p0, p1 int, c unsafe.Pointer, ldc int) {
 				t.a = unsafe.Add(p.aPtr, row*p.rs+k*p.aStep)
 				t.c = unsafe.Add(to, (row-p.firstRow(t0))*ldc)
 				runTile(tileFloat, p.firstRow(i+1)-row, vectors, &t)
+				if panel == p0 && i+1 < p.rowTiles && p.m*p.k > farAway {
+					p.fetchTile(i+1, k, t.k)
+				}
 			}
 		}
 		t.add = 1
 	}
 }
+
+// fetchTile brings the steps of a row tile of A from k on into the cache: its rows, or
+// columns, are too many short stretches for the processor to foresee.
+func (p *product) fetchTile(tile, k, steps int) {
+	row := p.firstRow(tile)
+	rows := p.firstRow(tile+1) - row
+	at := unsafe.Add(p.aPtr, row*p.rs+k*p.aStep)
+	if p.aStep == 4 {
+		fetchRows(at, rows, p.rs, ceilDiv(steps, cacheLine))
+	} else if p.rs == 4 {
+		fetchRows(unsafe.Add(at, 4*(rows-1)), steps, p.aStep, 1)
+	}
+}
+
+// farAway is the number of elements of A from which it does not stay in the
+// second-level cache.
+const farAway = 256 << 10

@@ -32,7 +32,10 @@ const (
 	laneStep, laneSum, laneSumStep = 48, 56, 64
 	laneBits                       = 72
 
-	stripVecs, stripN, stripBase, stripC = 112, 120, 128, 136
+	stripK, stripW, stripOffB, stripVecs = 0, 8, 16, 24
+	stripN, stripBase, stripC, stripLDC  = 32, 40, 48, 56
+	stripBias, stripAdd                  = 64, 72
+	stripAhead, stripLines               = 80, 88
 
 	panelK, panelOffB, panelDst, panelRow = 0, 8, 16, 24
 	panelRuns, panelN                     = 32, 40
@@ -43,53 +46,6 @@ const (
 
 	runSrc, runDst, runMask, runMasks, runSize = 0, 8, 16, 24, 32
 )
-
-// emitStrip emits the tile of rows rows and two vectors with a loop over pairs of
-// vectors around it: it fills in the tile's B, masks and C from a list of vectors.
-func emitStrip(rows int) {
-	convStart(fmt.Sprintf("convStripx%d", rows))
-	Label("pair")
-	args := Load(Param("t"), GP64()).(GPVirtual)
-	vecs, base, r := convField(args, stripVecs), convField(args, stripBase), GP64()
-	for i := range 2 {
-		for j, off := range []int{vecOff0, vecOff1} {
-			MOVQ(Mem{Base: vecs, Disp: vecSize*i + off}, r)
-			ADDQ(base, r)
-			MOVQ(r, Mem{Base: args, Disp: argB + 16*i + 8*j})
-		}
-		MOVL(Mem{Base: vecs, Disp: vecSize*i + vecMask0}, r.As32())
-		MOVL(r.As32(), Mem{Base: args, Disp: argMask + 4*i})
-	}
-	c := convField(args, stripC)
-	MOVQ(Mem{Base: vecs, Disp: vecFirst}, r)
-	LEAQ(Mem{Base: c, Index: r, Scale: 4}, r)
-	MOVQ(r, Mem{Base: args, Disp: argC})
-	// In a tensor, planes are too many and too far apart for the processor to foresee
-	// what the next pair of vectors will read.
-	t := &tile512{tile: tiles512()[0], rows: rows, vectors: 2, merge: true, ahead: true}
-	for i := range t.mask {
-		t.mask[i] = K()
-		KMOVW(Mem{Base: args, Disp: argMask + 2*i}, t.mask[i])
-	}
-	t.acc = make([][]VecVirtual, rows)
-	for i := range t.acc {
-		for range 2 {
-			z := ZMM()
-			VPXORD(z, z, z)
-			t.acc[i] = append(t.acc[i], z)
-		}
-	}
-	t.products(args)
-	args = Load(Param("t"), GP64()).(GPVirtual)
-	t.store(args)
-	args = Load(Param("t"), GP64()).(GPVirtual)
-	DECQ(Mem{Base: args, Disp: stripN})
-	JZ(LabelRef("done"))
-	ADDQ(Imm(2*vecSize), Mem{Base: args, Disp: stripVecs})
-	JMP(LabelRef("pair"))
-	Label("done")
-	convEnd()
-}
 
 // laneRows and laneCols are the size of the largest kernel that sums by lanes.
 const laneRows, laneCols = 8, 3
@@ -106,6 +62,7 @@ func init() {
 		emitSweepAVX2()
 		emitLanes9()
 		emitAddLanes()
+		emitFetch()
 		calls := "// convStrip calls the kernel of rows rows.\nfunc convStrip(rows int, t *byte) {\n\tswitch rows {\n"
 		for rows := 1; rows <= tileRows; rows++ {
 			emitStrip(rows)
