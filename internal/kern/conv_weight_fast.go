@@ -99,16 +99,28 @@ func tileWeights(c *Conv, dw, x, dy []float32) {
 	}
 }
 
+// chunkSums bounds the sums of chunks that are kept at a time: 16 MiB.
+const chunkSums = 4 << 20
+
+// chunkWave is the number of chunks that run side by side: all of them where memory allows,
+// because then each goroutine gets the images that it had in the layers before.
+func chunkWave(chunks, size, procs int) int {
+	if procs == 1 {
+		return min(chunks, 2)
+	}
+	return min(chunks, max(2*procs, chunkSums/size))
+}
+
 // overChunks calls fn for each part of each group of each chunk of images, with
 // the chunk's zeroed sums, and writes the sum over the chunks, in order, to total.
 // parts says how many parts a group is cut into when that many are wanted.
 func overChunks(n, groups, size int, total []float32, parts func(split int) int, fn func(sum []float32, from, to, group, part int)) {
 	procs := runtime.GOMAXPROCS(0)
 	chunks := ceilDiv(n, imageChunk)
-	wave := max(1, min(chunks, 2*procs)) // bounds the memory, not the result
+	wave := chunkWave(chunks, size, procs)
 	split := 1
 	if procs > 1 {
-		split = ceilDiv(2*procs, wave*groups)
+		split = ceilDiv(2*procs, max(1, wave*groups))
 	}
 	split = parts(split)
 	sums := borrow[float32](wave * size)
@@ -116,7 +128,7 @@ func overChunks(n, groups, size int, total []float32, parts func(split int) int,
 	clear(total)
 	for first := 0; first < chunks; first += wave {
 		count := min(wave, chunks-first)
-		clear((*sums)[:count*size])
+		par.For(count, 1, func(lo, hi int) { clear((*sums)[lo*size : hi*size]) })
 		par.For(count*groups*split, 1, func(lo, hi int) {
 			for u := lo; u < hi; u++ {
 				chunk, g := u/split/groups, u/split%groups
@@ -124,13 +136,11 @@ func overChunks(n, groups, size int, total []float32, parts func(split int) int,
 				fn((*sums)[chunk*size:][:size], from, min(from+imageChunk, n), g, u%split)
 			}
 		})
-		for i := range count {
-			for part := (*sums)[i*size:][:size]; len(part) > 0; {
-				n, at := min(len(part), 8*KC), size-len(part)
-				Add(total[at:at+n], total[at:at+n], part[:n])
-				part = part[n:]
+		par.For(size, 8*KC, func(lo, hi int) {
+			for i := range count {
+				Add(total[lo:hi], total[lo:hi], (*sums)[i*size+lo:i*size+hi])
 			}
-		}
+		})
 	}
 }
 

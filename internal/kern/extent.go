@@ -1,6 +1,6 @@
 package kern
 
-import "github.com/goqat/goqat/internal/par"
+import "sync"
 
 // extent is the range of the finite values of a stretch of elements.
 type extent struct {
@@ -76,10 +76,12 @@ func joinMinMax(n int, part func(from, to int) extent) (lo, hi float32, count in
 		}
 		return e.lo, e.hi, e.n, e.nan
 	}
-	parts := make([]extent, (n-1)/elemChunk+1)
-	par.For(n, elemChunk, func(from, to int) { parts[from/elemChunk] = part(from, to) })
-	for _, p := range parts {
+	var mu sync.Mutex
+	inChunks(n, func(from, to int) {
+		p := part(from, to)
+		mu.Lock()
+		defer mu.Unlock()
 		e.join(p)
-	}
+	})
 	return e.lo, e.hi, e.n, e.nan
 }

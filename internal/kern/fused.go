@@ -55,19 +55,31 @@ type Stats struct {
 
 // ChannelStats writes the statistics of each channel into st, which has c
 // elements. Sums are in float64: element i of a plane is added to lane i%16 of its
-// channel, images in order; at the end the lanes are added as [laneTotal] says.
+// channel, images in order; after every imageChunk images, and at the end, the lanes are added
+// as [laneTotal] says, and these sums are added in order.
 func ChannelStats(st []Stats, x []float32, n, c, inner int) {
 	if inner == 1 {
 		statsColumns(st, x, n, c)
 		return
 	}
-	for ch := range st {
-		st[ch] = Stats{Min: maxFloat32, Max: -maxFloat32}
+	parts := borrow[Stats](ceilDiv(n, imageChunk) * c)
+	defer giveBack(parts)
+	for i := range *parts {
+		(*parts)[i] = noStats
 	}
-	channelSums(n, c, inner, func(l *lanes, ch int, p planes) {
-		statsAdd(l, &st[ch], x, p)
-	}, func(ch int, a, b float64) { st[ch].Sum, st[ch].SumSq = a, b })
+	channelSums(n, c, inner, func(l *lanes, pair int, p planes) {
+		statsAdd(l, &(*parts)[pair], x, p)
+	}, func(ch int, a, b float64) {
+		st[ch] = noStats
+		for i := ch; i < len(*parts); i += c {
+			st[ch].merge(&(*parts)[i])
+		}
+		st[ch].Sum, st[ch].SumSq = a, b
+	})
 }
+
+// noStats are the statistics of nothing.
+var noStats = Stats{Min: maxFloat32, Max: -maxFloat32}
 
 // AffineActQuant writes
 //

@@ -189,6 +189,11 @@ func statsAdd(l *lanes, s *Stats, x []float32, p planes) {
 	}
 }
 
+// merge takes in the range of other elements.
+func (s *Stats) merge(o *Stats) {
+	s.join(extent{lo: o.Min, hi: o.Max, n: o.Finite, nan: o.NaN})
+}
+
 func (s *Stats) join(e extent) {
 	s.Min, s.Max = min(s.Min, e.lo), max(s.Max, e.hi)
 	s.Finite, s.NaN = s.Finite+e.n, s.NaN || e.nan

@@ -1,6 +1,10 @@
 package kern
 
-import "github.com/goqat/goqat/internal/par"
+import (
+	"runtime"
+
+	"github.com/goqat/goqat/internal/par"
+)
 
 // elemChunk is the number of elements that one call of an elementwise kernel takes,
 // and that are worth a goroutine: about 10 µs at most, since assembly cannot be
@@ -37,6 +41,10 @@ type stretch struct {
 	at            int // index of the first mask byte
 }
 
+// rowPiece is a number of elements at whose multiples a row may be cut: whole vectors,
+// and whole bytes of a mask.
+const rowPiece = 64
+
 // each calls fn in parallel for stretches of at most elemChunk elements (or one row, if
 // that is longer than parts of a row can be).
 func (r rows) each(fn func(s stretch)) {
@@ -44,6 +52,16 @@ func (r rows) each(fn func(s stretch)) {
 		return
 	}
 	bytes := (r.width + 7) / 8
+	if r.count == 1 {
+		inChunks(r.width, func(lo, hi int) {
+			p := 0
+			if r.each1 {
+				p = lo
+			}
+			fn(stretch{lo: lo, hi: hi, width: hi - lo, p: p, at: lo / 8})
+		})
+		return
+	}
 	if r.width > elemChunk {
 		parts := (r.width-1)/elemChunk + 1
 		par.For(r.count*parts, 1, func(from, to int) {
@@ -95,45 +113,73 @@ type planes struct {
 }
 
 // channelSums calls add for planes of at most elemChunk elements together, image by
-// image for each channel, with the channel's lanes, and total with the sums. Channels
-// run in parallel. Small planes come channel by channel, several in one call; large ones
-// as they lie in memory.
-func channelSums(n, c, inner int, add func(l *lanes, ch int, p planes), total func(ch int, a, b float64)) {
-	bytes := (inner + 7) / 8
-	par.For(c, max(1, elemChunk/max(1, n*inner), (c+7)/8), func(lo, hi int) {
-		buf := borrow[lanes](hi - lo)
+// image for each channel of each chunk of imageChunk images, with the lanes and the number of
+// that pair, and then total with the sums over the chunks, in order. Chunks and parts of the
+// channels run in parallel; a goroutine gets the images that it has in other loops, too.
+// Small planes come channel by channel, several in one call; large ones as they lie in
+// memory.
+func channelSums(n, c, inner int, add func(l *lanes, pair int, p planes), total func(ch int, a, b float64)) {
+	chunks := ceilDiv(n, imageChunk)
+	sums := borrow[[2]float64](chunks * c)
+	defer giveBack(sums)
+	parts := min(c, ceilDiv(2*runtime.GOMAXPROCS(0), max(1, chunks)))
+	grain := max(1, elemChunk*parts/max(1, imageChunk*c*inner))
+	par.For(chunks*parts, grain, func(lo, hi int) {
+		buf := borrow[lanes](ceilDiv(c, parts))
 		defer giveBack(buf)
-		clear(*buf)
-		per := 1
-		if inner < smallPlane {
-			per = elemChunk / smallPlane
-		}
-		for i := 0; i < n; i += per {
-			for ch := lo; ch < hi; ch++ {
-				row := i*c + ch
-				p := planes{at: row * inner, width: inner, count: min(per, n-i), stride: c * inner, bit: row * bytes, bits: c * bytes}
-				if per == 1 {
-					p.stride = inner // of no meaning but for what is read ahead
-				}
-				for off := 0; off < inner; off += elemChunk {
-					q := p
-					q.at, q.bit, q.width = p.at+off, p.bit+off/8, min(elemChunk, inner-off)
-					add(&(*buf)[ch-lo], ch, q)
-				}
+		for u := lo; u < hi; u++ {
+			chunk, part := u/parts, u%parts
+			q := channelPart{chunk * imageChunk, min((chunk+1)*imageChunk, n), part * c / parts, (part + 1) * c / parts}
+			l := (*buf)[:q.to-q.from]
+			clear(l)
+			q.add(l, chunk*c, c, inner, add)
+			for i := range l {
+				s := &(*sums)[chunk*c+q.from+i]
+				s[0], s[1] = l[i].totals()
 			}
 		}
-		for ch := lo; ch < hi; ch++ {
-			a, b := (*buf)[ch-lo].totals()
-			total(ch, a, b)
-		}
 	})
+	for ch := range c {
+		var a, b float64
+		for chunk := range chunks {
+			s := (*sums)[chunk*c+ch]
+			a, b = a+s[0], b+s[1]
+		}
+		total(ch, a, b)
+	}
+}
+
+// channelPart is some images and channels.
+type channelPart struct{ first, end, from, to int }
+
+// add calls fn for the planes of the part; pair is the number of channel 0.
+func (q channelPart) add(l []lanes, pair, c, inner int, fn func(l *lanes, pair int, p planes)) {
+	bytes := (inner + 7) / 8
+	per := 1
+	if inner < smallPlane {
+		per = elemChunk / smallPlane
+	}
+	for i := q.first; i < q.end; i += per {
+		for ch := q.from; ch < q.to; ch++ {
+			row := i*c + ch
+			p := planes{at: row * inner, width: inner, count: min(per, q.end-i), stride: c * inner, bit: row * bytes, bits: c * bytes}
+			if per == 1 {
+				p.stride = inner // of no meaning but for what is read ahead
+			}
+			for off := 0; off < inner; off += elemChunk {
+				part := p
+				part.at, part.bit, part.width = p.at+off, p.bit+off/8, min(elemChunk, inner-off)
+				fn(&l[ch-q.from], pair+ch, part)
+			}
+		}
+	}
 }
 
 // smallPlane is the number of elements from which a plane is worth a call.
 const smallPlane = 256
 
-// lanes are the running sums of one channel: element i of a plane is added to lane
-// i%16.
+// lanes are the running sums of one channel in one chunk of images: element i of a plane
+// is added to lane i%16.
 type lanes struct{ a, b [16]float64 }
 
 func (l *lanes) totals() (a, b float64) { return laneTotal(&l.a), laneTotal(&l.b) }

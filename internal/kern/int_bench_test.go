@@ -41,14 +41,14 @@ func BenchmarkIntConv(b *testing.B) {
 			Dequantize(real, c.x, c.in)
 			b.Run(fmt.Sprintf("%s/batch%d/codes", s.name, batch), func(b *testing.B) {
 				for b.Loop() {
-					p.Conv(1, &g, IntY{Codes: codes, Grid: c.out, Act: c.act}, IntX{Codes: c.x, Grid: c.in}, c.bias)
+					p.Conv(0, &g, IntY{Codes: codes, Grid: c.out, Act: c.act}, IntX{Codes: c.x, Grid: c.in}, c.bias)
 				}
 				b.ReportMetric(ops*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GOPS")
 			})
 			b.Run(fmt.Sprintf("%s/batch%d/train", s.name, batch), func(b *testing.B) {
 				for b.Loop() {
 					p.SetConv(&g, c.in, c.d, fill)
-					p.Conv(1, &g, IntY{Values: values}, IntX{Values: real, Grid: c.in}, c.bias)
+					p.Conv(0, &g, IntY{Values: values}, IntX{Values: real, Grid: c.in}, c.bias)
 				}
 				b.ReportMetric(ops*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GOPS")
 			})

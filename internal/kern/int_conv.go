@@ -55,16 +55,6 @@ func intGrain() int {
 // parts can begin, and its halves come from two processors' caches and go to them.
 const splitGrains = 4
 
-// evenGrain is the number of units that a goroutine takes at a time: at most grain, and
-// such that all goroutines have as many.
-func evenGrain(threads, units, grain int) int {
-	if threads < 1 {
-		threads = runtime.GOMAXPROCS(0)
-	}
-	grain = min(max(1, grain), units)
-	return max(1, units/(ceilDiv(ceilDiv(units, grain), threads)*threads))
-}
-
 // Conv writes the convolution of x [N,C,H,W] into y [N,K,OH,OW]; c has the weights'
 // geometry that p was set up with. Padding is the real number 0. A bias is nil or
 // has K elements. No sum may exceed 2^31 in magnitude; x is on the grid of the
@@ -117,7 +107,7 @@ func (r *intConvRun) run(threads int) {
 		r.runParts(threads, units, ceilDiv(parts, units))
 		return
 	}
-	par.ForN(threads, units, evenGrain(threads, units, intGrain()/work), func(lo, hi int) {
+	par.ForN(threads, units, intGrain()/work, func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
 		s.image = grow(s.image, r.plan.words)

@@ -37,7 +37,7 @@ func (r *intConvRun) runDepthwise(threads int) {
 	c := r.c
 	work := c.kg() * c.taps() * c.pixels()
 	off := r.depthOffsets()
-	par.ForN(threads, c.N*c.C, evenGrain(threads, c.N*c.C, intGrain()/2/work), func(lo, hi int) {
+	par.ForN(threads, c.N*c.C, intGrain()/2/work, func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
 		_, _, size := r.depthPlane()

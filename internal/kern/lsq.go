@@ -17,9 +17,11 @@ func LSQ(dx, x, dy []float32, g Grid) (ds, dz float64) {
 		return lsq(dx, x, dy, g)
 	}
 	parts := make([][2]float64, (len(x)-1)/elemChunk+1)
-	par.For(len(x), elemChunk, func(from, to int) {
-		p := &parts[from/elemChunk]
-		p[0], p[1] = lsq(dx[from:to], x[from:to], dy[from:to], g)
+	par.For(len(parts), 1, func(from, to int) {
+		for i := from; i < to; i++ {
+			lo, hi := i*elemChunk, min((i+1)*elemChunk, len(x))
+			parts[i][0], parts[i][1] = lsq(dx[lo:hi], x[lo:hi], dy[lo:hi], g)
+		}
 	})
 	for _, p := range parts {
 		ds, dz = ds+p[0], dz+p[1]

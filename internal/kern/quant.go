@@ -151,13 +151,14 @@ func passing(x, d, scale, lo, hi float32) float32 {
 	return 0
 }
 
-// inChunks calls fn for stretches of at most elemChunk elements, in parallel.
+// inChunks calls fn for stretches of at most elemChunk elements, in parallel. They begin
+// at multiples of rowPiece.
 func inChunks(n int, fn func(from, to int)) {
 	if n <= elemChunk {
 		fn(0, n)
 		return
 	}
-	par.For(n, elemChunk, fn)
+	par.For((n-1)/rowPiece+1, elemChunk/rowPiece, func(from, to int) { fn(from*rowPiece, min(to*rowPiece, n)) })
 }
 
 // MinMax returns the smallest and largest finite value of x and whether x holds

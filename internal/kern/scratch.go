@@ -11,7 +11,7 @@ type Float interface{ ~float32 | ~float64 }
 // pools holds free buffers by element type and by size class: class c has
 // capacity 2^c, so a small request never takes, and a large one never meets, a
 // buffer of the wrong size.
-var pools [12][bits.UintSize]sync.Pool
+var pools [13][bits.UintSize]sync.Pool
 
 // poolsOf picks the pools of buffers with elements like T. Types that are not
 // listed share the first row, where a buffer of another type is dropped.
@@ -40,6 +40,8 @@ func poolsOf[T any]() *[bits.UintSize]sync.Pool {
 		return &pools[10]
 	case *[tileCols]float64:
 		return &pools[11]
+	case *Stats:
+		return &pools[12]
 	}
 	return &pools[0]
 }

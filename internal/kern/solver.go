@@ -2,8 +2,7 @@ package kern
 
 import (
 	"math"
-
-	"github.com/goqat/goqat/internal/par"
+	"sync"
 )
 
 // AdamFactors are the numbers of one update of Adam, the same for all elements.
@@ -77,14 +76,18 @@ func NotFinite(x []float32) int {
 	if len(x) <= elemChunk {
 		return notFinite(x)
 	}
-	found := make([]int, (len(x)-1)/elemChunk+1)
-	par.For(len(x), elemChunk, func(lo, hi int) { found[lo/elemChunk] = notFinite(x[lo:hi]) })
-	for c, i := range found {
-		if i >= 0 {
-			return c*elemChunk + i
+	var mu sync.Mutex
+	first := -1
+	inChunks(len(x), func(lo, hi int) {
+		if i := notFinite(x[lo:hi]); i >= 0 {
+			mu.Lock()
+			defer mu.Unlock()
+			if first < 0 || lo+i < first {
+				first = lo + i
+			}
 		}
-	}
-	return -1
+	})
+	return first
 }
 
 func notFinite(x []float32) int {

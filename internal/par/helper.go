@@ -12,7 +12,7 @@ const (
 	// lookout is how long an idle helper looks out for work, and a caller for the end
 	// of its helpers' last chunks, before it sleeps: longer than what usually lies
 	// between two loops. Waking up takes longer still on a virtual machine.
-	lookout = 100 * time.Microsecond
+	lookout = time.Millisecond
 	// courtesy is how often someone who looks out lets other goroutines run.
 	courtesy = 20 * time.Microsecond
 	// patience is how long a helper sleeps before it ends.
