@@ -139,10 +139,11 @@ func (p *product) cut() {
 	p.rowTiles, p.panels = ceilDiv(p.m, rows), ceilDiv(p.n, p.width)
 	tiles := unitWork(p.m*p.n*p.k) / (rows * p.width * p.k)
 	p.tilesUnit = evenRows(p.rowTiles, min(tiles, 8*ceilDiv(KC, p.k)))
-	if procs := runtime.GOMAXPROCS(0); procs > 1 && tiles > 1 && p.m >= 2*p.k {
-		// What comes next goes by rows, too: each goroutine is to have its own. B is small
-		// beside C then.
-		p.tilesUnit = min(p.tilesUnit, ceilDiv(p.rowTiles, procs))
+	if procs := runtime.GOMAXPROCS(0); procs > 1 && tiles > 1 && p.rowTiles >= procs && p.m >= 2*p.k {
+		// What comes next goes by rows, too: each goroutine is to have its own, and the
+		// same ones. B is small beside C then.
+		p.rowTiles = ceilDiv(p.rowTiles, procs) * procs
+		p.tilesUnit = min(p.tilesUnit, p.rowTiles/procs)
 	}
 	p.panelsUnit = evenRows(p.panels, tiles/p.tilesUnit)
 	// Panels in one unit read A once from memory, if that leaves enough units.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"unsafe"
 )
@@ -255,5 +256,23 @@ func BenchmarkGemmShapes(b *testing.B) {
 			}
 			b.ReportMetric(2*float64(e.m*e.n*e.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gflop/s")
 		})
+	}
+}
+
+// TestGemmProcs: the number of processors decides how a product is cut, and nothing else.
+func TestGemmProcs(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 1))
+	for range 60 {
+		m, n, k := 1+r.IntN(300), 1+r.IntN(300), 1+r.IntN(60)
+		a, b := randoms[float32](r, m*k), randoms[float32](r, k*n)
+		want := make([]float32, m*n)
+		gemmReference(m, n, k, RowMajor(a, k, false), RowMajor(b, n, false), want, n, false)
+		for _, procs := range []int{1, 2, 3, 16} {
+			old := runtime.GOMAXPROCS(procs)
+			c := make([]float32, m*n)
+			Gemm(m, n, k, RowMajor(a, k, false), RowMajor(b, n, false), c, n, false)
+			runtime.GOMAXPROCS(old)
+			sameBits(t, fmt.Sprintf("%d×%d×%d on %d processors", m, n, k, procs), c, want)
+		}
 	}
 }
