@@ -70,6 +70,9 @@ func benchShape(b *testing.B, n, c, side int) {
 	run("AddActQuant", 12, func() { AddActQuant(y, x, z, n, c, inner, ReLU(), &g, mask) })
 	run("MaskedSums", 8, func() { MaskedSums(sums, y, x, n, c, inner, mask) })
 	run("AffineBackward", 12, func() { AffineBackward(z, y, x, n, c, inner, mask, p, p, p) })
+	small, bits := Grid{Scale: 0.02, Qmin: -127, Qmax: 127}, make([]uint8, MaskLen(1, 1, total))
+	run("FakeQuantizeKeep", 9, func() { FakeQuantizeKeep(y, codes, bits, x, small, true) })
+	run("ClearUnset", 8, func() { ClearUnset(z, bits) })
 	run("STE", 12, func() { STE(z, x, y, g) })
 	run("LSQ", 12, func() { LSQ(z, x, y, g) })
 	run("MinMax", 4, func() { MinMax(x) })
@@ -79,6 +82,9 @@ func benchShape(b *testing.B, n, c, side int) {
 	})
 	if side > 1 {
 		run("MaxPool", 5, func() { MaxPool(&pool, y[:total/4], x) })
+		picks := make([]uint8, pool.PicksLen())
+		run("ActQuantPool2", 5, func() { ActQuantPool2(&pool, y[:total/4], x, ReLU(), &g, picks) })
+		run("Pool2Backward", 5, func() { Pool2Backward(&pool, z, v[:total/4], picks) })
 		run("MaxPoolBackward", 9, func() { MaxPoolBackward(&pool, z, x, y[:total/4], v[:total/4]) })
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// fusedShapes are n, c, inner: planes with tails, rows of channels, one element.
-var fusedShapes = [][3]int{{3, 4, 35}, {2, 3, 16}, {4, 19, 1}, {1, 1, 1}, {5, 2, 3}, {1, 1, 40}}
+// fusedShapes are n, c, inner: planes with tails, several chunks of images, rows of channels, one element.
+var fusedShapes = [][3]int{{3, 4, 35}, {19, 3, 21}, {2, 3, 16}, {4, 19, 1}, {1, 1, 1}, {5, 2, 3}, {1, 1, 40}}
 
 // bit reads a mask as the package's comment says.
 func bit(mask []uint8, c, inner, img, ch, i int) bool {

@@ -131,13 +131,7 @@ func TestFusedRounding(t *testing.T) {
 	for _, c := range append(fuseCases(), layerCase("alone", nn.Unary{Fn: "neg"}, false, []int{3, 17})) {
 		for _, look := range []Look{LookNone, LookRange, LookValues} {
 			for _, on := range []bool{false, true} {
-				var got [2]result
-				var seen [2]fakeRounder
-				for i, fused := range []bool{false, true} {
-					seen[i] = fakeRounder{look: look, grid: grid, on: on}
-					got[i] = runRounded(t, c, &seen[i], fused)
-				}
-				same(t, fmt.Sprintf("%s, look %d, on %v", c.name, look, on), got[1], got[0])
+				seen := sameRounded(t, fmt.Sprintf("%s, look %d, on %v", c.name, look, on), c, fakeRounder{look: look, grid: grid, on: on})
 				if seen[0].lo != seen[1].lo || seen[0].hi != seen[1].hi {
 					t.Errorf("%s: bounds %v..%v fused, %v..%v alone", c.name, seen[1].lo, seen[1].hi, seen[0].lo, seen[0].hi)
 				}
@@ -159,19 +153,26 @@ func TestPooledRounding(t *testing.T) {
 		}}
 		for _, look := range []Look{LookNone, LookRange, LookValues} {
 			for _, on := range []bool{false, true} {
-				var got [2]result
-				var seen [2]fakeRounder
-				for i, fused := range []bool{false, true} {
-					seen[i] = fakeRounder{look: look, grid: grid, on: on}
-					got[i] = runRounded(t, c, &seen[i], fused, pool2)
-				}
-				same(t, fmt.Sprintf("%s, look %d, on %v", name, look, on), got[1], got[0])
+				seen := sameRounded(t, fmt.Sprintf("%s, look %d, on %v", name, look, on), c, fakeRounder{look: look, grid: grid, on: on}, pool2)
 				if seen[0] != seen[1] {
 					t.Errorf("%s: the rounder saw %+v fused, %+v alone", name, seen[1], seen[0])
 				}
 			}
 		}
 	}
+}
+
+// sameRounded runs a case with a rounder and more behind it as single ops and fused, and
+// compares results and gradients. It returns what the rounder saw.
+func sameRounded(t *testing.T, what string, c opCase, r fakeRounder, more ...func(*gorgonia.Node) (*gorgonia.Node, error)) (seen [2]fakeRounder) {
+	t.Helper()
+	var got [2]result
+	for i, fused := range []bool{false, true} {
+		seen[i] = r
+		got[i] = runRounded(t, c, &seen[i], fused, more...)
+	}
+	same(t, what, got[1], got[0])
+	return seen
 }
 
 // runRounded runs a case with a rounder and more behind it.
