@@ -22,7 +22,8 @@ func (p *Pool) pickRow() int { return ceilDiv(p.OW, pickWindows) * pickBytes }
 func (p *Pool) PicksLen() int { return p.Planes * p.OH * p.pickRow() }
 
 // ActQuantPool2 writes what [MaxPool] makes of [AffineActQuant] of x, without k1 and k2,
-// into out. Unless picks is nil it gets the bits: 1 for the element of each window that
+// into out: x is [Planes,H,W], out [Planes,OH,OW], and p.Fits2x2() holds. Unless picks is
+// nil it has PicksLen() bytes and gets the bits: 1 for the element of each window that
 // [MaxPoolBackward] gives the gradient, if the activation and the grid let it pass.
 func ActQuantPool2(p *Pool, out, x []float32, act Clip, g *Grid, picks []uint8) {
 	f := newFinish(act, g)
@@ -31,8 +32,8 @@ func ActQuantPool2(p *Pool, out, x []float32, act Clip, g *Grid, picks []uint8) 
 	})
 }
 
-// Pool2Backward writes the gradient of [ActQuantPool2] with respect to x: that of the window
-// where the bit is set, else 0.
+// Pool2Backward writes the gradient of [ActQuantPool2] with respect to x into dx
+// [Planes,H,W]: that of the window, from dout [Planes,OH,OW], where the bit is set, else 0.
 func Pool2Backward(p *Pool, dx, dout []float32, picks []uint8) {
 	p.stacks(func(q *Pool, in, o int) {
 		pickPool2(q, dx[in:][:q.H*q.W], dout[o:][:q.OH*q.OW], p.picksOf(q, picks, o))
