@@ -11,11 +11,13 @@ import (
 // group will be, so that a group is quantized while it is in the cache.
 type GroupObserver interface {
 	RangeObserver
-	// Next returns a function that says what Range will return for a group once
-	// ObserveRange has been given lo and hi for it, where there are so many groups in
-	// all. It may be called from several goroutines, until the observer changes. Next
-	// changes nothing; its errors are those of ObserveRange.
-	Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error)
+	// Next returns a function that says what the range of a group becomes where there are
+	// so many groups in all and lo and hi are the group's in the next tensor. It may be
+	// called from several goroutines, for each group once, until the observer changes; it
+	// changes nothing that others see. Once it has been called for every group, take does
+	// what ObserveRange would do with all of lo and hi, which have to be finite and in
+	// order. Errors are those of ObserveRange.
+	Next(groups int) (next func(group int, lo, hi float32) (newLo, newHi float32), take func(), err error)
 }
 
 // single is a pass that observes a tensor and quantizes it, group by group. It gives
@@ -44,7 +46,7 @@ func (s *Site) single(dst, x []float32, l Layout) (p *Params, ok bool, err error
 	if len(q.sites) > 1 {
 		return nil, false, nil
 	}
-	next, err := obs.Next(l.groups)
+	next, take, err := obs.Next(l.groups)
 	if err != nil {
 		return nil, true, q.wrap(err)
 	}
@@ -57,9 +59,7 @@ func (s *Site) single(dst, x []float32, l Layout) (p *Params, ok bool, err error
 	if r.refused.Load() {
 		return nil, false, nil
 	}
-	if err := obs.ObserveRange(s.own.lo, s.own.hi); err != nil {
-		return nil, true, q.wrap(err)
-	}
+	take()
 	q.params.Store(&r.p)
 	s.own.known, s.own.finite = true, true
 	s.own.settle()

@@ -72,8 +72,8 @@ func (o *MinMax) Observe(x []float32, l fakequant.Layout) error { return o.obser
 // ObserveRange widens the range of each group. See [fakequant.RangeObserver].
 func (o *MinMax) ObserveRange(lo, hi []float32) error { return o.observeRange(lo, hi, union) }
 
-// Next says what the range of a group will be. See [fakequant.GroupObserver].
-func (o *MinMax) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+// Next tells the new range of each group, and keeps it later. See [fakequant.GroupObserver].
+func (o *MinMax) Next(groups int) (next func(group int, lo, hi float32) (newLo, newHi float32), take func(), err error) {
 	return o.next(groups, union)
 }
 
@@ -99,8 +99,8 @@ type Latest struct{ state }
 // Observe takes over the range of each group of x. See [fakequant.Observer].
 func (o *Latest) Observe(x []float32, l fakequant.Layout) error { return o.observe(x, l, replace) }
 
-// Next says what the range of a group will be. See [fakequant.GroupObserver].
-func (o *Latest) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+// Next tells the new range of each group, and keeps it later. See [fakequant.GroupObserver].
+func (o *Latest) Next(groups int) (next func(group int, lo, hi float32) (newLo, newHi float32), take func(), err error) {
 	return o.next(groups, replace)
 }
 
@@ -153,11 +153,11 @@ func (o *MovingAverage) ObserveRange(lo, hi []float32) error {
 	return o.observeRange(lo, hi, f)
 }
 
-// Next says what the range of a group will be. See [fakequant.GroupObserver].
-func (o *MovingAverage) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+// Next tells the new range of each group, and keeps it later. See [fakequant.GroupObserver].
+func (o *MovingAverage) Next(groups int) (next func(group int, lo, hi float32) (newLo, newHi float32), take func(), err error) {
 	f, err := o.fold()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return o.next(groups, f)
 }
@@ -228,11 +228,11 @@ func (o *EMA) ObserveRange(lo, hi []float32) error {
 	return o.observeRange(lo, hi, f)
 }
 
-// Next says what the range of a group will be. See [fakequant.GroupObserver].
-func (o *EMA) Next(groups int) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+// Next tells the new range of each group, and keeps it later. See [fakequant.GroupObserver].
+func (o *EMA) Next(groups int) (next func(group int, lo, hi float32) (newLo, newHi float32), take func(), err error) {
 	f, err := o.fold()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return o.next(groups, f)
 }

@@ -127,12 +127,17 @@ func checkCodes(t *testing.T, codes []int8, x []float32, shape []int, s *fakequa
 	}
 }
 
-// TestNext: what an observer foresees comes true.
+// TestNext: what an observer foresees comes true, and taking it is observing it.
 func TestNext(t *testing.T) {
 	for _, kind := range []string{KindMinMax, KindLatest, KindMovingAverage, KindEMA} {
-		o := mustNew(t, kind).(fakequant.GroupObserver)
-		for _, x := range [][2][]float32{{{-1, 2}, {3, 4}}, {{-3, 0}, {5, 1}}, {{2, -9}, {2, 8}}} {
-			next, err := o.Next(2)
+		o, other := mustNew(t, kind).(fakequant.GroupObserver), mustNew(t, kind).(fakequant.GroupObserver)
+		for round, x := range [][2][]float32{{{-1, 2}, {3, 4}}, {{-3, 0}, {5, 1}}, {{2, -9}, {2, 8}}, {{1, 1}, {1, 7}}} {
+			for range 2 { // the first one is not taken
+				if _, _, err := o.Next(2); err != nil {
+					t.Fatal(err)
+				}
+			}
+			next, take, err := o.Next(2)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,19 +145,28 @@ func TestNext(t *testing.T) {
 			for i := range lo {
 				lo[i], hi[i] = next(i, x[0][i], x[1][i])
 			}
-			if err := o.ObserveRange(x[0], x[1]); err != nil {
+			if a, _, ok := o.Range(); ok != (round > 0) || ok && slices.Equal(a, lo[:]) && kind == KindLatest {
+				t.Errorf("%s: range changed before it was taken", kind)
+			}
+			take()
+			if err := other.ObserveRange(x[0], x[1]); err != nil {
 				t.Fatal(err)
 			}
-			if a, b, _ := o.Range(); !slices.Equal(a, lo[:]) || !slices.Equal(b, hi[:]) {
-				t.Errorf("%s: range %v to %v, foreseen %v to %v", kind, a, b, lo, hi)
+			a, b, _ := o.Range()
+			c, d, _ := other.Range()
+			if !slices.Equal(a, lo[:]) || !slices.Equal(b, hi[:]) || !slices.Equal(a, c) || !slices.Equal(b, d) {
+				t.Errorf("%s: range %v to %v, foreseen %v to %v, observed %v to %v", kind, a, b, lo, hi, c, d)
+			}
+			if o.(interface{ Batches() uint64 }).Batches() != uint64(round+1) {
+				t.Errorf("%s: wrong number of batches", kind)
 			}
 		}
-		if _, err := o.Next(3); !errors.Is(err, fakequant.ErrData) {
+		if _, _, err := o.Next(3); !errors.Is(err, fakequant.ErrData) {
 			t.Errorf("%s: 3 groups after 2: %v", kind, err)
 		}
 	}
 	for _, o := range []fakequant.GroupObserver{&MovingAverage{Constant: 2}, &EMA{Ratio: -1}} {
-		if _, err := o.Next(1); !errors.Is(err, ErrSettings) {
+		if _, _, err := o.Next(1); !errors.Is(err, ErrSettings) {
 			t.Errorf("%T: %v", o, err)
 		}
 	}

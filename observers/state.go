@@ -138,15 +138,24 @@ func (s *state) folded(i int, lo, hi float32, fold fold) (newLo, newHi float32) 
 	return newLo, max(fold.hi(s.hi[i], hi), newLo)
 }
 
-// next returns a function that says what take will make of the range of a group.
-func (s *state) next(groups int, fold fold) (func(group int, lo, hi float32) (newLo, newHi float32), error) {
+// next returns a function that says what take will make of the range of a group, and one
+// that does what take does, with what the first one said of all groups.
+func (s *state) next(groups int, fold fold) (next func(group int, lo, hi float32) (newLo, newHi float32), take func(), err error) {
 	if err := s.room(groups); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if s.batches == 0 {
-		return func(_ int, lo, hi float32) (float32, float32) { return lo, hi }, nil
+	first := s.batches == 0
+	next = func(group int, lo, hi float32) (float32, float32) {
+		if !first {
+			lo, hi = s.folded(group, lo, hi, fold)
+		}
+		s.curLo[group], s.curHi[group] = lo, hi
+		return lo, hi
 	}
-	return func(group int, lo, hi float32) (float32, float32) { return s.folded(group, lo, hi, fold) }, nil
+	return next, func() {
+		s.lo, s.hi, s.curLo, s.curHi = s.curLo, s.curHi, s.lo, s.hi
+		s.batches = addBatches(s.batches, 1)
+	}, nil
 }
 
 func addBatches(a, b uint64) uint64 { return min(a+b, maxBatches) }

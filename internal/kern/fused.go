@@ -1,6 +1,10 @@
 package kern
 
-import "math"
+import (
+	"math"
+
+	"github.com/goqat/goqat/internal/par"
+)
 
 // The fused kernels work on tensors x [n][c][inner], row-major: n images of c
 // channels with inner elements each. They replace chains of elementwise layers
@@ -157,13 +161,27 @@ func AffineBackward(dx, dy, x []float32, n, c, inner int, mask []uint8, p, q, r 
 // float64 and in the order of [ChannelStats].
 func ChannelSum[F Float](sums []float64, x []F, n, c, inner int) {
 	if inner == 1 {
-		clear(sums)
-		for i := range n {
-			AddTo64(sums, x[i*c:][:c])
-		}
+		// Columns in whole cache lines: a channel's sum is in one goroutine's hands.
+		par.For(ceilDiv(c, rowPiece), max(1, elemChunk/rowPiece/max(1, n)), func(from, to int) {
+			lo, hi := from*rowPiece, min(to*rowPiece, c)
+			clear(sums[lo:hi])
+			for i := range n {
+				AddTo64(sums[lo:hi], x[i*c+lo:i*c+hi])
+			}
+		})
 		return
 	}
 	channelSums(n, c, inner, func(l *lanes, _ int, p planes) {
 		laneAdd(l, x, p)
 	}, func(ch int, a, _ float64) { sums[ch] = a })
+}
+
+// ChannelSumTo is [ChannelSum] with the sums rounded to F.
+func ChannelSumTo[F Float](dst, x []F, n, c, inner int) {
+	sums := borrow[float64](c)
+	defer giveBack(sums)
+	ChannelSum(*sums, x, n, c, inner)
+	for ch, s := range *sums {
+		dst[ch] = F(s)
+	}
 }

@@ -22,8 +22,9 @@ type product struct {
 	rowTiles   int // tiles have m/rowTiles rows or one more
 	width      int // columns of a panel: one or two vectors
 	panels     int
-	tilesUnit  int // a unit of work is this many row tiles
-	panelsUnit int // by this many panels
+	tilesUnit  int  // a unit of work is this many row tiles
+	panelsUnit int  // by this many panels
+	byPanel    bool // units go down the rows first, not along the panels
 
 	aPtr, bPtr    unsafe.Pointer
 	rs            int // bytes between rows of A
@@ -146,6 +147,11 @@ func (p *product) cut() {
 		p.tilesUnit = min(p.tilesUnit, p.rowTiles/procs)
 	}
 	p.panelsUnit = evenRows(p.panels, tiles/p.tilesUnit)
+	if procs := runtime.GOMAXPROCS(0); procs > 1 {
+		// The last of few units of rows has fewer of them: goroutines share the panels then.
+		down := ceilDiv(p.rowTiles, p.tilesUnit)
+		p.byPanel = down < 4*procs && p.rowTiles%p.tilesUnit != 0 && ceilDiv(p.panels, p.panelsUnit) >= 2*procs
+	}
 	// Panels in one unit read A once from memory, if that leaves enough units.
 	if p.panelsUnit == 1 && p.panels == 2 && p.m*p.k > farAway && ceilDiv(p.rowTiles, p.tilesUnit) >= 4*runtime.GOMAXPROCS(0) {
 		p.panelsUnit = 2
@@ -250,9 +256,12 @@ func (p *product) packPanel(dst []float32, panel, k int) {
 
 // computeUnits computes units [lo, hi) of the output.
 func (p *product) computeUnits(lo, hi int) {
-	across := ceilDiv(p.panels, p.panelsUnit)
+	across, down := ceilDiv(p.panels, p.panelsUnit), ceilDiv(p.rowTiles, p.tilesUnit)
 	for u := lo; u < hi; u++ {
 		t0, p0 := u/across*p.tilesUnit, u%across*p.panelsUnit
+		if p.byPanel {
+			t0, p0 = u%down*p.tilesUnit, u/down*p.panelsUnit
+		}
 		p.unit(t0, min(t0+p.tilesUnit, p.rowTiles), p0, min(p0+p.panelsUnit, p.panels))
 	}
 }

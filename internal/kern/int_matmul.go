@@ -22,19 +22,21 @@ func (p *IntProduct) MatMul(threads, m int, y IntY, x IntX, trans bool, bias []f
 	all := intScratches.Get().(*intScratch)
 	defer all.put()
 	r.rows(threads, all, x)
-	panels, blocks := ceilDiv(p.n, panelCols), ceilDiv(m, matRows)
-	par.ForN(threads, panels*blocks, ceilDiv(intGrain(), panelCols*p.k*min(m, matRows)), func(lo, hi int) {
+	rows := evenRows(m, matRows)
+	panels, blocks := ceilDiv(p.n, panelCols), ceilDiv(m, rows)
+	par.ForN(threads, panels*blocks, ceilDiv(intGrain(), panelCols*p.k*rows), func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
 		for u := lo; u < hi; u++ {
-			r.block(s, u/blocks, u%blocks*matRows)
+			row := u % blocks * rows
+			r.block(s, u/blocks, row, min(row+rows, m))
 		}
 	})
 }
 
 // matRows is the number of rows that one goroutine takes at a time: whole tiles,
 // enough to use a panel of weights often.
-const matRows = 4 * tileMaxRows
+const matRows = 5 * tileMaxRows
 
 // intMatRun is one matrix product in the vector form.
 type intMatRun struct {
@@ -81,8 +83,8 @@ func (r *intMatRun) rows(threads int, s *intScratch, x IntX) {
 	})
 }
 
-// block computes rows [row, row+matRows) of one panel of columns.
-func (r *intMatRun) block(s *intScratch, panel, row int) {
+// block computes rows [row, end) of one panel of columns.
+func (r *intMatRun) block(s *intScratch, panel, row, end int) {
 	size := panelCols * r.f.steps
 	if len(r.f.half) > 0 {
 		s.panel = grow(s.panel, size)
@@ -92,7 +94,6 @@ func (r *intMatRun) block(s *intScratch, panel, row int) {
 	n := min(panelCols, r.p.n-col)
 	s.epi = intEpi{acc: unsafe.Pointer(&s.acc), mask: [2]uint16{columnMask(0, n), columnMask(1, n)}}
 	s.epi.setGrid(&r.y)
-	end := min(row+matRows, r.m)
 	limit, _ := tileShape()
 	part := evenRows(end-row, limit)
 	for ; row < end; row += part {

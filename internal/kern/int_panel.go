@@ -12,7 +12,7 @@ func (p *IntProduct) packMatrix(f *intForm, codes []int16) {
 	size := panelCols * f.steps
 	f.data = grow(f.data, panels*size)
 	whole := p.whole(f.kind)
-	par.For(panels, ceilDiv(packGrainInts, size), func(lo, hi int) {
+	par.For(panels, ceilDiv(packGrainInts, panelCols*p.k), func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
 		for i := lo; i < hi; i++ {

@@ -216,17 +216,7 @@ func convBackward[F Float](o Conv, grads, in []Tensor[F], dout Tensor[F]) {
 		kern.ConvBackwardWeight(&g, d, in[0].Data, dout.Data)
 	}
 	if len(grads) == 3 && grads[2].Data != nil {
-		biasGrad(grads[2].Data, dout.Data, g.N, g.K, g.OH*g.OW)
-	}
-}
-
-// biasGrad sums dout [n, c, inner] over n and inner in float64, in the order of
-// kern.ChannelSum.
-func biasGrad[F Float](d, dout []F, n, c, inner int) {
-	sums := make([]float64, c)
-	kern.ChannelSum(sums, dout, n, c, inner)
-	for ch, s := range sums {
-		d[ch] = F(s)
+		kern.ChannelSumTo(grads[2].Data, dout.Data, g.N, g.K, g.OH*g.OW)
 	}
 }
 
@@ -276,7 +266,7 @@ func matMulBackward[F Float](o MatMul, grads, in []Tensor[F], dout Tensor[F]) {
 		}
 	})
 	if len(grads) == 3 && grads[2].Data != nil {
-		biasGrad(grads[2].Data, dout.Data, batch*m, n, 1)
+		kern.ChannelSumTo(grads[2].Data, dout.Data, batch*m, n, 1)
 	}
 }
 
