@@ -21,6 +21,7 @@ type convRun struct {
 	rs        int       // bytes between the rows of weights of a group
 	bias      []float32
 	single    bool       // few rows: they run one by one, without tiles
+	channels  bool       // output channels are the lanes
 	packed    *[]float32 // the weights in the order of tiles, unless single
 	part      int        // rows of a tile, fewer at the end
 }
@@ -43,8 +44,12 @@ func (r *convRun) run(c *Conv, planes, rows, pixels int, backward bool) {
 		return
 	}
 	r.single = rows < singleRows && planes*c.R*c.S <= KC
+	width := c.OW
+	if backward {
+		width = c.W
+	}
 	images := 1
-	if !r.single {
+	if r.channels = c.byChannel(planes, rows, width); !r.single && !r.channels {
 		images = imagesFor(r.n, len(r.in)/r.n/r.groups, pixels)
 	}
 	r.p = planFor(planShape{conv: *c, planes: planes, images: images, backward: backward})

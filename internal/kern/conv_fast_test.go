@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -124,6 +125,11 @@ var fastCases = []struct {
 	{"input channels in lanes", geometry(9, 12, 9, 10, 12, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 	{"two panels of input channels", geometry(2, 40, 24, 25, 44, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 	{"groups of input channels", geometry(3, 24, 9, 12, 30, 3, 2, 2, ones, twos, [4]int{2, 1, 3, 2})},
+	{"output channels in lanes", geometry(5, 40, 7, 7, 64, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"output channels in lanes, both ways", geometry(9, 96, 13, 14, 32, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"output channels in lanes, shared", geometry(1, 64, 40, 14, 32, 3, 3, 1, ones, twos, [4]int{2, 2, 2, 2})},
+	{"output channels in lanes, grouped", geometry(2, 160, 6, 9, 64, 3, 3, 2, ones, ones, [4]int{1, 1, 1, 1})},
+	{"output channels in lanes, in place", geometry(3, 130, 5, 10, 32, 1, 1, 1, ones, ones, [4]int{})},
 	{"one output channel", geometry(2, 9, 12, 12, 1, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 }
 
@@ -150,6 +156,8 @@ func randomConv(intN func(int) int) (c Conv, ok bool) {
 	case 1:
 		c.Groups = 2
 		c.C, c.K = 2*(1+intN(4)), 2*(1+intN(4))
+	case 2: // channels may be lanes
+		c.N, c.W, c.C, c.K = 1+intN(2), 1+intN(15), 1+intN(40), 32*(1+intN(2))
 	}
 	for i := range 2 {
 		c.Stride[i], c.Dilation[i] = 1+intN(3), 1+intN(2)
@@ -172,6 +180,18 @@ func FuzzConv(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		if c, ok := randomConv(func(n int) int { return r.IntN(n) }); ok {
 			eachConvLevel(t, func(t *testing.T) { checkConvFast(t, &c, seed) })
+		}
+	})
+}
+
+// TestByChannel: the geometries that are meant to have output channels as lanes do.
+func TestByChannel(t *testing.T) {
+	eachVectorLevel(t, func(t *testing.T) {
+		for _, g := range fastCases {
+			c := g.c
+			if want := level >= LevelAVX512 && strings.HasPrefix(g.name, "output channels in lanes"); c.byChannel(c.cg(), c.kg(), c.OW) != want {
+				t.Errorf("%s: output channels in lanes: %v", g.name, !want)
+			}
 		}
 	})
 }

@@ -11,6 +11,9 @@ import "unsafe"
 func (r *convRun) packWeights() {
 	limit, _ := tileShape()
 	r.part = evenRows(r.p.rows, limit)
+	if r.channels {
+		r.part = panelLanes()
+	}
 	r.packed = borrow[float32](r.groups * r.p.rows * r.p.weights)
 	for g := range r.groups {
 		for i := range r.p.passes {

@@ -30,10 +30,13 @@ func (w *convWork) inVectors(pass *tapPass) bool {
 }
 
 // parts is the number of parts into which pass k of the unit can be cut: pairs of
-// vectors, or panels.
+// vectors, blocks of rows, or panels.
 func (w *convWork) parts(k int) int {
 	pass := &w.p.passes[k]
-	if w.inVectors(pass) {
+	switch {
+	case w.channels:
+		return ceilDiv(pass.oh, pass.channelRows())
+	case w.inVectors(pass):
 		return ceilDiv(len(pass.vecs), 2)
 	}
 	return ceilDiv(w.images*pass.pixels(), panelLanes())
@@ -49,6 +52,8 @@ func (w *convWork) pass(k, from, to int) {
 		}
 	case w.single:
 		w.sweepRows(pass, w.target(k), 2*from, min(2*to, len(pass.vecs)))
+	case w.channels:
+		w.sweepChannels(pass, w.target(k), from, to)
 	case w.inVectors(pass):
 		w.sweepVectors(pass, w.target(k), 2*from, min(2*to, len(pass.vecs)))
 	default:

@@ -20,7 +20,7 @@ type convWork struct {
 	runs        []panelRun
 	weights     *[]float32
 	ahead       []float32 // what is left of the next unit's input to bring into the cache
-	lines       int       // cache lines of it per pair of vectors
+	lines       int       // cache lines of it per pair of vectors, or tile
 }
 
 // convWorks keeps works with the memory of their runs.
@@ -137,6 +137,10 @@ func (w *convWork) lookAhead(u int) {
 		return
 	}
 	w.ahead = w.in[from:min(len(w.in), from+size)]
+	if w.channels {
+		w.lines = ceilDiv(len(w.ahead), cacheLine*w.channelTiles())
+		return
+	}
 	pairs := 0 // of all passes and chains
 	for i := range w.p.passes {
 		pairs += len(w.p.passes[i].vecs) / 2 * ceilDiv(len(w.p.passes[i].offB), KC)
