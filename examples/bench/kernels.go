@@ -46,23 +46,27 @@ func kernels(ctx context.Context, o options, out io.Writer) error {
 		fmt.Fprintf(out, "%12s %8s", fmt.Sprintf("%d procs", n), "of peak")
 	}
 	fmt.Fprintln(out)
-	bounds := make([]map[peak]float64, len(counts))
+	bounds := make([]map[peak]bound, len(counts))
 	for i := range bounds {
-		bounds[i] = map[peak]float64{}
+		bounds[i] = map[peak]bound{}
 	}
 	for _, s := range sections() {
 		fmt.Fprintf(out, "\n%s, %s\n", s.title, s.unit)
-		for _, k := range s.kernels() {
+		all := s.kernels()
+		for j := range all {
+			k := &all[j]
 			fmt.Fprintf(out, "%-*s", nameWidth, "  "+k.name)
 			for i, n := range counts {
 				if ctx.Err() != nil {
 					return fmt.Errorf("stopped: %w", context.Cause(ctx))
 				}
-				rate, of := k.rate(n), bounds[i]
+				of := bounds[i]
+				rate, share := k.rate(n, of[k.peak].kernel)
 				if s.bound != noPeak {
-					of[s.bound] = max(of[s.bound], rate)
+					of[s.bound] = of[s.bound].or(bound{k, rate})
+					share = rate / of[s.bound].rate
 				}
-				fmt.Fprintf(out, "%12.1f %8s", rate/1e9, share(rate, of[k.peak]))
+				fmt.Fprintf(out, "%12.1f %8s", rate/1e9, percent(share))
 			}
 			fmt.Fprintln(out)
 		}
@@ -70,26 +74,59 @@ func kernels(ctx context.Context, o options, out io.Writer) error {
 	return nil
 }
 
-// share is a rate in percent of its bound, which is 0 if nobody knows it.
-func share(rate, bound float64) string {
-	if bound == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.0f %%", 100*rate/bound)
+// bound is the fastest kernel of its kind so far.
+type bound struct {
+	kernel *kernel
+	rate   float64
 }
 
-// rate calls the kernel on n processors and returns work per second.
-func (k kernel) rate(n int) float64 {
+func (b bound) or(c bound) bound {
+	if c.rate > b.rate {
+		return c
+	}
+	return b
+}
+
+// percent writes a share of a bound, which is 0 if nobody knows it.
+func percent(share float64) string {
+	if share == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f %%", 100*share)
+}
+
+// rate calls the kernel on n processors and returns work per second in the fastest call.
+// In turns with it, it calls bound, if there is one, for as long as the kernel took: share
+// is the fastest call's part of the fastest such stretch. A processor that has others to
+// serve too, or to keep cool, is not for milliseconds what it is for a microsecond.
+func (k kernel) rate(n int, bound *kernel) (best, share float64) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
 	k.call()
 	k.call()
-	best := 0.0
-	for start := time.Now(); time.Since(start) < kernelTime; {
-		t := time.Now()
-		work := k.call()
-		best = max(best, work/max(time.Since(t).Seconds(), 1e-9))
+	most := 0.0
+	for spent := time.Duration(0); spent < kernelTime; {
+		work, d := timed(k.call)
+		best, spent = max(best, work/d.Seconds()), spent+d
+		if bound == nil {
+			continue
+		}
+		all, took := 0.0, time.Duration(0)
+		for took < d {
+			work, d := timed(bound.call)
+			all, took = all+work, took+d
+		}
+		most = max(most, all/took.Seconds())
 	}
-	return best
+	if most > 0 {
+		share = best / most
+	}
+	return best, share
+}
+
+func timed(fn func() float64) (work float64, d time.Duration) {
+	start := time.Now()
+	work = fn()
+	return work, max(time.Since(start), 1)
 }
 
 // everywhere calls fn, which does the given work, on each processor at once and
