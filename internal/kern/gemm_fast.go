@@ -140,20 +140,22 @@ func (p *product) cut() {
 	p.rowTiles, p.panels = ceilDiv(p.m, rows), ceilDiv(p.n, p.width)
 	tiles := unitWork(p.m*p.n*p.k) / (rows * p.width * p.k)
 	p.tilesUnit = evenRows(p.rowTiles, min(tiles, 8*ceilDiv(KC, p.k)))
-	if procs := runtime.GOMAXPROCS(0); procs > 1 && tiles > 1 && p.rowTiles >= procs && p.m >= 2*p.k {
+	procs := runtime.GOMAXPROCS(0)
+	byRow := procs > 1 && tiles > 1 && p.rowTiles >= procs && p.m >= 2*p.k
+	if byRow {
 		// What comes next goes by rows, too: each goroutine is to have its own, and the
 		// same ones. B is small beside C then.
-		p.rowTiles = ceilDiv(p.rowTiles, procs) * procs
-		p.tilesUnit = min(p.tilesUnit, p.rowTiles/procs)
+		each := ceilDiv(p.rowTiles, procs)
+		units := ceilDiv(each, p.tilesUnit)
+		p.tilesUnit = ceilDiv(each, units)
+		p.rowTiles = procs * units * p.tilesUnit
 	}
 	p.panelsUnit = evenRows(p.panels, tiles/p.tilesUnit)
-	if procs := runtime.GOMAXPROCS(0); procs > 1 {
-		// The last of few units of rows has fewer of them: goroutines share the panels then.
-		down := ceilDiv(p.rowTiles, p.tilesUnit)
-		p.byPanel = down < 4*procs && p.rowTiles%p.tilesUnit != 0 && ceilDiv(p.panels, p.panelsUnit) >= 2*procs
-	}
+	// The last of few units of rows has fewer of them: goroutines share the panels then.
+	p.byPanel = procs > 1 && !byRow && ceilDiv(p.rowTiles, p.tilesUnit) < 4*procs && p.rowTiles%p.tilesUnit != 0 &&
+		ceilDiv(p.panels, p.panelsUnit) >= 2*procs
 	// Panels in one unit read A once from memory, if that leaves enough units.
-	if p.panelsUnit == 1 && p.panels == 2 && p.m*p.k > farAway && ceilDiv(p.rowTiles, p.tilesUnit) >= 4*runtime.GOMAXPROCS(0) {
+	if p.panelsUnit == 1 && p.panels == 2 && p.m*p.k > farAway && ceilDiv(p.rowTiles, p.tilesUnit) >= 4*procs {
 		p.panelsUnit = 2
 	}
 }
