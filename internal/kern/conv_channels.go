@@ -4,9 +4,9 @@ import "unsafe"
 
 // Narrow images whose width is no multiple of four fill vectors of pixels badly: most
 // vectors have two runs, and nearly every load crosses a cache line, which takes as long as
-// four that do not. Here the pixels are the rows of tiles instead, read one by one, and
-// the output channels are the lanes. What the tiles write is transposed at the end, which
-// long sums pay for. The sums are the same.
+// four that do not (measured on Zen 5). Here the pixels are the rows of tiles instead, read
+// one by one, and the output channels are the lanes. What the tiles write is transposed at
+// the end, which long sums pay for. The sums are the same.
 
 const (
 	// channelSteps is the number of steps from which transposing pays.
