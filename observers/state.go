@@ -36,8 +36,8 @@ type state struct {
 }
 
 // Range returns the range of each group, in the layout's order; ok is false
-// before any data. The slices belong to the observer and change with the next
-// Observe.
+// before any data. The slices belong to the observer and change with the tensors
+// that it observes later.
 func (s *state) Range() (lo, hi []float32, ok bool) {
 	return s.lo, s.hi, s.batches > 0
 }

@@ -126,3 +126,13 @@ func TestHelp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRateWithoutPeak: where nobody knows a peak there is no share of it.
+func TestRateWithoutPeak(t *testing.T) {
+	k := kernel{call: func() float64 { return 1 }}
+	for _, of := range []*kernel{nil, {call: func() float64 { return 0 }}} {
+		if rate, share := k.rate(1, of); !(rate > 0) || percent(share) != "" {
+			t.Errorf("rate %v, share %q", rate, percent(share))
+		}
+	}
+}

@@ -62,7 +62,7 @@ func kernels(ctx context.Context, o options, out io.Writer) error {
 				}
 				of := bounds[i]
 				rate, share := k.rate(n, of[k.peak].kernel)
-				if s.bound != noPeak {
+				if s.bound != noPeak && rate > 0 { // the peak loops do nothing without vector instructions
 					of[s.bound] = of[s.bound].or(bound{k, rate})
 					share = rate / of[s.bound].rate
 				}
@@ -87,7 +87,7 @@ func (b bound) or(c bound) bound {
 	return b
 }
 
-// percent writes a share of a bound, which is 0 if nobody knows it.
+// percent writes a share of a bound; 0 means that nobody knows it.
 func percent(share float64) string {
 	if share == 0 {
 		return ""
@@ -96,10 +96,11 @@ func percent(share float64) string {
 }
 
 // rate calls the kernel on n processors and returns work per second in the fastest call.
-// In turns with it, it calls bound, if there is one, for as long as the kernel took: share
-// is the fastest call's part of the fastest such stretch. A processor that has others to
-// serve too, or to keep cool, is not for milliseconds what it is for a microsecond.
-func (k kernel) rate(n int, bound *kernel) (best, share float64) {
+// In turns with it, it calls the bound, of, unless that is nil, for at least as long as the
+// kernel took: share is the fastest call's part of the fastest such stretch, 0 without a
+// bound. A processor that has others to serve too, or to keep cool, is not for milliseconds
+// what it is for a microsecond.
+func (k kernel) rate(n int, of *kernel) (best, share float64) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
 	k.call()
 	k.call()
@@ -107,12 +108,12 @@ func (k kernel) rate(n int, bound *kernel) (best, share float64) {
 	for spent := time.Duration(0); spent < kernelTime; {
 		work, d := timed(k.call)
 		best, spent = max(best, work/d.Seconds()), spent+d
-		if bound == nil {
+		if of == nil {
 			continue
 		}
 		all, took := 0.0, time.Duration(0)
 		for took < d {
-			work, d := timed(bound.call)
+			work, d := timed(of.call)
 			all, took = all+work, took+d
 		}
 		most = max(most, all/took.Seconds())
@@ -123,6 +124,7 @@ func (k kernel) rate(n int, bound *kernel) (best, share float64) {
 	return best, share
 }
 
+// timed calls fn, which returns the work that it does. The time is more than 0.
 func timed(fn func() float64) (work float64, d time.Duration) {
 	start := time.Now()
 	work = fn()

@@ -17,7 +17,9 @@ const (
 	channelShare = 88
 )
 
-// byChannel says that output channels are to be the lanes.
+// byChannel says that output channels are to be the lanes of a convolution, or of a gradient
+// of its input, with so many input planes, output planes and output columns. Below five
+// columns tiles are too small for the latency of a multiply-add.
 func (c *Conv) byChannel(planes, rows, width int) bool {
 	if level < LevelAVX512 || width >= vecLanes || width < 5 || width%4 == 0 || rows%panelLanes() != 0 ||
 		planes*c.R*c.S < channelSteps || c.Stride != [2]int{1, 1} {

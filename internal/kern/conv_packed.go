@@ -32,18 +32,18 @@ func (r *convRun) packRows(dst []float32, pass *tapPass, src unsafe.Pointer, row
 		transpose(unsafe.Pointer(&dst[0]), 4*rows, src, r.rs, rows, len(pass.offA))
 		return
 	}
+	if r.rs == 4 { // one tap: the rows of a step are neighbours
+		for k, off := range pass.offA {
+			copy(dst[k*rows:][:rows], unsafe.Slice((*float32)(unsafe.Add(src, off)), rows))
+		}
+		return
+	}
 	for k := 0; k < len(pass.offA); { // the taps of a channel are neighbours, unless a stride takes some out
 		n := 1
 		for k+n < len(pass.offA) && pass.offA[k+n] == pass.offA[k]+4*n {
 			n++
 		}
-		at := unsafe.Add(src, pass.offA[k])
-		if r.rs == 4 {
-			n = 1
-			copy(dst[k*rows:][:rows], unsafe.Slice((*float32)(at), rows))
-		} else {
-			transpose(unsafe.Pointer(&dst[k*rows]), 4*rows, at, r.rs, rows, n)
-		}
+		transpose(unsafe.Pointer(&dst[k*rows]), 4*rows, unsafe.Add(src, pass.offA[k]), r.rs, rows, n)
 		k += n
 	}
 }

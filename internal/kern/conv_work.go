@@ -124,7 +124,7 @@ func (w *convWork) inAt(i int) int {
 	return ((w.first+i)*w.groups + w.group) * w.p.planes * w.p.h * w.p.w
 }
 
-// lookAhead makes strips bring the input of unit u, which comes next, into the cache.
+// lookAhead makes strips and tiles bring the input of unit u, which comes next, into the cache.
 // To copy it from memory takes long otherwise, and nothing is multiplied meanwhile.
 func (w *convWork) lookAhead(u int) {
 	size := w.p.planes * w.p.h * w.p.w
@@ -148,7 +148,7 @@ func (w *convWork) lookAhead(u int) {
 	w.lines = ceilDiv(len(w.ahead), cacheLine*max(1, pairs*ceilDiv(w.p.rows, w.part)))
 }
 
-// fetchAhead takes n pairs' lines of what is ahead; lines is 0 when there is nothing left.
+// fetchAhead takes the lines of n pairs, or tiles, of what is ahead; lines is 0 when there is nothing left.
 func (w *convWork) fetchAhead(n int) (p unsafe.Pointer, lines int) {
 	size := n * w.lines * cacheLine
 	if size == 0 || len(w.ahead) <= size {

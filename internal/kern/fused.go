@@ -176,7 +176,7 @@ func ChannelSum[F Float](sums []float64, x []F, n, c, inner int) {
 	}, func(ch int, a, _ float64) { sums[ch] = a })
 }
 
-// ChannelSumTo is [ChannelSum] with the sums rounded to F.
+// ChannelSumTo writes the sums of [ChannelSum], rounded to F, into dst, which has c elements.
 func ChannelSumTo[F Float](dst, x []F, n, c, inner int) {
 	sums := borrow[float64](c)
 	defer giveBack(sums)

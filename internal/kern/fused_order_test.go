@@ -3,6 +3,7 @@ package kern
 import (
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -44,6 +45,32 @@ func TestChannelSumOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestChannelSumOfRows: with one element per channel the images are added in order, whatever
+// number of processors shares the channels.
+func TestChannelSumOfRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(63, 64))
+	const n, c = 40, 1003 // several pieces of channels, the last one shorter
+	x, want, rounded := randoms[float32](r, n*c), make([]float64, c), make([]float32, c)
+	for i, v := range x {
+		want[i%c] += float64(v)
+	}
+	for i, v := range want {
+		rounded[i] = float32(v)
+	}
+	eachLevel(t, func(t *testing.T) {
+		for _, procs := range []int{1, 2, 5} {
+			old := runtime.GOMAXPROCS(procs)
+			got, to := make([]float64, c), make([]float32, c)
+			ChannelSum(got, x, n, c, 1)
+			ChannelSumTo(to, x, n, c, 1)
+			runtime.GOMAXPROCS(old)
+			if !slices.Equal(got, want) || !slices.Equal(to, rounded) {
+				t.Errorf("other sums on %d processors", procs)
+			}
+		}
+	})
 }
 
 // channelOrder is the definition of a sum over one channel. Products of two float32 are

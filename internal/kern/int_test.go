@@ -253,7 +253,7 @@ func checkIntMatLevels(t testing.TB, seed uint64, m, n, k, block, format int, tr
 func TestIntMatMulLevels(t *testing.T) {
 	eachProcs(t, func(t *testing.T) {
 		for i, s := range [][4]int{{1, 1, 1, 0}, {1, 10, 128, 0}, {1, 128, 3136, 0}, {2, 33, 5, 0}, {3, 5, 7, 3}, {65, 18, 40, 16},
-			{2, 9, 33, 32}, {70, 3, 4, 1}, {17, 64, 2100, 0}, {57, 40, 66, 0}, {1, 31, 256, 64}} {
+			{2, 9, 33, 32}, {70, 3, 4, 1}, {matRows + 3, 18, 40, 16}, {2*matRows + 9, 33, 20, 0}, {17, 64, 2100, 0}, {57, 40, 66, 0}, {1, 31, 256, 64}} {
 			for format := range intFormats {
 				for mask := range 4 {
 					checkIntMatLevels(t, uint64(i), s[0], s[1], s[2], s[3], format, mask&1 != 0, mask&2 != 0)
