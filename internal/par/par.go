@@ -175,17 +175,22 @@ func (l *loop) work(worker int) {
 	if done > 0 {
 		each = float64(time.Since(start)) / float64(done)
 	}
+	l.help(worker, each)
+	ended = true
+}
+
+// help takes chunks of the shares of others, for a worker whom each index took so long.
+func (l *loop) help(worker int, each float64) {
 	for i := range len(l.shares) - 1 {
 		s := &l.shares[(worker+1+i)%len(l.shares)]
 		for s.steals(each) {
-			lo, hi := s.take(grain, true)
+			lo, hi := s.take(l.grain, true)
 			if lo == hi {
 				break
 			}
-			fn(lo, hi)
+			l.fn(lo, hi)
 		}
 	}
-	ended = true
 }
 
 // wait takes the loop back from helpers that have not begun and returns when
