@@ -139,6 +139,22 @@ func (s *laneArgs) lanes(rows int) {
 	}
 }
 
+func (a *planeArgs) run() {
+	if level < LevelAVX512 {
+		a.goPlane()
+		return
+	}
+	convPlane((*byte)(unsafe.Pointer(a)))
+}
+
+func (s *planeLaneArgs) run(rows int) {
+	if level < LevelAVX512 {
+		s.goLanes(rows)
+		return
+	}
+	convPlaneLanes(rows, (*byte)(unsafe.Pointer(s)))
+}
+
 func (p *panelArgs) pack() {
 	switch {
 	case level >= LevelAVX512:

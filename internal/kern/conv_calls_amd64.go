@@ -63,3 +63,27 @@ func convLanes(rows int, t *byte) {
 		panic("kern: no such kernel")
 	}
 }
+
+// convPlaneLanes calls the kernel of rows rows.
+func convPlaneLanes(rows int, t *byte) {
+	switch rows {
+	case 1:
+		convPlaneLanesx1(t)
+	case 2:
+		convPlaneLanesx2(t)
+	case 3:
+		convPlaneLanesx3(t)
+	case 4:
+		convPlaneLanesx4(t)
+	case 5:
+		convPlaneLanesx5(t)
+	case 6:
+		convPlaneLanesx6(t)
+	case 7:
+		convPlaneLanesx7(t)
+	case 8:
+		convPlaneLanesx8(t)
+	default:
+		panic("kern: no such kernel")
+	}
+}

@@ -27,6 +27,10 @@ type convRun struct {
 }
 
 func convForwardFast(c *Conv, out, x, w, bias []float32) {
+	if c.forwardByPlane() {
+		planeForward(c, out, x, w, bias)
+		return
+	}
 	r := convRun{n: c.N, groups: c.Groups, in: x, out: out, w: w, rs: 4 * c.taps(), bias: bias}
 	r.run(c, c.cg(), c.kg(), c.pixels(), false)
 }

@@ -130,6 +130,12 @@ var fastCases = []struct {
 	{"output channels in lanes, shared", geometry(1, 64, 40, 14, 32, 3, 3, 1, ones, twos, [4]int{2, 2, 2, 2})},
 	{"output channels in lanes, grouped", geometry(2, 160, 6, 9, 64, 3, 3, 2, ones, ones, [4]int{1, 1, 1, 1})},
 	{"output channels in lanes, in place", geometry(3, 130, 5, 10, 32, 1, 1, 1, ones, ones, [4]int{})},
+	{"one plane", geometry(9, 1, 28, 28, 32, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"one plane, shared", geometry(1, 1, 31, 33, 17, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"one plane, rows of a page", geometry(2, 1, 32, 32, 9, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"one plane, narrow", geometry(3, 1, 40, 8, 11, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"one plane, wide", geometry(2, 1, 2, 301, 8, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"one plane, grouped", geometry(9, 3, 17, 16, 45, 3, 3, 3, ones, ones, [4]int{1, 1, 1, 1})},
 	{"one output channel", geometry(2, 9, 12, 12, 1, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 }
 
@@ -149,7 +155,7 @@ func TestConvFastRandom(t *testing.T) {
 func randomConv(intN func(int) int) (c Conv, ok bool) {
 	c = Conv{N: 1 + intN(18), H: 1 + intN(20), W: 1 + intN(36), R: 1 + intN(4), S: 1 + intN(4), Groups: 1}
 	c.C, c.K = 1+intN(9), 1+intN(18)
-	switch intN(4) {
+	switch intN(5) {
 	case 0:
 		c.Groups = c.C
 		c.K = c.C * (1 + intN(2))
@@ -158,6 +164,9 @@ func randomConv(intN func(int) int) (c Conv, ok bool) {
 		c.C, c.K = 2*(1+intN(4)), 2*(1+intN(4))
 	case 2: // channels may be lanes
 		c.N, c.W, c.C, c.K = 1+intN(2), 1+intN(15), 1+intN(40), 32*(1+intN(2))
+	case 3: // one plane, whose size stays
+		c.Groups = 1 + intN(2)
+		return geometry(1+intN(9), c.Groups, 1+intN(40), 1+intN(40), c.Groups*(1+intN(40)), 3, 3, c.Groups, ones, ones, [4]int{1, 1, 1, 1}), true
 	}
 	for i := range 2 {
 		c.Stride[i], c.Dilation[i] = 1+intN(3), 1+intN(2)
@@ -191,6 +200,22 @@ func TestByChannel(t *testing.T) {
 			c := g.c
 			if want := level >= LevelAVX512 && strings.HasPrefix(g.name, "output channels in lanes"); c.byChannel(c.cg(), c.kg(), c.OW) != want {
 				t.Errorf("%s: output channels in lanes: %v", g.name, !want)
+			}
+		}
+	})
+}
+
+// TestByPlane: the geometries that are meant to use planes in place do.
+func TestByPlane(t *testing.T) {
+	eachVectorLevel(t, func(t *testing.T) {
+		for _, g := range fastCases {
+			c := g.c
+			one := strings.HasPrefix(g.name, "one plane")
+			if want := level >= LevelAVX512 && (one || g.name == "many vectors of pixels"); c.forwardByPlane() != want {
+				t.Errorf("%s: output by planes: %v", g.name, !want)
+			}
+			if one && c.lanesByPlane(planFor(planShape{conv: c, planes: 1, images: 1})) != (level >= LevelAVX512) {
+				t.Errorf("%s: gradient of the weights by planes: %v", g.name, level < LevelAVX512)
 			}
 		}
 	})

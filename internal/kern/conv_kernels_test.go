@@ -186,6 +186,57 @@ func TestConvStrip(t *testing.T) {
 	})
 }
 
+// TestConvPlane and the next compare the kernels of planes with their portable twins.
+func TestConvPlane(t *testing.T) {
+	eachVectorLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(38, 1))
+		for rows := planeRows; rows < 40; rows++ {
+			h, w := 1+r.IntN(30), 1+r.IntN(40)
+			for h*w < 2*vecLanes {
+				h++
+			}
+			p, pixels := newPlanePlan([2]int{h, w}), h*w
+			x, packed, bias := randoms[float32](r, pixels), randoms[float32](r, rows*nineTaps), randoms[float32](r, rows)
+			a := planeArgs{x: at(x, 0), vecs: &p.vecs[0], n: pixels / (2 * vecLanes), row: 4 * w, w: at(packed, 0), ldc: 4 * pixels, blocks: planeBlocks(rows)}
+			if rows%2 == 0 {
+				a.bias = at(bias, 0)
+			}
+			tail := a
+			tail.x, tail.vecs, tail.n = at(x, pixels-2*vecLanes), &p.tail[0], 1
+			got, check := guarded(t, r, rows*pixels)
+			want := append([]float32(nil), got...)
+			for i, c := range [2][]float32{got, want} {
+				for _, b := range [2]planeArgs{a, tail} {
+					b.c = unsafe.Add(at(c, 0), uintptr(b.x)-uintptr(a.x))
+					[]func(*planeArgs){(*planeArgs).run, (*planeArgs).goPlane}[i](&b)
+				}
+			}
+			check("plane")
+			sameBits(t, fmt.Sprintf("%d rows, %d×%d", rows, h, w), got, want)
+		}
+	})
+}
+
+func TestConvPlaneLanes(t *testing.T) {
+	eachVectorLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(39, 1))
+		for i := range 5 * laneRows {
+			rows, blocks, h, w := 1+i%laneRows, 1+r.IntN(3), 1+r.IntN(30), 1+r.IntN(30)
+			p, pixels := newPlanePlan([2]int{h, w}), h*w
+			x, dy := randoms[float32](r, pixels), randoms[float32](r, blocks*rows*pixels)
+			s := planeLaneArgs{n: len(p.vecs), masks: &p.rows[0], x: at(x, 0), stepX: 4 * w, dy: at(dy, 0), step: 4 * pixels, ahead: at(dy, 0), blocks: blocks, add: i / laneRows % 2}
+			got, check := guarded(t, r, blocks*rows*nineTaps*vecLanes)
+			want := append([]float32(nil), got...)
+			s.sum = at(got, 0)
+			s.lanes(rows)
+			s.sum = at(want, 0)
+			s.goLanes(rows)
+			check("lanes")
+			sameBits(t, fmt.Sprintf("%d×%d rows, %d×%d", blocks, rows, h, w), got, want)
+		}
+	})
+}
+
 func TestConvPanel(t *testing.T) {
 	eachVectorLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(34, 1))

@@ -7,7 +7,7 @@ type laneRun struct {
 	*Conv
 	p     *tapPlan
 	x, dy []float32
-	parts int // of the groups of columns, each a goroutine's work
+	parts int // of the groups of columns, or of the rows of dy, each a goroutine's work
 }
 
 func laneWeights(c *Conv, dw, x, dy []float32) {
@@ -18,10 +18,22 @@ func laneWeights(c *Conv, dw, x, dy []float32) {
 		overChunks(c.N, blocks, size, dw[:size], func(int) int { return 1 }, r.block)
 		return
 	}
-	overChunks(c.N, c.Groups, size, dw[:size], func(split int) int {
-		r.parts = min(split, r.groups())
+	if c.lanesByPlane(r.p) {
+		total := borrow[float32](size)
+		defer giveBack(total)
+		r.overChunks(*total, ceilDiv(c.kg(), r.planeBlock()), r.planePart)
+		r.planeOrder(dw[:size], *total)
+		return
+	}
+	r.overChunks(dw[:size], r.groups(), r.part)
+}
+
+// overChunks is overChunks for groups that may be cut into so many parts.
+func (r *laneRun) overChunks(total []float32, parts int, part func(sum []float32, from, to, g, part int)) {
+	overChunks(r.N, r.Groups, len(total), total, func(split int) int {
+		r.parts = min(split, parts)
 		return r.parts
-	}, r.part)
+	}, part)
 }
 
 // groups is the number of groups of columns.

@@ -12,6 +12,8 @@ func addAllLanes(dst, src []float32)  { goAddLanes(dst, src) }
 func (s *sweepArgs) sweep()           { s.goSweep() }
 func (s *nineArgs) lanes()            { s.byThree() }
 func (s *laneArgs) lanes(rows int)    { s.goLanes(rows) }
+func (a *planeArgs) run()             { a.goPlane() }
+func (s *planeLaneArgs) run(rows int) { s.goLanes(rows) }
 func (p *panelArgs) pack()            { p.goPanel(panelLanes()) }
 
 func fetchRows(p unsafe.Pointer, rows, stride, lines int) {}

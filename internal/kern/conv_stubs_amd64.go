@@ -104,6 +104,33 @@ func convLanesx7(t *byte)
 func convLanesx8(t *byte)
 
 //go:noescape
+func convPlaneLanesx1(t *byte)
+
+//go:noescape
+func convPlaneLanesx2(t *byte)
+
+//go:noescape
+func convPlaneLanesx3(t *byte)
+
+//go:noescape
+func convPlaneLanesx4(t *byte)
+
+//go:noescape
+func convPlaneLanesx5(t *byte)
+
+//go:noescape
+func convPlaneLanesx6(t *byte)
+
+//go:noescape
+func convPlaneLanesx7(t *byte)
+
+//go:noescape
+func convPlaneLanesx8(t *byte)
+
+//go:noescape
+func convPlane(t *byte)
+
+//go:noescape
 func convLanesAVX2(t *byte)
 
 //go:noescape

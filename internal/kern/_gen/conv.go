@@ -73,6 +73,12 @@ func init() {
 			emitLanes(rows)
 			calls += fmt.Sprintf("\tcase %d:\n\t\tconvLanesx%d(t)\n", rows, rows)
 		}
+		calls += "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n\n// convPlaneLanes calls the kernel of rows rows.\nfunc convPlaneLanes(rows int, t *byte) {\n\tswitch rows {\n"
+		for rows := 1; rows <= laneRows; rows++ {
+			emitPlaneLanes(rows)
+			calls += fmt.Sprintf("\tcase %d:\n\t\tconvPlaneLanesx%d(t)\n", rows, rows)
+		}
+		emitPlane()
 		extra["conv_calls_amd64.go"] = calls + "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n"
 		emitLanesAVX2()
 		emitPanel512()
