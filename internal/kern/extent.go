@@ -67,10 +67,13 @@ func addExtent(a, b []float32) extent {
 	return e
 }
 
+// joinAlone is the number of elements up to which to share them takes longer than to read them.
+const joinAlone = 2 * elemChunk
+
 // joinMinMax joins the extents of chunks, in parallel. The order does not matter.
 func joinMinMax(n int, part func(from, to int) extent) (lo, hi float32, count int, nan bool) {
 	e := noExtent
-	if n <= elemChunk {
+	if n <= joinAlone {
 		if n > 0 {
 			e = part(0, n)
 		}

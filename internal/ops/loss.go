@@ -40,8 +40,8 @@ type crossEntropy struct {
 	exps   []float64 // of each logit
 }
 
-// expGrain is the number of exponentials that are worth a goroutine: some 10 µs.
-const expGrain = 1 << 10
+// expGrain is the number of exponentials that are worth a goroutine: some 2.5 µs.
+const expGrain = 1 << 8
 
 // eachRow calls fn for every row of x, in parallel.
 func eachRow[F nn.Float](x nn.Tensor[F], fn func(i int, row []F)) {
