@@ -89,6 +89,15 @@ func fetchRows(p unsafe.Pointer, rows, stride, lines int) {
 	convFetch((*byte)(unsafe.Pointer(&a)))
 }
 
+// columnsOfFour is the order of convAddLanes16's sums: four rows of four become columns.
+var columnsOfFour = func() (order [vecLanes]uint32) {
+	for i := range order {
+		order[i] = uint32(i%4*4 + i/4)
+	}
+	return order
+}()
+
+// addAllLanes writes the sum of each sixteen lanes of src to dst.
 func addAllLanes(dst, src []float32) {
 	if level < LevelAVX2 || len(dst) == 0 {
 		goAddLanes(dst, src)
@@ -97,7 +106,16 @@ func addAllLanes(dst, src []float32) {
 	a := struct {
 		dst, src *float32
 		n        int
-	}{&dst[0], &src[0], len(dst)}
+		order    *[vecLanes]uint32
+	}{&dst[0], &src[0], len(dst) / vecLanes, &columnsOfFour}
+	if level >= LevelAVX512 && a.n > 0 {
+		convAddLanes16((*byte)(unsafe.Pointer(&a)))
+		dst, src = dst[a.n*vecLanes:], src[a.n*vecLanes*vecLanes:]
+		if len(dst) == 0 {
+			return
+		}
+	}
+	a.dst, a.src, a.n = &dst[0], &src[0], len(dst)
 	convAddLanes((*byte)(unsafe.Pointer(&a)))
 }
 

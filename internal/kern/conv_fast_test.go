@@ -132,6 +132,7 @@ var fastCases = []struct {
 	{"output channels in lanes, in place", geometry(3, 130, 5, 10, 32, 1, 1, 1, ones, ones, [4]int{})},
 	{"one plane", geometry(9, 1, 28, 28, 32, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 	{"one plane, shared", geometry(1, 1, 31, 33, 17, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
+	{"one plane, many channels", geometry(2, 1, 31, 33, 150, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 	{"one plane, rows of a page", geometry(2, 1, 32, 32, 9, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 	{"one plane, narrow", geometry(3, 1, 40, 8, 11, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},
 	{"one plane, wide", geometry(2, 1, 2, 301, 8, 3, 3, 1, ones, ones, [4]int{1, 1, 1, 1})},

@@ -271,7 +271,7 @@ func TestConvPanel(t *testing.T) {
 func TestAddLanes(t *testing.T) {
 	eachVectorLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(35, 1))
-		for n := range 20 {
+		for n := range 50 {
 			src := randoms[float32](r, n*vecLanes)
 			got, check := guarded(t, r, n)
 			want := make([]float32, n)

@@ -6,6 +6,7 @@ import "unsafe"
 type laneRun struct {
 	*Conv
 	p     *tapPlan
+	plane *planePlan // nil unless planePart sums
 	x, dy []float32
 	parts int // of the groups of columns, or of the rows of dy, each a goroutine's work
 }
@@ -19,6 +20,7 @@ func laneWeights(c *Conv, dw, x, dy []float32) {
 		return
 	}
 	if c.lanesByPlane(r.p) {
+		r.plane = planePlans.get([2]int{c.H, c.W}, newPlanePlan)
 		total := borrow[float32](size)
 		defer giveBack(total)
 		r.overChunks(*total, ceilDiv(c.kg(), r.planeBlock()), r.planePart)

@@ -88,7 +88,7 @@ const (
 	// planePixels is the number of pixels from which the last pair of vectors of a plane,
 	// which may overlap the one before, does not matter.
 	planePixels = 128
-	// planeLimit bounds the products, in vectors, of a call of the kernel.
+	// planeLimit bounds the products, in vectors, of a call of a kernel.
 	planeLimit = 64 << 10
 )
 
@@ -151,44 +151,57 @@ func (c *Conv) forwardByPlane() bool {
 	return c.planar() && c.kg() >= planeRows && c.H*c.W >= planePixels
 }
 
+// planeRun is one call of planeForward.
+type planeRun struct {
+	*Conv
+	p            *planePlan
+	out, x, bias []float32
+	packed       []float32 // weights of all groups
+	blocks       [3]int
+}
+
 // planeForward cuts the pairs of vectors of each image and group into parts.
 func planeForward(c *Conv, out, x, w, bias []float32) {
-	p := planePlans.get([2]int{c.H, c.W}, newPlanePlan)
 	packed := borrow[float32](len(w))
 	defer giveBack(packed)
-	blocks := planeBlocks(c.kg())
+	r := planeRun{Conv: c, p: planePlans.get([2]int{c.H, c.W}, newPlanePlan), out: out, x: x, bias: bias, packed: *packed, blocks: planeBlocks(c.kg())}
+	size := c.kg() * nineTaps
 	for g := range c.Groups {
-		packPlane((*packed)[g*c.kg()*nineTaps:], w[g*c.kg()*nineTaps:], blocks)
+		packPlane(r.packed[g*size:], w[g*size:], r.blocks)
 	}
+	pairs := ceilDiv(c.pixels(), 2*vecLanes)
 	units, parts := c.N*c.Groups, 1
 	if procs := runtime.GOMAXPROCS(0); procs > 1 && units < 4*procs {
-		parts = ceilDiv(4*procs, max(1, units))
+		parts = min(ceilDiv(4*procs, max(1, units)), pairs/2) // the last pair may overlap the one before
 	}
-	pixels := c.H * c.W
-	pairs := ceilDiv(pixels, 2*vecLanes)
-	limit := max(1, planeLimit/(2*nineTaps*c.kg()))
-	par.For(units*parts, max(1, gemmGrain*parts/(pixels*nineTaps*c.kg())), func(lo, hi int) {
+	par.For(units*parts, max(1, gemmGrain*parts/(size*c.pixels())), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			u := i / parts
-			g := u % c.Groups
-			a := planeArgs{row: 4 * c.W, ldc: 4 * pixels, w: unsafe.Pointer(&(*packed)[g*c.kg()*nineTaps]), blocks: blocks}
-			if bias != nil {
-				a.bias = unsafe.Pointer(&bias[g*c.kg()])
-			}
-			from, to := i%parts*pairs/parts, (i%parts+1)*pairs/parts
-			run := func(pixel, n int, vecs *planeVec) {
-				a.x, a.c = unsafe.Pointer(&x[u*pixels+pixel]), unsafe.Pointer(&out[u*c.kg()*pixels+pixel])
-				a.vecs, a.n = vecs, n
-				a.run()
-			}
-			for whole := min(to, pixels/(2*vecLanes)); from < whole; from += limit {
-				run(from*2*vecLanes, min(limit, whole-from), &p.vecs[2*from])
-			}
-			if to == pairs && pixels%(2*vecLanes) != 0 {
-				run(pixels-2*vecLanes, 1, &p.tail[0])
-			}
+			part := i % parts
+			r.pairs(i/parts, part*pairs/parts, (part+1)*pairs/parts)
 		}
 	})
+}
+
+// pairs computes pairs [from, to) of a unit: an image and a group.
+func (r *planeRun) pairs(unit, from, to int) {
+	const pair = 2 * vecLanes
+	kg, pixels, g := r.kg(), r.pixels(), unit%r.Groups
+	a := planeArgs{row: 4 * r.W, ldc: 4 * pixels, w: unsafe.Pointer(&r.packed[g*kg*nineTaps]), blocks: r.blocks}
+	if r.bias != nil {
+		a.bias = unsafe.Pointer(&r.bias[g*kg])
+	}
+	x, out := r.x[unit*pixels:], r.out[unit*kg*pixels:]
+	limit := max(1, planeLimit/(2*nineTaps*kg))
+	for whole := min(to, pixels/pair); from < whole; from += limit {
+		a.x, a.c = unsafe.Pointer(&x[from*pair]), unsafe.Pointer(&out[from*pair])
+		a.vecs, a.n = &r.p.vecs[2*from], min(limit, whole-from)
+		a.run()
+	}
+	if to*pair > pixels {
+		a.x, a.c = unsafe.Pointer(&x[pixels-pair]), unsafe.Pointer(&out[pixels-pair])
+		a.vecs, a.n = &r.p.tail[0], 1
+		a.run()
+	}
 }
 
 // packPlane packs the weights [rows][9] of a group for planeArgs.
@@ -263,8 +276,7 @@ func (c *Conv) lanesByPlane(p *tapPlan) bool {
 
 // planePart is laneRun.part without padded copies. A part is some blocks of rows of dy.
 func (r *laneRun) planePart(sum []float32, from, to, g, part int) {
-	p := planePlans.get([2]int{r.H, r.W}, newPlanePlan)
-	pixels, size := r.pixels(), r.planeBlock()
+	p, pixels, size := r.plane, r.pixels(), r.planeBlock()
 	blocks := ceilDiv(r.kg(), size)
 	first, end := part*blocks/r.parts*size, min((part+1)*blocks/r.parts*size, r.kg())
 	sums := (end - first) * nineTaps
@@ -276,7 +288,7 @@ func (r *laneRun) planePart(sum []float32, from, to, g, part int) {
 		dy := r.dy[(n*r.K+g*r.kg())*pixels:]
 		for row := first; row < end; {
 			rows := min(size, end-row)
-			s.blocks = (end - row) / rows
+			s.blocks = min((end-row)/rows, max(1, planeLimit/(nineTaps*rows*s.n)))
 			s.dy, s.sum = unsafe.Pointer(&dy[row*pixels]), unsafe.Pointer(&(*lanes)[(row-first)*nineTaps*vecLanes])
 			if s.ahead = s.dy; (row+rows)*pixels < len(dy) {
 				s.ahead = unsafe.Pointer(&dy[(row+rows)*pixels]) // the next block, or image

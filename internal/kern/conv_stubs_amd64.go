@@ -35,6 +35,9 @@ func convLanes9(t *byte)
 func convAddLanes(t *byte)
 
 //go:noescape
+func convAddLanes16(t *byte)
+
+//go:noescape
 func convFetch(t *byte)
 
 //go:noescape

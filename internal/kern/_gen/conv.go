@@ -62,6 +62,7 @@ func init() {
 		emitSweepAVX2()
 		emitLanes9()
 		emitAddLanes()
+		emitAddLanes16()
 		emitFetch()
 		calls := "// convStrip calls the kernel of rows rows.\nfunc convStrip(rows int, t *byte) {\n\tswitch rows {\n"
 		for rows := 1; rows <= tileRows; rows++ {

@@ -247,6 +247,45 @@ func emitAddLanes() {
 	convEnd()
 }
 
+// emitAddLanes16 is emitAddLanes for sixteen sums at a time: each halving puts two vectors
+// into one, and the last one leaves the sums in columns of four.
+func emitAddLanes16() {
+	args := convStart("convAddLanes16")
+	dst, src, n := convField(args, 0), convField(args, 8), convField(args, 16)
+	order := ZMM()
+	VMOVDQU32(Mem{Base: convField(args, 24)}, order)
+	Label("sums")
+	var v []VecVirtual
+	for i := range 8 {
+		a, b, at := ZMM(), ZMM(), Mem{Base: src, Disp: 128*i + 64}
+		VMOVUPS(Mem{Base: src, Disp: 128 * i}, a)
+		VSHUFF64X2(Imm(0x44), at, a, b)
+		VSHUFF64X2(Imm(0xee), at, a, a)
+		VADDPS(a, b, b)
+		v = append(v, b)
+	}
+	halve := func(low, high func(a, b, to VecVirtual)) {
+		for i := range len(v) / 2 {
+			a, b, t := v[2*i], v[2*i+1], ZMM()
+			low(a, b, t)
+			high(a, b, a)
+			VADDPS(a, t, t)
+			v[i] = t
+		}
+		v = v[:len(v)/2]
+	}
+	halve(func(a, b, to VecVirtual) { VSHUFF64X2(Imm(0x88), b, a, to) }, func(a, b, to VecVirtual) { VSHUFF64X2(Imm(0xdd), b, a, to) })
+	halve(func(a, b, to VecVirtual) { VUNPCKLPD(b, a, to) }, func(a, b, to VecVirtual) { VUNPCKHPD(b, a, to) })
+	halve(func(a, b, to VecVirtual) { VSHUFPS(Imm(0x88), b, a, to) }, func(a, b, to VecVirtual) { VSHUFPS(Imm(0xdd), b, a, to) })
+	VPERMPS(v[0], order, v[0])
+	VMOVUPS(v[0], Mem{Base: dst})
+	ADDQ(U32(16*64), src)
+	ADDQ(Imm(64), dst)
+	DECQ(n)
+	JNZ(LabelRef("sums"))
+	convEnd()
+}
+
 // rowsBy finds up to eight rows that lie step bytes apart.
 type rowsBy struct{ s1, s3, s5, s7 GPVirtual }
 
