@@ -120,7 +120,7 @@ type planeArgs struct {
 func (a *planeArgs) goPlane() {
 	vecs := unsafe.Slice(a.vecs, 2*a.n)
 	for j := range vecs {
-		w, row := a.w, 0
+		at, row := 0, 0 // of the weights and the rows of C
 		for i, count := range a.blocks {
 			rows := 6 - i
 			for r := range count * rows {
@@ -132,7 +132,7 @@ func (a *planeArgs) goPlane() {
 						if vecs[j].rows[t/3].taps[t%3]>>l&1 != 0 {
 							x = *(*float32)(unsafe.Add(a.x, 64*j+4*l+(t/3-1)*a.row+4*(t%3-1)))
 						}
-						sum = fma32(*(*float32)(unsafe.Add(w, 4*(r/rows*rows*nineTaps+t*rows+r%rows))), x, sum)
+						sum = fma32(*(*float32)(unsafe.Add(a.w, 4*(at+r/rows*rows*nineTaps+t*rows+r%rows))), x, sum)
 					}
 					if a.bias != nil {
 						sum += *(*float32)(unsafe.Add(a.bias, 4*(row+r)))
@@ -141,7 +141,7 @@ func (a *planeArgs) goPlane() {
 				}
 			}
 			row += count * rows
-			w = unsafe.Add(w, 4*nineTaps*count*rows)
+			at += nineTaps * count * rows
 		}
 	}
 }
