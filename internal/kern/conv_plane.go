@@ -41,7 +41,7 @@ func newPlanePlan(size [2]int) *planePlan {
 	for first := 0; first < pixels; first += vecLanes {
 		p.vecs = append(p.vecs, newPlaneVec(size, first))
 	}
-	for i := range laneCols {
+	for i := range 3 {
 		for _, v := range p.vecs {
 			p.rows = append(p.rows, v.rows[i])
 		}
@@ -231,7 +231,9 @@ type planeLaneArgs struct {
 	blocks int            // at least 1
 	add    int            // 1: add to sum; 0: write it
 
-	back [2]int // set by lanes
+	// Set by lanes: the bytes by which dy and x go back behind a row of taps, and masks
+	// behind a block.
+	back [2]int
 }
 
 // lanes adds the products of blocks of rows rows.
@@ -301,16 +303,18 @@ func (r *laneRun) planePart(sum []float32, from, to, g, part int) {
 	addAllLanes(sum[(g*r.kg()+first)*nineTaps:][:sums], *lanes)
 }
 
-// planeOrder writes sums in the order of planeLaneArgs to their places in dw.
+// planeOrder writes sums in the order of planeLaneArgs, group by group, to their places in dw.
 func (r *laneRun) planeOrder(dw, sums []float32) {
-	for size := r.planeBlock(); len(dw) > 0; {
-		rows := min(size, r.kg()-(r.K-len(dw)/nineTaps)%r.kg()) // a group may end with fewer
-		for col := range laneCols {
-			for i := col * laneCols; i < rows*nineTaps; i += nineTaps {
-				sums = sums[copy(dw[i:i+laneCols], sums):]
+	kg, size := r.kg(), r.planeBlock()
+	for row := 0; row < r.K; {
+		rows := min(size, kg-row%kg)
+		block := dw[row*nineTaps:][:rows*nineTaps]
+		for col := 0; col < nineTaps; col += laneCols {
+			for i := col; i < len(block); i += nineTaps {
+				sums = sums[copy(block[i:i+laneCols], sums):]
 			}
 		}
-		dw = dw[rows*nineTaps:]
+		row += rows
 	}
 }
 

@@ -64,27 +64,25 @@ func init() {
 		emitAddLanes()
 		emitAddLanes16()
 		emitFetch()
-		calls := "// convStrip calls the kernel of rows rows.\nfunc convStrip(rows int, t *byte) {\n\tswitch rows {\n"
-		for rows := 1; rows <= tileRows; rows++ {
-			emitStrip(rows)
-			calls += fmt.Sprintf("\tcase %d:\n\t\tconvStripx%d(t)\n", rows, rows)
-		}
-		calls += "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n\n// convLanes calls the kernel of rows rows.\nfunc convLanes(rows int, t *byte) {\n\tswitch rows {\n"
-		for rows := 1; rows <= laneRows; rows++ {
-			emitLanes(rows)
-			calls += fmt.Sprintf("\tcase %d:\n\t\tconvLanesx%d(t)\n", rows, rows)
-		}
-		calls += "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n\n// convPlaneLanes calls the kernel of rows rows.\nfunc convPlaneLanes(rows int, t *byte) {\n\tswitch rows {\n"
-		for rows := 1; rows <= laneRows; rows++ {
-			emitPlaneLanes(rows)
-			calls += fmt.Sprintf("\tcase %d:\n\t\tconvPlaneLanesx%d(t)\n", rows, rows)
-		}
+		calls := byRows("convStrip", tileRows, emitStrip) + "\n" + byRows("convLanes", laneRows, emitLanes) + "\n" +
+			byRows("convPlaneLanes", laneRows, emitPlaneLanes)
 		emitPlane()
-		extra["conv_calls_amd64.go"] = calls + "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n"
+		extra["conv_calls_amd64.go"] = calls
 		emitLanesAVX2()
 		emitPanel512()
 		emitPanelAVX2()
 	}
+}
+
+// byRows emits the kernels name + "x1" to name + "x" + most and returns the Go function that
+// calls the one of so many rows.
+func byRows(name string, most int, emit func(rows int)) string {
+	calls := fmt.Sprintf("// %[1]s calls the kernel of rows rows.\nfunc %[1]s(rows int, t *byte) {\n\tswitch rows {\n", name)
+	for rows := 1; rows <= most; rows++ {
+		emit(rows)
+		calls += fmt.Sprintf("\tcase %d:\n\t\t%sx%d(t)\n", rows, name, rows)
+	}
+	return calls + "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n"
 }
 
 func convField(args GPVirtual, disp int) GPVirtual {
