@@ -2,7 +2,7 @@ package kern
 
 import "math"
 
-// fuses says that the compiler made fused multiply-adds of the loops in fused_tile.go,
+// fuses says that the compiler made fused multiply-adds of the loops in fma_tile.go,
 // of each product in them; else they are emulated. Both give the same bits.
 var fuses = fusesAll(fusedTile, fusedRun, fusedLanes)
 
