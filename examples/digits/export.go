@@ -7,8 +7,8 @@ import (
 
 	"github.com/goqat/goqat/internal/atomicfile"
 	"github.com/goqat/goqat/qat"
-	"github.com/goqat/goqat/qat/export/coreml"
-	"github.com/goqat/goqat/qat/export/onnx"
+	"github.com/goqat/goqat/qat/export/coremlout"
+	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/frozen"
 )
 
@@ -19,9 +19,9 @@ func (o options) export(file string, fz *frozen.Network) error {
 		return nil
 	}
 	base := strings.TrimSuffix(file, ".safetensors")
-	err := onnx.WriteFile(base+".onnx", fz, onnx.Options{})
+	err := onnxout.WriteFile(base+".onnx", fz, onnxout.Options{})
 	if err == nil {
-		err = coreml.Write(base+".mlpackage", fz, coreml.Options{Description: "handwritten digits"})
+		err = coremlout.WriteDir(base+".mlpackage", fz, coremlout.Options{Description: "handwritten digits"})
 	}
 	if err != nil {
 		return fmt.Errorf("%w (-export=false goes without)", err)

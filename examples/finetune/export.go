@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/goqat/goqat/internal/ort"
-	"github.com/goqat/goqat/qat/export/coreml"
-	"github.com/goqat/goqat/qat/export/onnx"
+	"github.com/goqat/goqat/qat/export/coremlout"
+	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/frozen"
 	"github.com/goqat/goqat/testdata"
 )
@@ -38,10 +38,10 @@ func (j *job) export(fz *frozen.Network) error {
 	if err := fz.SaveFile(j.r.Files.SafeTensors); err != nil {
 		return err
 	}
-	if err := onnx.WriteFile(j.r.Files.ONNX, fz, onnx.Options{}); err != nil {
+	if err := onnxout.WriteFile(j.r.Files.ONNX, fz, onnxout.Options{}); err != nil {
 		return err
 	}
-	if err := coreml.Write(j.r.Files.CoreML, fz, coreml.Options{Description: "handwritten digits"}); err != nil {
+	if err := coremlout.WriteDir(j.r.Files.CoreML, fz, coremlout.Options{Description: "handwritten digits"}); err != nil {
 		return err
 	}
 	var err error

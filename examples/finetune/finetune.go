@@ -12,7 +12,7 @@ import (
 
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/frozen"
-	importer "github.com/goqat/goqat/qat/importer/onnx"
+	"github.com/goqat/goqat/qat/importer/onnxin"
 	"github.com/goqat/goqat/testdata"
 	"github.com/goqat/goqat/train"
 )
@@ -42,7 +42,7 @@ type result struct {
 type job struct {
 	o     options
 	data  digits
-	model *importer.Model
+	model *onnxin.Model
 	r     *result
 }
 
@@ -98,7 +98,7 @@ func (o options) qatConfig() (qat.Config, error) {
 
 // load imports the model and checks that it is one for the digits.
 func (j *job) load() error {
-	m, err := importer.ReadFile(j.o.model, importer.Options{Batch: batchSize})
+	m, err := onnxin.ReadFile(j.o.model, onnxin.Options{Batch: batchSize})
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: make a model with -make, or name one with -model", err)
 	}

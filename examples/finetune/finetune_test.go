@@ -15,9 +15,9 @@ import (
 	"github.com/goqat/goqat/internal/ort"
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
-	"github.com/goqat/goqat/qat/export/onnx"
+	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/frozen"
-	importer "github.com/goqat/goqat/qat/importer/onnx"
+	"github.com/goqat/goqat/qat/importer/onnxin"
 )
 
 func TestParse(t *testing.T) {
@@ -62,7 +62,7 @@ func modelFile(t *testing.T, input []int, layer models.Layer) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "model.onnx")
-	if err := onnx.WriteFile(path, fz, onnx.Options{}); err != nil {
+	if err := onnxout.WriteFile(path, fz, onnxout.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -178,7 +178,7 @@ func checkFiles(t *testing.T, r *result) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := importer.ReadFrozenFile(r.Files.ONNX)
+	back, err := onnxin.ReadFrozenFile(r.Files.ONNX)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
-	"github.com/goqat/goqat/qat/export/onnx"
+	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/train"
 )
 
@@ -71,7 +71,7 @@ func makeModel(ctx context.Context, o options) (made, error) {
 	if err := os.MkdirAll(filepath.Dir(o.model), 0o755); err != nil {
 		return made{}, err
 	}
-	return made{o.model, net.Size(), acc}, onnx.WriteFile(o.model, fz, onnx.Options{GraphName: "digits"})
+	return made{o.model, net.Size(), acc}, onnxout.WriteFile(o.model, fz, onnxout.Options{GraphName: "digits"})
 }
 
 // allFloat is the config that quantizes nothing.

@@ -1,0 +1,239 @@
+package coremlout
+
+import (
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/internal/mlpb"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/frozen"
+)
+
+// op emits layer i without activation and rounding, in a value called out.
+func (b *builder) op(i int, out string) value {
+	l := &b.net.Layers[i]
+	shape := b.shapes[l.Output]
+	switch o := l.Op.(type) {
+	case frozen.Conv:
+		return b.conv(l, o, out)
+	case frozen.MatMul:
+		return b.matMul(l, o, out)
+	case frozen.BatchNorm:
+		return b.batchNorm(l, o, out)
+	case nn.Gather:
+		return b.gather(l, o, out)
+	}
+	in := b.values(l.Inputs)
+	if b.err != nil {
+		return value{}
+	}
+	x := in[0]
+	switch o := l.Op.(type) {
+	case frozen.Unary:
+		return b.unary(o, x, out)
+	case frozen.Binary:
+		if kind, ok := binaryOps[o.Fn]; ok {
+			return b.emit(kind, out, b.float, shape, arg{"x", x}, arg{"y", in[1]})
+		}
+	case frozen.Pool:
+		return b.pool(o, x, shape, out)
+	case frozen.GlobalAvgPool:
+		return b.emit("reduce_mean", out, b.float, shape, arg{"x", x}, arg{"axes", []int{2, 3}}, arg{"keep_dims", true})
+	case frozen.Reduce:
+		if kind, ok := reduceOps[o.Fn]; ok {
+			return b.emit(kind, out, b.float, shape, arg{"x", x}, arg{"axes", o.Axes}, arg{"keep_dims", false})
+		}
+	case frozen.Reshape:
+		return b.reshape(x, shape, out)
+	case frozen.Transpose:
+		if len(shape) == 0 {
+			return b.identity(x, out)
+		}
+		return b.emit("transpose", out, b.float, shape, arg{"x", x}, arg{"perm", o.Perm})
+	case frozen.Concat:
+		if len(in) == 1 {
+			return b.identity(x, out)
+		}
+		return b.emit("concat", out, b.float, shape, arg{"values", in}, arg{"axis", o.Axis}, arg{"interleave", false})
+	case frozen.Slice:
+		return b.slice(o, x, shape, out)
+	case frozen.Softmax:
+		return b.softmax(o, x, out)
+	case frozen.Dropout:
+		return b.identity(x, out)
+	case nn.Pad:
+		return b.pad(o, x, shape, out)
+	case nn.LRN:
+		return b.lrn(o, x, out)
+	}
+	b.fail("%s (%T): rewrite it with other layers, or end the network before it", l.Op.Kind(), l.Op)
+	return value{}
+}
+
+var (
+	binaryOps = map[string]string{"add": "add", "sub": "sub", "mul": "mul", "div": "real_div", "pow": "pow"}
+	reduceOps = map[string]string{"sum": "reduce_sum", "mean": "reduce_mean", "max": "reduce_max"}
+)
+
+// same emits an operation whose result has the shape of x.
+func (b *builder) same(kind, out string, x value, more ...arg) value {
+	return b.emit(kind, out, b.float, x.shape, append([]arg{{"x", x}}, more...)...)
+}
+
+func (b *builder) identity(x value, out string) value { return b.same("identity", out, x) }
+
+func (b *builder) step(out string) string { return b.names.unique(out + "_step") }
+
+// unaryOps are the functions that are one operation without parameters.
+var unaryOps = []string{"relu", "sigmoid", "tanh", "exp", "abs", "sign", "ceil", "floor", "sin", "cos", "sqrt", "softplus", "erf"}
+
+// unary emits an elementwise function. MIL's inverse and rsqrt add a number to their
+// input, and it has no log1p and expm1: these are written with other operations. The
+// last two lose relative precision near 0, as the float type does.
+func (b *builder) unary(u frozen.Unary, x value, out string) value {
+	if slices.Contains(unaryOps, u.Fn) {
+		return b.same(u.Fn, out, x)
+	}
+	switch u.Fn {
+	case "clip":
+		if u.Min == 0 && u.Max == 6 {
+			return b.same("relu6", out, x)
+		}
+		return b.same("clip", out, x, arg{"alpha", b.limit(u.Min)}, arg{"beta", b.limit(u.Max)})
+	case "leaky_relu":
+		return b.same("leaky_relu", out, x, arg{"alpha", float32(u.Alpha)})
+	case "neg":
+		return b.same("mul", out, x, arg{"y", float32(-1)})
+	case "square":
+		return b.same("mul", out, x, arg{"y", x})
+	case "cube":
+		return b.same("mul", out, b.same("mul", b.step(out), x, arg{"y", x}), arg{"y", x})
+	case "inv":
+		return b.reciprocal(x, out)
+	case "inv_sqrt":
+		return b.reciprocal(b.same("sqrt", b.step(out), x), out)
+	case "log":
+		return b.log(x, out)
+	case "log2":
+		return b.same("mul", out, b.log(x, b.step(out)), arg{"y", float32(1 / math.Ln2)})
+	case "log1p":
+		return b.log(b.same("add", b.step(out), x, arg{"y", float32(1)}), out)
+	case "expm1":
+		return b.same("sub", out, b.same("exp", b.step(out), x), arg{"y", float32(1)})
+	}
+	b.fail("the function %q: rewrite it with other layers, or end the network before it", u.Fn)
+	return value{}
+}
+
+func (b *builder) reciprocal(x value, out string) value {
+	one := b.floats(out+"_one", nil, 1)
+	return b.emit("real_div", out, b.float, x.shape, arg{"x", one}, arg{"y", x})
+}
+
+// log adds MIL's default epsilon to its input, the smallest positive number.
+func (b *builder) log(x value, out string) value {
+	return b.same("log", out, x, arg{"epsilon", float32(1e-45)})
+}
+
+// limit brings a bound of a clip into the range of the float type, which it leaves
+// open in any case.
+func (b *builder) limit(v float64) float32 {
+	top := float64(math.MaxFloat32)
+	if b.float == mlpb.DataType_FLOAT16 {
+		top = 65504
+	}
+	return float32(min(max(v, -top), top))
+}
+
+func (b *builder) pool(o frozen.Pool, x value, shape []int, out string) value {
+	args := []arg{
+		{"x", x}, {"kernel_sizes", o.Kernel[:]}, {"strides", o.Stride[:]},
+		{"pad_type", "custom"}, {"pad", sides(o.Pad)}, {"ceil_mode", false},
+	}
+	if !o.Average {
+		return b.emit("max_pool", out, b.float, shape, args...)
+	}
+	return b.emit("avg_pool", out, b.float, shape, append(args, arg{"exclude_padding_from_average", o.ExcludePad})...)
+}
+
+// sides orders padding as MIL does: before and after each axis.
+func sides(pad [4]int) []int { return []int{pad[0], pad[2], pad[1], pad[3]} }
+
+// reshape changes the shape. A scalar has operations of its own.
+func (b *builder) reshape(x value, shape []int, out string) value {
+	switch {
+	case len(shape) == 0 && len(x.shape) == 0:
+		return b.identity(x, out)
+	case len(shape) == 0:
+		return b.emit("squeeze", out, b.float, shape, arg{"x", x}, arg{"axes", axes(len(x.shape))})
+	case len(x.shape) == 0:
+		return b.emit("expand_dims", out, b.float, shape, arg{"x", x}, arg{"axes", axes(len(shape))})
+	}
+	return b.emit("reshape", out, b.float, shape, arg{"x", x}, arg{"shape", shape})
+}
+
+// axes lists the numbers 0 to n-1.
+func axes(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+// slice emits a slice; one that drops the axis is a squeeze behind it.
+func (b *builder) slice(o frozen.Slice, x value, shape []int, out string) value {
+	begin, end, stride := make([]int, len(x.shape)), slices.Clone(x.shape), make([]int, len(x.shape))
+	for i := range stride {
+		stride[i] = 1
+	}
+	begin[o.Axis], end[o.Axis] = o.Start, o.End
+	stride[o.Axis] = min(o.Step, x.shape[o.Axis]) // a longer one takes the first element alone, too
+	cut, name := shape, out
+	if o.Squeeze {
+		cut, name = slices.Insert(slices.Clone(shape), o.Axis, 1), b.step(out)
+	}
+	v := b.emit("slice_by_index", name, b.float, cut, arg{"x", x}, arg{"begin", begin}, arg{"end", end}, arg{"stride", stride})
+	if o.Squeeze {
+		v = b.emit("squeeze", out, b.float, shape, arg{"x", v}, arg{"axes", []int{o.Axis}})
+	}
+	return v
+}
+
+// softmax emits a softmax, or its logarithm with the maximum taken off first:
+// log(softmax(x)) would be -Inf for what is only unlikely.
+func (b *builder) softmax(o frozen.Softmax, x value, out string) value {
+	axis := []int{o.Axis}
+	if !o.Log {
+		return b.same("softmax", out, x, arg{"axis", o.Axis})
+	}
+	one := slices.Clone(x.shape)
+	one[o.Axis] = 1
+	top := b.emit("reduce_max", b.step(out), b.float, one, arg{"x", x}, arg{"axes", axis}, arg{"keep_dims", true})
+	shifted := b.same("sub", b.step(out), x, arg{"y", top})
+	exp := b.same("exp", b.step(out), shifted)
+	sum := b.emit("reduce_sum", b.step(out), b.float, one, arg{"x", exp}, arg{"axes", axis}, arg{"keep_dims", true})
+	return b.same("sub", out, shifted, arg{"y", b.log(sum, b.step(out))})
+}
+
+func (b *builder) pad(o nn.Pad, x value, shape []int, out string) value {
+	if len(shape) == 0 {
+		return b.identity(x, out)
+	}
+	var list []int
+	for i := range o.Before {
+		list = append(list, o.Before[i], o.After[i])
+	}
+	return b.emit("pad", out, b.float, shape, arg{"x", x}, arg{"pad", list}, arg{"mode", "constant"},
+		arg{"constant_val", float32(o.Value)})
+}
+
+// lrn has MIL's formula. Where its window lies when the size is even, MIL does not say.
+func (b *builder) lrn(o nn.LRN, x value, out string) value {
+	if o.Size%2 == 0 || len(x.shape) < 3 || len(x.shape) > 4 {
+		b.fail("lrn with size %d on shape %v: Core ML has an odd size on 3 or 4 axes", o.Size, x.shape)
+		return value{}
+	}
+	return b.same("local_response_norm", out, x, arg{"size", o.Size}, arg{"alpha", float32(o.Alpha)},
+		arg{"beta", float32(o.Beta)}, arg{"k", float32(o.Bias)})
+}

@@ -1,0 +1,244 @@
+package onnxout
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/goqat/goqat/internal/onnxpb"
+	"github.com/goqat/goqat/qat/frozen"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	irVersion    = 10 // the first with int4
+	opsetVersion = 21 // the first with int4 and blocks in DequantizeLinear
+	producer     = "goqat"
+)
+
+// builder makes a model of a network. Nodes are emitted in the order they run.
+type builder struct {
+	net    *frozen.Network
+	opt    Options
+	model  *onnxpb.ModelProto
+	consts []constant
+	// names and nodes are the names of values and of nodes that are taken.
+	names, nodes map[string]bool
+	// real holds the name of the float value of each tensor once it exists.
+	real []string
+	// turned holds the name of the transposed value of a weight.
+	turned map[int]string
+	// shapes are the shapes of all tensors at batch 2 and 3.
+	shapes [2][][]int
+}
+
+// newModel builds everything but the initializers, which wait in consts.
+func newModel(n *frozen.Network, opt Options) (*builder, error) {
+	if err := opt.Validate(); err != nil {
+		return nil, err
+	}
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	opt = opt.withDefaults()
+	b := &builder{
+		net: n, opt: opt,
+		names: map[string]bool{}, nodes: map[string]bool{},
+		real: make([]string, len(n.Tensors)), turned: map[int]string{},
+		model: &onnxpb.ModelProto{
+			IrVersion:    proto.Int64(irVersion),
+			ProducerName: proto.String(producer),
+			OpsetImport:  []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(opsetVersion)}},
+			Graph:        &onnxpb.GraphProto{Name: &opt.GraphName},
+		},
+	}
+	for _, key := range slices.Sorted(maps.Keys(n.Notes)) {
+		b.model.MetadataProps = append(b.model.MetadataProps, entry(key, n.Notes[key]))
+	}
+	for i := range n.Tensors {
+		b.names[n.Tensors[i].Name] = true
+	}
+	for i, batch := range []int{2, 3} { // at 1 a fixed 1 would look like the batch
+		s, err := n.Shapes(batch)
+		if err != nil {
+			return nil, err
+		}
+		b.shapes[i] = s
+	}
+	return b, b.build()
+}
+
+func (b *builder) build() error {
+	g := b.model.Graph
+	for _, t := range b.net.Inputs {
+		name := b.net.Tensors[t].Name
+		g.Input = append(g.Input, b.info(name, t))
+		b.real[t] = name
+		if b.net.Tensors[t].Quant != nil {
+			b.real[t] = b.unique(name + "_dequantized")
+			b.quantize(t, name, b.real[t])
+		}
+	}
+	for i := range b.net.Layers {
+		if err := b.layer(i); err != nil {
+			return fmt.Errorf("layer %q: %w", b.net.Layers[i].Name, err)
+		}
+	}
+	return b.outputs()
+}
+
+// outputs names the results. One that is an input, a constant, or given twice gets
+// a node of its own, because ONNX wants distinct outputs made by nodes.
+func (b *builder) outputs() error {
+	seen := map[int]bool{}
+	for _, t := range b.net.Outputs {
+		name, err := b.value(t)
+		if err != nil {
+			return err
+		}
+		tensor := &b.net.Tensors[t]
+		if seen[t] || tensor.Const != nil || slices.Contains(b.net.Inputs, t) {
+			out := b.unique(tensor.Name + "_output")
+			b.emit("Identity", out, []string{name}, out)
+			name = out
+		}
+		seen[t] = true
+		b.model.Graph.Output = append(b.model.Graph.Output, b.info(name, t))
+	}
+	return nil
+}
+
+// layer emits layer i with its activation and the rounding of its result.
+func (b *builder) layer(i int) error {
+	l := &b.net.Layers[i]
+	t := &b.net.Tensors[l.Output]
+	result := t.Name
+	if t.Quant != nil {
+		result = b.unique(t.Name + "_float")
+	}
+	product := result
+	if l.Act != nil {
+		product = b.unique(t.Name + "_before_" + l.Act.Kind())
+	}
+	if err := b.op(i, product); err != nil {
+		return err
+	}
+	if l.Act != nil {
+		if err := b.unary(*l.Act, l.Name+"/"+l.Act.Kind(), product, result); err != nil {
+			return err
+		}
+	}
+	if t.Quant != nil {
+		b.quantize(l.Output, result, t.Name)
+	}
+	b.real[l.Output] = t.Name
+	b.model.Graph.ValueInfo = append(b.model.Graph.ValueInfo, b.info(t.Name, l.Output))
+	return nil
+}
+
+// values returns the float values of tensors.
+func (b *builder) values(tensors []int) ([]string, error) {
+	var names []string
+	for _, t := range tensors {
+		name, err := b.value(t)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// value returns the name of the float value of tensor t; a constant is emitted when
+// it is first used.
+func (b *builder) value(t int) (string, error) {
+	if b.real[t] != "" {
+		return b.real[t], nil
+	}
+	tensor := &b.net.Tensors[t]
+	b.real[t] = tensor.Name
+	if tensor.Quant == nil {
+		b.consts = append(b.consts, floats(tensor.Name, tensor.Shape, tensor.Const.Values))
+		return tensor.Name, nil
+	}
+	w, err := weightOf(tensor)
+	if err != nil {
+		return "", err
+	}
+	return tensor.Name, b.dequantizeConst(w, tensor.Name)
+}
+
+// emit adds a node. The name is made unique among nodes.
+func (b *builder) emit(op, name string, in []string, out string, attrs ...*onnxpb.AttributeProto) {
+	name = unique(b.nodes, name)
+	b.model.Graph.Node = append(b.model.Graph.Node, &onnxpb.NodeProto{
+		OpType: &op, Name: &name, Input: in, Output: []string{out}, Attribute: attrs,
+	})
+}
+
+// unique reserves a name for a value that no tensor has.
+func (b *builder) unique(name string) string { return unique(b.names, name) }
+
+func unique(taken map[string]bool, name string) string {
+	free := name
+	for i := 2; taken[free]; i++ {
+		free = name + "_" + strconv.Itoa(i)
+	}
+	taken[free] = true
+	return free
+}
+
+// constant adds a small initializer and returns its name.
+func (b *builder) constant(c constant) string {
+	c.name = b.unique(c.name)
+	b.consts = append(b.consts, c)
+	return c.name
+}
+
+func (b *builder) dataSize() int64 {
+	var sum int64
+	for i := range b.consts {
+		sum += b.consts[i].size()
+	}
+	return sum
+}
+
+// info describes a float value with the shape of tensor t. An open dimension that
+// is a multiple of the batch has no name.
+func (b *builder) info(name string, t int) *onnxpb.ValueInfoProto {
+	shape := &onnxpb.TensorShapeProto{}
+	for i, d := range b.net.Tensors[t].Shape {
+		dim := &onnxpb.TensorShapeProto_Dimension{}
+		switch {
+		case d >= 0:
+			dim.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: int64(d)}
+		case b.shapes[0][t][i] == 2 && b.shapes[1][t][i] == 3:
+			dim.Value = &onnxpb.TensorShapeProto_Dimension_DimParam{DimParam: b.opt.BatchName}
+		}
+		shape.Dim = append(shape.Dim, dim)
+	}
+	return &onnxpb.ValueInfoProto{Name: &name, Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{
+		TensorType: &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(int32(onnxpb.TensorProto_FLOAT)), Shape: shape},
+	}}}
+}
+
+func intAttr(name string, v int) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INT.Enum(), I: proto.Int64(int64(v))}
+}
+
+func intsAttr(name string, v ...int) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: int64s(v)}
+}
+
+func floatAttr(name string, v float64) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_FLOAT.Enum(), F: proto.Float32(float32(v))}
+}
+
+func int64s(v []int) []int64 {
+	out := make([]int64, len(v))
+	for i, x := range v {
+		out[i] = int64(x)
+	}
+	return out
+}

@@ -1,0 +1,179 @@
+package onnxout
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/onnxpb"
+	"github.com/goqat/goqat/qat/frozen"
+)
+
+// op emits layer i without activation and rounding, with the result out.
+func (b *builder) op(i int, out string) error {
+	l := &b.net.Layers[i]
+	switch o := l.Op.(type) {
+	case frozen.Conv:
+		return b.conv(i, o, out)
+	case frozen.MatMul:
+		return b.matMul(i, o, out)
+	}
+	in, err := b.values(l.Inputs)
+	if err != nil {
+		return err
+	}
+	switch o := l.Op.(type) {
+	case frozen.Unary:
+		return b.unary(o, l.Name, in[0], out)
+	case frozen.Binary:
+		op, ok := binaryOps[o.Fn]
+		if !ok {
+			return unsupported(o)
+		}
+		b.emit(op, l.Name, in, out)
+	case frozen.Pool:
+		b.pool(o, l.Name, in, out)
+	case frozen.GlobalAvgPool:
+		b.emit("GlobalAveragePool", l.Name, in, out)
+	case frozen.Reduce:
+		op, ok := reduceOps[o.Fn]
+		if !ok {
+			return unsupported(o)
+		}
+		axes := b.constant(ints(l.Name+"_axes", o.Axes...))
+		b.emit(op, l.Name, append(in, axes), out, intAttr("keepdims", 0))
+	case frozen.Reshape:
+		b.emit("Reshape", l.Name, append(in, b.constant(ints(l.Name+"_shape", o.Shape...))), out)
+	case frozen.Transpose:
+		b.emit("Transpose", l.Name, in, out, intsAttr("perm", o.Perm...))
+	case frozen.Concat:
+		b.emit("Concat", l.Name, in, out, intAttr("axis", o.Axis))
+	case frozen.Slice:
+		b.slice(o, l.Name, in[0], out)
+	case frozen.Softmax:
+		op := "Softmax"
+		if o.Log {
+			op = "LogSoftmax"
+		}
+		b.emit(op, l.Name, in, out, intAttr("axis", o.Axis))
+	case frozen.BatchNorm:
+		b.emit("BatchNormalization", l.Name, in, out, floatAttr("epsilon", o.Eps))
+	case frozen.Dropout:
+		b.emit("Identity", l.Name, in, out)
+	case frozen.Pad:
+		b.pad(o, l.Name, in[0], out)
+	case frozen.LRN:
+		b.emit("LRN", l.Name, in, out, intAttr("size", o.Size), floatAttr("alpha", o.Alpha), floatAttr("beta", o.Beta), floatAttr("bias", o.Bias))
+	case frozen.Gather:
+		b.gather(o, l.Name, in[0], in[1], out)
+	default:
+		return unsupported(l.Op)
+	}
+	return nil
+}
+
+func unsupported(op nn.Op) error {
+	return fmt.Errorf("%w: %s (%T): rewrite it with other layers, or end the network before it", ErrUnsupported, op.Kind(), op)
+}
+
+var (
+	binaryOps = map[string]string{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow"}
+	reduceOps = map[string]string{"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}
+	// unaryOps are the functions that are one node without attributes.
+	unaryOps = map[string]string{
+		"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "log": "Log", "neg": "Neg",
+		"abs": "Abs", "sign": "Sign", "ceil": "Ceil", "floor": "Floor", "sin": "Sin", "cos": "Cos",
+		"sqrt": "Sqrt", "inv": "Reciprocal", "softplus": "Softplus",
+		"erf": "Erf",
+	}
+)
+
+// unary emits an elementwise function. ONNX has no log2, square, cube, inv_sqrt,
+// log1p and expm1; they become two nodes. The last two lose relative precision near
+// 0, as float32 does: 6e-8 absolute.
+func (b *builder) unary(u frozen.Unary, name, in, out string) error {
+	if op, ok := unaryOps[u.Fn]; ok {
+		b.emit(op, name, []string{in}, out)
+		return nil
+	}
+	one := []string{in}
+	step := func() string { return b.unique(out + "_step") }
+	switch u.Fn {
+	case "clip":
+		b.clipTo(name, in, out, float32(u.Min), float32(u.Max))
+	case "leaky_relu":
+		b.emit("LeakyRelu", name, one, out, floatAttr("alpha", u.Alpha))
+	case "square":
+		b.emit("Mul", name, []string{in, in}, out)
+	case "cube":
+		s := step()
+		b.emit("Mul", name+"/square", []string{in, in}, s)
+		b.emit("Mul", name, []string{s, in}, out)
+	case "log2":
+		s := step()
+		b.emit("Log", name+"/log", one, s)
+		b.emit("Mul", name, []string{s, b.constant(scalar(name+"_factor", 1/math.Ln2))}, out)
+	case "inv_sqrt":
+		s := step()
+		b.emit("Sqrt", name+"/sqrt", one, s)
+		b.emit("Reciprocal", name, []string{s}, out)
+	case "log1p":
+		s := step()
+		b.emit("Add", name+"/add", []string{in, b.constant(scalar(name+"_one", 1))}, s)
+		b.emit("Log", name, []string{s}, out)
+	case "expm1":
+		s := step()
+		b.emit("Exp", name+"/exp", one, s)
+		b.emit("Sub", name, []string{s, b.constant(scalar(name+"_one", 1))}, out)
+	default:
+		return unsupported(u)
+	}
+	return nil
+}
+
+func (b *builder) pool(o frozen.Pool, name string, in []string, out string) {
+	attrs := []*onnxpb.AttributeProto{
+		intsAttr("kernel_shape", o.Kernel[:]...),
+		intsAttr("strides", o.Stride[:]...),
+		intsAttr("pads", o.Pad[:]...),
+	}
+	if !o.Average {
+		b.emit("MaxPool", name, in, out, attrs...)
+		return
+	}
+	include := 1
+	if o.ExcludePad {
+		include = 0
+	}
+	b.emit("AveragePool", name, in, out, append(attrs, intAttr("count_include_pad", include))...)
+}
+
+// slice emits a Slice; one that drops the axis is a Squeeze behind it.
+func (b *builder) slice(o frozen.Slice, name, in, out string) {
+	axes := b.constant(ints(name+"_axes", o.Axis))
+	args := []string{in, b.constant(ints(name+"_starts", o.Start)), b.constant(ints(name+"_ends", o.End)), axes,
+		b.constant(ints(name+"_steps", o.Step))}
+	if !o.Squeeze {
+		b.emit("Slice", name, args, out)
+		return
+	}
+	s := b.unique(out + "_step")
+	b.emit("Slice", name, args, s)
+	b.emit("Squeeze", name+"/squeeze", []string{s, axes}, out)
+}
+
+// pad emits a Pad with its amounts and its value as inputs, as ONNX has them since
+// opset 11: first all amounts before, then all behind.
+func (b *builder) pad(o frozen.Pad, name, in, out string) {
+	amounts := ints(name+"_pads", slices.Concat(o.Before, o.After)...)
+	b.emit("Pad", name, []string{in, b.constant(amounts), b.constant(scalar(name+"_value", float32(o.Value)))}, out)
+}
+
+// gather emits a Gather. The network holds indices as floats, which are whole numbers,
+// so the Cast in front changes none; ONNX wants whole-number types.
+func (b *builder) gather(o frozen.Gather, name, table, indices, out string) {
+	whole := b.unique(name + "_indices")
+	b.emit("Cast", name+"/indices", []string{indices}, whole, intAttr("to", int(onnxpb.TensorProto_INT64)))
+	b.emit("Gather", name, []string{table, whole}, out, intAttr("axis", o.Axis))
+}

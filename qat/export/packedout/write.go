@@ -1,0 +1,152 @@
+package packedout
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/goqat/goqat/internal/safetensors"
+	"github.com/goqat/goqat/qat/frozen"
+)
+
+// model is a network laid out for the file.
+type model struct {
+	linears []*linear
+	tensors []safetensors.Tensor
+	meta    map[string]string
+	report  Report
+}
+
+// Write writes the network's constants as one safetensors file, model.safetensors.
+// Equal networks give equal bytes. It fails before anything is written: for a network
+// that is not valid, and, wrapping ErrUnsupported and naming tensors with reasons, where
+// something does not fit, or nothing does. Notes of the network become metadata, beside
+// "format": "pt", which readers want. The network is only read.
+func Write(w io.Writer, n *frozen.Network, opt Options) (Report, error) {
+	m, err := layOut(n, opt)
+	if err != nil {
+		return m.report, fmt.Errorf("packedout: %w", err)
+	}
+	if err := safetensors.Write(w, m.tensors, m.meta); err != nil {
+		return m.report, fmt.Errorf("packedout: %w", err)
+	}
+	return m.report, nil
+}
+
+// layOut decides what becomes of each constant. The model is never nil.
+func layOut(n *frozen.Network, opt Options) (*model, error) {
+	m := &model{meta: map[string]string{}}
+	if err := n.Validate(); err != nil {
+		return m, err
+	}
+	taken := m.addLinears(n)
+	switch {
+	case len(m.linears) == 0 && len(m.report.Dense) == 0:
+		return m, fmt.Errorf("%w: the network has no quantized weights", ErrUnsupported)
+	case len(m.linears) == 0:
+		return m, fmt.Errorf("%w: nothing can be packed: %s", ErrUnsupported, m.report.reasons())
+	case len(m.report.Dense) > 0 && !opt.Dense:
+		return m, fmt.Errorf("%w: %s (Options.Dense writes them as float)", ErrUnsupported, m.report.reasons())
+	}
+	if err := m.addRest(n, taken); err != nil {
+		return m, err
+	}
+	maps.Copy(m.meta, n.Notes)
+	m.meta["format"] = "pt"
+	return m, m.checkNames()
+}
+
+// addLinears finds the layers that fit and the reasons of the others. It returns the
+// constants that are in the file then.
+func (m *model) addLinears(n *frozen.Network) map[int]bool {
+	readers := map[int]int{}
+	for i := range n.Layers {
+		for _, t := range n.Layers[i].Inputs {
+			readers[t]++
+		}
+	}
+	taken, seen := map[int]bool{}, map[int]bool{}
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		for place, t := range l.Inputs {
+			x := &n.Tensors[t]
+			if x.Const == nil || x.Quant == nil || seen[t] {
+				continue
+			}
+			seen[t] = true
+			lin, err := linearOf(n, l)
+			switch {
+			case readers[t] > 1:
+				err = fmt.Errorf("%d layers read it; each linear layer has weights of its own", readers[t])
+			case err == nil && place != 1:
+				err = fmt.Errorf("it is operand %d of its layer, which is not the weights", place)
+			}
+			if err != nil {
+				m.report.Dense = append(m.report.Dense, Dense{Tensor: x.Name, Module: moduleOf(x.Name, l.Name), Why: err.Error()})
+				continue
+			}
+			m.add(lin)
+			taken[t] = true
+			if lin.bias != nil && (readers[l.Inputs[2]] == 1 || lin.bias.Name == lin.module+".bias") {
+				taken[l.Inputs[2]] = true
+			}
+		}
+	}
+	for _, t := range n.Tensors {
+		if t.Const == nil && t.Quant != nil {
+			m.report.Activations++
+		}
+	}
+	return taken
+}
+
+// add puts a layer's tensors into the file.
+func (m *model) add(r *linear) {
+	m.linears = append(m.linears, r)
+	p := Packed{Layer: r.layer, Module: r.module, Bits: r.bits, Symmetric: r.symmetric()}
+	if r.groups() > 1 {
+		p.Group = r.group
+	}
+	for _, t := range r.tensors() {
+		m.tensors = append(m.tensors, t)
+		if t.DType != safetensors.I64 {
+			p.Bytes += len(t.Data)
+		}
+	}
+	if r.bias != nil {
+		m.tensors = append(m.tensors, safetensors.FromFloat32s(r.module+".bias", []int{r.out}, r.bias.Const.Values))
+	}
+	m.report.Packed = append(m.report.Packed, p)
+}
+
+// addRest puts all other constants into the file, as float32.
+func (m *model) addRest(n *frozen.Network, taken map[int]bool) error {
+	for i := range n.Tensors {
+		t := &n.Tensors[i]
+		if t.Const == nil || taken[i] {
+			continue
+		}
+		values, err := t.Values()
+		if err != nil {
+			return err
+		}
+		m.tensors = append(m.tensors, safetensors.FromFloat32s(t.Name, t.Shape, values))
+	}
+	return nil
+}
+
+// checkNames refuses two tensors of one name before anything is written.
+func (m *model) checkNames() error {
+	names := make([]string, len(m.tensors))
+	for i, t := range m.tensors {
+		names[i] = t.Name
+	}
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return fmt.Errorf("%w: two tensors would have the name %q in the file: rename a layer", ErrUnsupported, names[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+package onnxin
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/goqat/goqat/internal/nn"
+	"gorgonia.org/gorgonia"
+)
+
+var binaries = map[string]string{"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow"}
+
+func pairOf(n *node) error {
+	in, err := n.all(2, 2)
+	if err != nil {
+		return err
+	}
+	if n.op == "Pow" && n.in[1].known() && !n.in[1].isParam() {
+		if done, err := n.simplePower(in[0]); done {
+			return err
+		}
+	}
+	y, err := n.apply(nn.Binary{Fn: binaries[n.op]}, in...)
+	return n.set(0, y, err)
+}
+
+// simplePower turns the common constant exponents into functions of their own.
+func (n *node) simplePower(x *gorgonia.Node) (bool, error) {
+	c, err := n.b.constant(n.in[1])
+	if err != nil || c.size() != 1 || len(c.shape) > x.Shape().Dims() {
+		return false, nil
+	}
+	e, err := c.floats()
+	if err != nil {
+		return false, nil
+	}
+	fn, ok := map[float32]string{2: "square", 3: "cube", 0.5: "sqrt", -1: "inv", -0.5: "inv_sqrt"}[e[0]]
+	if !ok {
+		return false, nil
+	}
+	y, err := n.apply(nn.Unary{Fn: fn}, x)
+	return true, n.set(0, y, err)
+}
+
+// sum adds, or averages, any number of operands.
+func sum(n *node) error {
+	in, err := n.all(1, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	y := in[0]
+	for _, x := range in[1:] {
+		if y, err = n.apply(nn.Binary{Fn: "add"}, y, x); err != nil {
+			return err
+		}
+	}
+	if n.op == "Mean" {
+		y, err = n.scaled(y, 1/float64(len(in)))
+	}
+	return n.set(0, y, err)
+}
+
+// limit is Max or Min of a tensor and numbers.
+func limit(n *node) error {
+	var x *gorgonia.Node
+	clip := nn.Unary{Fn: "clip", Min: -math.MaxFloat32, Max: math.MaxFloat32}
+	for i, v := range n.in {
+		if v != nil && v.known() && !v.isParam() {
+			at, err := n.number(i, "", 0)
+			if err != nil {
+				return err
+			}
+			at = finite(at)
+			if n.op == "Max" {
+				clip.Min = max(clip.Min, at)
+			} else {
+				clip.Max = min(clip.Max, at)
+			}
+			continue
+		}
+		if x != nil {
+			return fmt.Errorf("%w: goqat compares one tensor with numbers, not two tensors", ErrUnsupported)
+		}
+		var err error
+		if x, err = n.data(i); err != nil {
+			return err
+		}
+	}
+	if x == nil {
+		return fmt.Errorf("%w: no operands", ErrFormat)
+	}
+	y, err := n.apply(clipOp(clip), x)
+	return n.set(0, y, err)
+}
+
+// clipOp is a clip, or the ReLU that it is.
+func clipOp(u nn.Unary) nn.Unary {
+	if u.Min == 0 && u.Max == math.MaxFloat32 {
+		return nn.Unary{Fn: "relu"}
+	}
+	return u
+}
+
+// finite replaces infinities by the largest numbers of their sign.
+func finite(v float64) float64 { return min(max(v, -math.MaxFloat32), math.MaxFloat32) }
+
+// unaries are the functions of one tensor. Each adds its layers and returns the last.
+var unaries = map[string]func(*node, *gorgonia.Node) (*gorgonia.Node, error){
+	"Relu": plain("relu"), "Sigmoid": plain("sigmoid"), "Tanh": plain("tanh"), "Exp": plain("exp"), "Log": plain("log"),
+	"Sqrt": plain("sqrt"), "Neg": plain("neg"), "Abs": plain("abs"), "Sign": plain("sign"), "Floor": plain("floor"), "Ceil": plain("ceil"),
+	"Sin": plain("sin"), "Cos": plain("cos"), "Reciprocal": plain("inv"), "Softplus": plain("softplus"), "Erf": plain("erf"),
+	"LeakyRelu": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		return n.apply(nn.Unary{Fn: "leaky_relu", Alpha: n.float("alpha", 0.01)}, x)
+	},
+	"Clip": clip,
+	"HardSigmoid": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		return n.hardSigmoid(x, n.float("alpha", 0.2), n.float("beta", 0.5))
+	},
+	"HardSwish": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		return n.times(x)(n.hardSigmoid(x, 1.0/6, 0.5))
+	},
+	"Swish": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		s, err := n.scaled(x, n.float("alpha", 1))
+		return n.times(x)(n.then(s, err, "sigmoid"))
+	},
+	"Mish": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		s, err := n.apply(nn.Unary{Fn: "softplus"}, x)
+		return n.times(x)(n.then(s, err, "tanh"))
+	},
+	"Softsign": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		a, err := n.apply(nn.Unary{Fn: "abs"}, x)
+		if err == nil {
+			a, err = n.apply(nn.Binary{Fn: "add"}, a, n.single(1))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return n.apply(nn.Binary{Fn: "div"}, x, a)
+	},
+	"Elu": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		return n.exponential(x, n.float("alpha", 1), 1, 1)
+	},
+	"Selu": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		gamma := n.float("gamma", 1.05070102214813232421875)
+		return n.exponential(x, n.float("alpha", 1.67326319217681884765625), 1, gamma)
+	},
+	"Celu": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+		alpha := n.float("alpha", 1)
+		return n.exponential(x, alpha, 1/alpha, 1)
+	},
+	"Gelu": gelu,
+}
+
+func unary(n *node) error {
+	hi := 1
+	if n.op == "Clip" {
+		hi = 3
+	}
+	if err := n.arity(1, hi); err != nil {
+		return err
+	}
+	x, err := n.data(0)
+	if err != nil {
+		return err
+	}
+	y, err := unaries[n.op](n, x)
+	return n.set(0, y, err)
+}
+
+func plain(fn string) func(*node, *gorgonia.Node) (*gorgonia.Node, error) {
+	return func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) { return n.apply(nn.Unary{Fn: fn}, x) }
+}
+
+// then applies a function behind a step that may have failed.
+func (n *node) then(x *gorgonia.Node, err error, fn string) (*gorgonia.Node, error) {
+	if err != nil {
+		return nil, err
+	}
+	return n.apply(nn.Unary{Fn: fn}, x)
+}
+
+// times multiplies a step that may have failed with x.
+func (n *node) times(x *gorgonia.Node) func(*gorgonia.Node, error) (*gorgonia.Node, error) {
+	return func(y *gorgonia.Node, err error) (*gorgonia.Node, error) {
+		if err != nil {
+			return nil, err
+		}
+		return n.apply(nn.Binary{Fn: "mul"}, x, y)
+	}
+}
+
+func clip(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+	lo, err := n.number(1, "min", -math.MaxFloat32)
+	if err != nil {
+		return nil, err
+	}
+	hi, err := n.number(2, "max", math.MaxFloat32)
+	if err != nil {
+		return nil, err
+	}
+	lo, hi = finite(lo), finite(hi)
+	return n.apply(clipOp(nn.Unary{Fn: "clip", Min: min(lo, hi), Max: hi}), x)
+}
+
+// hardSigmoid is clip(alpha·x + beta, 0, 1).
+func (n *node) hardSigmoid(x *gorgonia.Node, alpha, beta float64) (*gorgonia.Node, error) {
+	y, err := n.scaled(x, alpha)
+	if err == nil {
+		y, err = n.apply(nn.Binary{Fn: "add"}, y, n.single(beta))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return n.apply(nn.Unary{Fn: "clip", Max: 1}, y)
+}
+
+// exponential is gamma·(max(x, 0) + alpha·(exp(slope·min(x, 0)) - 1)).
+func (n *node) exponential(x *gorgonia.Node, alpha, slope, gamma float64) (*gorgonia.Node, error) {
+	low, err := n.apply(nn.Unary{Fn: "clip", Min: -math.MaxFloat32}, x)
+	if err == nil {
+		low, err = n.scaled(low, slope)
+	}
+	if low, err = n.then(low, err, "expm1"); err == nil {
+		low, err = n.scaled(low, alpha)
+	}
+	if err != nil {
+		return nil, err
+	}
+	high, err := n.apply(nn.Unary{Fn: "relu"}, x)
+	if err == nil {
+		high, err = n.apply(nn.Binary{Fn: "add"}, high, low)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return n.scaled(high, gamma)
+}
+
+// gelu is x·Φ(x), or its approximation with tanh (Hendrycks and Gimpel 2016).
+func gelu(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+	var y *gorgonia.Node
+	var err error
+	switch mode := n.string("approximate", "none"); mode {
+	case "none":
+		y, err = n.scaled(x, math.Sqrt2/2)
+		y, err = n.then(y, err, "erf")
+	case "tanh": // tanh(√(2/π)·(x + 0.044715·x³))
+		if y, err = n.then(x, nil, "cube"); err == nil {
+			y, err = n.scaled(y, 0.044715)
+		}
+		if err == nil {
+			y, err = n.apply(nn.Binary{Fn: "add"}, x, y)
+		}
+		if err == nil {
+			y, err = n.scaled(y, math.Sqrt(2/math.Pi))
+		}
+		y, err = n.then(y, err, "tanh")
+	default:
+		return nil, fmt.Errorf("%w: approximate %q", ErrFormat, mode)
+	}
+	if err == nil {
+		y, err = n.apply(nn.Binary{Fn: "add"}, y, n.single(1))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return n.times(x)(n.scaled(y, 0.5))
+}
+
+// prelu is max(x, 0) + slope·min(x, 0).
+func prelu(n *node) error {
+	if err := n.arity(2, 2); err != nil {
+		return err
+	}
+	x, err := n.data(0)
+	if err != nil {
+		return err
+	}
+	slope, err := n.param(1)
+	if err != nil {
+		return err
+	}
+	low, err := n.apply(nn.Unary{Fn: "clip", Min: -math.MaxFloat32}, x)
+	if err == nil {
+		low, err = n.apply(nn.Binary{Fn: "mul"}, low, slope)
+	}
+	if err != nil {
+		return err
+	}
+	high, err := n.apply(nn.Unary{Fn: "relu"}, x)
+	if err == nil {
+		high, err = n.apply(nn.Binary{Fn: "add"}, high, low)
+	}
+	return n.set(0, high, err)
+}

@@ -1,0 +1,31 @@
+package onnxin_test
+
+import (
+	"fmt"
+	"log"
+
+	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/importer/onnxin"
+)
+
+func Example() {
+	m, err := onnxin.ReadFile("testdata/torch/mlp_13_eval.onnx", onnxin.Options{Batch: 16})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m.Inputs[0].Name(), m.Inputs[0].Shape(), "to", m.OutputNames[0], m.Outputs[0].Shape())
+	fmt.Println(m.ParamNames())
+	q, err := qat.New(qat.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := q.Prepare(m.Graph, m.Outputs...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("ready to train, batch", p.Batch())
+	// Output:
+	// x (16, 8) to y (16, 4)
+	// [0.bias 0.weight 3.bias 3.weight]
+	// ready to train, batch 16
+}

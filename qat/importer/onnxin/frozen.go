@@ -1,0 +1,320 @@
+package onnxin
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/onnxpb"
+	"github.com/goqat/goqat/qat/frozen"
+)
+
+// ReadFrozen reads a quantized model that package qat/export/onnxout wrote, in one piece.
+// The network has the codes, scales and names of the one that was written and computes
+// the same bits, with these exceptions: int32 biases stay rounded; a matrix may come
+// back transposed; functions that ONNX has no operator for come back as the several
+// layers that the file has; formats of activations come back as symmetric where the zero
+// point allows it. Models of other programs are read as far as they have the same form.
+// Errors wrap [ErrFormat] or [ErrUnsupported] and name the node or tensor.
+func ReadFrozen(r io.Reader) (*frozen.Network, error) {
+	p, err := readAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("onnxin: %w", err)
+	}
+	return buildFrozen(p, noFiles{})
+}
+
+// ReadFrozenFile is [ReadFrozen] for a file, with external data beside it.
+func ReadFrozenFile(path string) (*frozen.Network, error) {
+	p, files, err := openModel(path)
+	if err != nil {
+		return nil, fmt.Errorf("onnxin: %w", err)
+	}
+	defer files.Close()
+	return buildFrozen(p, files)
+}
+
+// thawer builds a frozen network of a file's nodes.
+type thawer struct {
+	*builder
+	net     *frozen.Network
+	tensors map[string]int // tensor of each value
+	quiet   map[*node]bool // nodes that are part of an earlier layer
+	// shapes are those of all tensors at two batches; dimensions that differ are open.
+	shapes [2][][]int
+}
+
+// batches are the sizes that shapes are computed for. 1 would broadcast.
+var batches = [2]int{2, 3}
+
+func buildFrozen(p *parsed, files fileSource) (net *frozen.Network, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			net, err = nil, fmt.Errorf("onnxin: %w: building the network: %v", ErrFormat, r)
+		}
+	}()
+	t := &thawer{builder: newBuilder(p, files, Options{}), net: &frozen.Network{}, tensors: map[string]int{}, quiet: map[*node]bool{}}
+	if err := t.thaw(); err != nil {
+		return nil, fmt.Errorf("onnxin: %w", err)
+	}
+	if err := t.net.Validate(); err != nil {
+		return nil, fmt.Errorf("onnxin: %w: %w", ErrFormat, err)
+	}
+	return t.net, nil
+}
+
+func (t *thawer) thaw() error {
+	if err := t.initializers(); err != nil {
+		return err
+	}
+	nodes, err := t.liveNodes()
+	if err != nil {
+		return err
+	}
+	for _, in := range t.p.Graph.Input {
+		if t.values[in.GetName()] != nil {
+			continue
+		}
+		if err := t.input(in); err != nil {
+			return fmt.Errorf("input %q: %w", in.GetName(), err)
+		}
+	}
+	for _, n := range nodes {
+		if t.quiet[n] {
+			continue
+		}
+		for _, name := range n.pb.Input {
+			v := t.values[name]
+			if v == nil && name != "" {
+				v = &value{name: name}
+			}
+			n.in = append(n.in, v)
+		}
+		if err := t.step(n); err != nil {
+			t.fail(fmt.Errorf("node %s (%s): %w", n.label, n.op, err))
+			break // what follows depends on it, mostly
+		}
+	}
+	if err := t.failure(); err != nil {
+		return err
+	}
+	for _, o := range t.p.Graph.Output {
+		i, err := t.tensor(o.GetName())
+		if err != nil {
+			return fmt.Errorf("output %q: %w", o.GetName(), err)
+		}
+		t.net.Outputs = append(t.net.Outputs, i)
+	}
+	for _, m := range t.p.MetadataProps {
+		if t.net.Notes == nil {
+			t.net.Notes = map[string]string{}
+		}
+		t.net.Notes[m.GetKey()] = m.GetValue()
+	}
+	return nil
+}
+
+func (t *thawer) step(n *node) error {
+	if !isStandard(n.pb.GetDomain()) {
+		return fmt.Errorf("%w: operator of domain %q", ErrUnsupported, n.pb.GetDomain())
+	}
+	if len(n.pb.Output) != 1 {
+		return fmt.Errorf("%w: %d outputs", ErrUnsupported, len(n.pb.Output))
+	}
+	switch n.op {
+	case "DequantizeLinear":
+		return t.constantCodes(n)
+	case "Identity":
+		if err := n.arity(1, 1); err != nil {
+			return err
+		}
+		return t.sameAs(n, n.pb.Input[0])
+	case "Cast": // whole numbers in front of a Gather
+		if err := n.arity(1, 1); err != nil {
+			return err
+		}
+		return t.sameAs(n, n.pb.Input[0])
+	case "Clip":
+		if t.isGuard(n) {
+			return t.sameAs(n, n.pb.Input[0])
+		}
+	case "Transpose":
+		if u := t.onlyUser(n.pb.Output[0]); u != nil && u.op == "MatMul" && strings.Contains(n.label, "/transpose_") {
+			return nil // the product looks through it
+		}
+	}
+	op, in, err := t.layerOf(n)
+	if err == nil {
+		err = n.err
+	}
+	if err != nil {
+		return err
+	}
+	return t.layer(n, op, in)
+}
+
+// isGuard reports whether a Clip only keeps runtimes from fusing: it is named so.
+func (t *thawer) isGuard(n *node) bool { return strings.Contains(n.label, "/guard") }
+
+// sameAs makes the node's result another name of a tensor.
+func (t *thawer) sameAs(n *node, name string) error {
+	i, err := t.tensor(name)
+	if err == nil {
+		t.tensors[n.pb.Output[0]] = i
+	}
+	return err
+}
+
+// add adds a tensor with its shapes at both batches.
+func (t *thawer) add(x frozen.Tensor, shapes [2][]int) int {
+	t.net.Tensors = append(t.net.Tensors, x)
+	for k := range shapes {
+		t.shapes[k] = append(t.shapes[k], shapes[k])
+	}
+	return len(t.net.Tensors) - 1
+}
+
+func (t *thawer) input(in *onnxpb.ValueInfoProto) error {
+	tt := in.GetType().GetTensorType()
+	if tt == nil || tt.Shape == nil {
+		return fmt.Errorf("%w: no shape", ErrFormat)
+	}
+	x := frozen.Tensor{Name: in.GetName()}
+	if err := checkRank(len(tt.Shape.Dim)); err != nil {
+		return err
+	}
+	var shapes [2][]int
+	for _, d := range tt.Shape.Dim {
+		v := int(d.GetDimValue())
+		if v <= 0 {
+			v = -1
+		}
+		x.Shape = append(x.Shape, v)
+		for k, b := range batches {
+			at := v
+			if v < 0 {
+				at = b
+			}
+			shapes[k] = append(shapes[k], at)
+		}
+	}
+	end, q, err := t.rounding(in.GetName(), len(x.Shape))
+	if err != nil {
+		return err
+	}
+	x.Quant = q
+	i := t.add(x, shapes)
+	t.tensors[in.GetName()], t.tensors[end] = i, i
+	t.net.Inputs = append(t.net.Inputs, i)
+	return nil
+}
+
+// tensor returns the tensor of a value; initializers become constants when first used.
+func (t *thawer) tensor(name string) (int, error) {
+	if i, ok := t.tensors[name]; ok {
+		return i, nil
+	}
+	v := t.values[name]
+	if v == nil {
+		return 0, fmt.Errorf("%w: %q is used before it is made, or by nothing that goqat knows", ErrFormat, name)
+	}
+	c, err := t.constant(v)
+	if err != nil {
+		return 0, err
+	}
+	data, err := c.floats()
+	if err != nil {
+		return 0, fmt.Errorf("tensor %q: %w", name, err)
+	}
+	return t.addConst(frozen.NewConst(name, c.shape, data, nil))
+}
+
+// addConst adds a constant under its name.
+func (t *thawer) addConst(x frozen.Tensor, err error) (int, error) {
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	i := t.add(x, [2][]int{x.Shape, x.Shape})
+	t.tensors[x.Name] = i
+	return i, nil
+}
+
+// layer adds a layer with the activation and the rounding that follow it.
+func (t *thawer) layer(n *node, op nn.Op, in []string) error {
+	l := frozen.Layer{Name: n.label, Op: op}
+	for _, name := range in {
+		i, err := t.tensor(name)
+		if err != nil {
+			return err
+		}
+		l.Inputs = append(l.Inputs, i)
+	}
+	var shapes [2][]int
+	for k := range batches {
+		var args [][]int
+		for _, i := range l.Inputs {
+			args = append(args, t.shapes[k][i])
+		}
+		s, err := nn.OutShape(op, args)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		if err := checkRank(len(s)); err != nil {
+			return err
+		}
+		shapes[k] = s
+	}
+	end := t.end(n)
+	var err error
+	if l.Act, end, err = t.activation(n, end); err != nil {
+		return err
+	}
+	end, q, err := t.rounding(end, len(shapes[0]))
+	if err != nil {
+		return err
+	}
+	x := frozen.Tensor{Name: end, Shape: slices.Clone(shapes[0]), Quant: q}
+	for i, d := range shapes[1] {
+		if len(shapes[0]) == len(shapes[1]) && d != shapes[0][i] {
+			x.Shape[i] = -1
+		}
+	}
+	l.Output = t.add(x, shapes)
+	t.tensors[end] = l.Output
+	t.net.Layers = append(t.net.Layers, l)
+	return nil
+}
+
+// end is the name of the layer's result before its activation: behind the bias of a
+// product or the squeeze of a slice, which are nodes of their own.
+func (t *thawer) end(n *node) string {
+	end := n.pb.Output[0]
+	u := t.onlyUser(end)
+	if u != nil && t.quiet[u] && (u.op == "Add" || u.op == "Squeeze") {
+		return u.pb.Output[0]
+	}
+	return end
+}
+
+// activation takes in the activation behind a layer, which the exporter names after it.
+func (t *thawer) activation(n *node, end string) (*nn.Unary, string, error) {
+	u := t.onlyUser(end)
+	if u == nil || len(u.pb.Input) == 0 || u.pb.Input[0] != end || !strings.Contains(end, "_before_") || !strings.HasPrefix(u.label, n.label+"/") {
+		return nil, end, nil
+	}
+	for _, name := range u.pb.Input {
+		u.in = append(u.in, t.values[name])
+	}
+	op, _, err := t.layerOf(u)
+	if err != nil {
+		return nil, "", fmt.Errorf("activation %s: %w", u.label, err)
+	}
+	act, ok := op.(nn.Unary)
+	if !ok || len(u.pb.Output) != 1 {
+		return nil, "", fmt.Errorf("%w: %s is no activation", ErrUnsupported, u.label)
+	}
+	t.quiet[u] = true
+	return &act, u.pb.Output[0], nil
+}

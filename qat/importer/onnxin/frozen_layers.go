@@ -1,0 +1,167 @@
+package onnxin
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// layerOf returns the layer kind of a node and the names of its tensors.
+func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
+	in := n.pb.Input
+	if len(in) == 0 || slices.Contains(in[:1], "") {
+		return nil, nil, fmt.Errorf("%w: no operands", ErrFormat)
+	}
+	if n.op == "Mul" && len(in) == 2 && in[0] == in[1] { // as the exporter writes a square
+		return nn.Unary{Fn: "square"}, in[:1], nil
+	}
+	if fn, ok := binaries[n.op]; ok {
+		return nn.Binary{Fn: fn}, in, n.arity(2, 2)
+	}
+	if u, ok := plainUnaries[n.op]; ok {
+		return nn.Unary{Fn: u}, in, n.arity(1, 1)
+	}
+	if op, ok := strings.CutPrefix(n.op, "Reduce"); ok {
+		return t.reduceOf(n, strings.ToLower(op))
+	}
+	switch n.op {
+	case "Conv":
+		w, err := n.explicitWindow()
+		return nn.Conv{Stride: w.stride, Pad: w.pad, Dilation: w.dilation, Groups: n.int("group", 1)}, in, err
+	case "MaxPool", "AveragePool":
+		w, err := n.explicitWindow()
+		op := nn.Pool{Average: n.op == "AveragePool", Kernel: w.kernel, Stride: w.stride, Pad: w.pad}
+		op.ExcludePad = op.Average && n.int("count_include_pad", 0) == 0
+		return op, in, err
+	case "GlobalAveragePool":
+		return nn.GlobalAvgPool{}, in, nil
+	case "Gemm":
+		if n.float("alpha", 1) != 1 || n.float("beta", 1) != 1 {
+			return nil, nil, fmt.Errorf("%w: alpha and beta other than 1", ErrUnsupported)
+		}
+		return nn.MatMul{TransA: n.int("transA", 0) != 0, TransB: n.int("transB", 0) != 0}, in, nil
+	case "MatMul":
+		return t.matMulOf(n)
+	case "LeakyRelu":
+		return nn.Unary{Fn: "leaky_relu", Alpha: n.float("alpha", 0.01)}, in, nil
+	case "Clip":
+		lo, err := n.number(1, "min", -math.MaxFloat32)
+		if err != nil {
+			return nil, nil, err
+		}
+		hi, err := n.number(2, "max", math.MaxFloat32)
+		return nn.Unary{Fn: "clip", Min: lo, Max: hi}, in[:1], err
+	case "LRN":
+		return nn.LRN{Size: n.int("size", 0), Alpha: n.float("alpha", 1e-4), Beta: n.float("beta", 0.75), Bias: n.float("bias", 1)}, in, nil
+	case "BatchNormalization":
+		return nn.BatchNorm{Eps: n.float("epsilon", 1e-5)}, in, nil
+	case "Softmax", "LogSoftmax":
+		return nn.Softmax{Axis: n.int("axis", -1), Log: n.op == "LogSoftmax"}, in, nil
+	case "Concat":
+		return nn.Concat{Axis: n.int("axis", -1)}, in, nil
+	case "Gather":
+		return nn.Gather{Axis: n.int("axis", 0)}, in, nil
+	case "Transpose":
+		return nn.Transpose{Perm: n.ints("perm")}, in, nil
+	case "Reshape":
+		shape, err := n.list(1, "shape")
+		if err == nil {
+			err = checkRank(len(shape))
+		}
+		return nn.Reshape{Shape: shape}, in[:1], err
+	case "Slice":
+		return t.sliceOf(n)
+	case "Pad":
+		return padOf(n)
+	}
+	return nil, nil, fmt.Errorf("%w operator", ErrUnsupported)
+}
+
+// plainUnaries are the functions that have an operator of their own and no settings.
+var plainUnaries = map[string]string{
+	"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Exp": "exp", "Log": "log", "Sqrt": "sqrt", "Neg": "neg", "Abs": "abs",
+	"Sign": "sign", "Floor": "floor", "Ceil": "ceil", "Sin": "sin", "Cos": "cos", "Reciprocal": "inv", "Softplus": "softplus", "Erf": "erf",
+}
+
+// explicitWindow is a 2-D window whose padding is written out.
+func (n *node) explicitWindow() (window, error) {
+	if n.string("auto_pad", "NOTSET") != "NOTSET" || n.int("ceil_mode", 0) != 0 {
+		return window{}, fmt.Errorf("%w: auto_pad or ceil_mode in a quantized model", ErrUnsupported)
+	}
+	return n.window([2]int{1, 1}, 2, nil, [4]int{}, false)
+}
+
+func (t *thawer) reduceOf(n *node, fn string) (nn.Op, []string, error) {
+	if n.int("keepdims", 1) != 0 {
+		return nil, nil, fmt.Errorf("%w: keepdims in a quantized model", ErrUnsupported)
+	}
+	over, err := n.list(1, "axes")
+	return nn.Reduce{Fn: fn, Axes: over}, n.pb.Input[:1], err
+}
+
+// matMulOf is a product with the transposes in front of it and the bias behind it that
+// the exporter writes as nodes of their own.
+func (t *thawer) matMulOf(n *node) (nn.Op, []string, error) {
+	if err := n.arity(2, 2); err != nil {
+		return nil, nil, err
+	}
+	in := slices.Clone(n.pb.Input)
+	var turned [2]bool
+	for i, name := range in {
+		if tr := t.maker(name); tr != nil && tr.op == "Transpose" && strings.Contains(tr.label, "/transpose_") && len(tr.pb.Input) == 1 && t.onlyUser(name) == n {
+			perm := tr.ints("perm")
+			if r := len(perm); r < 2 || perm[r-1] != r-2 || perm[r-2] != r-1 {
+				return nil, nil, fmt.Errorf("%w: transpose %v in front of a product", ErrUnsupported, perm)
+			}
+			in[i], turned[i] = tr.pb.Input[0], true
+		}
+	}
+	if u := t.onlyUser(n.pb.Output[0]); u != nil && u.op == "Add" && strings.HasPrefix(u.label, n.label+"/bias") && len(u.pb.Input) == 2 && len(u.pb.Output) == 1 {
+		t.quiet[u] = true
+		in = append(in, u.pb.Input[1])
+	}
+	return nn.MatMul{TransA: turned[0], TransB: turned[1]}, in, nil
+}
+
+// maker returns the live node that makes a value, or nil.
+func (t *thawer) maker(name string) *node { return t.makers[name] }
+
+// sliceOf is a slice along one axis, with the squeeze behind it that drops the axis.
+func (t *thawer) sliceOf(n *node) (nn.Op, []string, error) {
+	var v [4]int
+	for i, name := range []string{"starts", "ends", "axes", "steps"} {
+		list, err := n.list(i+1, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(list) != 1 {
+			return nil, nil, fmt.Errorf("%w: %s %v: a quantized model slices one axis", ErrUnsupported, name, list)
+		}
+		v[i] = list[0]
+	}
+	op := nn.Slice{Axis: v[2], Start: v[0], End: v[1], Step: v[3]}
+	if u := t.onlyUser(n.pb.Output[0]); u != nil && u.op == "Squeeze" && strings.HasPrefix(u.label, n.label+"/squeeze") && len(u.pb.Output) == 1 {
+		t.quiet[u] = true
+		op.Squeeze = true
+	}
+	return op, n.pb.Input[:1], nil
+}
+
+func padOf(n *node) (nn.Op, []string, error) {
+	if n.string("mode", "constant") != "constant" || len(n.in) > 3 {
+		return nil, nil, fmt.Errorf("%w: pads of other kinds than constants on all axes", ErrUnsupported)
+	}
+	amounts, err := n.list(1, "pads")
+	if err != nil {
+		return nil, nil, err
+	}
+	fill, err := n.number(2, "value", 0)
+	if err == nil {
+		err = checkRank(len(amounts) / 2)
+	}
+	half := len(amounts) / 2
+	return nn.Pad{Before: amounts[:half], After: amounts[half:], Value: fill}, n.pb.Input[:1], err
+}

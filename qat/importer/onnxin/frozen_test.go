@@ -1,0 +1,190 @@
+package onnxin
+
+import (
+	"bytes"
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/export/onnxout"
+	"github.com/goqat/goqat/qat/frozen"
+)
+
+// freeze prepares, calibrates and freezes a model of PyTorch's.
+func freeze(t *testing.T, name string, cfg qat.Config) (*frozen.Network, []float32) {
+	t.Helper()
+	_, x := readNPY(t, "torch/"+name+".x.npy")
+	m, err := Read(bytes.NewReader(readData(t, "torch/"+name+".onnx")), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := qat.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := q.Prepare(m.Graph, m.Outputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Calibrate(x); err != nil {
+		t.Fatal(err)
+	}
+	fz, err := q.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fz, x
+}
+
+var frozenConfigs = map[string]qat.Config{
+	"default": {},
+	"affine":  {Global: &qat.LayerConfig{Activations: qat.TensorConfig{Scheme: qat.Affine}, Weights: qat.TensorConfig{Scheme: qat.Affine}}},
+	"int4":    {Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4}}},
+	"blocks":  {Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4, Granularity: qat.PerBlock, BlockSize: 4}}},
+	"tensor":  {Global: &qat.LayerConfig{Weights: qat.TensorConfig{Granularity: qat.PerTensor}}},
+	"weights": {Global: &qat.LayerConfig{Activations: qat.TensorConfig{Off: true}}},
+	"narrow":  {Global: &qat.LayerConfig{Activations: qat.TensorConfig{Bits: 5}, Weights: qat.TensorConfig{Bits: 3}}},
+}
+
+// TestFrozenRoundTrip: a network that was written and read again computes the same bits
+// and has the same codes.
+func TestFrozenRoundTrip(t *testing.T) {
+	for config, cfg := range frozenConfigs {
+		for _, name := range torchModels {
+			t.Run(config+"/"+name, func(t *testing.T) {
+				fz, x := freeze(t, name, cfg)
+				var file bytes.Buffer
+				if err := onnxout.Write(&file, fz, onnxout.Options{Bias: onnxout.BiasFloat}); err != nil {
+					t.Fatal(err)
+				}
+				back, err := ReadFrozen(&file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sameNetwork(t, back, fz)
+				sameRun(t, back, fz, x)
+			})
+		}
+	}
+}
+
+func sameRun(t *testing.T, back, fz *frozen.Network, x []float32) {
+	t.Helper()
+	got, err := back.Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := fz.Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want[0] {
+		if math.Float32bits(got[0][i]) != math.Float32bits(want[0][i]) {
+			t.Fatalf("element %d is %v, want %v", i, got[0][i], want[0][i])
+		}
+	}
+}
+
+// sameNetwork compares names, layers, formats and codes.
+func sameNetwork(t *testing.T, back, fz *frozen.Network) {
+	t.Helper()
+	if len(back.Layers) != len(fz.Layers) || len(back.Tensors) != len(fz.Tensors) {
+		t.Fatalf("%d layers and %d tensors, want %d and %d", len(back.Layers), len(back.Tensors), len(fz.Layers), len(fz.Tensors))
+	}
+	for i, l := range fz.Layers {
+		b := back.Layers[i]
+		if b.Name != l.Name || b.Op.Kind() != l.Op.Kind() || (b.Act == nil) != (l.Act == nil) || l.Act != nil && *b.Act != *l.Act || back.Mode(i) != fz.Mode(i) {
+			t.Errorf("layer %d is %s (%v, %v), want %s (%v, %v)", i, b.Name, b.Op, b.Act, l.Name, l.Op, l.Act)
+		}
+		for k, at := range append(l.Inputs, l.Output) {
+			sameTensor(t, &back.Tensors[append(slices.Clone(b.Inputs), b.Output)[k]], &fz.Tensors[at])
+		}
+	}
+}
+
+func sameTensor(t *testing.T, got, want *frozen.Tensor) {
+	t.Helper()
+	if want.Const == nil && (got.Name != want.Name || !slices.Equal(got.Shape, want.Shape)) {
+		t.Errorf("tensor %s %v, want %s %v", got.Name, got.Shape, want.Name, want.Shape)
+	}
+	if (got.Quant == nil) != (want.Quant == nil) || (got.Const == nil) != (want.Const == nil) {
+		t.Errorf("tensor %s: quantized %v, want %v", want.Name, got.Quant, want.Quant)
+		return
+	}
+	if want.Quant != nil {
+		gl, gh := got.Quant.Spec.QRange()
+		wl, wh := want.Quant.Spec.QRange()
+		if gl != wl || gh != wh {
+			t.Errorf("tensor %s is %v, want %v", want.Name, got.Quant.Spec, want.Quant.Spec)
+		}
+	}
+	if want.Const == nil || !slices.Equal(got.Shape, want.Shape) {
+		return // a transposed matrix: Run compares it
+	}
+	g, err := got.Values()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := want.Values()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(g, w) && !isTransposed(want.Shape, g, w) { // a square matrix may be transposed too
+		t.Errorf("tensor %s has other values", want.Name)
+	}
+}
+
+// isTransposed reports whether g is the transpose of the matrix w of the given shape.
+func isTransposed(shape []int, g, w []float32) bool {
+	if len(shape) != 2 {
+		return false
+	}
+	for i, v := range w {
+		if g[i%shape[1]*shape[0]+i/shape[1]] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// TestFrozenExternal: a model with its tensors in a second file comes back too.
+func TestFrozenExternal(t *testing.T) {
+	fz, x := freeze(t, "cnn_13_eval", qat.Config{})
+	path := filepath.Join(t.TempDir(), "net.onnx")
+	if err := onnxout.WriteFile(path, fz, onnxout.Options{ExternalAbove: 1, Bias: onnxout.BiasFloat}); err != nil {
+		t.Fatal(err)
+	}
+	back, err := ReadFrozenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameRun(t, back, fz, x)
+}
+
+// TestFrozenRoundedBias: an int32 bias comes back as the float that it stands for, half
+// a step of the sum away at most.
+func TestFrozenRoundedBias(t *testing.T) {
+	fz, x := freeze(t, "mlp_13_eval", qat.Config{})
+	var file bytes.Buffer
+	if err := onnxout.Write(&file, fz, onnxout.Options{Bias: onnxout.BiasInt32}); err != nil {
+		t.Fatal(err)
+	}
+	back, err := ReadFrozen(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := back.Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := fz.Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "with rounded biases", got[0], want[0], biasTol)
+}
+
+// biasTol is one step of each of the two 8-bit results in the network.
+const biasTol = 2.0 / 255

@@ -1,0 +1,245 @@
+package onnxin
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/ops"
+	"gorgonia.org/gorgonia"
+)
+
+// batchNorm makes a batch normalisation with running statistics of its own: exporters
+// put equal initializers together, and training moves the statistics alone.
+func batchNorm(n *node) error {
+	if err := n.arity(5, 5); err != nil {
+		return err
+	}
+	if n.int("spatial", 1) != 1 {
+		return fmt.Errorf("%w: spatial = 0", ErrUnsupported)
+	}
+	x, err := n.data(0)
+	if err != nil {
+		return err
+	}
+	gamma, err := n.param(1)
+	if err != nil {
+		return err
+	}
+	beta, err := n.param(2)
+	if err != nil {
+		return err
+	}
+	st := &ops.BNState{Momentum: 1 - n.float("momentum", 0.9), Eps: n.float("epsilon", 1e-5)}
+	for i, to := range []*[]float32{&st.Mean, &st.Variance} {
+		c, err := n.b.constant(n.operand(3 + i))
+		if err != nil {
+			return err
+		}
+		if !c.float || len(c.shape) != 1 {
+			return fmt.Errorf("%w: statistics of shape %v, want floats [C]", ErrFormat, c.shape)
+		}
+		*to = slices.Clone(c.f)
+	}
+	if len(st.Mean) != len(st.Variance) {
+		return fmt.Errorf("%w: %d means and %d variances", ErrFormat, len(st.Mean), len(st.Variance))
+	}
+	shape := x.Shape().Clone()
+	if shape.Dims() == 3 || shape.Dims() > 4 { // channels and all that follows
+		if x, err = n.apply(nn.Reshape{Shape: []int{shape[0], shape[1], 1, product(shape[2:])}}, x); err != nil {
+			return err
+		}
+	}
+	y, err := ops.BatchNorm(x, gamma, beta, st, n.b.opt.Training)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if !shape.Eq(y.Shape()) {
+		y, err = n.apply(nn.Reshape{Shape: shape}, y)
+	}
+	return n.set(0, y, err)
+}
+
+func dropout(n *node) error {
+	if err := n.arity(1, 3); err != nil {
+		return err
+	}
+	x, err := n.data(0)
+	if err != nil {
+		return err
+	}
+	p, err := n.number(1, "ratio", 0.5)
+	if err != nil {
+		return err
+	}
+	n.b.seed++
+	y, err := ops.Dropout(x, p, n.b.seed, n.b.opt.Training)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return n.set(0, y, err)
+}
+
+func lrn(n *node) error {
+	in, err := n.all(1, 1)
+	if err != nil {
+		return err
+	}
+	y, err := n.apply(nn.LRN{Size: n.int("size", 0), Alpha: n.float("alpha", 1e-4), Beta: n.float("beta", 0.75), Bias: n.float("bias", 1)}, in...)
+	return n.set(0, y, err)
+}
+
+// layerNorm is (x - mean)/sqrt(variance + epsilon)·scale + bias over the axes from axis
+// on (Ba et al. 2016).
+func layerNorm(n *node) error {
+	if err := n.arity(2, 3); err != nil {
+		return err
+	}
+	x, err := n.data(0)
+	if err != nil {
+		return err
+	}
+	rank := x.Shape().Dims()
+	from, err := axis(n.int("axis", -1), rank)
+	if err != nil {
+		return err
+	}
+	var over []int
+	for a := from; a < rank; a++ {
+		over = append(over, a)
+	}
+	mean, err := n.reduced(x, "mean", over, true)
+	if err != nil {
+		return err
+	}
+	d, err := n.apply(nn.Binary{Fn: "sub"}, x, mean)
+	if err != nil {
+		return err
+	}
+	variance, err := n.then(d, nil, "square")
+	if err == nil {
+		variance, err = n.reduced(variance, "mean", over, true)
+	}
+	if err == nil {
+		variance, err = n.apply(nn.Binary{Fn: "add"}, variance, n.single(n.float("epsilon", 1e-5)))
+	}
+	if variance, err = n.then(variance, err, "sqrt"); err != nil {
+		return err
+	}
+	y, err := n.apply(nn.Binary{Fn: "div"}, d, variance)
+	for i, fn := range []string{"mul", "add"} {
+		if err != nil || n.operand(1+i) == nil {
+			break
+		}
+		var p *gorgonia.Node
+		if p, err = n.param(1 + i); err == nil {
+			y, err = n.apply(nn.Binary{Fn: fn}, y, p)
+		}
+	}
+	return n.set(0, y, err)
+}
+
+// softmax runs along one axis; before operator set 13 over all from axis on.
+func softmax(n *node) error {
+	in, err := n.all(1, 1)
+	if err != nil {
+		return err
+	}
+	x, log := in[0], n.op == "LogSoftmax"
+	shape := []int(x.Shape().Clone())
+	def := -1
+	if n.b.p.opset < 13 {
+		def = 1
+	}
+	at := n.int("axis", def)
+	if n.b.p.opset < 13 && at == len(shape) { // each element alone
+		x, err = n.apply(nn.Reshape{Shape: append(slices.Clone(shape), 1)}, x)
+		if err == nil {
+			x, err = n.apply(nn.Softmax{Axis: at, Log: log}, x)
+		}
+		if err == nil {
+			x, err = n.apply(nn.Reshape{Shape: shape}, x)
+		}
+		return n.set(0, x, err)
+	}
+	if at, err = axis(at, len(shape)); err != nil {
+		return err
+	}
+	if n.b.p.opset >= 13 || product(shape[at+1:]) == 1 {
+		y, err := n.apply(nn.Softmax{Axis: at, Log: log}, x)
+		return n.set(0, y, err)
+	}
+	y, err := n.apply(nn.Reshape{Shape: []int{product(shape[:at]), product(shape[at:])}}, x)
+	if err == nil {
+		y, err = n.apply(nn.Softmax{Axis: 1, Log: log}, y)
+	}
+	if err == nil {
+		y, err = n.apply(nn.Reshape{Shape: shape}, y)
+	}
+	return n.set(0, y, err)
+}
+
+// reduced reduces axes (sorted, distinct) and keeps them with size 1 if keep is set.
+func (n *node) reduced(x *gorgonia.Node, fn string, over []int, keep bool) (*gorgonia.Node, error) {
+	shape := []int(x.Shape().Clone())
+	var y *gorgonia.Node
+	var err error
+	if fn == "mean" && len(shape) == 4 && slices.Equal(over, []int{2, 3}) {
+		if y, err = n.apply(nn.GlobalAvgPool{}, x); err != nil || keep {
+			return y, err
+		}
+		return n.apply(nn.Reshape{Shape: shape[:2]}, y)
+	}
+	if y, err = n.apply(nn.Reduce{Fn: fn, Axes: over}, x); err != nil || !keep {
+		return y, err
+	}
+	for _, a := range over {
+		shape[a] = 1
+	}
+	return n.apply(nn.Reshape{Shape: shape}, y)
+}
+
+func reduce(n *node) error {
+	if err := n.arity(1, 2); err != nil {
+		return err
+	}
+	x, err := n.data(0)
+	if err != nil {
+		return err
+	}
+	over, err := n.reduceAxes(x.Shape().Dims())
+	if err != nil {
+		return err
+	}
+	if len(over) == 0 {
+		return n.b.alias(n, n.in[0])
+	}
+	keep := n.int("keepdims", 1) != 0
+	fn := map[string]string{"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "max"}[n.op]
+	if n.op == "ReduceMin" { // min(x) = -max(-x)
+		if x, err = n.apply(nn.Unary{Fn: "neg"}, x); err != nil {
+			return err
+		}
+	}
+	y, err := n.reduced(x, fn, over, keep)
+	if err == nil && n.op == "ReduceMin" {
+		y, err = n.apply(nn.Unary{Fn: "neg"}, y)
+	}
+	return n.set(0, y, err)
+}
+
+// reduceAxes lists the axes to reduce: all without a list, unless the file says none.
+func (n *node) reduceAxes(rank int) ([]int, error) {
+	list, err := n.list(1, "axes")
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 0 || n.int("noop_with_empty_axes", 0) != 0 {
+		return axes(list, rank)
+	}
+	all := make([]int, rank)
+	for i := range all {
+		all[i] = i
+	}
+	return all, nil
+}

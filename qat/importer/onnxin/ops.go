@@ -1,0 +1,41 @@
+package onnxin
+
+import (
+	"maps"
+	"slices"
+)
+
+// handlers add a node of the file to the graph.
+var handlers map[string]func(*node) error
+
+// movesWhole are the operators that also work on whole numbers that depend on inputs,
+// which float32 holds.
+var movesWhole = map[string]bool{"Gather": true, "Cast": true, "Identity": true, "Reshape": true, "Unsqueeze": true, "Squeeze": true,
+	"Flatten": true, "Transpose": true, "Concat": true, "Slice": true, "Split": true, "Add": true, "Sub": true, "Mul": true}
+
+func init() {
+	handlers = map[string]func(*node) error{
+		"Conv": conv, "MaxPool": maxPool, "AveragePool": averagePool,
+		"GlobalAveragePool": globalPool, "GlobalMaxPool": globalPool, "Pad": pad,
+		"Gemm": gemm, "MatMul": matMul,
+		"BatchNormalization": batchNorm, "LayerNormalization": layerNorm, "LRN": lrn,
+		"Softmax": softmax, "LogSoftmax": softmax, "Dropout": dropout,
+		"Add": pairOf, "Sub": pairOf, "Mul": pairOf, "Div": pairOf, "Pow": pairOf,
+		"Sum": sum, "Mean": sum, "Max": limit, "Min": limit, "PRelu": prelu,
+		"ReduceMean": reduce, "ReduceSum": reduce, "ReduceMax": reduce, "ReduceMin": reduce,
+		"Identity": identity, "Cast": cast, "Reshape": reshape, "Flatten": flatten, "Transpose": transpose,
+		"Squeeze": squeeze, "Unsqueeze": unsqueeze, "Concat": concat, "Slice": slice, "Split": split,
+		"Gather": gather, "Expand": expand,
+	}
+	for op := range unaries {
+		handlers[op] = unary
+	}
+}
+
+// Ops returns the operators that a float model may have, sorted: those that become
+// layers and those that are only computed while reading.
+func Ops() (layers, constants []string) {
+	only := maps.Clone(folds)
+	maps.DeleteFunc(only, func(op string, _ func(*node) (*constant, error)) bool { return handlers[op] != nil })
+	return slices.Sorted(maps.Keys(handlers)), slices.Sorted(maps.Keys(only))
+}

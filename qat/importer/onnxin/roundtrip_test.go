@@ -1,0 +1,158 @@
+package onnxin
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/goqat/goqat/internal/ort"
+	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/export/onnxout"
+	"github.com/goqat/goqat/qat/frozen"
+)
+
+// trip is a model of PyTorch's, quantized with the default configuration and written
+// to a file.
+type trip struct {
+	name string
+	fz   *frozen.Network
+	file string
+	x    ort.Tensor
+	y    []float32 // what fz makes of x
+}
+
+// travel reads, prepares, calibrates, freezes, verifies and writes a model.
+func travel(t *testing.T, dir, name string, opt onnxout.Options) trip {
+	t.Helper()
+	shape, x := readNPY(t, "torch/"+name+".x.npy")
+	m, err := ReadFile(filepath.Join("testdata", "torch", name+".onnx"), Options{Batch: shape[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := qat.New(qat.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := q.Prepare(m.Graph, m.Outputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Calibrate(x); err != nil {
+		t.Fatal(err)
+	}
+	fz, err := q.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := q.Verify(fz, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.OK() || v.Checked == 0 {
+		t.Errorf("%s: the frozen network is not the trained one: %+v", name, v)
+	}
+	y, err := fz.Run(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := trip{name: name, fz: fz, file: filepath.Join(dir, name+".onnx"), x: ort.Tensor{Dims: shape, Data: x}, y: y[0]}
+	if err := onnxout.WriteFile(tr.file, fz, opt); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return tr
+}
+
+// TestRoundTripBits: what was written comes back as a network that computes the same
+// bits.
+func TestRoundTripBits(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range torchModels {
+		t.Run(name, func(t *testing.T) {
+			tr := travel(t, dir, name, onnxout.Options{Bias: onnxout.BiasFloat})
+			back, err := ReadFrozenFile(tr.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameRun(t, back, tr.fz, tr.x.Data)
+			var first, second bytes.Buffer
+			if err := errors.Join(onnxout.Write(&first, tr.fz, onnxout.Options{}), onnxout.Write(&second, tr.fz, onnxout.Options{})); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(first.Bytes(), second.Bytes()) {
+				t.Error("written twice, the file differs")
+			}
+		})
+	}
+}
+
+// TestRoundTripRuntime: ONNX Runtime, which computes in float32 when it optimises
+// nothing, gets the results of the frozen network, with biases as floats and as the
+// exporter chooses.
+func TestRoundTripRuntime(t *testing.T) {
+	if _, err := ort.Find(); errors.Is(err, ort.ErrMissing) {
+		t.Skip(err)
+	}
+	var trips []trip
+	var jobs []ort.Job
+	for _, bias := range []onnxout.Bias{onnxout.BiasFloat, onnxout.BiasAuto} {
+		dir := t.TempDir()
+		for _, name := range torchModels {
+			tr := travel(t, dir, name, onnxout.Options{Bias: bias})
+			tr.name += " " + map[onnxout.Bias]string{onnxout.BiasFloat: "float bias", onnxout.BiasAuto: "default"}[bias]
+			trips = append(trips, tr)
+			in := tr.fz.Tensors[tr.fz.Inputs[0]].Name
+			jobs = append(jobs, ort.Job{Model: tr.file, Level: ort.Disabled, Inputs: map[string]ort.Tensor{in: tr.x}})
+		}
+	}
+	results, err := ort.Run(jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tr := range trips {
+		t.Run(tr.name, func(t *testing.T) { nearRuntime(t, tr, results[i]) })
+	}
+}
+
+func nearRuntime(t *testing.T, tr trip, got ort.Result) {
+	t.Helper()
+	if got.Err != nil {
+		t.Fatal(got.Err)
+	}
+	shapes, err := tr.fz.Shapes(tr.x.Dims[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := tr.fz.Outputs[0]
+	y, ok := got.Outputs[tr.fz.Tensors[out].Name]
+	if !ok || !slices.Equal(y.Dims, shapes[out]) {
+		t.Fatalf("ONNX Runtime gave %v, want %q %v", y.Dims, tr.fz.Tensors[out].Name, shapes[out])
+	}
+	step := lastStep(t, tr.fz)
+	for i, want := range tr.y {
+		if d := math.Abs(float64(y.Data[i])-float64(want)) / step; !(d <= runtimeSteps) {
+			t.Fatalf("element %d is %v, want %v: %.3g steps of %v", i, y.Data[i], want, d, step)
+		}
+	}
+}
+
+// runtimeSteps: float32 sums in another order may move a value in the middle between
+// two codes to the other one. What a step itself is rounded by is the thousandth.
+const runtimeSteps = 1.001
+
+// lastStep is the quantization step of the result, or of what a final softmax, which
+// changes less than its operand does, makes it from.
+func lastStep(t *testing.T, n *frozen.Network) float64 {
+	t.Helper()
+	last := n.Layers[len(n.Layers)-1]
+	q := n.Tensors[last.Output].Quant
+	if _, ok := last.Op.(frozen.Softmax); ok && q == nil {
+		q = n.Tensors[last.Inputs[0]].Quant
+	}
+	if q == nil {
+		t.Fatalf("neither the result of %s (%v) nor its operand is quantized", last.Name, last.Op)
+	}
+	return float64(q.Params.Scale[0])
+}
