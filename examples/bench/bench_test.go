@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/goqat/goqat/qat/importer/onnxin"
 )
 
 func TestParseRefuses(t *testing.T) {
@@ -21,6 +23,10 @@ func TestParseRefuses(t *testing.T) {
 		{"-steps -1", "-steps -1"},
 		{"-bits 9", "2 to 8"},
 		{"-kernels -json", "leave -json out"},
+		{"-onnx a.onnx -model mlp", "leave one out"},
+		{"-tokens 5", "give one"},
+		{"-onnx a.onnx -tokens -1", "-tokens -1: want 0 to"},
+		{"-export b.onnx", "-mode run, the mode is qat"},
 		{"more", `unexpected argument "more"`},
 		{"-batch x", "invalid value"},
 	} {
@@ -72,6 +78,33 @@ func TestModes(t *testing.T) {
 			if loss, ok := got["final_loss"].(float64); ok != (mode != "run" && mode != "forward") || ok && !(loss > 0 && loss < 4) {
 				t.Errorf("%s, %s: loss %v", model, mode, got["final_loss"])
 			}
+		}
+	}
+}
+
+// TestONNX measures a file in every mode and reads back what it exports.
+func TestONNX(t *testing.T) {
+	const file = "../../qat/importer/onnxin/testdata/torch/mlp_13_eval.onnx"
+	q := filepath.Join(t.TempDir(), "q.onnx")
+	for mode, more := range map[string]string{"float": "", "qat": "", "forward": "", "run": " -export " + q} {
+		got := measured(t, "-onnx "+file+" -mode "+mode+" -batch 3 -steps 2"+more)
+		if got["model"] != "mlp_13_eval" || got["batch"] != 3.0 || got["params"] != 212.0 || got["unit"] != "rows" {
+			t.Errorf("%s: %v", mode, got)
+		}
+	}
+	if got := measured(t, "-onnx "+file+" -mode forward -tokens 7 -batch 1 -steps 1"); got["ms_per_step"] == nil {
+		t.Error("no time with whole numbers")
+	}
+	if n, err := onnxin.ReadFrozenFile(q); err != nil || len(n.Layers) == 0 {
+		t.Errorf("the exported file: %v", err)
+	}
+	for args, says := range map[string]string{
+		"-onnx " + q + ".none -mode float":                    "no such file",
+		"-onnx " + file + " -mode stock":                      "no such network of stock ops",
+		"-onnx " + file + " -mode run -export " + t.TempDir(): "",
+	} {
+		if err := run(context.Background(), strings.Fields(args), nil); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: error %v, want one with %q", args, err, says)
 		}
 	}
 }

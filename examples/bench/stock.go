@@ -100,7 +100,7 @@ func stockWork(net *models.Net, o options) (w work, err error) {
 	m := gorgonia.NewTapeMachine(s.g, gorgonia.BindDualValues(s.params...))
 	solver := gorgonia.NewAdamSolver(gorgonia.WithLearnRate(learnRate))
 	grads := gorgonia.NodesToValueGrads(s.params)
-	return work{params: net.Size(), loss: func() (float64, error) { return lossOf(loss.Value()) }, close: func() { m.Close() },
+	return work{params: net.Size(), unit: "images", loss: func() (float64, error) { return lossOf(loss.Value()) }, close: func() { m.Close() },
 		step: func() error {
 			if err := m.RunAll(); err != nil {
 				return err

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/goqat/goqat/models"
+	"github.com/goqat/goqat/qat"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// nets makes the networks from a seed.
+var nets = map[string]func(seed uint64) (*models.Net, error){
+	"mlp":     func(seed uint64) (*models.Net, error) { return models.MLP(seed, 784, 512, 256, 10) },
+	"convnet": models.ConvNet,
+	"resnet8": models.ResNet8,
+	"mobile":  models.Mobile32,
+}
+
+func modelNames() []string { return []string{"mlp", "convnet", "resnet8", "mobile"} }
+
+var modeNames = []string{"float", "qat", "stock", "run", "forward"}
+
+const (
+	netSeed, dataSeed = 1, 2
+	learnRate         = 1e-3 // torch.optim.Adam's default
+	classes           = 10
+	calibrations      = 4 // batches that a network sees before it is frozen
+)
+
+// network is a float graph and what to feed it.
+type network struct {
+	g       *gorgonia.ExprGraph
+	inputs  gorgonia.Nodes
+	outputs gorgonia.Nodes // the loss is on the first
+	params  gorgonia.Nodes
+	size    int    // elements of params
+	own     bool   // the graph is of goqat's ops already and trains as it is
+	unit    string // what a row of the batch is
+	number  func(*rand.Rand) float32
+}
+
+// prepare builds what a mode measures.
+func prepare(o options) (work, error) {
+	switch {
+	case o.mode == "stock" && o.onnx != "":
+		return work{}, fmt.Errorf("no such network of stock ops: -mode stock takes -model mlp or convnet")
+	case o.mode == "stock":
+		net, err := nets[o.model](netSeed)
+		if err != nil {
+			return work{}, err
+		}
+		return stockWork(net, o)
+	}
+	load := modelNetwork
+	if o.onnx != "" {
+		load = onnxNetwork
+	}
+	n, err := load(o)
+	if err != nil {
+		return work{}, err
+	}
+	w, err := n.work(o)
+	w.params, w.unit = n.size, n.unit
+	return w, err
+}
+
+func (n network) work(o options) (work, error) {
+	switch o.mode {
+	case "float":
+		return n.floatWork()
+	case "qat":
+		return n.quantizedWork(o.bits)
+	case "forward":
+		return n.forwardWork()
+	}
+	return n.runWork(o)
+}
+
+// modelNetwork is one of the reference networks.
+func modelNetwork(o options) (network, error) {
+	net, err := nets[o.model](netSeed)
+	if err != nil {
+		return network{}, err
+	}
+	g, err := net.Build(o.batch, !o.infers() || o.mode == "run")
+	if err != nil {
+		return network{}, err
+	}
+	return network{g: g.G, inputs: gorgonia.Nodes{g.X}, outputs: gorgonia.Nodes{g.Logits}, params: g.Params, size: net.Size(), own: true,
+		unit: "images", number: (*rand.Rand).Float32}, nil
+}
+
+// data returns a batch of random numbers for each of the inputs.
+func (n network) data(inputs gorgonia.Nodes, rng *rand.Rand) [][]float32 {
+	all := make([][]float32, len(inputs))
+	for i, in := range inputs {
+		all[i] = make([]float32, in.Shape().TotalSize())
+		for j := range all[i] {
+			all[i][j] = n.number(rng)
+		}
+	}
+	return all
+}
+
+// rows returns a batch of numbers in [0, 1).
+func rows(net *models.Net, batch int, rng *rand.Rand) []float32 {
+	x := make([]float32, batch*tensor.Shape(net.Input()).TotalSize())
+	for i := range x {
+		x[i] = rng.Float32()
+	}
+	return x
+}
+
+func random() *rand.Rand { return rand.New(rand.NewPCG(dataSeed, 0)) }
+
+// config is PyTorch's default for training on servers: symmetric narrow weights per
+// channel, affine uint8 activations, both with moving averages of the range.
+func config(bits int) qat.Config {
+	const observer = "moving_average_min_max"
+	return qat.Config{Global: &qat.LayerConfig{
+		Weights:     qat.TensorConfig{Bits: bits, Granularity: qat.PerChannel, NarrowRange: qat.Yes, Observer: observer},
+		Activations: qat.TensorConfig{Scheme: qat.Affine, Observer: observer},
+	}}
+}
+
+func (n network) prepared(bits int) (*qat.Quantizer, *qat.Prepared, error) {
+	q, err := qat.New(config(bits))
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := q.Prepare(n.g, n.outputs...)
+	return q, p, err
+}
+
+// equalAll compares the outputs of two runs.
+func equalAll(a, b [][]float32) bool { return slices.EqualFunc(a, b, slices.Equal[[]float32]) }
