@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -82,7 +83,7 @@ func TestHistogramBins(t *testing.T) {
 // the input any more.
 func TestDeadChannels(t *testing.T) {
 	g := gorgonia.NewGraph()
-	n := prepare(t, Config{}, g, fc("fc", leaf(g, "x", 4, 6), 3))
+	n := prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 4, 6), 3))
 	w := n.weights("fc")
 	for i := 1; i < len(w); i += 3 {
 		w[i] = 0
@@ -154,7 +155,7 @@ func TestDeadWithZeroPoint(t *testing.T) {
 // TestRecord compares the points with the quantizers at the time.
 func TestRecord(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	n.q.Record(2)
 	m := n.machine()
 	var scales []float32
@@ -193,7 +194,7 @@ func TestRecord(t *testing.T) {
 // Weights have the range that their latest grid shows.
 func TestRecordWeights(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	n.q.Record(1)
 	w := n.weights("fc1")
 	for i := range w {
@@ -210,7 +211,7 @@ func TestRecordWeights(t *testing.T) {
 // TestRecordBounded: a long training keeps a bounded, even history that ends late.
 func TestRecordBounded(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	n.q.Record(1)
 	const steps = 5000
 	for range steps {
@@ -238,7 +239,7 @@ func TestRecordBounded(t *testing.T) {
 // A history that starts late thins to round steps too.
 func TestRecordStartsLate(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	for i := range 2000 {
 		if i == 511 {
 			n.q.Record(1)
@@ -260,7 +261,7 @@ func TestRecordStartsLate(t *testing.T) {
 
 func TestHistoryCheck(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	five := func(points ...rangePoint) [][]rangePoint {
 		return [][]rangePoint{points, points, points, points, points}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -16,7 +17,7 @@ import (
 func trained(t *testing.T) *net {
 	t.Helper()
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	n.step(n.machine(), 0)
 	return n
 }
@@ -110,7 +111,7 @@ func train(x *tensor.Dense) func(*net) error {
 func verifyOther(name1, name2 string, hidden int) func(*net) error {
 	return func(n *net) error {
 		g := gorgonia.NewGraph()
-		m := prepare(n.t, Config{}, g, fc(name2, relu(fc(name1, leaf(g, "x", 4, 6), hidden)), 3))
+		m := prepare(n.t, qconfig.Config{}, g, fc(name2, relu(fc(name1, leaf(g, "x", 4, 6), hidden)), 3))
 		m.step(m.machine(), 0)
 		_, err := n.q.Verify(m.freeze(), numbers(1, 24))
 		return err
@@ -140,15 +141,15 @@ func TestBadData(t *testing.T) {
 func TestBadParameters(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		cfg   Config
+		cfg   qconfig.Config
 		param int // of fc1.weight, fc1.bias, fc2.weight, fc2.bias
 		word  string
 	}{
-		{"quantized weight", Config{}, 0, `"fc1.weight"`},
-		{"second weight", Config{}, 2, `"fc2.weight"`},
-		{"bias", Config{}, 3, `"fc2.bias"`},
+		{"quantized weight", qconfig.Config{}, 0, `"fc1.weight"`},
+		{"second weight", qconfig.Config{}, 2, `"fc2.weight"`},
+		{"bias", qconfig.Config{}, 3, `"fc2.bias"`},
 		{"float weight", off(), 0, `"fc1.weight"`},
-		{"per block", Config{Global: &LayerConfig{Weights: TensorConfig{Granularity: PerBlock, BlockSize: 2}}}, 0, `"fc1.weight"`},
+		{"per block", qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Granularity: qconfig.PerBlock, BlockSize: 2}}}, 0, `"fc1.weight"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g, _, y := mlp()
@@ -190,7 +191,7 @@ func TestNaNAtWork(t *testing.T) {
 // TestUnboundInput: a run without data names the input.
 func TestUnboundInput(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	wantError(t, n.machine().RunAll(), `"x"`, "no value")
 }
 
@@ -200,7 +201,7 @@ func TestTwoInputs(t *testing.T) {
 	build := func() *net {
 		g := gorgonia.NewGraph()
 		sum := must(gorgonia.Add(fc("a", leaf(g, "x", 4, 6), 3), fc("b", leaf(g, "z", 4, 2), 3)))
-		n := prepare(t, Config{}, g, sum)
+		n := prepare(t, qconfig.Config{}, g, sum)
 		n.step(n.machine(), 0)
 		return n
 	}
@@ -227,13 +228,13 @@ func TestTwoInputs(t *testing.T) {
 // TestFixedBatch: a network that is bound to its batch says so by the input's size.
 func TestFixedBatch(t *testing.T) {
 	m := zooNet(t, "weight_on_the_left")
-	n := prepare(t, Config{}, m.Graph, m.Outputs...)
+	n := prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)
 	n.step(n.machine(), 0)
 	_, err := n.p.Predict(numbers(1, 12))
 	wantError(t, err, `input "x" has 12 elements, want 24`, "[6 4]")
 	// An op that the reader does not know keeps evaluation at the traced batch.
 	m = zooNet(t, "upsample")
-	n = prepare(t, Config{}, m.Graph, m.Outputs...)
+	n = prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)
 	n.step(n.machine(), 0)
 	if _, err = n.p.Predict(n.batch(1, 2)...); err != nil {
 		t.Errorf("batch as built: %v", err)
@@ -245,7 +246,7 @@ func TestFixedBatch(t *testing.T) {
 // TestOnlyDropout: nothing of such a network would ship.
 func TestOnlyDropout(t *testing.T) {
 	g := gorgonia.NewGraph()
-	n := onlyPrepare(t, Config{}, g, must(gorgonia.Dropout(leaf(g, "x", 2, 3), 0.5)))
+	n := onlyPrepare(t, qconfig.Config{}, g, must(gorgonia.Dropout(leaf(g, "x", 2, 3), 0.5)))
 	_, err := n.q.Freeze()
 	wantError(t, err, "qat: freeze: ", "dropout only")
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -13,78 +14,78 @@ import (
 // where, and how to put it right.
 var badPrepare = []struct {
 	name  string
-	cfg   Config
+	cfg   qconfig.Config
 	build func() (*gorgonia.ExprGraph, []*gorgonia.Node)
 	words []string
 }{
-	{"nil graph", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"nil graph", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		_, _, y := mlp()
 		return nil, []*gorgonia.Node{y}
 	}, []string{"graph is nil", "give the graph"}},
-	{"no outputs", Config{}, mlpWith(), []string{"no outputs", "name the nodes"}},
-	{"nil output", Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node { return y },
+	{"no outputs", qconfig.Config{}, mlpWith(), []string{"no outputs", "name the nodes"}},
+	{"nil output", qconfig.Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node { return y },
 		func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node { return nil }), []string{"output 1 is nil", "give a node"}},
-	{"output of another graph", Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node {
+	{"output of another graph", qconfig.Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node {
 		_, _, other := mlp()
 		return other
 	}), []string{"output 0", "another graph", "or a node of this one"}},
-	{"an input as output", Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node { return x }),
+	{"an input as output", qconfig.Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node { return x }),
 		[]string{"output 0 (x) is a leaf", "give a result"}},
-	{"a parameter's function as output", Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node {
+	{"a parameter's function as output", qconfig.Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node {
 		return must(gorgonia.Tanh(param(g, "z", 2, 2)))
 	}), []string{"no input", "z", "inputs in the config"}},
-	{"one output without an input", Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node { return y },
+	{"one output without an input", qconfig.Config{}, mlpWith(func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node { return y },
 		func(g *gorgonia.ExprGraph, x, y *gorgonia.Node) *gorgonia.Node {
 			return must(gorgonia.Tanh(param(g, "z", 2, 2)))
 		}), []string{"tanh_0.out", "depends on no input", "leave it out"}},
-	{"integer input", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"integer input", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		g := gorgonia.NewGraph()
 		x := gorgonia.NewMatrix(g, tensor.Int, gorgonia.WithShape(2, 2), gorgonia.WithName("ids"))
 		return g, []*gorgonia.Node{must(gorgonia.Add(x, x))}
 	}, []string{"ids", "int", "float32"}},
-	{"float64 graph", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"float64 graph", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		g := gorgonia.NewGraph()
 		x := gorgonia.NewMatrix(g, tensor.Float64, gorgonia.WithShape(2, 2), gorgonia.WithName("x"))
 		return g, []*gorgonia.Node{must(gorgonia.Tanh(x))}
 	}, []string{"node x is float64", "gorgonia.Float32"}},
-	{"two parameters of one name", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"two parameters of one name", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		g := gorgonia.NewGraph()
 		h := must(gorgonia.Mul(leaf(g, "x", 2, 2), param(g, "w", 2, 3)))
 		return g, []*gorgonia.Node{must(gorgonia.Mul(h, param(g, "w", 3, 3)))}
 	}, []string{`"w"`, "gorgonia.WithName"}},
-	{"no input at all", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"no input at all", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		g := gorgonia.NewGraph()
 		return g, []*gorgonia.Node{must(gorgonia.Add(param(g, "a", 2, 2), param(g, "b", 2, 2)))}
 	}, []string{"no input", "a, b", "inputs in the config"}},
-	{"empty input", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"empty input", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		g := gorgonia.NewGraph()
 		return g, []*gorgonia.Node{must(gorgonia.Tanh(leaf(g, "x", 0, 6)))}
 	}, []string{"x", "at least 1"}},
-	{"weights that are a view", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"weights that are a view", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		view, err := dense(numbers(1, 12), 2, 6).Slice(nil, gorgonia.S(0, 3))
 		return boundTo(view, err)
 	}, []string{`"fc.weight"`, "view", "bind a contiguous"}},
-	{"weights that are transposed", Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
+	{"weights that are transposed", qconfig.Config{}, func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		d := dense(numbers(1, 6), 3, 2)
 		return boundTo(d, d.T())
 	}, []string{`"fc.weight"`, "bind a contiguous"}},
-	{"block size below 0", Config{Global: &LayerConfig{Weights: TensorConfig{Granularity: PerBlock, BlockSize: -1}}}, mlpWith(first),
+	{"block size below 0", qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Granularity: qconfig.PerBlock, BlockSize: -1}}}, mlpWith(first),
 		[]string{"global.weights.block_size", "at least 1"}},
-	{"block size without blocks", Config{Global: &LayerConfig{Weights: TensorConfig{BlockSize: 4}}}, mlpWith(first),
+	{"block size without blocks", qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{BlockSize: 4}}}, mlpWith(first),
 		[]string{"global.weights.block_size", "per_block"}},
-	{"block size above the layer's axis", Config{Names: map[string]*LayerConfig{"fc2": {Weights: TensorConfig{Granularity: PerBlock, BlockSize: 6}}}}, mlpWith(first),
+	{"block size above the layer's axis", qconfig.Config{Names: map[string]*qconfig.Layer{"fc2": {Weights: qconfig.Tensor{Granularity: qconfig.PerBlock, BlockSize: 6}}}}, mlpWith(first),
 		[]string{"names.fc2.weights.block_size", "6 is larger", "use at most 5"}},
-	{"blocks of activations", Config{Global: &LayerConfig{Activations: TensorConfig{Granularity: PerBlock}}}, mlpWith(first),
+	{"blocks of activations", qconfig.Config{Global: &qconfig.Layer{Activations: qconfig.Tensor{Granularity: qconfig.PerBlock}}}, mlpWith(first),
 		[]string{"global.activations.granularity", "per_tensor"}},
-	{"layer that is not there", Config{Names: map[string]*LayerConfig{"fc3": nil}}, mlpWith(first),
+	{"layer that is not there", qconfig.Config{Names: map[string]*qconfig.Layer{"fc3": nil}}, mlpWith(first),
 		[]string{"names.fc3", `no layer "fc3"`, `did you mean "fc1"?`}},
-	{"layer far from any", Config{Names: map[string]*LayerConfig{"encoder": nil}}, mlpWith(first),
+	{"layer far from any", qconfig.Config{Names: map[string]*qconfig.Layer{"encoder": nil}}, mlpWith(first),
 		[]string{"names.encoder", "there are fc1, fc2"}},
-	{"kind that is not there", Config{Types: map[string]*LayerConfig{"matmull": nil}}, mlpWith(first),
+	{"kind that is not there", qconfig.Config{Types: map[string]*qconfig.Layer{"matmull": nil}}, mlpWith(first),
 		[]string{"types.matmull", `did you mean "matmul"?`}},
-	{"input that is not there", Config{Inputs: []string{"xs"}}, mlpWith(first), []string{"inputs[0]", `no input "xs"`, `did you mean "x"?`}},
-	{"nine bits", Config{Global: &LayerConfig{Weights: TensorConfig{Bits: 9}}}, mlpWith(first), []string{"global.weights.bits", "2 to 8"}},
-	{"quantize before observe", Config{Schedule: Milestones(2, 1, Never, Never)}, mlpWith(first), []string{"milestones", "quantize >= observe"}},
+	{"input that is not there", qconfig.Config{Inputs: []string{"xs"}}, mlpWith(first), []string{"inputs[0]", `no input "xs"`, `did you mean "x"?`}},
+	{"nine bits", qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 9}}}, mlpWith(first), []string{"global.weights.bits", "2 to 8"}},
+	{"quantize before observe", qconfig.Config{Milestones: qconfig.MilestonesAt(2, 1, qconfig.Never, qconfig.Never)}, mlpWith(first), []string{"milestones", "quantize >= observe"}},
 }
 
 // mlpWith is the mlp with the outputs that the functions pick or add.
@@ -124,7 +125,7 @@ func TestBadPrepare(t *testing.T) {
 			}
 			q, err := New(c.cfg)
 			if err != nil {
-				if !errors.Is(err, ErrConfig) {
+				if !errors.Is(err, qconfig.ErrConfig) {
 					t.Errorf("New: %v does not wrap ErrConfig", err)
 				}
 				wantError(t, err, c.words...)
@@ -144,7 +145,7 @@ func TestBadPrepare(t *testing.T) {
 }
 
 func TestBeforePrepare(t *testing.T) {
-	q, err := New(Config{})
+	q, err := New(qconfig.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,13 +166,13 @@ func TestBeforePrepare(t *testing.T) {
 
 func TestSecondPrepare(t *testing.T) {
 	g, x, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	if _, err := n.q.Prepare(g, y); !errors.Is(err, ErrPrepared) {
 		t.Errorf("second Prepare: %v, want ErrPrepared", err)
 	}
 	n.step(n.machine(), 0) // the first one is still there
 	// After a failed Prepare the same Quantizer may try again.
-	q, err := New(Config{})
+	q, err := New(qconfig.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func TestSecondPrepare(t *testing.T) {
 // says so.
 func TestTooManyProducts(t *testing.T) {
 	g := gorgonia.NewGraph()
-	n := prepare(t, Config{}, g, fc("fc", leaf(g, "x", 2, maxTerms+1), 1))
+	n := prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 2, maxTerms+1), 1))
 	for _, part := range []string{"weight", "activation"} {
 		row := n.row("fc", part)
 		if row.Spec != "float32" {
@@ -201,7 +202,7 @@ func TestTooManyProducts(t *testing.T) {
 	n.verify(n.freeze(), n.batch(1, 3))
 
 	g = gorgonia.NewGraph()
-	n = prepare(t, Config{}, g, fc("fc", leaf(g, "x", 2, maxTerms), 1))
+	n = prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 2, maxTerms), 1))
 	if n.layer("fc").wq == nil {
 		t.Error("the largest sum that fits stayed float")
 	}
@@ -213,14 +214,14 @@ func TestUnrelatedParts(t *testing.T) {
 	g, _, y := mlp()
 	x2 := leaf(g, "x2", 4, 3)
 	y2 := relu(fc("other", x2, 2))
-	n := prepare(t, Config{}, g, y, y2)
+	n := prepare(t, qconfig.Config{}, g, y, y2)
 	if got := n.p.Inputs(); !slices.Equal(got, []string{"x", "x2"}) {
 		t.Errorf("inputs %q", got)
 	}
 	n.step(n.machine(), 0)
 	n.verify(n.freeze(), n.batch(1, 9))
 
-	n = prepare(t, Config{}, g, y2)
+	n = prepare(t, qconfig.Config{}, g, y2)
 	if got := n.p.Inputs(); !slices.Equal(got, []string{"x2"}) {
 		t.Errorf("inputs %q", got)
 	}

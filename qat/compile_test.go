@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -25,7 +26,7 @@ func BenchmarkCompile(b *testing.B) {
 	for range b.N {
 		g, y := deep()
 		b.ReportMetric(float64(len(g.AllNodes())), "nodes-in")
-		q, err := New(Config{})
+		q, err := New(qconfig.Config{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -5,14 +5,15 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/observers"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // Every observer that a config may name trains, saves and restores its state, and
 // freezes to codes that agree, with 8 bits symmetric and with 4 bits affine.
 func TestObserversEndToEnd(t *testing.T) {
 	for _, kind := range observers.Kinds() {
-		for _, set := range []TensorConfig{{}, {Bits: 4, Scheme: Affine}} {
-			cfg := Config{Global: &LayerConfig{Weights: set, Activations: set}}
+		for _, set := range []qconfig.Tensor{{}, {Bits: 4, Scheme: qconfig.Affine}} {
+			cfg := qconfig.Config{Global: &qconfig.Layer{Weights: set, Activations: set}}
 			cfg.Global.Weights.Observer = kind
 			if kind != observers.KindLatest && kind != observers.KindLatestMSE {
 				cfg.Global.Activations.Observer = kind

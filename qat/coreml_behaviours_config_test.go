@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -20,7 +22,7 @@ func behavePrecedence(t *testing.T) {
 	const text = "global_config: {weight_dtype: quint8}\n" +
 		"module_type_configs: {Conv2d: {weight_dtype: qint4, quantization_scheme: affine}}\n" +
 		"module_name_configs: {c2: {weight_dtype: quint4, algorithm: learnable}, c3: null}\n"
-	c, err := ParseYAML(strings.NewReader(text))
+	c, err := qconfig.ReadYAML(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +51,11 @@ func behavePrecedence(t *testing.T) {
 		"global_config: {milestones: [0, 1]}":     `2 numbers: want 4`,
 		"global_config: {activation_dtype: int8}": `unknown value "int8"`,
 	} {
-		wantConfigError(t, text, second(ParseYAML(strings.NewReader(text))), want)
+		if _, err := qconfig.ReadYAML(strings.NewReader(text)); !errors.Is(err, qconfig.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", text, err, want)
+		}
 	}
-	mixed, err := ParseYAML(strings.NewReader("global_config: {}\nmodule_type_configs: {Linear: {quantization_scheme: affine, algorithm: learnable}}"))
+	mixed, err := qconfig.ReadYAML(strings.NewReader("global_config: {}\nmodule_type_configs: {Linear: {quantization_scheme: affine, algorithm: learnable}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +76,7 @@ func behavePrecedence(t *testing.T) {
 func behaveFinalize(t *testing.T) {
 	x := imageInput()
 	y := fc("skipped", flatRows(relu(batchNorm("bn", conv("c", x, 3, 3)))), 3)
-	n := prepare(t, Config{Names: map[string]*LayerConfig{"skipped": nil}}, x.Graph(), y)
+	n := prepare(t, qconfig.Config{Names: map[string]*qconfig.Layer{"skipped": nil}}, x.Graph(), y)
 	n.step(n.machine(), 0)
 	before := n.snapshot()
 	fz := n.freeze()
@@ -160,7 +164,7 @@ func behaveBlocks(t *testing.T) {
 		{"not divisible", func() *gorgonia.Node { return fc("l", leaf(gorgonia.NewGraph(), "x", 4, 7), 5) }, 3, []int{3, 5}},
 	} {
 		y := c.build()
-		cfg := Config{Global: &LayerConfig{Weights: TensorConfig{Bits: 4, Granularity: PerBlock, BlockSize: c.block}}}
+		cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: c.block}}}
 		n := prepare(t, cfg, y.Graph(), y)
 		l := n.p.plan.layers[0]
 		for _, candidate := range n.p.plan.layers {
@@ -179,7 +183,7 @@ func behaveBlocks(t *testing.T) {
 	}
 	// weight_threshold is strict: only weights with more elements are compressed.
 	for threshold, want := range map[string]string{"29": "int8 symmetric per_channel(axis 1) narrow", "30": "float32"} {
-		c, err := ParseYAML(strings.NewReader("global_config: {mode: linear_symmetric, weight_threshold: " + threshold + "}"))
+		c, err := qconfig.ReadYAML(strings.NewReader("global_config: {mode: linear_symmetric, weight_threshold: " + threshold + "}"))
 		if err != nil {
 			t.Fatal(err)
 		}

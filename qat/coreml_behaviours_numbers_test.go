@@ -8,6 +8,7 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/observers"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // behaveGoldenTable: the table of golden vectors, computed from the formulas of
@@ -137,12 +138,12 @@ func behaveCodeRanges(t *testing.T) {
 			if unsigned {
 				dtype = "u" + dtype
 			}
-			var c Config
+			var c qconfig.Config
 			if err := c.UnmarshalJSON([]byte(`{"global": {"weights": {"dtype": "` + dtype + `", "granularity": "per_tensor", "narrow_range": false}}}`)); err != nil {
 				t.Fatal(err)
 			}
-			l, _ := c.resolve("", "")
-			if got := l.Weights.spec(0, 1, false); got != want {
+			l, _ := c.Resolve("", "")
+			if got := l.Weights.Spec(0, 1, false); got != want {
 				t.Errorf("%s: %v, want %v", dtype, got, want)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -15,7 +16,7 @@ import (
 // the same next step, the counter of the schedule included (which Core ML Tools'
 // checkpoints leave out).
 func behaveCheckpoint(t *testing.T) {
-	cfg := Config{Schedule: Milestones(0, 1, 3, 2), Global: &LayerConfig{Weights: TensorConfig{Observer: "ema_min_max"}}}
+	cfg := qconfig.Config{Milestones: qconfig.MilestonesAt(0, 1, 3, 2), Global: &qconfig.Layer{Weights: qconfig.Tensor{Observer: "ema_min_max"}}}
 	build := func() (*net, gorgonia.VM) {
 		x := imageInput()
 		n := prepare(t, cfg, x.Graph(), relu(batchNorm("bn", conv("c", x, 3, 3))))
@@ -50,11 +51,11 @@ func behaveCheckpoint(t *testing.T) {
 // behaveIdentity: while observing and quantizing are off, the network computes what
 // it does without quantizers, and no quantizer changes.
 func behaveIdentity(t *testing.T) {
-	build := func(cfg Config) *net {
+	build := func(cfg qconfig.Config) *net {
 		x := imageInput()
 		return prepare(t, cfg, x.Graph(), conv("c2", relu(conv("c1", x, 3, 3)), 2, 3))
 	}
-	float, quiet := build(off()), build(Config{Schedule: Milestones(5, 5, Never, Never)})
+	float, quiet := build(off()), build(qconfig.Config{Milestones: qconfig.MilestonesAt(5, 5, qconfig.Never, qconfig.Never)})
 	before := quiet.states()
 	for _, n := range []*net{float, quiet} {
 		m := n.machineWithOutput()
@@ -93,7 +94,7 @@ func behaveMilestones(t *testing.T) {
 		"[-1, -1, -1, -1]": {[]fakequant.Phase{off, off, off}, []bool{false, false, false}},
 		"null":             {[]fakequant.Phase{both, both, both}, []bool{false, false, false}},
 	} {
-		var c Config
+		var c qconfig.Config
 		if err := c.UnmarshalJSON([]byte(`{"global_config": {"milestones": ` + text + `}}`)); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +126,7 @@ func behaveMilestones(t *testing.T) {
 func behaveBatchNormFreeze(t *testing.T) {
 	x := imageInput()
 	alone := batchNorm("alone", relu(batchNorm("folded", conv("c", x, 3, 3))))
-	n := prepare(t, Config{Schedule: Milestones(0, 0, Never, 1)}, x.Graph(), alone)
+	n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 0, qconfig.Never, 1)}, x.Graph(), alone)
 	for _, p := range n.p.Learnables() {
 		if p.Name() == "folded.gamma" {
 			floatsOf(p)[1] = 0
@@ -178,7 +179,7 @@ func floatsOf(n *gorgonia.Node) []float32 { return n.Value().Data().([]float32) 
 func behaveFrozenConvBN(t *testing.T) {
 	x := imageInput()
 	y := relu(batchNorm("bn", conv("c", x, 3, 3)))
-	n := prepare(t, Config{Schedule: Milestones(0, 0, 1, 1)}, x.Graph(), y)
+	n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 0, 1, 1)}, x.Graph(), y)
 	m := n.machineWithOutput()
 	n.step(m, 0)
 	n.step(m, 1)

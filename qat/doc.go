@@ -39,7 +39,7 @@
 //
 // FQ is a fake-quantizer. The calls in their order:
 //
-//   - [New] checks a [Config]: how many bits, for which layers, when.
+//   - [New] checks a config (package qconfig): how many bits, for which layers, when.
 //   - [Quantizer.Prepare] reads your graph and writes a new one. Batch
 //     normalisation is folded into the weights before it.
 //   - Training is ordinary Gorgonia on [Prepared.Graph]: build the loss on
@@ -62,7 +62,7 @@
 //
 // The scale follows from the range of the values. A weight's range is read off the
 // weight at each step. The range of an activation is estimated by an observer while
-// data passes (package observers). [Schedule] says at which call of Step, or of
+// data passes (package observers). [qconfig.Milestones] say at which call of Step, or of
 // [Quantizer.Epoch] for schedules that count epochs, observing and quantizing begin,
 // when the observers stop, and when batch normalisation goes over to its running
 // statistics. A

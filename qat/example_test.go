@@ -3,9 +3,9 @@ package qat_test
 import (
 	"fmt"
 	"log"
-	"strings"
 
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -21,7 +21,7 @@ func network() (g *gorgonia.ExprGraph, x, y *gorgonia.Node) {
 
 func Example() {
 	g, x, y := network()
-	q, err := qat.New(qat.Config{}) // int8 weights per channel, int8 activations
+	q, err := qat.New(qconfig.Config{}) // int8 weights per channel, int8 activations
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -65,33 +65,10 @@ func Example() {
 	// Output: 16 codes checked, 0 differ
 }
 
-// A config in YAML: 4-bit weights in general, one layer in 8 bits, another left
-// float; ranges from the first batch on, rounding from the tenth.
-func ExampleParseYAML() {
-	cfg, err := qat.ParseYAML(strings.NewReader(`
-global:
-  weights: {bits: 4, granularity: per_channel}
-  activations: {bits: 8, observer: moving_average_min_max}
-names:
-  stem: {weights: {bits: 8}}
-  head: null
-milestones: [0, 10, 100, 100]
-`))
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(cfg.Global.Weights.Bits, cfg.Names["stem"].Weights.Bits, cfg.Names["head"] == nil, cfg.Schedule.Quantize)
-	_, err = qat.ParseYAML(strings.NewReader("global: {weights: {bitz: 4}}"))
-	fmt.Println(err)
-	// Output:
-	// 4 8 true 10
-	// invalid config: line 1, column 20: global.weights.bitz: unknown key: did you mean "bits"?
-}
-
 // Post-training quantization: calibrate, then freeze.
 func ExamplePrepared_Calibrate() {
 	g, _, y := network()
-	q, err := qat.New(qat.Config{})
+	q, err := qat.New(qconfig.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -117,7 +94,7 @@ func ExamplePrepared_Calibrate() {
 // A report names every tensor, its format, and why it stays float.
 func ExampleQuantizer_Report() {
 	g, _, y := network()
-	q, err := qat.New(qat.Config{Global: &qat.LayerConfig{Activations: qat.TensorConfig{Off: true}}})
+	q, err := qat.New(qconfig.Config{Global: &qconfig.Layer{Activations: qconfig.Tensor{Off: true}}})
 	if err != nil {
 		log.Fatal(err)
 	}

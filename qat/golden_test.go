@@ -11,6 +11,7 @@ import (
 	"github.com/goqat/goqat/internal/vm"
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"github.com/goqat/goqat/testdata"
 	"github.com/goqat/goqat/train"
 	"gorgonia.org/gorgonia"
@@ -85,18 +86,18 @@ func (c trainRun) net(t *testing.T) *models.Net {
 }
 
 // config is the README's: uint8 affine activations, symmetric narrow weights.
-func (c trainRun) config(t *testing.T) qat.Config {
+func (c trainRun) config(t *testing.T) qconfig.Config {
 	t.Helper()
 	if c.Qmin != -127 || c.Qmax != 127 {
 		t.Fatalf("weights in %d..%d: the test knows int8_narrow", c.Qmin, c.Qmax)
 	}
-	weights := qat.TensorConfig{Scheme: qat.Symmetric, Granularity: qat.PerChannel, NarrowRange: qat.Yes}
+	weights := qconfig.Tensor{Scheme: qconfig.Symmetric, Granularity: qconfig.PerChannel, NarrowRange: qconfig.Yes}
 	if c.WeightConstant != 1 {
 		weights.Observer, weights.ObserverConstant = "moving_average_min_max", c.WeightConstant
 	}
-	return qat.Config{Global: &qat.LayerConfig{
+	return qconfig.Config{Global: &qconfig.Layer{
 		Weights: weights,
-		Activations: qat.TensorConfig{Scheme: qat.Affine, Unsigned: qat.Yes,
+		Activations: qconfig.Tensor{Scheme: qconfig.Affine, Unsigned: qconfig.Yes,
 			Observer: "moving_average_min_max", ObserverConstant: c.Constant},
 	}}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/graph/zoo"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -100,7 +101,7 @@ type net struct {
 }
 
 // prepare makes the network trainable; any error fails the test.
-func prepare(t *testing.T, cfg Config, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) *net {
+func prepare(t *testing.T, cfg qconfig.Config, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) *net {
 	t.Helper()
 	n := onlyPrepare(t, cfg, g, outputs...)
 	n.cost = squares(n.p.OutputNodes())
@@ -110,7 +111,7 @@ func prepare(t *testing.T, cfg Config, g *gorgonia.ExprGraph, outputs ...*gorgon
 	return n
 }
 
-func onlyPrepare(t *testing.T, cfg Config, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) *net {
+func onlyPrepare(t *testing.T, cfg qconfig.Config, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) *net {
 	t.Helper()
 	q, err := New(cfg)
 	if err != nil {

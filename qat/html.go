@@ -2,6 +2,9 @@ package qat
 
 import (
 	"bytes"
+
+	"github.com/goqat/goqat/internal/words"
+
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -111,7 +114,7 @@ func accuracyLines(rows []AccuracyRow) ([]accuracyLine, error) {
 	var out []accuracyLine
 	for i, a := range rows {
 		if !(a.Accuracy >= 0 && a.Accuracy <= 1) {
-			return nil, fmt.Errorf("accuracy of %s is %v: want a share from 0 to 1", quote(a.Name), a.Accuracy)
+			return nil, fmt.Errorf("accuracy of %s is %v: want a share from 0 to 1", words.Quote(a.Name), a.Accuracy)
 		}
 		l := accuracyLine{bar: bar{a.Name, fmt.Sprintf("%.2f", 100*a.Accuracy), width(a.Accuracy)}, Note: a.Note}
 		if i > 0 {

@@ -9,9 +9,11 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/goqat/goqat/internal/words"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
+
 	vgdraw "gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 )
@@ -77,19 +79,19 @@ var (
 func svg(p *plot.Plot, label string) (text template.HTML, err error) {
 	defer func() { // the library panics on what it cannot draw
 		if r := recover(); r != nil {
-			err = fmt.Errorf("plot %s: %v", quote(label), r)
+			err = fmt.Errorf("plot %s: %v", words.Quote(label), r)
 		}
 	}()
 	c := vgsvg.New(plotWidth, plotHeight)
 	p.Draw(vgdraw.New(c))
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
-		return "", fmt.Errorf("plot %s: %w", quote(label), err)
+		return "", fmt.Errorf("plot %s: %w", words.Quote(label), err)
 	}
 	body := b.Bytes()
 	from, to := bytes.Index(body, []byte("<g")), bytes.LastIndex(body, []byte("</svg>"))
 	if from < 0 || to < from {
-		return "", fmt.Errorf("plot %s: the library's SVG has another form than expected", quote(label))
+		return "", fmt.Errorf("plot %s: the library's SVG has another form than expected", words.Quote(label))
 	}
 	body = inkPattern.ReplaceAllFunc(body[from:to], func(m []byte) []byte {
 		i, err := strconv.ParseUint(string(m[5:]), 16, 8)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -17,7 +18,7 @@ func demoReport(t *testing.T) Report {
 	t.Helper()
 	g := gorgonia.NewGraph()
 	h := maxPool(relu(conv("c1", leaf(g, "x", 2, 1, 4, 4), 2, 3)))
-	cfg := Config{Global: &LayerConfig{Weights: TensorConfig{Bits: 4}, Oscillation: Oscillation{Track: Yes}}, Names: map[string]*LayerConfig{"c2": nil}}
+	cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}, Oscillation: qconfig.Oscillation{Track: qconfig.Yes}}, Names: map[string]*qconfig.Layer{"c2": nil}}
 	n := prepare(t, cfg, g, conv("c2", h, 2, 1))
 	n.q.Record(1)
 	m := n.machine()
@@ -67,8 +68,8 @@ func parse(t *testing.T, page string) (elements map[string]int, text string, att
 	}
 }
 
-// words is a text without markup and with single spaces.
-func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+// textOf is a text without markup and with single spaces.
+func textOf(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func TestHTML(t *testing.T) {
 	r := demoReport(t)
@@ -85,7 +86,7 @@ func TestHTML(t *testing.T) {
 	for _, want := range []string{"Report of c", "a small network", "three epochs", "97.22", "−7.22", "±0.00", "+0.78",
 		"int4 symmetric per_channel(axis 0) narrow", "left float by the config", "shares the quantizer of relu_0.out", "0 weights oscillate, 0 frozen",
 		"88 B", "35 B", "float32: 88 B, 2.5× smaller"} {
-		if !strings.Contains(words(text), want) {
+		if !strings.Contains(textOf(text), want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
@@ -166,7 +167,7 @@ func TestHTMLEscapes(t *testing.T) {
 		if elements["script"] != 1 || elements["img"] != 0 || elements["b"] != 6 || elements["svg"] != 6 {
 			t.Errorf("%q: elements %v", name, elements)
 		}
-		if n := strings.Count(words(text), words(name)); n < 10 {
+		if n := strings.Count(textOf(text), textOf(name)); n < 10 {
 			t.Errorf("%q occurs %d times only", name, n)
 		}
 		for _, a := range attrs {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -25,22 +26,22 @@ func TestMilestones(t *testing.T) {
 		both = fakequant.ObservingAndQuantizing
 	)
 	for _, c := range []struct {
-		schedule Schedule
+		schedule qconfig.Milestones
 		phases   []fakequant.Phase // after 0, 1, 2 … calls of Step
 		frozenAt int               // the first of these with frozen statistics
 	}{
-		{Schedule{}, []fakequant.Phase{both, both, both}, 99},
-		{Milestones(0, 1, 2, 3), []fakequant.Phase{off, obs, both, qnt, qnt, qnt}, 4},
-		{Milestones(0, 0, 2, 2), []fakequant.Phase{off, both, both, qnt, qnt}, 3},
-		{Milestones(1, 1, 2, 0), []fakequant.Phase{off, off, both, qnt}, 1},
-		{Milestones(0, 2, 1, Never), []fakequant.Phase{off, obs, off, qnt}, 99},
-		{Milestones(0, Never, Never, Never), []fakequant.Phase{off, obs, obs, obs}, 99},
-		{Milestones(2, Never, Never, 1), []fakequant.Phase{off, off, off, obs}, 2},
-		{Milestones(Never, Never, Never, Never), []fakequant.Phase{off, off, off}, 99},
+		{qconfig.Milestones{}, []fakequant.Phase{both, both, both}, 99},
+		{qconfig.MilestonesAt(0, 1, 2, 3), []fakequant.Phase{off, obs, both, qnt, qnt, qnt}, 4},
+		{qconfig.MilestonesAt(0, 0, 2, 2), []fakequant.Phase{off, both, both, qnt, qnt}, 3},
+		{qconfig.MilestonesAt(1, 1, 2, 0), []fakequant.Phase{off, off, both, qnt}, 1},
+		{qconfig.MilestonesAt(0, 2, 1, qconfig.Never), []fakequant.Phase{off, obs, off, qnt}, 99},
+		{qconfig.MilestonesAt(0, qconfig.Never, qconfig.Never, qconfig.Never), []fakequant.Phase{off, obs, obs, obs}, 99},
+		{qconfig.MilestonesAt(2, qconfig.Never, qconfig.Never, 1), []fakequant.Phase{off, off, off, obs}, 2},
+		{qconfig.MilestonesAt(qconfig.Never, qconfig.Never, qconfig.Never, qconfig.Never), []fakequant.Phase{off, off, off}, 99},
 	} {
 		t.Run(fmt.Sprint(c.schedule), func(t *testing.T) {
 			g, y := normalised()
-			n := onlyPrepare(t, Config{Schedule: c.schedule}, g, y)
+			n := onlyPrepare(t, qconfig.Config{Milestones: c.schedule}, g, y)
 			for step, want := range c.phases {
 				if step > 0 {
 					if err := n.q.Step(); err != nil {
@@ -69,7 +70,7 @@ func TestMilestones(t *testing.T) {
 // holds in training, not only in the flags.
 func TestMilestonesTakeEffect(t *testing.T) {
 	g, y := normalised()
-	n := prepare(t, Config{Schedule: Milestones(0, 1, 2, 3)}, g, y)
+	n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 1, 2, 3)}, g, y)
 	vm := n.machine()
 	var shots []snapshot
 	for i := range 6 {
@@ -97,9 +98,9 @@ func TestMilestonesTakeEffect(t *testing.T) {
 // TestCalibrateOnly: post-training quantization is Calibrate, then Freeze; the
 // phase does not matter and nothing else moves.
 func TestCalibrateOnly(t *testing.T) {
-	for _, schedule := range []Schedule{{}, Milestones(Never, Never, Never, Never)} {
+	for _, schedule := range []qconfig.Milestones{{}, qconfig.MilestonesAt(qconfig.Never, qconfig.Never, qconfig.Never, qconfig.Never)} {
 		g, y := normalised()
-		n := onlyPrepare(t, Config{Schedule: schedule, Global: &LayerConfig{Activations: TensorConfig{Observer: "min_max"}}}, g, y)
+		n := onlyPrepare(t, qconfig.Config{Milestones: schedule, Global: &qconfig.Layer{Activations: qconfig.Tensor{Observer: "min_max"}}}, g, y)
 		before := n.snapshot()
 		for i := range 3 {
 			if err := n.p.Calibrate(n.batch(i, 2+i)...); err != nil {
@@ -127,7 +128,7 @@ func TestCalibrateOnly(t *testing.T) {
 
 func TestFreezeBeforeData(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	for _, what := range []struct {
 		name string
 		err  error
@@ -145,14 +146,14 @@ func TestFreezeBeforeData(t *testing.T) {
 }
 
 // nil2 drops a result and keeps the error in the second place.
-func nil2[T any](_ T, err error) (Config, error) { return Config{}, err }
+func nil2[T any](_ T, err error) (qconfig.Config, error) { return qconfig.Config{}, err }
 
 // TestLookingChangesNothing: training gives the same bits whether or not anybody
 // looks in between.
 func TestLookingChangesNothing(t *testing.T) {
 	run := func(look bool) snapshot {
 		g, y := normalised()
-		n := prepare(t, Config{Schedule: Milestones(0, 1, 4, 5)}, g, y)
+		n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 1, 4, 5)}, g, y)
 		vm := n.machine()
 		for i := range 8 {
 			n.step(vm, i)
@@ -182,7 +183,7 @@ func TestLookingChangesNothing(t *testing.T) {
 // frozen network's Run, at any batch size.
 func TestPredictIsFrozen(t *testing.T) {
 	g, y := normalised()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	vm := n.machine()
 	for i := range 3 {
 		n.step(vm, i)
@@ -204,3 +205,5 @@ func TestPredictIsFrozen(t *testing.T) {
 		t.Errorf("%d evaluation graphs are kept, want at most %d", len(n.p.evals), maxEvaluators)
 	}
 }
+
+func second(_ any, err error) error { return err }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -56,7 +57,7 @@ type history struct {
 // if anything differs.
 const machineSteps = 6
 
-func trainWith(t *testing.T, cfg Config, rate float64, build func() (*gorgonia.ExprGraph, []*gorgonia.Node), make func(*net) gorgonia.VM) history {
+func trainWith(t *testing.T, cfg qconfig.Config, rate float64, build func() (*gorgonia.ExprGraph, []*gorgonia.Node), make func(*net) gorgonia.VM) history {
 	t.Helper()
 	g, outputs := build()
 	n := prepare(t, cfg, g, outputs...)
@@ -88,8 +89,8 @@ func trainWith(t *testing.T, cfg Config, rate float64, build func() (*gorgonia.E
 func TestTapeMachine(t *testing.T) {
 	for name, build := range machineNets {
 		t.Run(name, func(t *testing.T) {
-			own := trainWith(t, Config{}, 0.01, build, (*net).machine)
-			tape := trainWith(t, Config{}, 0.01, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.p.Graph()) })
+			own := trainWith(t, qconfig.Config{}, 0.01, build, (*net).machine)
+			tape := trainWith(t, qconfig.Config{}, 0.01, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.p.Graph()) })
 			sameBits(t, "loss", own.losses, tape.losses)
 			sameBits(t, "gradient", own.grads, tape.grads)
 			sameSnapshot(t, own.end, tape.end)
@@ -102,14 +103,14 @@ func TestTapeMachine(t *testing.T) {
 // ranges or values, as they need it.
 func TestTapeMachineSettings(t *testing.T) {
 	const rate = 1e-4 // no setting makes the networks diverge
-	phases := Milestones(1, 2, 3, 4)
-	for name, cfg := range map[string]Config{
-		"min max, affine":   {Global: &LayerConfig{Activations: TensorConfig{Observer: "min_max", Scheme: Affine, Unsigned: Yes}}},
-		"ema, phases":       {Global: &LayerConfig{Activations: TensorConfig{Observer: "ema_min_max"}}, Schedule: phases},
-		"histogram, phases": {Global: &LayerConfig{Activations: TensorConfig{Observer: "histogram"}}, Schedule: phases},
-		"percentile":        {Global: &LayerConfig{Activations: TensorConfig{Observer: "percentile", Bits: 4}}},
-		"learned":           {Global: &LayerConfig{Activations: TensorConfig{Estimator: LSQ, Scheme: Affine}, Weights: TensorConfig{Estimator: LSQ, Bits: 4}}},
-		"weights only":      {Global: &LayerConfig{Activations: TensorConfig{Off: true}}},
+	phases := qconfig.MilestonesAt(1, 2, 3, 4)
+	for name, cfg := range map[string]qconfig.Config{
+		"min max, affine":   {Global: &qconfig.Layer{Activations: qconfig.Tensor{Observer: "min_max", Scheme: qconfig.Affine, Unsigned: qconfig.Yes}}},
+		"ema, phases":       {Global: &qconfig.Layer{Activations: qconfig.Tensor{Observer: "ema_min_max"}}, Milestones: phases},
+		"histogram, phases": {Global: &qconfig.Layer{Activations: qconfig.Tensor{Observer: "histogram"}}, Milestones: phases},
+		"percentile":        {Global: &qconfig.Layer{Activations: qconfig.Tensor{Observer: "percentile", Bits: 4}}},
+		"learned":           {Global: &qconfig.Layer{Activations: qconfig.Tensor{Estimator: qconfig.LSQ, Scheme: qconfig.Affine}, Weights: qconfig.Tensor{Estimator: qconfig.LSQ, Bits: 4}}},
+		"weights only":      {Global: &qconfig.Layer{Activations: qconfig.Tensor{Off: true}}},
 	} {
 		for shape, build := range machineNets {
 			t.Run(name+"/"+shape, func(t *testing.T) {
@@ -148,7 +149,7 @@ func sameStates(t *testing.T, got, want []fakequant.State) {
 // other machine. It differentiates while it runs, so no Grad is called before.
 func TestLispMachine(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	n.feed(0)
 	if err := n.machine().RunAll(); err != nil {
 		t.Fatal(err)
@@ -157,7 +158,7 @@ func TestLispMachine(t *testing.T) {
 	wantLoss := floats(t, n.cost.Value())
 
 	g, _, y = mlp()
-	n = onlyPrepare(t, Config{}, g, y)
+	n = onlyPrepare(t, qconfig.Config{}, g, y)
 	n.cost = squares(n.p.OutputNodes())
 	n.feed(0)
 	lisp := gorgonia.NewLispMachine(n.p.Graph())

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -19,7 +20,7 @@ func TestUserMemory(t *testing.T) {
 		}
 	}
 	nodes := slices.Clone(g.AllNodes())
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	learnables := n.p.Learnables()
 	if len(learnables) != len(users) {
 		t.Fatalf("%d learnables, want %d", len(learnables), len(users))
@@ -60,7 +61,7 @@ func TestSharedWeight(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x, w := leaf(g, "x", 6, 6), param(g, "fc.weight", 6, 6)
 	y := must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w)), w, nil, nil))
-	n := prepare(t, Config{}, g, must(gorgonia.Tanh(y)))
+	n := prepare(t, qconfig.Config{}, g, must(gorgonia.Tanh(y)))
 	n.step(n.machine(), 0)
 	n.verify(n.freeze(), n.batch(1, n.p.Batch()))
 }
@@ -77,7 +78,7 @@ func TestStockStatistics(t *testing.T) {
 	mean, variance := op.Stats()
 	copy(mean.Data().([]float32), []float32{0.5, -2})
 	copy(variance.Data().([]float32), []float32{3, 0.25})
-	n := prepare(t, Config{}, g, y)
+	n := prepare(t, qconfig.Config{}, g, y)
 	s := n.snapshot().stats
 	if len(s) != 2 {
 		t.Fatalf("statistics %v, want one mean and one variance", s)

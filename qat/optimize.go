@@ -5,6 +5,7 @@ import (
 
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -31,7 +32,7 @@ func Optimize(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Optimized, err
 // OptimizeInputs is [Optimize] for graphs some of whose data leaves have values and
 // could pass for parameters; inputs are their names, as in [Config].
 func OptimizeInputs(inputs []string, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Optimized, error) {
-	q := &Quantizer{cfg: Config{Inputs: inputs}}
+	q := &Quantizer{cfg: qconfig.Config{Inputs: inputs}}
 	if err := q.checkPrepare(g, outputs); err != nil {
 		return nil, fmt.Errorf("qat: optimize: %w", err)
 	}

@@ -8,56 +8,12 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/qat/qconfig"
 )
-
-// Oscillation is what [Quantizer.Step] does about weights that jump to and fro
-// between two codes, which the straight-through estimator makes them do near the
-// middle of two grid points (Nagel et al. 2022, "Overcoming Oscillations in
-// Quantization-Aware Training"). Such weights disturb the statistics of batch
-// normalisation and end where chance leaves them; it matters at 4 bits and below.
-// The zero value does nothing and costs nothing.
-//
-// Only weights that are a parameter themselves are followed, alone or with a batch
-// normalisation folded into them, and only while the schedule quantizes. The report
-// says where that is not so.
-type Oscillation struct {
-	// Track (Yes) counts the jumps for [Report]. Damping and FreezeThreshold imply it.
-	// No leaves a layer out; in a file that may also be "oscillation: null".
-	Track Switch
-	// Momentum is what the latest step counts in the moving averages of a weight's
-	// jumps and of its code, above 0 and below 1. The default is 0.01, the paper's.
-	Momentum float64
-	// Damping moves each weight towards the grid point that it rounds to, in every
-	// step by this share of the distance, 0 to 1; weights beyond the ends of the grid
-	// are let be. It is the gradient of the paper's equation 7 taken apart from the
-	// solver, as AdamW does with weight decay, so that it needs no learning rate. 0, the
-	// default, does not; try 0.01.
-	Damping float64
-	// DampingSteps is over how many steps Damping rises from 0, along half a cosine, so
-	// that weights find their place first. At most 2^24. The default 0 has all of it
-	// from the start.
-	DampingSteps int
-	// FreezeThreshold fixes a weight for good, at the rounded average of its code, once
-	// the moving average of its jumps is above it: the paper's algorithm 1. The jumps are
-	// a share of the steps, so that it is above 0 and below 1; the paper ends with 0.01
-	// to 0.02. 0, the default, fixes none.
-	FreezeThreshold float64
-}
 
 // OscillationLimit is the share of steps from which a weight that jumps to and fro
 // counts as oscillating in a [Report], as in the paper's tables.
 const OscillationLimit = 0.005
-
-// defaultMomentum is the momentum of the paper's experiments.
-const defaultMomentum = 0.01
-
-// maxDampingSteps is up to where a float32, in which the state counts, is exact.
-const maxDampingSteps = 1 << 24
-
-// on reports whether there is anything to do.
-func (o Oscillation) on() bool {
-	return o.Track != No && (o.Track == Yes || o.Damping > 0 || o.FreezeThreshold > 0)
-}
 
 // OscillationStats is what a [Report] says about the weights of a layer that is
 // followed.
@@ -77,7 +33,7 @@ type OscillationStats struct {
 // oscillator follows the weights of one layer. All its state is float32, so that a
 // state file holds it as tensors: codes and counts are small whole numbers.
 type oscillator struct {
-	set     Oscillation
+	set     qconfig.Oscillation
 	weights *graph.Value              // a parameter
 	layout  fakequant.Layout          // of the weights
 	factor  func() ([]float64, error) // what folding multiplies the channels by; nil for nothing
@@ -106,7 +62,7 @@ func (p *plan) watch() error {
 		}
 	}
 	for _, l := range p.layers {
-		if l.wq == nil || !l.cfg.Oscillation.on() {
+		if l.wq == nil || !l.cfg.Oscillation.Active() {
 			continue
 		}
 		o := &oscillator{set: l.cfg.Oscillation, weights: l.in[1], owner: l}
@@ -259,7 +215,7 @@ func (o *oscillator) fold(w []float32) (factor []float64, err error) {
 func (o *oscillator) count(s fakequant.Spec, p fakequant.Params) {
 	qmin, qmax := s.QRange()
 	first := o.steps[0] == 0
-	if o.steps[0] < maxDampingSteps {
+	if o.steps[0] < qconfig.MaxDampingSteps {
 		o.steps[0]++
 	}
 	m := float32(o.set.Momentum)

@@ -8,17 +8,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
 // fourBits is a config with 4-bit weights, whose range is that of the largest weight.
-func fourBits(o Oscillation) Config {
-	return Config{Global: &LayerConfig{Weights: TensorConfig{Bits: 4}, Oscillation: o}}
+func fourBits(o qconfig.Oscillation) qconfig.Config {
+	return qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}, Oscillation: o}}
 }
 
 // oneFC prepares one matrix product [6]·[6,3] with weights that are all 1, so that each
 // column has the scale 1/7.
-func oneFC(t *testing.T, o Oscillation) (*net, []float32) {
+func oneFC(t *testing.T, o qconfig.Oscillation) (*net, []float32) {
 	t.Helper()
 	g := gorgonia.NewGraph()
 	n := prepare(t, fourBits(o), g, fc("fc", leaf(g, "x", 4, 6), 3))
@@ -39,7 +40,7 @@ func (n *net) justStep() {
 // TestOscillationByHand follows one weight through a sequence of codes. The momentum of
 // 0.5 makes the averages exact.
 func TestOscillationByHand(t *testing.T) {
-	n, w := oneFC(t, Oscillation{Track: Yes, Momentum: 0.5})
+	n, w := oneFC(t, qconfig.Oscillation{Track: qconfig.Yes, Momentum: 0.5})
 	o := n.layer("fc").osc
 	for i, s := range []struct{ code, freq, mean float32 }{
 		{2, 0, 2},          // the first is no jump
@@ -71,7 +72,7 @@ func TestOscillationByHand(t *testing.T) {
 // TestFreeze: a weight whose frequency passes the threshold goes to its rounded average
 // and stays, whatever the solver does; a frozen weight follows the scale.
 func TestFreeze(t *testing.T) {
-	n, w := oneFC(t, Oscillation{Momentum: 0.5, FreezeThreshold: 0.6})
+	n, w := oneFC(t, qconfig.Oscillation{Momentum: 0.5, FreezeThreshold: 0.6})
 	for _, code := range []float32{2, 3, 2} {
 		w[4] = code / 7
 		n.justStep()
@@ -106,7 +107,7 @@ func TestFreeze(t *testing.T) {
 // TestFreezeLargest: the weight that the scale comes from has its place again before the
 // scale is read.
 func TestFreezeLargest(t *testing.T) {
-	n, w := oneFC(t, Oscillation{FreezeThreshold: 0.5})
+	n, w := oneFC(t, qconfig.Oscillation{FreezeThreshold: 0.5})
 	for i := range w {
 		w[i] = 0.5
 	}
@@ -125,7 +126,7 @@ func TestFreezeLargest(t *testing.T) {
 const dampTol = 4 * 0x1p-24
 
 func TestDamping(t *testing.T) {
-	n, w := oneFC(t, Oscillation{Damping: 0.5, DampingSteps: 2})
+	n, w := oneFC(t, qconfig.Oscillation{Damping: 0.5, DampingSteps: 2})
 	w[4], w[7] = 2.4/7, -2.4/7
 	n.justStep() // half a cosine at half its length: half of 0.5
 	for i, want := range map[int]float64{4: 2.3 / 7, 7: -2.3 / 7, 1: 1, 0: 1} {
@@ -143,9 +144,9 @@ func TestDamping(t *testing.T) {
 
 // TestDampingBeyondTheGrid: a clipped weight has no grid point to go to.
 func TestDampingBeyondTheGrid(t *testing.T) {
-	cfg := fourBits(Oscillation{Damping: 1})
+	cfg := fourBits(qconfig.Oscillation{Damping: 1})
 	cfg.Global.Weights.Observer = "min_max"
-	cfg.Schedule = Milestones(0, 0, 1, Never)
+	cfg.Milestones = qconfig.MilestonesAt(0, 0, 1, qconfig.Never)
 	g := gorgonia.NewGraph()
 	n := prepare(t, cfg, g, fc("fc", leaf(g, "x", 4, 6), 3))
 	n.justStep()
@@ -177,12 +178,12 @@ func TestFolded(t *testing.T) {
 			return batchNorm("bn", fc("f", leaf(g, "x", 4, 6), 5))
 		},
 	} {
-		onGrid(t, name+", damped", build, Oscillation{Damping: 1})
-		onGrid(t, name+", frozen", build, Oscillation{FreezeThreshold: 0.5})
+		onGrid(t, name+", damped", build, qconfig.Oscillation{Damping: 1})
+		onGrid(t, name+", frozen", build, qconfig.Oscillation{FreezeThreshold: 0.5})
 	}
 }
 
-func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgonia.Node, o Oscillation) {
+func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgonia.Node, o qconfig.Oscillation) {
 	t.Helper()
 	g := gorgonia.NewGraph()
 	n := prepare(t, fourBits(o), g, build(g))
@@ -227,12 +228,12 @@ func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgon
 
 // flips trains a row of weights towards a target between the grid points and counts how
 // often a code changes in the last steps.
-func flips(t *testing.T, o Oscillation) (changed int, st OscillationStats) {
+func flips(t *testing.T, o qconfig.Oscillation) (changed int, st OscillationStats) {
 	t.Helper()
 	g := gorgonia.NewGraph()
 	x := leaf(g, "x", 8, 6)
 	y := must(gorgonia.Mul(x, param(g, "fc.weight", 6, 2)))
-	n := onlyPrepare(t, Config{Global: &LayerConfig{Weights: TensorConfig{Bits: 3}, Activations: TensorConfig{Off: true}, Oscillation: o}}, g, y)
+	n := onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 3}, Activations: qconfig.Tensor{Off: true}, Oscillation: o}}, g, y)
 	target := leaf(n.p.Graph(), "target", 8, 2)
 	n.cost = must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Sub(n.p.OutputNodes()[0], target))))))
 	if _, err := gorgonia.Grad(n.cost, n.p.Learnables()...); err != nil {
@@ -278,14 +279,14 @@ func flips(t *testing.T, o Oscillation) (changed int, st OscillationStats) {
 
 // TestFlips is what it is all for: weights jump, and less so with each remedy.
 func TestFlips(t *testing.T) {
-	plain, st := flips(t, Oscillation{Track: Yes})
+	plain, st := flips(t, qconfig.Oscillation{Track: qconfig.Yes})
 	if plain < 20 || st.Oscillating == 0 {
 		t.Fatalf("%d changes, %+v: the problem does not oscillate", plain, st)
 	}
-	if damped, _ := flips(t, Oscillation{Damping: 0.2, DampingSteps: 100}); damped > plain/2 {
+	if damped, _ := flips(t, qconfig.Oscillation{Damping: 0.2, DampingSteps: 100}); damped > plain/2 {
 		t.Errorf("%d changes with damping, %d without", damped, plain)
 	}
-	if frozen, st := flips(t, Oscillation{FreezeThreshold: 0.05}); frozen > plain/2 || st.Frozen == 0 {
+	if frozen, st := flips(t, qconfig.Oscillation{FreezeThreshold: 0.05}); frozen > plain/2 || st.Frozen == 0 {
 		t.Errorf("%d changes with freezing, %d without: %+v", frozen, plain, st)
 	}
 }
@@ -294,7 +295,7 @@ func TestFlips(t *testing.T) {
 func TestOscillationState(t *testing.T) {
 	build := func() *net {
 		g, _, y := mlp()
-		n := prepare(t, fourBits(Oscillation{Momentum: 0.3, Damping: 0.05, DampingSteps: 6, FreezeThreshold: 0.25}), g, y)
+		n := prepare(t, fourBits(qconfig.Oscillation{Momentum: 0.3, Damping: 0.05, DampingSteps: 6, FreezeThreshold: 0.25}), g, y)
 		n.q.Record(1)
 		return n
 	}
@@ -331,10 +332,10 @@ func TestOscillationState(t *testing.T) {
 
 // Without settings there is nothing: no memory, no tensor in a state.
 func TestOscillationOff(t *testing.T) {
-	for name, cfg := range map[string]Config{
+	for name, cfg := range map[string]qconfig.Config{
 		"default": {},
-		"off":     {Global: &LayerConfig{Oscillation: Oscillation{Track: Yes}}, Names: map[string]*LayerConfig{"fc": {Oscillation: Oscillation{Track: No}}}},
-		"float":   {Global: &LayerConfig{Weights: TensorConfig{Off: true}, Oscillation: Oscillation{Track: Yes}}},
+		"off":     {Global: &qconfig.Layer{Oscillation: qconfig.Oscillation{Track: qconfig.Yes}}, Names: map[string]*qconfig.Layer{"fc": {Oscillation: qconfig.Oscillation{Track: qconfig.No}}}},
+		"float":   {Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}, Oscillation: qconfig.Oscillation{Track: qconfig.Yes}}},
 	} {
 		g := gorgonia.NewGraph()
 		n := prepare(t, cfg, g, fc("fc", leaf(g, "x", 4, 6), 3))
@@ -357,7 +358,7 @@ func TestOscillationWhy(t *testing.T) {
 	g2 := gorgonia.NewGraph()
 	computed := must(gorgonia.Mul(leaf(g2, "x", 4, 6), must(gorgonia.Square(param(g2, "w", 6, 6)))))
 	for want, y := range map[string]*gorgonia.Node{"several layers share": shared, "computed from parameters": computed} {
-		n := prepare(t, fourBits(Oscillation{Damping: 0.1}), y.Graph(), y)
+		n := prepare(t, fourBits(qconfig.Oscillation{Damping: 0.1}), y.Graph(), y)
 		n.step(n.machine(), 0)
 		r, err := n.q.Report()
 		if err != nil {
@@ -371,7 +372,7 @@ func TestOscillationWhy(t *testing.T) {
 
 // A broken weight is an error that names the layer.
 func TestOscillationNaN(t *testing.T) {
-	n, w := oneFC(t, Oscillation{Track: Yes})
+	n, w := oneFC(t, qconfig.Oscillation{Track: qconfig.Yes})
 	w[5] = float32(math.NaN())
 	if err := n.q.Step(); err == nil || !strings.Contains(err.Error(), "fc") || n.q.Steps() != 0 {
 		t.Errorf("step %d: %v", n.q.Steps(), err)

@@ -8,6 +8,7 @@ import (
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/observers"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // makeQuantizer makes the quantizer of a group of activations, with the settings of
@@ -22,7 +23,7 @@ func (p *plan) makeQuantizer(g *group, l *layer) error {
 			nonNegative = nonNegative && p.isNonNegative(v)
 		}
 	}
-	spec := cfg.spec(0, 0, nonNegative)
+	spec := cfg.Spec(0, 0, nonNegative)
 	obs, err := newObserver(cfg, spec, nonNegative)
 	if err != nil {
 		return l.errorf("activations: %w", err)
@@ -52,12 +53,12 @@ func (p *plan) makeQuantizer(g *group, l *layer) error {
 type learntMemory struct{ scale, zeroPoint []float32 }
 
 // learn makes a quantizer's parameters learnable where the settings say so.
-func (p *plan) learn(q *fakequant.Quantizer, t TensorConfig, groups int) error {
-	if t.Estimator != LSQ {
+func (p *plan) learn(q *fakequant.Quantizer, t qconfig.Tensor, groups int) error {
+	if t.Estimator != qconfig.LSQ {
 		return nil
 	}
 	start := fakequant.InitObserver
-	if t.ScaleInit == initLSQ {
+	if t.ScaleInit == qconfig.InitLSQ {
 		start = fakequant.InitLSQ
 	}
 	scale, zero, err := q.Learn(groups, start)
@@ -148,7 +149,7 @@ func (p *plan) placeWeights(l *layer) error {
 		return nil
 	}
 	out, in := weightAxes(l.op)
-	spec := l.cfg.Weights.spec(out, in, false)
+	spec := l.cfg.Weights.Spec(out, in, false)
 	if spec.Granularity == fakequant.PerBlock {
 		spec.BlockSize = min(spec.BlockSize, l.in[1].Shape[in])
 	}
@@ -176,7 +177,7 @@ func weightAxes(op nn.Op) (out, in int) {
 }
 
 // newObserver makes the observer that resolved settings name, for tensors of a format.
-func newObserver(t TensorConfig, s fakequant.Spec, nonNegative bool) (fakequant.Observer, error) {
+func newObserver(t qconfig.Tensor, s fakequant.Spec, nonNegative bool) (fakequant.Observer, error) {
 	obs, err := observers.New(t.Observer)
 	if err != nil {
 		return nil, err

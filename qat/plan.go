@@ -8,6 +8,7 @@ import (
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // layer is one layer of the network as it is trained: an operation with
@@ -24,7 +25,7 @@ type layer struct {
 	src  []*graph.Layer // what it was made of
 
 	weighted bool
-	cfg      LayerConfig
+	cfg      qconfig.Layer
 	on       bool   // false: the config leaves it float
 	why      string // why it, or a part of it, is left float; may be empty
 
@@ -64,7 +65,7 @@ func blankPlan(net *graph.Net) *plan {
 }
 
 // newPlan fuses the layers of net and places quantizers as cfg says.
-func newPlan(net *graph.Net, cfg Config) (*plan, error) {
+func newPlan(net *graph.Net, cfg qconfig.Config) (*plan, error) {
 	p := blankPlan(net)
 	p.findStatic()
 	if err := p.findStatistics(); err != nil {
@@ -311,7 +312,7 @@ func isChannelShape(b, out []int, axis int) bool {
 }
 
 // configure gives each layer its settings.
-func (p *plan) configure(cfg Config) error {
+func (p *plan) configure(cfg qconfig.Config) error {
 	var names, kinds []string
 	for _, l := range p.layers {
 		names = append(names, l.name)
@@ -319,11 +320,11 @@ func (p *plan) configure(cfg Config) error {
 			kinds = append(kinds, l.kind)
 		}
 	}
-	if err := cfg.checkNames(names, kinds); err != nil {
+	if err := cfg.CheckNames(names, kinds); err != nil {
 		return err
 	}
 	for _, l := range p.layers {
-		l.cfg, l.on = cfg.resolve(l.name, l.kind)
+		l.cfg, l.on = cfg.Resolve(l.name, l.kind)
 		if !l.on && l.why == "" {
 			l.why = "left float by the config"
 		}
@@ -336,17 +337,12 @@ func (p *plan) configure(cfg Config) error {
 
 // checkBlockSize refuses a block size that was set for this very layer and is larger
 // than its axis. One that was set for many layers is cut to each; see placeWeights.
-func (l *layer) checkBlockSize(cfg Config) error {
-	own := cfg.Names[l.name]
-	if own == nil || !l.weighted {
+func (l *layer) checkBlockSize(cfg qconfig.Config) error {
+	if !l.weighted {
 		return nil
 	}
 	_, in := weightAxes(l.op)
-	if axis := l.in[1].Shape[in]; own.Weights.BlockSize > axis {
-		path := join(join(join("names", l.name), "weights"), "block_size")
-		return cfg.fault(path, "%d is larger than the %d input channels of the weights, shape %v: use at most %d", own.Weights.BlockSize, axis, l.in[1].Shape, axis)
-	}
-	return nil
+	return cfg.CheckBlockSize(l.name, l.in[1].Shape, in)
 }
 
 // errorf names a layer.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // correctedTo bounds the mean error that is left, relative to the largest mean: the
@@ -15,7 +16,7 @@ const correctedTo = 3 * 16 * 0x1p-24
 
 func TestCorrectBias(t *testing.T) {
 	g, y := allKinds()
-	n := onlyPrepare(t, rounded(4, PerTensor), g, y)
+	n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 	n.calibrate()
 	before := n.snapshot()
 	noise := n.noise(false)
@@ -56,7 +57,7 @@ func TestCorrectBias(t *testing.T) {
 func TestTrainingDropsCorrections(t *testing.T) {
 	run := func(correct bool) snapshot {
 		g, y := normalised()
-		n := prepare(t, rounded(3, PerTensor), g, y)
+		n := prepare(t, rounded(3, qconfig.PerTensor), g, y)
 		n.calibrate()
 		if correct {
 			plain, err := n.p.Predict(n.batch(9, 4)...)
@@ -83,7 +84,7 @@ func TestHelperErrors(t *testing.T) {
 	nan := float32(math.NaN())
 	fresh := func() *net {
 		g, y := normalised()
-		n := onlyPrepare(t, rounded(4, PerChannel), g, y)
+		n := onlyPrepare(t, rounded(4, qconfig.PerChannel), g, y)
 		return n
 	}
 	bad := make([]float32, 64)
@@ -131,7 +132,7 @@ func TestHelperErrors(t *testing.T) {
 	_, err = n.p.Round(n.samples(), RoundOptions{Order: "size"})
 	wantError(t, err, `unknown Order "size"`)
 	g, _, y := mlp()
-	n = onlyPrepare(t, Config{Global: &LayerConfig{Weights: TensorConfig{Off: true}}}, g, y)
+	n = onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}}}, g, y)
 	n.calibrate()
 	_, err = n.p.Round(n.samples(), RoundOptions{})
 	wantError(t, err, "no layer has quantized weights")

@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -73,8 +74,8 @@ func (p *Prepared) equalize(opt EqualizeOptions) (EqualizeReport, error) {
 	if opt.MaxSweeps < 0 || !(opt.Tolerance >= 0) {
 		return EqualizeReport{}, fmt.Errorf("MaxSweeps %d, Tolerance %v: want at least 0", opt.MaxSweeps, opt.Tolerance)
 	}
-	setDefault(&opt.MaxSweeps, equalizeSweeps)
-	setDefault(&opt.Tolerance, equalizeTolerance)
+	opt.MaxSweeps = cmp.Or(opt.MaxSweeps, equalizeSweeps)
+	opt.Tolerance = cmp.Or(opt.Tolerance, equalizeTolerance)
 	pairs, broken := p.plan.findPairs()
 	r := EqualizeReport{Broken: broken}
 	if len(pairs) == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -19,8 +20,8 @@ const equalizeRounding = 8 * 6 * 36 * 0x1p-24
 
 func TestEqualizeKeepsTheFunction(t *testing.T) {
 	g, y := allKinds()
-	cfg := rounded(4, PerTensor)
-	cfg.Schedule = Milestones(Never, Never, Never, Never) // Predict is in float
+	cfg := rounded(4, qconfig.PerTensor)
+	cfg.Milestones = qconfig.MilestonesAt(qconfig.Never, qconfig.Never, qconfig.Never, qconfig.Never) // Predict is in float
 	n := onlyPrepare(t, cfg, g, y)
 	in := n.batch(1, 20)
 	before, err := n.p.Predict(in...)
@@ -55,7 +56,7 @@ func TestEqualizeKeepsTheFunction(t *testing.T) {
 		t.Errorf("%d sweeps", r.Sweeps)
 	}
 	g, y = allKinds()
-	n = onlyPrepare(t, rounded(4, PerTensor), g, y)
+	n = onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 	n.calibrate()
 	_, err = n.p.Equalize(EqualizeOptions{})
 	fatal(t, err)
@@ -73,7 +74,7 @@ const convergedTo = 3e-4
 // TestEqualizeBalances: in the end each channel has the same range on both sides.
 func TestEqualizeBalances(t *testing.T) {
 	g, y := allKinds()
-	n := onlyPrepare(t, rounded(4, PerTensor), g, y)
+	n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 	_, err := n.p.Equalize(EqualizeOptions{})
 	fatal(t, err)
 	e, err := n.p.plan.constants()
@@ -97,7 +98,7 @@ func TestEqualizeBalances(t *testing.T) {
 func TestEqualizeLowersTheError(t *testing.T) {
 	noise := func(equalize bool) float64 {
 		g, y := allKinds()
-		n := onlyPrepare(t, rounded(4, PerTensor), g, y)
+		n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 		if equalize {
 			_, err := n.p.Equalize(EqualizeOptions{})
 			fatal(t, err)
@@ -137,7 +138,7 @@ func TestEqualizeBroken(t *testing.T) {
 			if h.Shape()[0] != 2 && c.name != "rows mixed" {
 				t.Fatal(h.Shape())
 			}
-			n := onlyPrepare(t, Config{}, g, conv("c2", h, 2, 1))
+			n := onlyPrepare(t, qconfig.Config{}, g, conv("c2", h, 2, 1))
 			before := n.snapshot()
 			r, err := n.p.Equalize(EqualizeOptions{})
 			fatal(t, err)
@@ -155,7 +156,7 @@ func TestEqualizeSharedWeights(t *testing.T) {
 	w := param(g, "w", 4, 4)
 	x := leaf(g, "x", 3, 4)
 	y := must(gorgonia.Mul(relu(must(gorgonia.Mul(x, w))), w))
-	n := onlyPrepare(t, Config{}, g, y)
+	n := onlyPrepare(t, qconfig.Config{}, g, y)
 	r, err := n.p.Equalize(EqualizeOptions{})
 	fatal(t, err)
 	if len(r.Pairs) != 0 || !strings.Contains(r.Broken[0].Why, "read by other layers") {
@@ -165,7 +166,7 @@ func TestEqualizeSharedWeights(t *testing.T) {
 
 func TestEqualizeErrors(t *testing.T) {
 	g, y := allKinds()
-	n := onlyPrepare(t, Config{}, g, y)
+	n := onlyPrepare(t, qconfig.Config{}, g, y)
 	_, err := n.p.Equalize(EqualizeOptions{MaxSweeps: -1})
 	wantError(t, err, "MaxSweeps -1")
 	_, err = n.p.Equalize(EqualizeOptions{Tolerance: math.NaN()})

@@ -6,6 +6,7 @@ import (
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -69,12 +70,12 @@ func uneven(g *gorgonia.ExprGraph) {
 }
 
 // rounded is a config with few weight bits and ranges from all data.
-func rounded(bits int, g Granularity) Config {
-	w := TensorConfig{Bits: bits, Granularity: g}
-	if g == PerBlock {
+func rounded(bits int, g qconfig.Granularity) qconfig.Config {
+	w := qconfig.Tensor{Bits: bits, Granularity: g}
+	if g == qconfig.PerBlock {
 		w.BlockSize = 2
 	}
-	return Config{Global: &LayerConfig{Weights: w, Activations: TensorConfig{Observer: "min_max"}}}
+	return qconfig.Config{Global: &qconfig.Layer{Weights: w, Activations: qconfig.Tensor{Observer: "min_max"}}}
 }
 
 // correlated are rows of three hidden numbers, mixed, with a tenth of noise.

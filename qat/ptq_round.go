@@ -96,8 +96,8 @@ func (p *plan) round(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
 	case opt.Order != ByActivation && opt.Order != ByIndex:
 		return nil, fmt.Errorf("unknown Order %q: use ByActivation or ByIndex", opt.Order)
 	}
-	setDefault(&opt.Damping, roundDamping)
-	setDefault(&opt.MaxPositions, roundPositions)
+	opt.Damping = cmp.Or(opt.Damping, roundDamping)
+	opt.MaxPositions = cmp.Or(opt.MaxPositions, roundPositions)
 	e, err := p.constants()
 	if err != nil {
 		return nil, err

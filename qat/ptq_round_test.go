@@ -10,6 +10,7 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -42,7 +43,7 @@ var oneLayer = map[string]func() (*gorgonia.ExprGraph, *gorgonia.Node){
 // the one measured.
 func TestRound(t *testing.T) {
 	for name, build := range oneLayer {
-		for _, granularity := range []Granularity{PerTensor, PerChannel, PerBlock} {
+		for _, granularity := range []qconfig.Granularity{qconfig.PerTensor, qconfig.PerChannel, qconfig.PerBlock} {
 			for _, bits := range []int{3, 4} {
 				for _, opt := range []RoundOptions{{Plain: true, KeepBias: true}, {Plain: true, Order: ByIndex}, {KeepBias: true}, {}} {
 					t.Run(fmt.Sprintf("%s/%s/%d bits/%+v", name, granularity, bits, opt), func(t *testing.T) {
@@ -85,7 +86,7 @@ const outputRounding = 1.02
 // that the error falls to a small part.
 func TestRoundMuchBetter(t *testing.T) {
 	g, y := oneLayer["linear"]()
-	n := onlyPrepare(t, rounded(4, PerChannel), g, y)
+	n := onlyPrepare(t, rounded(4, qconfig.PerChannel), g, y)
 	n.calibrate()
 	before := n.noise(false)
 	_, err := n.p.Round(n.samples(), RoundOptions{})
@@ -99,7 +100,7 @@ func TestRoundMuchBetter(t *testing.T) {
 func TestPostTraining(t *testing.T) {
 	noise := func(opt *PTQOptions) float64 {
 		g, y := allKinds()
-		n := onlyPrepare(t, rounded(4, PerTensor), g, y)
+		n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 		if opt == nil {
 			n.calibrate()
 		} else {
@@ -132,7 +133,7 @@ func TestRoundRepeats(t *testing.T) {
 	file := func(procs, times int) []byte {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 		g, y := allKinds()
-		n := onlyPrepare(t, rounded(3, PerChannel), g, y)
+		n := onlyPrepare(t, rounded(3, qconfig.PerChannel), g, y)
 		n.calibrate()
 		for range times {
 			_, err := n.p.Round(n.samples(), RoundOptions{})
@@ -157,7 +158,7 @@ func TestRoundRepeats(t *testing.T) {
 // example is enough for a finite result.
 func TestRoundDeadColumns(t *testing.T) {
 	g, y := oneLayer["linear"]()
-	n := onlyPrepare(t, rounded(8, PerTensor), g, y)
+	n := onlyPrepare(t, rounded(8, qconfig.PerTensor), g, y)
 	x := numbers(5, 36)
 	for i := range x {
 		if i%3 == 0 {

@@ -8,13 +8,14 @@ import (
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/vm"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
 // Quantizer leads one network through quantization-aware training: Prepare, then
 // Step after every training step, then Freeze. It is for one goroutine at a time.
 type Quantizer struct {
-	cfg       Config
+	cfg       qconfig.Config
 	steps     int
 	epochs    int
 	observing map[string]bool // by layer or input name; see SetObserving
@@ -24,7 +25,7 @@ type Quantizer struct {
 
 // New makes a Quantizer. The zero Config is int8 weights per channel and int8
 // activations, symmetric. Errors wrap [ErrConfig].
-func New(cfg Config) (*Quantizer, error) {
+func New(cfg qconfig.Config) (*Quantizer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (q *Quantizer) checkPrepare(g *gorgonia.ExprGraph, outputs []*gorgonia.Node
 			leaves = append(leaves, n.Name())
 		}
 	}
-	return q.cfg.checkInputs(leaves)
+	return q.cfg.CheckInputs(leaves)
 }
 
 // Graph returns the new graph.

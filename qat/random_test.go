@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -90,7 +91,7 @@ func (d *drawer) grow() {
 
 // draw returns a network with one or two outputs. Nothing guarantees that all of it
 // is used.
-func draw(seed uint64) (*gorgonia.ExprGraph, []*gorgonia.Node, Config) {
+func draw(seed uint64) (*gorgonia.ExprGraph, []*gorgonia.Node, qconfig.Config) {
 	d := &drawer{rng: rand.New(rand.NewPCG(seed, 7)), g: gorgonia.NewGraph()}
 	d.nodes = append(d.nodes, leaf(d.g, "x", 3, 2, 4, 4))
 	if d.rng.IntN(2) == 0 {
@@ -105,18 +106,18 @@ func draw(seed uint64) (*gorgonia.ExprGraph, []*gorgonia.Node, Config) {
 	if i := inputs + d.rng.IntN(len(d.nodes)-inputs); d.rng.IntN(3) == 0 {
 		outputs = append(outputs, d.nodes[i])
 	}
-	var layer LayerConfig
+	var layer qconfig.Layer
 	pick := func(n int) bool { return d.rng.IntN(n) == 0 }
 	if pick(3) {
-		layer.Weights = TensorConfig{Bits: 4, Granularity: PerBlock, BlockSize: 1 + d.rng.IntN(3)}
+		layer.Weights = qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: 1 + d.rng.IntN(3)}
 	}
 	if pick(3) {
-		layer.Activations = TensorConfig{Scheme: Affine, Bits: 4 + d.rng.IntN(5)}
+		layer.Activations = qconfig.Tensor{Scheme: qconfig.Affine, Bits: 4 + d.rng.IntN(5)}
 	}
 	if pick(8) {
-		layer.Activations = TensorConfig{Off: true}
+		layer.Activations = qconfig.Tensor{Off: true}
 	}
-	return d.g, outputs, Config{Global: &layer, Schedule: Milestones(0, d.rng.IntN(2), Never, d.rng.IntN(4)-1)}
+	return d.g, outputs, qconfig.Config{Global: &layer, Milestones: qconfig.MilestonesAt(0, d.rng.IntN(2), qconfig.Never, d.rng.IntN(4)-1)}
 }
 
 // TestRandomNets: whatever the layers and their order, training gives the same

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // MixedPrecision is a choice of layers to give more bits. Sizes are in bytes and those
@@ -20,7 +21,7 @@ import (
 type MixedPrecision struct {
 	// Config is the quantizer's own with the bits of some layers raised in Names; it
 	// goes to New.
-	Config Config `json:"config"`
+	Config qconfig.Config `json:"config"`
 	// Rows are the layers with quantized weights, in the order of gain per byte.
 	Rows []MixedRow `json:"rows"`
 	// Bytes is the size with Config; LowBytes and HighBytes are those with no and with
@@ -126,21 +127,19 @@ func (p *plan) mixedRows(s Sensitivity, r Report) ([]MixedRow, error) {
 }
 
 // raise gives one layer 8 bits and leaves its other settings as they are.
-func (q *Quantizer) raise(cfg *Config, name string) {
+func (q *Quantizer) raise(cfg *qconfig.Config, name string) {
 	if cfg.Names == nil {
-		cfg.Names = map[string]*LayerConfig{}
+		cfg.Names = map[string]*qconfig.Layer{}
 	}
-	var own LayerConfig
+	var own qconfig.Layer
 	kind := ""
 	for _, l := range q.prepared.plan.layers {
 		if l.name == name {
 			kind = l.kind
 		}
 	}
-	if c, _ := q.cfg.named(name); c != nil {
-		own = *c
-	} else if c := q.cfg.Types[kind]; c != nil { // a name's entry hides that of its type
-		own = *c
+	if c, _ := q.cfg.Entry(name, kind); c != nil {
+		own = *c // a name's entry hides that of its type
 	}
 	own.Weights.Bits = highBits
 	cfg.Names[name] = &own

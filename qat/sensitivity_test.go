@@ -9,14 +9,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // inspected is a calibrated network whose second layer has 2 bits and whose first has 8.
 func inspected(t *testing.T) *net {
 	t.Helper()
 	g, _, y := mlp()
-	cfg := rounded(8, PerChannel)
-	cfg.Names = map[string]*LayerConfig{"fc2": {Weights: TensorConfig{Bits: 2}}}
+	cfg := rounded(8, qconfig.PerChannel)
+	cfg.Names = map[string]*qconfig.Layer{"fc2": {Weights: qconfig.Tensor{Bits: 2}}}
 	n := onlyPrepare(t, cfg, g, y)
 	n.calibrate()
 	return n
@@ -90,7 +92,7 @@ func TestSensitivity(t *testing.T) {
 }
 
 func TestSensitivityErrors(t *testing.T) {
-	q, err := New(Config{})
+	q, err := New(qconfig.Config{})
 	fatal(t, err)
 	ok := func(p Predictor) (float64, error) { return 1, nil }
 	if _, err := q.Sensitivity(context.Background(), ok); !errors.Is(err, ErrNotPrepared) {
@@ -129,14 +131,14 @@ func TestSensitivityErrors(t *testing.T) {
 	}
 	sameSnapshot(t, n.snapshot(), before)
 	g, _, y := mlp()
-	_, err = onlyPrepare(t, Config{}, g, y).q.Sensitivity(context.Background(), scored(n, &calls))
+	_, err = onlyPrepare(t, qconfig.Config{}, g, y).q.Sensitivity(context.Background(), scored(n, &calls))
 	wantError(t, err, "all quantized", "calibration data")
 }
 
 func TestMixed(t *testing.T) {
 	g, y := allKinds()
-	cfg := rounded(4, PerChannel)
-	cfg.Types = map[string]*LayerConfig{"conv": {Weights: TensorConfig{Granularity: PerTensor}}}
+	cfg := rounded(4, qconfig.PerChannel)
+	cfg.Types = map[string]*qconfig.Layer{"conv": {Weights: qconfig.Tensor{Granularity: qconfig.PerTensor}}}
 	n := onlyPrepare(t, cfg, g, y)
 	n.calibrate()
 	calls := 0
@@ -192,8 +194,8 @@ func TestMixed(t *testing.T) {
 // TestSkippedWeights: what Core ML Tools' weight passes skip stays float, with the
 // reason in the report, and Freeze needs no data for weights alone.
 func TestSkippedWeights(t *testing.T) {
-	weightsOnly := func(threshold int) Config {
-		return Config{Global: &LayerConfig{Weights: TensorConfig{WeightThreshold: threshold}, Activations: TensorConfig{Off: true}}}
+	weightsOnly := func(threshold int) qconfig.Config {
+		return qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{WeightThreshold: threshold}, Activations: qconfig.Tensor{Off: true}}}
 	}
 	for _, c := range []struct {
 		threshold     int

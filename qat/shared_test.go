@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -15,7 +16,7 @@ func TestSharedInputAndOutput(t *testing.T) {
 		g := gorgonia.NewGraph()
 		x := leaf(g, "x", 8, 256)
 		y := fc("c2", must(gorgonia.Concat(1, x, fc("c1", x, 256))), 4)
-		return onlyPrepare(t, Config{}, g, y)
+		return onlyPrepare(t, qconfig.Config{}, g, y)
 	}
 	n := build()
 	if err := n.p.Calibrate(n.batch(0, 8)...); err != nil {
@@ -35,7 +36,7 @@ func TestStateKeepsScalars(t *testing.T) {
 		g := gorgonia.NewGraph()
 		x := leaf(g, "x", 4, 6)
 		gain := gorgonia.NewScalar(g, gorgonia.Float32, gorgonia.WithName("gain"), gorgonia.WithValue(float32(1.5)))
-		return prepare(t, Config{}, g, must(gorgonia.Mul(fc("c1", x, 5), gain))), gain
+		return prepare(t, qconfig.Config{}, g, must(gorgonia.Mul(fc("c1", x, 5), gain))), gain
 	}
 	n, gain := build()
 	vm := n.machine()

@@ -5,10 +5,12 @@ import (
 	"slices"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/words"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
-// Step moves the schedules that count steps on by one. Call it once per training
-// step, after the solver; see [Schedule] for what happens when. It drops what
+// Step moves the milestones that count steps on by one. Call it once per training
+// step, after the solver; see [qconfig.Milestones] for what happens when. It drops what
 // [Prepared.Round] and [Prepared.CorrectBias] found: that belonged to the weights
 // before the step. With [Oscillation] settings it may write to weights; NaN in such
 // weights is an error that names the layer.
@@ -26,7 +28,7 @@ func (q *Quantizer) Step() error {
 	return nil
 }
 
-// Epoch moves the schedules that count epochs ([Schedule.Epochs]) on by one. Call
+// Epoch moves the milestones that count epochs ([qconfig.Milestones.Epochs]) on by one. Call
 // it once per epoch; without such schedules it does nothing but count.
 func (q *Quantizer) Epoch() error {
 	if q.prepared == nil {
@@ -54,7 +56,7 @@ func (q *Quantizer) SetObserving(on bool, names ...string) error {
 	known := q.prepared.plan.names()
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("qat: no layer or input is called %s: %s", quote(name), suggest(name, known))
+			return fmt.Errorf("qat: no layer or input is called %s: %s", words.Quote(name), words.Suggest(name, known))
 		}
 	}
 	if len(names) == 0 {
@@ -92,7 +94,7 @@ func (q *Quantizer) apply() {
 		}
 		for _, src := range l.src {
 			if st := p.bn[src]; st != nil {
-				_, freeze := q.scheduleOf(l).after(q.count(q.scheduleOf(l)))
+				_, freeze := q.scheduleOf(l).After(q.count(q.scheduleOf(l)))
 				st.Freeze(freeze)
 			}
 		}
@@ -102,7 +104,7 @@ func (q *Quantizer) apply() {
 // setPhase gives a quantizer the phase of a layer's schedule; l is nil for inputs.
 func (q *Quantizer) setPhase(f *fakequant.Quantizer, l *layer, name string) {
 	s := q.scheduleOf(l)
-	phase, _ := s.after(q.count(s))
+	phase, _ := s.After(q.count(s))
 	if on, set := q.observing[name]; set {
 		phase = observing(phase, on)
 	}
@@ -122,7 +124,7 @@ func observing(p fakequant.Phase, on bool) fakequant.Phase {
 	return fakequant.Off
 }
 
-func (q *Quantizer) count(s Schedule) int {
+func (q *Quantizer) count(s qconfig.Milestones) int {
 	if s.Epochs {
 		return q.epochs
 	}
@@ -130,11 +132,11 @@ func (q *Quantizer) count(s Schedule) int {
 }
 
 // scheduleOf returns the schedule of a layer: its own, or the network's.
-func (q *Quantizer) scheduleOf(l *layer) Schedule {
-	if l != nil && l.cfg.Schedule != (Schedule{}) {
-		return l.cfg.Schedule
+func (q *Quantizer) scheduleOf(l *layer) qconfig.Milestones {
+	if l != nil && l.cfg.Milestones != (qconfig.Milestones{}) {
+		return l.cfg.Milestones
 	}
-	return q.cfg.Schedule
+	return q.cfg.Milestones
 }
 
 // owner returns the layer whose settings a group of activations has; nil for that

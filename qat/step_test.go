@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
 
 // twoLayers is x·a, rectified, times b.
-func twoLayers(t *testing.T, cfg Config) *Quantizer {
+func twoLayers(t *testing.T, cfg qconfig.Config) *Quantizer {
 	t.Helper()
 	g := gorgonia.NewGraph()
 	weight := func(name string) *gorgonia.Node {
@@ -50,8 +51,8 @@ func check(t *testing.T, q *Quantizer, when string, want map[string]fakequant.Ph
 }
 
 func TestLayerSchedule(t *testing.T) {
-	own := &LayerConfig{Schedule: Milestones(2, 3, Never, Never)}
-	q := twoLayers(t, Config{Schedule: Milestones(0, 1, Never, Never), Names: map[string]*LayerConfig{"b": own}})
+	own := &qconfig.Layer{Milestones: qconfig.MilestonesAt(2, 3, qconfig.Never, qconfig.Never)}
+	q := twoLayers(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 1, qconfig.Never, qconfig.Never), Names: map[string]*qconfig.Layer{"b": own}})
 	check(t, q, "prepared", map[string]fakequant.Phase{"a.weight": fakequant.Off, "b.weight": fakequant.Off})
 	steps := []struct{ a, b fakequant.Phase }{
 		{fakequant.Observing, fakequant.Off},
@@ -68,9 +69,9 @@ func TestLayerSchedule(t *testing.T) {
 }
 
 func TestEpochSchedule(t *testing.T) {
-	s := Milestones(0, 1, Never, Never)
+	s := qconfig.MilestonesAt(0, 1, qconfig.Never, qconfig.Never)
 	s.Epochs = true
-	q := twoLayers(t, Config{Schedule: s})
+	q := twoLayers(t, qconfig.Config{Milestones: s})
 	for range 5 {
 		if err := q.Step(); err != nil {
 			t.Fatal(err)
@@ -89,7 +90,7 @@ func TestEpochSchedule(t *testing.T) {
 }
 
 func TestSetObserving(t *testing.T) {
-	q := twoLayers(t, Config{})
+	q := twoLayers(t, qconfig.Config{})
 	if err := q.SetObserving(false, "a"); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/internal/graph/zoo"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -20,7 +21,7 @@ func TestZoo(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			m := c.Build()
 			before := len(m.Graph.AllNodes())
-			n := prepare(t, Config{}, m.Graph, m.Outputs...)
+			n := prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)
 			if after := len(m.Graph.AllNodes()); after != before {
 				t.Errorf("Prepare left %d nodes in the user's graph, there were %d", after, before)
 			}
@@ -47,15 +48,15 @@ func TestZoo(t *testing.T) {
 // TestZooFormats repeats the comparison in other formats, on the networks with
 // their cost, so that reductions and scalars are part of them.
 func TestZooFormats(t *testing.T) {
-	for name, cfg := range map[string]LayerConfig{
-		"4-bit blocks, affine activations": {Weights: TensorConfig{Bits: 4, Granularity: PerBlock, BlockSize: 2}, Activations: TensorConfig{Scheme: Affine}},
+	for name, cfg := range map[string]qconfig.Layer{
+		"4-bit blocks, affine activations": {Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: 2}, Activations: qconfig.Tensor{Scheme: qconfig.Affine}},
 		"affine unsigned weights per tensor, 5-bit activations": {
-			Weights:     TensorConfig{Scheme: Affine, Granularity: PerTensor, Unsigned: Yes},
-			Activations: TensorConfig{Observer: "min_max", Bits: 5}},
-		"weights only":     {Activations: TensorConfig{Off: true}},
-		"activations only": {Weights: TensorConfig{Off: true}},
+			Weights:     qconfig.Tensor{Scheme: qconfig.Affine, Granularity: qconfig.PerTensor, Unsigned: qconfig.Yes},
+			Activations: qconfig.Tensor{Observer: "min_max", Bits: 5}},
+		"weights only":     {Activations: qconfig.Tensor{Off: true}},
+		"activations only": {Weights: qconfig.Tensor{Off: true}},
 		// Activations of 2 bits would round some values to 0, whose logarithm ends training.
-		"2-bit weights, 6-bit activations": {Weights: TensorConfig{Bits: 2}, Activations: TensorConfig{Bits: 6, Observer: "ema_min_max"}},
+		"2-bit weights, 6-bit activations": {Weights: qconfig.Tensor{Bits: 2}, Activations: qconfig.Tensor{Bits: 6, Observer: "ema_min_max"}},
 	} {
 		for _, c := range zoo.Nets() {
 			if opaqueNets[c.Name] != "" {
@@ -63,7 +64,7 @@ func TestZooFormats(t *testing.T) {
 			}
 			t.Run(name+"/"+c.Name, func(t *testing.T) {
 				m := c.Build()
-				n := prepare(t, Config{Global: &cfg}, m.Graph, append(m.Outputs, m.Cost)...)
+				n := prepare(t, qconfig.Config{Global: &cfg}, m.Graph, append(m.Outputs, m.Cost)...)
 				n.step(n.machine(), 0)
 				n.verify(n.freeze(), n.batch(1, n.p.Batch()))
 			})
@@ -72,8 +73,8 @@ func TestZooFormats(t *testing.T) {
 }
 
 // off leaves everything float.
-func off() Config {
-	return Config{Global: &LayerConfig{Weights: TensorConfig{Off: true}, Activations: TensorConfig{Off: true}}}
+func off() qconfig.Config {
+	return qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}, Activations: qconfig.Tensor{Off: true}}}
 }
 
 // offTol bounds the difference between a stock graph and its prepared twin with all

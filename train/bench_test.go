@@ -6,6 +6,7 @@ import (
 	"github.com/goqat/goqat/internal/vm"
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
 
@@ -43,7 +44,7 @@ func BenchmarkStep(b *testing.B) {
 		b.Run(m.name+"/qat", func(b *testing.B) {
 			net := must(m.net(1))
 			g := must(net.Build(64, true))
-			q := must(qat.New(qat.Config{}))
+			q := must(qat.New(qconfig.Config{}))
 			p := must(q.Prepare(g.G, g.Logits))
 			benchmarkStep(b, net, p.InputNodes()[0], p.OutputNodes()[0], p.Learnables(), q.Step,
 				func(loss *gorgonia.Node) (gorgonia.VM, error) { return p.Machine(loss) })

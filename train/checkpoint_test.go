@@ -12,6 +12,7 @@ import (
 
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // resumable is a small training with everything that has state: batch
@@ -35,8 +36,8 @@ func newResumable(t *testing.T) *resumable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lsq := qat.TensorConfig{Bits: 4, Estimator: qat.LSQ}
-	q, err := qat.New(qat.Config{Global: &qat.LayerConfig{Weights: lsq}, Schedule: qat.Milestones(0, 2, 9, 7)})
+	lsq := qconfig.Tensor{Bits: 4, Estimator: qconfig.LSQ}
+	q, err := qat.New(qconfig.Config{Global: &qconfig.Layer{Weights: lsq}, Milestones: qconfig.MilestonesAt(0, 2, 9, 7)})
 	if err != nil {
 		t.Fatal(err)
 	}

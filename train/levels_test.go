@@ -13,6 +13,7 @@ import (
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // various has all kinds of layers whose kernels differ between levels, with sums of
@@ -68,13 +69,13 @@ func floatBits(h hash.Hash) error {
 
 // quantizedBits trains, freezes and runs a network; it also asks for what must hold
 // on each level by itself, that the frozen network computes the trained codes.
-func quantizedBits(h hash.Hash, global qat.LayerConfig) error {
+func quantizedBits(h hash.Hash, global qconfig.Layer) error {
 	net := various()
 	g, err := net.Build(6, true)
 	if err != nil {
 		return err
 	}
-	q, err := qat.New(qat.Config{Global: &global, Schedule: qat.Milestones(0, 1, 4, 4)})
+	q, err := qat.New(qconfig.Config{Global: &global, Milestones: qconfig.MilestonesAt(0, 1, 4, 4)})
 	if err != nil {
 		return err
 	}
@@ -143,17 +144,17 @@ func TestSameBits(t *testing.T) {
 		bits func(h hash.Hash) error
 	}{
 		{"float", floatBits},
-		{"int8", func(h hash.Hash) error { return quantizedBits(h, qat.LayerConfig{}) }},
+		{"int8", func(h hash.Hash) error { return quantizedBits(h, qconfig.Layer{}) }},
 		{"affine", func(h hash.Hash) error {
-			return quantizedBits(h, qat.LayerConfig{Weights: qat.TensorConfig{Scheme: qat.Affine},
-				Activations: qat.TensorConfig{Scheme: qat.Affine, Observer: "histogram"}})
+			return quantizedBits(h, qconfig.Layer{Weights: qconfig.Tensor{Scheme: qconfig.Affine},
+				Activations: qconfig.Tensor{Scheme: qconfig.Affine, Observer: "histogram"}})
 		}},
 		{"int4 blocks", func(h hash.Hash) error {
-			return quantizedBits(h, qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4, Granularity: qat.PerBlock, BlockSize: 8}})
+			return quantizedBits(h, qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: 8}})
 		}},
 		{"learned", func(h hash.Hash) error {
-			return quantizedBits(h, qat.LayerConfig{Weights: qat.TensorConfig{Bits: 3, Estimator: qat.LSQ},
-				Activations: qat.TensorConfig{Estimator: qat.LSQ}})
+			return quantizedBits(h, qconfig.Layer{Weights: qconfig.Tensor{Bits: 3, Estimator: qconfig.LSQ},
+				Activations: qconfig.Tensor{Estimator: qconfig.LSQ}})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"github.com/goqat/goqat/testdata"
 	"github.com/goqat/goqat/train"
 )
@@ -30,24 +31,24 @@ const (
 type format struct {
 	name        string
 	bits        int
-	granularity qat.Granularity
+	granularity qconfig.Granularity
 }
 
 var formats = []format{
-	{"W8A8 per tensor", 8, qat.PerTensor},
-	{"W4A8 per tensor", 4, qat.PerTensor},
-	{"W4A8 per channel", 4, qat.PerChannel},
-	{"W3A8 per channel", 3, qat.PerChannel},
+	{"W8A8 per tensor", 8, qconfig.PerTensor},
+	{"W4A8 per tensor", 4, qconfig.PerTensor},
+	{"W4A8 per channel", 4, qconfig.PerChannel},
+	{"W3A8 per channel", 3, qconfig.PerChannel},
 }
 
 // inspected is the format whose layers are measured and of which some are raised.
-var inspected = format{"W4A8 per channel", 4, qat.PerChannel}
+var inspected = format{"W4A8 per channel", 4, qconfig.PerChannel}
 
 // config has min_max for activations: a few batches are no moving average.
-func (f format) config() qat.Config {
-	return qat.Config{Global: &qat.LayerConfig{
-		Weights:     qat.TensorConfig{Bits: f.bits, Granularity: f.granularity},
-		Activations: qat.TensorConfig{Observer: "min_max"},
+func (f format) config() qconfig.Config {
+	return qconfig.Config{Global: &qconfig.Layer{
+		Weights:     qconfig.Tensor{Bits: f.bits, Granularity: f.granularity},
+		Activations: qconfig.Tensor{Observer: "min_max"},
 	}}
 }
 
@@ -157,7 +158,7 @@ func (b bench) batches(yield func([][]float32) bool) {
 
 // quantize returns the frozen network's accuracy. It works on a copy of net, whose
 // weights the helpers equalize.
-func (b bench) quantize(net *models.Net, cfg qat.Config, helpers bool) (float64, *qat.Quantizer, error) {
+func (b bench) quantize(net *models.Net, cfg qconfig.Config, helpers bool) (float64, *qat.Quantizer, error) {
 	q, err := qat.New(cfg)
 	if err != nil {
 		return 0, nil, err

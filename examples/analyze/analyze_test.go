@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 func TestBadArguments(t *testing.T) {
@@ -72,7 +72,7 @@ func TestQuick(t *testing.T) {
 	if r.Mixed.Bytes == 0 || r.Mixed.Bytes > r.Mixed.Budget {
 		t.Errorf("%d bytes of a budget of %d", r.Mixed.Bytes, r.Mixed.Budget)
 	}
-	if _, err := qat.LoadConfig(filepath.Join(dir, "mixed.yaml")); err != nil {
+	if _, err := qconfig.ReadFile(filepath.Join(dir, "mixed.yaml")); err != nil {
 		t.Error(err)
 	}
 	for _, name := range []string{"report.json", "report.html", "sensitivity.json", "mixed.json", "mixed.safetensors"} {

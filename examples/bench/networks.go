@@ -7,6 +7,7 @@ import (
 
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -118,11 +119,11 @@ func random() *rand.Rand { return rand.New(rand.NewPCG(dataSeed, 0)) }
 
 // config is PyTorch's default for training on servers: symmetric narrow weights per
 // channel, affine uint8 activations, both with moving averages of the range.
-func config(bits int) qat.Config {
+func config(bits int) qconfig.Config {
 	const observer = "moving_average_min_max"
-	return qat.Config{Global: &qat.LayerConfig{
-		Weights:     qat.TensorConfig{Bits: bits, Granularity: qat.PerChannel, NarrowRange: qat.Yes, Observer: observer},
-		Activations: qat.TensorConfig{Scheme: qat.Affine, Observer: observer},
+	return qconfig.Config{Global: &qconfig.Layer{
+		Weights:     qconfig.Tensor{Bits: bits, Granularity: qconfig.PerChannel, NarrowRange: qconfig.Yes, Observer: observer},
+		Activations: qconfig.Tensor{Scheme: qconfig.Affine, Observer: observer},
 	}}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/qconfig"
 	"github.com/goqat/goqat/testdata"
 	"github.com/goqat/goqat/train"
 )
@@ -97,7 +98,7 @@ func experiment(ctx context.Context, o options) (*result, error) {
 		g := f.global()
 		granularity := g.Weights.Granularity
 		if granularity == "" {
-			granularity = qat.PerChannel
+			granularity = qconfig.PerChannel
 		}
 		r.Rows = append(r.Rows, &row{Name: f.name, WeightBits: bits(g.Weights), ActivationBits: bits(g.Activations), Granularity: string(granularity)})
 	}
@@ -185,7 +186,7 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 
 // postTraining calibrates on the training digits, without training.
 func (b *bench) postTraining(f format, net *models.Net) (float64, error) {
-	q, p, err := b.prepare(net, f.with(qat.Schedule{}, false))
+	q, p, err := b.prepare(net, f.with(qconfig.Milestones{}, false))
 	if err != nil {
 		return 0, err
 	}
@@ -205,7 +206,7 @@ func (b *bench) postTraining(f format, net *models.Net) (float64, error) {
 func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed int) (*qat.Quantizer, *qat.Prepared, error) {
 	epochs := max(1, int(float64(b.o.epochs/2)*f.epochs))
 	freeze := epochs * 2 / 3 * (b.train.Len() / batchSize)
-	q, p, err := b.prepare(net.Clone(), f.with(qat.Milestones(0, 0, max(freeze, 1), max(freeze, 1)), true))
+	q, p, err := b.prepare(net.Clone(), f.with(qconfig.MilestonesAt(0, 0, max(freeze, 1), max(freeze, 1)), true))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -219,7 +220,7 @@ func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed in
 	return q, p, err
 }
 
-func (b *bench) prepare(net *models.Net, cfg qat.Config) (*qat.Quantizer, *qat.Prepared, error) {
+func (b *bench) prepare(net *models.Net, cfg qconfig.Config) (*qat.Quantizer, *qat.Prepared, error) {
 	g, err := net.Build(batchSize, true)
 	if err != nil {
 		return nil, nil, err

@@ -6,14 +6,14 @@ import (
 	"os"
 	"strings"
 
-	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"go.yaml.in/yaml/v3"
 )
 
 // format is one way to quantize the network: a name and a config without schedule.
 type format struct {
 	name string
-	cfg  qat.Config
+	cfg  qconfig.Config
 	// rate is the peak learning rate of fine-tuning, and epochs its length as a
 	// multiple of the default.
 	rate, epochs float64
@@ -21,16 +21,16 @@ type format struct {
 
 // formats are the rows of the table without -config.
 func formats() []format {
-	row := func(name string, bits int, g qat.Granularity, block int) format {
-		w := qat.TensorConfig{Bits: bits, Granularity: g, BlockSize: block}
-		return format{name, qat.Config{Global: &qat.LayerConfig{Weights: w}}, tuneRate, 1}
+	row := func(name string, bits int, g qconfig.Granularity, block int) format {
+		w := qconfig.Tensor{Bits: bits, Granularity: g, BlockSize: block}
+		return format{name, qconfig.Config{Global: &qconfig.Layer{Weights: w}}, tuneRate, 1}
 	}
 	return []format{
-		row("W8A8 per channel", 8, qat.PerChannel, 0),
-		row("W4A8 per channel", 4, qat.PerChannel, 0),
-		row("W4A8 per tensor", 4, qat.PerTensor, 0),
-		row("W4A8 per block of 16", 4, qat.PerBlock, 16),
-		row("W3A8 per channel", 3, qat.PerChannel, 0),
+		row("W8A8 per channel", 8, qconfig.PerChannel, 0),
+		row("W4A8 per channel", 4, qconfig.PerChannel, 0),
+		row("W4A8 per tensor", 4, qconfig.PerTensor, 0),
+		row("W4A8 per block of 16", 4, qconfig.PerBlock, 16),
+		row("W3A8 per channel", 3, qconfig.PerChannel, 0),
 	}
 }
 
@@ -62,11 +62,11 @@ func readFormats(path string) ([]format, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		cfg, err := qat.ParseYAML(bytes.NewReader(part))
+		cfg, err := qconfig.ReadYAML(bytes.NewReader(part))
 		if err != nil {
 			return nil, fmt.Errorf("%s: format %q, from line %d: %w", path, f.Name, f.Config.Line, err)
 		}
-		if cfg.Schedule.Set {
+		if cfg.Milestones.Set {
 			return nil, fmt.Errorf("%s: format %q: leave milestones out: the example sets them from -epochs", path, f.Name)
 		}
 		if f.Name == "" {
@@ -86,9 +86,9 @@ func positive(v, def float64) float64 {
 }
 
 // global returns the settings of layers that no rule names, as far as they are set.
-func (f format) global() qat.LayerConfig {
+func (f format) global() qconfig.Layer {
 	if f.cfg.Global == nil {
-		return qat.LayerConfig{}
+		return qconfig.Layer{}
 	}
 	return *f.cfg.Global
 }
@@ -96,11 +96,11 @@ func (f format) global() qat.LayerConfig {
 // with returns the config with a schedule. For post-training quantization nothing is
 // learned, and activations get the full range seen, as long as the file names no
 // observer.
-func (f format) with(s qat.Schedule, training bool) qat.Config {
+func (f format) with(s qconfig.Milestones, training bool) qconfig.Config {
 	cfg, g := f.cfg, f.global()
-	cfg.Schedule = s
+	cfg.Milestones = s
 	if !training {
-		for _, t := range []*qat.TensorConfig{&g.Weights, &g.Activations} {
+		for _, t := range []*qconfig.Tensor{&g.Weights, &g.Activations} {
 			t.Estimator, t.ScaleInit = "", ""
 		}
 		if g.Activations.Observer == "" && !g.Activations.Off {
@@ -112,7 +112,7 @@ func (f format) with(s qat.Schedule, training bool) qat.Config {
 }
 
 // bits returns a tensor's width; 32 for float.
-func bits(t qat.TensorConfig) int {
+func bits(t qconfig.Tensor) int {
 	switch {
 	case t.Off:
 		return 32

@@ -13,6 +13,7 @@ import (
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/frozen"
 	"github.com/goqat/goqat/qat/importer/onnxin"
+	"github.com/goqat/goqat/qat/qconfig"
 	"github.com/goqat/goqat/testdata"
 	"github.com/goqat/goqat/train"
 )
@@ -81,17 +82,17 @@ func finetune(ctx context.Context, o options) (*result, error) {
 // qatConfig is the config file or what -bits says, with a schedule: observers and batch
 // normalisation stand still in the last third, so that the weights settle on the network
 // that will ship.
-func (o options) qatConfig() (qat.Config, error) {
-	cfg := qat.Config{Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: o.bits}}}
+func (o options) qatConfig() (qconfig.Config, error) {
+	cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: o.bits}}}
 	if o.config != "" {
 		var err error
-		if cfg, err = qat.LoadConfig(o.config); err != nil {
+		if cfg, err = qconfig.ReadFile(o.config); err != nil {
 			return cfg, err
 		}
 	}
-	if !cfg.Schedule.Set {
+	if !cfg.Milestones.Set {
 		still := max(1, o.epochs*2/3*(testdata.NumTrain/batchSize))
-		cfg.Schedule = qat.Milestones(0, 0, still, still)
+		cfg.Milestones = qconfig.MilestonesAt(0, 0, still, still)
 	}
 	return cfg, cfg.Validate()
 }
@@ -123,7 +124,7 @@ func (j *job) load() error {
 	return nil
 }
 
-func (j *job) prepare(cfg qat.Config) (*qat.Quantizer, *qat.Prepared, error) {
+func (j *job) prepare(cfg qconfig.Config) (*qat.Quantizer, *qat.Prepared, error) {
 	q, err := qat.New(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -142,7 +143,7 @@ func (j *job) floatAccuracy() (float64, error) {
 }
 
 // quantize calibrates, trains and freezes, and measures at each stage.
-func (j *job) quantize(ctx context.Context, cfg qat.Config) (*frozen.Network, error) {
+func (j *job) quantize(ctx context.Context, cfg qconfig.Config) (*frozen.Network, error) {
 	q, p, err := j.prepare(cfg)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/export/onnxout"
+	"github.com/goqat/goqat/qat/qconfig"
 	"github.com/goqat/goqat/train"
 )
 
@@ -75,7 +76,7 @@ func makeModel(ctx context.Context, o options) (made, error) {
 }
 
 // allFloat is the config that quantizes nothing.
-func allFloat() qat.Config {
-	off := qat.TensorConfig{Off: true}
-	return qat.Config{Global: &qat.LayerConfig{Weights: off, Activations: off}}
+func allFloat() qconfig.Config {
+	off := qconfig.Tensor{Off: true}
+	return qconfig.Config{Global: &qconfig.Layer{Weights: off, Activations: off}}
 }

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -71,7 +72,7 @@ func main() {
 	g, x, logits := network()
 
 	// Quantize it: 4-bit weights, 8-bit activations, trained with both in the loop.
-	q := must(qat.New(qat.Config{Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4}}}))
+	q := must(qat.New(qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}}}))
 	p := must(q.Prepare(g, logits))
 	y := gorgonia.NewMatrix(p.Graph(), tensor.Float32, gorgonia.WithShape(batch, classes), gorgonia.WithName("y"))
 	cost := loss(p.Node(logits), y)

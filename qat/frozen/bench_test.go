@@ -8,18 +8,19 @@ import (
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // frozenModel calibrates a network of package models on random images and freezes it.
-func frozenModel(t testing.TB, net *models.Net, weights qat.TensorConfig) *frozen.Network {
+func frozenModel(t testing.TB, net *models.Net, weights qconfig.Tensor) *frozen.Network {
 	t.Helper()
 	const batch = 4
 	g, err := net.Build(batch, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights.Granularity, weights.NarrowRange = qat.PerChannel, qat.Yes
-	q, err := qat.New(qat.Config{Global: &qat.LayerConfig{Weights: weights, Activations: qat.TensorConfig{Scheme: qat.Affine}}})
+	weights.Granularity, weights.NarrowRange = qconfig.PerChannel, qconfig.Yes
+	q, err := qat.New(qconfig.Config{Global: &qconfig.Layer{Weights: weights, Activations: qconfig.Tensor{Scheme: qconfig.Affine}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 		for _, bits := range []int{8, 4} {
-			fz := frozenModel(b, net, qat.TensorConfig{Bits: bits})
+			fz := frozenModel(b, net, qconfig.Tensor{Bits: bits})
 			for _, batch := range []int{1, 32} {
 				for _, threads := range []int{1, 2} {
 					b.Run(fmt.Sprintf("%s/int%d/batch%d/threads%d", m.name, bits, batch, threads), func(b *testing.B) {

@@ -4,7 +4,7 @@
 // network it came from.
 //
 //	m, err := onnxin.ReadFile("resnet.onnx", onnxin.Options{Batch: 32})
-//	q, err := qat.New(qat.Config{})
+//	q, err := qat.New(qconfig.Config{})
 //	p, err := q.Prepare(m.Graph, m.Outputs...)
 //
 // # What is read

@@ -6,6 +6,7 @@ import (
 
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/importer/onnxin"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 func Example() {
@@ -15,7 +16,7 @@ func Example() {
 	}
 	fmt.Println(m.Inputs[0].Name(), m.Inputs[0].Shape(), "to", m.OutputNames[0], m.Outputs[0].Shape())
 	fmt.Println(m.ParamNames())
-	q, err := qat.New(qat.Config{})
+	q, err := qat.New(qconfig.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}

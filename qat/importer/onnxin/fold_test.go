@@ -11,6 +11,7 @@ import (
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/onnxpb"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -175,7 +176,7 @@ func TestParameters(t *testing.T) {
 	if in := m.Inputs[0]; in.Name() != "x" || in.Shape()[0] != 3 || in.Value() != nil || m.OutputNames[0] != "y" {
 		t.Errorf("input %q of shape %v, outputs %q", in.Name(), in.Shape(), m.OutputNames)
 	}
-	q, err := qat.New(qat.Config{Names: map[string]*qat.LayerConfig{"c1": {}, "fc": {}, "/MaxPool": {}}})
+	q, err := qat.New(qconfig.Config{Names: map[string]*qconfig.Layer{"c1": {}, "fc": {}, "/MaxPool": {}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +283,7 @@ func TestBatchStaysOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q, err := qat.New(qat.Config{})
+		q, err := qat.New(qconfig.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}

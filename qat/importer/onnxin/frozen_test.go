@@ -10,10 +10,11 @@ import (
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // freeze prepares, calibrates and freezes a model of PyTorch's.
-func freeze(t *testing.T, name string, cfg qat.Config) (*frozen.Network, []float32) {
+func freeze(t *testing.T, name string, cfg qconfig.Config) (*frozen.Network, []float32) {
 	t.Helper()
 	_, x := readNPY(t, "torch/"+name+".x.npy")
 	m, err := Read(bytes.NewReader(readData(t, "torch/"+name+".onnx")), Options{})
@@ -38,14 +39,14 @@ func freeze(t *testing.T, name string, cfg qat.Config) (*frozen.Network, []float
 	return fz, x
 }
 
-var frozenConfigs = map[string]qat.Config{
+var frozenConfigs = map[string]qconfig.Config{
 	"default": {},
-	"affine":  {Global: &qat.LayerConfig{Activations: qat.TensorConfig{Scheme: qat.Affine}, Weights: qat.TensorConfig{Scheme: qat.Affine}}},
-	"int4":    {Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4}}},
-	"blocks":  {Global: &qat.LayerConfig{Weights: qat.TensorConfig{Bits: 4, Granularity: qat.PerBlock, BlockSize: 4}}},
-	"tensor":  {Global: &qat.LayerConfig{Weights: qat.TensorConfig{Granularity: qat.PerTensor}}},
-	"weights": {Global: &qat.LayerConfig{Activations: qat.TensorConfig{Off: true}}},
-	"narrow":  {Global: &qat.LayerConfig{Activations: qat.TensorConfig{Bits: 5}, Weights: qat.TensorConfig{Bits: 3}}},
+	"affine":  {Global: &qconfig.Layer{Activations: qconfig.Tensor{Scheme: qconfig.Affine}, Weights: qconfig.Tensor{Scheme: qconfig.Affine}}},
+	"int4":    {Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}}},
+	"blocks":  {Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: 4}}},
+	"tensor":  {Global: &qconfig.Layer{Weights: qconfig.Tensor{Granularity: qconfig.PerTensor}}},
+	"weights": {Global: &qconfig.Layer{Activations: qconfig.Tensor{Off: true}}},
+	"narrow":  {Global: &qconfig.Layer{Activations: qconfig.Tensor{Bits: 5}, Weights: qconfig.Tensor{Bits: 3}}},
 }
 
 // TestFrozenRoundTrip: a network that was written and read again computes the same bits
@@ -151,7 +152,7 @@ func isTransposed(shape []int, g, w []float32) bool {
 
 // TestFrozenExternal: a model with its tensors in a second file comes back too.
 func TestFrozenExternal(t *testing.T) {
-	fz, x := freeze(t, "cnn_13_eval", qat.Config{})
+	fz, x := freeze(t, "cnn_13_eval", qconfig.Config{})
 	path := filepath.Join(t.TempDir(), "net.onnx")
 	if err := onnxout.WriteFile(path, fz, onnxout.Options{ExternalAbove: 1, Bias: onnxout.BiasFloat}); err != nil {
 		t.Fatal(err)
@@ -166,7 +167,7 @@ func TestFrozenExternal(t *testing.T) {
 // TestFrozenRoundedBias: an int32 bias comes back as the float that it stands for, half
 // a step of the sum away at most.
 func TestFrozenRoundedBias(t *testing.T) {
-	fz, x := freeze(t, "mlp_13_eval", qat.Config{})
+	fz, x := freeze(t, "mlp_13_eval", qconfig.Config{})
 	var file bytes.Buffer
 	if err := onnxout.Write(&file, fz, onnxout.Options{Bias: onnxout.BiasInt32}); err != nil {
 		t.Fatal(err)

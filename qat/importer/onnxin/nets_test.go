@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // The published networks, layer for layer as in the ONNX model zoo, with an eighth of the
@@ -317,7 +318,7 @@ func total(x []float32) (sum float32) {
 // what was prepared.
 func quantizedNetwork(t *testing.T, m *Model, x, y []float32) {
 	t.Helper()
-	q, err := qat.New(qat.Config{})
+	q, err := qat.New(qconfig.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

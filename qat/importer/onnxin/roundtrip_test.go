@@ -12,6 +12,7 @@ import (
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/qconfig"
 )
 
 // trip is a model of PyTorch's, quantized with the default configuration and written
@@ -32,7 +33,7 @@ func travel(t *testing.T, dir, name string, opt onnxout.Options) trip {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := qat.New(qat.Config{})
+	q, err := qat.New(qconfig.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

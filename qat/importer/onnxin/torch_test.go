@@ -13,6 +13,7 @@ import (
 
 	"github.com/goqat/goqat/internal/vm"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -151,7 +152,7 @@ func TestTorchQuantized(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			q, err := qat.New(qat.Config{})
+			q, err := qat.New(qconfig.Config{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"cmp"
@@ -18,10 +18,10 @@ func (r *coreMLReader) finish() error {
 	}
 	r.noteMixed("quantization_scheme")
 	r.noteMixed("algorithm")
-	if err := r.setSchedules(); err != nil {
+	if err := r.setMilestones(); err != nil {
 		return err
 	}
-	slices.SortStableFunc(c.source.notes, func(a, b ConfigNote) int {
+	slices.SortStableFunc(c.source.notes, func(a, b Note) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return nil
@@ -56,11 +56,11 @@ func (r *coreMLReader) setGlobal() {
 
 // fill writes entries into a map of the Config. Two keys of the file may mean one
 // kind of layer.
-func (r *coreMLReader) fill(m *map[string]*LayerConfig, group string, entries []coreMLEntry) error {
+func (r *coreMLReader) fill(m *map[string]*Layer, group string, entries []coreMLEntry) error {
 	first := map[string]coreMLEntry{}
 	for _, e := range entries {
 		if *m == nil {
-			*m = map[string]*LayerConfig{}
+			*m = map[string]*Layer{}
 		}
 		if old, ok := first[e.key]; ok && !sameLayer(old, e) {
 			return r.c.fault(e.path, "here it is the same kind of layer as %s, %q, and has other settings: give both the same", last(old.path), e.key)
@@ -78,7 +78,7 @@ func sameLayer(a, b coreMLEntry) bool {
 	if a.layer == nil || b.layer == nil {
 		return a.layer == b.layer
 	}
-	return *a.layer == *b.layer && a.schedule == b.schedule
+	return *a.layer == *b.layer && a.milestones == b.milestones
 }
 
 // last is the last key of a path.
@@ -111,23 +111,23 @@ func (r *coreMLReader) noteMixed(key string) {
 	}
 }
 
-// setSchedules finds the network's milestones: those of global_config, else of the
+// setMilestones finds the network's milestones: those of global_config, else of the
 // first type that is not null, else of the first name (_construct_global_config in
 // TQ/quantizer.py). Core ML Tools ignores all others; here a layer follows its own.
-func (r *coreMLReader) setSchedules() error {
+func (r *coreMLReader) setMilestones() error {
 	c := r.c
 	found := false
 	for _, e := range r.all() {
-		if err := e.schedule.check(); err != nil {
+		if err := e.milestones.check(); err != nil {
 			return c.fault(join(e.path, "milestones"), "%v", err)
 		}
 		if e.layer != nil && !found {
-			c.Schedule, found = e.schedule, true
+			c.Milestones, found = e.milestones, true
 		}
 	}
 	for _, e := range append(append([]coreMLEntry{}, r.types...), r.names...) {
-		if e.layer != nil && e.schedule.Set && e.schedule != c.Schedule {
-			e.layer.Schedule = e.schedule
+		if e.layer != nil && e.milestones.Set && e.milestones != c.Milestones {
+			e.layer.Milestones = e.milestones
 			c.note(join(e.path, "milestones"), "they are not those of the network: Core ML Tools ignores them, here the layer follows them")
 		}
 	}

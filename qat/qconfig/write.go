@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// YAML returns c in the form that [ParseYAML] reads: only what is set, names in
+// YAML returns c in the form that [ReadYAML] reads: only what is set, names in
 // alphabetical order, the same bytes for equal configs. It fails like
 // [Config.Validate] for a config that is not valid.
 func (c Config) YAML() ([]byte, error) {
@@ -21,15 +21,15 @@ func (c Config) YAML() ([]byte, error) {
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if err := e.Encode(o.node()); err != nil {
-		return nil, fmt.Errorf("qat: write config: %w", err)
+		return nil, fmt.Errorf("qconfig: write: %w", err)
 	}
 	if err := e.Close(); err != nil {
-		return nil, fmt.Errorf("qat: write config: %w", err)
+		return nil, fmt.Errorf("qconfig: write: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
-// MarshalJSON returns c in the form that [ParseJSON] reads; otherwise it is like
+// MarshalJSON returns c in the form that [ReadJSON] reads; otherwise it is like
 // [Config.YAML].
 func (c Config) MarshalJSON() ([]byte, error) {
 	o, err := c.object()
@@ -66,14 +66,14 @@ func (c Config) object() (object, error) {
 		}
 		o = append(o, field{"inputs", inputs})
 	}
-	o = o.milestones(c.Schedule)
+	o = o.milestones(c.Milestones)
 	if c.countsEpochs() {
 		o = append(o, field{"milestone_unit", unitEpochs})
 	}
 	return o, nil
 }
 
-func (o object) entries(key string, m map[string]*LayerConfig) object {
+func (o object) entries(key string, m map[string]*Layer) object {
 	if len(m) == 0 {
 		return o
 	}
@@ -88,43 +88,43 @@ func (o object) entries(key string, m map[string]*LayerConfig) object {
 	return append(o, field{key, entries})
 }
 
-func (l LayerConfig) object() object {
-	return object{}.tensor("weights", l.Weights).tensor("activations", l.Activations).oscillation(l.Oscillation).milestones(l.Schedule)
+func (l Layer) object() object {
+	return object{}.tensor("weights", l.Weights).tensor("activations", l.Activations).oscillation(l.Oscillation).milestones(l.Milestones)
 }
 
-func (o object) milestones(s Schedule) object {
+func (o object) milestones(s Milestones) object {
 	if !s.Set {
 		return o
 	}
 	return append(o, field{"milestones", list{s.Observe, s.Quantize, s.FreezeObservers, s.FreezeBatchNorm}})
 }
 
-// schedules returns all schedules that are set. A file has one unit for all.
-func (c Config) schedules() []Schedule {
-	all := []Schedule{c.Schedule}
+// allMilestones returns all milestones that are set. A file has one unit for all.
+func (c Config) allMilestones() []Milestones {
+	all := []Milestones{c.Milestones}
 	if c.Global != nil {
-		all = append(all, c.Global.Schedule)
+		all = append(all, c.Global.Milestones)
 	}
-	for _, m := range []map[string]*LayerConfig{c.Types, c.Names} {
+	for _, m := range []map[string]*Layer{c.Types, c.Names} {
 		for _, name := range sortedKeys(m) {
 			if l := m[name]; l != nil {
-				all = append(all, l.Schedule)
+				all = append(all, l.Milestones)
 			}
 		}
 	}
-	return slices.DeleteFunc(all, func(s Schedule) bool { return !s.Set })
+	return slices.DeleteFunc(all, func(s Milestones) bool { return !s.Set })
 }
 
 func (c Config) countsEpochs() bool {
-	all := c.schedules()
+	all := c.allMilestones()
 	return len(all) > 0 && all[0].Epochs
 }
 
-func (o object) tensor(key string, t TensorConfig) object {
+func (o object) tensor(key string, t Tensor) object {
 	switch {
 	case t.Off:
 		return append(o, field{key, nil})
-	case t == (TensorConfig{}):
+	case t == (Tensor{}):
 		return o
 	}
 	var f object
@@ -202,7 +202,7 @@ func (o object) MarshalJSON() ([]byte, error) {
 		for j, v := range []any{f.key, f.value} {
 			text, err := json.Marshal(v)
 			if err != nil {
-				return nil, fmt.Errorf("qat: write config: %w", err)
+				return nil, fmt.Errorf("qconfig: write: %w", err)
 			}
 			if j == 1 {
 				b.WriteByte(':')

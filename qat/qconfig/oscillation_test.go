@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"math"
@@ -15,7 +15,7 @@ names:
   conv1:
     oscillation: {damping: 0.5}
 `
-	c, err := ParseYAML(strings.NewReader(text))
+	c, err := ReadYAML(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,18 +29,18 @@ names:
 		name, kind string
 		want       Oscillation
 	}{{"conv0", "conv", all}, {"conv1", "conv", own}, {"fc", "matmul", Oscillation{}}} {
-		if l, _ := c.resolve(tc.name, tc.kind); l.Oscillation != tc.want {
+		if l, _ := c.Resolve(tc.name, tc.kind); l.Oscillation != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, l.Oscillation, tc.want)
 		}
 	}
-	if l, _ := (Config{Global: &LayerConfig{Oscillation: Oscillation{FreezeThreshold: 0.1}}}).resolve("a", "b"); l.Oscillation != (Oscillation{Track: Yes, Momentum: 0.01, FreezeThreshold: 0.1}) {
+	if l, _ := (Config{Global: &Layer{Oscillation: Oscillation{FreezeThreshold: 0.1}}}).Resolve("a", "b"); l.Oscillation != (Oscillation{Track: Yes, Momentum: 0.01, FreezeThreshold: 0.1}) {
 		t.Errorf("defaults: %+v", l.Oscillation)
 	}
-	back, err := ParseYAML(strings.NewReader("global: {oscillation: null}\nnames: {a: {oscillation: {track: true}}}"))
+	back, err := ReadYAML(strings.NewReader("global: {oscillation: null}\nnames: {a: {oscillation: {track: true}}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, _ := back.resolve("a", "conv"); l.Oscillation != (Oscillation{Track: Yes, Momentum: 0.01}) {
+	if l, _ := back.Resolve("a", "conv"); l.Oscillation != (Oscillation{Track: Yes, Momentum: 0.01}) {
 		t.Errorf("switched on again: %+v", l.Oscillation)
 	}
 }
@@ -59,11 +59,11 @@ func TestOscillationConfigErrors(t *testing.T) {
 		{"{track: true, damping_steps: 5}", "5 without damping: set damping too"},
 		{"{damping: 0.1, damping_steps: 16777217}", "16777217: want 1 to 16777216"},
 	} {
-		_, err := ParseYAML(strings.NewReader("global: {oscillation: " + tc.text + "}"))
+		_, err := ReadYAML(strings.NewReader("global: {oscillation: " + tc.text + "}"))
 		wantConfigError(t, tc.text, err, tc.want)
 	}
 	for _, o := range []Oscillation{{Track: Yes, Momentum: math.NaN()}, {Damping: math.Inf(1)}, {FreezeThreshold: math.NaN()}, {Damping: 0.1, DampingSteps: -1}} {
-		if err := (Config{Global: &LayerConfig{Oscillation: o}}).Validate(); err == nil {
+		if err := (Config{Global: &Layer{Oscillation: o}}).Validate(); err == nil {
 			t.Errorf("%+v is valid", o)
 		}
 	}

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"errors"
@@ -6,97 +6,95 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"gorgonia.org/gorgonia"
 )
 
 // The settings that Core ML Tools' classes have by default.
-func trainedByDefault() *LayerConfig {
-	return &LayerConfig{
-		Weights: TensorConfig{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: No, Unsigned: No,
+func trainedByDefault() *Layer {
+	return &Layer{
+		Weights: Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: No, Unsigned: No,
 			Observer: "moving_average_min_max", Estimator: STE},
-		Activations: TensorConfig{Bits: 8, Scheme: Symmetric, Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
+		Activations: Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
 			Observer: "moving_average_min_max", Estimator: STE},
 	}
 }
 
-func roundedByDefault() *LayerConfig {
-	return &LayerConfig{
-		Weights: TensorConfig{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: Yes, Unsigned: No,
+func roundedByDefault() *Layer {
+	return &Layer{
+		Weights: Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: Yes, Unsigned: No,
 			Observer: "latest", Estimator: STE},
-		Activations: TensorConfig{Off: true},
+		Activations: Tensor{Off: true},
 	}
 }
 
-func convertedByDefault() *LayerConfig {
+func convertedByDefault() *Layer {
 	l := roundedByDefault()
 	l.Weights.WeightThreshold = 2048
 	return l
 }
 
 // changed changes a layer's settings.
-func changed(l *LayerConfig, change func(*LayerConfig)) *LayerConfig {
+func changed(l *Layer, change func(*Layer)) *Layer {
 	change(l)
 	return l
 }
 
 func TestCoreMLConfigs(t *testing.T) {
 	off := offLayer()
-	ms := Milestones(0, 100, 400, 200)
+	ms := MilestonesAt(0, 100, 400, 200)
 	for _, tc := range []struct {
 		name, text string
 		want       Config
 	}{
 		{"the example of their guide", "global_config: {quantization_scheme: symmetric, weight_dtype: qint4, milestones: [0, 100, 400, 200]}\n" +
 			"module_type_configs: {Linear: null, Conv2d: {activation_dtype: float32}}\nmodule_name_configs: {head.fc: null}\n",
-			Config{Schedule: ms, Global: changed(trainedByDefault(), func(l *LayerConfig) { l.Weights.Bits = 4 }),
-				Types: map[string]*LayerConfig{"matmul": nil, "conv": changed(trainedByDefault(), func(l *LayerConfig) { l.Activations = TensorConfig{Off: true} })},
-				Names: map[string]*LayerConfig{"head.fc": nil}}},
+			Config{Milestones: ms, Global: changed(trainedByDefault(), func(l *Layer) { l.Weights.Bits = 4 }),
+				Types: map[string]*Layer{"matmul": nil, "conv": changed(trainedByDefault(), func(l *Layer) { l.Activations = Tensor{Off: true} })},
+				Names: map[string]*Layer{"head.fc": nil}}},
 		{"nothing", "global_config: null\nmodule_type_configs: {}", Config{Global: trainedByDefault()}},
 		{"empty global", "global_config: {}", Config{Global: trainedByDefault()}},
 		{"every field", "global_config:\n  algorithm: learnable\n  weight_dtype: quint8\n  weight_observer: min_max\n  weight_per_channel: false\n" +
 			"  activation_dtype: quint8\n  activation_observer: ema_min_max\n  quantization_scheme: affine\n  milestones: null\n",
-			Config{Global: &LayerConfig{
-				Weights:     TensorConfig{Bits: 8, Unsigned: Yes, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "min_max", Estimator: LSQ},
-				Activations: TensorConfig{Bits: 8, Unsigned: Auto, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "ema_min_max", Estimator: LSQ},
+			Config{Global: &Layer{
+				Weights:     Tensor{Bits: 8, Unsigned: Yes, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "min_max", Estimator: LSQ},
+				Activations: Tensor{Bits: 8, Unsigned: Auto, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "ema_min_max", Estimator: LSQ},
 			}}},
 		{"weights in float", "global_config: {weight_dtype: float32, algorithm: vanilla}",
-			Config{Global: changed(trainedByDefault(), func(l *LayerConfig) { l.Weights = TensorConfig{Off: true} })}},
-		{"no global", "module_name_configs: {fc: {}}", Config{Global: &off, Names: map[string]*LayerConfig{"fc": trainedByDefault()}}},
+			Config{Global: changed(trainedByDefault(), func(l *Layer) { l.Weights = Tensor{Off: true} })}},
+		{"no global", "module_name_configs: {fc: {}}", Config{Global: &off, Names: map[string]*Layer{"fc": trainedByDefault()}}},
 		{"milestones of a type", "module_type_configs: {Conv2d: {milestones: [0, 100, 400, 200]}}",
-			Config{Global: &off, Schedule: ms, Types: map[string]*LayerConfig{"conv": trainedByDefault()}}},
+			Config{Global: &off, Milestones: ms, Types: map[string]*Layer{"conv": trainedByDefault()}}},
 		{"milestones of a layer", "global_config: {}\nmodule_name_configs: {fc: {milestones: [0, 100, 400, 200]}}",
-			Config{Global: trainedByDefault(), Names: map[string]*LayerConfig{"fc": changed(trainedByDefault(), func(l *LayerConfig) { l.Schedule = ms })}}},
+			Config{Global: trainedByDefault(), Names: map[string]*Layer{"fc": changed(trainedByDefault(), func(l *Layer) { l.Milestones = ms })}}},
 		{"types by their other names", "global_config: {}\nmodule_type_configs: {torch.nn.Conv2d: null, conv2d: null, operator.add: null, ReLU6: null, torch.cat: null}",
-			Config{Global: trainedByDefault(), Types: map[string]*LayerConfig{"conv": nil, "add": nil, "clip": nil, "concat": nil}}},
+			Config{Global: trainedByDefault(), Types: map[string]*Layer{"conv": nil, "add": nil, "clip": nil, "concat": nil}}},
 		{"types without a layer here", "global_config: {}\nmodule_type_configs: {ConvTranspose2d: null, GELU: {}, Softmax: null}",
-			Config{Global: trainedByDefault(), Types: map[string]*LayerConfig{"softmax": nil}}},
+			Config{Global: trainedByDefault(), Types: map[string]*Layer{"softmax": nil}}},
 		{"one kind by two keys", "global_config: {}\nmodule_type_configs: {Conv1d: {weight_dtype: quint4}, Conv2d: {weight_dtype: quint4}}",
-			Config{Global: trainedByDefault(), Types: map[string]*LayerConfig{"conv": changed(trainedByDefault(), func(l *LayerConfig) { l.Weights.Bits, l.Weights.Unsigned = 4, Yes })}}},
+			Config{Global: trainedByDefault(), Types: map[string]*Layer{"conv": changed(trainedByDefault(), func(l *Layer) { l.Weights.Bits, l.Weights.Unsigned = 4, Yes })}}},
 		{"weights in float after training", "global_config: {weight_dtype: float32, granularity: per_tensor}", Config{Global: &off}},
 		{"ignored keys and inputs", "global_config: {}\nnon_traceable_module_names: [a.b]\npreserved_attributes: [version]\ninputs: [x]",
 			Config{Global: trainedByDefault(), Inputs: []string{"x"}}},
 		{"post-training", "global_config: {weight_dtype: uint4, granularity: per_tensor}",
-			Config{Global: changed(roundedByDefault(), func(l *LayerConfig) {
+			Config{Global: changed(roundedByDefault(), func(l *Layer) {
 				l.Weights.Bits, l.Weights.Unsigned, l.Weights.Granularity = 4, Yes, PerTensor
 			})}},
 		{"post-training by its dtype", "global_config: {weight_dtype: int8, quantization_scheme: affine}",
-			Config{Global: changed(roundedByDefault(), func(l *LayerConfig) { l.Weights.Scheme, l.Weights.NarrowRange = Affine, No })}},
+			Config{Global: changed(roundedByDefault(), func(l *Layer) { l.Weights.Scheme, l.Weights.NarrowRange = Affine, No })}},
 		{"blocks", "global_config: {granularity: per_block, block_size: 16}",
-			Config{Global: changed(roundedByDefault(), func(l *LayerConfig) { l.Weights.Granularity, l.Weights.BlockSize = PerBlock, 16 })}},
+			Config{Global: changed(roundedByDefault(), func(l *Layer) { l.Weights.Granularity, l.Weights.BlockSize = PerBlock, 16 })}},
 		{"blocks by axis", "module_type_configs: {Conv2d: {granularity: per_block, block_size: [0, 16, 0, 0]}}",
-			Config{Global: &off, Types: map[string]*LayerConfig{"conv": changed(roundedByDefault(), func(l *LayerConfig) { l.Weights.Granularity, l.Weights.BlockSize = PerBlock, 16 })}}},
+			Config{Global: &off, Types: map[string]*Layer{"conv": changed(roundedByDefault(), func(l *Layer) { l.Weights.Granularity, l.Weights.BlockSize = PerBlock, 16 })}}},
 		{"converted model", "config_type: OpLinearQuantizerConfig\nglobal_config: {mode: LINEAR_SYMMETRIC, dtype: int8}\nop_type_configs: {linear: null}\nop_name_configs: {c: {dtype: int4, granularity: per_block, weight_threshold: 0}}",
-			Config{Global: convertedByDefault(), Types: map[string]*LayerConfig{"matmul": nil}, Names: map[string]*LayerConfig{"c": changed(convertedByDefault(), func(l *LayerConfig) {
+			Config{Global: convertedByDefault(), Types: map[string]*Layer{"matmul": nil}, Names: map[string]*Layer{"c": changed(convertedByDefault(), func(l *Layer) {
 				l.Weights.Bits, l.Weights.Granularity, l.Weights.BlockSize, l.Weights.WeightThreshold = 4, PerBlock, 32, 9
 			})}}},
 		{"converted model by its fields", "global_config: {mode: linear, weight_threshold: 512, granularity: per_block, block_size: [1, 0]}",
-			Config{Global: changed(convertedByDefault(), func(l *LayerConfig) {
+			Config{Global: changed(convertedByDefault(), func(l *Layer) {
 				l.Weights.Scheme, l.Weights.NarrowRange, l.Weights.WeightThreshold = Affine, No, 512
 			})}},
 		{"converted model, nothing set", "config_type: OpLinearQuantizerConfig", Config{Global: &off}},
 	} {
-		c, err := ParseYAML(strings.NewReader(tc.text))
+		c, err := ReadYAML(strings.NewReader(tc.text))
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 		} else if !equalConfig(c, tc.want) {
@@ -116,7 +114,7 @@ func rewritten(t *testing.T, c Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := ParseYAML(strings.NewReader(string(text)))
+	again, err := ReadYAML(strings.NewReader(string(text)))
 	if err != nil || !equalConfig(again, c) || again.Notes() != nil {
 		t.Errorf("written and read again: %v\n%s", err, text)
 	}
@@ -133,7 +131,7 @@ func FuzzCoreML(f *testing.F) {
 	f.Add("config_type: OpLinearQuantizerConfig\nglobal_config: {mode: LINEAR, dtype: int4, granularity: per_block, block_size: [1, 8]}")
 	f.Add("global_config: {milestones: [0, 1, 2, -1]}\nmodule_type_configs: {Conv2d: null}\nmodule_name_configs: {a.b: {weight_dtype: qint4}}")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := ParseYAML(strings.NewReader(text))
+		c, err := ReadYAML(strings.NewReader(text))
 		if err != nil {
 			if !errors.Is(err, ErrConfig) {
 				t.Errorf("error %v does not wrap ErrConfig", err)
@@ -156,12 +154,12 @@ func TestCoreMLFiles(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := LoadConfig(path)
+		c, err := ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		configs = append(configs, c)
-		err = c.checkNames([]string{"fc"}, nil)
+		err = c.CheckNames([]string{"fc"}, nil)
 		wantConfigError(t, name, err, "module_name_configs.\"head.fc\": no layer \"head.fc\"")
 		wantConfigError(t, name, err, name+": line ")
 	}
@@ -201,7 +199,7 @@ func TestCoreMLNotes(t *testing.T) {
 		{"preserved_attributes: []", []string{"nothing is configured: every layer has the defaults of Core ML Tools' LinearQuantizerConfig",
 			"weights use every code", "the range of weights is averaged", "symmetric activations that may be negative"}},
 	} {
-		c, err := ParseYAML(strings.NewReader(tc.text))
+		c, err := ReadYAML(strings.NewReader(tc.text))
 		if err != nil {
 			t.Errorf("%q: %v", tc.text, err)
 			continue
@@ -219,53 +217,5 @@ func TestCoreMLNotes(t *testing.T) {
 				t.Errorf("%q: note %q, want one that begins with %q", tc.text, got[i], w)
 			}
 		}
-	}
-}
-
-// TestCoreMLPrepare: kinds of layers that a network does not have are no mistake in
-// such a file, and a name holds for all layers below it.
-func TestCoreMLPrepare(t *testing.T) {
-	c, err := ParseYAML(strings.NewReader("global_config: {}\nmodule_type_configs: {Conv2d: null}\nmodule_name_configs: {head: {activation_dtype: float32, weight_dtype: qint4}, head.b.out: null}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := gorgonia.NewGraph()
-	h := relu(fc("head.a", relu(fc("header", leaf(g, "x", 4, 6), 5)), 4))
-	n := prepare(t, c, g, fc("head.b.out", relu(fc("head.b.in", h, 4)), 3))
-	for name, want := range map[string]string{"header": "int8", "head.a": "int4", "head.b.in": "int4", "head.b.out": ""} {
-		got := ""
-		if q := n.layer(name).wq; q != nil {
-			got = q.Spec().DType()
-		}
-		if got != want {
-			t.Errorf("weights of %s: %q, want %q", name, got, want)
-		}
-	}
-	n.step(n.machine(), 0)
-	n.verify(n.freeze(), n.batch(1, 3))
-	_, err = New(Config{Names: map[string]*LayerConfig{"heads": nil}})
-	if err != nil {
-		t.Error(err) // names are checked against a network
-	}
-	wantConfigError(t, "above nothing", Config{Names: map[string]*LayerConfig{"hea": nil}}.checkNames([]string{"head.a"}, nil), `no layer "hea"`)
-}
-
-// TestWeightThreshold: the limit itself stays float, one element more does not.
-func TestWeightThreshold(t *testing.T) {
-	for threshold, want := range map[int]string{0: "int8", 29: "int8", 30: "", 31: ""} {
-		g := gorgonia.NewGraph()
-		x := leaf(g, "x", 4, 6)
-		n := prepare(t, Config{Global: &LayerConfig{Weights: TensorConfig{WeightThreshold: threshold}}}, g, fc("a", x, 5))
-		got := ""
-		if q := n.layer("a").wq; q != nil {
-			got = q.Spec().DType()
-		} else if why := n.row("a", "weight").Why; !strings.Contains(why, "30 weights, not more than the weight_threshold of") {
-			t.Errorf("threshold %d: the report gives the reason %q", threshold, why)
-		}
-		if got != want {
-			t.Errorf("threshold %d, 30 weights: format %q, want %q", threshold, got, want)
-		}
-		n.step(n.machine(), 0)
-		n.verify(n.freeze(), n.batch(1, 2))
 	}
 }

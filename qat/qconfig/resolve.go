@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"github.com/goqat/goqat/observers"
 )
 
-// part says which tensor of a layer a TensorConfig is about.
+// part says which tensor of a layer a Tensor is about.
 type part string
 
 const (
@@ -15,28 +15,34 @@ const (
 	activations part = "activations"
 )
 
-// resolve returns the complete settings of a layer: every field is set, except
+// Resolve returns the complete settings of a layer: every field is set, except
 // those that do not apply (BlockSize without PerBlock, ObserverConstant of an
 // observer without one, all fields of a part that is Off). The result is false
 // for a layer that stays float in both parts. c must be valid.
-func (c Config) resolve(name, kind string) (LayerConfig, bool) {
-	own, found := c.named(name)
-	if !found {
-		own, found = c.Types[kind]
-	}
+func (c Config) Resolve(name, kind string) (Layer, bool) {
+	own, found := c.Entry(name, kind)
 	if found && own == nil {
 		return offLayer(), false
 	}
 	if !found {
-		own = &LayerConfig{}
+		own = &Layer{}
 	}
 	l := c.effective(*own)
 	return l, !l.Weights.Off || !l.Activations.Off
 }
 
+// Entry returns the entry that holds a layer's own settings: that of Names, else that of
+// Types. It is nil for a layer that is left float, and not found where Global alone counts.
+func (c Config) Entry(name, kind string) (l *Layer, found bool) {
+	if l, found = c.named(name); !found {
+		l, found = c.Types[kind]
+	}
+	return l, found
+}
+
 // named returns the entry of Names for a layer: its own, or that of the nearest
 // name above it.
-func (c Config) named(name string) (*LayerConfig, bool) {
+func (c Config) named(name string) (*Layer, bool) {
 	for {
 		if l, found := c.Names[name]; found {
 			return l, true
@@ -50,31 +56,31 @@ func (c Config) named(name string) (*LayerConfig, bool) {
 }
 
 // effective fills the unset fields of l from Global and the defaults.
-func (c Config) effective(l LayerConfig) LayerConfig {
-	var global LayerConfig
+func (c Config) effective(l Layer) Layer {
+	var global Layer
 	if c.Global != nil {
 		global = *c.Global
 	}
-	schedule := l.Schedule
-	setDefault(&schedule, global.Schedule)
-	return LayerConfig{
-		Schedule:    schedule,
+	milestones := l.Milestones
+	setDefault(&milestones, global.Milestones)
+	return Layer{
+		Milestones:  milestones,
 		Weights:     l.Weights.inherit(global.Weights).withDefaults(weights),
 		Activations: l.Activations.inherit(global.Activations).withDefaults(activations),
 		Oscillation: l.Oscillation.inherit(global.Oscillation).withDefaults(),
 	}
 }
 
-func offLayer() LayerConfig {
-	return LayerConfig{Weights: TensorConfig{Off: true}, Activations: TensorConfig{Off: true}}
+func offLayer() Layer {
+	return Layer{Weights: Tensor{Off: true}, Activations: Tensor{Off: true}}
 }
 
 // inherit fills the unset fields of t from base.
-func (t TensorConfig) inherit(base TensorConfig) TensorConfig {
+func (t Tensor) inherit(base Tensor) Tensor {
 	if t.Off {
 		return t
 	}
-	if t == (TensorConfig{}) {
+	if t == (Tensor{}) {
 		return base
 	}
 	setDefault(&t.Bits, base.Bits)
@@ -100,15 +106,15 @@ func (t TensorConfig) inherit(base TensorConfig) TensorConfig {
 }
 
 // withDefaults fills the fields that are still unset.
-func (t TensorConfig) withDefaults(p part) TensorConfig {
+func (t Tensor) withDefaults(p part) Tensor {
 	if t.Off {
-		return TensorConfig{Off: true}
+		return Tensor{Off: true}
 	}
 	setDefault(&t.Bits, fakequant.DefaultBits)
 	setDefault(&t.Scheme, Symmetric)
 	setDefault(&t.Estimator, STE)
 	if t.Estimator == LSQ {
-		setDefault(&t.ScaleInit, initObserver)
+		setDefault(&t.ScaleInit, InitObserver)
 	}
 	if p == weights {
 		setDefault(&t.Granularity, PerChannel)
@@ -152,11 +158,11 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// spec turns resolved settings into a quantization format. channelAxis is the
+// Spec turns resolved settings into a quantization format. channelAxis is the
 // tensor's output-channel axis, blockAxis the input-channel axis that blocks
 // cut; per-tensor settings ignore both. nonNegative says that the values cannot
 // be negative, which is what Unsigned: Auto asks. t must not be Off.
-func (t TensorConfig) spec(channelAxis, blockAxis int, nonNegative bool) fakequant.Spec {
+func (t Tensor) Spec(channelAxis, blockAxis int, nonNegative bool) fakequant.Spec {
 	s := fakequant.Spec{Bits: t.Bits, NarrowRange: t.NarrowRange == Yes}
 	if t.Scheme == Affine {
 		s.Scheme = fakequant.Affine

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"bytes"
@@ -10,18 +10,18 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/words"
+	"go.yaml.in/yaml/v3"
 )
 
-// MaxConfigBytes is the size up to which config files are read, 1 MiB.
-const MaxConfigBytes = 1 << 20
+// MaxBytes is the size up to which config files are read, 1 MiB.
+const MaxBytes = 1 << 20
 
-// LoadConfig reads a Config from a file: YAML from .yaml or .yml, JSON from
-// .json. Errors are those of [ParseYAML] and [ParseJSON], with the path, or those
+// ReadFile reads a Config from a file: YAML from .yaml or .yml, JSON from
+// .json. Errors are those of [ReadYAML] and [ReadJSON], with the path, or those
 // of reading the file.
-func LoadConfig(path string) (Config, error) {
+func ReadFile(path string) (Config, error) {
 	var parse func([]byte) (*yaml.Node, error)
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".yaml", ".yml":
@@ -33,13 +33,13 @@ func LoadConfig(path string) (Config, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("qat: load config: %w", err)
+		return Config{}, fmt.Errorf("qconfig: read: %w", err)
 	}
 	defer f.Close()
 	return readConfig(f, path, parse)
 }
 
-// ParseYAML reads a Config from one YAML document. The keys are global, types,
+// ReadYAML reads a Config from one YAML document. The keys are global, types,
 // names, inputs and milestones:
 //
 //	global:
@@ -53,10 +53,10 @@ func LoadConfig(path string) (Config, error) {
 //	inputs: [x]
 //	milestones: [0, 100, 400, 200]  # observe, quantize, freeze observers, freeze BatchNorm
 //
-// Beside the fields of [TensorConfig], in snake case, a tensor may have dtype
+// Beside the fields of [Tensor], in snake case, a tensor may have dtype
 // instead of bits and unsigned: int2 to int8, uint2 to uint8, or float32, which
 // is the same as null. A milestone of -1 is never reached; null or no list at all
-// is the zero [Schedule]. An empty document is the zero Config.
+// is the zero [Milestones]. An empty document is the zero Config.
 //
 // A file in the form of Core ML Tools' optimize.torch or optimize.coreml configs is
 // accepted as it is (see the package comment); [Config.Notes] says what differs.
@@ -64,16 +64,16 @@ func LoadConfig(path string) (Config, error) {
 // The result is valid. Errors wrap [ErrConfig] and give the key with its line and
 // column: unknown, repeated or mistyped keys, words that do not exist, anything
 // [Config.Validate] finds, aliases and merge keys (write the values out), a second
-// document, more than [MaxConfigBytes].
-func ParseYAML(r io.Reader) (Config, error) { return readConfig(r, "", yamlTree) }
+// document, more than [MaxBytes].
+func ReadYAML(r io.Reader) (Config, error) { return readConfig(r, "", yamlTree) }
 
-// ParseJSON reads a Config from one JSON value with the keys and rules of
-// [ParseYAML]. Empty input is the zero Config.
-func ParseJSON(r io.Reader) (Config, error) { return readConfig(r, "", jsonTree) }
+// ReadJSON reads a Config from one JSON value with the keys and rules of
+// [ReadYAML]. Empty input is the zero Config.
+func ReadJSON(r io.Reader) (Config, error) { return readConfig(r, "", jsonTree) }
 
-// UnmarshalJSON is [ParseJSON].
+// UnmarshalJSON is [ReadJSON].
 func (c *Config) UnmarshalJSON(data []byte) error {
-	parsed, err := ParseJSON(bytes.NewReader(data))
+	parsed, err := ReadJSON(bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
@@ -83,12 +83,12 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 
 func readConfig(r io.Reader, file string, parse func([]byte) (*yaml.Node, error)) (Config, error) {
 	src := &source{file: file, lines: map[string]position{}, alias: map[string]string{}}
-	data, err := io.ReadAll(io.LimitReader(r, MaxConfigBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
 	if err != nil {
-		return Config{}, fmt.Errorf("qat: read config %s: %w", file, err)
+		return Config{}, fmt.Errorf("qconfig: read %s: %w", file, err)
 	}
-	if len(data) > MaxConfigBytes {
-		return Config{}, src.fault("", "more than %d bytes: a config is a short text, is this the right file?", MaxConfigBytes)
+	if len(data) > MaxBytes {
+		return Config{}, src.fault("", "more than %d bytes: a config is a short text, is this the right file?", MaxBytes)
 	}
 	root, err := parse(data)
 	if err != nil {
@@ -155,7 +155,7 @@ func (c *Config) readRoot(n *yaml.Node) error {
 		"types":          func(n *yaml.Node, path string) (err error) { c.Types, err = c.readEntries(n, path); return err },
 		"names":          func(n *yaml.Node, path string) (err error) { c.Names, err = c.readEntries(n, path); return err },
 		"inputs":         c.readInputs,
-		"milestones":     func(n *yaml.Node, path string) (err error) { c.Schedule, err = c.readMilestones(n, path); return err },
+		"milestones":     func(n *yaml.Node, path string) (err error) { c.Milestones, err = c.readMilestones(n, path); return err },
 		"milestone_unit": func(n *yaml.Node, path string) error { return readWord(c, n, path, &unit) },
 	})
 	if err != nil {
@@ -170,21 +170,21 @@ const (
 	unitEpochs = "epochs"
 )
 
-// applyUnit gives all schedules of a parsed file its unit.
+// applyUnit gives all milestones of a parsed file its unit.
 func (c *Config) applyUnit(unit string) error {
 	if err := c.checkWord("milestone_unit", unit, []string{unitSteps, unitEpochs}); err != nil {
 		return err
 	}
 	epochs := unit == unitEpochs
-	set := func(s *Schedule) { s.Epochs = s.Set && epochs }
-	set(&c.Schedule)
+	set := func(s *Milestones) { s.Epochs = s.Set && epochs }
+	set(&c.Milestones)
 	if c.Global != nil {
-		set(&c.Global.Schedule)
+		set(&c.Global.Milestones)
 	}
-	for _, m := range []map[string]*LayerConfig{c.Types, c.Names} {
+	for _, m := range []map[string]*Layer{c.Types, c.Names} {
 		for _, l := range m {
 			if l != nil {
-				set(&l.Schedule)
+				set(&l.Milestones)
 			}
 		}
 	}
@@ -203,14 +203,14 @@ func (c *Config) readGlobal(n *yaml.Node, path string) error {
 	return nil
 }
 
-func (c *Config) readEntries(n *yaml.Node, path string) (map[string]*LayerConfig, error) {
+func (c *Config) readEntries(n *yaml.Node, path string) (map[string]*Layer, error) {
 	if isNull(n) {
 		return nil, nil
 	}
-	var entries map[string]*LayerConfig
+	var entries map[string]*Layer
 	err := c.mapping(n, path, func(key string, _, value *yaml.Node, path string) error {
 		if entries == nil {
-			entries = map[string]*LayerConfig{}
+			entries = map[string]*Layer{}
 		}
 		if isNull(value) {
 			entries[key] = nil
@@ -223,19 +223,19 @@ func (c *Config) readEntries(n *yaml.Node, path string) (map[string]*LayerConfig
 	return entries, err
 }
 
-func (c *Config) readLayer(n *yaml.Node, path string) (l LayerConfig, err error) {
+func (c *Config) readLayer(n *yaml.Node, path string) (l Layer, err error) {
 	err = c.fields(n, path, map[string]reader{
 		"weights":     func(n *yaml.Node, path string) (err error) { l.Weights, err = c.readTensor(n, path); return err },
 		"activations": func(n *yaml.Node, path string) (err error) { l.Activations, err = c.readTensor(n, path); return err },
 		"oscillation": func(n *yaml.Node, path string) error { return c.readOscillation(n, path, &l.Oscillation) },
-		"milestones":  func(n *yaml.Node, path string) (err error) { l.Schedule, err = c.readMilestones(n, path); return err },
+		"milestones":  func(n *yaml.Node, path string) (err error) { l.Milestones, err = c.readMilestones(n, path); return err },
 	})
 	return l, err
 }
 
-func (c *Config) readTensor(n *yaml.Node, path string) (t TensorConfig, err error) {
+func (c *Config) readTensor(n *yaml.Node, path string) (t Tensor, err error) {
 	if isNull(n) {
-		return TensorConfig{Off: true}, nil
+		return Tensor{Off: true}, nil
 	}
 	var dtype *yaml.Node
 	err = c.fields(n, path, map[string]reader{
@@ -260,16 +260,16 @@ func (c *Config) readTensor(n *yaml.Node, path string) (t TensorConfig, err erro
 
 // readDType applies a dtype, the other spelling of bits and unsigned, to t, which
 // holds all other settings.
-func (c *Config) readDType(n *yaml.Node, path string, t *TensorConfig) error {
+func (c *Config) readDType(n *yaml.Node, path string, t *Tensor) error {
 	var word string
 	if err := readWord(c, n, path, &word); err != nil {
 		return err
 	}
 	if t.Bits != 0 || t.Unsigned != "" {
-		return c.fault(path, "%s beside bits or unsigned: use dtype, or the other two", quote(word))
+		return c.fault(path, "%s beside bits or unsigned: use dtype, or the other two", words.Quote(word))
 	}
 	if word == "float32" {
-		if *t != (TensorConfig{}) {
+		if *t != (Tensor{}) {
 			return c.fault(path, "float32 leaves the tensor float: remove the other settings")
 		}
 		t.Off = true
@@ -284,11 +284,11 @@ func (c *Config) readDType(n *yaml.Node, path string, t *TensorConfig) error {
 			return nil
 		}
 	}
-	return c.fault(path, "unknown value %s: %s", quote(word), suggestDType(word))
+	return c.fault(path, "unknown value %s: %s", words.Quote(word), suggestDType(word))
 }
 
 func suggestDType(word string) string {
-	if s := didYouMean(word, []string{"int8", "uint8", "int4", "uint4", "float32"}); s != "" {
+	if s := words.DidYouMean(word, []string{"int8", "uint8", "int4", "uint4", "float32"}); s != "" {
 		return s
 	}
 	return "want int2 to int8, uint2 to uint8, or float32"
@@ -311,26 +311,26 @@ func (c *Config) readInputs(n *yaml.Node, path string) error {
 	return nil
 }
 
-func (c *Config) readMilestones(n *yaml.Node, path string) (Schedule, error) {
+func (c *Config) readMilestones(n *yaml.Node, path string) (Milestones, error) {
 	if isNull(n) {
-		return Schedule{}, nil
+		return Milestones{}, nil
 	}
 	items, err := c.list(n, path)
 	if err != nil {
-		return Schedule{}, err
+		return Milestones{}, err
 	}
 	if len(items) != len(milestoneNames) {
-		return Schedule{}, c.fault(path, "%d numbers: want %d: [%s]", len(items), len(milestoneNames), strings.Join(milestoneNames[:], ", "))
+		return Milestones{}, c.fault(path, "%d numbers: want %d: [%s]", len(items), len(milestoneNames), strings.Join(milestoneNames[:], ", "))
 	}
 	var v [len(milestoneNames)]int
 	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		c.mark(at, item)
 		if v[i], err = c.readInt(item, at); err != nil {
-			return Schedule{}, err
+			return Milestones{}, err
 		}
 	}
-	return Milestones(v[0], v[1], v[2], v[3]), nil
+	return MilestonesAt(v[0], v[1], v[2], v[3]), nil
 }
 
 // readInt reads a whole number in decimal.
@@ -341,12 +341,12 @@ func (c *Config) readInt(n *yaml.Node, path string) (int, error) {
 	// Only one spelling: 010 is eight to some readers and ten to others.
 	v, err := strconv.Atoi(n.Value)
 	if err != nil || strconv.Itoa(v) != n.Value {
-		return 0, c.fault(path, "%s: want a whole number in plain decimal digits", quote(n.Value))
+		return 0, c.fault(path, "%s: want a whole number in plain decimal digits", words.Quote(n.Value))
 	}
 	return v, nil
 }
 
-// readCount reads a whole number that may not be 0, which in TensorConfig means
+// readCount reads a whole number that may not be 0, which in Tensor means
 // "not set".
 func (c *Config) readCount(n *yaml.Node, path string) (int, error) {
 	v, err := c.readInt(n, path)
@@ -364,7 +364,7 @@ func (c *Config) readConstant(n *yaml.Node, path string, out *float64) error {
 	}
 	v, err := strconv.ParseFloat(n.Value, 64)
 	if err != nil {
-		return c.fault(path, "%s: want a plain decimal number, such as 0.01", quote(n.Value))
+		return c.fault(path, "%s: want a plain decimal number, such as 0.01", words.Quote(n.Value))
 	}
 	if v == 0 {
 		return c.fault(path, "0: want above 0, or leave the key out for the default")
@@ -376,7 +376,7 @@ func (c *Config) readConstant(n *yaml.Node, path string, out *float64) error {
 func (c *Config) readSwitch(n *yaml.Node, path string) (Switch, error) {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" {
 		if v, err := strconv.ParseBool(n.Value); err != nil {
-			return "", c.fault(path, "%s: want true or false", quote(n.Value))
+			return "", c.fault(path, "%s: want true or false", words.Quote(n.Value))
 		} else if v {
 			return Yes, nil
 		}
@@ -388,7 +388,7 @@ func (c *Config) readSwitch(n *yaml.Node, path string) (Switch, error) {
 	return "", c.scalar(n, path, "!!bool", "true, false or (for unsigned of activations) auto")
 }
 
-// readWord reads a text that may not be empty, which in TensorConfig means "not
+// readWord reads a text that may not be empty, which in Tensor means "not
 // set".
 func readWord[T ~string](c *Config, n *yaml.Node, path string, out *T) error {
 	if err := c.scalar(n, path, "!!str", "a text"); err != nil {

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"math"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// badYAML holds texts that ParseYAML refuses and what the error says: where, and
+// badYAML holds texts that ReadYAML refuses and what the error says: where, and
 // how to put it right.
 var badYAML = []struct{ text, want string }{
 	// Keys.
@@ -109,10 +109,10 @@ var badYAML = []struct{ text, want string }{
 	{"global:\n\tweights: 1", `line 2: found character that cannot start any token`},
 	{"names:\n  caf\xe9: null", `line 2, column 6: not valid UTF-8: save the file as UTF-8`},
 	{strings.Repeat("[", 20_000), `exceeded max depth`},
-	{strings.Repeat("#", MaxConfigBytes+1), `more than 1048576 bytes`},
+	{strings.Repeat("#", MaxBytes+1), `more than 1048576 bytes`},
 }
 
-// badJSON is the same for ParseJSON. What both parsers share is in badYAML.
+// badJSON is the same for ReadJSON. What both parsers share is in badYAML.
 var badJSON = []struct{ text, want string }{
 	{"{", `line 1, column 1: not JSON: unexpected end of JSON input`},
 	{`{"global":{},}`, `line 1, column 14: not JSON: invalid character '}'`},
@@ -134,34 +134,34 @@ var badJSON = []struct{ text, want string }{
 	{`{"milestones":[0,1,2,1e400]}`, `milestones[3]: want a whole number, got the number 1e400`},
 	{`{"global":{"activations":{"observer_constant":1e400}}}`, `"1e400": want a plain decimal number`},
 	{strings.Repeat("[", 20_000), `exceeded max depth`},
-	{strings.Repeat(" ", MaxConfigBytes) + "{}", `more than 1048576 bytes`},
+	{strings.Repeat(" ", MaxBytes) + "{}", `more than 1048576 bytes`},
 }
 
 // Configs built in Go meet the same rules, without lines.
 func TestValidateErrors(t *testing.T) {
-	global := func(w, a TensorConfig) Config { return Config{Global: &LayerConfig{Weights: w, Activations: a}} }
-	none := TensorConfig{}
+	global := func(w, a Tensor) Config { return Config{Global: &Layer{Weights: w, Activations: a}} }
+	none := Tensor{}
 	for _, tc := range []struct {
 		name   string
 		config Config
 		want   string
 	}{
-		{"bits", global(TensorConfig{Bits: -8}, none), `invalid config: global.weights.bits: -8: want 2 to 8`},
-		{"scheme", global(none, TensorConfig{Scheme: "Affine"}), `global.activations.scheme: unknown value "Affine": did you mean "affine"?`},
-		{"switch", global(TensorConfig{NarrowRange: "True"}, none), `unknown value "True": did you mean "true"?`},
-		{"off beside others", global(TensorConfig{Off: true, Bits: 8}, none), `global.weights: Off is set beside other settings`},
-		{"NaN constant", global(none, TensorConfig{ObserverConstant: math.NaN()}), `NaN: moving_average_min_max wants above 0`},
-		{"NaN percentile", global(none, TensorConfig{Observer: "percentile", ObserverConstant: math.NaN()}), `NaN: percentile wants`},
-		{"infinite bins", global(none, TensorConfig{Observer: "mse", ObserverConstant: math.Inf(1)}), `+Inf: mse wants`},
-		{"infinite constant", global(none, TensorConfig{ObserverConstant: math.Inf(1)}), `+Inf: moving_average_min_max wants`},
-		{"schedule without Set", Config{Schedule: Schedule{Quantize: 100}}, `milestones: steps are given but Set is false: use qat.Milestones(0, 100, 0, 0)`},
-		{"negative step", Config{Schedule: Milestones(-2, 0, 1, 2)}, `milestones: observe is -2`},
-		{"empty name", Config{Names: map[string]*LayerConfig{"": nil}}, `names."": the name is empty`},
-		{"broken name", Config{Names: map[string]*LayerConfig{"\xff": nil}}, `the name is not valid UTF-8`},
+		{"bits", global(Tensor{Bits: -8}, none), `invalid config: global.weights.bits: -8: want 2 to 8`},
+		{"scheme", global(none, Tensor{Scheme: "Affine"}), `global.activations.scheme: unknown value "Affine": did you mean "affine"?`},
+		{"switch", global(Tensor{NarrowRange: "True"}, none), `unknown value "True": did you mean "true"?`},
+		{"off beside others", global(Tensor{Off: true, Bits: 8}, none), `global.weights: Off is set beside other settings`},
+		{"NaN constant", global(none, Tensor{ObserverConstant: math.NaN()}), `NaN: moving_average_min_max wants above 0`},
+		{"NaN percentile", global(none, Tensor{Observer: "percentile", ObserverConstant: math.NaN()}), `NaN: percentile wants`},
+		{"infinite bins", global(none, Tensor{Observer: "mse", ObserverConstant: math.Inf(1)}), `+Inf: mse wants`},
+		{"infinite constant", global(none, Tensor{ObserverConstant: math.Inf(1)}), `+Inf: moving_average_min_max wants`},
+		{"milestones without Set", Config{Milestones: Milestones{Quantize: 100}}, `milestones: steps are given but Set is false: use qconfig.MilestonesAt(0, 100, 0, 0)`},
+		{"negative step", Config{Milestones: MilestonesAt(-2, 0, 1, 2)}, `milestones: observe is -2`},
+		{"empty name", Config{Names: map[string]*Layer{"": nil}}, `names."": the name is empty`},
+		{"broken name", Config{Names: map[string]*Layer{"\xff": nil}}, `the name is not valid UTF-8`},
 		{"empty input", Config{Inputs: []string{"x", ""}}, `inputs[1]: the name is empty`},
 		{"types before names", Config{
-			Names: map[string]*LayerConfig{"a": {Weights: TensorConfig{Bits: 1}}},
-			Types: map[string]*LayerConfig{"z": {Weights: TensorConfig{Bits: 1}}, "y": {Weights: TensorConfig{Bits: 1}}},
+			Names: map[string]*Layer{"a": {Weights: Tensor{Bits: 1}}},
+			Types: map[string]*Layer{"z": {Weights: Tensor{Bits: 1}}, "y": {Weights: Tensor{Bits: 1}}},
 		}, `types.y.weights.bits: 1`},
 	} {
 		wantConfigError(t, tc.name, tc.config.Validate(), tc.want)
@@ -169,7 +169,7 @@ func TestValidateErrors(t *testing.T) {
 }
 
 func TestCheckNames(t *testing.T) {
-	c, err := ParseYAML(strings.NewReader("types: {conv: null}\nnames:\n  conv1: {}\n  block.fc: null\ninputs: [x, mask]"))
+	c, err := ReadYAML(strings.NewReader("types: {conv: null}\nnames:\n  conv1: {}\n  block.fc: null\ninputs: [x, mask]"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,17 +178,18 @@ func TestCheckNames(t *testing.T) {
 		many = append(many, strings.Repeat(string(r), 9))
 	}
 	layers, kinds := []string{"conv1", "block.fc"}, []string{"conv", "matmul"}
-	if err := c.checkNames(layers, kinds); err != nil {
+	if err := c.CheckNames(layers, kinds); err != nil {
 		t.Error(err)
 	}
-	if err := c.checkInputs([]string{"mask", "y", "x"}); err != nil {
+	if err := c.CheckInputs([]string{"mask", "y", "x"}); err != nil {
 		t.Error(err)
 	}
-	wantConfigError(t, "near name", c.checkNames([]string{"conv1", "blocks.fc"}, kinds), `line 4, column 3: names."block.fc": no layer "block.fc": did you mean "blocks.fc"?`)
-	wantConfigError(t, "far name", c.checkNames([]string{"zz", "conv1", "yy"}, kinds), `no layer "block.fc": there are conv1, yy, zz`)
-	wantConfigError(t, "many names", c.checkNames(many, kinds), `ttttttttt and 6 more`)
-	wantConfigError(t, "no names", c.checkNames(nil, kinds), `there are none`)
-	wantConfigError(t, "kind", c.checkNames(layers, []string{"Conv"}), `line 1, column 9: types.conv: no kind of layer "conv": did you mean "Conv"?`)
-	wantConfigError(t, "input", c.checkInputs([]string{"x"}), `line 5, column 13: inputs[1]: no input "mask": there are x`)
-	wantConfigError(t, "without lines", Config{Names: map[string]*LayerConfig{"a": nil}}.checkNames(nil, nil), `invalid config: names.a: no layer "a"`)
+	wantConfigError(t, "near name", c.CheckNames([]string{"conv1", "blocks.fc"}, kinds), `line 4, column 3: names."block.fc": no layer "block.fc": did you mean "blocks.fc"?`)
+	wantConfigError(t, "far name", c.CheckNames([]string{"zz", "conv1", "yy"}, kinds), `no layer "block.fc": there are conv1, yy, zz`)
+	wantConfigError(t, "many names", c.CheckNames(many, kinds), `ttttttttt and 6 more`)
+	wantConfigError(t, "no names", c.CheckNames(nil, kinds), `there are none`)
+	wantConfigError(t, "kind", c.CheckNames(layers, []string{"Conv"}), `line 1, column 9: types.conv: no kind of layer "conv": did you mean "Conv"?`)
+	wantConfigError(t, "input", c.CheckInputs([]string{"x"}), `line 5, column 13: inputs[1]: no input "mask": there are x`)
+	wantConfigError(t, "without lines", Config{Names: map[string]*Layer{"a": nil}}.CheckNames(nil, nil), `invalid config: names.a: no layer "a"`)
+	wantConfigError(t, "above nothing", Config{Names: map[string]*Layer{"hea": nil}}.CheckNames([]string{"head.a"}, nil), `no layer "hea"`)
 }

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/words"
 	"github.com/goqat/goqat/observers"
 )
 
@@ -16,7 +17,7 @@ type source struct {
 	file  string // "" for a reader
 	lines map[string]position
 	alias map[string]string // how the file spells a path, where it is in another form
-	notes []ConfigNote
+	notes []Note
 	// coreML says that the file has the form of Core ML Tools, where kinds of layers
 	// that a network does not have are no mistake.
 	coreML bool
@@ -59,7 +60,7 @@ const maxPath = 160
 // join appends a key to a path. Keys that would make the path ambiguous are
 // quoted.
 func join(path, key string) string {
-	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r == '.' || r == '"' || r == 0x7f }) || utf8.RuneCountInString(key) > maxQuoted {
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r == '.' || r == '"' || r == 0x7f }) || utf8.RuneCountInString(key) > words.MaxQuoted {
 		key = fmt.Sprintf("%q", key)
 	}
 	if path == "" {
@@ -79,16 +80,16 @@ func (c Config) Validate() error {
 	}
 	for _, group := range []struct {
 		path    string
-		entries map[string]*LayerConfig
+		entries map[string]*Layer
 	}{{"types", c.Types}, {"names", c.Names}} {
 		if err := c.checkEntries(group.path, group.entries); err != nil {
 			return err
 		}
 	}
-	if err := c.Schedule.check(); err != nil {
+	if err := c.Milestones.check(); err != nil {
 		return c.fault("milestones", "%v", err)
 	}
-	for _, s := range c.schedules() {
+	for _, s := range c.allMilestones() {
 		if s.Epochs != c.countsEpochs() {
 			return c.fault("milestone_unit", "some milestones count epochs, others steps: use one unit")
 		}
@@ -104,14 +105,14 @@ func (c Config) checkInputList() error {
 			return err
 		}
 		if seen[name] {
-			return c.fault(path, "%s is listed twice: remove one", quote(name))
+			return c.fault(path, "%s is listed twice: remove one", words.Quote(name))
 		}
 		seen[name] = true
 	}
 	return nil
 }
 
-func (c Config) checkEntries(path string, entries map[string]*LayerConfig) error {
+func (c Config) checkEntries(path string, entries map[string]*Layer) error {
 	for _, key := range sortedKeys(entries) {
 		at := join(path, key)
 		if err := c.checkKey(at, key); err != nil {
@@ -125,7 +126,7 @@ func (c Config) checkEntries(path string, entries map[string]*LayerConfig) error
 			return err
 		}
 		e := c.effective(*l)
-		if *l == (LayerConfig{}) && e.Weights.Off && e.Activations.Off {
+		if *l == (Layer{}) && e.Weights.Off && e.Activations.Off {
 			return c.fault(at, "sets nothing, and global leaves every layer float: set a field, such as weights: {bits: 8}, or use null")
 		}
 	}
@@ -143,7 +144,7 @@ func (c Config) checkKey(path, key string) error {
 	return nil
 }
 
-func (c Config) checkLayer(path string, l LayerConfig) error {
+func (c Config) checkLayer(path string, l Layer) error {
 	e := c.effective(l)
 	if err := c.checkTensor(join(path, "weights"), weights, l.Weights, e.Weights); err != nil {
 		return err
@@ -154,7 +155,7 @@ func (c Config) checkLayer(path string, l LayerConfig) error {
 	if err := c.checkOscillation(join(path, "oscillation"), l.Oscillation, e.Oscillation); err != nil {
 		return err
 	}
-	if err := l.Schedule.check(); err != nil {
+	if err := l.Milestones.check(); err != nil {
 		return c.fault(join(path, "milestones"), "%v", err)
 	}
 	return nil
@@ -162,14 +163,14 @@ func (c Config) checkLayer(path string, l LayerConfig) error {
 
 // checkTensor checks the settings own as written and all, what they amount to
 // with what they inherit.
-func (c Config) checkTensor(path string, p part, own, all TensorConfig) error {
+func (c Config) checkTensor(path string, p part, own, all Tensor) error {
 	if own.Off {
-		if own != (TensorConfig{Off: true}) {
+		if own != (Tensor{Off: true}) {
 			return c.fault(path, "Off is set beside other settings: a tensor that stays float has none")
 		}
 		return nil
 	}
-	for _, check := range []func(string, part, TensorConfig, TensorConfig) error{c.checkFormat, c.checkGranularity, c.checkObserver, c.checkEstimator} {
+	for _, check := range []func(string, part, Tensor, Tensor) error{c.checkFormat, c.checkGranularity, c.checkObserver, c.checkEstimator} {
 		if err := check(path, p, own, all); err != nil {
 			return err
 		}
@@ -177,7 +178,7 @@ func (c Config) checkTensor(path string, p part, own, all TensorConfig) error {
 	return nil
 }
 
-func (c Config) checkFormat(path string, p part, own, _ TensorConfig) error {
+func (c Config) checkFormat(path string, p part, own, _ Tensor) error {
 	if b := own.Bits; b != 0 && (b < fakequant.MinBits || b > fakequant.MaxBits) {
 		return c.fault(join(path, "bits"), "%d: want %d to %d", b, fakequant.MinBits, fakequant.MaxBits)
 	}
@@ -198,7 +199,7 @@ func (c Config) checkFormat(path string, p part, own, _ TensorConfig) error {
 	return c.checkWord(join(path, "unsigned"), string(own.Unsigned), []string{string(Yes), string(No), string(Auto)})
 }
 
-func (c Config) checkGranularity(path string, p part, own, all TensorConfig) error {
+func (c Config) checkGranularity(path string, p part, own, all Tensor) error {
 	if err := c.checkWord(join(path, "granularity"), string(own.Granularity), granularities); err != nil {
 		return err
 	}
@@ -218,7 +219,7 @@ func (c Config) checkGranularity(path string, p part, own, all TensorConfig) err
 	return nil
 }
 
-func (c Config) checkObserver(path string, p part, own, all TensorConfig) error {
+func (c Config) checkObserver(path string, p part, own, all Tensor) error {
 	if err := c.checkWord(join(path, "observer"), own.Observer, observers.Kinds()); err != nil {
 		return err
 	}
@@ -254,12 +255,12 @@ func (c Config) checkConstant(at, observer string, v float64) error {
 	return nil
 }
 
-func (c Config) checkEstimator(path string, _ part, own, all TensorConfig) error {
+func (c Config) checkEstimator(path string, _ part, own, all Tensor) error {
 	if err := c.checkWord(join(path, "estimator"), string(own.Estimator), []string{string(STE), string(LSQ)}); err != nil {
 		return err
 	}
 	at := join(path, "scale_init")
-	if err := c.checkWord(at, own.ScaleInit, []string{initObserver, initLSQ}); err != nil {
+	if err := c.checkWord(at, own.ScaleInit, []string{InitObserver, InitLSQ}); err != nil {
 		return err
 	}
 	if own.ScaleInit != "" && all.Estimator != LSQ {
@@ -273,7 +274,7 @@ func (c Config) checkWord(path, word string, options []string) error {
 	if word == "" || slices.Contains(options, word) {
 		return nil
 	}
-	return c.fault(path, "unknown value %s: %s", quote(word), suggest(word, options))
+	return c.fault(path, "unknown value %s: %s", words.Quote(word), words.Suggest(word, options))
 }
 
 // The words that settings may have.
@@ -282,13 +283,13 @@ var (
 	granularities = []string{string(PerTensor), string(PerChannel), string(PerBlock)}
 )
 
-// checkNames reports the first entry of Names that is not in known, the names of
+// CheckNames reports the first entry of Names that is not in known, the names of
 // the network's layers, and above none of them, or of Types that is not in kinds, the kinds of layers
 // there are.
-func (c Config) checkNames(known, kinds []string) error {
+func (c Config) CheckNames(known, kinds []string) error {
 	for _, group := range []struct {
 		path, what string
-		entries    map[string]*LayerConfig
+		entries    map[string]*Layer
 		known      []string
 	}{{"types", "kind of layer", c.Types, kinds}, {"names", "layer", c.Names, known}} {
 		for _, key := range sortedKeys(group.entries) {
@@ -304,9 +305,9 @@ func (c Config) checkNames(known, kinds []string) error {
 	return nil
 }
 
-// checkInputs reports the first entry of Inputs that is not in known, the names
+// CheckInputs reports the first entry of Inputs that is not in known, the names
 // of the graph's inputs.
-func (c Config) checkInputs(known []string) error {
+func (c Config) CheckInputs(known []string) error {
 	for i, name := range c.Inputs {
 		if !slices.Contains(known, name) {
 			return c.unknownName(fmt.Sprintf("inputs[%d]", i), "input", name, known)
@@ -315,11 +316,23 @@ func (c Config) checkInputs(known []string) error {
 	return nil
 }
 
+// CheckBlockSize reports a block size that the entry of this very layer sets and that
+// is larger than the input axis of its weights, of the given shape. One that was set
+// for many layers is cut to each.
+func (c Config) CheckBlockSize(layer string, shape []int, axis int) error {
+	own := c.Names[layer]
+	if own == nil || own.Weights.BlockSize <= shape[axis] {
+		return nil
+	}
+	path := join(join(join("names", layer), "weights"), "block_size")
+	return c.fault(path, "%d is larger than the %d input channels of the weights, shape %v: use at most %d", own.Weights.BlockSize, shape[axis], shape, shape[axis])
+}
+
 // maxListed is how many names an error lists when none is close.
 const maxListed = 20
 
 func (c Config) unknownName(path, what, key string, known []string) error {
-	hint := didYouMean(key, known)
+	hint := words.DidYouMean(key, known)
 	if hint == "" {
 		sorted := slices.Clone(known)
 		slices.Sort(sorted)
@@ -331,11 +344,11 @@ func (c Config) unknownName(path, what, key string, known []string) error {
 			hint = "there are none"
 		}
 	}
-	return c.fault(path, "no %s %s: %s", what, quote(key), hint)
+	return c.fault(path, "no %s %s: %s", what, words.Quote(key), hint)
 }
 
 // sortedKeys makes reports independent of map order.
-func sortedKeys(m map[string]*LayerConfig) []string {
+func sortedKeys(m map[string]*Layer) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

@@ -1,10 +1,11 @@
-package qat
+package qconfig
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/goqat/goqat/internal/words"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -21,7 +22,7 @@ func (c *Config) fields(n *yaml.Node, path string, known map[string]reader) erro
 				options = append(options, o)
 			}
 			slices.Sort(options)
-			return c.fault(path, "unknown key: %s", suggest(key, options))
+			return c.fault(path, "unknown key: %s", words.Suggest(key, options))
 		}
 		return read(value, path)
 	})
@@ -101,7 +102,7 @@ func quotesHint(n *yaml.Node) string {
 func describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.AliasNode:
-		return fmt.Sprintf("the alias *%s: aliases are not supported, write the value out", strings.Trim(quote(n.Value), `"`))
+		return fmt.Sprintf("the alias *%s: aliases are not supported, write the value out", strings.Trim(words.Quote(n.Value), `"`))
 	case yaml.MappingNode:
 		return "keys with values" + tagged(n, "!!map")
 	case yaml.SequenceNode:
@@ -111,21 +112,21 @@ func describe(n *yaml.Node) string {
 	case "!!null":
 		return "null"
 	case "!!str":
-		return "the text " + quote(n.Value)
+		return "the text " + words.Quote(n.Value)
 	case "!!int", "!!float":
-		return "the number " + strings.Trim(quote(n.Value), `"`)
+		return "the number " + strings.Trim(words.Quote(n.Value), `"`)
 	case "!!bool":
 		return n.Value
 	case "!!merge":
 		return "a merge key: merging is not supported, write the values out"
 	default:
-		return fmt.Sprintf("%s with the tag %s", quote(n.Value), quote(tag))
+		return fmt.Sprintf("%s with the tag %s", words.Quote(n.Value), words.Quote(tag))
 	}
 }
 
 func tagged(n *yaml.Node, standard string) string {
 	if tag := n.ShortTag(); tag != standard {
-		return " with the tag " + quote(tag) + ": remove the tag"
+		return " with the tag " + words.Quote(tag) + ": remove the tag"
 	}
 	return ""
 }

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 // Never is a milestone that is not reached.
 const Never = -1
 
-// Schedule says at which steps the phases of training begin. The zero Schedule
-// observes and quantizes from the first batch on and never freezes anything.
+// Milestones say at which steps the phases of training begin. The zero Milestones
+// observe and quantize from the first batch on and never freeze anything.
 //
 // Otherwise (Set is true) everything is off after Prepare, and each number is
 // compared with a counter that starts at 0: of calls to Step or, with Epochs, of
@@ -19,7 +19,7 @@ const Never = -1
 // calls Step after each batch sees milestone 0 from its second batch on; call Step
 // before the batch to have it from the first. The meaning is that of Core ML Tools'
 // LinearQuantizer milestones (coremltools/optimize/torch/quantization/quantizer.py).
-type Schedule struct {
+type Milestones struct {
 	// Set says that the four numbers count. Without it all must be 0.
 	Set bool
 	// Epochs makes the numbers count calls of Quantizer.Epoch instead of Step. In a
@@ -36,18 +36,18 @@ type Schedule struct {
 	FreezeBatchNorm int
 }
 
-// Milestones returns the schedule with the four given steps, in the order of Core
+// MilestonesAt returns those at the four given steps, in the order of Core
 // ML Tools' list.
-func Milestones(observe, quantize, freezeObservers, freezeBatchNorm int) Schedule {
-	return Schedule{
+func MilestonesAt(observe, quantize, freezeObservers, freezeBatchNorm int) Milestones {
+	return Milestones{
 		Set: true, Observe: observe, Quantize: quantize,
 		FreezeObservers: freezeObservers, FreezeBatchNorm: freezeBatchNorm,
 	}
 }
 
-// after returns the state after the given number of calls to Step. The phase is
+// After returns the state after the given number of calls to Step. The phase is
 // Off, Observing, Quantizing or ObservingAndQuantizing.
-func (s Schedule) after(steps int) (phase fakequant.Phase, freezeBatchNorm bool) {
+func (s Milestones) After(steps int) (phase fakequant.Phase, freezeBatchNorm bool) {
 	if !s.Set {
 		return fakequant.ObservingAndQuantizing, false
 	}
@@ -67,10 +67,10 @@ func (s Schedule) after(steps int) (phase fakequant.Phase, freezeBatchNorm bool)
 
 // check reports milestones that cannot work together, without saying where they
 // were written.
-func (s Schedule) check() error {
+func (s Milestones) check() error {
 	if !s.Set {
-		if s != (Schedule{}) {
-			return fmt.Errorf("steps are given but Set is false: use qat.Milestones(%d, %d, %d, %d)",
+		if s != (Milestones{}) {
+			return fmt.Errorf("steps are given but Set is false: use qconfig.MilestonesAt(%d, %d, %d, %d)",
 				s.Observe, s.Quantize, s.FreezeObservers, s.FreezeBatchNorm)
 		}
 		return nil

@@ -1,6 +1,20 @@
+// Package qconfig says how a network is to be quantized: how many bits, for which
+// layers, from when on. A [Config] is a plain value, written in Go, YAML, JSON or the
+// form of Core ML Tools. It knows no network; qat.Prepare applies it to one.
+//
+// A layer's settings come from [Config.Names], else [Config.Types], else
+// [Config.Global]; unset fields are inherited, then have the defaults that their
+// comments give:
+//
+//	cfg := qconfig.Config{
+//		Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}},
+//		Names:  map[string]*qconfig.Layer{"stem": {Weights: qconfig.Tensor{Bits: 8}}, "head": nil},
+//		Milestones: qconfig.MilestonesAt(0, 100, 800, 800),
+//	}
+//
 // # Configs of Core ML Tools
 //
-// [LoadConfig], [ParseYAML] and [ParseJSON] also read a config in the form of Core
+// [ReadFile], [ReadYAML] and [ReadJSON] also read a config in the form of Core
 // ML Tools, as it is: of optimize.torch.quantization's LinearQuantizerConfig and
 // PostTrainingQuantizerConfig, and of optimize.coreml's OptimizationConfig with
 // OpLinearQuantizerConfig. [Config.Notes] says what differs. A key inputs may be
@@ -41,4 +55,4 @@
 // Names must be those of layers or above them; regular expressions are refused.
 // Types that Gorgonia cannot build, such as ConvTranspose2d (it has no transposed
 // convolution), are passed over with a note, unknown ones refused.
-package qat
+package qconfig

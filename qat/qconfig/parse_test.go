@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"bytes"
@@ -9,26 +9,28 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/goqat/goqat/internal/words"
 )
 
 // fullConfig is what testdata/config/full.yaml and full.json say.
 func fullConfig() Config {
 	return Config{
-		Global: &LayerConfig{
-			Weights:     TensorConfig{Bits: 4, Scheme: Symmetric, Granularity: PerBlock, BlockSize: 16, NarrowRange: Yes, Observer: "latest"},
-			Activations: TensorConfig{Bits: 8, Scheme: Affine, Unsigned: Auto, NarrowRange: No, Observer: "ema_min_max", ObserverConstant: 0.95, Estimator: LSQ, ScaleInit: "lsq"},
+		Global: &Layer{
+			Weights:     Tensor{Bits: 4, Scheme: Symmetric, Granularity: PerBlock, BlockSize: 16, NarrowRange: Yes, Observer: "latest"},
+			Activations: Tensor{Bits: 8, Scheme: Affine, Unsigned: Auto, NarrowRange: No, Observer: "ema_min_max", ObserverConstant: 0.95, Estimator: LSQ, ScaleInit: "lsq"},
 		},
-		Types: map[string]*LayerConfig{
-			"matmul":   {Weights: TensorConfig{Bits: 4, Unsigned: Yes}, Activations: TensorConfig{Off: true}},
+		Types: map[string]*Layer{
+			"matmul":   {Weights: Tensor{Bits: 4, Unsigned: Yes}, Activations: Tensor{Off: true}},
 			"softmax":  nil,
 			"max_pool": {},
 		},
-		Names: map[string]*LayerConfig{
-			"block1.conv": {Weights: TensorConfig{Off: true}},
+		Names: map[string]*Layer{
+			"block1.conv": {Weights: Tensor{Off: true}},
 			"fc":          nil,
 		},
-		Inputs:   []string{"x", "1"},
-		Schedule: Milestones(0, 10, 100, Never),
+		Inputs:     []string{"x", "1"},
+		Milestones: MilestonesAt(0, 10, 100, Never),
 	}
 }
 
@@ -38,9 +40,9 @@ func equalConfig(a, b Config) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-func TestLoadConfig(t *testing.T) {
+func TestReadFile(t *testing.T) {
 	for _, name := range []string{"full.yaml", "full.json"} {
-		c, err := LoadConfig(filepath.Join("testdata", "config", name))
+		c, err := ReadFile(filepath.Join("testdata", "config", name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +52,7 @@ func TestLoadConfig(t *testing.T) {
 	}
 }
 
-func TestLoadConfigErrors(t *testing.T) {
+func TestReadFileErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -59,17 +61,17 @@ func TestLoadConfigErrors(t *testing.T) {
 		}
 		return path
 	}
-	if _, err := LoadConfig(filepath.Join(dir, "absent.yml")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := ReadFile(filepath.Join(dir, "absent.yml")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent file: %v", err)
 	}
-	wantConfigError(t, "unknown extension", second(LoadConfig(write("c.toml", ""))), `c.toml: unknown extension ".toml": want .yaml, .yml or .json`)
-	wantConfigError(t, "path", second(LoadConfig(write("c.YML", "names: {f: {weights: {bit: 4}}}"))), `c.YML: line 1, column 23: names.f.weights.bit: unknown key: did you mean "bits"?`)
-	wantConfigError(t, "path of a syntax error", second(LoadConfig(write("c.json", "{"))), `c.json: line 1, column 1: not JSON`)
-	c, err := LoadConfig(write("ok.yaml", "\nnames: {cnov1: null}"))
+	wantConfigError(t, "unknown extension", second(ReadFile(write("c.toml", ""))), `c.toml: unknown extension ".toml": want .yaml, .yml or .json`)
+	wantConfigError(t, "path", second(ReadFile(write("c.YML", "names: {f: {weights: {bit: 4}}}"))), `c.YML: line 1, column 23: names.f.weights.bit: unknown key: did you mean "bits"?`)
+	wantConfigError(t, "path of a syntax error", second(ReadFile(write("c.json", "{"))), `c.json: line 1, column 1: not JSON`)
+	c, err := ReadFile(write("ok.yaml", "\nnames: {cnov1: null}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantConfigError(t, "path after parsing", c.checkNames([]string{"conv1"}, nil), `ok.yaml: line 2, column 9: names.cnov1: no layer "cnov1": did you mean "conv1"?`)
+	wantConfigError(t, "path after parsing", c.CheckNames([]string{"conv1"}, nil), `ok.yaml: line 2, column 9: names.cnov1: no layer "cnov1": did you mean "conv1"?`)
 }
 
 func second(_ Config, err error) error { return err }
@@ -84,7 +86,7 @@ func wantConfigError(t *testing.T, name string, err error, want string) {
 }
 
 func TestParseGood(t *testing.T) {
-	layer := func(w TensorConfig) *LayerConfig { return &LayerConfig{Weights: w} }
+	layer := func(w Tensor) *Layer { return &Layer{Weights: w} }
 	off := offLayer()
 	for _, tc := range []struct {
 		text string
@@ -98,21 +100,21 @@ func TestParseGood(t *testing.T) {
 		{"types:\nnames:\ninputs:\nmilestones:\n", Config{}},
 		{"global:", Config{Global: &off}},
 		{"global: ~", Config{Global: &off}},
-		{"global: {}", Config{Global: &LayerConfig{}}},
-		{"global: {weights: {}}", Config{Global: &LayerConfig{}}},
-		{"global: {weights: {dtype: int4}}", Config{Global: layer(TensorConfig{Bits: 4, Unsigned: No})}},
-		{"global: {weights: {dtype: uint2}}", Config{Global: layer(TensorConfig{Bits: 2, Unsigned: Yes})}},
-		{"global: {weights: {bits: 3, unsigned: true}}", Config{Global: layer(TensorConfig{Bits: 3, Unsigned: Yes})}},
-		{"global: {weights: {observer: ema_min_max, observer_constant: 0.5}}", Config{Global: layer(TensorConfig{Observer: "ema_min_max", ObserverConstant: 0.5})}},
-		{"global: {activations: {observer_constant: 1}}", Config{Global: &LayerConfig{Activations: TensorConfig{ObserverConstant: 1}}}},
-		{"names: {\"null\": null}\r\n", Config{Names: map[string]*LayerConfig{"null": nil}}},
-		{"names: {on: null}", Config{Names: map[string]*LayerConfig{"on": nil}}},
+		{"global: {}", Config{Global: &Layer{}}},
+		{"global: {weights: {}}", Config{Global: &Layer{}}},
+		{"global: {weights: {dtype: int4}}", Config{Global: layer(Tensor{Bits: 4, Unsigned: No})}},
+		{"global: {weights: {dtype: uint2}}", Config{Global: layer(Tensor{Bits: 2, Unsigned: Yes})}},
+		{"global: {weights: {bits: 3, unsigned: true}}", Config{Global: layer(Tensor{Bits: 3, Unsigned: Yes})}},
+		{"global: {weights: {observer: ema_min_max, observer_constant: 0.5}}", Config{Global: layer(Tensor{Observer: "ema_min_max", ObserverConstant: 0.5})}},
+		{"global: {activations: {observer_constant: 1}}", Config{Global: &Layer{Activations: Tensor{ObserverConstant: 1}}}},
+		{"names: {\"null\": null}\r\n", Config{Names: map[string]*Layer{"null": nil}}},
+		{"names: {on: null}", Config{Names: map[string]*Layer{"on": nil}}},
 		{"inputs: []", Config{}},
-		{"milestones: [-1, -1, -1, -1]", Config{Schedule: Milestones(-1, -1, -1, -1)}},
-		{"milestones: [0, 0, 1, 0]", Config{Schedule: Milestones(0, 0, 1, 0)}},
+		{"milestones: [-1, -1, -1, -1]", Config{Milestones: MilestonesAt(-1, -1, -1, -1)}},
+		{"milestones: [0, 0, 1, 0]", Config{Milestones: MilestonesAt(0, 0, 1, 0)}},
 		{"--- {inputs: [x]}\n...\n", Config{Inputs: []string{"x"}}},
 	} {
-		c, err := ParseYAML(strings.NewReader(tc.text))
+		c, err := ReadYAML(strings.NewReader(tc.text))
 		if err != nil {
 			t.Errorf("%q: %v", tc.text, err)
 		} else if !equalConfig(c, tc.want) {
@@ -121,25 +123,25 @@ func TestParseGood(t *testing.T) {
 	}
 }
 
-func TestParseYAMLErrors(t *testing.T) {
+func TestReadYAMLErrors(t *testing.T) {
 	for _, tc := range badYAML {
-		_, err := ParseYAML(strings.NewReader(tc.text))
-		wantConfigError(t, quote(tc.text), err, tc.want)
+		_, err := ReadYAML(strings.NewReader(tc.text))
+		wantConfigError(t, words.Quote(tc.text), err, tc.want)
 	}
 }
 
-func TestParseJSONErrors(t *testing.T) {
+func TestReadJSONErrors(t *testing.T) {
 	for _, tc := range badJSON {
-		_, err := ParseJSON(strings.NewReader(tc.text))
-		wantConfigError(t, quote(tc.text), err, tc.want)
+		_, err := ReadJSON(strings.NewReader(tc.text))
+		wantConfigError(t, words.Quote(tc.text), err, tc.want)
 	}
 }
 
 func TestParseReadError(t *testing.T) {
 	broken := errors.New("disk on fire")
 	for _, parse := range []func() error{
-		func() error { return second(ParseYAML(failingReader{broken})) },
-		func() error { return second(ParseJSON(failingReader{broken})) },
+		func() error { return second(ReadYAML(failingReader{broken})) },
+		func() error { return second(ReadJSON(failingReader{broken})) },
 	} {
 		if err := parse(); !errors.Is(err, broken) {
 			t.Errorf("got %v, want %v", err, broken)
@@ -160,7 +162,7 @@ func TestErrorsAreShort(t *testing.T) {
 		`{"milestones": [` + strings.Repeat("1", 100_000) + `]}`, `{"milestones": [0,0,0,` + strings.Repeat("1", 100_000) + `]}`,
 	} {
 		const limit = 1000 // far below the 100,000 letters of the input
-		_, err := ParseJSON(strings.NewReader(text))
+		_, err := ReadJSON(strings.NewReader(text))
 		if err == nil || len(err.Error()) > limit {
 			t.Errorf("%.40s: error of %d bytes, want 1 to %d", text, len(err.Error()), limit)
 		}
@@ -245,14 +247,14 @@ func checkRoundTrip(t *testing.T, c Config) {
 		write func(Config) ([]byte, error)
 		parse func([]byte) (Config, error)
 	}{
-		{"YAML", Config.YAML, func(b []byte) (Config, error) { return ParseYAML(bytes.NewReader(b)) }},
-		{"JSON", Config.MarshalJSON, func(b []byte) (Config, error) { return ParseJSON(bytes.NewReader(b)) }},
+		{"YAML", Config.YAML, func(b []byte) (Config, error) { return ReadYAML(bytes.NewReader(b)) }},
+		{"JSON", Config.MarshalJSON, func(b []byte) (Config, error) { return ReadJSON(bytes.NewReader(b)) }},
 	} {
 		text, err := form.write(c)
 		if err != nil {
 			t.Fatalf("%s: %v", form.name, err)
 		}
-		if len(text) > MaxConfigBytes {
+		if len(text) > MaxBytes {
 			continue // a text near the limit may be longer in canonical form
 		}
 		back, err := form.parse(text)
@@ -286,21 +288,21 @@ func TestRoundTripOddNames(t *testing.T) {
 		"2026-01-02", "0x10", "1e3", ".nan", "a\\b", strings.Repeat("long ", 500), "---", "...", "--- a",
 	} {
 		checkRoundTrip(t, Config{
-			Names:  map[string]*LayerConfig{name: {Weights: TensorConfig{Bits: 4}}, "other": nil},
+			Names:  map[string]*Layer{name: {Weights: Tensor{Bits: 4}}, "other": nil},
 			Inputs: []string{name},
 		})
 	}
 }
 
-func FuzzParseYAML(f *testing.F) {
+func FuzzReadYAML(f *testing.F) {
 	seedConfigs(f)
-	f.Fuzz(func(t *testing.T, text []byte) { fuzzConfig(t, second2(ParseYAML(bytes.NewReader(text)))) })
+	f.Fuzz(func(t *testing.T, text []byte) { fuzzConfig(t, second2(ReadYAML(bytes.NewReader(text)))) })
 }
 
-func FuzzParseJSON(f *testing.F) {
+func FuzzReadJSON(f *testing.F) {
 	seedConfigs(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := ParseJSON(bytes.NewReader(text))
+		c, err := ReadJSON(bytes.NewReader(text))
 		if err == nil && len(bytes.TrimSpace(text)) > 0 && !json.Valid(text) {
 			t.Fatal("accepted what is not JSON")
 		}
@@ -327,12 +329,12 @@ func fuzzConfig(t *testing.T, p parsed) {
 	}
 	checkRoundTrip(t, p.config)
 	for _, kind := range []string{"conv", "matmul", "softmax"} {
-		l, _ := p.config.resolve("fc", kind)
-		for part, set := range map[part]TensorConfig{weights: l.Weights, activations: l.Activations} {
+		l, _ := p.config.Resolve("fc", kind)
+		for part, set := range map[part]Tensor{weights: l.Weights, activations: l.Activations} {
 			if set.Off {
 				continue
 			}
-			if err := set.spec(0, 1, false).Validate(); err != nil {
+			if err := set.Spec(0, 1, false).Validate(); err != nil {
 				t.Fatalf("%s %s resolves to %+v: %v", kind, part, set, err)
 			}
 		}

@@ -1,4 +1,6 @@
-package qat
+// Package words helps messages about names that a user has written: what was meant, and
+// how to show it. It is for error texts only.
+package words
 
 import (
 	"fmt"
@@ -11,11 +13,11 @@ import (
 // it bounds the work on hostile input.
 const maxSuggestRunes = 200
 
-// didYouMean returns `did you mean "x"?` with the option closest to word, or ""
+// DidYouMean returns `did you mean "x"?` with the option closest to word, or ""
 // when none is close: at most a third of the letters (at least one, at most
 // three) differ. Case does not count. Of equally close options the first in
 // alphabetical order wins.
-func didYouMean(word string, options []string) string {
+func DidYouMean(word string, options []string) string {
 	w := []rune(strings.ToLower(word))
 	if len(w) > maxSuggestRunes {
 		return ""
@@ -38,9 +40,9 @@ func didYouMean(word string, options []string) string {
 	return fmt.Sprintf("did you mean %q?", best)
 }
 
-// suggest is didYouMean for short lists: without a close option it names all.
-func suggest(word string, options []string) string {
-	if s := didYouMean(word, options); s != "" {
+// Suggest is didYouMean for short lists: without a close option it names all.
+func Suggest(word string, options []string) string {
+	if s := DidYouMean(word, options); s != "" {
 		return s
 	}
 	sorted := slices.Clone(options)
@@ -72,13 +74,13 @@ func editDistance(a, b []rune) int {
 	return prev[len(b)]
 }
 
-// maxQuoted is how much of a user's text an error message repeats, in letters.
-const maxQuoted = 60
+// MaxQuoted is how much of a user's text an error message repeats, in letters.
+const MaxQuoted = 60
 
-// quote returns s in quotes, cut where it is long.
-func quote(s string) string {
-	if r := []rune(s); len(r) > maxQuoted {
-		return fmt.Sprintf("%q…", string(r[:maxQuoted]))
+// Quote returns s in quotes, cut where it is long.
+func Quote(s string) string {
+	if r := []rune(s); len(r) > MaxQuoted {
+		return fmt.Sprintf("%q…", string(r[:MaxQuoted]))
 	}
 	return fmt.Sprintf("%q", s)
 }

@@ -1,10 +1,11 @@
-package qat
+package qconfig
 
 import (
 	"slices"
 	"strings"
 
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/words"
 )
 
 // coreMLKinds gives the kind of layer that a type has in goqat, and "" for types
@@ -70,7 +71,7 @@ func suggestType(bare, key string) string {
 	for k := range coreMLKinds {
 		all = append(all, k)
 	}
-	if s := didYouMean(bare, append(all, coreMLOther...)); s != "" {
+	if s := words.DidYouMean(bare, append(all, coreMLOther...)); s != "" {
 		return s
 	}
 	if _, err := nn.UnmarshalOp(key, []byte("{}")); err == nil {

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import "errors"
 
@@ -15,23 +15,23 @@ var ErrConfig = errors.New("invalid config")
 // that a Names or Types entry leaves unset takes Global's value, and then the
 // default. (Core ML Tools fills such a field with its class default instead.)
 //
-// [ParseYAML], [ParseJSON] and [LoadConfig] read a Config from a file.
+// [ReadYAML], [ReadJSON] and [ReadFile] read a Config from a file.
 type Config struct {
 	// Global holds the settings of layers that neither Names nor Types mention.
 	// Nil means the defaults. With Off in both parts only the layers that Names
 	// and Types mention are quantized; in a file that is "global: null".
-	Global *LayerConfig
+	Global *Layer
 	// Types holds settings by kind of layer: "conv", "matmul", "add",
 	// "avg_pool" and so on. A nil value leaves layers of that kind float.
-	Types map[string]*LayerConfig
+	Types map[string]*Layer
 	// Names holds settings by name of layer. A nil value leaves the layer float. An
 	// entry also holds for the layers below its name: "block1" for "block1.conv1",
 	// unless that, or a name between the two, has an entry of its own.
-	Names map[string]*LayerConfig
-	// Schedule says at which steps observing and quantizing begin and end. The
-	// zero Schedule does both from the first step and never freezes. In a file
+	Names map[string]*Layer
+	// Milestones say at which steps observing and quantizing begin and end. The
+	// zero value does both from the first step on and never freezes. In a file
 	// it is the list "milestones".
-	Schedule Schedule
+	Milestones Milestones
 	// Inputs names the graph's data inputs, where they cannot be told from
 	// parameters. May be empty.
 	Inputs []string
@@ -40,22 +40,22 @@ type Config struct {
 	source *source
 }
 
-// LayerConfig holds the settings of one layer.
-type LayerConfig struct {
+// Layer holds the settings of one layer.
+type Layer struct {
 	// Weights is about the layer's weights. Layers without weights ignore it.
-	Weights TensorConfig
+	Weights Tensor
 	// Activations is about the tensors that enter and leave the layer.
-	Activations TensorConfig
+	Activations Tensor
 	// Oscillation is about weights that jump to and fro between two codes. By default
 	// nothing is done about them. An unset field takes Global's value.
 	Oscillation Oscillation
-	// Schedule is the layer's own; the zero Schedule means the network's.
-	Schedule Schedule
+	// Milestones are the layer's own; the zero Milestones means the network's.
+	Milestones Milestones
 }
 
-// TensorConfig holds the settings of one tensor. The zero value of a field means
+// Tensor holds the settings of one tensor. The zero value of a field means
 // that it is not set: it is inherited, or has its default.
-type TensorConfig struct {
+type Tensor struct {
 	// Bits is the width of a code, 2 to 8. The default is 8.
 	Bits int
 	// Scheme is [Symmetric] (the default) or [Affine].
@@ -133,8 +133,8 @@ const (
 
 // Where a learned scale starts.
 const (
-	initObserver = "observer"
-	initLSQ      = "lsq"
+	InitObserver = "observer"
+	InitLSQ      = "lsq"
 )
 
 // Granularity says which elements of a tensor share a scale and a zero point.
@@ -154,7 +154,7 @@ type Switch string
 const (
 	Yes  Switch = "true"
 	No   Switch = "false"
-	Auto Switch = "auto" // decided layer by layer; see TensorConfig.Unsigned
+	Auto Switch = "auto" // decided layer by layer; see Tensor.Unsigned
 )
 
 // DefaultBlockSize is the block size of per-block settings that name none, as in

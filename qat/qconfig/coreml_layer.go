@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"strings"
@@ -11,15 +11,15 @@ import (
 // coreMLLayer is one layer's settings in Core ML Tools' words, of all three forms,
 // with the defaults of their classes.
 type coreMLLayer struct {
-	path      string
-	algorithm string
-	scheme    string
-	wDType    string
-	wObserver string
-	perChan   bool
-	aDType    string
-	aObserver string
-	schedule  Schedule
+	path       string
+	algorithm  string
+	scheme     string
+	wDType     string
+	wObserver  string
+	perChan    bool
+	aDType     string
+	aObserver  string
+	milestones Milestones
 
 	granularity string
 	blocks      []int // one entry per axis; nil: not given
@@ -77,7 +77,10 @@ func (r *coreMLReader) readLayer(n *yaml.Node, path string) (coreMLEntry, error)
 			"weight_per_channel":  func(n *yaml.Node, path string) error { return r.readBool(n, path, &m.perChan) },
 			"activation_dtype":    word(&m.aDType, []string{"quint8", float32T}),
 			"activation_observer": word(&m.aObserver, coreMLObservers),
-			"milestones":          func(n *yaml.Node, path string) (err error) { m.schedule, err = r.c.readMilestones(n, path); return err },
+			"milestones": func(n *yaml.Node, path string) (err error) {
+				m.milestones, err = r.c.readMilestones(n, path)
+				return err
+			},
 		}
 	case postTrainingQuantizer:
 		known = map[string]reader{
@@ -199,12 +202,12 @@ func (r *coreMLReader) checkBlocks(m *coreMLLayer) error {
 // layer turns Core ML Tools' words into settings. All fields are set, so that
 // nothing is inherited.
 func (r *coreMLReader) layer(m coreMLLayer) coreMLEntry {
-	var l LayerConfig
+	var l Layer
 	switch r.form {
 	case linearQuantizer:
-		l = LayerConfig{Weights: r.trainedWeights(m), Activations: r.activations(m)}
+		l = Layer{Weights: r.trainedWeights(m), Activations: r.activations(m)}
 	case postTrainingQuantizer:
-		l = LayerConfig{Weights: r.roundedWeights(m, Scheme(m.scheme)), Activations: TensorConfig{Off: true}}
+		l = Layer{Weights: r.roundedWeights(m, Scheme(m.scheme)), Activations: Tensor{Off: true}}
 	case opLinearQuantizer:
 		scheme := Symmetric
 		if m.mode == modeAffine {
@@ -213,9 +216,9 @@ func (r *coreMLReader) layer(m coreMLLayer) coreMLEntry {
 		m.scheme = string(scheme)
 		w := r.roundedWeights(m, scheme)
 		w.WeightThreshold = max(m.threshold, opSmallestWeight)
-		l = LayerConfig{Weights: w, Activations: TensorConfig{Off: true}}
+		l = Layer{Weights: w, Activations: Tensor{Off: true}}
 	}
-	return coreMLEntry{path: m.path, layer: &l, schedule: m.schedule,
+	return coreMLEntry{path: m.path, layer: &l, milestones: m.milestones,
 		words: map[string]string{"quantization_scheme": m.scheme, "algorithm": m.algorithm}}
 }
 
@@ -230,11 +233,11 @@ func dtype(word string) (bits int, unsigned Switch) {
 
 // trainedWeights are weights as LinearQuantizer trains them: the full range of
 // codes, and a range that is observed over time.
-func (r *coreMLReader) trainedWeights(m coreMLLayer) TensorConfig {
+func (r *coreMLReader) trainedWeights(m coreMLLayer) Tensor {
 	if m.wDType == float32T {
-		return TensorConfig{Off: true}
+		return Tensor{Off: true}
 	}
-	t := TensorConfig{Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Observer: m.wObserver, Estimator: r.estimator(m)}
+	t := Tensor{Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Observer: m.wObserver, Estimator: r.estimator(m)}
 	t.Bits, t.Unsigned = dtype(m.wDType)
 	if m.perChan {
 		t.Granularity = PerChannel
@@ -249,14 +252,14 @@ func (r *coreMLReader) trainedWeights(m coreMLLayer) TensorConfig {
 	return t
 }
 
-func (r *coreMLReader) activations(m coreMLLayer) TensorConfig {
+func (r *coreMLReader) activations(m coreMLLayer) Tensor {
 	if m.aDType == float32T {
-		return TensorConfig{Off: true}
+		return Tensor{Off: true}
 	}
 	if m.scheme == string(Symmetric) {
 		r.c.note(r.written(m.path, "activation_dtype"), "symmetric activations that may be negative are int8 with zero point 0: the codes of Core ML Tools' quint8 with zero point 128, less 128, and the same values")
 	}
-	return TensorConfig{Bits: 8, Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
+	return Tensor{Bits: 8, Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
 		Observer: m.aObserver, Estimator: r.estimator(m)}
 }
 
@@ -278,11 +281,11 @@ func (r *coreMLReader) written(path, key string) string {
 
 // roundedWeights are weights as the post-training APIs round them: the narrow range
 // for symmetric ones, the range of the weights as they are.
-func (r *coreMLReader) roundedWeights(m coreMLLayer, scheme Scheme) TensorConfig {
+func (r *coreMLReader) roundedWeights(m coreMLLayer, scheme Scheme) Tensor {
 	if m.wDType == float32T {
-		return TensorConfig{Off: true}
+		return Tensor{Off: true}
 	}
-	t := TensorConfig{Scheme: scheme, Granularity: Granularity(m.granularity), NarrowRange: No, Observer: observers.KindLatest, Estimator: STE}
+	t := Tensor{Scheme: scheme, Granularity: Granularity(m.granularity), NarrowRange: No, Observer: observers.KindLatest, Estimator: STE}
 	t.Bits, t.Unsigned = dtype(m.wDType)
 	if scheme == Symmetric {
 		t.NarrowRange = Yes

@@ -1,15 +1,16 @@
-package qat
+package qconfig
 
 import (
 	"fmt"
 	"slices"
 
+	"github.com/goqat/goqat/internal/words"
 	"go.yaml.in/yaml/v3"
 )
 
-// ConfigNote is a remark on a config that was read in Core ML Tools' form: where
+// Note is a remark on a config that was read in Core ML Tools' form: where
 // goqat does more or other than Core ML Tools would.
-type ConfigNote struct {
+type Note struct {
 	// Setting is the key as it is spelled in the file, such as
 	// "global_config.weight_observer"; "" for the file as a whole.
 	Setting string
@@ -20,7 +21,7 @@ type ConfigNote struct {
 }
 
 // String is the note in one line, with its place.
-func (n ConfigNote) String() string {
+func (n Note) String() string {
 	s := n.Text
 	if n.Setting != "" {
 		s = n.Setting + ": " + s
@@ -34,7 +35,7 @@ func (n ConfigNote) String() string {
 // Notes returns what there is to know about a config that was read in Core ML
 // Tools' form, in the order of the file, each remark once. It is nil for other
 // configs.
-func (c Config) Notes() []ConfigNote {
+func (c Config) Notes() []Note {
 	if c.source == nil {
 		return nil
 	}
@@ -44,8 +45,8 @@ func (c Config) Notes() []ConfigNote {
 // note adds a remark on the setting at path. The same remark on a second setting
 // would tell nothing new.
 func (c *Config) note(path, format string, args ...any) {
-	n := ConfigNote{Setting: path, Text: fmt.Sprintf(format, args...)}
-	if slices.ContainsFunc(c.source.notes, func(o ConfigNote) bool { return o.Text == n.Text }) {
+	n := Note{Setting: path, Text: fmt.Sprintf(format, args...)}
+	if slices.ContainsFunc(c.source.notes, func(o Note) bool { return o.Text == n.Text }) {
 		return
 	}
 	p := c.source.lines[path]
@@ -110,9 +111,9 @@ func isCoreML(n *yaml.Node) bool {
 		if slices.Contains(theirs, key) {
 			return true
 		}
-		near = near || didYouMean(key, theirs) != ""
+		near = near || words.DidYouMean(key, theirs) != ""
 	}
-	return near && !slices.ContainsFunc(keysOf(n), func(key string) bool { return didYouMean(key, rootKeys) != "" })
+	return near && !slices.ContainsFunc(keysOf(n), func(key string) bool { return words.DidYouMean(key, rootKeys) != "" })
 }
 
 // rootKeys are goqat's own keys at the top of a file.
@@ -140,11 +141,11 @@ type coreMLReader struct {
 
 // coreMLEntry is one layer's settings with the place that they come from.
 type coreMLEntry struct {
-	path     string // as spelled
-	key      string // kind or name of layer; "" for the global one
-	layer    *LayerConfig
-	words    map[string]string // scheme and algorithm, to compare between entries
-	schedule Schedule
+	path       string // as spelled
+	key        string // kind or name of layer; "" for the global one
+	layer      *Layer
+	words      map[string]string // scheme and algorithm, to compare between entries
+	milestones Milestones
 }
 
 // readCoreML reads the root of a file in Core ML Tools' form.
@@ -309,7 +310,7 @@ func (r *coreMLReader) readConfigType(n *yaml.Node, path string) error {
 		return err
 	}
 	if word != opConfigType {
-		return r.c.fault(path, "%s: goqat quantizes linearly, it neither prunes nor builds palettes: want %s", quote(word), opConfigType)
+		return r.c.fault(path, "%s: goqat quantizes linearly, it neither prunes nor builds palettes: want %s", words.Quote(word), opConfigType)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"bytes"

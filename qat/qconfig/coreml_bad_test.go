@@ -1,4 +1,4 @@
-package qat
+package qconfig
 
 import (
 	"strings"
@@ -88,10 +88,10 @@ var badCoreML = []struct{ text, want string }{
 
 func TestCoreMLErrors(t *testing.T) {
 	for _, tc := range badCoreML {
-		wantConfigError(t, tc.text, second(ParseYAML(strings.NewReader(tc.text))), tc.want)
+		wantConfigError(t, tc.text, second(ReadYAML(strings.NewReader(tc.text))), tc.want)
 	}
 	const tabs = "{\n\t\"global_config\": {\"weight_dtype\": \"qint16\"}\n}"
-	wantConfigError(t, tabs, second(ParseJSON(strings.NewReader(tabs))), `line 2, column 20: global_config.weight_dtype: unknown value "qint16": did you mean "qint4"?`)
+	wantConfigError(t, tabs, second(ReadJSON(strings.NewReader(tabs))), `line 2, column 20: global_config.weight_dtype: unknown value "qint16": did you mean "qint4"?`)
 }
 
 // badNewKeys are refused texts in goqat's own form about the keys that go beyond
@@ -135,6 +135,6 @@ var badNewKeys = []struct{ text, want string }{
 
 func TestNewKeyErrors(t *testing.T) {
 	for _, tc := range badNewKeys {
-		wantConfigError(t, tc.text, second(ParseYAML(strings.NewReader(tc.text))), tc.want)
+		wantConfigError(t, tc.text, second(ReadYAML(strings.NewReader(tc.text))), tc.want)
 	}
 }
