@@ -4,7 +4,7 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
-	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/exact"
 )
 
 // forward is a float32 forward pass that may decline.
@@ -55,8 +55,8 @@ func (e *emitter) productHook(l *layer) forward {
 		if len(in) > 2 {
 			bias = in[2].Data
 		}
-		xquant, wquant := frozen.Quant{Spec: x.q.Spec(), Params: xp}, frozen.Quant{Spec: wq.Spec(), Params: wp}
-		return true, frozen.IntProduct(l.op, out, in[0], xquant, in[1], wq.Name(), wquant, codes, bias)
+		xquant, wquant := exact.Quant{Spec: x.q.Spec(), Params: xp}, exact.Quant{Spec: wq.Spec(), Params: wp}
+		return true, exact.Product(l.op, out, in[0], xquant, in[1], wq.Name(), wquant, codes, bias)
 	}
 }
 
@@ -71,7 +71,7 @@ func (e *emitter) averageHook(l *layer) forward {
 		if !ok {
 			return false, nil
 		}
-		return true, frozen.IntAverage(l.op, out, in[0], frozen.Quant{Spec: x.q.Spec(), Params: xp})
+		return true, exact.Average(l.op, out, in[0], exact.Quant{Spec: x.q.Spec(), Params: xp})
 	}
 }
 

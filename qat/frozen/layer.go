@@ -121,7 +121,7 @@ func (n *Network) setProduct(p *nn.IntProduct, s *state, i int) error {
 	}
 	w := plan.layers[i].weight
 	return p.Set(l.Op, plan.tensors[l.Inputs[0]].grid,
-		nn.IntWeights{Shape: s.shapes[t], Fill: fill, Scale: w.scale, Blocks: w.blocks, BlockSize: w.blockSize})
+		nn.IntWeights{Shape: s.shapes[t], Fill: fill, Scale: w.Scale, Blocks: w.Blocks, BlockSize: w.BlockSize})
 }
 
 // codes is a quantized tensor for the products and pools of codes.

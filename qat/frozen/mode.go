@@ -1,11 +1,6 @@
 package frozen
 
-import (
-	"fmt"
-	"slices"
-
-	"github.com/goqat/goqat/fakequant"
-)
+import "fmt"
 
 // Mode says what a layer computes with. It follows from the tensors alone, and it
 // is part of the definition of the network: training computes the same way.
@@ -77,60 +72,4 @@ func (n *Network) passMode(l *Layer) Mode {
 		}
 	}
 	return Codes
-}
-
-// weightScales says how the second operand of an integer product is scaled.
-type weightScales struct {
-	// scale has one element, or channels*blocks, channel-major.
-	scale []float32
-	// blocks cut the summed axis, each blockSize long but for the last, which may
-	// be shorter; 1 and 0 without blocks.
-	blocks, blockSize int
-}
-
-// scalesOf brings the scales of w, in fakequant's group order, into the
-// channel-major order of integer products. It fails when w is not scaled along
-// the output channels and the summed axis, because then no integer sum exists.
-func scalesOf(op Op, w *Tensor) (weightScales, error) {
-	p, s := w.Quant.Params, w.Quant.Spec
-	if s.Granularity == fakequant.PerTensor {
-		return weightScales{p.Scale[:1], 1, 0}, nil
-	}
-	out, in := productAxes(op, len(w.Shape))
-	axis := s.Axis
-	if axis < 0 {
-		axis += len(w.Shape)
-	}
-	if s.Granularity == fakequant.PerChannel {
-		if axis != out {
-			return weightScales{}, fmt.Errorf("%w: weight %q is quantized per channel of axis %d: an integer %s wants the output channels, axis %d",
-				ErrNetwork, w.Name, axis, op.Kind(), out)
-		}
-		return weightScales{p.Scale, 1, 0}, nil
-	}
-	if axis != in || len(w.Shape) > 2 && out != 0 {
-		return weightScales{}, fmt.Errorf("%w: weight %q of shape %v has blocks on axis %d: an integer %s wants them on axis %d and one matrix",
-			ErrNetwork, w.Name, w.Shape, axis, op.Kind(), in)
-	}
-	channels := w.Shape[out]
-	r := weightScales{slices.Clone(p.Scale), len(p.Scale) / channels, s.BlockSize}
-	if out > in { // [K,N]: the scales are [blocks, N]
-		for c := range channels {
-			for b := range r.blocks {
-				r.scale[c*r.blocks+b] = p.Scale[b*channels+c]
-			}
-		}
-	}
-	return r, nil
-}
-
-// productAxes returns the output-channel axis and the summed axis of a weight.
-func productAxes(op Op, rank int) (out, in int) {
-	if m, ok := op.(MatMul); ok {
-		if m.TransB {
-			return rank - 2, rank - 1
-		}
-		return rank - 1, rank - 2
-	}
-	return 0, 1
 }

@@ -1,10 +1,12 @@
 package frozen
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/internal/exact"
 )
 
 // planCache holds what Run prepares once, and the buffers that runs share.
@@ -26,7 +28,7 @@ type layerPlan struct {
 	way  way
 	// weight and product belong to products of codes; product is nil where the
 	// weights are a layer's result.
-	weight  weightScales
+	weight  exact.WeightScales
 	product *nn.IntProduct
 	act     kern.Clip // the activation, where way takes it along
 	tables  []*[256]uint8
@@ -112,11 +114,20 @@ func (n *Network) prepareLayer(p *plan, i int) error {
 	return nil
 }
 
+// scales are those of a weight, for the integer products of op.
+func (t *Tensor) scales(op Op) (exact.WeightScales, error) {
+	s, err := exact.ScalesOf(op, t.Name, t.Shape, exact.Quant(*t.Quant))
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
+	return s, err
+}
+
 // prepareProduct packs constant weights.
 func (n *Network) prepareProduct(p *plan, i int) (err error) {
 	l, lp := &n.Layers[i], &p.layers[i]
 	w := &n.Tensors[l.Inputs[1]]
-	if lp.weight, err = scalesOf(l.Op, w); err != nil || w.Const == nil {
+	if lp.weight, err = w.scales(l.Op); err != nil || w.Const == nil {
 		return err
 	}
 	if _, err := w.codes(); err != nil {
@@ -124,7 +135,7 @@ func (n *Network) prepareProduct(p *plan, i int) (err error) {
 	}
 	lp.product = new(nn.IntProduct)
 	return lp.product.Set(l.Op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
-		Scale: lp.weight.scale, Blocks: lp.weight.blocks, BlockSize: lp.weight.blockSize, Nibbles: packs(w.Quant.Spec)})
+		Scale: lp.weight.Scale, Blocks: lp.weight.Blocks, BlockSize: lp.weight.BlockSize, Nibbles: packs(w.Quant.Spec)})
 }
 
 // needCodes unpacks a constant's codes; other tensors get theirs in the run.

@@ -1,11 +1,13 @@
 package frozen
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/qat/internal/exact"
 )
 
 // packs reports whether two codes share a byte: for 4 bits and fewer.
@@ -155,13 +157,10 @@ func (t *Tensor) centred(dst []int16) {
 }
 
 // perTensor reports whether one scale and zero point hold for the whole tensor.
-func (q *Quant) perTensor() bool { return q != nil && q.Spec.Granularity == fakequant.PerTensor }
+func (q *Quant) perTensor() bool { return q != nil && exact.Quant(*q).PerTensor() }
 
 // grid is the integer grid of a tensor quantized per tensor.
-func (q *Quant) grid() kern.Grid {
-	qmin, qmax := q.Spec.QRange()
-	return kern.Grid{Scale: q.Params.Scale[0], ZeroPoint: q.Params.ZeroPoint[0], Qmin: qmin, Qmax: qmax}
-}
+func (q *Quant) grid() kern.Grid { return exact.Quant(*q).Grid() }
 
 // check reports what is wrong with a tensor by itself; errors name it.
 func (t *Tensor) check() error { return t.wrap(t.checkParts()) }
@@ -201,24 +200,11 @@ func (q *Quant) check(constant bool, dims []int) error {
 	if !constant && q.Spec.Granularity != fakequant.PerTensor {
 		return fmt.Errorf("%w: %v: inputs and results are quantized per_tensor", ErrNetwork, q.Spec)
 	}
-	l, err := q.Spec.Layout(dims)
-	if err != nil {
-		return err
+	err := exact.Quant(*q).Check(dims)
+	if errors.Is(err, exact.ErrZeroPoint) {
+		err = fmt.Errorf("%w: %w", ErrNetwork, err)
 	}
-	if err := q.Params.Check(q.Spec, l.Groups()); err != nil {
-		return err
-	}
-	if q.Spec.Unsigned || q.Spec.Scheme != fakequant.Symmetric {
-		return nil
-	}
-	// Exporters drop the zero points of symmetric signed tensors.
-	for i, z := range q.Params.ZeroPoint {
-		if z != 0 {
-			return fmt.Errorf("%w: zero point %d of group %d: symmetric signed codes have zero point 0; use the affine scheme",
-				ErrNetwork, z, i)
-		}
-	}
-	return nil
+	return err
 }
 
 // checkConst compares the data of a constant with its n elements.

@@ -181,6 +181,6 @@ func (n *Network) checkOperands(l *Layer) error {
 		return fmt.Errorf("%w: the first operand %q is quantized %v: an integer %s wants it per_tensor",
 			ErrNetwork, x.Name, x.Quant.Spec.Granularity, l.Op.Kind())
 	}
-	_, err := scalesOf(l.Op, w)
+	_, err := w.scales(l.Op)
 	return err
 }
