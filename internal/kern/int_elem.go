@@ -35,8 +35,12 @@ func addCodes(dst, a, b []uint8, ga, gb, g Grid, act Clip) {
 func MaxPoolCodes(threads int, p *Pool, out, x []uint8) {
 	pairs := p.two() && p.Stride == [2]int{2, 2}
 	work := p.OH * p.OW * p.Kernel[0] * p.Kernel[1]
-	if pairs {
+	if level >= LevelAVX512 && p.Stride[1] <= 2 {
 		work = ceilDiv(work, 16)
+		if !pairs {
+			p.maxCodes(threads, ceilDiv(codesGrain, work), out, x)
+			return
+		}
 	}
 	par.ForN(threads, p.Planes, ceilDiv(codesGrain, work), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -47,6 +51,20 @@ func MaxPoolCodes(threads int, p *Pool, out, x []uint8) {
 			for y := range p.OH {
 				p.maxRow(dst[y*p.OW:][:p.OW], src, y)
 			}
+		}
+	})
+}
+
+// maxCodes is MaxPoolCodes in vectors.
+func (p *Pool) maxCodes(threads, grain int, out, x []uint8) {
+	m := p.newMaxPlan(maxByteSlack)
+	par.ForN(threads, p.Planes, grain, func(lo, hi int) {
+		s := intScratches.Get().(*intScratch)
+		defer s.put()
+		s.rows = grow(s.rows, m.size)
+		clear(s.rows)
+		for i := lo; i < hi; i++ {
+			m.args(unsafe.Pointer(&out[i*p.OH*p.OW]), unsafe.Pointer(&x[i*p.H*p.W]), unsafe.Pointer(&s.rows[0]), 1, (*maxArgs).runBytes)
 		}
 	})
 }

@@ -1,6 +1,10 @@
 package kern
 
-import "github.com/goqat/goqat/internal/par"
+import (
+	"math"
+
+	"github.com/goqat/goqat/internal/par"
+)
 
 // Pool is the geometry of a pooling over [Planes,H,W] into [Planes,OH,OW].
 // Every window holds at least one element of the image.
@@ -51,7 +55,7 @@ func (p *Pool) each(fn func(plane, o, y0, y1, x0, x1 int)) {
 // two says that windows are 2×2 side by side and all inside the image, the usual case,
 // which has loops of its own.
 func (p *Pool) two() bool {
-	return p.Kernel == [2]int{2, 2} && p.Stride == p.Kernel && p.Pad == [4]int{}
+	return p.Kernel == [2]int{2, 2} && p.Stride == p.Kernel && p.Pad == [4]int{} && 2*p.OH <= p.H && 2*p.OW <= p.W
 }
 
 // stacks calls fn in parallel for planes of 2×2 windows: in and o are the indices of the
@@ -81,7 +85,20 @@ func MaxPool[F Float](p *Pool, out, x []F) {
 		p.stacks(func(q *Pool, in, o int) { maxPool2(q, out[o:][:q.OH*q.OW], x[in:][:q.H*q.W]) })
 		return
 	}
-	p.planes(p.H*p.W+p.OH*p.OW*p.Kernel[1], func(lo, hi int) {
+	work := p.H*p.W + p.OH*p.OW*p.Kernel[1]
+	if x, ok := any(x).([]float32); ok && level >= LevelAVX2 {
+		m := p.newMaxPlan(maxSlack)
+		p.planes(work, func(lo, hi int) {
+			buf := borrow[float32](m.size)
+			defer giveBack(buf)
+			fill(*buf, float32(math.Inf(-1)))
+			for i := lo; i < hi; i++ {
+				m.plane(any(out).([]float32)[i*p.OH*p.OW:][:p.OH*p.OW], x[i*p.H*p.W:][:p.H*p.W], *buf)
+			}
+		})
+		return
+	}
+	p.planes(work, func(lo, hi int) {
 		buf := borrow[F](p.W)
 		defer giveBack(buf)
 		for i := lo; i < hi; i++ {
@@ -144,20 +161,44 @@ func MaxPoolBackward[F Float](p *Pool, dx, x, out, dout []F) {
 		})
 		return
 	}
-	p.each(func(plane, o, y0, y1, x0, x1 int) {
-		if o%(p.OH*p.OW) == 0 {
-			clear(dx[plane:][:p.H*p.W])
-		}
-		m := out[o]
-		for y := y0; y < y1; y++ {
-			for at := plane + y*p.W + x0; at < plane+y*p.W+x1; at++ {
-				if v := x[at]; v == m || v != v && m != m {
-					dx[at] += dout[o]
-					return
-				}
-			}
+	other := func(i int) {
+		in, o := i*p.H*p.W, i*p.OH*p.OW
+		ni, no := p.H*p.W, p.OH*p.OW
+		maxPlaneBackward(p, dx[in:][:ni], x[in:][:ni], out[o:][:no], dout[o:][:no])
+	}
+	if x, ok := any(x).([]float32); ok && p.tapped() {
+		p.maxBack(any(dx).([]float32), x, any(out).([]float32), any(dout).([]float32), other)
+		return
+	}
+	p.planes(p.OH*p.OW*p.Kernel[0]*p.Kernel[1], func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			other(i)
 		}
 	})
+}
+
+// maxPlaneBackward writes the gradient of one plane.
+func maxPlaneBackward[F Float](p *Pool, dx, x, out, dout []F) {
+	clear(dx)
+	for o, m := range out {
+		if at := firstMax(p, x, m, o); at >= 0 {
+			dx[at] += dout[o]
+		}
+	}
+}
+
+// firstMax returns the first element of a plane in the window of output o that is the maximum m,
+// or -1.
+func firstMax[F Float](p *Pool, x []F, m F, o int) int {
+	y0, y1, x0, x1 := p.window(o/p.OW, o%p.OW)
+	for y := y0; y < y1; y++ {
+		for i, v := range x[y*p.W+x0 : y*p.W+x1] {
+			if v == m || v != v && m != m {
+				return y*p.W + x0 + i
+			}
+		}
+	}
+	return -1
 }
 
 // maxPool2Backward writes one plane: windows that do not overlap need no clearing but of
@@ -217,6 +258,10 @@ func AvgPool[F Float](p *Pool, out, x []F) {
 		})
 		return
 	}
+	if x, ok := any(x).([]float32); ok && p.tapped() {
+		p.averageTaps(any(out).([]float32), x)
+		return
+	}
 	p.each(func(plane, o, y0, y1, x0, x1 int) {
 		var s float64
 		for y := y0; y < y1; y++ {
@@ -237,6 +282,10 @@ func AvgPoolBackward[F Float](p *Pool, dx, dout []F) {
 				fill(dx[i*n:][:n], dout[i]/F(n)+0) // as if added to 0
 			}
 		})
+		return
+	}
+	if dx, ok := any(dx).([]float32); ok && p.tapped() {
+		p.averageBack(dx, any(dout).([]float32))
 		return
 	}
 	p.each(func(plane, o, y0, y1, x0, x1 int) {
