@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"testing"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/qat/importer/onnxin"
 )
 
@@ -26,6 +29,8 @@ func TestParseRefuses(t *testing.T) {
 		{"-onnx a.onnx -model mlp", "leave one out"},
 		{"-tokens 5", "give one"},
 		{"-onnx a.onnx -tokens -1", "-tokens -1: want 0 to"},
+		{"-ops -cpuprofile p", "leave -cpuprofile out"},
+		{"-ops -mode forward", "float, qat and run"},
 		{"-export b.onnx", "-mode run, the mode is qat"},
 		{"more", `unexpected argument "more"`},
 		{"-batch x", "invalid value"},
@@ -105,6 +110,62 @@ func TestONNX(t *testing.T) {
 	} {
 		if err := run(context.Background(), strings.Fields(args), nil); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: error %v, want one with %q", args, err, says)
+		}
+	}
+}
+
+// TestOps lists the ops of a training step and of a run: the shares are all of a step,
+// and products are vector code where the processor has any.
+func TestOps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures for seconds")
+	}
+	for mode, want := range map[string][]string{
+		"qat": {"matmul", "gradient of matmul", "fake_quantize", "cross_entropy", "solver", outside},
+		"run": {"matmul, relu (integer)", outside},
+	} {
+		got := measured(t, "-model mlp -mode "+mode+" -batch 16 -steps 1 -ops")
+		list, _ := got["ops"].([]any)
+		names, sum := map[string]map[string]any{}, 0.0
+		for _, x := range list {
+			op := x.(map[string]any)
+			names[op["op"].(string)] = op
+			sum += op["share"].(float64)
+		}
+		if sum < 0.98 || sum > 1.02 {
+			t.Errorf("%s: the shares add up to %v", mode, sum)
+		}
+		for _, name := range want {
+			if names[name] == nil {
+				t.Errorf("%s: no %q in %v", mode, name, list)
+			}
+		}
+		vector, known := names[want[0]]["vector"].(float64)
+		if !known || (vector > 0.2) != (kern.CurrentLevel() != kern.LevelGeneric) {
+			t.Errorf("%s: %v of the products in vector code at level %v", mode, names[want[0]], kern.CurrentLevel())
+		}
+	}
+}
+
+// TestPlaces: what is no profile is refused, and a cut one does not end the program.
+func TestPlaces(t *testing.T) {
+	var raw bytes.Buffer
+	if err := pprof.StartCPUProfile(&raw); err != nil {
+		t.Skip(err) // somebody profiles the test
+	}
+	pprof.StopCPUProfile()
+	if _, err := places(raw.Bytes()); err != nil {
+		t.Errorf("an empty profile: %v", err)
+	}
+	if _, err := places([]byte("no gzip")); err == nil {
+		t.Error("text taken for a profile")
+	}
+	if _, err := parseMessage([]byte{0xff}); err == nil {
+		t.Error("half a number taken for a message")
+	}
+	for name, want := range map[string]bool{"github.com/goqat/goqat/internal/kern.addAVX2": true, "math.archExp": false, "runtime.memmove": true} {
+		if vectorCode(name, "x_amd64.s") != want {
+			t.Errorf("%s: vector code %v", name, !want)
 		}
 	}
 }

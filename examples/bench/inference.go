@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/export/onnxout"
+	"github.com/goqat/goqat/qat/frozen"
 )
 
 // runWork is the frozen network on one batch.
@@ -28,7 +30,29 @@ func (n network) runWork(o options) (work, error) {
 			return work{}, err
 		}
 	}
-	return inference(n.data(p.InputNodes(), rng), fz.Run), nil
+	runner, err := fz.Runner(frozen.RunOptions{})
+	if err != nil {
+		return work{}, err
+	}
+	w := inference(n.data(p.InputNodes(), rng), func(x ...[]float32) ([][]float32, error) { return runner.Run(x...) })
+	w.watch = func(watched watcher) {
+		var o frozen.RunOptions
+		if watched != nil {
+			o.Watch = func(i int) func() { return watched(kindOf(fz, i)) }
+		}
+		runner, _ = fz.Runner(o) // the one above had no error
+	}
+	return w, nil
+}
+
+// kindOf names what a layer computes and with what.
+func kindOf(n *frozen.Network, layer int) string {
+	l := &n.Layers[layer]
+	what := l.Op.Kind()
+	if l.Act != nil {
+		what += ", " + l.Act.Kind()
+	}
+	return fmt.Sprintf("%s (%v)", what, n.Mode(layer))
 }
 
 // forwardWork is the float network on one batch, without gradients and with the running

@@ -4,6 +4,7 @@
 //	go run ./examples/bench -model convnet -mode qat
 //	go run ./examples/bench -model resnet8 -mode run -batch 1 -threads 1 -json
 //	go run ./examples/bench -onnx resnet18.onnx -mode run -batch 8 -export resnet18_int8.onnx
+//	go run ./examples/bench -model mobile -mode qat -ops
 //	go run ./examples/bench -kernels
 //
 // A training step is the forward pass, cross entropy, the backward pass and Adam on

@@ -25,6 +25,7 @@ type work struct {
 	unit   string                  // what a row of the batch is
 	step   func() error            // one step
 	loss   func() (float64, error) // of the last step; nil if there is none
+	watch  func(watcher)           // has the kinds of ops reported; nil ends it
 	close  func()
 }
 
@@ -53,7 +54,7 @@ func (o options) goesOn(n int, spent time.Duration) bool {
 }
 
 // measure runs the steps. A cancelled ctx ends it after the current one.
-func (o options) measure(ctx context.Context, w work) (result, error) {
+func (o options) measure(ctx context.Context, w work) (r result, err error) {
 	once := func() error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped: %w", context.Cause(ctx))
@@ -80,12 +81,17 @@ func (o options) measure(ctx context.Context, w work) (result, error) {
 	n := len(times)
 	slices.Sort(times)
 	median := (times[(n-1)/2] + times[n/2]) / 2
-	r := result{Model: o.network(), Mode: o.mode, Batch: o.batch, Threads: o.threads, Steps: n, Bits: o.bits,
+	r = result{Model: o.network(), Mode: o.mode, Batch: o.batch, Threads: o.threads, Steps: n, Bits: o.bits,
 		MsPerStep: round(median.Seconds()*1e3, 4), MsBest: round(times[0].Seconds()*1e3, 4),
 		ItemsPerS: round(float64(o.batch)/median.Seconds(), 1), Unit: w.unit, Params: w.params,
 		BytesStep:  (after.TotalAlloc - before.TotalAlloc) / uint64(n),
 		AllocsStep: round(float64(after.Mallocs-before.Mallocs)/float64(n), 1),
 		PeakRSS:    peakRSS(), SIMD: kern.CurrentLevel().String()}
+	if o.ops {
+		if r.Ops, err = o.shares(ctx, w); err != nil {
+			return result{}, err
+		}
+	}
 	if w.loss != nil {
 		loss, err := w.loss()
 		if err != nil {

@@ -23,6 +23,7 @@ type options struct {
 	bits    int
 	json    bool
 	kernels bool
+	ops     bool
 	profile string
 }
 
@@ -48,6 +49,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.bits, "bits", 8, "bits of the weights, 2 to 8; activations have 8")
 	f.BoolVar(&o.json, "json", false, "print one JSON object, in one line, instead of the table")
 	f.BoolVar(&o.kernels, "kernels", false, "print the rates of the kernels and nothing else, for one processor and for -threads")
+	f.BoolVar(&o.ops, "ops", false, "list each kind of op with its share of a step and the part of its time in vector code")
 	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the measured steps to this file")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -77,6 +79,8 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("-tokens %d: want 0 to %d", o.tokens, maxToken)
 	case o.export != "" && o.mode != "run":
 		return o, fmt.Errorf("-export writes the frozen network of -mode run, the mode is %s", o.mode)
+	case o.ops && (o.profile != "" || o.mode == "stock" || o.mode == "forward"):
+		return o, errors.New("-ops is for the modes float, qat and run, and takes a profile of its own: leave -cpuprofile out")
 	case o.kernels && o.json:
 		return o, errors.New("-kernels prints a table only: leave -json out")
 	}

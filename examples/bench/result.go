@@ -27,6 +27,8 @@ type result struct {
 	AllocsStep float64  `json:"allocs_per_step"` // number of allocations
 	PeakRSS    int64    `json:"peak_rss"`        // bytes; 0 where the system does not say
 	SIMD       string   `json:"simd"`
+
+	Ops []opShare `json:"ops,omitempty"` // with -ops
 }
 
 // round keeps some digits after the point.
@@ -65,5 +67,8 @@ func (r result) table(out io.Writer) error {
 	if r.FinalLoss != nil {
 		fmt.Fprintf(w, "last loss\t%.4f\n", *r.FinalLoss)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || r.Ops == nil {
+		return err
+	}
+	return printShares(out, r.Ops)
 }

@@ -82,14 +82,26 @@ func (n network) training(t trainee) (work, error) {
 		return work{}, err
 	}
 	grads := gorgonia.NodesToValueGrads(t.params)
+	var watched watcher // of the solver
 	return work{loss: func() (float64, error) { return lossOf(loss.Value()) }, close: func() { m.Close() },
+		watch: func(w watcher) {
+			watched = w
+			m.(interface {
+				Watch(func(what string) (done func()))
+			}).Watch(w)
+		},
 		step: func() error {
 			if err := m.RunAll(); err != nil {
 				return err
 			}
+			done := func() {}
+			if watched != nil {
+				done = watched("solver")
+			}
 			if err := solver.Step(grads); err != nil {
 				return err
 			}
+			done()
 			m.Reset()
 			if t.after != nil {
 				return t.after()

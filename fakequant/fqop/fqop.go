@@ -59,6 +59,7 @@ func At(x *gorgonia.Node, site *fakequant.Site, mode Mode) (*gorgonia.Node, erro
 	}
 	return ops.New(ops.Spec{
 		Label:  "fake_quantize " + site.Quantizer().Name(),
+		What:   "fake_quantize",
 		Out:    x.Shape(),
 		Kernel: k,
 	}, x)

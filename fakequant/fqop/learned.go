@@ -29,6 +29,7 @@ func Learned(x *gorgonia.Node, site *fakequant.Site, perRow bool, params ...*gor
 	}
 	return ops.New(ops.Spec{
 		Label:  "fake_quantize " + q.Name() + " (learned)",
+		What:   "fake_quantize",
 		Out:    x.Shape(),
 		Kernel: learnedKernel{site, perRow},
 	}, append([]*gorgonia.Node{x}, params...)...)

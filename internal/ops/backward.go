@@ -62,6 +62,9 @@ func (o *Op) backward(fused bool) *backward {
 	return b
 }
 
+// What names the kind of computation.
+func (b *backward) What() string { return "gradient of " + b.of.what }
+
 // BackwardOf returns the op whose gradients b computes.
 func (b *backward) BackwardOf() gorgonia.Op { return b.of }
 

@@ -303,11 +303,11 @@ func (o *Op) Fuse(next gorgonia.Op) (place.Fused, bool) {
 
 // fused is the op that does what o and then n do, or o alone.
 func fused(o, n *Op, k Kernel) *fusedOp {
-	label := o.label
+	label, what := o.label, o.what
 	if n != o {
-		label = fmt.Sprintf("%s, %s", label, n.label)
+		label, what = fmt.Sprintf("%s, %s", label, n.label), fmt.Sprintf("%s, %s", what, n.what)
 	}
-	return &fusedOp{&Op{id: nextID.Add(1), label: label, in: o.in, out: n.out, diff: o.diff, k: k}}
+	return &fusedOp{&Op{id: nextID.Add(1), label: label, what: what, in: o.in, out: n.out, diff: o.diff, k: k}}
 }
 
 // Backward returns the op that computes the gradients of the first op's operands.

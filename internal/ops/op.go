@@ -25,6 +25,7 @@ type Kernel interface {
 type Op struct {
 	id    uint64
 	label string
+	what  string
 	kind  nn.Op
 	in    []operand
 	out   operand
@@ -58,6 +59,7 @@ var nextID atomic.Uint64
 // Spec describes an op to [New].
 type Spec struct {
 	Label  string   // what String and errors show
+	What   string   // the kind of computation, for those who count by kind; the Kind's name or Label by default
 	Kind   nn.Op    // the layer kind it computes, if it is one; read back by NN
 	Out    []int    // output shape
 	Diff   []bool   // operands that get a gradient; nil: all of floating type
@@ -71,7 +73,14 @@ type Spec struct {
 // operands have one dtype, float32 or float64, which is also the output's.
 func New(s Spec, in ...*gorgonia.Node) (n *gorgonia.Node, err error) {
 	defer recovered(s.Label, &err)
-	o := &Op{id: nextID.Add(1), label: s.Label, kind: s.Kind, k: s.Kernel, state: s.State, again: s.Again, diff: s.Diff}
+	o := &Op{id: nextID.Add(1), label: s.Label, what: s.What, kind: s.Kind, k: s.Kernel, state: s.State, again: s.Again, diff: s.Diff}
+	switch {
+	case o.what != "":
+	case s.Kind != nil:
+		o.what = s.Kind.Kind()
+	default:
+		o.what = s.Label
+	}
 	if err := present(s.Label, in...); err != nil {
 		return nil, err
 	}
@@ -129,6 +138,10 @@ func floatType(label string, in []operand) (tensor.Dtype, error) {
 
 // NN returns the layer kind, or nil for an op that is none.
 func (o *Op) NN() nn.Op { return o.kind }
+
+// What names the kind of computation, which many ops share: those of a fused op are
+// joined by commas.
+func (o *Op) What() string { return o.what }
 
 // BatchNormState returns the running statistics of a batch normalisation, or nil.
 func (o *Op) BatchNormState() *BNState { return o.state }

@@ -36,6 +36,9 @@ func (s sum) Facts() place.Facts {
 	return place.Facts{Out: []tensor.Shape{s.shape}, Over: []int{0, 1}}
 }
 
+// What names the kind of computation.
+func (s sum) What() string { return "sum of gradients" }
+
 // Result is nil: there is one result only.
 func (s sum) Result(int) gorgonia.Value { return nil }
 

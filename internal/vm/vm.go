@@ -27,6 +27,7 @@ type Machine struct {
 	blocks []int // sizes of the memory blocks
 	mem    [][]float32
 	poison bool
+	watch  func(what string) (done func())
 }
 
 type step struct {
@@ -215,7 +216,7 @@ func (m *Machine) RunAll() error {
 		m.spoil()
 	}
 	for i := range m.steps {
-		v, err := m.run(&m.steps[i])
+		v, err := m.watched(&m.steps[i])
 		if err != nil {
 			return err
 		}
@@ -227,6 +228,26 @@ func (m *Machine) RunAll() error {
 		}
 	}
 	return nil
+}
+
+// Watch has start called before each op, with the kind of its computation, and what that
+// returns right after it: to time ops by kind or to label a profile. nil ends it.
+func (m *Machine) Watch(start func(what string) (done func())) { m.watch = start }
+
+func (m *Machine) watched(s *step) (gorgonia.Value, error) {
+	if m.watch == nil || s.op == nil || s.part >= 0 || s.view >= 0 {
+		return m.run(s)
+	}
+	what := ""
+	if op, ok := s.op.(interface{ What() string }); ok {
+		what = op.What()
+	} else {
+		what = "stock " + s.op.String()
+	}
+	done := m.watch(what)
+	v, err := m.run(s)
+	done()
+	return v, err
 }
 
 func (m *Machine) run(s *step) (v gorgonia.Value, err error) {

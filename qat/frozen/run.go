@@ -14,6 +14,10 @@ type RunOptions struct {
 	// Threads is the most goroutines that compute at a time, and never more than
 	// GOMAXPROCS; 0: GOMAXPROCS. Layers in mode Float do not heed it.
 	Threads int
+	// Watch, unless nil, is called before each layer is computed, with its index in
+	// Layers, and what it returns right after that: to time layers or to label a profile.
+	// Runs at the same time call it at the same time.
+	Watch func(layer int) (done func())
 }
 
 // Runner runs a network with options. It is safe for concurrent use.
@@ -36,7 +40,7 @@ func (n *Network) Runner(o RunOptions) (*Runner, error) {
 
 // Run computes the outputs as [Network.Run] does, to the same bits.
 func (r *Runner) Run(inputs ...[]float32) ([][]float32, error) {
-	return r.net.run(r.options.Threads, inputs)
+	return r.net.run(r.options, inputs)
 }
 
 // Run computes the outputs, in the order of Outputs, as real values in fresh
@@ -48,14 +52,16 @@ func (r *Runner) Run(inputs ...[]float32) ([][]float32, error) {
 // The same rows give the same bits in any batch, with any GOMAXPROCS. Any number
 // of goroutines may call Run at once. Errors wrap ErrInput or those of Validate.
 // [Network.Runner] takes options.
-func (n *Network) Run(inputs ...[]float32) ([][]float32, error) { return n.run(0, inputs) }
+func (n *Network) Run(inputs ...[]float32) ([][]float32, error) {
+	return n.run(RunOptions{}, inputs)
+}
 
-func (n *Network) run(threads int, inputs [][]float32) ([][]float32, error) {
+func (n *Network) run(o RunOptions, inputs [][]float32) ([][]float32, error) {
 	s, err := n.start(inputs)
 	if err != nil {
 		return nil, err
 	}
-	s.threads = threads
+	s.threads, s.watch = o.Threads, o.Watch
 	// A state that an internal error left half done is not used again.
 	if err := n.compute(s, inputs, true); err != nil {
 		return nil, err
@@ -125,7 +131,7 @@ func (n *Network) compute(s *state, inputs [][]float32, reuse bool) (err error) 
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		at = i
-		if err := n.layer(s, i); err != nil {
+		if err := n.watched(s, i); err != nil {
 			return l.wrap(err)
 		}
 		if !reuse {
@@ -141,6 +147,17 @@ func (n *Network) compute(s *state, inputs [][]float32, reuse bool) (err error) 
 		}
 	}
 	return nil
+}
+
+// watched computes layer i between the calls of the run's Watch.
+func (n *Network) watched(s *state, i int) error {
+	if s.watch == nil {
+		return n.layer(s, i)
+	}
+	done := s.watch(i)
+	err := n.layer(s, i)
+	done()
+	return err
 }
 
 // grain is the number of elements worth a goroutine. Elements are independent, so

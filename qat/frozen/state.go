@@ -17,6 +17,7 @@ type value struct {
 type state struct {
 	batch    int
 	threads  int
+	watch    func(layer int) (done func())
 	shapes   [][]int
 	vals     []value
 	codes    [][]uint8        // free buffers
@@ -57,6 +58,7 @@ func (s *state) release(t int) {
 
 // drop frees everything, also after a run that failed.
 func (s *state) drop() {
+	s.watch = nil
 	for t := range s.vals {
 		s.release(t)
 	}

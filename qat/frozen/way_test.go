@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,6 +188,34 @@ func TestRunner(t *testing.T) {
 	}
 	if _, err := (&Network{}).Runner(RunOptions{}); err == nil {
 		t.Error("an invalid network has a runner")
+	}
+}
+
+// TestRunnerWatch: every layer is reported once, in order, and runs without a watcher
+// report nothing, also with the buffers of one that had it.
+func TestRunnerWatch(t *testing.T) {
+	n := sample(t)
+	var seen []int
+	open := 0
+	r, err := n.Runner(RunOptions{Watch: func(layer int) func() {
+		seen = append(seen, layer)
+		open++
+		return func() { open-- }
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Run(sampleInput(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := n.Run(sampleInput(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBits(t, "watched", got[0], want[0])
+	if open != 0 || len(seen) != len(n.Layers) || !slices.IsSorted(seen) {
+		t.Errorf("saw layers %v of %d, %d still open", seen, len(n.Layers), open)
 	}
 }
 
