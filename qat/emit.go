@@ -72,7 +72,10 @@ func (p *plan) emit(batch int, mode fqop.Mode, training bool, seed uint64) (e *e
 			return nil, err
 		}
 	}
-	return e, nil
+	if training {
+		err = e.carry()
+	}
+	return e, err
 }
 
 // shapes returns the shape of every value at a batch size. A network without an
@@ -262,12 +265,7 @@ func (e *emitter) plain(l *layer) (*gorgonia.Node, error) {
 	case nn.BatchNorm:
 		return e.batchNorm(l, in[0])
 	case nn.Dropout:
-		e.seed++
-		n, err := ops.Dropout(in[0], op.P, e.seed, e.training)
-		if err == nil && e.training {
-			e.dropouts = append(e.dropouts, ops.DropoutRuns(n))
-		}
-		return n, err
+		return e.dropout(in[0], op)
 	case nn.Pool:
 		if op.Average {
 			opt.Forward = e.averageHook(l)
@@ -278,6 +276,16 @@ func (e *emitter) plain(l *layer) (*gorgonia.Node, error) {
 		opt.Forward = e.productHook(l)
 	}
 	return ops.ApplyWith(l.op, opt, in...)
+}
+
+// dropout gives each layer random numbers of its own.
+func (e *emitter) dropout(x *gorgonia.Node, op nn.Dropout) (*gorgonia.Node, error) {
+	e.seed++
+	n, err := ops.Dropout(x, op.P, e.seed, e.training)
+	if err == nil && e.training {
+		e.dropouts = append(e.dropouts, ops.DropoutRuns(n))
+	}
+	return n, err
 }
 
 // vector returns the node of a per-channel parameter as [C], whatever its shape.

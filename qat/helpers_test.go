@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/graph/zoo"
 	"github.com/goqat/goqat/qat/frozen"
 	"github.com/goqat/goqat/qat/qconfig"
@@ -151,12 +152,20 @@ func (n *net) machine() gorgonia.VM {
 	return m
 }
 
-// feed binds batch number i: numbers that depend on i alone.
+// feed binds batch number i, numbers that depend on i alone, to the inputs of the
+// network and of what is carried beside it.
 func (n *net) feed(i int) {
 	n.t.Helper()
 	for k, v := range n.p.InputNodes() {
 		if err := gorgonia.Let(v, dense(numbers(uint32(100*i+k+1), size(v.Shape())), v.Shape()...)); err != nil {
 			n.t.Fatal(err)
+		}
+	}
+	for k, v := range n.p.plan.net.Carried.Values {
+		if v.Role == graph.Input && v.Node.Value() == nil {
+			if err := gorgonia.Let(n.p.Node(v.Node), dense(numbers(uint32(100*i+k+51), size(v.Shape)), v.Shape...)); err != nil {
+				n.t.Fatal(err)
+			}
 		}
 	}
 }

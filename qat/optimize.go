@@ -101,3 +101,6 @@ func (o *Optimized) Predict(inputs ...[]float32) ([][]float32, error) {
 	}
 	return outs, nil
 }
+
+// Map is [Prepared.Map].
+func (o *Optimized) Map(nodes ...**gorgonia.Node) error { return o.p.Map(nodes...) }

@@ -139,7 +139,7 @@ func (p *plan) hasIntegerForm(l *layer) bool {
 // endsInLogarithm reports whether a loss may see v: it leaves the network, or a
 // logarithm reads it.
 func (p *plan) endsInLogarithm(v *graph.Value) bool {
-	if slices.Contains(p.net.Outputs, v) {
+	if slices.Contains(p.net.Outputs, v) || p.carriedLogarithm(v) {
 		return true
 	}
 	return slices.ContainsFunc(p.layers, func(l *layer) bool {
@@ -149,9 +149,13 @@ func (p *plan) endsInLogarithm(v *graph.Value) bool {
 		if passesOn(l.op) {
 			return p.endsInLogarithm(l.out)
 		}
-		u, ok := l.op.(nn.Unary)
-		return ok && (u.Fn == "log" || u.Fn == "log2")
+		return isLogarithm(l.op)
 	})
+}
+
+func isLogarithm(op nn.Op) bool {
+	u, ok := op.(nn.Unary)
+	return ok && (u.Fn == "log" || u.Fn == "log2")
 }
 
 // hasScalar reports whether the layer reads or makes a tensor of rank 0: a cost,

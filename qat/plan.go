@@ -110,7 +110,7 @@ func (p *plan) findStatic() {
 // goqat's own op are shared with it, those of Gorgonia's are copied. Gorgonia's
 // variance is 0 before any training; that means 1.
 func (p *plan) findStatistics() error {
-	for _, l := range p.net.Layers {
+	for _, l := range slices.Concat(p.net.Layers, p.net.Carried.Layers) {
 		if l.BN == nil {
 			continue
 		}
@@ -156,6 +156,9 @@ func (p *plan) fuse() {
 		}
 	}
 	for _, v := range p.net.Outputs {
+		uses[v] = append(uses[v], nil)
+	}
+	for v := range p.net.Carried.Seen {
 		uses[v] = append(uses[v], nil)
 	}
 	taken := map[*graph.Layer]bool{}

@@ -2,6 +2,7 @@ package qat
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
@@ -67,7 +68,7 @@ func (p *plan) findPairs() ([]pair, []BrokenPair) {
 			readers[v] = append(readers[v], l)
 		}
 	}
-	for _, l := range p.net.Layers {
+	for _, l := range slices.Concat(p.net.Layers, p.carriedUsers()) {
 		for _, v := range l.In {
 			shared[v]++
 		}
@@ -135,6 +136,9 @@ func (w walker) only(v *graph.Value) (*layer, string) {
 		if out == v {
 			return nil, "its result leaves the network"
 		}
+	}
+	if w.p.net.Carried.Seen[v] {
+		return nil, "its result is also read beside the network"
 	}
 	rs := w.readers[v]
 	switch {

@@ -3,6 +3,7 @@ package qat
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
@@ -113,14 +114,8 @@ func (p *Prepared) Graph() *gorgonia.ExprGraph { return p.train.g }
 // parameters themselves, results as later layers see them, quantized. It is nil
 // for nodes that the outputs do not depend on and for those inside a fused layer.
 func (p *Prepared) Node(old *gorgonia.Node) *gorgonia.Node {
-	v := p.plan.net.Value(old)
-	if v == nil {
-		return nil
-	}
-	if v.Role == graph.Input {
-		return p.train.raw[v]
-	}
-	return p.train.nodes[v]
+	n, _ := p.find(old)
+	return n
 }
 
 // Learnables returns the parameters of the new graph: in network order weights,
@@ -129,7 +124,7 @@ func (p *Prepared) Node(old *gorgonia.Node) *gorgonia.Node {
 // [Prepared.Scales].
 func (p *Prepared) Learnables() gorgonia.Nodes {
 	var ns gorgonia.Nodes
-	for _, v := range p.plan.net.Values {
+	for _, v := range slices.Concat(p.plan.net.Values, p.plan.net.Carried.Values) {
 		if n := p.train.nodes[v]; v.Role == graph.Param && n != nil {
 			ns = append(ns, n)
 		}

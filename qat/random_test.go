@@ -135,11 +135,15 @@ func TestRandomNets(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				vm := n.machine()
+				// Both run everything, also what no output needs.
+				vm, err := n.p.Machine()
+				if err != nil {
+					t.Fatal(err)
+				}
 				if !own {
 					vm = gorgonia.NewTapeMachine(n.p.Graph())
-					defer vm.Close()
 				}
+				defer vm.Close()
 				for i := range 3 {
 					n.step(vm, i)
 				}

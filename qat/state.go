@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/goqat/goqat/fakequant"
@@ -80,7 +81,7 @@ func (q *Quantizer) StateTensors() ([]safetensors.Tensor, map[string]string, err
 // trained returns the memory of all that training changes, by a unique name.
 func (p *plan) trained() map[string][]float32 {
 	m := map[string][]float32{}
-	for _, v := range p.net.Values {
+	for _, v := range slices.Concat(p.net.Values, p.net.Carried.Values) {
 		if v.Role != graph.Param {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 )
 
 // match is a layer, or a few, found at a node.
@@ -30,6 +31,7 @@ type emitter struct {
 	net   *Net
 	r     *reader
 	dry   bool
+	kind  nn.Op // of the layer that the user node stands for, the last one added
 	cur   *group
 	names *namer
 }
@@ -66,6 +68,9 @@ func outShapeOf(op nn.Op, shapes [][]int) ([]int, error) {
 func (e *emitter) put(main bool, l *Layer, shape []int) *Value {
 	out := &Value{Shape: append([]int{}, shape...), BatchAxis: -1, Producer: l}
 	l.Out = out
+	if main {
+		e.kind = l.Op
+	}
 	if e.dry {
 		return out
 	}
@@ -110,8 +115,8 @@ func (r *reader) tryMatch(m *match) error {
 	return err
 }
 
-func (r *reader) emitAll(outputs []*gorgonia.Node) (*Net, error) {
-	net := &Net{nodes: map[*gorgonia.Node]*Value{}, kids: r.kids}
+func (r *reader) emitAll(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) (*emitter, error) {
+	net := &Net{graph: g, left: map[*gorgonia.Node]string{}, nodes: map[*gorgonia.Node]*Value{}, kids: r.kids}
 	e := &emitter{net: net, r: r, names: newNamer()}
 	if err := r.checkNames(); err != nil {
 		return nil, err
@@ -134,13 +139,13 @@ func (r *reader) emitAll(outputs []*gorgonia.Node) (*Net, error) {
 	for _, n := range outputs {
 		net.Outputs = append(net.Outputs, net.nodes[n])
 	}
-	return net, nil
+	return e, nil
 }
 
 func (e *emitter) leaf(n *gorgonia.Node) error {
 	role := e.r.roles[n]
 	v := &Value{Shape: []int(n.Shape()), BatchAxis: -1, Role: role, Node: n}
-	if role == Const {
+	if role == Const && n.Dtype() == tensor.Float32 {
 		x, err := floats(n.Value())
 		if err != nil {
 			return err

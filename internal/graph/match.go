@@ -66,6 +66,11 @@ func (r *reader) complete(m *match) error {
 	}
 	nodes, err := r.span(m.out, m.args)
 	m.nodes = nodes
+	for _, n := range nodes {
+		if r.given[n] != nil && err == nil {
+			err = fmt.Errorf("the pattern reaches behind node %s, which is a result of its own", n.Name())
+		}
+	}
 	return err
 }
 

@@ -29,6 +29,11 @@ type Net struct {
 	// Skipped lists the nodes that stay stock ops, with the reason.
 	Skipped []Note
 
+	// Carried is what the graph holds beside the network.
+	Carried Carried
+
+	graph  *gorgonia.ExprGraph
+	left   map[*gorgonia.Node]string // why a node was not carried over
 	nodes  map[*gorgonia.Node]*Value
 	kids   map[*gorgonia.Node][]*gorgonia.Node // operands of the user's nodes
 	groups []*group
@@ -139,8 +144,8 @@ func denseCopy(t tensor.Tensor) []float32 {
 	return nil
 }
 
-// Value returns the value that a user's node became, or nil when the node is not
-// part of the network or lies inside a layer.
+// Value returns the value that a user's node became, in the network or the carried part;
+// nil when the node lies inside a layer ([Net.Inside]) or was left out ([Net.Missing]).
 func (n *Net) Value(node *gorgonia.Node) *Value { return n.nodes[node] }
 
 // Consumers returns the layers that read each value.

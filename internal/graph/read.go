@@ -19,8 +19,8 @@ type Options struct {
 	Params []string
 }
 
-// Read reads what outputs compute into a network. It works before and after
-// gorgonia.Grad and leaves the graph alone.
+// Read reads what outputs compute into a network, and what else the graph computes into
+// its carried part. It works before and after gorgonia.Grad and leaves the graph alone.
 //
 // A leaf without a value is an input and one with a value a parameter, except where
 // it clearly is data: the image of a convolution, and the left operand of a matrix
@@ -36,18 +36,21 @@ func Read(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (net *Ne
 		return nil, err
 	}
 	r.matchAll(outputs)
-	if err := r.assignRoles(); err != nil {
+	if err := r.assignRoles(g); err != nil {
 		return nil, err
 	}
-	net, err = r.emitAll(outputs)
+	e, err := r.emitAll(g, outputs)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkReach(net); err != nil {
+	if err := checkReach(e.net); err != nil {
 		return nil, err
 	}
-	openBatch(net)
-	return net, nil
+	openBatch(e.net)
+	if err := r.carry(g, e); err != nil {
+		return nil, err
+	}
+	return e.net, nil
 }
 
 // recovered turns a panic of Gorgonia's into an error.
@@ -57,7 +60,7 @@ func recovered(what string, err *error) {
 	}
 }
 
-// reader holds the part of a graph that the outputs need.
+// reader holds the part of a graph that the outputs need and later, see carry, the rest.
 type reader struct {
 	opt   Options
 	byPtr map[uintptr]*gorgonia.Node
@@ -67,6 +70,7 @@ type reader struct {
 	index map[*gorgonia.Node]int // position in order
 	found map[*gorgonia.Node]*match
 	roles map[*gorgonia.Node]Role
+	given map[*gorgonia.Node]*Value // exist already: no new layer reaches behind them
 }
 
 func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*reader, error) {
@@ -99,6 +103,7 @@ func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*r
 			return nil, err
 		}
 	}
+	r.sortOrder()
 	for _, n := range r.order {
 		if err := checkType(n); err != nil {
 			return nil, err
@@ -145,25 +150,24 @@ func (r *reader) visit(n *gorgonia.Node) error {
 			stack = append(stack, kids[i])
 		}
 	}
-	return r.sortOrder()
+	return nil
 }
 
 // sortOrder puts the order into creation order, which is topological in every graph
 // that was built by Gorgonia's constructors; an edited graph keeps the visit's.
-func (r *reader) sortOrder() error {
+func (r *reader) sortOrder() {
 	byID := append([]*gorgonia.Node(nil), r.order...)
 	sort.SliceStable(byID, func(i, j int) bool { return byID[i].ID() < byID[j].ID() })
 	at := make(map[*gorgonia.Node]int, len(byID))
 	for i, n := range byID {
 		for _, k := range r.kids[n] {
 			if _, before := at[k]; !before {
-				return nil
+				return
 			}
 		}
 		at[n] = i
 	}
 	r.order, r.index = byID, at
-	return nil
 }
 
 // childrenOf reads the operands of n. ExprGraph.From would do, but it keeps a cache
@@ -225,7 +229,7 @@ func (r *reader) matchAll(outputs []*gorgonia.Node) {
 }
 
 // assignRoles decides which leaves are data.
-func (r *reader) assignRoles() error {
+func (r *reader) assignRoles(g *gorgonia.ExprGraph) error {
 	for n := range r.found {
 		switch {
 		case isConst(n):
@@ -246,7 +250,7 @@ func (r *reader) assignRoles() error {
 		role  Role
 	}{{r.opt.Params, Param}, {r.opt.Inputs, Input}} {
 		for _, name := range list.names {
-			if err := r.setRole(name, list.role); err != nil {
+			if err := r.setRole(g, name, list.role); err != nil {
 				return err
 			}
 		}
@@ -307,15 +311,20 @@ func (r *reader) trace(n *gorgonia.Node) *gorgonia.Node {
 	}
 }
 
-func (r *reader) setRole(name string, role Role) error {
+func (r *reader) setRole(g *gorgonia.ExprGraph, name string, role Role) error {
 	hit := false
+	for _, n := range g.AllNodes() {
+		// A leaf beside the network has its turn in carriedRoles.
+		_, inside := r.index[n]
+		hit = hit || !inside && isLeaf(n) && n.Name() == name
+	}
 	for _, n := range r.order {
 		if _, leaf := r.roles[n]; leaf && isLeaf(n) && n.Name() == name {
 			r.roles[n], hit = role, true
 		}
 	}
 	if !hit {
-		return fmt.Errorf("graph: no leaf named %q feeds the outputs: correct the names in the config", name)
+		return fmt.Errorf("graph: no leaf named %q in the graph: correct the names in the config", name)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func New(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (m *Machine, err erro
 	}
 	sorted, kids := order(g)
 	for _, n := range sorted {
-		if op := n.Op(); op != nil && op.Type() == nil && readTarget(n) == nil {
+		if op := n.Op(); op != nil && op.Type() == nil && ReadTarget(n) == nil {
 			return nil, fmt.Errorf("vm: node %q (%v) is a statement that this machine does not run: only Read is", n.Name(), op)
 		}
 	}
@@ -89,7 +89,7 @@ func New(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (m *Machine, err erro
 		}
 	}
 	for _, n := range slices.Backward(sorted) { // consumers first
-		if !keep[n] && len(outputs) > 0 && readTarget(n) == nil {
+		if !keep[n] && len(outputs) > 0 && ReadTarget(n) == nil {
 			continue
 		}
 		keep[n] = true
@@ -144,10 +144,10 @@ func operands(n *gorgonia.Node) gorgonia.Nodes {
 	return kids
 }
 
-// readTarget returns the variable that a gorgonia.Read statement writes to, or nil
+// ReadTarget returns the variable that a gorgonia.Read statement writes to, or nil
 // for any other node. Its op does nothing when run; the stock machines look into
 // the unexported field, and so must we.
-func readTarget(n *gorgonia.Node) *gorgonia.Value {
+func ReadTarget(n *gorgonia.Node) *gorgonia.Value {
 	op := n.Op()
 	if op == nil || op.Type() != nil {
 		return nil
@@ -170,7 +170,7 @@ func build(sorted gorgonia.Nodes, kids map[*gorgonia.Node]gorgonia.Nodes, keep, 
 		if !keep[n] {
 			continue
 		}
-		u := &unit{n: n, op: n.Op(), into: readTarget(n)}
+		u := &unit{n: n, op: n.Op(), into: ReadTarget(n)}
 		u.bound = bound[n] && u.into == nil
 		if _, constant := u.op.(interface{ Value() gorgonia.Value }); constant {
 			u.op = nil

@@ -1,0 +1,161 @@
+package graph
+
+import (
+	"slices"
+
+	"github.com/goqat/goqat/internal/nn"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// carriedRoles decides which leaves of the carried part are parameters. What nobody
+// asked to train is data: labels, masks, priors, class weights. Where Grad was called,
+// that was the asking. Before that, a weight counts as asked for if a single number
+// depends on it, one that nothing reads on: a loss.
+func (r *reader) carriedRoles(g *gorgonia.ExprGraph, found []*match, roots []*gorgonia.Node) {
+	asked := false
+	for _, n := range g.AllNodes() {
+		asked = asked || isLeaf(n) && n.Deriv() != nil
+	}
+	var heads map[*gorgonia.Node]bool
+	if !asked {
+		heads = r.weights(found)
+		lost := r.lost(roots)
+		for n := range heads {
+			heads[n] = lost[n]
+		}
+	}
+	for _, m := range found {
+		n := m.out
+		switch {
+		case isConst(n):
+			r.roles[n] = Const
+		case !isLeaf(n):
+		case n.Dtype() == tensor.Float32 &&
+			(n.Deriv() != nil || slices.Contains(r.opt.Params, n.Name()) || heads[n] && !slices.Contains(r.opt.Inputs, n.Name())):
+			r.roles[n] = Param
+		default:
+			r.roles[n] = Input
+		}
+	}
+}
+
+// lost lists what single float32 numbers among the roots depend on.
+func (r *reader) lost(roots []*gorgonia.Node) map[*gorgonia.Node]bool {
+	seen := map[*gorgonia.Node]bool{}
+	var stack []*gorgonia.Node
+	for _, n := range roots {
+		if n.Dims() == 0 && n.Dtype() == tensor.Float32 {
+			stack = append(stack, n)
+		}
+	}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if !seen[n] {
+			seen[n] = true
+			stack = append(stack, r.kids[n]...)
+		}
+	}
+	return seen
+}
+
+// weights lists the leaves with values that look as if they were there to be trained: the matrix that something computed is multiplied with,
+// the filter of a convolution, the bias that is added to such a product, the scale and
+// shift of a batch normalisation. A vector that something is multiplied with is none: it
+// may weigh classes.
+func (r *reader) weights(found []*match) map[*gorgonia.Node]bool {
+	out := map[*gorgonia.Node]bool{}
+	products := map[*gorgonia.Node]bool{}
+	take := func(n *gorgonia.Node, minRank int) bool {
+		leaf := r.base(n)
+		if !r.trainable(leaf) || leaf.Shape().Dims() < minRank {
+			return false
+		}
+		out[leaf] = true
+		return true
+	}
+	for _, m := range found {
+		if m.opaque || len(m.args) == 0 {
+			continue
+		}
+		a := m.args
+		switch op := r.kindOf(m).(type) {
+		case nn.Conv:
+			products[m.out] = r.isComputed(a[0]) && take(a[1], 4)
+		case nn.MatMul:
+			products[m.out] = r.isComputed(a[0]) && take(a[1], 2) || r.isComputed(a[1]) && take(a[0], 2)
+		case nn.BatchNorm:
+			for _, x := range a[1:] {
+				take(x, 1)
+			}
+			continue
+		case nn.Binary:
+			if op.Fn != "add" || len(a) != 2 {
+				continue
+			}
+			for i, x := range a {
+				if b := a[1-i]; products[r.base(x)] && isBiasOf(b, m.out) {
+					take(b, 1)
+				}
+			}
+			continue
+		default:
+			continue
+		}
+		if len(a) > 2 && products[m.out] {
+			take(a[2], 1)
+		}
+	}
+	return out
+}
+
+// trainable reports whether n is a float32 leaf of the carried part that has a value.
+func (r *reader) trainable(n *gorgonia.Node) bool {
+	return isLeaf(n) && r.given[n] == nil && n.Value() != nil && n.Dtype() == tensor.Float32
+}
+
+// isComputed reports whether n is data of the network, or computed from anything.
+func (r *reader) isComputed(n *gorgonia.Node) bool {
+	n = r.base(n)
+	return !isLeaf(n) && !isConst(n) || r.roles[n] == Input && r.given[n] != nil || isLeaf(n) && n.Value() == nil
+}
+
+// isBiasOf reports whether b holds one element per channel (axis 1) of out.
+func isBiasOf(b, out *gorgonia.Node) bool {
+	s := out.Shape()
+	return len(s) >= 2 && b.Shape().TotalSize() == s[1] && s[1] < s.TotalSize()
+}
+
+// base follows reshapes and transposes of the carried part back to where they start.
+func (r *reader) base(n *gorgonia.Node) *gorgonia.Node {
+	for {
+		m := r.found[n]
+		if m == nil || m.opaque || len(m.args) != 1 || r.given[n] != nil {
+			return n
+		}
+		switch r.kindOf(m).(type) {
+		case nn.Reshape, nn.Transpose:
+			n = m.args[0]
+		default:
+			return n
+		}
+	}
+}
+
+// kindOf is the kind of the layer that a match stands for, found by emitting it on
+// shapes only; nil where there is none.
+func (r *reader) kindOf(m *match) nn.Op {
+	if m.emit == nil || m.alias {
+		return nil
+	}
+	e := &emitter{dry: true, r: r}
+	in := make([]*Value, len(m.args))
+	for i, a := range m.args {
+		in[i] = &Value{Shape: []int(a.Shape()), BatchAxis: noAxis}
+	}
+	if _, err := m.emit(e, in); err != nil {
+		return nil
+	}
+	return e.kind
+}

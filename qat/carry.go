@@ -1,0 +1,181 @@
+package qat
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/ops"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// What the user's graph computes behind or beside the outputs (a loss, metrics, further
+// heads) is carried over to the training graph, in float. It is in no other form of the
+// network.
+
+// carry emits the carried part behind the network.
+func (e *emitter) carry() error {
+	c := &e.p.net.Carried
+	for _, v := range c.Values {
+		var n *gorgonia.Node
+		var err error
+		if v.Producer == nil {
+			n, err = e.carriedLeaf(v)
+		} else {
+			n, err = e.carriedLayer(v.Producer)
+		}
+		if err != nil {
+			return &fakequant.LayerError{Layer: v.Name, Err: fmt.Errorf("carrying over what no output needs: %w", err)}
+		}
+		e.nodes[v], e.raw[v] = n, n
+	}
+	for _, s := range c.Reads {
+		gorgonia.Read(e.seen(s.From), s.Into)
+	}
+	return nil
+}
+
+// seen is the node of a value as what stands outside the network sees it: inputs as they
+// come, results as later layers see them.
+func (e *emitter) seen(v *graph.Value) *gorgonia.Node {
+	if v.Role == graph.Input {
+		return e.raw[v]
+	}
+	return e.nodes[v]
+}
+
+// carriedLeaf makes a leaf of any dtype on the user's memory, if there is any yet.
+func (e *emitter) carriedLeaf(v *graph.Value) (*gorgonia.Node, error) {
+	old := v.Node
+	if v.Role == graph.Const {
+		return gorgonia.NewConstant(old.Value(), gorgonia.WithName(v.Name), gorgonia.In(e.g)), nil
+	}
+	n := gorgonia.NewUniqueNode(gorgonia.WithName(v.Name), gorgonia.In(e.g), gorgonia.WithType(nodeType(old)), gorgonia.WithShape(v.Shape...))
+	val := old.Value()
+	if val == nil {
+		return n, nil
+	}
+	if d, ok := val.(*tensor.Dense); ok && d.Dims() > 0 {
+		if v.Role == graph.Param {
+			shared, err := sharedHeader(d)
+			if err != nil {
+				return nil, err
+			}
+			val = shared
+		} else if !d.RequiresIterator() && !d.DataOrder().IsColMajor() {
+			val = tensor.New(tensor.WithShape(d.Shape().Clone()...), tensor.WithBacking(d.Data()))
+		}
+	}
+	return n, gorgonia.Let(n, val)
+}
+
+// carriedLayer emits a float layer, or applies the user's own op to the new operands.
+func (e *emitter) carriedLayer(l *graph.Layer) (*gorgonia.Node, error) {
+	in := make([]*gorgonia.Node, len(l.In))
+	for i, v := range l.In {
+		if in[i] = e.seen(v); in[i] == nil {
+			return nil, fmt.Errorf("operand %s has no node", v.Name)
+		}
+	}
+	opt := ops.Options{Label: l.Name}
+	switch op := l.Op.(type) {
+	case nil:
+		return graph.ApplyStock(e.g, l, in)
+	case nn.BatchNorm:
+		gamma, beta, err := e.gammaBeta(l)
+		if err != nil {
+			return nil, err
+		}
+		return ops.BatchNorm(in[0], gamma, beta, e.p.bn[l], true)
+	case nn.Dropout:
+		return e.dropout(in[0], op)
+	case nn.Conv, nn.MatMul:
+		// An input of the network gets no gradient, here as there.
+		for _, v := range l.In {
+			opt.Diff = append(opt.Diff, !slices.Contains(e.p.net.Inputs, v) || e.p.learned[v])
+		}
+	}
+	return ops.ApplyWith(l.Op, opt, in...)
+}
+
+// carriedLogarithm reports whether the carried part takes the logarithm of v.
+func (p *plan) carriedLogarithm(v *graph.Value) bool {
+	return slices.ContainsFunc(p.net.Carried.Layers, func(l *graph.Layer) bool {
+		if !slices.Contains(l.In, v) {
+			return false
+		}
+		return isLogarithm(l.Op) || passesOn(l.Op) && p.carriedLogarithm(l.Out)
+	})
+}
+
+// carriedUsers are the carried layers for which the values of a parameter matter, and not
+// only, as for a regulariser, how large they are: weights that they share with the
+// network cannot be scaled.
+func (p *plan) carriedUsers() []*graph.Layer {
+	var ls []*graph.Layer
+	for _, l := range p.net.Carried.Layers {
+		switch l.Op.(type) {
+		case nn.Conv, nn.MatMul, nn.Gather:
+			ls = append(ls, l)
+		}
+	}
+	return ls
+}
+
+// find returns what stands in the new graph for a node of the user's.
+func (p *Prepared) find(old *gorgonia.Node) (*gorgonia.Node, error) {
+	net := p.plan.net
+	l := (*graph.Layer)(nil)
+	if old != nil {
+		if v := net.Value(old); v == nil {
+			l = net.Inside(old)
+		} else if n := p.train.seen(v); n != nil {
+			return n, nil
+		} else {
+			l = v.Producer
+		}
+	}
+	if l == nil {
+		return nil, net.Missing(old)
+	}
+	name := l.Name
+	for _, fused := range p.plan.layers {
+		if slices.Contains(fused.src, l) {
+			name = fused.name
+		}
+	}
+	return nil, &fakequant.LayerError{Layer: name, Err: fmt.Errorf("node %s became a part of this layer and has no result of its own: use the layer's output, or read it in the graph (gorgonia.Read) before Prepare, which keeps it", old.Name())}
+}
+
+// Map puts into each variable what stands in the new graph for the node that it holds,
+// so that one line turns a program's variables to the new graph:
+//
+//	err = p.Map(&x, &y, &cost)
+//
+// On an error, which names every node that has no counterpart, no variable is changed.
+func (p *Prepared) Map(nodes ...**gorgonia.Node) error {
+	found := make([]*gorgonia.Node, len(nodes))
+	var errs []error
+	for i, n := range nodes {
+		var err error
+		if n == nil {
+			err = errors.New("the pointer to the variable is nil")
+		} else {
+			found[i], err = p.find(*n)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("qat: map: variable %d: %w", i, err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for i, n := range nodes {
+		*n = found[i]
+	}
+	return nil
+}
