@@ -2,6 +2,7 @@ package kern
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -86,5 +87,34 @@ func benchShape(b *testing.B, n, c, side int) {
 		run("ActQuantPool2", 5, func() { ActQuantPool2(&pool, y[:total/4], x, ReLU(), &g, picks) })
 		run("Pool2Backward", 5, func() { Pool2Backward(&pool, z, v[:total/4], picks) })
 		run("MaxPoolBackward", 9, func() { MaxPoolBackward(&pool, z, x, y[:total/4], v[:total/4]) })
+	}
+}
+
+func BenchmarkFn(b *testing.B) {
+	for _, l := range []Level{LevelGeneric, LevelAVX2, LevelAVX512} {
+		for _, f := range fnCases {
+			for _, grad := range []bool{false, true} {
+				b.Run(fmt.Sprintf("%v/%v_%v_grad_%v", l, f.Fn, f.A, grad), func(b *testing.B) {
+					defer SetLevel(SetLevel(l))
+					const n = 2048
+					x, y, dy := make([]float32, n), make([]float32, n), make([]float32, n)
+					for i := range x {
+						x[i], dy[i] = float32(i%4000)*0.002-4, 1
+						if f.Fn == FnLog || f.Fn == FnPow || f.Fn == FnLog2 || f.Fn == FnSqrt {
+							x[i] = float32(math.Abs(float64(x[i]))) + 0.01
+						}
+					}
+					b.ResetTimer()
+					for range b.N {
+						if grad {
+							EvalGrad(f, y, x, dy)
+						} else {
+							Eval(f, y, x)
+						}
+					}
+					b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "G/s")
+				})
+			}
+		}
 	}
 }

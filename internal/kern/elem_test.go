@@ -221,6 +221,20 @@ var elemTrials = map[string]func(t *trial, n, c int){
 		Leaky(t.out(n), x, 0.1)
 		LeakyBackward(t.out(n), x, dy, 0.1)
 	},
+	"functions": func(t *trial, n, _ int) {
+		x, dy := t.in(n), t.in(n)
+		for _, f := range fnCases {
+			Eval(f, t.out(n), x)
+			EvalGrad(f, t.out(n), x, dy)
+		}
+		shift := t.in(1)[0]
+		t.note(ExpSum(t.out(n), x, shift), ExpSum(nil, x, shift))
+		f := fnCases[t.r.IntN(len(fnCases))]
+		EvalGrad(f, x, x, dy) // in place
+		EvalGrad(f, dy, x, dy)
+		Eval(f, x, x)
+		ExpSum(x, x, 1)
+	},
 	"solvers": func(t *trial, n, _ int) {
 		f := AdamFactors{0.1, 0.999, 0.001, 0.01, 0.5, 1e-8, 0.01, 0.99}
 		v := t.in(n)

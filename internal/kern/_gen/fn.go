@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Set fn: the elementary functions of kern.Func and their gradients, of float32 computed in
+// float64. A kernel takes n elements, a positive multiple of 8, and the settings of the
+// function, float64. Each exists for AVX2 and AVX-512.
+func init() {
+	sets["fn"] = func() {
+		emitConsts()
+		for _, f := range fnKernels {
+			for _, lanes := range []int{4, 8} {
+				if f.forward != nil {
+					emitFn(f, lanes, false)
+				}
+				emitFn(f, lanes, true)
+			}
+		}
+		emitExpSum(4)
+		emitExpSum(8)
+		emitFnCalls()
+	}
+}
+
+// Predicates of VCMPPS that hold for NaN: not below, not at most.
+const (
+	cmpNLT = 0x15
+	cmpNLE = 0x16
+)
+
+// fnKernel is one function: y of x, and the gradient of x from x and dy.
+type fnKernel struct {
+	name     string // of kern's constant, without its Fn
+	limits   []string
+	params   int
+	forward  func(f *fnVec, x VecVirtual) VecVirtual
+	backward func(f *fnVec, x, dy VecVirtual) VecVirtual
+}
+
+var levelSuffix = map[int]string{4: "AVX2", 8: "AVX512"}
+
+func emitFn(k fnKernel, lanes int, grad bool) {
+	name, args, doc := "fn"+k.name, "dst, x", "writes the function of x"
+	if grad {
+		name, args, doc = name+"Grad", "dx, x, dy", "writes dy times the derivative at x"
+	}
+	name += levelSuffix[lanes]
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(%s *float32, n int, p *float64)", args))
+	Doc(fmt.Sprintf("%s %s.", name, doc))
+	Pragma("noescape")
+	f := &fnVec{lanes: lanes, limits: map[string]VecVirtual{}}
+	ptrs := map[string]GPVirtual{}
+	for _, a := range strings.Split(args, ", ") {
+		ptrs[a] = ptr(a)
+	}
+	n := Load(Param("n"), GP64()).(GPVirtual)
+	if k.params > 0 {
+		p := ptr("p")
+		for i := range k.params {
+			f.params[i] = f.reg()
+			VBROADCASTSD(Mem{Base: p, Disp: 8 * i}, f.params[i])
+		}
+	}
+	for _, l := range k.limits {
+		f.limits[l] = f.c(l, 0)
+	}
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	for at := 0; at < 8; at += lanes {
+		m := func(p string) Mem { return Mem{Base: ptrs[p], Index: i, Scale: 4, Disp: 4 * at} }
+		x := f.load(m("x"))
+		if grad {
+			f.store(k.backward(f, x, f.load(m("dy"))), m("dx"))
+		} else {
+			f.store(k.forward(f, x), m("dst"))
+		}
+	}
+	ADDQ(Imm(8), i)
+	CMPQ(i, n)
+	JB(LabelRef("loop"))
+	endElem()
+}
+
+// emitExpSum: exp(x - shift) and its sums in sixteen lanes.
+func emitExpSum(lanes int) {
+	name := "expSum" + levelSuffix[lanes]
+	TEXT(name, NOSPLIT, "func(dst, x *float32, n int, shift float64, sums *float64)")
+	Doc(name + " writes exp(x - shift) unless dst is nil, and adds element i of it to sum i%16; n is a multiple of 16.")
+	Pragma("noescape")
+	f := &fnVec{lanes: lanes, limits: map[string]VecVirtual{}}
+	dst, x, n, to := ptr("dst"), ptr("x"), Load(Param("n"), GP64()).(GPVirtual), ptr("sums")
+	shift := f.reg()
+	addr, err := Param("shift").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSD(addr.Addr, shift)
+	f.limits["fnExpMin"], f.limits["fnExpMax"] = f.c("fnExpMin", 0), f.c("fnExpMax", 0)
+	var sums []VecVirtual
+	for u := range 16 / lanes {
+		sums = append(sums, f.reg())
+		VMOVUPD(Mem{Base: to, Disp: 8 * lanes * u}, sums[u])
+	}
+	i := GP64()
+	XORQ(i, i)
+	each := func(label string, write bool) {
+		Label(label)
+		for u := range sums {
+			at := 4 * lanes * u
+			v := f.load(Mem{Base: x, Index: i, Scale: 4, Disp: at})
+			e := f.exp(f.clamp(f.sub(v, shift), "fnExp"))
+			VADDPD(e, sums[u], sums[u])
+			if write {
+				f.store(e, Mem{Base: dst, Index: i, Scale: 4, Disp: at})
+			}
+		}
+		ADDQ(Imm(16), i)
+		CMPQ(i, n)
+		JB(LabelRef(label))
+	}
+	TESTQ(dst, dst)
+	JZ(LabelRef("sum"))
+	each("write", true)
+	JMP(LabelRef("end"))
+	each("sum", false)
+	Label("end")
+	for u, s := range sums {
+		VMOVUPD(s, Mem{Base: to, Disp: 8 * lanes * u})
+	}
+	endElem()
+}
+
+// emitFnCalls writes the Go functions that pick a kernel.
+func emitFnCalls() {
+	var b strings.Builder
+	for _, grad := range []bool{false, true} {
+		name, args, doc := "fnEval", "dst, x", "fnEval writes the function of n elements, a multiple of 8, and says whether it has a kernel."
+		if grad {
+			name, args, doc = "fnGrad", "dx, x, dy", "fnGrad is fnEval for the gradient."
+		}
+		fmt.Fprintf(&b, "// %s\nfunc %s(fn Fn, %s *float32, n int, p *float64, wide bool) bool {\n\tswitch {\n", doc, name, args)
+		for _, k := range fnKernels {
+			suffix := ""
+			if grad {
+				suffix = "Grad"
+			} else if k.forward == nil {
+				continue
+			}
+			for _, lanes := range []int{8, 4} {
+				cond := "fn == Fn" + k.name
+				if lanes == 8 {
+					cond += " && wide"
+				}
+				fmt.Fprintf(&b, "\tcase %s:\n\t\tfn%s%s%s(%s, n, p)\n", cond, k.name, suffix, levelSuffix[lanes], args)
+			}
+		}
+		b.WriteString("\tdefault:\n\t\treturn false\n\t}\n\treturn true\n}\n\n")
+	}
+	extra["fn_calls_amd64.go"] = b.String()
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+)
+
+// fnConst is a constant, or a polynomial's coefficients from the highest power down, that
+// portable code and assembly share. The polynomials are minimax fits in relative error
+// (Remez's exchange; Lawson's weights for the quotient).
+type fnConst struct {
+	name, doc string
+	v         []float64
+	bits      bool // portable code wants the bits
+}
+
+func word(name, doc string, u uint64) fnConst {
+	return fnConst{name, doc, []float64{math.Float64frombits(u)}, true}
+}
+
+func number(name, doc string, v float64) fnConst { return fnConst{name, doc, []float64{v}, false} }
+
+func polynomial(name, doc string, v ...float64) fnConst { return fnConst{name, doc, v, false} }
+
+var fnConsts = []fnConst{
+	number("fnLog2E", "1/ln 2", math.Log2E),
+	number("fnShift", "1.5·2^52 + 1023: a sum with it is rounded to a whole number n, and its low bits are the exponent of 2^n", 3<<51+1023),
+	number("fnLn2", "ln 2", math.Ln2),
+	polynomial("fnExpPoly", "(exp(r)-1)/r for |r| <= ln2/2, error 2^-32.0",
+		0.00019841356813545544, 0.0013941039988570887, 0.008333402781297149,
+		0.04166635392725651, 0.16666666249612005, 0.5000000046807571,
+		1.0000000000312683,
+	),
+	word("fnSeed", "bits that give, less those of d > 0, 1/d within 6 %", 0x7fde623822fc16e6),
+	word("fnLogBase", "bits that bring, added to those of x > 0, the exponent of x/√½, biased by 1024, to the top", 1024<<52-0x3fe6a09e667f3bcd),
+	word("fnLogLow", "mask of the bits below the exponent", 1<<52-1),
+	word("fnLogHalf", "√½", 0x3fe6a09e667f3bcd),
+	word("fnLogWord", "2^52 as bits, which hold a smaller whole number", 0x4330000000000000),
+	number("fnLogBias", "2^52 + 1024", 1<<52+1024),
+	polynomial("fnLogPoly", "log(1+f)/f for √½ <= 1+f <= √2, error 2^-35.8",
+		0.05362922692792768, -0.09900880874038717, 0.10033196187874584,
+		-0.09922846372740907, 0.11005083756619084, -0.12497485649231428,
+		0.14290986956695262, -0.166669433666468, 0.1999988114357151,
+		-0.2499999408111769, 0.33333333333745956, -0.5000000002940743,
+		0.9999999999859578,
+	),
+	polynomial("fnLog2Poly", "log2(1+f)/f for √½ <= 1+f <= √2, error 2^-35.8",
+		0.07737061973563013, -0.14283951737408043, 0.14474842384512715,
+		-0.14315641253456346, 0.15876979760242038, -0.1803006056972717,
+		0.20617536011833115, -0.2404531654183854, 0.2885372934419931,
+		-0.3606736748308193, 0.48089836139589115, -0.7213475208687412,
+		1.442695040868705,
+	),
+	polynomial("fnLog1pPoly", "log(1+e)/e for 0 <= e <= 1, error 2^-30.3",
+		0.0020301059445507765, -0.01340721582740601, 0.04147844591637086,
+		-0.08244322197711033, 0.12418641900883275, -0.16105835300467294,
+		0.19890803530235945, -0.2498728275149069, 0.3333256088120732,
+		-0.4999998148476907, 0.99999999926028,
+	),
+	number("fnErfMid", "middle of the argument t² of fnErfPoly", 7.8),
+	polynomial("fnErfPoly", "erf(t)/t in t² - 7.8 for 0 <= t <= 3.95, error 2^-32.1",
+		5.691135695084058e-21, -1.2568702689072318e-19, 8.899091991004577e-19,
+		-1.2498889257318763e-17, 3.667922979101185e-16, -6.164598315077422e-15,
+		8.353415236504275e-14, -1.1640283443617448e-12, 1.5769538155584737e-11,
+		-1.970484104968406e-10, 2.2974803204512597e-09, -2.5222355415952446e-08,
+		2.6132387491547415e-07, -2.573958780570261e-06, 2.444762017765984e-05,
+		-0.0002289407289938682, 0.002189120584573124, -0.022920966913733465,
+		0.3580294174022616,
+	),
+	polynomial("fnTailNum", "numerator of Φ(-t)·exp(t²/2) for 0 <= t <= 15, Φ the normal distribution, error 2^-27.2",
+		0.004153290956296363448, 0.04088152737322283055, 0.1839703025453168561,
+		0.4392849659717356584, 0.5000000031551201473,
+	),
+	polynomial("fnTailDen", "denominator of the same",
+		0.0104106448874789765, 0.1024809085581244487, 0.4714117760218376293,
+		1.205553058503645671, 1.676454939041850559, 1,
+	),
+	number("fnDensity", "1/√(2π)", 1/(math.Sqrt2*math.SqrtPi)),
+	number("fnTanhOne", "2·√(2/π), of GELU's form with tanh (Hendrycks and Gimpel 2016)", 2*math.Sqrt2/math.SqrtPi),
+	number("fnTanhThree", "2·√(2/π)·0.044715", 2*math.Sqrt2/math.SqrtPi*0.044715),
+	number("fnTanhNine", "3·fnTanhThree", 3*2*math.Sqrt2/math.SqrtPi*0.044715),
+	number("fnErfSlope", "2/√π", 2/math.SqrtPi),
+	number("fnSixth", "1/6", 1./6),
+	number("fnThird", "1/3", 1./3),
+	number("fnHalf", "1/2", .5),
+	number("fnMinusHalf", "-1/2", -.5),
+	number("fnZero", "0", 0),
+	number("fnOne", "1", 1),
+	number("fnTwo", "2", 2),
+	number("fnMinusTwo", "-2", -2),
+	number("fnThree", "3", 3),
+	number("fnMinusThree", "-3", -3),
+	number("fnFour", "4", 4),
+	number("fnSix", "6", 6),
+	word("fnAbs", "mask of all bits but the sign", 1<<63-1),
+	word("fnSign", "the sign's bit", 1<<63),
+	number("fnExpMax", "exp of it is +Inf and exp of its negative 0 as float32", 110),
+	number("fnExpMin", "-fnExpMax", -110),
+	number("fnErfMax", "erf is 1 as float32 from here on", 3.95),
+	number("fnTailMax", "GELU is 0 or x as float32 beyond", 15),
+	number("fnTailMin", "-fnTailMax", -15),
+	number("fnTanhMax", "GELU's form with tanh is 0 or x as float32 beyond", 11),
+	number("fnTanhMin", "-fnTanhMax", -11),
+	number("fnPowMax", "2 to its power is +Inf, and to its negative 0, as float32", 160),
+	number("fnPowMin", "-fnPowMax", -160),
+	number("fnTiny", "its inverse is +Inf as float32", 0x1p-900),
+	number("fnHuge", "its inverse is 0 as float32", 0x1p900),
+	number("fnLeast", "the smallest finite float32", -math.MaxFloat32),
+}
+
+// fnWords are constants of the assembly alone: -Inf, +Inf and NaN cannot be Go constants.
+var fnWords = []fnConst{
+	number("inf", "", math.Inf(1)),
+	number("negInf", "", math.Inf(-1)),
+	word("nan", "", 0x7ff8000000000001),
+}
+
+// fnLane is the number of copies of a constant in memory: a vector of AVX-512.
+const fnLane = 8
+
+var (
+	fnTable Mem
+	fnIndex = map[string]int{}
+)
+
+// emitConsts writes the table of constants, each as a whole vector, and fn_const.go.
+func emitConsts() {
+	fnTable = GLOBL("fnConst", RODATA|NOPTR)
+	at := 0
+	for _, c := range append(append([]fnConst{}, fnConsts...), fnWords...) {
+		fnIndex[c.name] = at
+		for _, v := range c.v {
+			for l := range fnLane {
+				DATA(8*(at*fnLane+l), U64(math.Float64bits(v)))
+			}
+			at++
+		}
+	}
+	var b strings.Builder
+	b.WriteString("// The constants of the elementary functions, which portable code and assembly share.\n")
+	b.WriteString("// Polynomials hold the coefficient of the highest power first.\n\n")
+	for _, c := range fnConsts {
+		fmt.Fprintf(&b, "// %s: %s.\n", c.name, c.doc)
+		switch {
+		case len(c.v) > 1:
+			fmt.Fprintf(&b, "var %s = [%d]float64{", c.name, len(c.v))
+			for i, v := range c.v {
+				if i%4 == 0 {
+					b.WriteString("\n")
+				}
+				fmt.Fprintf(&b, "%v, ", v)
+			}
+			b.WriteString("\n}\n\n")
+		case c.bits:
+			fmt.Fprintf(&b, "const %s uint64 = %#x\n\n", c.name, math.Float64bits(c.v[0]))
+		default:
+			fmt.Fprintf(&b, "const %s float64 = %x\n\n", c.name, c.v[0])
+		}
+	}
+	extra["fn_const.go"] = b.String()
+}
+
+// fnAt is coefficient i of a constant, a whole vector in memory.
+func fnAt(name string, i int) Mem {
+	at, ok := fnIndex[name]
+	if !ok {
+		panic("no constant " + name)
+	}
+	return fnTable.Offset(8 * fnLane * (at + i))
+}
+
+// fnLen is the number of a polynomial's coefficients.
+func fnLen(name string) int {
+	for _, c := range fnConsts {
+		if c.name == name {
+			return len(c.v)
+		}
+	}
+	panic("no constant " + name)
+}

@@ -1,0 +1,195 @@
+package kern
+
+// What each elementary function and its derivative are: the definitions, of which the
+// assembly is a copy.
+
+import "math"
+
+// fnPair is a function and its gradient in float64, both rounded to float32 by the caller.
+// The settings are those that Func.settings made for the one or the other.
+type fnPair struct {
+	f func(x float64, p *fnSettings) float64
+	d func(x, dy float64, p *fnSettings) float64
+}
+
+var fnList = [fnCount]fnPair{
+	FnExp: {
+		func(x float64, _ *fnSettings) float64 { return fnExp(within(x, fnExpMax)) },
+		func(x, dy float64, _ *fnSettings) float64 { return dy * fnExp(within(x, fnExpMax)) }},
+	FnExpm1: {
+		func(x float64, _ *fnSettings) float64 { return fnExpm1(within(x, fnExpMax)) },
+		func(x, dy float64, _ *fnSettings) float64 { return dy * fnExp(within(x, fnExpMax)) }},
+	FnLog: {
+		func(x float64, _ *fnSettings) float64 { return fnLogOf(x, x, false) },
+		func(x, dy float64, _ *fnSettings) float64 { return dy / x }},
+	FnLog2: {
+		func(x float64, _ *fnSettings) float64 {
+			e, f := logParts(x)
+			return logEnds(math.FMA(horner(fnLog2Poly[:], f), f, e), x)
+		},
+		func(x, dy float64, _ *fnSettings) float64 { return dy / float64(x*fnLn2) }},
+	FnLog1p: {
+		func(x float64, _ *fnSettings) float64 { return fnLogOf(x+1, x, true) },
+		func(x, dy float64, _ *fnSettings) float64 { return dy / (x + 1) }},
+	FnSigmoid: {
+		func(x float64, _ *fnSettings) float64 { return fnGate(within(x, fnExpMax)) },
+		func(x, dy float64, _ *fnSettings) float64 {
+			e := expNeg(x)
+			s := fnRecip(e + 1)
+			return dy * (e * s * s)
+		}},
+	FnTanh: {
+		func(x float64, _ *fnSettings) float64 {
+			m := fnExpm1(atMost(math.Abs(x), fnExpMax) * -2)
+			return signed(-(m * fnRecip(m+2)), x)
+		},
+		func(x, dy float64, _ *fnSettings) float64 {
+			e := fnExp(atMost(math.Abs(x), fnExpMax) * -2)
+			s := fnRecip(e + 1)
+			return dy * (e * 4 * s * s)
+		}},
+	FnErf: {
+		func(x float64, _ *fnSettings) float64 {
+			t := atMost(math.Abs(x), fnErfMax)
+			return signed(horner(fnErfPoly[:], float64(t*t)-fnErfMid)*t, x)
+		},
+		func(x, dy float64, _ *fnSettings) float64 {
+			t := atMost(math.Abs(x), fnTailMax)
+			return dy * (fnExp(-t*t) * fnErfSlope)
+		}},
+	FnGELU: {
+		func(x float64, _ *fnSettings) float64 {
+			e, q, _ := normalTail(x)
+			return atLeast(x, -fnTailMax) * upper(float64(e*q), x)
+		},
+		func(x, dy float64, _ *fnSettings) float64 {
+			e, q, t := normalTail(x)
+			return dy * upper(float64(e*math.FMA(-t, fnDensity, q)), x)
+		}},
+	FnGELUTanh: {
+		func(x float64, _ *fnSettings) float64 {
+			low := atLeast(x, -fnTanhMax)
+			v := atMost(low, fnTanhMax)
+			return low * fnGate(math.FMA(float64(v*v), fnTanhThree, fnTanhOne)*v)
+		},
+		func(x, dy float64, _ *fnSettings) float64 {
+			v := within(x, fnTanhMax)
+			v2 := float64(v * v)
+			return dy * gated(math.FMA(v2, fnTanhThree, fnTanhOne)*v, math.FMA(v2, fnTanhNine, fnTanhOne)*v)
+		}},
+	FnSiLU: {
+		func(x float64, _ *fnSettings) float64 {
+			low := atLeast(x, -fnExpMax)
+			return low * fnGate(atMost(low, fnExpMax))
+		},
+		func(x, dy float64, _ *fnSettings) float64 {
+			v := within(x, fnExpMax)
+			return dy * gated(v, v)
+		}},
+	FnHardSigmoid: {
+		func(x float64, p *fnSettings) float64 { return atMost(atLeast(math.FMA(x, p[0], p[1]), 0), 1) },
+		func(x, dy float64, p *fnSettings) float64 {
+			if v := math.FMA(x, p[0], p[1]); v > 0 && v < 1 {
+				return dy * p[0]
+			}
+			return 0
+		}},
+	FnHardSwish: {
+		func(x float64, _ *fnSettings) float64 {
+			return float64(atLeast(x, fnLeast)*atMost(atLeast(x+3, 0), 6)) * fnSixth
+		},
+		func(x, dy float64, _ *fnSettings) float64 {
+			switch {
+			case x <= -3:
+				return 0
+			case x >= 3:
+				return dy
+			}
+			return dy * math.FMA(x, fnThird, 0.5)
+		}},
+	FnSoftplus: {
+		func(x float64, _ *fnSettings) float64 {
+			e := expNeg(x)
+			return math.FMA(horner(fnLog1pPoly[:], e), e, atLeast(x, 0))
+		},
+		func(x, dy float64, _ *fnSettings) float64 { return dy * fnGate(within(x, fnExpMax)) }},
+	FnELU: {
+		func(x float64, p *fnSettings) float64 {
+			if x > 0 {
+				return x * p[1]
+			}
+			return fnExpm1(within(x, fnExpMax)) * p[0]
+		},
+		func(x, dy float64, p *fnSettings) float64 {
+			if x > 0 {
+				return dy * p[1]
+			}
+			return dy * (fnExp(within(x, fnExpMax)) * p[0])
+		}},
+	FnSqrt: {
+		func(x float64, _ *fnSettings) float64 { return math.Sqrt(x) },
+		func(x, dy float64, _ *fnSettings) float64 {
+			s := root32(x)
+			return dy * fnRecip(atMost(atLeast(s+s, fnTiny), fnHuge))
+		}},
+	FnInvSqrt: {
+		func(x float64, _ *fnSettings) float64 { return 1 / root32(x) },
+		func(x, dy float64, _ *fnSettings) float64 {
+			return -dy * fnRecip(atMost(atLeast(root32(x)*x*2, fnTiny), fnHuge))
+		}},
+	FnInv: {
+		func(x float64, _ *fnSettings) float64 { return 1 / x },
+		func(x, dy float64, _ *fnSettings) float64 { return -dy / float64(x*x) }},
+	FnPow: {
+		fnPowOf,
+		func(x, dy float64, p *fnSettings) float64 { return dy * (fnPowOf(x, p) * p[3]) }},
+	FnSquare: {
+		func(x float64, _ *fnSettings) float64 { return x * x },
+		func(x, dy float64, _ *fnSettings) float64 { return dy * (x + x) }},
+	FnCube: {
+		func(x float64, _ *fnSettings) float64 { return x * x * x },
+		func(x, dy float64, _ *fnSettings) float64 { return dy * (x * x * 3) }},
+	FnNeg: {
+		func(x float64, _ *fnSettings) float64 { return -x },
+		func(_, dy float64, _ *fnSettings) float64 { return -dy }},
+	FnAbs: {
+		func(x float64, _ *fnSettings) float64 { return math.Abs(x) },
+		func(x, dy float64, _ *fnSettings) float64 { return dy * signOf(x) }},
+	FnSign:  {func(x float64, _ *fnSettings) float64 { return signOf(x) }, fnFlat},
+	FnCeil:  {func(x float64, _ *fnSettings) float64 { return math.Ceil(x) }, fnFlat},
+	FnFloor: {func(x float64, _ *fnSettings) float64 { return math.Floor(x) }, fnFlat},
+	FnSin: {
+		func(x float64, _ *fnSettings) float64 { return sinOf(x, 0) },
+		func(x, dy float64, _ *fnSettings) float64 { return dy * sinOf(x, 1) }},
+	FnCos: {
+		func(x float64, _ *fnSettings) float64 { return sinOf(x, 1) },
+		func(x, dy float64, _ *fnSettings) float64 { return -dy * sinOf(x, 0) }},
+}
+
+// fnFlat is the gradient of steps.
+func fnFlat(_, dy float64, _ *fnSettings) float64 { return dy * 0 }
+
+// fnLogOf is log(v), where v is 1+x rounded if one says so.
+func fnLogOf(v, x float64, one bool) float64 {
+	e, f := logParts(v)
+	if one && e == 0 {
+		f = x
+	}
+	return logEnds(math.FMA(e, fnLn2, float64(horner(fnLogPoly[:], f)*f)), v)
+}
+
+// signed gives y the sign of x in addition to its own.
+func signed(y, x float64) float64 {
+	return math.Float64frombits(math.Float64bits(y) ^ math.Float64bits(x)&fnSign)
+}
+
+// signOf is -1, 0 or 1; NaN stays NaN.
+func signOf(x float64) float64 {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return x
+}

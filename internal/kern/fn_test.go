@@ -1,0 +1,307 @@
+package kern
+
+import (
+	"math"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/goqat/goqat/internal/par"
+)
+
+// fnCases are the functions with settings that their kernels must take.
+var fnCases = []Func{
+	{Fn: FnExp}, {Fn: FnExpm1}, {Fn: FnLog}, {Fn: FnLog2}, {Fn: FnLog1p}, {Fn: FnSigmoid}, {Fn: FnTanh}, {Fn: FnErf},
+	{Fn: FnGELU}, {Fn: FnGELUTanh}, {Fn: FnSiLU}, {FnHardSigmoid, 0.2, 0.5}, {FnHardSigmoid, 1. / 6, 0.5}, {Fn: FnHardSwish},
+	{Fn: FnSoftplus}, {FnELU, 1, 1}, {FnELU, 1.6732632423543772, 1.0507009873554805}, {Fn: FnSqrt}, {Fn: FnInvSqrt}, {Fn: FnInv},
+	{Fn: FnPow, A: 0.75}, {Fn: FnPow, A: -0.5}, {Fn: FnPow, A: 4}, {Fn: FnPow, A: 5}, {Fn: FnPow, A: -3}, {Fn: FnPow, A: 0},
+	{Fn: FnPow, A: 2}, {Fn: FnSquare}, {Fn: FnCube}, {Fn: FnNeg}, {Fn: FnAbs}, {Fn: FnSign}, {Fn: FnCeil}, {Fn: FnFloor},
+	{Fn: FnSin}, {Fn: FnCos}, {FnClip, 0, math.Inf(1)}, {FnClip, -1, 6}, {Fn: FnLeaky, A: 0.1}, {Fn: FnIdentity},
+}
+
+// fnUlps bounds the error of a function and of its gradient in units in the last place. Half
+// a unit is the rounding; the polynomials add 2^-27 at most, an eighth of a unit; a square
+// root that is rounded first adds 0.71 to what is computed from it, 1/√x above all, where a
+// result has the fewest digits.
+func fnUlps(f Fn) (value, grad float64) {
+	switch f {
+	case FnSqrt:
+		return 0.5, 1.5
+	case FnInvSqrt:
+		return 1.5, 1.5
+	case FnLeaky:
+		return 1, 0.7 // the slope is rounded to float32
+	}
+	return 0.7, 0.7
+}
+
+// gradSlack is what the gradients with a zero of their own may be off besides, with
+// dy = 1: the error of their summands, of which none is above 2 where they cancel.
+const gradSlack = 0x1p-27
+
+func hasZero(f Fn) bool { return f == FnGELU || f == FnGELUTanh || f == FnSiLU || f == FnHardSwish }
+
+// ulpsOff is how far got is from want in units in the last place of want's float32.
+func ulpsOff(got float32, want float64) float64 {
+	switch {
+	case want != want || got != got:
+		if want != want && got != got {
+			return 0
+		}
+		return math.Inf(1)
+	case float32(want) == got: // also infinities
+		return 0
+	case got-got != 0:
+		return math.Inf(1)
+	}
+	_, e := math.Frexp(want)
+	return math.Abs(float64(got)-want) / math.Ldexp(1, max(e-24, -149))
+}
+
+// long says that the tests look at every float32.
+var long = os.Getenv("GOQAT_LONG") != ""
+
+// eachFloat calls fn in parallel for stretches of float32 in the order of their bits:
+// all of them, or a dense sample.
+func eachFloat(fn func(x []float32)) {
+	const block = 1 << 16
+	step := uint64(24001)
+	if long {
+		step = 1
+	}
+	count := 1<<32/step + 1
+	par.For(int(count/block)+1, 1, func(lo, hi int) {
+		x := make([]float32, 0, block)
+		for b := lo; b < hi; b++ {
+			x = x[:0]
+			for i := uint64(b) * block; i < uint64(b+1)*block && i < count; i++ {
+				x = append(x, math.Float32frombits(uint32(min(i*step, math.MaxUint32))))
+			}
+			fn(x)
+		}
+	})
+}
+
+// TestFnUlps compares with float64.
+func TestFnUlps(t *testing.T) {
+	for _, f := range fnCases {
+		t.Run(f.name(), func(t *testing.T) {
+			t.Parallel()
+			value, grad := fnUlps(f.Fn)
+			eachFloat(func(x []float32) {
+				n := len(x)
+				y, d, ones := make([]float32, n), make([]float32, n), make([]float32, n)
+				x64, y64, d64, one64 := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+				for i, v := range x {
+					x64[i], ones[i], one64[i] = float64(v), 1, 1
+				}
+				Eval(f, y, x)
+				Eval(f, y64, x64)
+				EvalGrad(f, d, x, ones)
+				EvalGrad(f, d64, x64, one64)
+				for i, v := range x {
+					if e := ulpsOff(y[i], y64[i]); e > value {
+						t.Errorf("%v(%g) = %g, want %g: off by %.2f", f, v, y[i], y64[i], e)
+						return
+					}
+					if e := ulpsOff(d[i], d64[i]); e > grad && !(hasZero(f.Fn) && math.Abs(float64(d[i])-d64[i]) <= gradSlack) {
+						t.Errorf("%v'(%g) = %g, want %g: off by %.2f", f, v, d[i], d64[i], e)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// name tells the cases of one function apart.
+func (f Func) name() string { return f.Fn.String() + " " + ftoa(f.A) + " " + ftoa(f.B) }
+
+func ftoa(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// TestFnMonotonic: where a function rises or falls, so do its float32.
+func TestFnMonotonic(t *testing.T) {
+	type stretch struct {
+		f        Func
+		from, to float64
+		falls    bool
+	}
+	inf := math.Inf(1)
+	for _, s := range []stretch{
+		{Func{Fn: FnExp}, -inf, inf, false}, {Func{Fn: FnExpm1}, -inf, inf, false}, {Func{Fn: FnLog}, 0, inf, false},
+		{Func{Fn: FnLog2}, 0, inf, false}, {Func{Fn: FnLog1p}, -1, inf, false}, {Func{Fn: FnSigmoid}, -inf, inf, false},
+		{Func{Fn: FnTanh}, -inf, inf, false}, {Func{Fn: FnErf}, -inf, inf, false}, {Func{Fn: FnSoftplus}, -inf, inf, false},
+		{Func{Fn: FnGELU}, -inf, -0.7518, true}, {Func{Fn: FnGELU}, -0.7517, inf, false},
+		{Func{Fn: FnGELUTanh}, -inf, -0.7525, true}, {Func{Fn: FnGELUTanh}, -0.7524, inf, false},
+		{Func{Fn: FnSiLU}, -inf, -1.2785, true}, {Func{Fn: FnSiLU}, -1.2784, inf, false},
+		{Func{Fn: FnHardSwish}, -inf, -1.5, true}, {Func{Fn: FnHardSwish}, -1.5, inf, false},
+		{Func{FnHardSigmoid, 0.2, 0.5}, -inf, inf, false}, {Func{FnELU, 1, 1}, -inf, inf, false},
+		{Func{Fn: FnSqrt}, 0, inf, false}, {Func{Fn: FnInvSqrt}, 0, inf, true}, {Func{Fn: FnInv}, 0x1p-140, inf, true},
+		{Func{Fn: FnPow, A: 0.75}, 0, inf, false}, {Func{Fn: FnPow, A: -3}, 0x1p-140, inf, true}, {Func{Fn: FnPow, A: 5}, -inf, inf, false},
+		{Func{Fn: FnCube}, -inf, inf, false}, {Func{Fn: FnSquare}, 0, inf, false},
+	} {
+		t.Run(s.f.name(), func(t *testing.T) {
+			t.Parallel()
+			eachFloat(func(x []float32) { // x holds floats of one sign in most blocks
+				y := make([]float32, len(x))
+				Eval(s.f, y, x)
+				for i := 1; i < len(x); i++ {
+					a, b, ya, yb := float64(x[i-1]), float64(x[i]), y[i-1], y[i]
+					if a > b { // negative ones fall with their bits
+						a, b, ya, yb = b, a, yb, ya
+					}
+					if !(a >= s.from && b <= s.to) {
+						continue
+					}
+					if s.falls {
+						ya, yb = yb, ya
+					}
+					if !(ya <= yb) {
+						t.Errorf("%v: %g at %g and %g at %g", s.f, y[i-1], x[i-1], y[i], x[i])
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestFnSpecial: the answers at the ends.
+func TestFnSpecial(t *testing.T) {
+	inf, nan, zero := float32(math.Inf(1)), float32(math.NaN()), float32(0)
+	tests := []struct {
+		f    Func
+		x, y []float32
+	}{
+		{Func{Fn: FnExp}, []float32{inf, -inf, 89, -104, -103.9, 0}, []float32{inf, 0, inf, 0, 1e-45, 1}},
+		{Func{Fn: FnExpm1}, []float32{inf, -inf, -zero, 1e-30}, []float32{inf, -1, -zero, 1e-30}},
+		{Func{Fn: FnLog}, []float32{inf, 0, -zero, -1, -inf, 1}, []float32{inf, -inf, -inf, nan, nan, 0}},
+		{Func{Fn: FnLog2}, []float32{8, 0x1p-149, 0x1p127}, []float32{3, -149, 127}},
+		{Func{Fn: FnLog1p}, []float32{-1, -2, inf, 1e-40}, []float32{-inf, nan, inf, 1e-40}},
+		{Func{Fn: FnSigmoid}, []float32{inf, -inf, 0, 200, -200}, []float32{1, 0, 0.5, 1, 0}},
+		{Func{Fn: FnTanh}, []float32{inf, -inf, 20, -20, 1e-40}, []float32{1, -1, 1, -1, 1e-40}},
+		{Func{Fn: FnErf}, []float32{inf, -inf, 4, -4}, []float32{1, -1, 1, -1}},
+		{Func{Fn: FnGELU}, []float32{inf, -inf, 100, -100, 1e-40}, []float32{inf, 0, 100, 0, 5e-41}},
+		{Func{Fn: FnGELUTanh}, []float32{inf, -inf, 100, -100}, []float32{inf, 0, 100, 0}},
+		{Func{Fn: FnSiLU}, []float32{inf, -inf, 200, -200}, []float32{inf, 0, 200, 0}},
+		{Func{Fn: FnHardSwish}, []float32{inf, -inf, 3, -3, 6}, []float32{inf, 0, 3, 0, 6}},
+		{Func{Fn: FnSoftplus}, []float32{inf, -inf, 200, -200}, []float32{inf, 0, 200, 0}},
+		{Func{FnELU, 2, 1}, []float32{inf, -inf, 3}, []float32{inf, -2, 3}},
+		{Func{Fn: FnSqrt}, []float32{inf, 0, -1, 1e-45}, []float32{inf, 0, nan, float32(math.Sqrt(0x1p-149))}},
+		{Func{Fn: FnInvSqrt}, []float32{inf, 0, -1}, []float32{0, inf, nan}},
+		{Func{Fn: FnPow, A: 0.75}, []float32{inf, 0, -1, 1}, []float32{inf, 0, nan, 1}},
+		{Func{Fn: FnPow, A: -3}, []float32{inf, 0, -2}, []float32{0, inf, -0.125}},
+		{Func{Fn: FnPow, A: 4}, []float32{inf, 0, -2, -inf}, []float32{inf, 0, 16, inf}},
+		{Func{Fn: FnPow}, []float32{inf, nan, 0}, []float32{1, 1, 1}},
+	}
+	for _, l := range []Level{LevelGeneric, LevelAVX2, LevelAVX512} {
+		defer SetLevel(SetLevel(l))
+		for _, tt := range tests {
+			y, d := make([]float32, len(tt.x)), make([]float32, 3)
+			Eval(tt.f, y, tt.x)
+			for i := range y {
+				if y[i] != tt.y[i] && !(y[i] != y[i] && tt.y[i] != tt.y[i]) {
+					t.Errorf("%v: %v(%v) = %v, want %v", l, tt.f, tt.x[i], y[i], tt.y[i])
+				}
+			}
+			if tt.f.Fn == FnPow && tt.f.A == 0 {
+				continue
+			}
+			Eval(tt.f, d, []float32{nan, nan, nan})
+			if d[0] == d[0] || d[2] == d[2] {
+				t.Errorf("%v: %v of NaN is %v", l, tt.f, d)
+			}
+		}
+	}
+}
+
+// TestFnOdd: tanh and erf of -x are those of x, negated.
+func TestFnOdd(t *testing.T) {
+	eachFloat(func(x []float32) {
+		minus, y, z := make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x))
+		for i, v := range x {
+			minus[i] = -v
+		}
+		for _, fn := range []Fn{FnTanh, FnErf} {
+			Eval(Func{Fn: fn}, y, x)
+			Eval(Func{Fn: fn}, z, minus)
+			for i := range y {
+				if y[i] != -z[i] && y[i] == y[i] {
+					t.Errorf("%v(%g) = %g, of the negative %g", fn, x[i], y[i], z[i])
+					return
+				}
+			}
+		}
+	})
+}
+
+// fnStep is the half-width of a difference quotient in float64, and fnTolerance what its
+// error may be relative to the derivatives' size: the cubic term, 2^-26 times a third
+// derivative of at most some 100 near the points.
+const (
+	fnStep      = 0x1p-13
+	fnTolerance = 1e-5
+)
+
+// TestFnGradients compares derivatives with difference quotients.
+func TestFnGradients(t *testing.T) {
+	points := []float64{-5.3, -2.1, -1.2, -0.4, 0.3, 0.9, 1.7, 2.6, 4.4}
+	for _, f := range fnCases {
+		for _, p := range points {
+			switch f.Fn {
+			case FnLog, FnLog2, FnSqrt, FnInvSqrt:
+				p = math.Abs(p)
+			case FnLog1p:
+				p = math.Abs(p) - 0.2
+			case FnPow:
+				p = math.Abs(p) + 0.1
+			}
+			y, d, d32 := make([]float64, 2), make([]float64, 1), make([]float32, 1)
+			Eval(f, y, []float64{p - fnStep, p + fnStep})
+			want := (y[1] - y[0]) / (2 * fnStep)
+			EvalGrad(f, d, []float64{p}, []float64{3})
+			EvalGrad(f, d32, []float32{float32(p)}, []float32{3})
+			for _, got := range []float64{d[0] / 3, float64(d32[0]) / 3} {
+				if math.Abs(got-want) > fnTolerance*max(1, math.Abs(want)) {
+					t.Errorf("%v'(%g) = %g, the difference quotient is %g", f, p, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestExpSum: the order of the sum is that of the lanes, and nil changes nothing.
+func TestExpSum(t *testing.T) {
+	for _, n := range []int{0, 1, 15, 16, 17, 100, 1000, elemChunk + 5} {
+		x, e, want := make([]float32, n), make([]float32, n), make([]float32, n)
+		for i := range x {
+			x[i] = float32(math.Sin(float64(i))) * 20
+		}
+		var first float64
+		for i, l := range []Level{LevelGeneric, LevelAVX2, LevelAVX512} {
+			old := SetLevel(l)
+			sum := ExpSum(e, x, 20)
+			if again := ExpSum(nil, x, 20); sum != again {
+				t.Errorf("%d elements at %v: sum %v, without results %v", n, l, sum, again)
+			}
+			SetLevel(old)
+			if i == 0 {
+				first = sum
+				copy(want, e)
+			}
+			if sum != first {
+				t.Errorf("%d elements at %v: sum %v, want %v", n, l, sum, first)
+			}
+			var plain float64
+			for i, v := range e {
+				plain += float64(v)
+				if v != want[i] {
+					t.Errorf("%d elements at %v: exponential %d is %v, want %v", n, l, i, v, want[i])
+				}
+			}
+			if math.Abs(plain-sum) > 1e-6*sum {
+				t.Errorf("%d elements at %v: sum %v, of the rounded ones %v", n, l, sum, plain)
+			}
+		}
+	}
+}
