@@ -34,6 +34,9 @@ func (e *emitter) carry() error {
 		e.nodes[v], e.raw[v] = n, n
 	}
 	for _, s := range c.Reads {
+		if _, err := e.node(s.From); err != nil {
+			return err
+		}
 		gorgonia.Read(e.seen(s.From), s.Into)
 	}
 	return nil
@@ -77,9 +80,10 @@ func (e *emitter) carriedLeaf(v *graph.Value) (*gorgonia.Node, error) {
 func (e *emitter) carriedLayer(l *graph.Layer) (*gorgonia.Node, error) {
 	in := make([]*gorgonia.Node, len(l.In))
 	for i, v := range l.In {
-		if in[i] = e.seen(v); in[i] == nil {
-			return nil, fmt.Errorf("operand %s has no node", v.Name)
+		if _, err := e.node(v); err != nil { // made here if no layer needed it
+			return nil, err
 		}
+		in[i] = e.seen(v)
 	}
 	opt := ops.Options{Label: l.Name}
 	switch op := l.Op.(type) {

@@ -1,8 +1,9 @@
 // Package graph reads a Gorgonia expression graph into a small typed network:
 // layers of package nn's kinds between named values. Training preparation, the
 // evaluator, freezing and the exporters all start from this one form. Reading
-// never changes the user's graph, and gradient nodes are never part of it: only
-// what the asked-for outputs need is read.
+// never changes the user's graph, and gradient nodes are never part of it: the
+// network is what the asked-for outputs need, and what else the graph computes forward
+// is read into a carried part beside it.
 package graph
 
 import (
