@@ -20,7 +20,7 @@ func analysed(t *testing.T, x []float32, s fakequant.Spec, p fakequant.Params) R
 		t.Fatal(err)
 	}
 	var row Row
-	if err := row.analyse(x, x, layout, s, p, channels{}); err != nil {
+	if err := analyse(&row, x, x, layout, s, p, channels{}); err != nil {
 		t.Fatal(err)
 	}
 	return row
@@ -92,7 +92,7 @@ func TestDeadChannels(t *testing.T) {
 	for i := 1; i < len(w); i += 3 {
 		w[i] = 0
 	}
-	r, err := n.q.Report(n.batch(0, 4)...)
+	r, err := n.m.Report(n.batch(0, 4)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestDeadChannels(t *testing.T) {
 		}
 	}
 	// One row cannot vary, and without a sample nothing is measured.
-	if r, err = n.q.Report(n.batch(0, 1)...); err != nil {
+	if r, err = n.m.Report(n.batch(0, 1)...); err != nil {
 		t.Fatal(err)
 	}
 	if x := r.Rows[2]; x.Channels != 0 || x.Histogram == nil {
@@ -144,7 +144,7 @@ func TestDeadWithZeroPoint(t *testing.T) {
 	var row Row
 	x := []float32{0, -100, 0.4, 0} // codes 100, 0, 100, 100
 	ch := channels{2, func(i int) int { return i % 2 }, allZero}
-	if err := row.analyse(x, x, layout, s, fakequant.Params{Scale: []float32{1}, ZeroPoint: []int32{100}}, ch); err != nil {
+	if err := analyse(&row, x, x, layout, s, fakequant.Params{Scale: []float32{1}, ZeroPoint: []int32{100}}, ch); err != nil {
 		t.Fatal(err)
 	}
 	if row.Dead != 1 || row.Channels != 2 {
@@ -156,20 +156,20 @@ func TestDeadWithZeroPoint(t *testing.T) {
 func TestRecord(t *testing.T) {
 	g, _, y := mlp()
 	n := prepare(t, qconfig.Config{}, g, y)
-	n.q.Record(2)
+	n.m.Record(2)
 	m := n.machine()
 	var scales []float32
 	var tops []Number
 	for i := range 5 {
 		n.step(m, i)
-		if p, err := n.p.plan.order[0].q.Params(); err != nil {
+		if p, err := n.m.plan.order[0].q.Params(); err != nil {
 			t.Fatal(err)
 		} else if (i+1)%2 == 0 {
-			_, hi, _ := n.p.plan.order[0].q.Range()
+			_, hi, _ := n.m.plan.order[0].q.Range()
 			scales, tops = append(scales, p.Scale[0]), append(tops, Number(hi[0]))
 		}
 	}
-	r, err := n.q.Report()
+	r, err := n.m.Report()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,13 +195,13 @@ func TestRecord(t *testing.T) {
 func TestRecordWeights(t *testing.T) {
 	g, _, y := mlp()
 	n := prepare(t, qconfig.Config{}, g, y)
-	n.q.Record(1)
+	n.m.Record(1)
 	w := n.weights("fc1")
 	for i := range w {
 		w[i] = float32(i%5) / 4 // from 0 to 1
 	}
 	n.step(n.machine(), 0)
-	x := n.q.ranges()[3]
+	x := n.m.history.ranges(n.m.plan)[3]
 	top := Number(127 * float64(float32(1)/127))
 	if x.Min[0] != -top || x.Max[0] != top || x.Low[0] != -top || x.High[0] != top {
 		t.Errorf("weights from 0 to 1: %+v", x)
@@ -212,17 +212,17 @@ func TestRecordWeights(t *testing.T) {
 func TestRecordBounded(t *testing.T) {
 	g, _, y := mlp()
 	n := prepare(t, qconfig.Config{}, g, y)
-	n.q.Record(1)
+	n.m.Record(1)
 	const steps = 5000
 	for range steps {
-		if err := n.q.Step(); err != nil {
+		if err := n.m.Step(); err != nil {
 			t.Fatal(err)
 		}
-		if h := n.q.history; len(h.Steps) > maxPoints {
+		if h := n.m.history; len(h.Steps) > maxPoints {
 			t.Fatalf("%d points", len(h.Steps))
 		}
 	}
-	h := n.q.history
+	h := n.m.history
 	for i, s := range h.Steps {
 		if s != (i+1)*h.Every {
 			t.Fatalf("point %d is of step %d, the interval is %d", i, s, h.Every)
@@ -231,7 +231,7 @@ func TestRecordBounded(t *testing.T) {
 	if last := h.Steps[len(h.Steps)-1]; h.Every != 16 || steps-last >= h.Every {
 		t.Errorf("interval %d, last point %d", h.Every, last)
 	}
-	if err := h.check(n.p.plan); err != nil {
+	if err := h.check(n.m.plan); err != nil {
 		t.Error(err)
 	}
 }
@@ -242,13 +242,13 @@ func TestRecordStartsLate(t *testing.T) {
 	n := prepare(t, qconfig.Config{}, g, y)
 	for i := range 2000 {
 		if i == 511 {
-			n.q.Record(1)
+			n.m.Record(1)
 		}
-		if err := n.q.Step(); err != nil {
+		if err := n.m.Step(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h := n.q.history
+	h := n.m.history
 	for i, s := range h.Steps {
 		if s%h.Every != 0 || i > 0 && s-h.Steps[i-1] != h.Every {
 			t.Fatalf("interval %d, steps %v", h.Every, h.Steps)
@@ -280,7 +280,7 @@ func TestHistoryCheck(t *testing.T) {
 		{&rangeHistory{Every: 1, Steps: []int{2, 2}, Points: five(rangePoint{}, rangePoint{})}, "not in order: 2"},
 		{&rangeHistory{Every: 1, Steps: []int{1, 2}, Points: five(rangePoint{})}, "1 points for 2 steps"},
 	} {
-		err := tc.h.check(n.p.plan)
+		err := tc.h.check(n.m.plan)
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: %v, want %q", tc.h, err, tc.want)
 		}

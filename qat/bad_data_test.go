@@ -53,41 +53,41 @@ var badData = []struct {
 	{"Calibrate with an infinity that becomes NaN", calibrate(withAt(24, 3, infinity)), []string{"NaN"}},
 	{"Calibrate with nothing finite", calibrate([]float32{float32(infinity), float32(-infinity), float32(infinity), float32(infinity), float32(infinity), float32(infinity)}),
 		[]string{`layer "x"`, "no finite value"}},
-	{"Report with half a row", func(n *net) error { _, err := n.q.Report(numbers(1, 9)); return err }, []string{"report", `input "x" has 9 elements`}},
-	{"Report with two inputs", func(n *net) error { _, err := n.q.Report(numbers(1, 6), numbers(1, 6)); return err }, []string{"report", "2 inputs"}},
-	{"Verify of nothing", func(n *net) error { _, err := n.q.Verify(nil, numbers(1, 24)); return err }, []string{"verify", "nil", "give the result of Freeze"}},
-	{"Verify of an empty network", func(n *net) error { _, err := n.q.Verify(&frozen.Network{}, numbers(1, 24)); return err }, []string{"verify", "0 outputs", "another network"}},
-	{"Verify without inputs", func(n *net) error { _, err := n.q.Verify(n.freeze()); return err }, []string{"verify", "0 inputs"}},
+	{"Report with half a row", func(n *net) error { _, err := n.m.Report(numbers(1, 9)); return err }, []string{"report", `input "x" has 9 elements`}},
+	{"Report with two inputs", func(n *net) error { _, err := n.m.Report(numbers(1, 6), numbers(1, 6)); return err }, []string{"report", "2 inputs"}},
+	{"Verify of nothing", func(n *net) error { _, err := n.m.Verify(nil, numbers(1, 24)); return err }, []string{"verify", "nil", "give the result of Freeze"}},
+	{"Verify of an empty network", func(n *net) error { _, err := n.m.Verify(&frozen.Network{}, numbers(1, 24)); return err }, []string{"verify", "0 outputs", "another network"}},
+	{"Verify without inputs", func(n *net) error { _, err := n.m.Verify(n.freeze()); return err }, []string{"verify", "0 inputs"}},
 	{"Verify of a network with other layers", verifyOther("fc", "head", 5), []string{`"fc1.weight"`, "another network"}},
 	{"Verify of a network with other shapes", verifyOther("fc1", "fc2", 4), []string{`"fc1.weight"`, "24 codes", "30 in training", "another network"}},
 	{"train step with NaN", train(dense(withAt(24, 3, notANumber), 4, 6)), []string{`layer "x"`, "NaN"}},
 	{"train step with nothing finite", train(constant(float32(infinity), 4, 6)), []string{`layer "x"`, "no finite value"}},
 	{"train step on another shape", func(n *net) error {
-		return gorgonia.Let(n.p.InputNodes()[0], dense(numbers(1, 30), 5, 6))
+		return gorgonia.Let(n.m.InputNodes()[0], dense(numbers(1, 30), 5, 6))
 	}, []string{"(4, 6)", "(5, 6)"}},
 	{"train step on a value of another shape", func(n *net) error {
-		if err := gorgonia.UnsafeLet(n.p.InputNodes()[0], dense(numbers(1, 30), 5, 6)); err != nil {
+		if err := gorgonia.UnsafeLet(n.m.InputNodes()[0], dense(numbers(1, 30), 5, 6)); err != nil {
 			return err
 		}
 		return n.machine().RunAll()
 	}, []string{"x", "(5, 6)", "(4, 6)"}},
 	{"train step on another type", func(n *net) error {
-		return gorgonia.Let(n.p.InputNodes()[0], tensor.New(tensor.WithShape(4, 6), tensor.WithBacking(make([]float64, 24))))
+		return gorgonia.Let(n.m.InputNodes()[0], tensor.New(tensor.WithShape(4, 6), tensor.WithBacking(make([]float64, 24))))
 	}, []string{"float64", "float32"}},
 	{"machine for a node of the old graph", func(n *net) error {
 		_, _, y := mlp()
-		_, err := n.p.Machine(n.cost, y)
+		_, err := n.m.Machine(n.cost, y)
 		return err
 	}, []string{"machine", "output 1", "use Node"}},
-	{"machine for nil", func(n *net) error { _, err := n.p.Machine(nil); return err }, []string{"machine", "output 0", "use Node"}},
+	{"machine for nil", func(n *net) error { _, err := n.m.Machine(nil); return err }, []string{"machine", "output 0", "use Node"}},
 }
 
 func predict(in ...[]float32) func(*net) error {
-	return func(n *net) error { _, err := n.p.Predict(in...); return err }
+	return func(n *net) error { _, err := n.m.Predict(in...); return err }
 }
 
 func calibrate(in ...[]float32) func(*net) error {
-	return func(n *net) error { return n.p.Calibrate(in...) }
+	return func(n *net) error { return n.m.Calibrate(in...) }
 }
 
 func constant(v float32, shape ...int) *tensor.Dense {
@@ -100,7 +100,7 @@ func constant(v float32, shape ...int) *tensor.Dense {
 
 func train(x *tensor.Dense) func(*net) error {
 	return func(n *net) error {
-		if err := gorgonia.Let(n.p.InputNodes()[0], x); err != nil {
+		if err := gorgonia.Let(n.m.InputNodes()[0], x); err != nil {
 			return err
 		}
 		return n.machine().RunAll()
@@ -113,7 +113,7 @@ func verifyOther(name1, name2 string, hidden int) func(*net) error {
 		g := gorgonia.NewGraph()
 		m := prepare(n.t, qconfig.Config{}, g, fc(name2, relu(fc(name1, leaf(g, "x", 4, 6), hidden)), 3))
 		m.step(m.machine(), 0)
-		_, err := n.q.Verify(m.freeze(), numbers(1, 24))
+		_, err := n.m.Verify(m.freeze(), numbers(1, 24))
 		return err
 	}
 }
@@ -124,10 +124,10 @@ func TestBadData(t *testing.T) {
 	for _, c := range badData {
 		t.Run(c.name, func(t *testing.T) {
 			n := trained(t)
-			before, nodes := n.snapshot(), len(n.p.Graph().AllNodes())
+			before, nodes := n.snapshot(), len(n.m.Graph().AllNodes())
 			wantError(t, c.call(n), c.words...)
 			sameSnapshot(t, n.snapshot(), before)
-			if got := len(n.p.Graph().AllNodes()); got != nodes {
+			if got := len(n.m.Graph().AllNodes()); got != nodes {
 				t.Errorf("%d nodes in the prepared graph, there were %d", got, nodes)
 			}
 			n.step(n.machine(), 1)
@@ -155,11 +155,11 @@ func TestBadParameters(t *testing.T) {
 			g, _, y := mlp()
 			n := prepare(t, c.cfg, g, y)
 			n.step(n.machine(), 0)
-			w := n.p.Learnables()[c.param].Value().(*tensor.Dense).Float32s()
+			w := n.m.Learnables()[c.param].Value().(*tensor.Dense).Float32s()
 			good := w[2]
 			w[2] = float32(notANumber)
 			before := n.states()
-			_, err := n.q.Freeze()
+			_, err := n.m.Freeze()
 			wantError(t, err, "qat: freeze: ", c.word, "NaN")
 			if !errors.Is(err, fakequant.ErrData) {
 				t.Errorf("%v does not wrap ErrData", err)
@@ -176,7 +176,7 @@ func TestBadParameters(t *testing.T) {
 func TestNaNAtWork(t *testing.T) {
 	n := trained(t)
 	x := withAt(24, 3, notANumber)
-	y, err := n.p.Predict(x)
+	y, err := n.m.Predict(x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,9 +216,9 @@ func TestTwoInputs(t *testing.T) {
 	} {
 		n := build()
 		before := n.snapshot()
-		wantError(t, n.p.Calibrate(c.in...), c.words...)
+		wantError(t, n.m.Calibrate(c.in...), c.words...)
 		if !strings.Contains(c.name, "NaN") {
-			_, err := n.p.Predict(c.in...)
+			_, err := n.m.Predict(c.in...)
 			wantError(t, err, c.words...)
 		}
 		sameSnapshot(t, n.snapshot(), before)
@@ -230,16 +230,16 @@ func TestFixedBatch(t *testing.T) {
 	m := zooNet(t, "weight_on_the_left")
 	n := prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)
 	n.step(n.machine(), 0)
-	_, err := n.p.Predict(numbers(1, 12))
+	_, err := n.m.Predict(numbers(1, 12))
 	wantError(t, err, `input "x" has 12 elements, want 24`, "[6 4]")
 	// An op that the reader does not know keeps evaluation at the traced batch.
 	m = zooNet(t, "upsample")
 	n = prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)
 	n.step(n.machine(), 0)
-	if _, err = n.p.Predict(n.batch(1, 2)...); err != nil {
+	if _, err = n.m.Predict(n.batch(1, 2)...); err != nil {
 		t.Errorf("batch as built: %v", err)
 	}
-	_, err = n.p.Predict(n.batch(1, 3)...)
+	_, err = n.m.Predict(n.batch(1, 3)...)
 	wantError(t, err, `layer "opaque_0"`, "bound to batches of 2", "run with that size")
 }
 
@@ -247,6 +247,6 @@ func TestFixedBatch(t *testing.T) {
 func TestOnlyDropout(t *testing.T) {
 	g := gorgonia.NewGraph()
 	n := onlyPrepare(t, qconfig.Config{}, g, must(gorgonia.Dropout(leaf(g, "x", 2, 3), 0.5)))
-	_, err := n.q.Freeze()
+	_, err := n.m.Freeze()
 	wantError(t, err, "qat: freeze: ", "dropout only")
 }

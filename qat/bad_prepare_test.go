@@ -83,7 +83,7 @@ var badPrepare = []struct {
 		[]string{"names.encoder", "there are fc1, fc2"}},
 	{"kind that is not there", qconfig.Config{Types: map[string]*qconfig.Layer{"matmull": nil}}, mlpWith(first),
 		[]string{"types.matmull", `did you mean "matmul"?`}},
-	{"input that is not there", qconfig.Config{Inputs: []string{"xs"}}, mlpWith(first), []string{"inputs[0]", `no input "xs"`, `did you mean "x"?`}},
+	{"input that is not there", qconfig.Config{Roles: qconfig.Roles{Inputs: []string{"xs"}}}, mlpWith(first), []string{"roles.inputs[0]", `no leaf "xs"`, `did you mean "x"?`}},
 	{"nine bits", qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 9}}}, mlpWith(first), []string{"global.weights.bits", "2 to 8"}},
 	{"quantize before observe", qconfig.Config{Milestones: qconfig.MilestonesAt(2, 1, qconfig.Never, qconfig.Never)}, mlpWith(first), []string{"milestones", "quantize >= observe"}},
 }
@@ -123,64 +123,35 @@ func TestBadPrepare(t *testing.T) {
 			if g != nil {
 				nodes = slices.Clone(g.AllNodes())
 			}
-			q, err := New(c.cfg)
-			if err != nil {
-				if !errors.Is(err, qconfig.ErrConfig) {
-					t.Errorf("New: %v does not wrap ErrConfig", err)
-				}
-				wantError(t, err, c.words...)
-				return
-			}
-			_, err = q.Prepare(g, outputs...)
+			m, err := Prepare(g, c.cfg, outputs...)
 			wantError(t, err, append(c.words, "qat: ")...)
+			if m != nil {
+				t.Error("a model comes with the error")
+			}
 			if g != nil && !slices.Equal(g.AllNodes(), nodes) {
 				t.Error("the user's graph has other nodes than before")
 			}
-			// A failed Prepare leaves the Quantizer as it was.
-			if err := q.Step(); !errors.Is(err, ErrNotPrepared) {
-				t.Errorf("Step after a failed Prepare: %v", err)
+			if err := c.cfg.Validate(); err != nil && !errors.Is(err, qconfig.ErrConfig) {
+				t.Errorf("Validate: %v does not wrap ErrConfig", err)
 			}
 		})
 	}
 }
 
-func TestBeforePrepare(t *testing.T) {
-	q, err := New(qconfig.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, call := range map[string]func() error{
-		"Step":   q.Step,
-		"Freeze": func() error { _, err := q.Freeze(); return err },
-		"Report": func() error { _, err := q.Report(); return err },
-		"Verify": func() error { _, err := q.Verify(nil); return err },
-	} {
-		if err := call(); !errors.Is(err, ErrNotPrepared) {
-			t.Errorf("%s: %v, want ErrNotPrepared", name, err)
-		}
-	}
-	if q.Steps() != 0 {
-		t.Errorf("a failed Step was counted: %d", q.Steps())
-	}
-}
-
-func TestSecondPrepare(t *testing.T) {
+// TestTwoModels: one graph may be prepared twice, also after a failure.
+func TestTwoModels(t *testing.T) {
 	g, x, y := mlp()
 	n := prepare(t, qconfig.Config{}, g, y)
-	if _, err := n.q.Prepare(g, y); !errors.Is(err, ErrPrepared) {
-		t.Errorf("second Prepare: %v, want ErrPrepared", err)
+	if _, err := Prepare(g, qconfig.Config{}, x); err == nil {
+		t.Error("an input as output: no error")
 	}
-	n.step(n.machine(), 0) // the first one is still there
-	// After a failed Prepare the same Quantizer may try again.
-	q, err := New(qconfig.Config{})
+	other, err := Prepare(g, qconfig.Config{}, y)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Prepare(g, x); err == nil {
-		t.Error("an input as output: no error")
-	}
-	if _, err := q.Prepare(g, y); err != nil {
-		t.Errorf("Prepare after a failed one: %v", err)
+	n.step(n.machine(), 0)
+	if n.m.Steps() != 1 || other.Steps() != 0 {
+		t.Errorf("%d and %d steps, want 1 and 0", n.m.Steps(), other.Steps())
 	}
 }
 
@@ -215,17 +186,17 @@ func TestUnrelatedParts(t *testing.T) {
 	x2 := leaf(g, "x2", 4, 3)
 	y2 := relu(fc("other", x2, 2))
 	n := prepare(t, qconfig.Config{}, g, y, y2)
-	if got := n.p.Inputs(); !slices.Equal(got, []string{"x", "x2"}) {
+	if got := n.m.Inputs(); !slices.Equal(got, []string{"x", "x2"}) {
 		t.Errorf("inputs %q", got)
 	}
 	n.step(n.machine(), 0)
 	n.verify(n.freeze(), n.batch(1, 9))
 
 	n = prepare(t, qconfig.Config{}, g, y2)
-	if got := n.p.Inputs(); !slices.Equal(got, []string{"x2"}) {
+	if got := n.m.Inputs(); !slices.Equal(got, []string{"x2"}) {
 		t.Errorf("inputs %q", got)
 	}
-	if len(n.p.Learnables()) != 2 {
-		t.Errorf("learnables %v, want those of the one layer", n.p.Learnables())
+	if len(n.m.Learnables()) != 2 {
+		t.Errorf("learnables %v, want those of the one layer", n.m.Learnables())
 	}
 }

@@ -1,7 +1,6 @@
 package qat
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -131,13 +130,13 @@ func (p *plan) carriedUsers() []*graph.Layer {
 }
 
 // find returns what stands in the new graph for a node of the user's.
-func (p *Prepared) find(old *gorgonia.Node) (*gorgonia.Node, error) {
-	net := p.plan.net
+func (e *emitter) find(old *gorgonia.Node) (*gorgonia.Node, error) {
+	net := e.p.net
 	l := (*graph.Layer)(nil)
 	if old != nil {
 		if v := net.Value(old); v == nil {
 			l = net.Inside(old)
-		} else if n := p.train.seen(v); n != nil {
+		} else if n := e.seen(v); n != nil {
 			return n, nil
 		} else {
 			l = v.Producer
@@ -147,39 +146,10 @@ func (p *Prepared) find(old *gorgonia.Node) (*gorgonia.Node, error) {
 		return nil, net.Missing(old)
 	}
 	name := l.Name
-	for _, fused := range p.plan.layers {
+	for _, fused := range e.p.layers {
 		if slices.Contains(fused.src, l) {
 			name = fused.name
 		}
 	}
 	return nil, &fakequant.LayerError{Layer: name, Err: fmt.Errorf("node %s became a part of this layer and has no result of its own: use the layer's output, or read it in the graph (gorgonia.Read) before Prepare, which keeps it", old.Name())}
-}
-
-// Map puts into each variable what stands in the new graph for the node that it holds,
-// so that one line turns a program's variables to the new graph:
-//
-//	err = p.Map(&x, &y, &cost)
-//
-// On an error, which names every node that has no counterpart, no variable is changed.
-func (p *Prepared) Map(nodes ...**gorgonia.Node) error {
-	found := make([]*gorgonia.Node, len(nodes))
-	var errs []error
-	for i, n := range nodes {
-		var err error
-		if n == nil {
-			err = errors.New("the pointer to the variable is nil")
-		} else {
-			found[i], err = p.find(*n)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("qat: map: variable %d: %w", i, err))
-		}
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	for i, n := range nodes {
-		*n = found[i]
-	}
-	return nil
 }

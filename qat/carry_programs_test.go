@@ -151,11 +151,11 @@ func (pr *program) quantize(t *testing.T, cfg qconfig.Config) *net {
 	for i := range pr.inputs {
 		vars = append(vars, &pr.inputs[i])
 	}
-	if err := n.p.Map(vars...); err != nil {
+	if err := n.m.Map(vars...); err != nil {
 		t.Fatal(err)
 	}
 	n.cost = pr.cost
-	if _, err := gorgonia.Grad(n.cost, n.p.Learnables()...); err != nil {
+	if _, err := gorgonia.Grad(n.cost, n.m.Learnables()...); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -186,12 +186,12 @@ func TestCarriedPrograms(t *testing.T) {
 			run := func(own bool) (*net, map[string][]float32) {
 				pr := newProgram(name)
 				n := pr.quantize(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 2, qconfig.Never, qconfig.Never)})
-				if got := len(n.p.Learnables()); got != pr.params {
+				if got := len(n.m.Learnables()); got != pr.params {
 					t.Errorf("%d learnables, want %d", got, pr.params)
 				}
 				vm := n.machine()
 				if !own {
-					vm = gorgonia.NewTapeMachine(n.p.Graph())
+					vm = gorgonia.NewTapeMachine(n.m.Graph())
 				}
 				defer vm.Close()
 				h := map[string][]float32{}
@@ -204,11 +204,11 @@ func TestCarriedPrograms(t *testing.T) {
 					for _, v := range pr.reads {
 						h["reads"] = append(h["reads"], floats(t, *v)...)
 					}
-					for k, g := range gradients(t, n.p.Learnables()) {
+					for k, g := range gradients(t, n.m.Learnables()) {
 						h[k] = g
 					}
 					solver := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(0.01))
-					if err := errors.Join(solver.Step(gorgonia.NodesToValueGrads(n.p.Learnables())), n.q.Step()); err != nil {
+					if err := errors.Join(solver.Step(gorgonia.NodesToValueGrads(n.m.Learnables())), n.m.Step()); err != nil {
 						t.Fatal(err)
 					}
 					vm.Reset()
@@ -220,9 +220,9 @@ func TestCarriedPrograms(t *testing.T) {
 			sameBits(t, "history", own, stock)
 			sameSnapshot(t, n.snapshot(), tape.snapshot())
 			fz := n.freeze()
-			n.verify(fz, n.batch(1, n.p.Batch()))
-			n.verify(fz, n.batch(2, n.p.Batch()+3))
-			if _, err := n.p.Predict(n.batch(3, 5)...); err != nil {
+			n.verify(fz, n.batch(1, n.m.Batch()))
+			n.verify(fz, n.batch(2, n.m.Batch()+3))
+			if _, err := n.m.Predict(n.batch(3, 5)...); err != nil {
 				t.Error(err)
 			}
 		})

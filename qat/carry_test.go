@@ -29,7 +29,7 @@ func TestCarriedCostEqualsStock(t *testing.T) {
 			if after := len(m.Graph.AllNodes()); after != before {
 				t.Errorf("Prepare left %d nodes in the user's graph, there were %d", after, before)
 			}
-			compareWithStock(t, m, n.p, want)
+			compareWithStock(t, m, n.m, want)
 		})
 	}
 }
@@ -47,12 +47,12 @@ func TestOptimizeCarries(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compareWithStock(t, m, o.p, want)
+			compareWithStock(t, m, o, want)
 		})
 	}
 }
 
-func compareWithStock(t *testing.T, m *zoo.Model, p *Prepared, want map[string][]float32) {
+func compareWithStock(t *testing.T, m *zoo.Model, p *Model, want map[string][]float32) {
 	t.Helper()
 	nodes := append(append([]*gorgonia.Node{}, m.Outputs...), m.Cost)
 	at := map[*gorgonia.Node]*gorgonia.Node{}
@@ -93,13 +93,13 @@ func TestCarriedRegulariser(t *testing.T) {
 	cost := weightDecay(0.5, w)
 	n := onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 2}}}, g, y)
 	user := w
-	if err := n.p.Map(&w, &cost); err != nil {
+	if err := n.m.Map(&w, &cost); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := gorgonia.Grad(cost, w); err != nil {
 		t.Fatal(err)
 	}
-	vm, err := n.p.Machine(cost)
+	vm, err := n.m.Machine(cost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,16 +129,16 @@ func TestCarriedReadKeepsValue(t *testing.T) {
 	var v gorgonia.Value
 	gorgonia.Read(h, &v)
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
-	n.cost = squares(n.p.OutputNodes())
-	if _, err := gorgonia.Grad(n.cost, n.p.Learnables()...); err != nil {
+	n.cost = squares(n.m.OutputNodes())
+	if _, err := gorgonia.Grad(n.cost, n.m.Learnables()...); err != nil {
 		t.Fatal(err)
 	}
 	at := h
-	if err := n.p.Map(&at); err != nil {
+	if err := n.m.Map(&at); err != nil {
 		t.Fatal(err)
 	}
 	n.feed(0)
-	vm, err := n.p.Machine(n.cost, at)
+	vm, err := n.m.Machine(n.cost, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestCarriedMapErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			first, node := x, c.node
-			err := n.p.Map(&first, &node)
+			err := n.m.Map(&first, &node)
 			wantError(t, err, c.words...)
 			if first != x || node != c.node {
 				t.Error("a variable changed")
@@ -186,11 +186,11 @@ func TestCarriedMapErrors(t *testing.T) {
 		})
 	}
 	var layer *fakequant.LayerError
-	if err := n.p.Map(&inner); !errors.As(err, &layer) || layer.Layer != "c1" {
+	if err := n.m.Map(&inner); !errors.As(err, &layer) || layer.Layer != "c1" {
 		t.Errorf("error %v, want a LayerError of c1", err)
 	}
-	wantError(t, n.p.Map(nil), "the pointer to the variable is nil")
-	wantError(t, n.p.Map(&none, &far), "nil", "far")
+	wantError(t, n.m.Map(nil), "the pointer to the variable is nil")
+	wantError(t, n.m.Map(&none, &far), "nil", "far")
 }
 
 // TestCarriedRoles: what nobody asked for is not trained.
@@ -220,7 +220,7 @@ func TestCarriedRoles(t *testing.T) {
 			g, y := build(c.graded)
 			n := onlyPrepare(t, qconfig.Config{}, g, y)
 			var got []string
-			for _, w := range n.p.Learnables() {
+			for _, w := range n.m.Learnables() {
 				got = append(got, w.Name())
 			}
 			slices.Sort(got)
@@ -228,7 +228,7 @@ func TestCarriedRoles(t *testing.T) {
 				t.Errorf("learnables %q, want %q", got, c.want)
 			}
 			target := byName(g, "target")
-			if at := n.p.Node(target); at == nil || at.Value() == nil {
+			if at := n.node(target); at == nil || at.Value() == nil {
 				t.Error("the target lost its value")
 			}
 		})
@@ -250,20 +250,20 @@ func TestCarriedState(t *testing.T) {
 		if err := vm.RunAll(); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(solver.Step(gorgonia.NodesToValueGrads(n.p.Learnables())), n.q.Step()); err != nil {
+		if err := errors.Join(solver.Step(gorgonia.NodesToValueGrads(n.m.Learnables())), n.m.Step()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	pr, n, vm := train()
 	step(pr, n, vm, 0)
 	var saved bytes.Buffer
-	if err := n.q.SaveState(&saved); err != nil {
+	if err := n.m.WriteState(&saved); err != nil {
 		t.Fatal(err)
 	}
 	step(pr, n, vm, 1)
 
 	again, m, vm2 := train()
-	if err := m.q.LoadState(bytes.NewReader(saved.Bytes()), int64(saved.Len())); err != nil {
+	if err := m.m.ReadState(bytes.NewReader(saved.Bytes()), int64(saved.Len())); err != nil {
 		t.Fatal(err)
 	}
 	step(again, m, vm2, 1)
@@ -283,8 +283,8 @@ func TestCarriedLogarithm(t *testing.T) {
 			must(gorgonia.Mean(must(gorgonia.Log(must(gorgonia.Reshape(prob, tensor.Shape{20}))))))
 		}
 		n := onlyPrepare(t, qconfig.Config{}, g, y)
-		v := n.p.plan.net.Value(prob)
-		if quantized := n.p.plan.groups[v] != nil; quantized == logged {
+		v := n.m.plan.net.Value(prob)
+		if quantized := n.m.plan.groups[v] != nil; quantized == logged {
 			t.Errorf("a logarithm behind them: %v, quantized: %v", logged, quantized)
 		}
 	}
@@ -294,12 +294,12 @@ func TestCarriedLogarithm(t *testing.T) {
 func TestCarriedBreaksPairs(t *testing.T) {
 	g, _, y := mlp()
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
-	if pairs, _ := n.p.plan.findPairs(); len(pairs) != 1 {
+	if pairs, _ := n.m.plan.findPairs(); len(pairs) != 1 {
 		t.Fatalf("%d pairs, want 1", len(pairs))
 	}
-	fc("head", n.p.plan.layers[0].out.Node, 2)
+	fc("head", n.m.plan.layers[0].out.Node, 2)
 	n = onlyPrepare(t, qconfig.Config{}, g, y)
-	pairs, broken := n.p.plan.findPairs()
+	pairs, broken := n.m.plan.findPairs()
 	if len(pairs) != 0 || !slices.ContainsFunc(broken, func(b BrokenPair) bool { return b.Why == "its result is also read beside the network" }) {
 		t.Errorf("pairs %v, broken %v", pairs, broken)
 	}

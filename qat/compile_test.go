@@ -26,11 +26,7 @@ func BenchmarkCompile(b *testing.B) {
 	for range b.N {
 		g, y := deep()
 		b.ReportMetric(float64(len(g.AllNodes())), "nodes-in")
-		q, err := New(qconfig.Config{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		p, err := q.Prepare(g, y)
+		p, err := Prepare(g, qconfig.Config{}, y)
 		if err != nil {
 			b.Fatal(err)
 		}

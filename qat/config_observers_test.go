@@ -28,12 +28,12 @@ func TestObserversEndToEnd(t *testing.T) {
 				n.verify(n.freeze(), n.batch(5, 4))
 
 				var saved bytes.Buffer
-				if err := n.q.SaveState(&saved); err != nil {
+				if err := n.m.WriteState(&saved); err != nil {
 					t.Fatal(err)
 				}
 				g, _, y = mlp()
 				back := prepare(t, cfg, g, y)
-				if err := back.q.LoadState(bytes.NewReader(saved.Bytes()), int64(saved.Len())); err != nil {
+				if err := back.m.ReadState(bytes.NewReader(saved.Bytes()), int64(saved.Len())); err != nil {
 					t.Fatal(err)
 				}
 				again := back.machine()

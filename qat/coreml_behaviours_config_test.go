@@ -80,7 +80,7 @@ func behaveFinalize(t *testing.T) {
 	n.step(n.machine(), 0)
 	before := n.snapshot()
 	fz := n.freeze()
-	report, err := n.q.Report(n.batch(2, 2)...)
+	report, err := n.m.Report(n.batch(2, 2)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +166,8 @@ func behaveBlocks(t *testing.T) {
 		y := c.build()
 		cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: c.block}}}
 		n := prepare(t, cfg, y.Graph(), y)
-		l := n.p.plan.layers[0]
-		for _, candidate := range n.p.plan.layers {
+		l := n.m.plan.layers[0]
+		for _, candidate := range n.m.plan.layers {
 			if candidate.weighted {
 				l = candidate
 			}

@@ -60,12 +60,12 @@ func behaveFusions(t *testing.T) {
 		if got := n.weightQuantizers(); got != c.weights {
 			t.Errorf("%s: %d quantizers of weights, want %d", c.name, got, c.weights)
 		}
-		for _, q := range n.p.plan.quantizers()[c.acts:] {
+		for _, q := range n.m.plan.quantizers()[c.acts:] {
 			if lo, hi := q.Spec().QRange(); lo != -8 || hi != 7 {
 				t.Errorf("%s: codes %d to %d in a 4-bit layer", c.name, lo, hi)
 			}
 		}
-		if err := n.p.Calibrate(n.batch(0, 4)...); err != nil {
+		if err := n.m.Calibrate(n.batch(0, 4)...); err != nil {
 			t.Fatal(err)
 		}
 		n.verify(n.freeze(), n.batch(1, 4))
@@ -236,7 +236,7 @@ func behaveDropout(t *testing.T) {
 		t.Errorf("%d quantizers, want 3: of x, the ReLU with its dropout, and the output", n.activationQuantizers())
 	}
 	wantFormat(t, "dropout", n.at(drop), unsigned8)
-	if sites := len(n.p.plan.groups[n.p.plan.net.Value(h)].sites); sites != 1 {
+	if sites := len(n.m.plan.groups[n.m.plan.net.Value(h)].sites); sites != 1 {
 		t.Errorf("%d places where the shared quantizer rounds, want 1", sites)
 	}
 	n.live(1)
@@ -293,14 +293,14 @@ func behaveVerify(t *testing.T) {
 			n.step(m, i)
 		}
 		fz := n.freeze()
-		v, err := n.q.Verify(fz, n.batch(7, 5)...)
+		v, err := n.m.Verify(fz, n.batch(7, 5)...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !v.OK() || v.Checked == 0 {
 			t.Errorf("%s: %d of %d codes differ, the first: %v", text, v.Differing, v.Checked, v.First)
 		}
-		want, err := n.p.Predict(n.batch(7, 5)...)
+		want, err := n.m.Predict(n.batch(7, 5)...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,11 +26,11 @@ func behaveCheckpoint(t *testing.T) {
 	one.step(m, 0)
 	one.step(m, 1)
 	var file bytes.Buffer
-	if err := one.q.SaveState(&file); err != nil {
+	if err := one.m.WriteState(&file); err != nil {
 		t.Fatal(err)
 	}
 	two, m2 := build()
-	if err := two.q.LoadState(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
+	if err := two.m.ReadState(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
 		t.Fatal(err)
 	}
 	for i := 2; i < 5; i++ {
@@ -65,10 +65,10 @@ func behaveIdentity(t *testing.T) {
 		}
 	}
 	outputs := func(n *net) map[string][]float32 {
-		return map[string][]float32{"y": floats(t, n.p.OutputNodes()[0].Value()), "cost": floats(t, n.cost.Value())}
+		return map[string][]float32{"y": floats(t, n.m.OutputNodes()[0].Value()), "cost": floats(t, n.cost.Value())}
 	}
 	sameBits(t, "results", outputs(quiet), outputs(float))
-	sameBits(t, "gradients", gradients(t, quiet.p.Learnables()), gradients(t, float.p.Learnables()))
+	sameBits(t, "gradients", gradients(t, quiet.m.Learnables()), gradients(t, float.m.Learnables()))
 	for i, st := range quiet.states() {
 		if st.Params != nil || len(st.Observers) != len(before[i].Observers) || !bytes.Equal(st.Observers[0], before[i].Observers[0]) {
 			t.Errorf("quantizer %s changed: %+v", st.Name, st)
@@ -102,16 +102,16 @@ func behaveMilestones(t *testing.T) {
 		n := onlyPrepare(t, c, x.Graph(), relu(batchNorm("bn", conv("c", x, 3, 3))))
 		for step, phase := range want.phases {
 			if step > 0 {
-				if err := n.q.Step(); err != nil {
+				if err := n.m.Step(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			for _, q := range n.p.plan.quantizers() {
+			for _, q := range n.m.plan.quantizers() {
 				if q.Phase() != phase {
 					t.Errorf("%s, step %d: %s is %v, want %v", text, step, q.Name(), q.Phase(), phase)
 				}
 			}
-			for _, st := range n.p.plan.bn {
+			for _, st := range n.m.plan.bn {
 				if st.Frozen() != want.frozen[step] {
 					t.Errorf("%s, step %d: statistics frozen: %v", text, step, st.Frozen())
 				}
@@ -127,7 +127,7 @@ func behaveBatchNormFreeze(t *testing.T) {
 	x := imageInput()
 	alone := batchNorm("alone", relu(batchNorm("folded", conv("c", x, 3, 3))))
 	n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 0, qconfig.Never, 1)}, x.Graph(), alone)
-	for _, p := range n.p.Learnables() {
+	for _, p := range n.m.Learnables() {
 		if p.Name() == "folded.gamma" {
 			floatsOf(p)[1] = 0
 		}
@@ -140,7 +140,7 @@ func behaveBatchNormFreeze(t *testing.T) {
 	if slices.Equal(live.stats["batch_norm_0.mean"], frozen.stats["batch_norm_0.mean"]) || len(live.stats) != 4 {
 		t.Errorf("live statistics stand still: %v", live.stats)
 	}
-	if _, err := n.p.Predict(n.batch(5, 2)...); err != nil {
+	if _, err := n.m.Predict(n.batch(5, 2)...); err != nil {
 		t.Fatal(err)
 	}
 	n.step(m, 2)
@@ -163,7 +163,7 @@ func behaveBatchNormFreeze(t *testing.T) {
 // machineWithOutput is machine, and the output can be read after a run.
 func (n *net) machineWithOutput() gorgonia.VM {
 	n.t.Helper()
-	m, err := n.p.Machine(append(n.p.OutputNodes(), n.cost)...)
+	m, err := n.m.Machine(append(n.m.OutputNodes(), n.cost)...)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -187,11 +187,11 @@ func behaveFrozenConvBN(t *testing.T) {
 	if err := m.RunAll(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := n.p.Predict(n.batch(5, 2)...)
+	out, err := n.m.Predict(n.batch(5, 2)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameBits(t, "results", map[string][]float32{"y": floats(t, n.p.OutputNodes()[0].Value())}, map[string][]float32{"y": out[0]})
+	sameBits(t, "results", map[string][]float32{"y": floats(t, n.m.OutputNodes()[0].Value())}, map[string][]float32{"y": out[0]})
 	fz := n.freeze()
 	snap := n.snapshot()
 	for _, tensor := range fz.Tensors {

@@ -40,21 +40,21 @@
 // FQ is a fake-quantizer. The calls in their order:
 //
 //   - [New] checks a config (package qconfig): how many bits, for which layers, when.
-//   - [Quantizer.Prepare] reads your graph and writes a new one. Batch
+//   - [Model.Prepare] reads your graph and writes a new one. Batch
 //     normalisation is folded into the weights before it.
-//   - Training is ordinary Gorgonia on [Prepared.Graph]: build the loss on
-//     [Prepared.Node] of your output, call gorgonia.Grad on
-//     [Prepared.Learnables], run any VM with any solver, and call
-//     [Quantizer.Step] after each batch.
-//   - [Quantizer.Freeze] makes the integer network of package frozen. It ends
+//   - Training is ordinary Gorgonia on [Model.Graph]: build the loss on
+//     [Model.Node] of your output, call gorgonia.Grad on
+//     [Model.Learnables], run any VM with any solver, and call
+//     [Model.Step] after each batch.
+//   - [Model.Freeze] makes the integer network of package frozen. It ends
 //     nothing: training may go on.
-//   - [Quantizer.Verify] runs both on one batch and compares them code for code.
+//   - [Model.Verify] runs both on one batch and compares them code for code.
 //     It finds no difference; see below.
-//   - [Quantizer.Report] lists every layer with its format, its range, the error
+//   - [Model.Report] lists every layer with its format, its range, the error
 //     that rounding makes, and the reason where it stays float.
 //
-// Without training, show some batches to [Prepared.Calibrate] and call Freeze: that
-// is post-training quantization. [Prepared.PostTraining] does it well: it evens out
+// Without training, show some batches to [Model.Calibrate] and call Freeze: that
+// is post-training quantization. [Model.PostTraining] does it well: it evens out
 // the ranges of neighbouring layers, calibrates, rounds weights so that their errors
 // cancel, and corrects biases.
 //
@@ -63,10 +63,10 @@
 // The scale follows from the range of the values. A weight's range is read off the
 // weight at each step. The range of an activation is estimated by an observer while
 // data passes (package observers). [qconfig.Milestones] say at which call of Step, or of
-// [Quantizer.Epoch] for schedules that count epochs, observing and quantizing begin,
+// [Model.Epoch] for schedules that count epochs, observing and quantizing begin,
 // when the observers stop, and when batch normalisation goes over to its running
 // statistics. A
-// layer may have a schedule of its own, and [Quantizer.SetObserving] freezes or thaws
+// layer may have a schedule of its own, and [Model.SetObserving] freezes or thaws
 // observers by hand.
 //
 // With Estimator [LSQ] the scale is a parameter like a weight: the observer starts
@@ -75,10 +75,10 @@
 //
 // # Which layer hurts
 //
-// [Quantizer.Report] gives the signal-to-noise ratio of every tensor;
+// [Model.Report] gives the signal-to-noise ratio of every tensor;
 // [Report.HTML] draws it all on one page, with the ranges over the training if
-// [Quantizer.Record] was called. [Quantizer.Sensitivity] measures what each layer
-// costs, and [Quantizer.Mixed] suggests which to keep at 8 bits for a size.
+// [Model.Record] was called. [Model.Sensitivity] measures what each layer
+// costs, and [Model.Mixed] suggests which to keep at 8 bits for a size.
 //
 // # What you train is what you ship
 //

@@ -6,7 +6,6 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
-	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/vm"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -29,12 +28,12 @@ type evalKey struct {
 const maxEvaluators = 8
 
 // evaluator returns the graph for a batch size and mode, from the cache if it is there.
-func (p *Prepared) evaluator(batch int, mode fqop.Mode) (*evaluator, error) {
+func (p *plan) evaluator(batch int, mode fqop.Mode) (*evaluator, error) {
 	key := evalKey{batch, mode}
 	if ev := p.evals[key]; ev != nil {
 		return ev, nil
 	}
-	ev, err := p.plan.newEvaluator(batch, mode, nil)
+	ev, err := p.newEvaluator(batch, mode, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -126,32 +125,16 @@ func (p *plan) batchOf(inputs [][]float32) (int, error) {
 	return batch, nil
 }
 
-// Predict runs the network in evaluation form on a batch of any size, quantized
-// where the schedule's phase quantizes, and returns the outputs as fresh slices.
-// Inputs are row-major float32 in the order in which the graph's inputs are first
-// used; [Prepared.Inputs] names them. It changes no range and no statistic.
-func (p *Prepared) Predict(inputs ...[]float32) ([][]float32, error) {
-	outs, err := p.predict(fqop.Eval, inputs)
+// calibrate shows a batch to the observers; on an error all ranges are as they were.
+func (p *plan) calibrate(inputs [][]float32) error {
+	restore, err := p.checkpoint()
 	if err != nil {
-		return nil, fmt.Errorf("qat: predict: %w", err)
+		return err
 	}
-	return outs, nil
-}
-
-// Calibrate shows a batch to the observers, whatever the phase: the network runs
-// in evaluation form, in float. It is all that post-training quantization needs
-// before Freeze. On an error (a NaN, say) all ranges are as they were.
-func (p *Prepared) Calibrate(inputs ...[]float32) error {
-	restore, err := p.plan.checkpoint()
-	if err == nil {
-		if _, err = p.predict(fqop.Calibrate, inputs); err != nil {
-			err = errors.Join(err, restore())
-		}
+	if _, err = p.predict(fqop.Calibrate, inputs); err != nil {
+		err = errors.Join(err, restore())
 	}
-	if err != nil {
-		return fmt.Errorf("qat: calibrate: %w", err)
-	}
-	return nil
+	return err
 }
 
 // checkpoint notes the state of all quantizers and returns what puts it back.
@@ -172,8 +155,10 @@ func (p *plan) checkpoint() (restore func() error, err error) {
 	}, nil
 }
 
-func (p *Prepared) predict(mode fqop.Mode, inputs [][]float32) ([][]float32, error) {
-	batch, err := p.plan.batchOf(inputs)
+// predict runs the network in evaluation form on a batch of any size and returns copies
+// of the outputs.
+func (p *plan) predict(mode fqop.Mode, inputs [][]float32) ([][]float32, error) {
+	batch, err := p.batchOf(inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -184,23 +169,11 @@ func (p *Prepared) predict(mode fqop.Mode, inputs [][]float32) ([][]float32, err
 	if err := ev.run(inputs); err != nil {
 		return nil, err
 	}
-	outs := make([][]float32, len(p.plan.net.Outputs))
+	outs := make([][]float32, len(p.net.Outputs))
 	for i := range outs {
 		if outs[i], err = values(ev.taps[i]); err != nil {
 			return nil, err
 		}
 	}
 	return outs, nil
-}
-
-// Inputs returns the names of the network's inputs, in the order that Predict,
-// Calibrate and the frozen network take them.
-func (p *Prepared) Inputs() []string { return names(p.plan.net.Inputs) }
-
-func names(vs []*graph.Value) []string {
-	out := make([]string, len(vs))
-	for i, v := range vs {
-		out[i] = v.Name
-	}
-	return out
 }

@@ -20,44 +20,41 @@ func network() (g *gorgonia.ExprGraph, x, y *gorgonia.Node) {
 }
 
 func Example() {
-	g, x, y := network()
-	q, err := qat.New(qconfig.Config{}) // int8 weights per channel, int8 activations
+	g, _, y := network()
+	m, err := qat.Prepare(g, qconfig.Config{}, y)
 	if err != nil {
 		log.Fatal(err)
 	}
-	p, err := q.Prepare(g, y)
-	if err != nil {
+	loss := gorgonia.Must(gorgonia.Mean(gorgonia.Must(gorgonia.Square(m.OutputNodes()[0]))))
+	if _, err := gorgonia.Grad(loss, m.Learnables()...); err != nil {
 		log.Fatal(err)
 	}
-	loss := gorgonia.Must(gorgonia.Mean(gorgonia.Must(gorgonia.Square(p.Node(y)))))
-	if _, err := gorgonia.Grad(loss, p.Learnables()...); err != nil {
-		log.Fatal(err)
-	}
-	vm, err := p.Machine(loss)
+	vm, err := m.Machine(loss)
 	if err != nil {
 		log.Fatal(err)
 	}
 	solver := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(0.1))
 	batch := []float32{1, 0.5, -1, 0, 1, 0.5}
 	for range 10 {
-		if err := gorgonia.Let(p.Node(x), tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(batch))); err != nil {
+		if err := gorgonia.Let(m.InputNodes()[0], tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(batch))); err != nil {
 			log.Fatal(err)
 		}
 		if err := vm.RunAll(); err != nil {
 			log.Fatal(err)
 		}
-		if err := solver.Step(gorgonia.NodesToValueGrads(p.Learnables())); err != nil {
+		if err := solver.Step(gorgonia.NodesToValueGrads(m.Learnables())); err != nil {
 			log.Fatal(err)
 		}
-		if err := q.Step(); err != nil {
+		vm.Reset()
+		if err := m.Step(); err != nil {
 			log.Fatal(err)
 		}
 	}
-	fz, err := q.Freeze()
+	fz, err := m.Freeze()
 	if err != nil {
 		log.Fatal(err)
 	}
-	v, err := q.Verify(fz, batch)
+	v, err := m.Verify(fz, batch)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -66,20 +63,16 @@ func Example() {
 }
 
 // Post-training quantization: calibrate, then freeze.
-func ExamplePrepared_Calibrate() {
+func ExampleModel_Calibrate() {
 	g, _, y := network()
-	q, err := qat.New(qconfig.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	p, err := q.Prepare(g, y)
+	p, err := qat.Prepare(g, qconfig.Config{}, y)
 	if err != nil {
 		log.Fatal(err)
 	}
 	if err := p.Calibrate([]float32{1, 0.5, -1, 0, 1, 0.5}); err != nil {
 		log.Fatal(err)
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -92,16 +85,13 @@ func ExamplePrepared_Calibrate() {
 }
 
 // A report names every tensor, its format, and why it stays float.
-func ExampleQuantizer_Report() {
+func ExampleModel_Report() {
 	g, _, y := network()
-	q, err := qat.New(qconfig.Config{Global: &qconfig.Layer{Activations: qconfig.Tensor{Off: true}}})
+	p, err := qat.Prepare(g, qconfig.Config{Global: &qconfig.Layer{Activations: qconfig.Tensor{Off: true}}}, y)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := q.Prepare(g, y); err != nil {
-		log.Fatal(err)
-	}
-	r, err := q.Report()
+	r, err := p.Report()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -118,12 +108,12 @@ func ExampleQuantizer_Report() {
 
 // A stock graph, trained faster in float32.
 func ExampleOptimize() {
-	g, x, y := network()
+	g, _, y := network()
 	o, err := qat.Optimize(g, y)
 	if err != nil {
 		log.Fatal(err)
 	}
-	loss := gorgonia.Must(gorgonia.Mean(gorgonia.Must(gorgonia.Square(o.Node(y)))))
+	loss := gorgonia.Must(gorgonia.Mean(gorgonia.Must(gorgonia.Square(o.OutputNodes()[0]))))
 	if _, err := gorgonia.Grad(loss, o.Learnables()...); err != nil {
 		log.Fatal(err)
 	}
@@ -132,7 +122,7 @@ func ExampleOptimize() {
 		log.Fatal(err)
 	}
 	batch := tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float32{1, 0.5, -1, 0, 1, 0.5}))
-	if err := gorgonia.Let(o.Node(x), batch); err != nil {
+	if err := gorgonia.Let(o.InputNodes()[0], batch); err != nil {
 		log.Fatal(err)
 	}
 	if err := vm.RunAll(); err != nil {

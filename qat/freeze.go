@@ -13,22 +13,6 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Freeze turns the network, as it is now, into integers: batch normalisation is
-// folded, weights become codes, activations get their scales. It changes nothing,
-// so training may go on. It fails, naming the layer, when a quantizer has seen no
-// data (wrapping [fakequant.ErrNotCalibrated]), when a weight holds NaN, and when
-// the network has an op that the frozen network cannot run.
-func (q *Quantizer) Freeze() (*frozen.Network, error) {
-	if q.prepared == nil {
-		return nil, ErrNotPrepared
-	}
-	fz, err := q.prepared.plan.freeze()
-	if err != nil {
-		return nil, fmt.Errorf("qat: freeze: %w", err)
-	}
-	return fz, nil
-}
-
 // freezer builds a frozen network from a plan.
 type freezer struct {
 	p     *plan

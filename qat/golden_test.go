@@ -153,15 +153,11 @@ func (c trainRun) run(t *testing.T, tape bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := qat.New(c.config(t))
+	p, err := qat.Prepare(g.G, c.config(t), g.Logits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := q.Prepare(g.G, g.Logits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	loss, labels, err := train.CrossEntropy(p.Node(g.Logits))
+	loss, labels, err := train.CrossEntropy(p.OutputNodes()[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +172,7 @@ func (c trainRun) run(t *testing.T, tape bool) {
 	x, y := c.batches(t)
 	var report qat.Report
 	for step := range len(c.Loss.F32) {
-		let(t, p.Node(g.X), tensor.New(tensor.WithShape(c.Batch, 1, 8, 8), tensor.WithBacking(x[step%2])))
+		let(t, p.InputNodes()[0], tensor.New(tensor.WithShape(c.Batch, 1, 8, 8), tensor.WithBacking(x[step%2])))
 		let(t, labels, tensor.New(tensor.WithBacking(y[step%2])))
 		if err := m.RunAll(); err != nil {
 			t.Fatal(err)
@@ -185,7 +181,7 @@ func (c trainRun) run(t *testing.T, tape bool) {
 		if step == 0 {
 			c.checkGradients(t, p.Learnables())
 		}
-		if report, err = q.Report(); err != nil { // before the update: PyTorch's are of this step too
+		if report, err = p.Report(); err != nil { // before the update: PyTorch's are of this step too
 			t.Fatal(err)
 		}
 		if err := solver.Step(gorgonia.NodesToValueGrads(p.Learnables())); err != nil {

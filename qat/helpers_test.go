@@ -96,8 +96,7 @@ func mlp() (g *gorgonia.ExprGraph, x, y *gorgonia.Node) {
 // net is a prepared network with a sum-of-squares loss and its gradients.
 type net struct {
 	t    *testing.T
-	q    *Quantizer
-	p    *Prepared
+	m    *Model
 	cost *gorgonia.Node
 }
 
@@ -105,8 +104,8 @@ type net struct {
 func prepare(t *testing.T, cfg qconfig.Config, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) *net {
 	t.Helper()
 	n := onlyPrepare(t, cfg, g, outputs...)
-	n.cost = squares(n.p.OutputNodes())
-	if _, err := gorgonia.Grad(n.cost, n.p.Learnables()...); err != nil {
+	n.cost = squares(n.m.OutputNodes())
+	if _, err := gorgonia.Grad(n.cost, n.m.Learnables()...); err != nil {
 		t.Fatalf("Grad: %v", err)
 	}
 	return n
@@ -114,15 +113,26 @@ func prepare(t *testing.T, cfg qconfig.Config, g *gorgonia.ExprGraph, outputs ..
 
 func onlyPrepare(t *testing.T, cfg qconfig.Config, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) *net {
 	t.Helper()
-	q, err := New(cfg)
+	m, err := Prepare(g, cfg, outputs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := q.Prepare(g, outputs...)
+	return &net{t: t, m: m}
+}
+
+// node is what stands in the new graph for a node; any error fails the test.
+func (n *net) node(old *gorgonia.Node) *gorgonia.Node {
+	n.t.Helper()
+	return nodeOf(n.t, n.m, old)
+}
+
+func nodeOf(t *testing.T, m *Model, old *gorgonia.Node) *gorgonia.Node {
+	t.Helper()
+	n, err := m.Node(old)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &net{t: t, q: q, p: p}
+	return n
 }
 
 // squares is the sum of the squares of all elements.
@@ -145,7 +155,7 @@ func squares(outputs []*gorgonia.Node) *gorgonia.Node {
 // machine is goqat's own machine for the cost and the gradients.
 func (n *net) machine() gorgonia.VM {
 	n.t.Helper()
-	m, err := n.p.Machine(n.cost)
+	m, err := n.m.Machine(n.cost)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -156,14 +166,14 @@ func (n *net) machine() gorgonia.VM {
 // network and of what is carried beside it.
 func (n *net) feed(i int) {
 	n.t.Helper()
-	for k, v := range n.p.InputNodes() {
+	for k, v := range n.m.InputNodes() {
 		if err := gorgonia.Let(v, dense(numbers(uint32(100*i+k+1), size(v.Shape())), v.Shape()...)); err != nil {
 			n.t.Fatal(err)
 		}
 	}
-	for k, v := range n.p.plan.net.Carried.Values {
+	for k, v := range n.m.plan.net.Carried.Values {
 		if v.Role == graph.Input && v.Node.Value() == nil {
-			if err := gorgonia.Let(n.p.Node(v.Node), dense(numbers(uint32(100*i+k+51), size(v.Shape)), v.Shape...)); err != nil {
+			if err := gorgonia.Let(n.node(v.Node), dense(numbers(uint32(100*i+k+51), size(v.Shape)), v.Shape...)); err != nil {
 				n.t.Fatal(err)
 			}
 		}
@@ -173,10 +183,10 @@ func (n *net) feed(i int) {
 // batch is batch number i for Predict and its like, with the given batch size.
 func (n *net) batch(i, rows int) [][]float32 {
 	var in [][]float32
-	for k, v := range n.p.plan.net.Inputs {
+	for k, v := range n.m.plan.net.Inputs {
 		elements := size(v.Shape)
-		if n.p.Batch() > 0 && v.BatchAxis >= 0 {
-			elements = elements / n.p.Batch() * rows
+		if n.m.Batch() > 0 && v.BatchAxis >= 0 {
+			elements = elements / n.m.Batch() * rows
 		}
 		in = append(in, numbers(uint32(100*i+k+1), elements))
 	}
@@ -191,18 +201,18 @@ func (n *net) step(m gorgonia.VM, i int) {
 		n.t.Fatal(err)
 	}
 	solver := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(0.01))
-	if err := solver.Step(gorgonia.NodesToValueGrads(n.p.Learnables())); err != nil {
+	if err := solver.Step(gorgonia.NodesToValueGrads(n.m.Learnables())); err != nil {
 		n.t.Fatal(err)
 	}
 	m.Reset()
-	if err := n.q.Step(); err != nil {
+	if err := n.m.Step(); err != nil {
 		n.t.Fatal(err)
 	}
 }
 
 func (n *net) freeze() *frozen.Network {
 	n.t.Helper()
-	fz, err := n.q.Freeze()
+	fz, err := n.m.Freeze()
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -212,7 +222,7 @@ func (n *net) freeze() *frozen.Network {
 // verify fails the test unless training and the frozen network agree.
 func (n *net) verify(fz *frozen.Network, inputs [][]float32) {
 	n.t.Helper()
-	v, err := n.q.Verify(fz, inputs...)
+	v, err := n.m.Verify(fz, inputs...)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -235,10 +245,10 @@ type snapshot struct {
 func (n *net) snapshot() snapshot {
 	n.t.Helper()
 	s := snapshot{map[string][]float32{}, map[string][]float32{}, n.states()}
-	for _, p := range n.p.Learnables() {
+	for _, p := range n.m.Learnables() {
 		s.params[p.Name()] = floats(n.t, p.Value())
 	}
-	for l, st := range n.p.plan.bn {
+	for l, st := range n.m.plan.bn {
 		s.stats[l.Name+".mean"] = append([]float32(nil), st.Mean...)
 		s.stats[l.Name+".variance"] = append([]float32(nil), st.Variance...)
 	}
@@ -248,7 +258,7 @@ func (n *net) snapshot() snapshot {
 func (n *net) states() []fakequant.State {
 	n.t.Helper()
 	var all []fakequant.State
-	for _, f := range n.p.plan.quantizers() {
+	for _, f := range n.m.plan.quantizers() {
 		st, err := f.State()
 		if err != nil {
 			n.t.Fatal(err)

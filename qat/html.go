@@ -41,7 +41,7 @@ var pageTemplate = template.Must(template.New("report").Parse(pageText))
 
 // HTML writes the report as one page that needs nothing else: no script, font or
 // picture from outside. It shows sizes, accuracy, all rows, SQNR bars, the recorded
-// ranges (see [Quantizer.Record]) and histograms on the quantization grid, and follows
+// ranges (see [Model.Record]) and histograms on the quantization grid, and follows
 // the reader's light or dark setting. Equal reports give equal bytes. It fails where
 // w does, or where an accuracy is no share.
 func (r Report) HTML(w io.Writer, opt HTMLOptions) error {

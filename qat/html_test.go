@@ -20,12 +20,12 @@ func demoReport(t *testing.T) Report {
 	h := maxPool(relu(conv("c1", leaf(g, "x", 2, 1, 4, 4), 2, 3)))
 	cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}, Oscillation: qconfig.Oscillation{Track: qconfig.Yes}}, Names: map[string]*qconfig.Layer{"c2": nil}}
 	n := prepare(t, cfg, g, conv("c2", h, 2, 1))
-	n.q.Record(1)
+	n.m.Record(1)
 	m := n.machine()
 	for i := range 3 {
 		n.step(m, i)
 	}
-	r, err := n.q.Report(n.batch(0, 3)...)
+	r, err := n.m.Report(n.batch(0, 3)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,19 +44,19 @@ func TestMilestones(t *testing.T) {
 			n := onlyPrepare(t, qconfig.Config{Milestones: c.schedule}, g, y)
 			for step, want := range c.phases {
 				if step > 0 {
-					if err := n.q.Step(); err != nil {
+					if err := n.m.Step(); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if n.q.Steps() != step {
-					t.Errorf("Steps() = %d, want %d", n.q.Steps(), step)
+				if n.m.Steps() != step {
+					t.Errorf("Steps() = %d, want %d", n.m.Steps(), step)
 				}
-				for _, f := range n.p.plan.quantizers() {
+				for _, f := range n.m.plan.quantizers() {
 					if f.Phase() != want {
 						t.Errorf("step %d: %s is %v, want %v", step, f.Name(), f.Phase(), want)
 					}
 				}
-				for l, st := range n.p.plan.bn {
+				for l, st := range n.m.plan.bn {
 					if st.Frozen() != (step >= c.frozenAt) {
 						t.Errorf("step %d: statistics of %s frozen: %v", step, l.Name, st.Frozen())
 					}
@@ -103,7 +103,7 @@ func TestCalibrateOnly(t *testing.T) {
 		n := onlyPrepare(t, qconfig.Config{Milestones: schedule, Global: &qconfig.Layer{Activations: qconfig.Tensor{Observer: "min_max"}}}, g, y)
 		before := n.snapshot()
 		for i := range 3 {
-			if err := n.p.Calibrate(n.batch(i, 2+i)...); err != nil {
+			if err := n.m.Calibrate(n.batch(i, 2+i)...); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -132,13 +132,13 @@ func TestFreezeBeforeData(t *testing.T) {
 	for _, what := range []struct {
 		name string
 		err  error
-	}{{"Freeze", second(nil2(n.q.Freeze()))}, {"Predict", second(nil2(n.p.Predict(n.batch(0, 4)...)))}} {
+	}{{"Freeze", second(nil2(n.m.Freeze()))}, {"Predict", second(nil2(n.m.Predict(n.batch(0, 4)...)))}} {
 		if !errors.Is(what.err, fakequant.ErrNotCalibrated) {
 			t.Errorf("%s: %v, want ErrNotCalibrated", what.name, what.err)
 		}
 		wantError(t, what.err, `"x"`, "calibration data")
 	}
-	if _, err := n.q.Report(); err != nil {
+	if _, err := n.m.Report(); err != nil {
 		t.Errorf("a report needs no data: %v", err)
 	}
 	n.step(n.machine(), 0) // an error ends nothing
@@ -163,13 +163,13 @@ func TestLookingChangesNothing(t *testing.T) {
 			before := n.snapshot()
 			fz := n.freeze()
 			n.verify(fz, n.batch(50+i, 1+i%3))
-			if _, err := n.p.Predict(n.batch(60+i, 2)...); err != nil {
+			if _, err := n.m.Predict(n.batch(60+i, 2)...); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := n.q.Report(); err != nil {
+			if _, err := n.m.Report(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := n.q.Report(n.batch(70+i, 4)...); err != nil {
+			if _, err := n.m.Report(n.batch(70+i, 4)...); err != nil {
 				t.Fatal(err)
 			}
 			sameSnapshot(t, n.snapshot(), before)
@@ -191,7 +191,7 @@ func TestPredictIsFrozen(t *testing.T) {
 	fz := n.freeze()
 	for rows := range 12 { // more sizes than are kept
 		in := n.batch(rows, rows+1)
-		got, err := n.p.Predict(in...)
+		got, err := n.m.Predict(in...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,8 +201,8 @@ func TestPredictIsFrozen(t *testing.T) {
 		}
 		sameBits(t, fmt.Sprintf("%d rows", rows+1), map[string][]float32{"y": got[0]}, map[string][]float32{"y": want[0]})
 	}
-	if len(n.p.evals) > maxEvaluators {
-		t.Errorf("%d evaluation graphs are kept, want at most %d", len(n.p.evals), maxEvaluators)
+	if len(n.m.plan.evals) > maxEvaluators {
+		t.Errorf("%d evaluation graphs are kept, want at most %d", len(n.m.plan.evals), maxEvaluators)
 	}
 }
 

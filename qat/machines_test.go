@@ -70,13 +70,13 @@ func trainWith(t *testing.T, cfg qconfig.Config, rate float64, build func() (*go
 			t.Fatal(err)
 		}
 		h.losses["loss"] = append(h.losses["loss"], floats(t, n.cost.Value())...)
-		h.grads = gradients(t, n.p.Learnables())
+		h.grads = gradients(t, n.m.Learnables())
 		solver := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(rate))
-		if err := solver.Step(gorgonia.NodesToValueGrads(n.p.Learnables())); err != nil {
+		if err := solver.Step(gorgonia.NodesToValueGrads(n.m.Learnables())); err != nil {
 			t.Fatal(err)
 		}
 		vm.Reset()
-		if err := n.q.Step(); err != nil {
+		if err := n.m.Step(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestTapeMachine(t *testing.T) {
 	for name, build := range machineNets {
 		t.Run(name, func(t *testing.T) {
 			own := trainWith(t, qconfig.Config{}, 0.01, build, (*net).machine)
-			tape := trainWith(t, qconfig.Config{}, 0.01, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.p.Graph()) })
+			tape := trainWith(t, qconfig.Config{}, 0.01, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.m.Graph()) })
 			sameBits(t, "loss", own.losses, tape.losses)
 			sameBits(t, "gradient", own.grads, tape.grads)
 			sameSnapshot(t, own.end, tape.end)
@@ -115,7 +115,7 @@ func TestTapeMachineSettings(t *testing.T) {
 		for shape, build := range machineNets {
 			t.Run(name+"/"+shape, func(t *testing.T) {
 				own := trainWith(t, cfg, rate, build, (*net).machine)
-				tape := trainWith(t, cfg, rate, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.p.Graph()) })
+				tape := trainWith(t, cfg, rate, build, func(n *net) gorgonia.VM { return gorgonia.NewTapeMachine(n.m.Graph()) })
 				sameBits(t, "loss", own.losses, tape.losses)
 				sameBits(t, "gradient", own.grads, tape.grads)
 				sameSnapshot(t, own.end, tape.end)
@@ -154,18 +154,18 @@ func TestLispMachine(t *testing.T) {
 	if err := n.machine().RunAll(); err != nil {
 		t.Fatal(err)
 	}
-	want := gradients(t, n.p.Learnables())
+	want := gradients(t, n.m.Learnables())
 	wantLoss := floats(t, n.cost.Value())
 
 	g, _, y = mlp()
 	n = onlyPrepare(t, qconfig.Config{}, g, y)
-	n.cost = squares(n.p.OutputNodes())
+	n.cost = squares(n.m.OutputNodes())
 	n.feed(0)
-	lisp := gorgonia.NewLispMachine(n.p.Graph())
+	lisp := gorgonia.NewLispMachine(n.m.Graph())
 	defer lisp.Close()
 	if err := lisp.RunAll(); err != nil {
 		t.Fatal(err)
 	}
 	sameBits(t, "loss", map[string][]float32{"": floats(t, n.cost.Value())}, map[string][]float32{"": wantLoss})
-	sameBits(t, "gradient", gradients(t, n.p.Learnables()), want)
+	sameBits(t, "gradient", gradients(t, n.m.Learnables()), want)
 }

@@ -21,13 +21,13 @@ func TestUserMemory(t *testing.T) {
 	}
 	nodes := slices.Clone(g.AllNodes())
 	n := prepare(t, qconfig.Config{}, g, y)
-	learnables := n.p.Learnables()
+	learnables := n.m.Learnables()
 	if len(learnables) != len(users) {
 		t.Fatalf("%d learnables, want %d", len(learnables), len(users))
 	}
 	before := map[string][]float32{}
 	for i, u := range users {
-		if learnables[i].Name() != u.Name() || n.p.Node(u) != learnables[i] {
+		if learnables[i].Name() != u.Name() || n.node(u) != learnables[i] {
 			t.Errorf("parameter %q became %q", u.Name(), learnables[i].Name())
 		}
 		if learnables[i].Value() == u.Value() {
@@ -44,14 +44,16 @@ func TestUserMemory(t *testing.T) {
 	if !slices.Equal(g.AllNodes(), nodes) {
 		t.Error("the user's graph has other nodes than before")
 	}
-	if n.p.Node(y) == nil || n.p.Node(y).Graph() != n.p.Graph() || n.p.Node(y) != n.p.OutputNodes()[0] {
+	if n.node(y) == nil || n.node(y).Graph() != n.m.Graph() || n.node(y) != n.m.OutputNodes()[0] {
 		t.Error("Node does not map the output")
 	}
-	if n.p.Node(x) != n.p.InputNodes()[0] || n.p.Inputs()[0] != "x" {
+	if n.node(x) != n.m.InputNodes()[0] || n.m.Inputs()[0] != "x" {
 		t.Error("Node does not map the input")
 	}
-	if n.p.Node(leaf(gorgonia.NewGraph(), "x", 1)) != nil || n.p.Node(nil) != nil {
-		t.Error("Node of a foreign node is not nil")
+	for _, foreign := range []*gorgonia.Node{leaf(gorgonia.NewGraph(), "x", 1), nil} {
+		if _, err := n.m.Node(foreign); err == nil {
+			t.Error("Node of a foreign node is no error")
+		}
 	}
 }
 
@@ -63,7 +65,7 @@ func TestSharedWeight(t *testing.T) {
 	y := must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w)), w, nil, nil))
 	n := prepare(t, qconfig.Config{}, g, must(gorgonia.Tanh(y)))
 	n.step(n.machine(), 0)
-	n.verify(n.freeze(), n.batch(1, n.p.Batch()))
+	n.verify(n.freeze(), n.batch(1, n.m.Batch()))
 }
 
 // TestStockStatistics: running statistics of Gorgonia's op are taken over, by copy.

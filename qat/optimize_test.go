@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/internal/graph/zoo"
+	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
 
 // optimize rewrites a network of the zoo with its cost as the last output and adds
 // the gradients.
-func optimize(t *testing.T, m *zoo.Model) (o *Optimized, nodes, learnables gorgonia.Nodes) {
+func optimize(t *testing.T, m *zoo.Model) (o *Model, nodes, learnables gorgonia.Nodes) {
 	t.Helper()
 	o, err := Optimize(m.Graph, append(append([]*gorgonia.Node{}, m.Outputs...), m.Cost)...)
 	if err != nil {
@@ -18,14 +19,14 @@ func optimize(t *testing.T, m *zoo.Model) (o *Optimized, nodes, learnables gorgo
 	}
 	nodes = o.OutputNodes()
 	for _, w := range m.Learnables {
-		learnables = append(learnables, o.Node(w))
+		learnables = append(learnables, nodeOf(t, o, w))
 	}
 	if _, err := gorgonia.Grad(nodes[len(nodes)-1], learnables...); err != nil {
 		t.Fatal(err)
 	}
 	at := map[*gorgonia.Node]*gorgonia.Node{}
 	for _, x := range m.Inputs {
-		at[x] = o.Node(x)
+		at[x] = nodeOf(t, o, x)
 	}
 	if err := m.Feed(at); err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func TestOptimizePredict(t *testing.T) {
 	if err := vm.RunAll(); err != nil {
 		t.Fatal(err)
 	}
-	frozen := floats(t, o.Node(y).Value())
+	frozen := floats(t, nodeOf(t, o, y).Value())
 	got, err := o.Predict(x)
 	if err != nil {
 		t.Fatal(err)
@@ -125,16 +126,16 @@ func TestOptimizePredict(t *testing.T) {
 func TestOptimizeErrors(t *testing.T) {
 	g, x, y := mlp()
 	_, err := Optimize(g, x)
-	wantError(t, err, "optimize", "leaf")
+	wantError(t, err, "leaf")
 	_, err = Optimize(nil, y)
-	wantError(t, err, "optimize", "graph is nil")
-	_, err = OptimizeInputs([]string{"z"}, g, y)
-	wantError(t, err, "optimize", "z")
-	if _, err = OptimizeInputs([]string{"x"}, g, y); err != nil {
+	wantError(t, err, "graph is nil")
+	_, err = Prepare(g, qconfig.Config{Float: true, Roles: qconfig.Roles{Inputs: []string{"z"}}}, y)
+	wantError(t, err, "roles.inputs[0]", "z")
+	if _, err = Prepare(g, qconfig.Config{Float: true, Roles: qconfig.Roles{Inputs: []string{"x"}}}, y); err != nil {
 		t.Error(err)
 	}
 	d := gorgonia.NewGraph()
 	a := gorgonia.NewMatrix(d, tensor.Float64, gorgonia.WithShape(2, 2), gorgonia.WithName("a"))
 	_, err = Optimize(d, must(gorgonia.Tanh(a)))
-	wantError(t, err, "optimize", "float64")
+	wantError(t, err, "float64")
 }

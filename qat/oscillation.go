@@ -11,25 +11,6 @@ import (
 	"github.com/goqat/goqat/qat/qconfig"
 )
 
-// OscillationLimit is the share of steps from which a weight that jumps to and fro
-// counts as oscillating in a [Report], as in the paper's tables.
-const OscillationLimit = 0.005
-
-// OscillationStats is what a [Report] says about the weights of a layer that is
-// followed.
-type OscillationStats struct {
-	// Oscillating is the number of weights that jumped to and fro in more than
-	// OscillationLimit of the latest steps and are not frozen.
-	Oscillating int `json:"oscillating"`
-	// Frozen is the number of weights that FreezeThreshold has fixed.
-	Frozen int `json:"frozen"`
-	// Frequency is the mean over all weights of the share of steps with a jump.
-	Frequency Number `json:"frequency"`
-	// Why says why the weights are not followed though the config asks for it; empty
-	// where they are.
-	Why string `json:"why,omitempty"`
-}
-
 // oscillator follows the weights of one layer. All its state is float32, so that a
 // state file holds it as tensors: codes and counts are small whole numbers.
 type oscillator struct {
@@ -298,27 +279,6 @@ func (o *oscillator) damping() float64 {
 		return o.set.Damping
 	}
 	return o.set.Damping * (1 - math.Cos(math.Pi*t/n)) / 2
-}
-
-// stats sums up for the report.
-func (o *oscillator) stats() *OscillationStats {
-	st := &OscillationStats{Why: o.why}
-	if o.why != "" {
-		st.Frequency = nan
-		return st
-	}
-	var sum float64
-	for i, f := range o.freq {
-		sum += float64(f)
-		switch {
-		case o.frozen[i] != 0:
-			st.Frozen++
-		case f > OscillationLimit:
-			st.Oscillating++
-		}
-	}
-	st.Frequency = Number(sum / float64(len(o.freq)))
-	return st
 }
 
 // tensors returns the state by the names that it has in a state file.

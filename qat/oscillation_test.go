@@ -32,7 +32,7 @@ func oneFC(t *testing.T, o qconfig.Oscillation) (*net, []float32) {
 
 func (n *net) justStep() {
 	n.t.Helper()
-	if err := n.q.Step(); err != nil {
+	if err := n.m.Step(); err != nil {
 		n.t.Fatal(err)
 	}
 }
@@ -191,7 +191,7 @@ func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgon
 	tops := map[string]float32{} // of frozen weights
 	for i := range 3 {
 		n.step(m, i)
-		for _, l := range n.p.plan.layers {
+		for _, l := range n.m.plan.layers {
 			if w := l.osc; w != nil && o.FreezeThreshold > 0 && i == 1 {
 				copy(w.held, n.weights(l.name))
 				tops[l.name] = peak(w.held)
@@ -201,7 +201,7 @@ func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgon
 			}
 		}
 	}
-	r, err := n.q.Report()
+	r, err := n.m.Report()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgon
 			t.Errorf("%s: the largest frozen weight went from %v to %v", name, top, got)
 		}
 	}
-	if !found || len(n.p.plan.bn) != 1 {
+	if !found || len(n.m.plan.bn) != 1 {
 		t.Errorf("%s: no weights", name)
 	}
 }
@@ -234,9 +234,9 @@ func flips(t *testing.T, o qconfig.Oscillation) (changed int, st OscillationStat
 	x := leaf(g, "x", 8, 6)
 	y := must(gorgonia.Mul(x, param(g, "fc.weight", 6, 2)))
 	n := onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 3}, Activations: qconfig.Tensor{Off: true}, Oscillation: o}}, g, y)
-	target := leaf(n.p.Graph(), "target", 8, 2)
-	n.cost = must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Sub(n.p.OutputNodes()[0], target))))))
-	if _, err := gorgonia.Grad(n.cost, n.p.Learnables()...); err != nil {
+	target := leaf(n.m.Graph(), "target", 8, 2)
+	n.cost = must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Sub(n.m.OutputNodes()[0], target))))))
+	if _, err := gorgonia.Grad(n.cost, n.m.Learnables()...); err != nil {
 		t.Fatal(err)
 	}
 	in := numbers(1, 8*6)
@@ -246,7 +246,7 @@ func flips(t *testing.T, o qconfig.Oscillation) (changed int, st OscillationStat
 			out[i] += in[i/2*6+k] * float32(k+1+i%2) * 0.13
 		}
 	}
-	if err := gorgonia.Let(n.p.InputNodes()[0], dense(in, 8, 6)); err != nil {
+	if err := gorgonia.Let(n.m.InputNodes()[0], dense(in, 8, 6)); err != nil {
 		t.Fatal(err)
 	}
 	if err := gorgonia.Let(target, dense(out, 8, 2)); err != nil {
@@ -259,12 +259,12 @@ func flips(t *testing.T, o qconfig.Oscillation) (changed int, st OscillationStat
 		if err := m.RunAll(); err != nil {
 			t.Fatal(err)
 		}
-		if err := solver.Step(gorgonia.NodesToValueGrads(n.p.Learnables())); err != nil {
+		if err := solver.Step(gorgonia.NodesToValueGrads(n.m.Learnables())); err != nil {
 			t.Fatal(err)
 		}
 		m.Reset()
 		n.justStep()
-		l := n.p.plan.layers[0]
+		l := n.m.plan.layers[0]
 		if i >= 200 {
 			for k, c := range l.osc.code {
 				if c != last[k] {
@@ -274,7 +274,7 @@ func flips(t *testing.T, o qconfig.Oscillation) (changed int, st OscillationStat
 		}
 		last = slices.Clone(l.osc.code)
 	}
-	return changed, *n.p.plan.layers[0].osc.stats()
+	return changed, *oscillationOf(n.m.plan.layers[0].osc)
 }
 
 // TestFlips is what it is all for: weights jump, and less so with each remedy.
@@ -296,7 +296,7 @@ func TestOscillationState(t *testing.T) {
 	build := func() *net {
 		g, _, y := mlp()
 		n := prepare(t, fourBits(qconfig.Oscillation{Momentum: 0.3, Damping: 0.05, DampingSteps: 6, FreezeThreshold: 0.25}), g, y)
-		n.q.Record(1)
+		n.m.Record(1)
 		return n
 	}
 	a := build()
@@ -309,11 +309,11 @@ func TestOscillationState(t *testing.T) {
 		a.step(m, i)
 	}
 	var file bytes.Buffer
-	if err := a.q.SaveState(&file); err != nil {
+	if err := a.m.WriteState(&file); err != nil {
 		t.Fatal(err)
 	}
 	b := build()
-	if err := b.q.LoadState(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
+	if err := b.m.ReadState(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
 		t.Fatal(err)
 	}
 	if st := a.row("fc1", "weight").Oscillation; st.Frozen == 0 {
@@ -324,9 +324,9 @@ func TestOscillationState(t *testing.T) {
 		a.step(m, i)
 		b.step(mb, i)
 	}
-	sameBits(t, "training", b.p.plan.trained(), a.p.plan.trained())
-	if !reflect.DeepEqual(a.q.history, b.q.history) || len(a.q.history.Steps) != 7 {
-		t.Errorf("history %+v, want %+v", b.q.history, a.q.history)
+	sameBits(t, "training", b.m.plan.trained(), a.m.plan.trained())
+	if !reflect.DeepEqual(a.m.history, b.m.history) || len(a.m.history.Steps) != 7 {
+		t.Errorf("history %+v, want %+v", b.m.history, a.m.history)
 	}
 }
 
@@ -342,7 +342,7 @@ func TestOscillationOff(t *testing.T) {
 		if n.layer("fc").osc != nil || n.row("fc", "weight").Oscillation != nil {
 			t.Errorf("%s: followed", name)
 		}
-		for tensor := range n.p.plan.trained() {
+		for tensor := range n.m.plan.trained() {
 			if strings.HasPrefix(tensor, "oscillation") {
 				t.Errorf("%s: the state has %s", name, tensor)
 			}
@@ -360,7 +360,7 @@ func TestOscillationWhy(t *testing.T) {
 	for want, y := range map[string]*gorgonia.Node{"several layers share": shared, "computed from parameters": computed} {
 		n := prepare(t, fourBits(qconfig.Oscillation{Damping: 0.1}), y.Graph(), y)
 		n.step(n.machine(), 0)
-		r, err := n.q.Report()
+		r, err := n.m.Report()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -374,7 +374,7 @@ func TestOscillationWhy(t *testing.T) {
 func TestOscillationNaN(t *testing.T) {
 	n, w := oneFC(t, qconfig.Oscillation{Track: qconfig.Yes})
 	w[5] = float32(math.NaN())
-	if err := n.q.Step(); err == nil || !strings.Contains(err.Error(), "fc") || n.q.Steps() != 0 {
-		t.Errorf("step %d: %v", n.q.Steps(), err)
+	if err := n.m.Step(); err == nil || !strings.Contains(err.Error(), "fc") || n.m.Steps() != 0 {
+		t.Errorf("step %d: %v", n.m.Steps(), err)
 	}
 }

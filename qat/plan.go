@@ -46,6 +46,7 @@ type group struct {
 // plan is the typed network with fused layers and quantizers in place.
 type plan struct {
 	net     *graph.Net
+	cfg     qconfig.Config
 	layers  []*layer
 	static  map[*graph.Value]bool // depends on no input
 	learned map[*graph.Value]bool // depends on a parameter
@@ -55,23 +56,28 @@ type plan struct {
 	learnt  map[*fakequant.Quantizer]learntMemory // learned scales and zero points
 	bn      map[*graph.Layer]*ops.BNState         // running statistics, shared by all graphs made of the plan
 	initial []fakequant.State                     // of all quantizers, before any data
+	evals   map[evalKey]*evaluator                // graphs in evaluation form, by batch size
 
 	unfolded bool // batch normalisations stay layers of their own
 }
 
-func blankPlan(net *graph.Net) *plan {
-	return &plan{net: net, static: map[*graph.Value]bool{}, learned: map[*graph.Value]bool{}, groups: map[*graph.Value]*group{},
+func blankPlan(net *graph.Net, cfg qconfig.Config) *plan {
+	return &plan{net: net, cfg: cfg, unfolded: cfg.Float, evals: map[evalKey]*evaluator{}, static: map[*graph.Value]bool{}, learned: map[*graph.Value]bool{}, groups: map[*graph.Value]*group{},
 		by: map[*graph.Value]*layer{}, learnt: map[*fakequant.Quantizer]learntMemory{}, bn: map[*graph.Layer]*ops.BNState{}}
 }
 
 // newPlan fuses the layers of net and places quantizers as cfg says.
 func newPlan(net *graph.Net, cfg qconfig.Config) (*plan, error) {
-	p := blankPlan(net)
+	p := blankPlan(net, cfg)
 	p.findStatic()
 	if err := p.findStatistics(); err != nil {
 		return nil, err
 	}
 	p.fuse()
+	if cfg.Float {
+		p.leaveFloat()
+		return p, nil
+	}
 	if err := p.configure(cfg); err != nil {
 		return nil, err
 	}
@@ -314,6 +320,18 @@ func isChannelShape(b, out []int, axis int) bool {
 	return true
 }
 
+// leaveFloat is configure for a network of which nothing is quantized.
+func (p *plan) leaveFloat() {
+	for _, l := range p.layers {
+		if l.why == "" {
+			l.why = leftFloat
+		}
+	}
+}
+
+// leftFloat is the reason of layers that the config leaves alone.
+const leftFloat = "left float by the config"
+
 // configure gives each layer its settings.
 func (p *plan) configure(cfg qconfig.Config) error {
 	var names, kinds []string
@@ -329,7 +347,7 @@ func (p *plan) configure(cfg qconfig.Config) error {
 	for _, l := range p.layers {
 		l.cfg, l.on = cfg.Resolve(l.name, l.kind)
 		if !l.on && l.why == "" {
-			l.why = "left float by the config"
+			l.why = leftFloat
 		}
 		if err := l.checkBlockSize(cfg); err != nil {
 			return err
@@ -351,4 +369,74 @@ func (l *layer) checkBlockSize(cfg qconfig.Config) error {
 // errorf names a layer.
 func (l *layer) errorf(format string, args ...any) error {
 	return &fakequant.LayerError{Layer: l.name, Err: fmt.Errorf(format, args...)}
+}
+
+// quantizers returns all quantizers: activations in network order, then weights.
+func (p *plan) quantizers() []*fakequant.Quantizer {
+	var qs []*fakequant.Quantizer
+	for _, g := range p.order {
+		qs = append(qs, g.q)
+	}
+	for _, l := range p.layers {
+		if l.wq != nil {
+			qs = append(qs, l.wq)
+		}
+	}
+	return qs
+}
+
+// names lists layers and inputs.
+func (p *plan) names() []string {
+	ns := names(p.net.Inputs)
+	for _, l := range p.layers {
+		ns = append(ns, l.name)
+	}
+	return ns
+}
+
+// owner returns the layer whose settings a group of activations has; nil for that
+// of an input.
+func (p *plan) owner(g *group) *layer { return p.by[g.members[0]] }
+
+// nameOf is how SetObserving calls the group's tensor.
+func (p *plan) nameOf(g *group) string {
+	if l := p.by[g.members[0]]; l != nil {
+		return l.name
+	}
+	return g.members[0].Name
+}
+
+func names(vs []*graph.Value) []string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = v.Name
+	}
+	return out
+}
+
+// owned are the quantizers of one layer or input.
+type owned struct {
+	name, kind string
+	weights    *fakequant.Quantizer // may be nil
+	results    []*fakequant.Quantizer
+}
+
+func (o owned) has(q *fakequant.Quantizer) bool {
+	return q == o.weights || slices.Contains(o.results, q)
+}
+
+// owners lists what has quantizers, in network order.
+func (p *plan) owners() []owned {
+	results := map[string][]*fakequant.Quantizer{}
+	for _, g := range p.order {
+		results[p.nameOf(g)] = append(results[p.nameOf(g)], g.q)
+	}
+	var all []owned
+	for _, v := range p.net.Inputs {
+		all = append(all, owned{name: v.Name, kind: "input", results: results[v.Name]})
+	}
+	for _, l := range p.layers {
+		all = append(all, owned{name: l.name, kind: l.kind, weights: l.wq, results: results[l.name]})
+	}
+	return slices.DeleteFunc(all, func(o owned) bool { return o.weights == nil && len(o.results) == 0 })
 }

@@ -20,17 +20,17 @@ func TestCorrectBias(t *testing.T) {
 	n.calibrate()
 	before := n.snapshot()
 	noise := n.noise(false)
-	report, err := n.p.CorrectBias(n.samples())
+	report, err := n.m.CorrectBias(n.samples())
 	fatal(t, err)
 	sameSnapshot(t, n.snapshot(), before)
-	layers := n.p.plan.tunable()
+	layers := n.m.plan.tunable()
 	if len(report) != len(layers) {
 		t.Fatalf("%d layers reported, want %d", len(report), len(layers))
 	}
-	float, err := n.p.plan.floatMeans(layers, n.samples())
+	float, err := n.m.plan.floatMeans(layers, n.samples())
 	fatal(t, err)
 	for i, l := range layers {
-		m, err := n.p.plan.quantizedMean(l, n.samples())
+		m, err := n.m.plan.quantizedMean(l, n.samples())
 		fatal(t, err)
 		left, _ := float[i].less(m)
 		largest := 0.0
@@ -60,11 +60,11 @@ func TestTrainingDropsCorrections(t *testing.T) {
 		n := prepare(t, rounded(3, qconfig.PerTensor), g, y)
 		n.calibrate()
 		if correct {
-			plain, err := n.p.Predict(n.batch(9, 4)...)
+			plain, err := n.m.Predict(n.batch(9, 4)...)
 			fatal(t, err)
-			_, err = n.p.Round(n.samples(), RoundOptions{})
+			_, err = n.m.Round(n.samples(), RoundOptions{})
 			fatal(t, err)
-			tuned, err := n.p.Predict(n.batch(9, 4)...)
+			tuned, err := n.m.Predict(n.batch(9, 4)...)
 			fatal(t, err)
 			if tuned[0][0] == plain[0][0] {
 				t.Error("rounding changed nothing")
@@ -93,9 +93,9 @@ func TestHelperErrors(t *testing.T) {
 		name string
 		call func(n *net, data Batches) error
 	}{
-		{"bias", func(n *net, data Batches) error { _, err := n.p.CorrectBias(data); return err }},
-		{"round", func(n *net, data Batches) error { _, err := n.p.Round(data, RoundOptions{}); return err }},
-		{"post", func(n *net, data Batches) error { _, err := n.p.PostTraining(data, PTQOptions{}); return err }},
+		{"bias", func(n *net, data Batches) error { _, err := n.m.CorrectBias(data); return err }},
+		{"round", func(n *net, data Batches) error { _, err := n.m.Round(data, RoundOptions{}); return err }},
+		{"post", func(n *net, data Batches) error { _, err := n.m.PostTraining(data, PTQOptions{}); return err }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := fresh()
@@ -106,16 +106,16 @@ func TestHelperErrors(t *testing.T) {
 				}
 			}
 			n.calibrate()
-			_, err := n.p.Round(n.samples(), RoundOptions{})
+			_, err := n.m.Round(n.samples(), RoundOptions{})
 			fatal(t, err)
 			before := n.snapshot()
-			want, err := n.p.Predict(n.batch(1, 3)...)
+			want, err := n.m.Predict(n.batch(1, 3)...)
 			fatal(t, err)
 			wantError(t, c.call(n, nil), "no calibration batches")
 			wantError(t, c.call(n, BatchesOf()), "no calibration batches")
 			wantError(t, c.call(n, BatchesOf(numbers(1, 64), numbers(1, 7))), "batch 1", `"x" has 7 elements`)
 			sameSnapshot(t, n.snapshot(), before)
-			got, err := n.p.Predict(n.batch(1, 3)...)
+			got, err := n.m.Predict(n.batch(1, 3)...)
 			fatal(t, err)
 			sameBits(t, "prediction", map[string][]float32{"y": got[0]}, map[string][]float32{"y": want[0]})
 			err = c.call(n, BatchesOf(numbers(1, 64), bad))
@@ -127,13 +127,13 @@ func TestHelperErrors(t *testing.T) {
 	}
 	n := fresh()
 	n.calibrate()
-	_, err := n.p.Round(n.samples(), RoundOptions{Damping: -1})
+	_, err := n.m.Round(n.samples(), RoundOptions{Damping: -1})
 	wantError(t, err, "Damping -1")
-	_, err = n.p.Round(n.samples(), RoundOptions{Order: "size"})
+	_, err = n.m.Round(n.samples(), RoundOptions{Order: "size"})
 	wantError(t, err, `unknown Order "size"`)
 	g, _, y := mlp()
 	n = onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}}}, g, y)
 	n.calibrate()
-	_, err = n.p.Round(n.samples(), RoundOptions{})
+	_, err = n.m.Round(n.samples(), RoundOptions{})
 	wantError(t, err, "no layer has quantized weights")
 }

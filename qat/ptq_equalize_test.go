@@ -24,11 +24,11 @@ func TestEqualizeKeepsTheFunction(t *testing.T) {
 	cfg.Milestones = qconfig.MilestonesAt(qconfig.Never, qconfig.Never, qconfig.Never, qconfig.Never) // Predict is in float
 	n := onlyPrepare(t, cfg, g, y)
 	in := n.batch(1, 20)
-	before, err := n.p.Predict(in...)
+	before, err := n.m.Predict(in...)
 	fatal(t, err)
-	r, err := n.p.Equalize(EqualizeOptions{})
+	r, err := n.m.Equalize(EqualizeOptions{})
 	fatal(t, err)
-	after, err := n.p.Predict(in...)
+	after, err := n.m.Predict(in...)
 	fatal(t, err)
 	largest := 0.0
 	for _, v := range before[0] {
@@ -58,9 +58,9 @@ func TestEqualizeKeepsTheFunction(t *testing.T) {
 	g, y = allKinds()
 	n = onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 	n.calibrate()
-	_, err = n.p.Equalize(EqualizeOptions{})
+	_, err = n.m.Equalize(EqualizeOptions{})
 	fatal(t, err)
-	if _, err := n.q.Freeze(); !errors.Is(err, fakequant.ErrNotCalibrated) {
+	if _, err := n.m.Freeze(); !errors.Is(err, fakequant.ErrNotCalibrated) {
 		t.Errorf("ranges outlived Equalize: %v", err)
 	}
 	n.calibrate()
@@ -75,11 +75,11 @@ const convergedTo = 3e-4
 func TestEqualizeBalances(t *testing.T) {
 	g, y := allKinds()
 	n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
-	_, err := n.p.Equalize(EqualizeOptions{})
+	_, err := n.m.Equalize(EqualizeOptions{})
 	fatal(t, err)
-	e, err := n.p.plan.constants()
+	e, err := n.m.plan.constants()
 	fatal(t, err)
-	pairs, _ := n.p.plan.findPairs()
+	pairs, _ := n.m.plan.findPairs()
 	for _, pr := range pairs {
 		a, err := newSide(e, pr.from)
 		fatal(t, err)
@@ -100,7 +100,7 @@ func TestEqualizeLowersTheError(t *testing.T) {
 		g, y := allKinds()
 		n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 		if equalize {
-			_, err := n.p.Equalize(EqualizeOptions{})
+			_, err := n.m.Equalize(EqualizeOptions{})
 			fatal(t, err)
 		}
 		n.calibrate()
@@ -140,7 +140,7 @@ func TestEqualizeBroken(t *testing.T) {
 			}
 			n := onlyPrepare(t, qconfig.Config{}, g, conv("c2", h, 2, 1))
 			before := n.snapshot()
-			r, err := n.p.Equalize(EqualizeOptions{})
+			r, err := n.m.Equalize(EqualizeOptions{})
 			fatal(t, err)
 			if len(r.Pairs) != 0 || len(r.Broken) != 2 || !strings.Contains(r.Broken[0].Why, c.want) {
 				t.Errorf("%+v, want %q", r, c.want)
@@ -157,7 +157,7 @@ func TestEqualizeSharedWeights(t *testing.T) {
 	x := leaf(g, "x", 3, 4)
 	y := must(gorgonia.Mul(relu(must(gorgonia.Mul(x, w))), w))
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
-	r, err := n.p.Equalize(EqualizeOptions{})
+	r, err := n.m.Equalize(EqualizeOptions{})
 	fatal(t, err)
 	if len(r.Pairs) != 0 || !strings.Contains(r.Broken[0].Why, "read by other layers") {
 		t.Errorf("%+v", r)
@@ -167,17 +167,17 @@ func TestEqualizeSharedWeights(t *testing.T) {
 func TestEqualizeErrors(t *testing.T) {
 	g, y := allKinds()
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
-	_, err := n.p.Equalize(EqualizeOptions{MaxSweeps: -1})
+	_, err := n.m.Equalize(EqualizeOptions{MaxSweeps: -1})
 	wantError(t, err, "MaxSweeps -1")
-	_, err = n.p.Equalize(EqualizeOptions{Tolerance: math.NaN()})
+	_, err = n.m.Equalize(EqualizeOptions{Tolerance: math.NaN()})
 	wantError(t, err, "Tolerance NaN")
-	for _, p := range n.p.Learnables() {
+	for _, p := range n.m.Learnables() {
 		if p.Name() == "grouped.weight" {
 			p.Value().Data().([]float32)[5] = float32(math.NaN())
 		}
 	}
 	before := n.snapshot()
-	_, err = n.p.Equalize(EqualizeOptions{})
+	_, err = n.m.Equalize(EqualizeOptions{})
 	wantError(t, err, `"grouped"`, "element 5 is NaN")
 	after := n.snapshot()
 	sameBits(t, "parameter", after.params, before.params)

@@ -93,7 +93,7 @@ func correlated(seed uint32, rows, width int) []float32 {
 
 // samples are three batches of correlated data for a network with one input.
 func (n *net) samples() Batches {
-	v := n.p.plan.net.Inputs[0]
+	v := n.m.plan.net.Inputs[0]
 	per := size(v.Shape) / v.Shape[0]
 	return BatchesOf(correlated(1, 64, per), correlated(2, 64, per), correlated(3, 32, per))
 }
@@ -102,7 +102,7 @@ func (n *net) samples() Batches {
 func (n *net) calibrate() {
 	n.t.Helper()
 	for b := range n.samples() {
-		if err := n.p.Calibrate(b...); err != nil {
+		if err := n.m.Calibrate(b...); err != nil {
 			n.t.Fatal(err)
 		}
 	}
@@ -114,7 +114,7 @@ func (n *net) verified() {
 	fz := n.freeze()
 	for b := range n.samples() {
 		n.verify(fz, b)
-		got, err := n.p.Predict(b...)
+		got, err := n.m.Predict(b...)
 		if err != nil {
 			n.t.Fatal(err)
 		}
@@ -134,15 +134,15 @@ func (n *net) noise(centred bool) float64 {
 	var sum []float64
 	rows := 0
 	for b := range n.samples() {
-		y, err := n.p.Predict(b...)
+		y, err := n.m.Predict(b...)
 		if err != nil {
 			n.t.Fatal(err)
 		}
 		var f [][]float32
-		if err := n.p.plan.inFloat(func() (err error) { f, err = n.p.Predict(b...); return err }); err != nil {
+		if err := n.m.plan.inFloat(func() (err error) { f, err = n.m.Predict(b...); return err }); err != nil {
 			n.t.Fatal(err)
 		}
-		shape := n.p.plan.net.Outputs[0].Shape
+		shape := n.m.plan.net.Outputs[0].Shape
 		channel := planes(shape)
 		if sum == nil {
 			sum = make([]float64, shape[1])

@@ -52,7 +52,7 @@ func TestRound(t *testing.T) {
 						n.calibrate()
 						params := n.snapshot()
 						before := n.noise(!opt.KeepBias)
-						report, err := n.p.Round(n.samples(), opt)
+						report, err := n.m.Round(n.samples(), opt)
 						fatal(t, err)
 						after := n.noise(!opt.KeepBias)
 						// Few weights on pixels that hardly hang together leave the plain method no
@@ -89,7 +89,7 @@ func TestRoundMuchBetter(t *testing.T) {
 	n := onlyPrepare(t, rounded(4, qconfig.PerChannel), g, y)
 	n.calibrate()
 	before := n.noise(false)
-	_, err := n.p.Round(n.samples(), RoundOptions{})
+	_, err := n.m.Round(n.samples(), RoundOptions{})
 	fatal(t, err)
 	if after := n.noise(false); !(after < before/5) {
 		t.Errorf("squared error %v to nearest, %v rounded", before, after)
@@ -104,7 +104,7 @@ func TestPostTraining(t *testing.T) {
 		if opt == nil {
 			n.calibrate()
 		} else {
-			r, err := n.p.PostTraining(n.samples(), *opt)
+			r, err := n.m.PostTraining(n.samples(), *opt)
 			fatal(t, err)
 			if r.Batches != 3 || len(r.Rounded) > 0 == opt.NoRound || len(r.Corrected) > 0 != (opt.NoRound && !opt.NoBias) || len(r.Equalized.Pairs) > 0 == opt.NoEqualize {
 				t.Errorf("%+v: report %+v", *opt, r)
@@ -136,9 +136,9 @@ func TestRoundRepeats(t *testing.T) {
 		n := onlyPrepare(t, rounded(3, qconfig.PerChannel), g, y)
 		n.calibrate()
 		for range times {
-			_, err := n.p.Round(n.samples(), RoundOptions{})
+			_, err := n.m.Round(n.samples(), RoundOptions{})
 			fatal(t, err)
-			_, err = n.p.CorrectBias(n.samples())
+			_, err = n.m.CorrectBias(n.samples())
 			fatal(t, err)
 		}
 		var b bytes.Buffer
@@ -165,18 +165,18 @@ func TestRoundDeadColumns(t *testing.T) {
 			x[i] = 0
 		}
 	}
-	fatal(t, n.p.Calibrate(x))
-	r, err := n.p.Round(BatchesOf(x), RoundOptions{Plain: true})
+	fatal(t, n.m.Calibrate(x))
+	r, err := n.m.Round(BatchesOf(x), RoundOptions{Plain: true})
 	fatal(t, err)
 	if r[0].Dead != 36 { // centred, one example has no moments at all
 		t.Errorf("%d dead columns", r[0].Dead)
 	}
-	r, err = n.p.Round(BatchesOf(x), RoundOptions{Plain: true, KeepBias: true})
+	r, err = n.m.Round(BatchesOf(x), RoundOptions{Plain: true, KeepBias: true})
 	fatal(t, err)
 	if r[0].Dead != 12 {
 		t.Errorf("%d dead columns, want 12", r[0].Dead)
 	}
-	l := n.p.plan.tunable()[0]
+	l := n.m.plan.tunable()[0]
 	w, err := l.in[1].Floats()
 	fatal(t, err)
 	p, err := l.tuned.q.Params()

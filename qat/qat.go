@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/vm"
@@ -13,38 +12,14 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Quantizer leads one network through quantization-aware training: Prepare, then
-// Step after every training step, then Freeze. It is for one goroutine at a time.
-type Quantizer struct {
-	cfg       qconfig.Config
-	steps     int
-	epochs    int
-	observing map[string]bool // by layer or input name; see SetObserving
-	prepared  *Prepared
-	history   *rangeHistory // what Record keeps; nil for nothing
-}
-
-// New makes a Quantizer. The zero Config is int8 weights per channel and int8
-// activations, symmetric. Errors wrap [ErrConfig].
-func New(cfg qconfig.Config) (*Quantizer, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	return &Quantizer{cfg: cfg}, nil
-}
-
-var (
-	// ErrNotPrepared is returned by methods that need Prepare first.
-	ErrNotPrepared = errors.New("qat: nothing is prepared: call Prepare first")
-	// ErrPrepared is returned by a second Prepare: one Quantizer, one network.
-	ErrPrepared = errors.New("qat: a network is already prepared: make another Quantizer")
-)
-
-// Prepared is the network in its trainable quantized form.
-type Prepared struct {
-	plan  *plan
-	train *emitter
-	evals map[evalKey]*evaluator
+// Model is a network in its trainable form: a new graph beside the user's, on the same
+// weights. It leads the network through training (Machine, Step), shows what became of
+// it (Report, Predict) and ships it (Freeze, Verify). It is for one goroutine at a time.
+type Model struct {
+	plan    *plan
+	train   *emitter
+	clock   clock
+	history *rangeHistory // what Record keeps; nil for nothing
 }
 
 // Prepare reads the part of g that the outputs depend on and writes a new graph
@@ -53,35 +28,51 @@ type Prepared struct {
 // run while the new graph trains: the two share the memory of the weights and of
 // the running statistics of goqat's own batch normalisations.
 //
-// Outputs are usually the logits; the loss is built behind [Prepared.Node] of
-// them. Layers that cannot be quantized stay float and [Quantizer.Report] lists
-// them with the reason. Errors name the node or layer.
-func (q *Quantizer) Prepare(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Prepared, error) {
-	if q.prepared != nil {
-		return nil, ErrPrepared
-	}
-	if err := q.checkPrepare(g, outputs); err != nil {
-		return nil, fmt.Errorf("qat: %w", err)
-	}
-	net, err := graph.Read(g, outputs, graph.Options{Inputs: q.cfg.Inputs})
+// The zero Config is int8 weights per channel and int8 activations, symmetric. Outputs
+// are usually the logits; the loss is built behind [Model.Node] of them. Layers that
+// cannot be quantized stay float and [Model.Report] lists them with the reason. Errors
+// name the node or layer; those about the config wrap [qconfig.ErrConfig].
+func Prepare(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs ...*gorgonia.Node) (*Model, error) {
+	m, err := prepareModel(g, cfg, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("qat: %w", err)
 	}
-	p, err := newPlan(net, q.cfg)
+	return m, nil
+}
+
+// Optimize writes g anew with goqat's own ops and quantizes nothing: it is several times
+// as fast as with Gorgonia's ops, and right where those compute wrongly. It is [Prepare]
+// with [qconfig.Config.Float]; batch normalisations stay layers of their own.
+func Optimize(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Model, error) {
+	return Prepare(g, qconfig.Config{Float: true}, outputs...)
+}
+
+func prepareModel(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs []*gorgonia.Node) (*Model, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := checkPrepare(g, cfg, outputs); err != nil {
+		return nil, err
+	}
+	net, err := graph.Read(g, outputs, graph.Options{Inputs: cfg.Roles.Inputs, Params: cfg.Roles.Params})
 	if err != nil {
-		return nil, fmt.Errorf("qat: %w", err)
+		return nil, err
+	}
+	p, err := newPlan(net, cfg)
+	if err != nil {
+		return nil, err
 	}
 	train, err := p.emit(net.Batch, fqop.Train, true, 1)
 	if err != nil {
-		return nil, fmt.Errorf("qat: %w", err)
+		return nil, err
 	}
-	q.prepared = &Prepared{plan: p, train: train, evals: map[evalKey]*evaluator{}}
-	q.apply()
-	return q.prepared, nil
+	m := &Model{plan: p, train: train}
+	m.plan.setPhases(m.clock)
+	return m, nil
 }
 
 // checkPrepare refuses arguments that the reader could only call unreadable.
-func (q *Quantizer) checkPrepare(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) error {
+func checkPrepare(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs []*gorgonia.Node) error {
 	if g == nil {
 		return errors.New("the graph is nil: give the graph that holds the outputs")
 	}
@@ -104,70 +95,110 @@ func (q *Quantizer) checkPrepare(g *gorgonia.ExprGraph, outputs []*gorgonia.Node
 			leaves = append(leaves, n.Name())
 		}
 	}
-	return q.cfg.CheckInputs(leaves)
+	return cfg.CheckRoles(leaves)
 }
 
 // Graph returns the new graph.
-func (p *Prepared) Graph() *gorgonia.ExprGraph { return p.train.g }
+func (m *Model) Graph() *gorgonia.ExprGraph { return m.train.g }
 
 // Node returns what stands in the new graph for a node of the user's: inputs and
-// parameters themselves, results as later layers see them, quantized. It is nil
-// for nodes that the outputs do not depend on and for those inside a fused layer.
-func (p *Prepared) Node(old *gorgonia.Node) *gorgonia.Node {
-	n, _ := p.find(old)
-	return n
+// parameters themselves, results as later layers see them, quantized. It is an error
+// for a node that has no result of its own, which names the layer that took it in, and
+// for one that neither the outputs nor what was carried over depends on.
+func (m *Model) Node(old *gorgonia.Node) (*gorgonia.Node, error) {
+	n, err := m.train.find(old)
+	if err != nil {
+		return nil, fmt.Errorf("qat: node: %w", err)
+	}
+	return n, nil
+}
+
+// Map puts into each variable what stands in the new graph for the node that it holds,
+// so that one line turns a program's variables to the new graph:
+//
+//	err = m.Map(&x, &y, &cost)
+//
+// On an error, which names every node that has no counterpart, no variable is changed.
+func (m *Model) Map(nodes ...**gorgonia.Node) error {
+	found := make([]*gorgonia.Node, len(nodes))
+	var errs []error
+	for i, n := range nodes {
+		var err error
+		if n == nil {
+			err = errors.New("the pointer to the variable is nil")
+		} else {
+			found[i], err = m.train.find(*n)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("qat: map: variable %d: %w", i, err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for i, n := range nodes {
+		*n = found[i]
+	}
+	return nil
 }
 
 // Learnables returns the parameters of the new graph: in network order weights,
 // biases, scales and shifts of batch normalisations, which keep the user's names
 // and memory, so that a solver that steps on them trains the user's weights; then
-// [Prepared.Scales].
-func (p *Prepared) Learnables() gorgonia.Nodes {
+// [Model.Scales].
+func (m *Model) Learnables() gorgonia.Nodes {
 	var ns gorgonia.Nodes
-	for _, v := range slices.Concat(p.plan.net.Values, p.plan.net.Carried.Values) {
-		if n := p.train.nodes[v]; v.Role == graph.Param && n != nil {
+	for _, v := range slices.Concat(m.plan.net.Values, m.plan.net.Carried.Values) {
+		if n := m.train.nodes[v]; v.Role == graph.Param && n != nil {
 			ns = append(ns, n)
 		}
 	}
-	return append(ns, p.train.scales...)
+	return append(ns, m.train.scales...)
 }
 
 // Scales returns the learned scales and zero points, vectors of one element per
 // group named "<quantizer>.scale" and "<quantizer>.zero_point"; none without LSQ.
 // They want a smaller learning rate than weights.
-func (p *Prepared) Scales() gorgonia.Nodes { return append(gorgonia.Nodes(nil), p.train.scales...) }
+func (m *Model) Scales() gorgonia.Nodes { return append(gorgonia.Nodes(nil), m.train.scales...) }
 
 // Machine returns a gorgonia.VM for the new graph. Build the loss and call
 // gorgonia.Grad first. It computes the given outputs (the loss, say), the
 // gradients of the learnables and whatever gorgonia.Read asks for; without
-// outputs, everything. TapeMachine runs the same graph to the same bits.
-func (p *Prepared) Machine(outputs ...*gorgonia.Node) (gorgonia.VM, error) {
+// outputs, everything. Call Reset on it after each step, as on any VM: Gorgonia's own
+// TapeMachine, which runs the same graph to the same bits, needs it.
+func (m *Model) Machine(outputs ...*gorgonia.Node) (gorgonia.VM, error) {
 	for i, y := range outputs {
-		if y == nil || y.Graph() != p.train.g {
+		if y == nil || y.Graph() != m.train.g {
 			return nil, fmt.Errorf("qat: machine: output %d is not a node of the prepared graph: use Node to map one of the graph that was prepared", i)
 		}
 	}
-	m, err := vm.New(p.train.g, outputs...)
+	v, err := vm.New(m.train.g, outputs...)
 	if err != nil {
 		return nil, fmt.Errorf("qat: %w", err)
 	}
-	return m, nil
+	return v, nil
 }
 
 // Batch returns the batch size that the graph was built with, 0 for a network
 // without an open batch axis.
-func (p *Prepared) Batch() int { return p.plan.net.Batch }
+func (m *Model) Batch() int { return m.plan.net.Batch }
 
-// quantizers returns all quantizers: activations in network order, then weights.
-func (p *plan) quantizers() []*fakequant.Quantizer {
-	var qs []*fakequant.Quantizer
-	for _, g := range p.order {
-		qs = append(qs, g.q)
+// Inputs returns the names of the network's inputs, in the order that Predict,
+// Calibrate and the frozen network take them.
+func (m *Model) Inputs() []string { return names(m.plan.net.Inputs) }
+
+// InputNodes returns the nodes of the new graph to Let data to, in the order of
+// [Model.Inputs].
+func (m *Model) InputNodes() gorgonia.Nodes { return pick(m.plan.net.Inputs, m.train.raw) }
+
+// OutputNodes returns the new graph's nodes for the outputs given to Prepare, in
+// that order. The loss is built on them.
+func (m *Model) OutputNodes() gorgonia.Nodes { return pick(m.plan.net.Outputs, m.train.nodes) }
+
+func pick(vs []*graph.Value, from map[*graph.Value]*gorgonia.Node) gorgonia.Nodes {
+	ns := make(gorgonia.Nodes, len(vs))
+	for i, v := range vs {
+		ns[i] = from[v]
 	}
-	for _, l := range p.layers {
-		if l.wq != nil {
-			qs = append(qs, l.wq)
-		}
-	}
-	return qs
+	return ns
 }

@@ -129,25 +129,25 @@ func TestRandomNets(t *testing.T) {
 			run := func(own bool) (*net, map[string][]float32) {
 				g, outputs, cfg := draw(seed)
 				n := onlyPrepare(t, cfg, g, outputs...)
-				n.cost = squares(n.p.OutputNodes())
-				if len(n.p.Learnables()) > 0 {
-					if _, err := gorgonia.Grad(n.cost, n.p.Learnables()...); err != nil {
+				n.cost = squares(n.m.OutputNodes())
+				if len(n.m.Learnables()) > 0 {
+					if _, err := gorgonia.Grad(n.cost, n.m.Learnables()...); err != nil {
 						t.Fatal(err)
 					}
 				}
 				// Both run everything, also what no output needs.
-				vm, err := n.p.Machine()
+				vm, err := n.m.Machine()
 				if err != nil {
 					t.Fatal(err)
 				}
 				if !own {
-					vm = gorgonia.NewTapeMachine(n.p.Graph())
+					vm = gorgonia.NewTapeMachine(n.m.Graph())
 				}
 				defer vm.Close()
 				for i := range 3 {
 					n.step(vm, i)
 				}
-				return n, gradients(t, n.p.Learnables())
+				return n, gradients(t, n.m.Learnables())
 			}
 			n, grads := run(true)
 			n.verify(n.freeze(), n.batch(5, 2))

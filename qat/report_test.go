@@ -54,7 +54,7 @@ func TestReportByHand(t *testing.T) {
 	n := prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 4, 6), 3))
 	n.step(n.machine(), 0)
 	sample := n.batch(0, 4)
-	r, err := n.q.Report(sample...)
+	r, err := n.m.Report(sample...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestReportStates(t *testing.T) {
 		t.Errorf("without a sample: %+v", row)
 	}
 	// Zeros are on every grid: nothing changes, and 0/0 is not a ratio.
-	r, err := n.q.Report(make([]float32, 6))
+	r, err := n.m.Report(make([]float32, 6))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestReportTexts(t *testing.T) {
 	h := maxPool(relu(conv("c1", leaf(g, "x", 2, 1, 4, 4), 2, 3)))
 	n := prepare(t, qconfig.Config{Names: map[string]*qconfig.Layer{"c2": nil}}, g, conv("c2", h, 2, 1))
 	n.step(n.machine(), 0)
-	r, err := n.q.Report(n.batch(0, 2)...)
+	r, err := n.m.Report(n.batch(0, 2)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func TestSensitivity(t *testing.T) {
 	n := inspected(t)
 	before := n.snapshot()
 	calls := 0
-	s, err := n.q.Sensitivity(context.Background(), scored(n, &calls))
+	s, err := n.m.Sensitivity(context.Background(), scored(n, &calls))
 	fatal(t, err)
 	sameSnapshot(t, n.snapshot(), before)
 	if want := 2 + 2 + 3 + 3; calls != want { // float, all, the input, two layers
@@ -74,10 +74,10 @@ func TestSensitivity(t *testing.T) {
 	// By hand: float, and all quantized.
 	var signal, noise float64
 	for i := range 2 {
-		q, err := n.p.Predict(n.batch(i, 5+i)...)
+		q, err := n.m.Predict(n.batch(i, 5+i)...)
 		fatal(t, err)
 		var f [][]float32
-		fatal(t, n.p.plan.inFloat(func() (err error) { f, err = n.p.Predict(n.batch(i, 5+i)...); return err }))
+		fatal(t, n.m.plan.inFloat(func() (err error) { f, err = n.m.Predict(n.batch(i, 5+i)...); return err }))
 		a, b := powers(f[0], q[0])
 		signal, noise = signal+a, noise+b
 	}
@@ -92,15 +92,7 @@ func TestSensitivity(t *testing.T) {
 }
 
 func TestSensitivityErrors(t *testing.T) {
-	q, err := New(qconfig.Config{})
-	fatal(t, err)
 	ok := func(p Predictor) (float64, error) { return 1, nil }
-	if _, err := q.Sensitivity(context.Background(), ok); !errors.Is(err, ErrNotPrepared) {
-		t.Errorf("before Prepare: %v", err)
-	}
-	if _, err := q.Mixed(Sensitivity{}, 1); !errors.Is(err, ErrNotPrepared) {
-		t.Errorf("before Prepare: %v", err)
-	}
 	n := inspected(t)
 	before := n.snapshot()
 	boom := errors.New("boom")
@@ -123,7 +115,7 @@ func TestSensitivityErrors(t *testing.T) {
 		if c.ctx == nil {
 			c.ctx = context.Background()
 		}
-		_, err := n.q.Sensitivity(c.ctx, c.eval)
+		_, err := n.m.Sensitivity(c.ctx, c.eval)
 		wantError(t, err, c.want)
 		if c.name == "own error" && !errors.Is(err, boom) {
 			t.Errorf("%v does not wrap eval's", err)
@@ -131,7 +123,7 @@ func TestSensitivityErrors(t *testing.T) {
 	}
 	sameSnapshot(t, n.snapshot(), before)
 	g, _, y := mlp()
-	_, err = onlyPrepare(t, qconfig.Config{}, g, y).q.Sensitivity(context.Background(), scored(n, &calls))
+	_, err := onlyPrepare(t, qconfig.Config{}, g, y).m.Sensitivity(context.Background(), scored(n, &calls))
 	wantError(t, err, "all quantized", "calibration data")
 }
 
@@ -142,16 +134,16 @@ func TestMixed(t *testing.T) {
 	n := onlyPrepare(t, cfg, g, y)
 	n.calibrate()
 	calls := 0
-	s, err := n.q.Sensitivity(context.Background(), scored(n, &calls))
+	s, err := n.m.Sensitivity(context.Background(), scored(n, &calls))
 	fatal(t, err)
-	all, err := n.q.Mixed(s, 1<<30)
+	all, err := n.m.Mixed(s, 1<<30)
 	fatal(t, err)
 	if len(all.Config.Names) != 5 || all.Bytes != all.HighBytes || cfg.Names != nil {
 		t.Errorf("without a limit: %+v", all)
 	}
 	last := math.Inf(1)
 	for _, budget := range []int{all.LowBytes, all.LowBytes + 100, (all.LowBytes + all.HighBytes) / 2, all.HighBytes} {
-		m, err := n.q.Mixed(s, budget)
+		m, err := n.m.Mixed(s, budget)
 		fatal(t, err)
 		if m.Bytes > budget {
 			t.Errorf("%d bytes of a budget of %d", m.Bytes, budget)
@@ -159,7 +151,7 @@ func TestMixed(t *testing.T) {
 		// The config is ready to use, and its size and noise are as promised.
 		g, y := allKinds()
 		mixed := onlyPrepare(t, m.Config, g, y)
-		r, err := mixed.q.Report()
+		r, err := mixed.m.Report()
 		fatal(t, err)
 		if r.Bytes != m.Bytes {
 			t.Errorf("budget %d: %d bytes, promised %d", budget, r.Bytes, m.Bytes)
@@ -185,9 +177,9 @@ func TestMixed(t *testing.T) {
 			t.Errorf("tables: %s %s", &b, m)
 		}
 	}
-	_, err = n.q.Mixed(s, all.LowBytes-1)
+	_, err = n.m.Mixed(s, all.LowBytes-1)
 	wantError(t, err, "is below the")
-	_, err = n.q.Mixed(Sensitivity{}, all.HighBytes)
+	_, err = n.m.Mixed(Sensitivity{}, all.HighBytes)
 	wantError(t, err, `layer "c1" was not measured`)
 }
 

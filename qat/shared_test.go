@@ -19,12 +19,12 @@ func TestSharedInputAndOutput(t *testing.T) {
 		return onlyPrepare(t, qconfig.Config{}, g, y)
 	}
 	n := build()
-	if err := n.p.Calibrate(n.batch(0, 8)...); err != nil {
+	if err := n.m.Calibrate(n.batch(0, 8)...); err != nil {
 		t.Fatal(err)
 	}
 	fz := n.freeze()
 	for run := range 2 {
-		v, err := n.q.Verify(fz, n.batch(1, 2000)...)
+		v, err := n.m.Verify(fz, n.batch(1, 2000)...)
 		if err != nil || !v.OK() {
 			t.Errorf("run %d: %d codes differ, first %v, error %v", run, v.Differing, v.First, err)
 		}
@@ -44,11 +44,11 @@ func TestStateKeepsScalars(t *testing.T) {
 		n.step(vm, i)
 	}
 	var file bytes.Buffer
-	if err := n.q.SaveState(&file); err != nil {
+	if err := n.m.WriteState(&file); err != nil {
 		t.Fatal(err)
 	}
 	m, loaded := build()
-	if err := m.q.LoadState(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
+	if err := m.m.ReadState(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
 		t.Fatal(err)
 	}
 	want, got := gain.Value().Data().(float32), loaded.Value().Data().(float32)

@@ -6,15 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
-	"slices"
-	"unsafe"
 
 	"github.com/goqat/goqat/fakequant"
-	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/safetensors"
-	"gorgonia.org/gorgonia"
 )
 
 // ErrState is wrapped by errors about a saved training state that is broken or
@@ -33,102 +28,98 @@ type progress struct {
 	Epochs     int               `json:"epochs"`
 	Override   map[string]bool   `json:"observing,omitempty"` // see SetObserving
 	Quantizers []fakequant.State `json:"quantizers"`
-	Dropout    []uint64          `json:"dropout,omitempty"` // runs of each dropout layer
-	History    *rangeHistory     `json:"history,omitempty"` // see Record
+	Dropout    []uint64          `json:"dropout,omitempty"`            // runs of each dropout layer
+	History    *rangeHistory     `json:"history,omitempty"`            // see Record
+	Statistics *bool             `json:"running_statistics,omitempty"` // see FreezeStatistics
 }
 
-// SaveState writes everything that the next training step depends on: weights and
-// all other parameters, running statistics, ranges, scales (learned ones too), the
-// place in the schedule and the state of dropout. The solver's state is its own
-// affair; package train saves both in one file. The format is safetensors.
-func (q *Quantizer) SaveState(w io.Writer) error {
-	ts, meta, err := q.StateTensors()
-	if err != nil {
-		return err
-	}
-	return safetensors.Write(w, ts, meta)
+// State is everything that the next training step depends on: weights and all other
+// parameters, running statistics, ranges, scales (learned ones too), the place among the
+// milestones and the state of dropout. The solver's state is its own affair; package
+// train puts both into one file.
+type State struct {
+	// Tensors are all numbers that training changes, by name. Those of [Model.State] are
+	// the network's own memory: write them out before the next step.
+	Tensors map[string][]float32
+	// Meta are the format, its version, and the rest of the state as JSON. Other keys
+	// are ignored.
+	Meta map[string]string
 }
 
-// StateTensors returns what SaveState writes, for callers that put more into the
-// same file.
-func (q *Quantizer) StateTensors() ([]safetensors.Tensor, map[string]string, error) {
-	if q.prepared == nil {
-		return nil, nil, ErrNotPrepared
-	}
-	p := q.prepared.plan
-	var ts []safetensors.Tensor
-	for name, data := range p.trained() {
-		ts = append(ts, safetensors.FromFloat32s(name, []int{len(data)}, data))
-	}
-	st := progress{Steps: q.steps, Epochs: q.epochs, Override: q.observing, History: q.history}
-	for _, f := range p.quantizers() {
+// State returns the state of the training.
+func (m *Model) State() (State, error) {
+	st := progress{Steps: m.clock.steps, Epochs: m.clock.epochs, Override: m.clock.observing, Statistics: m.clock.statistics, History: m.history}
+	for _, f := range m.plan.quantizers() {
 		s, err := f.State()
 		if err != nil {
-			return nil, nil, fmt.Errorf("qat: save state: %w", err)
+			return State{}, fmt.Errorf("qat: state: %w", err)
 		}
 		st.Quantizers = append(st.Quantizers, s)
 	}
-	for _, runs := range q.prepared.train.dropouts {
+	for _, runs := range m.train.dropouts {
 		st.Dropout = append(st.Dropout, *runs)
 	}
 	text, err := json.Marshal(st)
 	if err != nil {
-		return nil, nil, fmt.Errorf("qat: save state: %w", err)
+		return State{}, fmt.Errorf("qat: state: %w", err)
 	}
-	return ts, map[string]string{"format": stateFormat, "version": stateVersion, "progress": string(text)}, nil
+	return State{m.plan.trained(), map[string]string{"format": stateFormat, "version": stateVersion, "progress": string(text)}}, nil
 }
 
-// trained returns the memory of all that training changes, by a unique name.
-func (p *plan) trained() map[string][]float32 {
-	m := map[string][]float32{}
-	for _, v := range slices.Concat(p.net.Values, p.net.Carried.Values) {
-		if v.Role != graph.Param {
-			continue
-		}
-		if scalar, ok := v.Node.Value().(*gorgonia.F32); ok {
-			m["param."+v.Name] = unsafe.Slice((*float32)(scalar), 1) // the number itself, not a copy
-		} else if data, err := v.Floats(); err == nil {
-			m["param."+v.Name] = data
-		}
+// WriteState writes [Model.State] as safetensors.
+func (m *Model) WriteState(w io.Writer) error {
+	s, err := m.State()
+	if err != nil {
+		return err
 	}
-	for l, st := range p.bn {
-		m["running_mean."+l.Name] = st.Mean
-		m["running_variance."+l.Name] = st.Variance
+	var ts []safetensors.Tensor
+	for name, data := range s.Tensors {
+		ts = append(ts, safetensors.FromFloat32s(name, []int{len(data)}, data))
 	}
-	for _, l := range p.layers {
-		if l.osc != nil {
-			maps.Copy(m, l.osc.tensors())
-		}
-	}
-	return m
+	return safetensors.Write(w, ts, s.Meta)
 }
 
-// LoadState puts a state that SaveState wrote, for the same network and config, back
-// in place: the next step then gives the same bits as it would have without the
-// interruption. r holds size bytes. Errors wrap [ErrState] and name what does not
-// fit; everything is as before then.
-func (q *Quantizer) LoadState(r io.ReaderAt, size int64) error {
+// ReadState puts a state that WriteState wrote, for the same network and config, back
+// in place; see [Model.Restore]. r holds size bytes.
+func (m *Model) ReadState(r io.ReaderAt, size int64) error {
 	f, err := safetensors.Read(r, size)
 	if err != nil {
-		return fmt.Errorf("qat: load state: %w: %w", ErrState, err)
+		return fmt.Errorf("qat: restore: %w: %w", ErrState, err)
 	}
-	return q.loadState(f)
+	return m.restore(f.Metadata, func(name string) ([]float32, error) {
+		if !f.Has(name) {
+			return nil, errNoTensor
+		}
+		return f.Float32s(name)
+	})
 }
 
-func (q *Quantizer) loadState(f *safetensors.File) error {
-	if q.prepared == nil {
-		return ErrNotPrepared
-	}
-	st, tensors, err := q.readState(f)
+// Restore puts a state of the same network and config back in place: the next step then
+// gives the same bits as it would have without the interruption. Errors wrap [ErrState]
+// and name what does not fit; everything is as before then. s is copied.
+func (m *Model) Restore(s State) error {
+	return m.restore(s.Meta, func(name string) ([]float32, error) {
+		x, ok := s.Tensors[name]
+		if !ok {
+			return nil, errNoTensor
+		}
+		return x, nil
+	})
+}
+
+var errNoTensor = errors.New("is missing")
+
+func (m *Model) restore(meta map[string]string, tensor func(name string) ([]float32, error)) error {
+	st, tensors, err := m.checkState(meta, tensor)
 	if err != nil {
-		return fmt.Errorf("qat: load state: %w", err)
+		return fmt.Errorf("qat: restore: %w", err)
 	}
 	// Quantizers check and change themselves one by one; go back if one refuses.
-	qs := q.prepared.plan.quantizers()
+	qs := m.plan.quantizers()
 	before := make([]fakequant.State, len(qs))
 	for i, z := range qs {
 		if before[i], err = z.State(); err != nil {
-			return fmt.Errorf("qat: load state: %w", err)
+			return fmt.Errorf("qat: restore: %w", err)
 		}
 	}
 	for i, z := range qs {
@@ -136,60 +127,59 @@ func (q *Quantizer) loadState(f *safetensors.File) error {
 			for k := range i {
 				err = errors.Join(err, qs[k].Restore(before[k]))
 			}
-			return fmt.Errorf("qat: load state: %w: %w", ErrState, err)
+			return fmt.Errorf("qat: restore: %w: %w", ErrState, err)
 		}
 	}
-	for name, data := range q.prepared.plan.trained() {
+	for name, data := range m.plan.trained() {
 		copy(data, tensors[name])
 	}
-	for i, runs := range q.prepared.train.dropouts {
+	for i, runs := range m.train.dropouts {
 		*runs = st.Dropout[i]
 	}
-	q.prepared.dropTuned()
-	q.steps, q.epochs, q.observing = st.Steps, st.Epochs, st.Override
+	m.plan.dropTuned()
+	m.clock = clock{steps: st.Steps, epochs: st.Epochs, observing: st.Override, statistics: st.Statistics}
 	switch {
 	case st.History != nil:
-		q.history = st.History
-	case q.history != nil: // that of another run
-		q.history = &rangeHistory{Every: q.history.Every}
+		m.history = st.History
+	case m.history != nil: // that of another run
+		m.history = &rangeHistory{Every: m.history.Every}
 	}
-	q.apply()
+	m.plan.setPhases(m.clock)
 	return nil
 }
 
-// readState checks everything about a state that can be checked before any change.
-func (q *Quantizer) readState(f *safetensors.File) (progress, map[string][]float32, error) {
+// checkState checks everything about a state that can be checked before any change.
+func (m *Model) checkState(meta map[string]string, tensor func(name string) ([]float32, error)) (progress, map[string][]float32, error) {
 	var st progress
-	if got := f.Metadata["format"]; got != stateFormat {
+	if got := meta["format"]; got != stateFormat {
 		return st, nil, fmt.Errorf("%w: the file's format is %q, want %q", ErrState, got, stateFormat)
 	}
-	if got := f.Metadata["version"]; got != stateVersion {
+	if got := meta["version"]; got != stateVersion {
 		return st, nil, fmt.Errorf("%w: the file's version is %q: this goqat reads version %s", ErrState, got, stateVersion)
 	}
-	dec := json.NewDecoder(bytes.NewReader([]byte(f.Metadata["progress"])))
+	dec := json.NewDecoder(bytes.NewReader([]byte(meta["progress"])))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&st); err != nil {
 		return st, nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	p := q.prepared
-	if n := len(p.plan.quantizers()); len(st.Quantizers) != n {
+	if n := len(m.plan.quantizers()); len(st.Quantizers) != n {
 		return st, nil, fmt.Errorf("%w: it has %d quantizers, the network %d: is it of another config?", ErrState, len(st.Quantizers), n)
 	}
-	if len(st.Dropout) != len(p.train.dropouts) {
-		return st, nil, fmt.Errorf("%w: it has %d dropout layers, the network %d", ErrState, len(st.Dropout), len(p.train.dropouts))
+	if len(st.Dropout) != len(m.train.dropouts) {
+		return st, nil, fmt.Errorf("%w: it has %d dropout layers, the network %d", ErrState, len(st.Dropout), len(m.train.dropouts))
 	}
 	if st.Steps < 0 || st.Epochs < 0 {
 		return st, nil, fmt.Errorf("%w: step %d, epoch %d", ErrState, st.Steps, st.Epochs)
 	}
-	if err := st.History.check(p.plan); err != nil {
+	if err := st.History.check(m.plan); err != nil {
 		return st, nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	tensors := map[string][]float32{}
-	for name, data := range p.plan.trained() {
-		if !f.Has(name) {
-			return st, nil, fmt.Errorf("%w: tensor %q is missing", ErrState, name)
+	for name, data := range m.plan.trained() {
+		x, err := tensor(name)
+		if errors.Is(err, errNoTensor) {
+			return st, nil, fmt.Errorf("%w: tensor %q %w", ErrState, name, err)
 		}
-		x, err := f.Float32s(name)
 		if err != nil {
 			return st, nil, fmt.Errorf("%w: %w", ErrState, err)
 		}

@@ -12,11 +12,11 @@ import (
 // at returns the quantizer of a user's node, nil for a tensor that stays float.
 func (n *net) at(node *gorgonia.Node) *fakequant.Quantizer {
 	n.t.Helper()
-	v := n.p.plan.net.Value(node)
+	v := n.m.plan.net.Value(node)
 	if v == nil {
 		n.t.Fatalf("node %v is not part of the network", node)
 	}
-	if g := n.p.plan.groups[v]; g != nil {
+	if g := n.m.plan.groups[v]; g != nil {
 		return g.q
 	}
 	return nil
@@ -25,7 +25,7 @@ func (n *net) at(node *gorgonia.Node) *fakequant.Quantizer {
 // layer returns a layer of the plan by name.
 func (n *net) layer(name string) *layer {
 	n.t.Helper()
-	for _, l := range n.p.plan.layers {
+	for _, l := range n.m.plan.layers {
 		if l.name == name {
 			return l
 		}
@@ -37,7 +37,7 @@ func (n *net) layer(name string) *layer {
 // row returns the report's row of a layer's weight or activation.
 func (n *net) row(layer, tensor string) Row {
 	n.t.Helper()
-	r, err := n.q.Report()
+	r, err := n.m.Report()
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -84,14 +84,14 @@ func TestPlacementConvPoolConv(t *testing.T) {
 	if n.at(x) == n.at(r) || n.at(r) == n.at(y) {
 		t.Error("tensors of different layers share a quantizer")
 	}
-	if got := len(n.p.plan.quantizers()); got != 5 {
+	if got := len(n.m.plan.quantizers()); got != 5 {
 		t.Errorf("%d quantizers, want 3 for activations and 2 for weights", got)
 	}
 	for _, name := range []string{"conv1", "conv2"} {
 		wantFormat(t, name, n.layer(name).wq, "int8 symmetric per_channel(axis 0) narrow")
 	}
-	if n.p.Node(c1) != nil {
-		t.Error("Node of what lies inside a fused layer is not nil")
+	if _, err := n.m.Node(c1); err == nil {
+		t.Error("Node of what lies inside a fused layer is no error")
 	}
 	n.step(n.machine(), 0)
 	for _, node := range []*gorgonia.Node{x, r, y} {
@@ -99,7 +99,7 @@ func TestPlacementConvPoolConv(t *testing.T) {
 			t.Errorf("parameters %v, %v: want zero point 0", p, err)
 		}
 	}
-	if got := n.row("max_pool_0", "activation").SharedWith; got != n.p.plan.net.Value(r).Name {
+	if got := n.row("max_pool_0", "activation").SharedWith; got != n.m.plan.net.Value(r).Name {
 		t.Errorf("the report says that the pool shares with %q", got)
 	}
 }
@@ -117,7 +117,7 @@ func TestPlacementBranches(t *testing.T) {
 	}
 	wantFormat(t, "concatenation of a ReLU and a signed branch", n.at(cat), signed8)
 	wantFormat(t, "residual sum with ReLU", n.at(y), unsigned8)
-	if n.p.Node(s) != nil {
+	if _, err := n.m.Node(s); err == nil {
 		t.Error("the ReLU behind the addition is not fused into it")
 	}
 	left, right := n.layer("c").out.Node, n.layer("d").out.Node
@@ -157,10 +157,10 @@ func TestDropoutLeavesTheGrid(t *testing.T) {
 	y := must(gorgonia.Mul(drop, param(g, "fc.weight", 6, 3)))
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
 	values := func(v *gorgonia.Node) []float32 { return floats(t, v.Value()) }
-	e := n.p.train
-	out := e.raw[n.p.plan.net.Value(y)] // before its fake-quantizer
-	in, w := n.p.Node(drop), e.weights[n.layer("fc")].quant
-	vm, err := n.p.Machine(out, in, w)
+	e := n.m.train
+	out := e.raw[n.m.plan.net.Value(y)] // before its fake-quantizer
+	in, w := n.node(drop), e.weights[n.layer("fc")].quant
+	vm, err := n.m.Machine(out, in, w)
 	if err != nil {
 		t.Fatal(err)
 	}

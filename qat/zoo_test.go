@@ -28,17 +28,17 @@ func TestZoo(t *testing.T) {
 			vm := n.machine()
 			n.step(vm, 0)
 			if opaque := opaqueNets[c.Name]; opaque != "" {
-				_, err := n.q.Freeze()
+				_, err := n.m.Freeze()
 				wantError(t, err, "freeze", opaque, "cannot run")
 				return
 			}
 			fz := n.freeze()
-			if c.FixedBatch != (n.p.Batch() == 0) {
-				t.Errorf("batch %d, but FixedBatch is %v", n.p.Batch(), c.FixedBatch)
+			if c.FixedBatch != (n.m.Batch() == 0) {
+				t.Errorf("batch %d, but FixedBatch is %v", n.m.Batch(), c.FixedBatch)
 			}
-			n.verify(fz, n.batch(1, n.p.Batch()))
-			if n.p.Batch() > 0 {
-				n.verify(fz, n.batch(2, n.p.Batch()+3))
+			n.verify(fz, n.batch(1, n.m.Batch()))
+			if n.m.Batch() > 0 {
+				n.verify(fz, n.batch(2, n.m.Batch()+3))
 			}
 			n.step(vm, 1) // freezing ends nothing
 		})
@@ -66,7 +66,7 @@ func TestZooFormats(t *testing.T) {
 				m := c.Build()
 				n := prepare(t, qconfig.Config{Global: &cfg}, m.Graph, append(m.Outputs, m.Cost)...)
 				n.step(n.machine(), 0)
-				n.verify(n.freeze(), n.batch(1, n.p.Batch()))
+				n.verify(n.freeze(), n.batch(1, n.m.Batch()))
 			})
 		}
 	}
@@ -96,23 +96,23 @@ func TestOffEqualsStock(t *testing.T) {
 			want := stockResults(t, c)
 			m := c.Build()
 			n := onlyPrepare(t, off(), m.Graph, append(append([]*gorgonia.Node{}, m.Outputs...), m.Cost)...)
-			nodes := n.p.OutputNodes()
+			nodes := n.m.OutputNodes()
 			n.cost = nodes[len(nodes)-1]
 			var learnables gorgonia.Nodes
 			for _, w := range m.Learnables {
-				learnables = append(learnables, n.p.Node(w))
+				learnables = append(learnables, n.node(w))
 			}
 			if _, err := gorgonia.Grad(n.cost, learnables...); err != nil {
 				t.Fatal(err)
 			}
 			at := map[*gorgonia.Node]*gorgonia.Node{}
 			for _, x := range m.Inputs {
-				at[x] = n.p.Node(x)
+				at[x] = n.node(x)
 			}
 			if err := m.Feed(at); err != nil {
 				t.Fatal(err)
 			}
-			vm, err := n.p.Machine(nodes...)
+			vm, err := n.m.Machine(nodes...)
 			if err != nil {
 				t.Fatal(err)
 			}

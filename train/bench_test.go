@@ -44,9 +44,8 @@ func BenchmarkStep(b *testing.B) {
 		b.Run(m.name+"/qat", func(b *testing.B) {
 			net := must(m.net(1))
 			g := must(net.Build(64, true))
-			q := must(qat.New(qconfig.Config{}))
-			p := must(q.Prepare(g.G, g.Logits))
-			benchmarkStep(b, net, p.InputNodes()[0], p.OutputNodes()[0], p.Learnables(), q.Step,
+			p := must(qat.Prepare(g.G, qconfig.Config{}, g.Logits))
+			benchmarkStep(b, net, p.InputNodes()[0], p.OutputNodes()[0], p.Learnables(), p.Step,
 				func(loss *gorgonia.Node) (gorgonia.VM, error) { return p.Machine(loss) })
 		})
 	}

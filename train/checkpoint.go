@@ -13,7 +13,7 @@ import (
 	"github.com/goqat/goqat/qat"
 )
 
-// Keys of a checkpoint beside those of the quantizer's state.
+// Keys of a checkpoint beside those of the model's state.
 const (
 	keySolver = "solver"
 	keySteps  = "loop_steps"
@@ -32,21 +32,26 @@ type paramSteps struct {
 }
 
 // SaveCheckpoint writes all that a training with quantization needs to go on: the
-// quantizer's state (weights, ranges, scales, schedule; see
-// [qat.Quantizer.SaveState]), the solver's, and the number of steps made, which is
+// model's state (weights, ranges, scales, place among the milestones; see
+// [qat.State]), the solver's, and the number of steps made, which is
 // [Loop]'s Start. The file is safetensors; it is written under a temporary name,
 // synced and renamed.
-func SaveCheckpoint(path string, q *qat.Quantizer, solver Optimizer, steps int) error {
-	tensors, meta, err := q.StateTensors()
+func SaveCheckpoint(path string, m *qat.Model, solver Optimizer, steps int) error {
+	state, err := m.State()
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
+	var tensors []safetensors.Tensor
+	for name, data := range state.Tensors {
+		tensors = append(tensors, safetensors.FromFloat32s(name, []int{len(data)}, data))
+	}
+	meta := state.Meta
 	st := solver.State()
 	progress := solverProgress{Kind: st.Kind}
 	for _, p := range st.Params {
 		progress.Params = append(progress.Params, paramSteps{p.Name, p.Step, len(p.Moments)})
-		for i, m := range p.Moments {
-			tensors = append(tensors, safetensors.FromFloat32s(momentName(p.Name, i), []int{len(m)}, m))
+		for i, x := range p.Moments {
+			tensors = append(tensors, safetensors.FromFloat32s(momentName(p.Name, i), []int{len(x)}, x))
 		}
 	}
 	text, err := json.Marshal(progress)
@@ -59,11 +64,11 @@ func SaveCheckpoint(path string, q *qat.Quantizer, solver Optimizer, steps int) 
 
 func momentName(param string, i int) string { return fmt.Sprintf("solver.%d.%s", i, param) }
 
-// LoadCheckpoint puts a checkpoint back into a quantizer that has prepared the same
-// network with the same config, and into a solver of the same kind, and returns the
+// LoadCheckpoint puts a checkpoint back into a model of the same network, prepared
+// with the same config, and into a solver of the same kind, and returns the
 // number of steps made. The next step gives the same bits as without the
 // interruption. Errors wrap ErrState or [qat.ErrState]; nothing has changed then.
-func LoadCheckpoint(path string, q *qat.Quantizer, solver Optimizer) (steps int, err error) {
+func LoadCheckpoint(path string, m *qat.Model, solver Optimizer) (steps int, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return 0, fmt.Errorf("train: checkpoint: %w", err)
@@ -88,7 +93,7 @@ func LoadCheckpoint(path string, q *qat.Quantizer, solver Optimizer) (steps int,
 	if err := solver.Restore(st); err != nil {
 		return 0, fmt.Errorf("train: checkpoint %s: %w", path, err)
 	}
-	if err := q.LoadState(file, info.Size()); err != nil {
+	if err := m.ReadState(file, info.Size()); err != nil {
 		return 0, fmt.Errorf("train: checkpoint %s: %w", path, errors.Join(err, solver.Restore(before)))
 	}
 	return steps, nil

@@ -18,8 +18,7 @@ import (
 // resumable is a small training with everything that has state: batch
 // normalisation, dropout, learned scales, moving averages, Adam.
 type resumable struct {
-	q      *qat.Quantizer
-	p      *qat.Prepared
+	m      *qat.Model
 	solver *Adam
 	data   Data
 }
@@ -37,11 +36,7 @@ func newResumable(t *testing.T) *resumable {
 		t.Fatal(err)
 	}
 	lsq := qconfig.Tensor{Bits: 4, Estimator: qconfig.LSQ}
-	q, err := qat.New(qconfig.Config{Global: &qconfig.Layer{Weights: lsq}, Milestones: qconfig.MilestonesAt(0, 2, 9, 7)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := q.Prepare(g.G, g.Logits)
+	p, err := qat.Prepare(g.G, qconfig.Config{Global: &qconfig.Layer{Weights: lsq}, Milestones: qconfig.MilestonesAt(0, 2, 9, 7)}, g.Logits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +44,7 @@ func newResumable(t *testing.T) *resumable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &resumable{q: q, p: p, solver: solver, data: Data{Shape: []int{1, 8, 8}, Classes: 3}}
+	r := &resumable{m: p, solver: solver, data: Data{Shape: []int{1, 8, 8}, Classes: 3}}
 	for i := range 16 {
 		for k := range 64 {
 			r.data.X = append(r.data.X, float32(math.Sin(float64(i*64+k)*0.7)))
@@ -62,12 +57,12 @@ func newResumable(t *testing.T) *resumable {
 // run trains from a step on; a checkpoint is written when it ends.
 func (r *resumable) run(t *testing.T, start, epochs int, path string) {
 	t.Helper()
-	err := Quantized(context.Background(), r.q, r.p, r.data, FloatConfig{Epochs: epochs, Start: start,
+	err := Quantized(context.Background(), r.m, r.data, FloatConfig{Epochs: epochs, Start: start,
 		Solver: r.solver, Schedule: Constant(0.01), Quiet: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := SaveCheckpoint(path, r.q, r.solver, epochs*4); err != nil {
+	if err := SaveCheckpoint(path, r.m, r.solver, epochs*4); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -78,7 +73,7 @@ const resumeEnv = "GOQAT_TEST_RESUME"
 func TestResumeInNewProcess(t *testing.T) {
 	if dir := os.Getenv(resumeEnv); dir != "" {
 		r := newResumable(t)
-		steps, err := LoadCheckpoint(filepath.Join(dir, "half"), r.q, r.solver)
+		steps, err := LoadCheckpoint(filepath.Join(dir, "half"), r.m, r.solver)
 		if err != nil || steps != 8 {
 			t.Fatalf("%d steps, error %v", steps, err)
 		}
@@ -131,14 +126,14 @@ func TestLoadCheckpointRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := newResumable(t)
-			_, err := LoadCheckpoint(bad, r.q, r.solver)
+			_, err := LoadCheckpoint(bad, r.m, r.solver)
 			if err == nil || !strings.Contains(err.Error(), change.want) {
 				t.Fatalf("error %v, want one with %q", err, change.want)
 			}
 			if !errors.Is(err, ErrState) && !errors.Is(err, qat.ErrState) {
 				t.Errorf("error %v wraps no ErrState", err)
 			}
-			if r.q.Steps() != 0 || len(r.solver.State().Params) != 0 {
+			if r.m.Steps() != 0 || len(r.solver.State().Params) != 0 {
 				t.Error("a refused checkpoint changed the training")
 			}
 		})

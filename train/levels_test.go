@@ -75,23 +75,19 @@ func quantizedBits(h hash.Hash, global qconfig.Layer) error {
 	if err != nil {
 		return err
 	}
-	q, err := qat.New(qconfig.Config{Global: &global, Milestones: qconfig.MilestonesAt(0, 1, 4, 4)})
-	if err != nil {
-		return err
-	}
-	p, err := q.Prepare(g.G, g.Logits)
+	p, err := qat.Prepare(g.G, qconfig.Config{Global: &global, Milestones: qconfig.MilestonesAt(0, 1, 4, 4)}, g.Logits)
 	if err != nil {
 		return err
 	}
 	cfg := trainSome()
 	cfg.Batch = 0
-	if err := Quantized(context.Background(), q, p, noise(18), cfg); err != nil {
+	if err := Quantized(context.Background(), p, noise(18), cfg); err != nil {
 		return err
 	}
 	if err := net.Save(h); err != nil {
 		return err
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		return err
 	}
@@ -104,7 +100,7 @@ func quantizedBits(h hash.Hash, global qconfig.Layer) error {
 		if err != nil {
 			return err
 		}
-		v, err := q.Verify(fz, x)
+		v, err := p.Verify(fz, x)
 		if err != nil {
 			return err
 		}

@@ -158,24 +158,20 @@ func (b bench) batches(yield func([][]float32) bool) {
 
 // quantize returns the frozen network's accuracy. It works on a copy of net, whose
 // weights the helpers equalize.
-func (b bench) quantize(net *models.Net, cfg qconfig.Config, helpers bool) (float64, *qat.Quantizer, error) {
-	q, err := qat.New(cfg)
-	if err != nil {
-		return 0, nil, err
-	}
+func (b bench) quantize(net *models.Net, cfg qconfig.Config, helpers bool) (float64, *qat.Model, error) {
 	g, err := net.Clone().Build(batchSize, false)
 	if err != nil {
 		return 0, nil, err
 	}
-	p, err := q.Prepare(g.G, g.Logits)
+	m, err := qat.Prepare(g.G, cfg, g.Logits)
 	if err != nil {
 		return 0, nil, err
 	}
 	if helpers {
-		_, err = p.PostTraining(b.batches, qat.PTQOptions{})
+		_, err = m.PostTraining(b.batches, qat.PTQOptions{})
 	} else {
 		for x := range b.batches {
-			if err = p.Calibrate(x...); err != nil {
+			if err = m.Calibrate(x...); err != nil {
 				break
 			}
 		}
@@ -183,48 +179,48 @@ func (b bench) quantize(net *models.Net, cfg qconfig.Config, helpers bool) (floa
 	if err != nil {
 		return 0, nil, err
 	}
-	fz, err := q.Freeze()
+	fz, err := m.Freeze()
 	if err != nil {
 		return 0, nil, err
 	}
 	acc, err := b.percent(func(x []float32, _ int) ([]float32, error) { return first(fz.Run(x)) })
-	return acc, q, err
+	return acc, m, err
 }
 
 // inspect measures the layers of one format, raises some to 8 bits and quantizes again.
 func (b bench) inspect(ctx context.Context, r *result, net *models.Net) error {
-	score, q, err := b.quantize(net, inspected.config(), true)
+	score, m, err := b.quantize(net, inspected.config(), true)
 	if err != nil {
 		return err
 	}
 	// Scored on training digits: the test digits are for the table.
 	sample := b.sample.Slice(0, sampleRows)
-	if r.Sensitivity, err = q.Sensitivity(ctx, func(p qat.Predictor) (float64, error) {
+	if r.Sensitivity, err = m.Sensitivity(ctx, func(p qat.Predictor) (float64, error) {
 		s, err := train.Evaluate(func(x []float32, _ int) ([]float32, error) { return first(p(x)) }, sample, sampleRows)
 		return -s.Loss, err // accuracy is 1 on these; the loss tells more
 	}); err != nil {
 		return err
 	}
-	rep, err := q.Report(sample.X)
+	rep, err := m.Report(sample.X)
 	if err != nil {
 		return err
 	}
-	all, err := q.Mixed(r.Sensitivity, rep.FloatBytes)
+	all, err := m.Mixed(r.Sensitivity, rep.FloatBytes)
 	if err != nil {
 		return err
 	}
 	budget := (all.LowBytes + all.HighBytes) / 2
-	if r.Mixed, err = q.Mixed(r.Sensitivity, budget); err != nil {
+	if r.Mixed, err = m.Mixed(r.Sensitivity, budget); err != nil {
 		return err
 	}
-	if r.MixedScore, q, err = b.quantize(net, r.Mixed.Config, true); err != nil {
+	if r.MixedScore, m, err = b.quantize(net, r.Mixed.Config, true); err != nil {
 		return err
 	}
-	return save(r, rep, q, score)
+	return save(r, rep, m, score)
 }
 
 // save writes the tables, the config and the network of the suggestion.
-func save(r *result, rep qat.Report, q *qat.Quantizer, score float64) error {
+func save(r *result, rep qat.Report, m *qat.Model, score float64) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
@@ -254,7 +250,7 @@ func save(r *result, rep qat.Report, q *qat.Quantizer, score float64) error {
 			return err
 		}
 	}
-	fz, err := q.Freeze()
+	fz, err := m.Freeze()
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // runWork is the frozen network on one batch.
 func (n network) runWork(o options) (work, error) {
-	q, p, err := n.prepared(o.bits)
+	p, err := n.prepared(o.bits)
 	if err != nil {
 		return work{}, err
 	}
@@ -21,7 +21,7 @@ func (n network) runWork(o options) (work, error) {
 			return work{}, err
 		}
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		return work{}, err
 	}

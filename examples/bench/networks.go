@@ -127,13 +127,9 @@ func config(bits int) qconfig.Config {
 	}}
 }
 
-func (n network) prepared(bits int) (*qat.Quantizer, *qat.Prepared, error) {
-	q, err := qat.New(config(bits))
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := q.Prepare(n.g, n.outputs...)
-	return q, p, err
+func (n network) prepared(bits int) (*qat.Model, error) {
+	p, err := qat.Prepare(n.g, config(bits), n.outputs...)
+	return p, err
 }
 
 // equalAll compares the outputs of two runs.

@@ -38,14 +38,14 @@ func (n network) floatWork() (work, error) {
 // quantizedWork is what train.Quantized does in each step, observing and quantizing
 // from the first on.
 func (n network) quantizedWork(bits int) (work, error) {
-	q, p, err := n.prepared(bits)
+	p, err := n.prepared(bits)
 	if err != nil {
 		return work{}, err
 	}
-	if err := q.Step(); err != nil {
+	if err := p.Step(); err != nil {
 		return work{}, err
 	}
-	return n.training(trainee{inputs: p.InputNodes(), output: p.OutputNodes()[0], params: p.Learnables(), machine: p.Machine, after: q.Step})
+	return n.training(trainee{inputs: p.InputNodes(), output: p.OutputNodes()[0], params: p.Learnables(), machine: p.Machine, after: p.Step})
 }
 
 // training makes the step of a network with its own machine and solver.

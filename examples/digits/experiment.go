@@ -147,7 +147,7 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 		return fmt.Errorf("post-training: %w", err)
 	}
 	out.PTQ = append(out.PTQ, ptq)
-	q, p, err := b.fineTune(ctx, f, net, seed)
+	p, err := b.fineTune(ctx, f, net, seed)
 	if err != nil {
 		return fmt.Errorf("fine-tuning: %w", err)
 	}
@@ -156,11 +156,11 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 		return err
 	}
 	out.QAT = append(out.QAT, acc)
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		return err
 	}
-	v, err := q.Verify(fz, b.test.X)
+	v, err := p.Verify(fz, b.test.X)
 	if err != nil {
 		return err
 	}
@@ -181,19 +181,19 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 	if err := b.o.export(out.File, fz); err != nil {
 		return err
 	}
-	return b.report(q, f, out)
+	return b.report(p, f, out)
 }
 
 // postTraining calibrates on the training digits, without training.
 func (b *bench) postTraining(f format, net *models.Net) (float64, error) {
-	q, p, err := b.prepare(net, f.with(qconfig.Milestones{}, false))
+	p, err := b.prepare(net, f.with(qconfig.Milestones{}, false))
 	if err != nil {
 		return 0, err
 	}
 	if err := b.calibrate(p); err != nil {
 		return 0, err
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		return 0, err
 	}
@@ -203,37 +203,33 @@ func (b *bench) postTraining(f format, net *models.Net) (float64, error) {
 // fineTune trains a copy of the network with quantization in the loop. In the last
 // third, ranges and batch normalisation stand still, so that the weights settle on
 // the network that will ship.
-func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed int) (*qat.Quantizer, *qat.Prepared, error) {
+func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed int) (*qat.Model, error) {
 	epochs := max(1, int(float64(b.o.epochs/2)*f.epochs))
 	freeze := epochs * 2 / 3 * (b.train.Len() / batchSize)
-	q, p, err := b.prepare(net.Clone(), f.with(qconfig.MilestonesAt(0, 0, max(freeze, 1), max(freeze, 1)), true))
+	p, err := b.prepare(net.Clone(), f.with(qconfig.MilestonesAt(0, 0, max(freeze, 1), max(freeze, 1)), true))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := b.calibrate(p); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	q.Record(1)
-	err = train.Quantized(ctx, q, p, b.train, train.FloatConfig{Epochs: epochs, Seed: uint64(seed) + 100,
+	p.Record(1)
+	err = train.Quantized(ctx, p, b.train, train.FloatConfig{Epochs: epochs, Seed: uint64(seed) + 100,
 		Schedule: train.Cosine{Base: f.rate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name),
 		CheckpointFile: filepath.Join(b.o.out, "interrupted-"+f.slug()+".safetensors")})
-	return q, p, err
+	return p, err
 }
 
-func (b *bench) prepare(net *models.Net, cfg qconfig.Config) (*qat.Quantizer, *qat.Prepared, error) {
+func (b *bench) prepare(net *models.Net, cfg qconfig.Config) (*qat.Model, error) {
 	g, err := net.Build(batchSize, true)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	q, err := qat.New(cfg)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := q.Prepare(g.G, g.Logits)
-	return q, p, err
+	p, err := qat.Prepare(g.G, cfg, g.Logits)
+	return p, err
 }
 
-func (b *bench) calibrate(p *qat.Prepared) error {
+func (b *bench) calibrate(p *qat.Model) error {
 	for lo := 0; lo < b.train.Len(); lo += calibrateRows {
 		if err := p.Calibrate(b.train.Slice(lo, min(lo+calibrateRows, b.train.Len())).X); err != nil {
 			return err

@@ -31,11 +31,11 @@ func (o options) export(file string, fz *frozen.Network) error {
 
 // report writes the page about a row beside its file: ranges over the training,
 // histograms, noise and sizes.
-func (b *bench) report(q *qat.Quantizer, f format, r *row) error {
+func (b *bench) report(p *qat.Model, f format, r *row) error {
 	if b.o.noExport {
 		return nil
 	}
-	report, err := q.Report(b.test.X)
+	report, err := p.Report(b.test.X)
 	if err != nil {
 		return err
 	}

@@ -124,18 +124,14 @@ func (j *job) load() error {
 	return nil
 }
 
-func (j *job) prepare(cfg qconfig.Config) (*qat.Quantizer, *qat.Prepared, error) {
-	q, err := qat.New(cfg)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := q.Prepare(j.model.Graph, j.model.Outputs...)
-	return q, p, err
+func (j *job) prepare(cfg qconfig.Config) (*qat.Model, error) {
+	p, err := qat.Prepare(j.model.Graph, cfg, j.model.Outputs...)
+	return p, err
 }
 
 // floatAccuracy is that of the model as it came.
 func (j *job) floatAccuracy() (float64, error) {
-	_, p, err := j.prepare(allFloat())
+	p, err := j.prepare(allFloat())
 	if err != nil {
 		return 0, err
 	}
@@ -144,7 +140,7 @@ func (j *job) floatAccuracy() (float64, error) {
 
 // quantize calibrates, trains and freezes, and measures at each stage.
 func (j *job) quantize(ctx context.Context, cfg qconfig.Config) (*frozen.Network, error) {
-	q, p, err := j.prepare(cfg)
+	p, err := j.prepare(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -153,14 +149,14 @@ func (j *job) quantize(ctx context.Context, cfg qconfig.Config) (*frozen.Network
 			return nil, fmt.Errorf("calibrate: %w", err)
 		}
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		return nil, err
 	}
 	if j.r.PTQ, err = j.data.percent(predictor(fz.Run)); err != nil {
 		return nil, err
 	}
-	err = train.Quantized(ctx, q, p, j.data.train, train.FloatConfig{Epochs: j.o.epochs, Seed: j.o.seed,
+	err = train.Quantized(ctx, p, j.data.train, train.FloatConfig{Epochs: j.o.epochs, Seed: j.o.seed,
 		Schedule: train.Cosine{Base: tuneRate}, Title: "quantized"})
 	if err != nil {
 		return nil, err
@@ -168,10 +164,10 @@ func (j *job) quantize(ctx context.Context, cfg qconfig.Config) (*frozen.Network
 	if j.r.QAT, err = j.data.percent(predictor(p.Predict)); err != nil {
 		return nil, err
 	}
-	if fz, err = q.Freeze(); err != nil {
+	if fz, err = p.Freeze(); err != nil {
 		return nil, err
 	}
-	v, err := q.Verify(fz, j.data.test.X)
+	v, err := p.Verify(fz, j.data.test.X)
 	if err != nil {
 		return nil, err
 	}

@@ -50,14 +50,11 @@ func modelFile(t *testing.T, input []int, layer models.Layer) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := qat.New(allFloat())
+	p, err := qat.Prepare(g.G, allFloat(), g.Logits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Prepare(g.G, g.Logits); err != nil {
-		t.Fatal(err)
-	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		t.Fatal(err)
 	}

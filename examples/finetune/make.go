@@ -58,14 +58,11 @@ func makeModel(ctx context.Context, o options) (made, error) {
 		return made{}, err
 	}
 	// A frozen network of which nothing is quantized is a float model.
-	q, err := qat.New(allFloat())
+	p, err := qat.Prepare(g.G, allFloat(), g.Logits)
 	if err != nil {
 		return made{}, err
 	}
-	if _, err := q.Prepare(g.G, g.Logits); err != nil {
-		return made{}, err
-	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		return made{}, err
 	}

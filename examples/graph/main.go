@@ -72,22 +72,22 @@ func main() {
 	g, x, logits := network()
 
 	// Quantize it: 4-bit weights, 8-bit activations, trained with both in the loop.
-	q := must(qat.New(qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}}}))
-	p := must(q.Prepare(g, logits))
-	y := gorgonia.NewMatrix(p.Graph(), tensor.Float32, gorgonia.WithShape(batch, classes), gorgonia.WithName("y"))
-	cost := loss(p.Node(logits), y)
-	must(gorgonia.Grad(cost, p.Learnables()...))
-	vm := must(p.Machine(cost))
+	m := must(qat.Prepare(g, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}}}, logits))
+	y := gorgonia.NewMatrix(m.Graph(), tensor.Float32, gorgonia.WithShape(batch, classes), gorgonia.WithName("y"))
+	cost := loss(must(m.Node(logits)), y)
+	must(gorgonia.Grad(cost, m.Learnables()...))
+	vm := must(m.Machine(cost))
 	solver := gorgonia.NewAdamSolver(gorgonia.WithLearnRate(0.01))
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 1500 {
 		xs, ys := points(rng)
 		err := errors.Join(
-			gorgonia.Let(p.Node(x), tensor.New(tensor.WithShape(batch, 2), tensor.WithBacking(xs))),
+			gorgonia.Let(must(m.Node(x)), tensor.New(tensor.WithShape(batch, 2), tensor.WithBacking(xs))),
 			gorgonia.Let(y, tensor.New(tensor.WithShape(batch, classes), tensor.WithBacking(ys))),
 			vm.RunAll(),
-			solver.Step(gorgonia.NodesToValueGrads(p.Learnables())),
-			q.Step())
+			solver.Step(gorgonia.NodesToValueGrads(m.Learnables())),
+			m.Step())
+		vm.Reset()
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func main() {
 	fmt.Println("loss of the last step:", cost.Value())
 
 	// Freeze it: from here on there are only integers.
-	fz := must(q.Freeze())
+	fz := must(m.Freeze())
 	xs, ys := points(rng) // new ones
 	out := must(fz.Run(xs))
 	right := 0
@@ -104,6 +104,6 @@ func main() {
 			right++
 		}
 	}
-	v := must(q.Verify(fz, xs))
+	v := must(m.Verify(fz, xs))
 	fmt.Printf("frozen: %d of %d new points right; %d codes checked, %d differ from training\n", right, batch, v.Checked, v.Differing)
 }

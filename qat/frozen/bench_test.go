@@ -20,18 +20,14 @@ func frozenModel(t testing.TB, net *models.Net, weights qconfig.Tensor) *frozen.
 		t.Fatal(err)
 	}
 	weights.Granularity, weights.NarrowRange = qconfig.PerChannel, qconfig.Yes
-	q, err := qat.New(qconfig.Config{Global: &qconfig.Layer{Weights: weights, Activations: qconfig.Tensor{Scheme: qconfig.Affine}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := q.Prepare(g.G, g.Logits)
+	p, err := qat.Prepare(g.G, qconfig.Config{Global: &qconfig.Layer{Weights: weights, Activations: qconfig.Tensor{Scheme: qconfig.Affine}}}, g.Logits)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Calibrate(images(net, batch)); err != nil {
 		t.Fatal(err)
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,12 +32,26 @@ type Config struct {
 	// zero value does both from the first step on and never freezes. In a file
 	// it is the list "milestones".
 	Milestones Milestones
-	// Inputs names the graph's data inputs, where they cannot be told from
-	// parameters. May be empty.
-	Inputs []string
+	// Roles says what the leaves of the graph are, where that cannot be told from them.
+	Roles Roles
+	// Float quantizes nothing and folds nothing: the network is only written anew with
+	// goqat's own ops. Global, Types, Names and Milestones must be unset.
+	Float bool
 
 	// source says where a parsed config was written, for error messages only.
 	source *source
+}
+
+// Roles names leaves of the graph, those without an operand. Without a word here a leaf
+// without a value is an input and one with a value a parameter, except where it clearly
+// is data. A name may be in one list only.
+type Roles struct {
+	// Inputs are data that change from batch to batch.
+	Inputs []string
+	// Params are trained.
+	Params []string
+	// Constants have a value that is never trained.
+	Constants []string
 }
 
 // Layer holds the settings of one layer.

@@ -117,7 +117,7 @@ func isCoreML(n *yaml.Node) bool {
 }
 
 // rootKeys are goqat's own keys at the top of a file.
-var rootKeys = []string{"global", "inputs", "milestone_unit", "milestones", "names", "types"}
+var rootKeys = []string{"float", "global", "milestone_unit", "milestones", "names", "roles", "types"}
 
 // keysOf lists the keys of a mapping; none for anything else.
 func keysOf(n *yaml.Node) []string {
@@ -155,7 +155,7 @@ func (c *Config) readCoreML(n *yaml.Node) error {
 	if err := r.findForm(n); err != nil {
 		return err
 	}
-	known := map[string]reader{"inputs": c.readInputs, "global_config": r.readGlobal}
+	known := map[string]reader{"roles": c.readRoles, "global_config": r.readGlobal}
 	types, names := "module_type_configs", "module_name_configs"
 	switch r.form {
 	case opLinearQuantizer:

@@ -20,7 +20,7 @@ var badCoreML = []struct{ text, want string }{
 	{"module_name_configs: {1: null}", `line 1, column 23: module_name_configs.?: want a text as key, got the number 1: put it in quotes`},
 	{"global_config: {}\npreserved_attributes: name", `line 2, column 1: preserved_attributes: want a list, got the text "name"`},
 	{"global_config: {}\nnon_traceable_module_names: [a, 2]", `line 2, column 33: non_traceable_module_names[1]: want a text, got the number 2: put it in quotes`},
-	{"global_config: {}\ninputs: x", `line 2, column 1: inputs: want a list`},
+	{"global_config: {}\nroles: {inputs: x}", `line 2, column 9: roles.inputs: want a list`},
 	{"global_config: &a {}\nmodule_type_configs: {Linear: *a}", `line 2, column 31: module_type_configs.Linear: want keys with values, got the alias *a: aliases are not supported, write the value out`},
 	// Layers in training.
 	{"global_config: {algoritm: vanilla}", `line 1, column 17: global_config.algoritm: unknown key: did you mean "algorithm"?`},

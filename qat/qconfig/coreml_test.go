@@ -72,8 +72,8 @@ func TestCoreMLConfigs(t *testing.T) {
 		{"one kind by two keys", "global_config: {}\nmodule_type_configs: {Conv1d: {weight_dtype: quint4}, Conv2d: {weight_dtype: quint4}}",
 			Config{Global: trainedByDefault(), Types: map[string]*Layer{"conv": changed(trainedByDefault(), func(l *Layer) { l.Weights.Bits, l.Weights.Unsigned = 4, Yes })}}},
 		{"weights in float after training", "global_config: {weight_dtype: float32, granularity: per_tensor}", Config{Global: &off}},
-		{"ignored keys and inputs", "global_config: {}\nnon_traceable_module_names: [a.b]\npreserved_attributes: [version]\ninputs: [x]",
-			Config{Global: trainedByDefault(), Inputs: []string{"x"}}},
+		{"ignored keys and inputs", "global_config: {}\nnon_traceable_module_names: [a.b]\npreserved_attributes: [version]\nroles: {inputs: [x]}",
+			Config{Global: trainedByDefault(), Roles: Roles{Inputs: []string{"x"}}}},
 		{"post-training", "global_config: {weight_dtype: uint4, granularity: per_tensor}",
 			Config{Global: changed(roundedByDefault(), func(l *Layer) {
 				l.Weights.Bits, l.Weights.Unsigned, l.Weights.Granularity = 4, Yes, PerTensor

@@ -17,7 +17,7 @@
 // [ReadFile], [ReadYAML] and [ReadJSON] also read a config in the form of Core
 // ML Tools, as it is: of optimize.torch.quantization's LinearQuantizerConfig and
 // PostTrainingQuantizerConfig, and of optimize.coreml's OptimizationConfig with
-// OpLinearQuantizerConfig. [Config.Notes] says what differs. A key inputs may be
+// OpLinearQuantizerConfig. [Config.Notes] says what differs. A key roles may be
 // added, which Core ML Tools does not have. In the table, w and a stand for the
 // weights and activations of a layer's settings.
 //

@@ -101,7 +101,7 @@ func (o object) oscillation(s Oscillation) object {
 	return append(o, field{"oscillation", f})
 }
 
-// Oscillation is what [Quantizer.Step] does about weights that jump to and fro
+// Oscillation is what [Model.Step] does about weights that jump to and fro
 // between two codes, which the straight-through estimator makes them do near the
 // middle of two grid points (Nagel et al. 2022, "Overcoming Oscillations in
 // Quantization-Aware Training"). Such weights disturb the statistics of batch

@@ -40,7 +40,7 @@ func ReadFile(path string) (Config, error) {
 }
 
 // ReadYAML reads a Config from one YAML document. The keys are global, types,
-// names, inputs and milestones:
+// names, roles, milestones and float:
 //
 //	global:
 //	  weights: {bits: 4, granularity: per_block, block_size: 32}
@@ -50,7 +50,7 @@ func ReadFile(path string) (Config, error) {
 //	  softmax: null                # float
 //	names:
 //	  conv1: {weights: {dtype: int8}}
-//	inputs: [x]
+//	roles: {inputs: [x]}           # also params and constants
 //	milestones: [0, 100, 400, 200]  # observe, quantize, freeze observers, freeze BatchNorm
 //
 // Beside the fields of [Tensor], in snake case, a tensor may have dtype
@@ -154,7 +154,8 @@ func (c *Config) readRoot(n *yaml.Node) error {
 		"global":         c.readGlobal,
 		"types":          func(n *yaml.Node, path string) (err error) { c.Types, err = c.readEntries(n, path); return err },
 		"names":          func(n *yaml.Node, path string) (err error) { c.Names, err = c.readEntries(n, path); return err },
-		"inputs":         c.readInputs,
+		"roles":          c.readRoles,
+		"float":          c.readFloat,
 		"milestones":     func(n *yaml.Node, path string) (err error) { c.Milestones, err = c.readMilestones(n, path); return err },
 		"milestone_unit": func(n *yaml.Node, path string) error { return readWord(c, n, path, &unit) },
 	})
@@ -294,7 +295,19 @@ func suggestDType(word string) string {
 	return "want int2 to int8, uint2 to uint8, or float32"
 }
 
-func (c *Config) readInputs(n *yaml.Node, path string) error {
+func (c *Config) readRoles(n *yaml.Node, path string) error {
+	if isNull(n) {
+		return nil
+	}
+	known := map[string]reader{}
+	for _, l := range c.Roles.lists() {
+		known[l.key] = func(n *yaml.Node, path string) error { return c.readLeaves(n, path, l.names) }
+	}
+	return c.fields(n, path, known)
+}
+
+// readLeaves reads a list of names.
+func (c *Config) readLeaves(n *yaml.Node, path string, into *[]string) error {
 	items, err := c.list(n, path)
 	if err != nil {
 		return err
@@ -306,9 +319,19 @@ func (c *Config) readInputs(n *yaml.Node, path string) error {
 		if err := readWord(c, item, at, &name); err != nil {
 			return err
 		}
-		c.Inputs = append(c.Inputs, name)
+		*into = append(*into, name)
 	}
 	return nil
+}
+
+// readFloat reads true or false.
+func (c *Config) readFloat(n *yaml.Node, path string) error {
+	s, err := c.readSwitch(n, path)
+	if err == nil && s == Auto {
+		err = c.fault(path, "auto: want true or false")
+	}
+	c.Float = s == Yes
+	return err
 }
 
 func (c *Config) readMilestones(n *yaml.Node, path string) (Milestones, error) {

@@ -29,7 +29,7 @@ func fullConfig() Config {
 			"block1.conv": {Weights: Tensor{Off: true}},
 			"fc":          nil,
 		},
-		Inputs:     []string{"x", "1"},
+		Roles:      Roles{Inputs: []string{"x", "1"}, Params: []string{"w"}},
 		Milestones: MilestonesAt(0, 10, 100, Never),
 	}
 }
@@ -97,7 +97,7 @@ func TestParseGood(t *testing.T) {
 		{"---\n", Config{}},
 		{"null", Config{}},
 		{"{}", Config{}},
-		{"types:\nnames:\ninputs:\nmilestones:\n", Config{}},
+		{"types:\nnames:\nroles:\nmilestones:\n", Config{}},
 		{"global:", Config{Global: &off}},
 		{"global: ~", Config{Global: &off}},
 		{"global: {}", Config{Global: &Layer{}}},
@@ -109,10 +109,10 @@ func TestParseGood(t *testing.T) {
 		{"global: {activations: {observer_constant: 1}}", Config{Global: &Layer{Activations: Tensor{ObserverConstant: 1}}}},
 		{"names: {\"null\": null}\r\n", Config{Names: map[string]*Layer{"null": nil}}},
 		{"names: {on: null}", Config{Names: map[string]*Layer{"on": nil}}},
-		{"inputs: []", Config{}},
+		{"roles: {inputs: []}", Config{}},
 		{"milestones: [-1, -1, -1, -1]", Config{Milestones: MilestonesAt(-1, -1, -1, -1)}},
 		{"milestones: [0, 0, 1, 0]", Config{Milestones: MilestonesAt(0, 0, 1, 0)}},
-		{"--- {inputs: [x]}\n...\n", Config{Inputs: []string{"x"}}},
+		{"--- {roles: {inputs: [x]}}\n...\n", Config{Roles: Roles{Inputs: []string{"x"}}}},
 	} {
 		c, err := ReadYAML(strings.NewReader(tc.text))
 		if err != nil {
@@ -157,8 +157,8 @@ func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 func TestErrorsAreShort(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	for _, text := range []string{
-		`{"` + long + `": 1}`, `{"names": {"` + long + `": 1}}`, `{"inputs": "` + long + `"}`,
-		`{"inputs": ["` + long + `", "` + long + `"]}`, `{"global": {"weights": {"scheme": "` + long + `"}}}`,
+		`{"` + long + `": 1}`, `{"names": {"` + long + `": 1}}`, `{"roles": {"inputs": "` + long + `"}}`,
+		`{"roles": {"inputs": ["` + long + `", "` + long + `"]}}`, `{"global": {"weights": {"scheme": "` + long + `"}}}`,
 		`{"milestones": [` + strings.Repeat("1", 100_000) + `]}`, `{"milestones": [0,0,0,` + strings.Repeat("1", 100_000) + `]}`,
 	} {
 		const limit = 1000 // far below the 100,000 letters of the input
@@ -187,7 +187,9 @@ types:
 names:
   block1.conv: {weights: null}
   fc: null
-inputs: [x, "1"]
+roles:
+  inputs: [x, "1"]
+  params: [w]
 milestones: [0, 10, 100, -1]
 `
 	if string(got) != want {
@@ -204,7 +206,7 @@ func TestMarshalJSON(t *testing.T) {
 	want := `{"Config":{"global":{"weights":{"bits":4,"scheme":"symmetric","granularity":"per_block","block_size":16,"narrow_range":true,"observer":"latest"},` +
 		`"activations":{"bits":8,"scheme":"affine","narrow_range":false,"unsigned":"auto","observer":"ema_min_max","observer_constant":0.95,"estimator":"lsq","scale_init":"lsq"}},` +
 		`"types":{"matmul":{"weights":{"bits":4,"unsigned":true},"activations":null},"max_pool":{},"softmax":null},` +
-		`"names":{"block1.conv":{"weights":null},"fc":null},"inputs":["x","1"],"milestones":[0,10,100,-1]}}`
+		`"names":{"block1.conv":{"weights":null},"fc":null},"roles":{"inputs":["x","1"],"params":["w"]},"milestones":[0,10,100,-1]}}`
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -230,7 +232,7 @@ func TestWriteZeroAndBad(t *testing.T) {
 	if b, err := (Config{}).MarshalJSON(); err != nil || string(b) != "{}" {
 		t.Errorf("zero config as JSON: %q, %v", b, err)
 	}
-	bad := Config{Inputs: []string{""}}
+	bad := Config{Roles: Roles{Inputs: []string{""}}}
 	if _, err := bad.YAML(); !errors.Is(err, ErrConfig) {
 		t.Errorf("YAML of a bad config: %v", err)
 	}
@@ -288,8 +290,8 @@ func TestRoundTripOddNames(t *testing.T) {
 		"2026-01-02", "0x10", "1e3", ".nan", "a\\b", strings.Repeat("long ", 500), "---", "...", "--- a",
 	} {
 		checkRoundTrip(t, Config{
-			Names:  map[string]*Layer{name: {Weights: Tensor{Bits: 4}}, "other": nil},
-			Inputs: []string{name},
+			Names: map[string]*Layer{name: {Weights: Tensor{Bits: 4}}, "other": nil},
+			Roles: Roles{Inputs: []string{name}},
 		})
 	}
 }

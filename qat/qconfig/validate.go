@@ -94,20 +94,35 @@ func (c Config) Validate() error {
 			return c.fault("milestone_unit", "some milestones count epochs, others steps: use one unit")
 		}
 	}
-	return c.checkInputList()
+	if c.Float && (c.Global != nil || len(c.Types) > 0 || len(c.Names) > 0 || c.Milestones != (Milestones{})) {
+		return c.fault("float", "true beside other settings: a network of which nothing is quantized has none; remove them, or float")
+	}
+	return c.checkRoleLists()
 }
 
-func (c Config) checkInputList() error {
-	seen := make(map[string]bool, len(c.Inputs))
-	for i, name := range c.Inputs {
-		path := fmt.Sprintf("inputs[%d]", i)
-		if err := c.checkKey(path, name); err != nil {
-			return err
+// lists are the roles by their keys in a file.
+func (r *Roles) lists() []roleList {
+	return []roleList{{"inputs", &r.Inputs}, {"params", &r.Params}, {"constants", &r.Constants}}
+}
+
+type roleList struct {
+	key   string
+	names *[]string
+}
+
+func (c Config) checkRoleLists() error {
+	seen := map[string]string{}
+	for _, l := range c.Roles.lists() {
+		for i, name := range *l.names {
+			path := fmt.Sprintf("roles.%s[%d]", l.key, i)
+			if err := c.checkKey(path, name); err != nil {
+				return err
+			}
+			if before, ok := seen[name]; ok {
+				return c.fault(path, "%s is listed twice, first under %s: remove one", words.Quote(name), before)
+			}
+			seen[name] = l.key
 		}
-		if seen[name] {
-			return c.fault(path, "%s is listed twice: remove one", words.Quote(name))
-		}
-		seen[name] = true
 	}
 	return nil
 }
@@ -305,12 +320,14 @@ func (c Config) CheckNames(known, kinds []string) error {
 	return nil
 }
 
-// CheckInputs reports the first entry of Inputs that is not in known, the names
-// of the graph's inputs.
-func (c Config) CheckInputs(known []string) error {
-	for i, name := range c.Inputs {
-		if !slices.Contains(known, name) {
-			return c.unknownName(fmt.Sprintf("inputs[%d]", i), "input", name, known)
+// CheckRoles reports the first name in Roles that is not in known, the names of the
+// graph's leaves.
+func (c Config) CheckRoles(known []string) error {
+	for _, l := range c.Roles.lists() {
+		for i, name := range *l.names {
+			if !slices.Contains(known, name) {
+				return c.unknownName(fmt.Sprintf("roles.%s[%d]", l.key, i), "leaf", name, known)
+			}
 		}
 	}
 	return nil

@@ -11,12 +11,12 @@ import (
 var badYAML = []struct{ text, want string }{
 	// Keys.
 	{"globl: {}", `line 1, column 1: globl: unknown key: did you mean "global"?`},
-	{"layers: {}", `line 1, column 1: layers: unknown key: want one of global, inputs, milestone_unit, milestones, names, types`},
+	{"layers: {}", `line 1, column 1: layers: unknown key: want one of float, global, milestone_unit, milestones, names, roles, types`},
 	{"global:\n  weight: {bits: 4}", `line 2, column 3: global.weight: unknown key: did you mean "weights"?`},
 	{"global: {weights: {bitz: 4}}", `line 1, column 20: global.weights.bitz: unknown key: did you mean "bits"?`},
 	{"names:\n  a.b:\n    activations:\n      obsever: min_max", `line 4, column 7: names."a.b".activations.obsever: unknown key: did you mean "observer"?`},
 	{"types:\n  conv: {}\n  conv: null\n", `line 3, column 3: types.conv: the key is there twice, first in line 2: remove one`},
-	{"inputs: [x]\ninputs: [y]", `line 2, column 1: inputs: the key is there twice`},
+	{"roles: {inputs: [x]}\nroles: {inputs: [y]}", `line 2, column 1: roles: the key is there twice`},
 	{"names: {fc: {weights: {bits: 3}, weights: null}}", `column 34: names.fc.weights: the key is there twice`},
 	{"types: {1: null}", `line 1, column 9: types.?: want a text as key, got the number 1: put it in quotes`},
 	{"types: {true: null}", `types.?: want a text as key, got true: put it in quotes`},
@@ -28,11 +28,14 @@ var badYAML = []struct{ text, want string }{
 	{"types: [conv]", `line 1, column 8: types: want keys with values, got a list`},
 	{"types: {conv: 8}", `types.conv: want keys with values, got the number 8`},
 	{"global: {weights: int8}", `global.weights: want keys with values, got the text "int8"`},
-	{"inputs: x", `inputs: want a list, got the text "x"`},
-	{"inputs: {a: b}", `inputs: want a list, got keys with values`},
-	{"inputs: [1]", `line 1, column 10: inputs[0]: want a text, got the number 1: put it in quotes`},
-	{"inputs: ['']", `inputs[0]: the text is empty`},
-	{"inputs: [x, x]", `column 13: inputs[1]: "x" is listed twice: remove one`},
+	{"roles: {inputs: x}", `roles.inputs: want a list, got the text "x"`},
+	{"roles: {inputs: {a: b}}", `roles.inputs: want a list, got keys with values`},
+	{"roles: {inputs: [1]}", `line 1, column 18: roles.inputs[0]: want a text, got the number 1: put it in quotes`},
+	{"roles: {inputs: ['']}", `roles.inputs[0]: the text is empty`},
+	{"roles: {inputs: [x, x]}", `column 21: roles.inputs[1]: "x" is listed twice, first under inputs: remove one`},
+	{"roles: {inputs: [x], constants: [x]}", `roles.constants[0]: "x" is listed twice, first under inputs`},
+	{"float: true\nglobal: {}", `line 1, column 1: float: true beside other settings`},
+	{"float: auto", `float: auto: want true or false`},
 	// Types of values.
 	{"global: {weights: {bits: \"8\"}}", `global.weights.bits: want a whole number, got the text "8": remove the quotes`},
 	{"global: {weights: {bits: 8.0}}", `want a whole number, got the number 8.0`},
@@ -102,7 +105,7 @@ var badYAML = []struct{ text, want string }{
 	{"names: {&k f: null, *k : null}", `names.?: want a text as key, got the alias *k`},
 	{"names: {<<: {f: null}}", `a merge key: merging is not supported, write the values out`},
 	{"global: !foo {}", `keys with values with the tag "!foo": remove the tag`},
-	{"inputs: !!binary aGVsbG8=", `inputs: want a list, got "aGVsbG8=" with the tag "!!binary"`},
+	{"roles: {inputs: !!binary aGVsbG8=}", `roles.inputs: want a list, got "aGVsbG8=" with the tag "!!binary"`},
 	{"--- {}\n--- {}", `line 2: a second document begins: a config is one document`},
 	{"{}\n---\nglobal: [", `yaml: `}, // the second document is broken
 	{"global: {weights: {bits: 8}", `yaml: line 1: did not find expected ',' or '}'`},
@@ -158,7 +161,7 @@ func TestValidateErrors(t *testing.T) {
 		{"negative step", Config{Milestones: MilestonesAt(-2, 0, 1, 2)}, `milestones: observe is -2`},
 		{"empty name", Config{Names: map[string]*Layer{"": nil}}, `names."": the name is empty`},
 		{"broken name", Config{Names: map[string]*Layer{"\xff": nil}}, `the name is not valid UTF-8`},
-		{"empty input", Config{Inputs: []string{"x", ""}}, `inputs[1]: the name is empty`},
+		{"empty input", Config{Roles: Roles{Inputs: []string{"x", ""}}}, `roles.inputs[1]: the name is empty`},
 		{"types before names", Config{
 			Names: map[string]*Layer{"a": {Weights: Tensor{Bits: 1}}},
 			Types: map[string]*Layer{"z": {Weights: Tensor{Bits: 1}}, "y": {Weights: Tensor{Bits: 1}}},
@@ -169,7 +172,7 @@ func TestValidateErrors(t *testing.T) {
 }
 
 func TestCheckNames(t *testing.T) {
-	c, err := ReadYAML(strings.NewReader("types: {conv: null}\nnames:\n  conv1: {}\n  block.fc: null\ninputs: [x, mask]"))
+	c, err := ReadYAML(strings.NewReader("types: {conv: null}\nnames:\n  conv1: {}\n  block.fc: null\nroles: {inputs: [x, mask]}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +184,7 @@ func TestCheckNames(t *testing.T) {
 	if err := c.CheckNames(layers, kinds); err != nil {
 		t.Error(err)
 	}
-	if err := c.CheckInputs([]string{"mask", "y", "x"}); err != nil {
+	if err := c.CheckRoles([]string{"mask", "y", "x"}); err != nil {
 		t.Error(err)
 	}
 	wantConfigError(t, "near name", c.CheckNames([]string{"conv1", "blocks.fc"}, kinds), `line 4, column 3: names."block.fc": no layer "block.fc": did you mean "blocks.fc"?`)
@@ -189,7 +192,7 @@ func TestCheckNames(t *testing.T) {
 	wantConfigError(t, "many names", c.CheckNames(many, kinds), `ttttttttt and 6 more`)
 	wantConfigError(t, "no names", c.CheckNames(nil, kinds), `there are none`)
 	wantConfigError(t, "kind", c.CheckNames(layers, []string{"Conv"}), `line 1, column 9: types.conv: no kind of layer "conv": did you mean "Conv"?`)
-	wantConfigError(t, "input", c.CheckInputs([]string{"x"}), `line 5, column 13: inputs[1]: no input "mask": there are x`)
+	wantConfigError(t, "input", c.CheckRoles([]string{"x"}), `line 5, column 21: roles.inputs[1]: no leaf "mask": there are x`)
 	wantConfigError(t, "without lines", Config{Names: map[string]*Layer{"a": nil}}.CheckNames(nil, nil), `invalid config: names.a: no layer "a"`)
 	wantConfigError(t, "above nothing", Config{Names: map[string]*Layer{"hea": nil}}.CheckNames([]string{"head.a"}, nil), `no layer "hea"`)
 }

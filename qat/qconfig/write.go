@@ -59,12 +59,21 @@ func (c Config) object() (object, error) {
 		o = append(o, field{"global", c.Global.object()})
 	}
 	o = o.entries("types", c.Types).entries("names", c.Names)
-	if len(c.Inputs) > 0 {
-		var inputs list
-		for _, name := range c.Inputs {
-			inputs = append(inputs, name)
+	var roles object
+	for _, l := range c.Roles.lists() {
+		var names list
+		for _, name := range *l.names {
+			names = append(names, name)
 		}
-		o = append(o, field{"inputs", inputs})
+		if len(names) > 0 {
+			roles = append(roles, field{l.key, names})
+		}
+	}
+	if len(roles) > 0 {
+		o = append(o, field{"roles", roles})
+	}
+	if c.Float {
+		o = append(o, field{"float", true})
 	}
 	o = o.milestones(c.Milestones)
 	if c.countsEpochs() {

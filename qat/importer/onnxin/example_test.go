@@ -16,11 +16,7 @@ func Example() {
 	}
 	fmt.Println(m.Inputs[0].Name(), m.Inputs[0].Shape(), "to", m.OutputNames[0], m.Outputs[0].Shape())
 	fmt.Println(m.ParamNames())
-	q, err := qat.New(qconfig.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	p, err := q.Prepare(m.Graph, m.Outputs...)
+	p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -176,11 +176,8 @@ func TestParameters(t *testing.T) {
 	if in := m.Inputs[0]; in.Name() != "x" || in.Shape()[0] != 3 || in.Value() != nil || m.OutputNames[0] != "y" {
 		t.Errorf("input %q of shape %v, outputs %q", in.Name(), in.Shape(), m.OutputNames)
 	}
-	q, err := qat.New(qconfig.Config{Names: map[string]*qconfig.Layer{"c1": {}, "fc": {}, "/MaxPool": {}}})
+	_, err = qat.Prepare(m.Graph, qconfig.Config{Names: map[string]*qconfig.Layer{"c1": {}, "fc": {}, "/MaxPool": {}}}, m.Outputs...)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := q.Prepare(m.Graph, m.Outputs...); err != nil {
 		t.Errorf("layers are named after their weights and nodes: %v", err)
 	}
 	m, err = Read(bytes.NewReader(readData(t, "torch/tf_17_eval.onnx")), Options{})
@@ -283,11 +280,7 @@ func TestBatchStaysOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q, err := qat.New(qconfig.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := q.Prepare(m.Graph, m.Outputs...)
+		p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
 		if err != nil {
 			t.Fatal(err)
 		}

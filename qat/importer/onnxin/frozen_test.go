@@ -21,18 +21,14 @@ func freeze(t *testing.T, name string, cfg qconfig.Config) (*frozen.Network, []f
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := qat.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := q.Prepare(m.Graph, m.Outputs...)
+	p, err := qat.Prepare(m.Graph, cfg, m.Outputs...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Calibrate(x); err != nil {
 		t.Fatal(err)
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -318,11 +318,7 @@ func total(x []float32) (sum float32) {
 // what was prepared.
 func quantizedNetwork(t *testing.T, m *Model, x, y []float32) {
 	t.Helper()
-	q, err := qat.New(qconfig.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := q.Prepare(m.Graph, m.Outputs...)
+	p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,11 +328,11 @@ func quantizedNetwork(t *testing.T, m *Model, x, y []float32) {
 	if err := p.Calibrate(x); err != nil {
 		t.Fatal(err)
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := q.Verify(fz, x)
+	v, err := p.Verify(fz, x)
 	if err != nil {
 		t.Fatal(err)
 	}

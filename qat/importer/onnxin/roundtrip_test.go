@@ -33,22 +33,18 @@ func travel(t *testing.T, dir, name string, opt onnxout.Options) trip {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := qat.New(qconfig.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := q.Prepare(m.Graph, m.Outputs...)
+	p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Calibrate(x); err != nil {
 		t.Fatal(err)
 	}
-	fz, err := q.Freeze()
+	fz, err := p.Freeze()
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := q.Verify(fz, x)
+	v, err := p.Verify(fz, x)
 	if err != nil {
 		t.Fatal(err)
 	}

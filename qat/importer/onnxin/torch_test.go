@@ -152,11 +152,7 @@ func TestTorchQuantized(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			q, err := qat.New(qconfig.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := q.Prepare(m.Graph, m.Outputs...)
+			p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,11 +162,11 @@ func TestTorchQuantized(t *testing.T) {
 			if err := p.Calibrate(x); err != nil {
 				t.Fatal(err)
 			}
-			fz, err := q.Freeze()
+			fz, err := p.Freeze()
 			if err != nil {
 				t.Fatal(err)
 			}
-			v, err := q.Verify(fz, x)
+			v, err := p.Verify(fz, x)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,38 +10,6 @@ import (
 	"github.com/goqat/goqat/internal/graph"
 )
 
-// EqualizeOptions are the settings of [Prepared.Equalize]. The zero value is good.
-type EqualizeOptions struct {
-	// MaxSweeps bounds the passes over all pairs; 0 means 100.
-	MaxSweeps int
-	// Tolerance ends the passes: no channel's scale moved by more than this factor
-	// less one; 0 means 1e-4.
-	Tolerance float64
-}
-
-// EqualizeReport says what [Prepared.Equalize] did.
-type EqualizeReport struct {
-	Pairs  []EqualizedPair `json:"pairs"`
-	Broken []BrokenPair    `json:"broken,omitempty"`
-	Sweeps int             `json:"sweeps"` // passes over all pairs
-}
-
-// EqualizedPair is two layers whose channels were brought to equal ranges.
-type EqualizedPair struct {
-	From string `json:"from"` // the layer whose output channels were scaled
-	To   string `json:"to"`   // the layer whose input channels were scaled back
-	// Before and After are the spread of the ranges of From's output channels: the
-	// largest range over the median one. 1 is what per-tensor quantization likes.
-	Before float64 `json:"spread_before"`
-	After  float64 `json:"spread_after"`
-}
-
-// BrokenPair is a layer with weights that has no partner behind it.
-type BrokenPair struct {
-	Layer string `json:"layer"`
-	Why   string `json:"why"`
-}
-
 // Defaults of EqualizeOptions, and the widest scale of one channel in one pass: it
 // keeps a dead channel from leaving float32's good range.
 const (
@@ -50,38 +18,18 @@ const (
 	equalizeWidest    = 1 << 10
 )
 
-// Equalize makes the channels of neighbouring layers alike, so that one scale for a
-// whole tensor fits them all (cross-layer equalization, Nagel et al. 2019, section
-// 4.1). Output channel c of one layer is divided by s[c], and input channel c of the
-// next is multiplied by it, with s = sqrt(range before / range behind), over and over
-// until nothing moves. That needs a way between the two which passes scales on: ReLU,
-// leaky ReLU, pooling, dropout and reshapes that keep channels apart. ReLU6 and other
-// clips do not; the report says so.
-//
-// It writes to your float weights, biases and batch normalisations' gammas and betas
-// in place. The float network computes what it did before, up to rounding. All
-// observed ranges and what [Prepared.Round] and [Prepared.CorrectBias] found are
-// forgotten, so calibrate after it. On an error nothing has changed.
-func (p *Prepared) Equalize(opt EqualizeOptions) (EqualizeReport, error) {
-	r, err := p.equalize(opt)
-	if err != nil {
-		return EqualizeReport{}, fmt.Errorf("qat: equalize: %w", err)
-	}
-	return r, nil
-}
-
-func (p *Prepared) equalize(opt EqualizeOptions) (EqualizeReport, error) {
+func (p *plan) equalize(opt EqualizeOptions) (EqualizeReport, error) {
 	if opt.MaxSweeps < 0 || !(opt.Tolerance >= 0) {
 		return EqualizeReport{}, fmt.Errorf("MaxSweeps %d, Tolerance %v: want at least 0", opt.MaxSweeps, opt.Tolerance)
 	}
 	opt.MaxSweeps = cmp.Or(opt.MaxSweeps, equalizeSweeps)
 	opt.Tolerance = cmp.Or(opt.Tolerance, equalizeTolerance)
-	pairs, broken := p.plan.findPairs()
+	pairs, broken := p.findPairs()
 	r := EqualizeReport{Broken: broken}
 	if len(pairs) == 0 {
 		return r, nil
 	}
-	e, err := p.plan.constants()
+	e, err := p.constants()
 	if err != nil {
 		return r, err
 	}
@@ -103,13 +51,13 @@ func (p *Prepared) equalize(opt EqualizeOptions) (EqualizeReport, error) {
 	for i, pr := range pairs {
 		r.Pairs[i].After = spreadOf(eq.sides[pr.from].outRanges())
 	}
-	for _, l := range p.plan.layers { // in order, so that the result does not hang on a map's
+	for _, l := range p.layers { // in order, so that the result does not hang on a map's
 		if s := eq.sides[l]; s != nil {
 			s.write()
 		}
 	}
 	p.dropTuned()
-	return r, p.plan.forget()
+	return r, p.forget()
 }
 
 // spreadOf is the largest range over the median one, 1 where all are 0.

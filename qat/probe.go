@@ -3,30 +3,12 @@ package qat
 import (
 	"errors"
 	"fmt"
-	"iter"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/vm"
 	"gorgonia.org/gorgonia"
 )
-
-// Batches yields calibration data, batch after batch: one slice per input of the
-// network, as for [Prepared.Predict]. The helpers run through it several times, so
-// it must yield the same batches each time and at least one. [BatchesOf] makes one
-// from slices.
-type Batches = iter.Seq[[][]float32]
-
-// BatchesOf returns the batches of a network with one input. They are not copied.
-func BatchesOf(batches ...[]float32) Batches {
-	return func(yield func([][]float32) bool) {
-		for _, b := range batches {
-			if !yield([][]float32{b}) {
-				return
-			}
-		}
-	}
-}
 
 // errNoBatches is wrapped by helpers that were given no data.
 var errNoBatches = errors.New("no calibration batches: give one at least")

@@ -2,7 +2,6 @@ package qat
 
 import (
 	"errors"
-	"fmt"
 	"math"
 
 	"github.com/goqat/goqat/fakequant"
@@ -10,46 +9,27 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// BiasCorrection is what [Prepared.CorrectBias] did to one layer.
-type BiasCorrection struct {
-	Layer string `json:"layer"`
-	// Before is the mean over the output channels of the magnitude of the mean error,
-	// relative to the root mean square of the layer's result in float; 0.01 is 1 %.
-	Before float64 `json:"before"`
-	// Largest is the largest correction of a channel, in units of the result.
-	Largest float64 `json:"largest"`
-}
-
-// CorrectBias takes the mean error out of every layer with quantized weights (Nagel
-// et al. 2019, section 4.2, with data): per output channel, the mean of the float
-// network's result before the activation less that of the quantized one's, over the
-// data, goes to the bias. Layers are done in network order, each on the results of
-// those corrected before it. Ranges must be known, so calibrate first.
-//
-// Your parameters are not touched: the correction is a constant of its own, which
-// Predict, Freeze, Verify and Report use while they quantize and training does not.
-// The first Step, LoadState or Equalize drops it, and SaveState leaves it out. A
-// second call adds to the first. On an error nothing has changed.
-func (p *Prepared) CorrectBias(data Batches) ([]BiasCorrection, error) {
-	undo := p.plan.rememberTuned()
+// correctBiases changes nothing on an error.
+func (p *plan) correctBiases(data Batches) ([]BiasCorrection, error) {
+	undo := p.rememberTuned()
 	out, err := p.correctBias(data)
 	clear(p.evals)
 	if err != nil {
 		undo()
-		return nil, fmt.Errorf("qat: correct bias: %w", err)
+		return nil, err
 	}
 	return out, nil
 }
 
-func (p *Prepared) correctBias(data Batches) ([]BiasCorrection, error) {
-	layers := p.plan.tunable()
-	float, err := p.plan.floatMeans(layers, data)
+func (p *plan) correctBias(data Batches) ([]BiasCorrection, error) {
+	layers := p.tunable()
+	float, err := p.floatMeans(layers, data)
 	if err != nil {
 		return nil, err
 	}
 	var out []BiasCorrection
 	for i, l := range layers {
-		quantized, err := p.plan.quantizedMean(l, data)
+		quantized, err := p.quantizedMean(l, data)
 		if err != nil {
 			return nil, &fakequant.LayerError{Layer: l.name, Err: err}
 		}

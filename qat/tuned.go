@@ -50,8 +50,8 @@ func (e *emitter) weightSite(l *layer) *fakequant.Site {
 }
 
 // dropTuned forgets what the helpers found.
-func (p *Prepared) dropTuned() {
-	for _, l := range p.plan.layers {
+func (p *plan) dropTuned() {
+	for _, l := range p.layers {
 		if l.tuned != nil {
 			l.tuned = nil
 			clear(p.evals)

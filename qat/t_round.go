@@ -13,78 +13,21 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// RoundOptions are the settings of [Prepared.Round]. The zero value is good.
-type RoundOptions struct {
-	// Damping is added to the diagonal of the input's second moments, as a share of its
-	// mean, and pulls the result towards the float weights; 0 means 0.01. It is raised
-	// tenfold where a matrix is not positive definite.
-	Damping float64
-	// Order is the order in which the columns of a weight are rounded.
-	Order ColumnOrder
-	// Plain is the method of the paper alone: error feedback with the scales that the
-	// observer gives. Otherwise the scales are searched too, errors made before the
-	// layer are made good in it, and codes change one by one while the error falls.
-	Plain bool
-	// KeepBias leaves out the correction of the mean error that rounding makes, which
-	// otherwise goes to the bias; see [Prepared.CorrectBias].
-	KeepBias bool
-	// MaxPositions bounds the output positions of a convolution that are used of each
-	// image, spread evenly; 0 means 256.
-	MaxPositions int
-}
-
-// ColumnOrder says in which order the columns of a weight are rounded. Errors of early
-// ones are made good in later ones.
-type ColumnOrder string
-
-// The orders.
-const (
-	ByActivation ColumnOrder = ""      // columns with the largest inputs first, the default
-	ByIndex      ColumnOrder = "index" // as they come
-)
-
-// RoundedLayer is what [Prepared.Round] did to one layer.
-type RoundedLayer struct {
-	Layer string `json:"layer"`
-	// Nearest and Rounded are the errors of the layer's result on the data, relative to
-	// it (root mean squares; the mean error counts only with KeepBias): with every
-	// weight rounded to nearest, and as kept. The best float weights for the layer's
-	// quantized input have 0.
-	Nearest float64 `json:"nearest"`
-	Rounded float64 `json:"rounded"`
-	// Dead is how many columns no data reached; they are rounded to nearest.
-	Dead int `json:"dead_columns,omitempty"`
-	// Note says why a layer, or a part of one, was rounded to nearest.
-	Note string `json:"note,omitempty"`
-}
-
 // Defaults of RoundOptions.
 const (
 	roundDamping   = 0.01
 	roundPositions = 256
 )
 
-// Round chooses the codes of all quantized weights so that the layers' results, not
-// the weights, keep close to the float network's on the data: GPTQ (Frantar et al.
-// 2022) with second moments of the layer's inputs, in the quantized network, and what
-// [RoundOptions] lists. Convolutions count as products over patches, group by group.
-// Layers are done in network order, on the results of those before. Ranges must be
-// known, so calibrate first. It never does worse than rounding to nearest, by its
-// measure.
-//
-// Your weights are not touched: codes and scales are kept apart for Predict, Freeze,
-// Verify and Report, while they quantize, and training does not see them. The first
-// Step, LoadState or Equalize drops them, and SaveState leaves them out. Each call
-// begins anew, also with what CorrectBias found. The result depends on the network and
-// the data alone. On an error nothing has changed.
-func (p *Prepared) Round(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
-	undo := p.plan.rememberTuned()
+// roundTuned begins anew and changes nothing on an error.
+func (p *plan) roundTuned(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
+	undo := p.rememberTuned()
 	p.dropTuned()
-	out, err := p.plan.round(data, opt)
+	out, err := p.round(data, opt)
 	clear(p.evals)
 	if err != nil {
 		undo()
-		return nil, fmt.Errorf("qat: round: %w", err)
+		return nil, err
 	}
 	return out, nil
 }

@@ -1,7 +1,6 @@
 package qat
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -13,27 +12,6 @@ import (
 // interval doubles, so that a long training keeps 256 to 512 points in all.
 const maxPoints = 512
 
-// Range is the recorded history of one quantizer: slices with one element per
-// recorded step. Numbers are NaN (in JSON null) where nothing was known yet.
-type Range struct {
-	// Quantizer is its name: that of the tensor, or of the layer with ".weight".
-	Quantizer string `json:"quantizer"`
-	// Tensor is "weight" or "activation".
-	Tensor string `json:"tensor"`
-	// Steps counts calls to [Quantizer.Step], from 1.
-	Steps []int `json:"steps"`
-	// Min and Max are the observed range, over all groups. For weights whose range is
-	// read anew each time they are the same as Low and High.
-	Min []Number `json:"min"`
-	Max []Number `json:"max"`
-	// Low and High are the smallest and the largest number that a code stands for,
-	// over all groups: what lies beyond is clipped.
-	Low  []Number `json:"low"`
-	High []Number `json:"high"`
-	// Scale is the mean over all groups.
-	Scale []Number `json:"scale"`
-}
-
 // rangeHistory is the state of the recorder.
 type rangeHistory struct {
 	Every  int            `json:"every"`
@@ -44,34 +22,22 @@ type rangeHistory struct {
 // rangePoint is Min, Max, Low, High and Scale of [Range].
 type rangePoint [5]Number
 
-// Record keeps the ranges and scales of all quantizers from now on, in every step or,
-// with every above 1, in every so many steps, for the plots of a [Report]. Memory is
-// bounded: with 512 points the interval doubles and every second one goes. What was
-// recorded before stays. The history is part of SaveState.
-func (q *Quantizer) Record(every int) {
-	if q.history == nil {
-		q.history = &rangeHistory{}
-	}
-	q.history.Every = max(every, 1)
-}
-
 // record adds a point if it is time.
-func (q *Quantizer) record() {
-	h := q.history
-	if h == nil || q.steps%h.Every != 0 {
+func (h *rangeHistory) record(p *plan, steps int) {
+	if h == nil || steps%h.Every != 0 {
 		return
 	}
-	all := q.prepared.plan.quantizers()
+	all := p.quantizers()
 	if h.Points == nil {
 		h.Points = make([][]rangePoint, len(all))
 	}
 	if len(h.Steps) >= maxPoints {
 		h.thin()
-		if q.steps%h.Every != 0 {
+		if steps%h.Every != 0 {
 			return
 		}
 	}
-	h.Steps = append(h.Steps, q.steps)
+	h.Steps = append(h.Steps, steps)
 	for i, z := range all {
 		h.Points[i] = append(h.Points[i], pointOf(z))
 	}
@@ -154,14 +120,13 @@ func (h *rangeHistory) check(p *plan) error {
 }
 
 // ranges is the history as the report shows it; nil without Record.
-func (q *Quantizer) ranges() []Range {
-	h := q.history
+func (h *rangeHistory) ranges(p *plan) []Range {
 	if h == nil || len(h.Steps) == 0 {
 		return nil
 	}
 	var rs []Range
-	activations := len(q.prepared.plan.order)
-	for i, z := range q.prepared.plan.quantizers() {
+	activations := len(p.order)
+	for i, z := range p.quantizers() {
 		r := Range{Quantizer: z.Name(), Tensor: "weight", Steps: slices.Clone(h.Steps)}
 		if i < activations {
 			r.Tensor = "activation"
@@ -174,18 +139,4 @@ func (q *Quantizer) ranges() []Range {
 		rs = append(rs, r)
 	}
 	return rs
-}
-
-// UnmarshalJSON reads a number, or NaN from null.
-func (n *Number) UnmarshalJSON(text []byte) error {
-	if string(text) == "null" {
-		*n = nan
-		return nil
-	}
-	var v float64
-	if err := json.Unmarshal(text, &v); err != nil {
-		return err
-	}
-	*n = Number(v)
-	return nil
 }

@@ -12,47 +12,8 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Verification is the result of [Quantizer.Verify].
-type Verification struct {
-	Checked   int       `json:"checked"`   // codes compared
-	Differing int       `json:"differing"` // of these, codes that are not equal
-	Floats    int       `json:"floats"`    // float elements compared, bit for bit
-	FloatsOff int       `json:"floats_differing"`
-	First     *Mismatch `json:"first,omitempty"` // the first difference in network order
-}
-
-// OK reports whether training and frozen network agree in everything compared.
-func (v Verification) OK() bool { return v.Differing == 0 && v.FloatsOff == 0 }
-
-// Mismatch is one element that differs.
-type Mismatch struct {
-	Tensor  string  `json:"tensor"`  // name of the tensor
-	Element int     `json:"element"` // row-major index
-	Trained float64 `json:"trained"` // code (or value of a float tensor) in the QAT graph
-	Frozen  float64 `json:"frozen"`  // and in the frozen network
-}
-
-func (m *Mismatch) String() string {
-	return fmt.Sprintf("tensor %q, element %d: trained %v, frozen %v", m.Tensor, m.Element, m.Trained, m.Frozen)
-}
-
-// Verify runs the QAT graph, in evaluation form and quantized, and the frozen
-// network on the same batch (any size) and compares every quantized tensor code
-// for code, weights included, and every float output bit for bit. Inputs are as
-// for [Prepared.Predict]. It changes nothing. An error means that the comparison
-// could not be made; differences are in the result.
-func (q *Quantizer) Verify(fz *frozen.Network, inputs ...[]float32) (Verification, error) {
-	if q.prepared == nil {
-		return Verification{}, ErrNotPrepared
-	}
-	v, err := q.prepared.plan.verify(fz, inputs)
-	if err != nil {
-		return Verification{}, fmt.Errorf("qat: verify: %w", err)
-	}
-	return v, nil
-}
-
-func (p *plan) verify(fz *frozen.Network, inputs [][]float32) (Verification, error) {
+// verify runs both on the same batch and compares them.
+func verify(p *plan, fz *frozen.Network, inputs [][]float32) (Verification, error) {
 	batch, err := p.batchOf(inputs)
 	if err != nil {
 		return Verification{}, err
@@ -63,7 +24,7 @@ func (p *plan) verify(fz *frozen.Network, inputs [][]float32) (Verification, err
 	if len(fz.Outputs) != len(p.net.Outputs) {
 		return Verification{}, fmt.Errorf("the frozen network has %d outputs, the prepared one %d: it was made of another network", len(fz.Outputs), len(p.net.Outputs))
 	}
-	ev, err := p.newEvaluator(batch, fqop.Quantized, func(e *emitter) []*gorgonia.Node { return e.everything() })
+	ev, err := p.newEvaluator(batch, fqop.Quantized, func(e *emitter) []*gorgonia.Node { return everything(e) })
 	if err != nil {
 		return Verification{}, err
 	}
@@ -82,7 +43,7 @@ func (p *plan) verify(fz *frozen.Network, inputs [][]float32) (Verification, err
 }
 
 // everything lists the nodes that Verify compares.
-func (e *emitter) everything() []*gorgonia.Node {
+func everything(e *emitter) []*gorgonia.Node {
 	var ns []*gorgonia.Node
 	for _, v := range e.p.net.Values {
 		if n := e.nodes[v]; n != nil && e.p.groups[v] != nil {

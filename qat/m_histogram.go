@@ -1,24 +1,8 @@
 package qat
 
 import (
-	"fmt"
-
 	"github.com/goqat/goqat/fakequant"
 )
-
-// Histogram counts the elements of a tensor, as they are before quantization, on the
-// integer grid: the unit is one step of the element's own scale, shifted by its zero
-// point, so that tensors with several scales have one histogram too.
-type Histogram struct {
-	// Qmin and Qmax are the smallest and the largest code.
-	Qmin int32 `json:"quant_min"`
-	Qmax int32 `json:"quant_max"`
-	// Counts holds equal bins from half a step below Qmin to half a step above Qmax.
-	Counts []int `json:"counts"`
-	// Below and Above count what lies beyond and is clipped.
-	Below int `json:"below"`
-	Above int `json:"above"`
-}
 
 // maxBins bounds a histogram. Below it each code has whole bins of its own.
 const maxBins = 64
@@ -39,8 +23,8 @@ func newHistogram(s fakequant.Spec) *Histogram {
 	return h
 }
 
-// add counts one value. NaN counts as below, as its code does.
-func (h *Histogram) add(x, scale float32, zero int32) {
+// count1 counts one value. NaN counts as below, as its code does.
+func count1(h *Histogram, x, scale float32, zero int32) {
 	width := float64(h.Qmax-h.Qmin) + 1
 	at := (float64(x)/float64(scale) + float64(zero-h.Qmin) + 0.5) / width * float64(len(h.Counts))
 	switch {
@@ -55,7 +39,7 @@ func (h *Histogram) add(x, scale float32, zero int32) {
 
 // analyse fills the fields of a row that need the elements: float ones and what is
 // quantized in their place, usually the same.
-func (row *Row) analyse(float, x []float32, layout fakequant.Layout, s fakequant.Spec, p fakequant.Params, ch channels) error {
+func analyse(row *Row, float, x []float32, layout fakequant.Layout, s fakequant.Spec, p fakequant.Params, ch channels) error {
 	codes := make([]int32, len(x))
 	if err := fakequant.Quantize(codes, x, layout, s, p); err != nil {
 		return err
@@ -66,7 +50,7 @@ func (row *Row) analyse(float, x []float32, layout fakequant.Layout, s fakequant
 	layout.Runs(func(lo, hi, group, step int) {
 		for i := lo; i < hi; i++ {
 			g := group + (i-lo)*step
-			row.Histogram.add(float[i], p.Scale[g], p.ZeroPoint[g])
+			count1(row.Histogram, float[i], p.Scale[g], p.ZeroPoint[g])
 			if (codes[i] == qmin || codes[i] == qmax) && x[i] != 0 {
 				saturated++
 			}
@@ -133,28 +117,4 @@ func channelsOf(shape []int, batchAxis, n int) channels {
 		return channels{}
 	}
 	return channels{shape[1], channelOf(shape, 1), allSame}
-}
-
-// percent shows a share in percent.
-func (n Number) percent() string {
-	if v := 100 * float64(n); v > 0 && v < 0.01 {
-		return "<0.01"
-	}
-	return (100 * n).text("%.2f")
-}
-
-// deadText shows dead channels of all.
-func (x Row) deadText() string {
-	if x.Channels == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%d/%d", x.Dead, x.Channels)
-}
-
-// text sums the statistics up in a few words.
-func (o *OscillationStats) text() string {
-	if o.Why != "" {
-		return "oscillation not tracked: " + o.Why
-	}
-	return fmt.Sprintf("%d weights oscillate, %d frozen", o.Oscillating, o.Frozen)
 }

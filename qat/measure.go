@@ -1,0 +1,62 @@
+package qat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Report describes the network as it is now. Weight errors are always measured;
+// those of activations where a sample batch is given (inputs as for
+// [Model.Predict]). Reading a report changes nothing: no range, no statistic,
+// no phase.
+func (m *Model) Report(sample ...[]float32) (Report, error) {
+	r, err := reportOf(m.plan, sample)
+	if err != nil {
+		return Report{}, fmt.Errorf("qat: report: %w", err)
+	}
+	r.Ranges = m.history.ranges(m.plan)
+	return r, nil
+}
+
+// Record keeps the ranges and scales of all quantizers from now on, in every step or,
+// with every above 1, in every so many steps, for the plots of a [Report]. Memory is
+// bounded: with 512 points the interval doubles and every second one goes. What was
+// recorded before stays. The history is part of SaveState.
+func (m *Model) Record(every int) {
+	if m.history == nil {
+		m.history = &rangeHistory{}
+	}
+	m.history.Every = max(every, 1)
+}
+
+// Sensitivity measures each layer by itself: quantized alone, and alone left float.
+// eval is called with predictors, three times per layer with weights, twice per other,
+// and twice more. It returns a score, the larger the better (an accuracy, say), and
+// must predict the same batches each time; a few hundred examples do. Ranges must be
+// known: calibrate or train first. Phases, ranges and everything else are as before
+// when it returns, on an error too. It stops when ctx is done.
+func (m *Model) Sensitivity(ctx context.Context, eval func(Predictor) (float64, error)) (Sensitivity, error) {
+	if eval == nil {
+		return Sensitivity{}, errors.New("qat: sensitivity: eval is nil: give a function that scores a predictor")
+	}
+	s, err := (&measure{ctx: ctx, p: m.plan, eval: eval}).all()
+	if err != nil {
+		return Sensitivity{}, fmt.Errorf("qat: sensitivity: %w", err)
+	}
+	return s, nil
+}
+
+// Mixed says which layers to raise to 8 bits, so that the parameters take at most
+// budget bytes and as little noise as possible reaches the outputs. s is what
+// Sensitivity measured on this Quantizer, whose config has the low bits. The noise of
+// layers about adds up, and that of 8 bits is a small part, known from the step size;
+// so layers are raised greedily in the order of gain per byte, those that do not fit
+// are passed over. A budget below the size as configured is an error that names it.
+func (m *Model) Mixed(s Sensitivity, budget int) (MixedPrecision, error) {
+	x, err := mixed(m.plan, s, budget)
+	if err != nil {
+		return MixedPrecision{}, fmt.Errorf("qat: mixed precision: %w", err)
+	}
+	return x, nil
+}

@@ -1,0 +1,47 @@
+package qat
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+)
+
+// Number is a float64 that is null in JSON where it is not finite.
+type Number float64
+
+// MarshalJSON writes null for NaN and infinities.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if v := float64(n); math.IsNaN(v) || math.IsInf(v, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+func (n Number) text(format string) string {
+	if math.IsNaN(float64(n)) {
+		return "-"
+	}
+	return fmt.Sprintf(format, float64(n))
+}
+
+// percent shows a share in percent.
+func (n Number) percent() string {
+	if v := 100 * float64(n); v > 0 && v < 0.01 {
+		return "<0.01"
+	}
+	return (100 * n).text("%.2f")
+}
+
+// UnmarshalJSON reads a number, or NaN from null.
+func (n *Number) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*n = nan
+		return nil
+	}
+	var v float64
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	*n = Number(v)
+	return nil
+}
