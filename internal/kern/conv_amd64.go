@@ -157,6 +157,16 @@ func (s *laneArgs) lanes(rows int) {
 	}
 }
 
+func (a *depthArgs) run(p *depthPass) {
+	if level < LevelAVX512 {
+		a.masks, a.vectors = unsafe.Pointer(&p.lanes[0]), len(p.lanes)
+		depthAVX2(p.r, p.s, p.stride, args(a))
+		return
+	}
+	a.masks, a.vectors = unsafe.Pointer(&p.masks[0]), len(p.masks)
+	depth512(p.r, p.s, p.stride, args(a))
+}
+
 func (a *planeArgs) run() {
 	if level < LevelAVX512 {
 		a.goPlane()

@@ -31,11 +31,19 @@ func convForwardFast(c *Conv, out, x, w, bias []float32) {
 		planeForward(c, out, x, w, bias)
 		return
 	}
+	if c.byDepth() {
+		depthForward(c, out, x, w, bias)
+		return
+	}
 	r := convRun{n: c.N, groups: c.Groups, in: x, out: out, w: w, rs: 4 * c.taps(), bias: bias}
 	r.run(c, c.cg(), c.kg(), c.pixels(), false)
 }
 
 func convBackwardDataFast(c *Conv, dx, w, dy []float32) {
+	if c.byDepth() {
+		depthBackwardData(c, dx, w, dy)
+		return
+	}
 	r := convRun{n: c.N, groups: c.Groups, in: dy, out: dx, w: w, rs: 4 * c.R * c.S}
 	r.run(c, c.kg(), c.cg(), c.H*c.W, true)
 }

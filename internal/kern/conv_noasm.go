@@ -17,3 +17,6 @@ func (s *planeLaneArgs) run(rows int) { s.goLanes(rows) }
 func (p *panelArgs) pack()            { p.goPanel(panelLanes()) }
 
 func fetchRows(p unsafe.Pointer, rows, stride, lines int) {}
+
+// run is never called: no level has vectors.
+func (a *depthArgs) run(*depthPass) {}

@@ -217,45 +217,7 @@ func (w *poolWork) spread(p *Pool, dx []float32, pick bool) {
 		}
 	}
 	if len(w.l.phases) > 1 {
-		w.merge(p, dx)
-	}
-}
-
-// merge writes the phases to their places.
-func (w *poolWork) merge(p *Pool, dx []float32) {
-	at, grid, columns := 0, *w.grid, min(p.Stride[1], p.W)
-	for i := 0; i < len(w.l.phases); i += columns {
-		f := &w.l.phases[i]
-		r := rowArgs{c: unsafe.Pointer(&dx[f.y0*p.W]), stepC: 4 * p.W * p.Stride[0], rows: f.rows, planes: 1}
-		switch columns {
-		case 1:
-			r.a, r.stepA, r.c, r.stepC = r.c, r.stepC, unsafe.Pointer(&grid[at]), 4*f.cols
-			r.copyRows(p.W)
-		case 2:
-			g := &w.l.phases[i+1]
-			r.a, r.stepA = unsafe.Pointer(&grid[at]), 4*f.cols
-			r.b, r.stepB = unsafe.Pointer(&grid[at+f.rows*f.cols]), 4*g.cols
-			r.mergeRows(p.W)
-		default:
-			w.scatter(p, dx, i, columns, at)
-		}
-		for j := range columns {
-			at += f.rows * w.l.phases[i+j].cols
-		}
-	}
-}
-
-// scatter writes some phases of the same rows element by element.
-func (w *poolWork) scatter(p *Pool, dx []float32, first, columns, at int) {
-	for i := range columns {
-		f := &w.l.phases[first+i]
-		for y := range f.rows {
-			row := dx[(f.y0+y*p.Stride[0])*p.W:][:p.W]
-			for x, v := range (*w.grid)[at:][:f.cols] {
-				row[f.x0+x*p.Stride[1]] = v
-			}
-			at += f.cols
-		}
+		mergePhases(dx, *w.grid, p.H, p.W, p.Stride)
 	}
 }
 
