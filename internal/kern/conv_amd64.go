@@ -167,6 +167,17 @@ func (a *depthArgs) run(p *depthPass) {
 	depth512(p.r, p.s, p.stride, args(a))
 }
 
+// weights sums the gradient of the weights of a pass with all taps.
+func (a *depthArgs) weights(p *depthPass) {
+	if level < LevelAVX512 {
+		a.masks, a.vectors = unsafe.Pointer(&p.lanes[0]), len(p.lanes)
+		depthWeightAVX2(p.r, args(a))
+		return
+	}
+	a.masks, a.vectors = unsafe.Pointer(&p.masks[0]), len(p.masks)
+	depthWeight512(p.r, args(a))
+}
+
 func (a *planeArgs) run() {
 	if level < LevelAVX512 {
 		a.goPlane()

@@ -71,10 +71,16 @@ type depthPass struct {
 	lanes  [][8]int32
 }
 
-// byDepth says that this way computes the convolution.
+// byDepth says that this way computes the convolution and the gradient of its input.
 func (c *Conv) byDepth() bool {
-	ok := level >= LevelAVX2 && c.cg() == 1 && c.kg() == 1 && c.R == c.S && (c.R == 3 || c.R == 5 || c.R == 7)
-	return ok && c.Dilation == [2]int{1, 1} && c.Stride[0] == c.Stride[1] && c.Stride[0] <= 2 && max(c.W, c.OW)+c.Pad[1]+c.Pad[3] <= zeroColumns
+	return level >= LevelAVX2 && (c.R == 3 || c.R == 5 || c.R == 7) && c.square()
+}
+
+// square says that the convolution has one channel in a group and a small square window,
+// strides 1 or 2, and rows that are not too long.
+func (c *Conv) square() bool {
+	return c.cg() == 1 && c.kg() == 1 && c.R == c.S && c.R <= 7 && c.Dilation == [2]int{1, 1} &&
+		c.Stride[0] == c.Stride[1] && c.Stride[0] <= 2 && max(c.W, c.OW)+c.Pad[1]+c.Pad[3] <= zeroColumns
 }
 
 // zeroColumns is the longest row for which zeros are at hand.

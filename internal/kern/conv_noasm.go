@@ -18,5 +18,7 @@ func (p *panelArgs) pack()            { p.goPanel(panelLanes()) }
 
 func fetchRows(p unsafe.Pointer, rows, stride, lines int) {}
 
-// run is never called: no level has vectors.
-func (a *depthArgs) run(*depthPass) {}
+// These are never called: no level has vectors.
+
+func (a *depthArgs) run(*depthPass)     {}
+func (a *depthArgs) weights(*depthPass) {}

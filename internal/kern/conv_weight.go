@@ -29,13 +29,17 @@ func (c *Conv) byLanes() bool {
 // ConvBackwardWeight writes the gradient with respect to the weights. The sum
 // over the batch goes over chunks of eight images, in order, and within a
 // chunk over the images, in order. Within an image it goes over the output
-// pixels in one of two ways, which the geometry decides:
+// pixels in one of three ways, which the geometry decides:
 //
 //   - row by row; in float32 the sum is a chain of fused multiply-adds, cut every KC
 //     pixels, and the chains are added to the chunk's sum in order;
 //   - for few taps, in sixteen lanes: the pixels are cut into vectors (pixVec), pixel l
 //     of each belongs to lane l, and each lane is such a chain, cut every laneSteps vectors.
-//     At the end of the chunk lanes l and l+8 are added, then l and l+4, and so on.
+//     At the end of the chunk lanes l and l+8 are added, then l and l+4, and so on;
+//   - for depthwise windows of 5×5 and 7×7 with strides of 1 or 2, in sixteen lanes, too:
+//     the columns of the output are cut into groups of sixteen, the last may have fewer. For
+//     each group a lane is a chain down the rows of its column, which is added to the lane's
+//     sum, group by group. At the end of the chunk lanes are added as above.
 func ConvBackwardWeight[F Float](c *Conv, dw, x, dy []F) {
 	if dw, ok := any(dw).([]float32); ok && fastConv() {
 		convBackwardWeightFast(c, dw, any(x).([]float32), any(dy).([]float32))
@@ -59,9 +63,12 @@ func convBackwardWeightPacked[F, P Float](c *Conv, dw, x, dy []F) {
 	defer p.release()
 	sumChunks(c, dw, func(sum []F, from, to int) {
 		clear(sum)
-		if c.byLanes() {
+		switch {
+		case c.byColumns():
+			columnChunk[F, P](p, sum, x, dy, from, to)
+		case c.byLanes():
 			laneChunk[F, P](p, sum, x, dy, from, to)
-		} else {
+		default:
 			weightChunk[F, P](p, sum, x, dy, from, to)
 		}
 	})

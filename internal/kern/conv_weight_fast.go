@@ -12,6 +12,10 @@ func convBackwardWeightFast(c *Conv, dw, x, dy []float32) {
 	if c.K*c.taps() == 0 {
 		return
 	}
+	if c.byColumns() {
+		depthWeights(c, dw, x, dy)
+		return
+	}
 	if c.byLanes() {
 		laneWeights(c, dw, x, dy)
 		return

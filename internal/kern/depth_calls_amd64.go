@@ -79,3 +79,27 @@ func depthAVX2(r, s, stride int, t *byte) {
 		panic("kern: no such kernel")
 	}
 }
+
+// depthWeight512 calls the kernel of a size.
+func depthWeight512(size int, t *byte) {
+	switch size {
+	case 5:
+		depthWeight5x512(t)
+	case 7:
+		depthWeight7x512(t)
+	default:
+		panic("kern: no such kernel")
+	}
+}
+
+// depthWeightAVX2 calls the kernel of a size.
+func depthWeightAVX2(size int, t *byte) {
+	switch size {
+	case 5:
+		depthWeight5xAVX2(t)
+	case 7:
+		depthWeight7xAVX2(t)
+	default:
+		panic("kern: no such kernel")
+	}
+}

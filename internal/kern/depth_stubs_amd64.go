@@ -93,3 +93,15 @@ func depth5x5x2AVX2(t *byte)
 
 //go:noescape
 func depth7x7x2AVX2(t *byte)
+
+//go:noescape
+func depthWeight5x512(t *byte)
+
+//go:noescape
+func depthWeight7x512(t *byte)
+
+//go:noescape
+func depthWeight5xAVX2(t *byte)
+
+//go:noescape
+func depthWeight7xAVX2(t *byte)

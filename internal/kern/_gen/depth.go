@@ -45,6 +45,16 @@ func init() {
 			}
 			text += "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n\n"
 		}
+		for _, lanes := range []int{16, 8} {
+			level := map[int]string{16: "512", 8: "AVX2"}[lanes]
+			text += fmt.Sprintf("// depthWeight%[1]s calls the kernel of a size.\nfunc depthWeight%[1]s(size int, t *byte) {\n\tswitch size {\n", level)
+			for _, size := range []int{5, 7} {
+				name := fmt.Sprintf("depthWeight%dx%s", size, level)
+				emitDepthWeight(name, size, lanes)
+				text += fmt.Sprintf("\tcase %d:\n\t\t%s(t)\n", size, name)
+			}
+			text += "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n\n"
+		}
 		extra["depth_calls_amd64.go"] = text
 	}
 }
@@ -202,4 +212,129 @@ func depthStore(args GPVirtual, acc []VecVirtual, lanes int) {
 		JZ(LabelRef("stored"))
 	}
 	Label("stored")
+}
+
+// emitDepthWeight emits the gradient of a kernel of size×size taps, summed by lanes: for each
+// vector of columns the chains of some rows of taps down the rows of the gradient of the
+// output, which are then added to the lanes' sums. W has the sums, out is what is read.
+func emitDepthWeight(name string, size, lanes int) {
+	args := convStart(name)
+	vector := func() VecVirtual {
+		if lanes == 16 {
+			return ZMM()
+		}
+		return YMM()
+	}
+	groups := map[[2]int][]int{{5, 16}: {5}, {7, 16}: {3, 2, 2}}[[2]int{size, lanes}]
+	if groups == nil { // a row of taps at a time
+		for range size {
+			groups = append(groups, 1)
+		}
+	}
+	move := func(field, reg int) {
+		r := GP64()
+		MOVQ(Mem{Base: args, Disp: field}, r)
+		MOVQ(r, Mem{Base: args, Disp: reg})
+	}
+	d, x := vector(), vector()
+	all := make([]VecVirtual, groups[0]*size)
+	for i := range all {
+		all[i] = vector()
+	}
+	Label("plane")
+	args = Load(Param("t"), GP64()).(GPVirtual)
+	offs := convField(args, depOff)
+	off := make([]GPVirtual, size)
+	for i := range off {
+		off[i] = convField(offs, 8*i)
+	}
+	in, zero := convField(args, depX), convField(args, depZero)
+	move(depOut, depTo)
+	move(depVectors, depColumns)
+	move(depMasks, depMask)
+	if lanes == 8 { // the halves of the lanes take turns
+		MOVQ(U32(0), Mem{Base: args, Disp: depAt})
+	}
+	Label("vector")
+	masks := make([]OpmaskVirtual, size)
+	var tail Op
+	{
+		m := convField(args, depMask)
+		if lanes == 16 {
+			for i := range masks {
+				masks[i] = K()
+				KMOVW(Mem{Base: m, Disp: 2 * i}, masks[i])
+			}
+		} else {
+			y := YMM()
+			VMOVUPS(Mem{Base: m}, y)
+			tail = y
+		}
+	}
+	first := 0
+	for g, rows := range groups {
+		acc := all[:rows*size]
+		for _, a := range acc {
+			if lanes == 16 {
+				VPXORD(a, a, a)
+			} else {
+				VXORPS(a, a, a)
+			}
+		}
+		table, dy, entry, at := convField(args, depRows), convField(args, depTo), GP64(), GP64()
+		move(depOH, depTable)
+		row := fmt.Sprintf("row%d", g)
+		Label(row)
+		if lanes == 16 {
+			m, k := convField(args, depMask), masks[size-1] // which has to serve twice
+			KMOVW(Mem{Base: m, Disp: 14}, k)
+			VMOVUPS_Z(Mem{Base: dy}, k, d)
+			KMOVW(Mem{Base: m, Disp: 2 * (size - 1)}, k)
+		} else {
+			VMASKMOVPS(Mem{Base: dy}, tail, d)
+		}
+		for r := range rows {
+			MOVQ(Mem{Base: table, Disp: 8 * (first + r)}, entry)
+			LEAQ(Mem{Base: in, Index: entry, Scale: 1}, at)
+			TESTQ(entry, entry)
+			CMOVQLT(zero, at)
+			for s := range size {
+				m := Mem{Base: at, Index: off[s], Scale: 1}
+				if lanes == 16 {
+					VMOVUPS_Z(m, masks[s], x)
+					VFMADD231PS(x, d, acc[r*size+s])
+				} else {
+					VMASKMOVPS(m, tail, x)
+					VFMADD231PS(x, d, acc[r*size+s])
+				}
+			}
+		}
+		ADDQ(Mem{Base: args, Disp: depLDO}, dy)
+		ADDQ(Mem{Base: args, Disp: depStep}, table)
+		DECQ(Mem{Base: args, Disp: depTable})
+		JNZ(LabelRef(row))
+		sum := convField(args, depW)
+		if lanes == 8 {
+			ADDQ(Mem{Base: args, Disp: depAt}, sum)
+		}
+		for i, a := range acc {
+			m := Mem{Base: sum, Disp: 64 * (first*size + i)}
+			VADDPS(m, a, a)
+			VMOVUPS(a, m)
+		}
+		first += rows
+	}
+	ADDQ(Imm(uint64(4*lanes)), in)
+	ADDQ(Imm(uint64(4*lanes)), zero)
+	ADDQ(Imm(uint64(4*lanes)), Mem{Base: args, Disp: depTo})
+	ADDQ(Imm(map[int]uint64{16: 16, 8: 32}[lanes]), Mem{Base: args, Disp: depMask})
+	if lanes == 8 {
+		r := convField(args, depAt)
+		XORQ(Imm(32), r)
+		MOVQ(r, Mem{Base: args, Disp: depAt})
+	}
+	DECQ(Mem{Base: args, Disp: depColumns})
+	JNZ(LabelRef("vector"))
+	nextPlane(depPlanes, [][2]int{{depX, depStepX}, {depW, depStepW}, {depOut, depStepOut}})
+	convEnd()
 }
