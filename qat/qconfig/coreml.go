@@ -137,6 +137,9 @@ type coreMLReader struct {
 	global *coreMLEntry
 	types  []coreMLEntry
 	names  []coreMLEntry
+
+	chosen string // why it is this form, where the keys leave a choice
+	typed  bool   // a config_type names the form
 }
 
 // coreMLEntry is one layer's settings with the place that they come from.
@@ -201,6 +204,10 @@ func (r *coreMLReader) findForm(root *yaml.Node) error {
 		return nil
 	}
 	err := pairs(root, "", func(path string, key, value *yaml.Node) error {
+		if other := otherCompressor(key, value); other != nil {
+			r.c.mark(other.Value, other)
+			return r.c.fault(other.Value, "a setting of another of Core ML Tools' compressors: goqat quantizes linearly, it neither prunes nor builds palettes nor runs GPTQ: want a config of one of %v, %v, %v", linearQuantizer, postTrainingQuantizer, opLinearQuantizer)
+		}
 		if err := narrow(path, key, coreMLRootKeys[key.Value]); err != nil {
 			return err
 		}
@@ -214,19 +221,72 @@ func (r *coreMLReader) findForm(root *yaml.Node) error {
 		return nil
 	})
 	r.form = forms[0]
-	if err == nil && len(forms) > 1 && r.form == linearQuantizer && hasPlainDType(root) {
-		r.form = postTrainingQuantizer
+	if err == nil && r.form == linearQuantizer && slices.Contains(forms, postTrainingQuantizer) {
+		r.chooseForm(dtypesOf(root))
 	}
 	return err
 }
 
-// hasPlainDType reports whether a weight_dtype is spelled as post-training configs
-// do: int8, where those for training say qint8.
-func hasPlainDType(n *yaml.Node) bool {
-	found := false
+// chooseForm decides between the two forms that share the keys of a file. The spelling
+// of a type tells: int8 in post-training configs, qint8 in those for training. Where
+// all weights stay float32, only a training config does anything, to activations that
+// the file says nothing about: then it is read as the form that does not.
+func (r *coreMLReader) chooseForm(dtypes []string) {
+	plain := slices.ContainsFunc(dtypes, func(d string) bool { return slices.Contains(plainDTypes[:4], d) })
+	float := len(dtypes) > 0 && !slices.ContainsFunc(dtypes, func(d string) bool { return d != float32T })
+	switch {
+	case plain:
+		r.form = postTrainingQuantizer
+		r.chosen = "weight_dtype is spelled as there; a training config (LinearQuantizerConfig) has qint8 for int8, and Core ML Tools refuses this spelling in one"
+	case float:
+		r.form = postTrainingQuantizer
+		r.chosen = "a training config (LinearQuantizerConfig) of the same keys would quantize activations: add activation_dtype: quint8 for that"
+	default:
+		r.chosen = "the keys fit PostTrainingQuantizerConfig too, which leaves activations float: add granularity: per_channel for that"
+	}
+}
+
+// dtypesOf lists the values of all weight_dtype below n.
+func dtypesOf(n *yaml.Node) []string {
+	var found []string
 	_ = pairs(n, "", func(_ string, key, value *yaml.Node) error {
-		plain := key.Value == "weight_dtype" && slices.Contains(plainDTypes[:4], value.Value)
-		found = found || plain || hasPlainDType(value)
+		if key.Value == "weight_dtype" {
+			found = append(found, value.Value)
+		}
+		found = append(found, dtypesOf(value)...)
+		return nil
+	})
+	return found
+}
+
+// Settings that tell the configs of Core ML Tools' pruners, palettizers and layerwise
+// compressors from those of its linear quantizers.
+var otherKeys = []string{"n_bits", "cluster_dim", "scheduler", "target_sparsity", "initial_sparsity", "block_sparsity", "n_m_ratio",
+	"lut_dtype", "enable_per_channel_scale", "num_kmeans_workers", "calibration_nsamples", "layers", "input_cacher"}
+
+// otherCompressor returns the key of a layer's settings or of the file that belongs to
+// another compressor; nil for none.
+func otherCompressor(key, value *yaml.Node) *yaml.Node {
+	if slices.Contains(otherKeys, key.Value) {
+		return key
+	}
+	if _, ok := coreMLRootKeys[key.Value]; !ok {
+		return nil
+	}
+	var found *yaml.Node
+	_ = pairs(value, "", func(_ string, k, v *yaml.Node) error {
+		own := slices.Contains(otherKeys, k.Value) || k.Value == "algorithm" && slices.Contains([]string{"gptq", "sparse_gpt"}, v.Value)
+		if found == nil && own && key.Value == "global_config" {
+			found = k
+		}
+		if key.Value != "global_config" {
+			_ = pairs(v, "", func(_ string, k, _ *yaml.Node) error {
+				if found == nil && slices.Contains(otherKeys, k.Value) {
+					found = k
+				}
+				return nil
+			})
+		}
 		return nil
 	})
 	return found
@@ -309,6 +369,7 @@ func (r *coreMLReader) readConfigType(n *yaml.Node, path string) error {
 	if err := readWord(r.c, n, path, &word); err != nil {
 		return err
 	}
+	r.typed = true
 	if word != opConfigType {
 		return r.c.fault(path, "%s: goqat quantizes linearly, it neither prunes nor builds palettes: want %s", words.Quote(word), opConfigType)
 	}

@@ -21,7 +21,6 @@ var badCoreML = []struct{ text, want string }{
 	{"global_config: {}\npreserved_attributes: name", `line 2, column 1: preserved_attributes: want a list, got the text "name"`},
 	{"global_config: {}\nnon_traceable_module_names: [a, 2]", `line 2, column 33: non_traceable_module_names[1]: want a text, got the number 2: put it in quotes`},
 	{"global_config: {}\nroles: {inputs: x}", `line 2, column 9: roles.inputs: want a list`},
-	{"global_config: &a {}\nmodule_type_configs: {Linear: *a}", `line 2, column 31: module_type_configs.Linear: want keys with values, got the alias *a: aliases are not supported, write the value out`},
 	// Layers in training.
 	{"global_config: {algoritm: vanilla}", `line 1, column 17: global_config.algoritm: unknown key: did you mean "algorithm"?`},
 	{"global_config: {weight_n_bits: 4}", `global_config.weight_n_bits: unknown key: want one of activation_dtype, activation_observer, algorithm, milestones, quantization_scheme, weight_dtype, weight_observer, weight_per_channel`},
@@ -37,7 +36,7 @@ var badCoreML = []struct{ text, want string }{
 	{"global_config: {quantization_scheme: symetric}", `global_config.quantization_scheme: unknown value "symetric": did you mean "symmetric"?`},
 	{"global_config: {weight_observer: latest}", `global_config.weight_observer: unknown value "latest": want one of ema_min_max, min_max, moving_average_min_max`},
 	{"global_config: {activation_observer: percentile}", `global_config.activation_observer: unknown value "percentile": want one of`},
-	{"global_config: {weight_per_channel: 1}", `global_config.weight_per_channel: want true or false, got the number 1`},
+	{"global_config: {weight_per_channel: 2}", `global_config.weight_per_channel: want true or false, got the number 2`},
 	{"global_config: {weight_per_channel: auto}", `global_config.weight_per_channel: want true or false, got the text "auto"`},
 	{"global_config: {weight_per_channel: 'true'}", `want true or false, got the text "true": remove the quotes`},
 	// Milestones.
@@ -60,7 +59,6 @@ var badCoreML = []struct{ text, want string }{
 	{"global_config:\n  granularity: per_block", `line 2, column 3: global_config.granularity: per_block without a block_size: add one, such as block_size: 32`},
 	{"global_config: {weight_dtype: int4, block_size: 32}", `global_config.block_size: with granularity per_channel: set granularity: per_block, or leave block_size out`},
 	{"global_config: {granularity: per_row}", `global_config.granularity: unknown value "per_row": want one of per_block, per_channel, per_tensor`},
-	{"global_config: {granularity: per_block, block_size: 0}", `global_config.block_size: nothing is cut into blocks ([1 0]): want at least 1`},
 	{"global_config: {granularity: per_block, block_size: -1}", `global_config.block_size: -1: want at least 0`},
 	{"global_config: {granularity: per_block, block_size: [4]}", `a list of 1: want one number for each axis of the weights, or a single number`},
 	{"global_config: {granularity: per_block, block_size: [4, 16]}", `blocks of 4 output channels ([4 16]): goqat's blocks lie within one: want 1 as the first number`},
@@ -80,7 +78,7 @@ var badCoreML = []struct{ text, want string }{
 	{"global_config: {weight_threshold: -1}", `line 1, column 17: global_config.weight_threshold: -1: want at least 0`},
 	{"global_config: {weight_threshold: null}", `global_config.weight_threshold: null: Core ML Tools accepts it and then fails: write 0 for no limit, or leave the key out for 2048`},
 	{"global_config: {weight_threshold: 2k}", `global_config.weight_threshold: want a whole number, got the text "2k"`},
-	{"op_type_configs: {const: {mode: linear}}", `op_type_configs.const: const is no layer: name the type of op that reads the weights`},
+	{"op_type_configs: {const: {mode: linear}}", `op_type_configs.const: const stands for all weights in Core ML Tools`},
 	{"op_name_configs: {a: {granularity: per_block, block_size: [0, 32]}}", `op_name_configs.a.block_size: blocks of 0 output channels ([0 32])`},
 	{"op_name_configs: {}\nmodule_name_configs: {}", `line 2, column 1: module_name_configs: a setting of Core ML Tools' LinearQuantizerConfig, but op_name_configs in line 1 is one of OptimizationConfig`},
 	{"config_type: OpLinearQuantizerConfig\nglobal_config: {weight_dtype: int8}", `line 2, column 17: global_config.weight_dtype: a setting of Core ML Tools' LinearQuantizerConfig, but config_type in line 1`},

@@ -16,7 +16,10 @@ func (r *coreMLReader) finish() error {
 	if err := r.fill(&c.Names, "names", r.names); err != nil {
 		return err
 	}
-	r.noteMixed("quantization_scheme")
+	r.noteForm()
+	if r.form != opLinearQuantizer { // there each op may have a mode of its own
+		r.noteMixed("quantization_scheme")
+	}
 	r.noteMixed("algorithm")
 	if err := r.setMilestones(); err != nil {
 		return err
@@ -25,6 +28,25 @@ func (r *coreMLReader) finish() error {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return nil
+}
+
+// noteForm says how the file was read where its keys leave a choice, and what of its
+// form is read with another meaning than there.
+func (r *coreMLReader) noteForm() {
+	c := r.c
+	if r.chosen != "" {
+		what := "weights and activations"
+		if r.form == postTrainingQuantizer {
+			what = "weights only, activations stay float"
+		}
+		c.note("", "read as Core ML Tools' %v (%s): %s", r.form, what, r.chosen)
+	}
+	if r.form == opLinearQuantizer && !r.typed {
+		c.note("", "Core ML Tools refuses an OptimizationConfig without config_type: %s", opConfigType)
+	}
+	if r.form == postTrainingQuantizer && len(r.names) > 0 {
+		c.note("module_name_configs", "a name holds for the layers below it too, block1 for block1.conv, as documented for Core ML Tools' configs; its post-training quantizer takes whole names only: name each layer where that matters")
+	}
 }
 
 // setGlobal decides about the layers that no entry names. Where there is no
@@ -96,6 +118,9 @@ func (r *coreMLReader) all() []coreMLEntry {
 // noteMixed notes the first entry whose word for a key is not that of the first.
 func (r *coreMLReader) noteMixed(key string) {
 	first := ""
+	if r.global == nil && r.form == linearQuantizer && key == "algorithm" {
+		first = vanilla // of the settings that Core ML Tools gives to unnamed layers
+	}
 	for _, e := range r.all() {
 		if e.layer == nil {
 			continue

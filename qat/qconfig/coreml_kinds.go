@@ -41,7 +41,7 @@ var coreMLOther = strings.Fields(`
 // kind turns a type of Core ML Tools into a kind of layer.
 func (r *coreMLReader) kind(key, path string) (string, error) {
 	if key == "const" {
-		return "", r.c.fault(path, "const is no layer: name the type of op that reads the weights, such as conv")
+		return "", r.c.fault(path, "const stands for all weights in Core ML Tools, whatever reads them; here settings belong to layers: write them as global_config, or name the types of op that read the weights, such as conv")
 	}
 	bare := key
 	for _, prefix := range []string{"torch.nn.functional.", "torch.nn.", "torch.", "operator.", "nn.", "F."} {

@@ -108,7 +108,13 @@ func (r *coreMLReader) readLayer(n *yaml.Node, path string) (coreMLEntry, error)
 	return r.layer(m), nil
 }
 
+// readBool reads true or false, and 0 or 1 as Core ML Tools' files may have it. Any
+// text, "false" too, counts as true there: that is refused.
 func (r *coreMLReader) readBool(n *yaml.Node, path string, into *bool) error {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" && (n.Value == "0" || n.Value == "1") {
+		*into = n.Value == "1"
+		return nil
+	}
 	if err := r.c.scalar(n, path, "!!bool", "true or false"); err != nil {
 		return err
 	}
@@ -193,8 +199,8 @@ func (r *coreMLReader) checkBlocks(m *coreMLLayer) error {
 	switch {
 	case m.blocks[0] != 1:
 		return r.c.fault(m.blockPath, "blocks of %d output channels (%v): goqat's blocks lie within one: want 1 as the first number", m.blocks[0], m.blocks)
-	case m.blocks[1] == 0 && r.form == postTrainingQuantizer:
-		return r.c.fault(m.blockPath, "nothing is cut into blocks (%v): want at least 1 as the second number, or granularity: per_channel", m.blocks)
+	case m.blocks[1] == 0:
+		r.c.note(m.blockPath, "0 cuts nothing into blocks: the scale of the weights is per channel")
 	}
 	return nil
 }

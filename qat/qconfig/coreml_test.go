@@ -195,7 +195,7 @@ func TestCoreMLNotes(t *testing.T) {
 		{"global_config: {weight_dtype: quint8, weight_observer: min_max, activation_dtype: float32}", []string{
 			"line 1, column 1: global_config: weights use every code",
 			"line 1, column 17: global_config.weight_dtype: the zero point of symmetric uint8 weights is 127"}},
-		{"op_name_configs: {}", []string{"nothing is configured: every layer stays float"}},
+		{"op_name_configs: {}", []string{"nothing is configured: every layer stays float", "Core ML Tools refuses an OptimizationConfig without config_type"}},
 		{"preserved_attributes: []", []string{"nothing is configured: every layer has the defaults of Core ML Tools' LinearQuantizerConfig",
 			"weights use every code", "the range of weights is averaged", "symmetric activations that may be negative"}},
 	} {

@@ -101,8 +101,6 @@ func quotesHint(n *yaml.Node) string {
 // describe says in words what n is.
 func describe(n *yaml.Node) string {
 	switch n.Kind {
-	case yaml.AliasNode:
-		return fmt.Sprintf("the alias *%s: aliases are not supported, write the value out", strings.Trim(words.Quote(n.Value), `"`))
 	case yaml.MappingNode:
 		return "keys with values" + tagged(n, "!!map")
 	case yaml.SequenceNode:
@@ -117,8 +115,6 @@ func describe(n *yaml.Node) string {
 		return "the number " + strings.Trim(words.Quote(n.Value), `"`)
 	case "!!bool":
 		return n.Value
-	case "!!merge":
-		return "a merge key: merging is not supported, write the values out"
 	default:
 		return fmt.Sprintf("%s with the tag %s", words.Quote(n.Value), words.Quote(tag))
 	}

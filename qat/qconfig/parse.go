@@ -56,15 +56,15 @@ func ReadFile(path string) (Config, error) {
 // Beside the fields of [Tensor], in snake case, a tensor may have dtype
 // instead of bits and unsigned: int2 to int8, uint2 to uint8, or float32, which
 // is the same as null. A milestone of -1 is never reached; null or no list at all
-// is the zero [Milestones]. An empty document is the zero Config.
+// is the zero [Milestones]. Aliases and merge keys (<<: *anchor) stand for what they
+// name. An empty document is the zero Config.
 //
 // A file in the form of Core ML Tools' optimize.torch or optimize.coreml configs is
 // accepted as it is (see the package comment); [Config.Notes] says what differs.
 //
 // The result is valid. Errors wrap [ErrConfig] and give the key with its line and
 // column: unknown, repeated or mistyped keys, words that do not exist, anything
-// [Config.Validate] finds, aliases and merge keys (write the values out), a second
-// document, more than [MaxBytes].
+// [Config.Validate] finds, a second document, more than [MaxBytes].
 func ReadYAML(r io.Reader) (Config, error) { return readConfig(r, "", yamlTree) }
 
 // ReadJSON reads a Config from one JSON value with the keys and rules of
@@ -137,10 +137,10 @@ func yamlTree(data []byte) (root *yaml.Node, err error) {
 	if len(doc.Content) != 1 || isNull(doc.Content[0]) {
 		return nil, nil
 	}
-	return doc.Content[0], nil
+	return expand(doc.Content[0])
 }
 
-// isNull says whether n is a null. An alias is none, whatever it stands for.
+// isNull says whether n is a null.
 func isNull(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }

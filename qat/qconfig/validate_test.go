@@ -101,9 +101,10 @@ var badYAML = []struct{ text, want string }{
 	{"{milestones: [1, 2, 3, 4], milestone_unit: epoch}", `milestone_unit: unknown value "epoch": did you mean "epochs"?`},
 	{"names: {c1: {milestones: [1, 2, 3]}}", `names.c1.milestones: 3 numbers: want 4`},
 	// What YAML could do and a config may not.
-	{"global: &x {}\nnames: {f: *x}", `line 2, column 12: names.f: want keys with values, got the alias *x: aliases are not supported, write the value out`},
-	{"names: {&k f: null, *k : null}", `names.?: want a text as key, got the alias *k`},
-	{"names: {<<: {f: null}}", `a merge key: merging is not supported, write the values out`},
+	{"names: {&k f: null, *k : null}", `names.f: the key is there twice, first in line 1: remove one`},
+	{"names: {<<: 3}", `line 1, column 9: <<: want an alias of keys with values, or a list of them, got the number 3`},
+	{"global: &x {weights: *x}", `contains itself`},
+	{"a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e]", `more than 65536 values with all aliases written out`},
 	{"global: !foo {}", `keys with values with the tag "!foo": remove the tag`},
 	{"roles: {inputs: !!binary aGVsbG8=}", `roles.inputs: want a list, got "aGVsbG8=" with the tag "!!binary"`},
 	{"--- {}\n--- {}", `line 2: a second document begins: a config is one document`},
