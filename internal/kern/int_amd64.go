@@ -127,21 +127,6 @@ func vectorFast(c *[panelCols]int32, x unsafe.Pointer, w []uint32, k int) {
 
 func (d *intDepth) run() { intDepthwise(args(d)) }
 
-// fast adds a leading part of n codes and returns how many.
-func (a *intAdd) fast(n int) int {
-	switch {
-	case level >= LevelAVX512:
-		a.full, a.tail = n/tileLanes, 1<<(n%tileLanes)-1
-		intAddCodes(args(a))
-		return n
-	case level == LevelAVX2 && n >= 32:
-		a.full = n / 32
-		intAddCodesAVX2(args(a))
-		return 32 * a.full
-	}
-	return 0
-}
-
 // pairs interleaves a leading part of the n columns of two planes and returns how
 // many.
 func (a *intPackArgs) pairs(n int) int {

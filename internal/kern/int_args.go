@@ -109,19 +109,6 @@ type intDepth struct {
 	rest      int            // bytes of acc that they take
 }
 
-// intAdd adds n codes of two tensors.
-type intAdd struct {
-	a, b, out unsafe.Pointer
-	full      int // vectors of 16 (AVX2: of 32)
-	tail      uint32
-	za, zb    int32
-	sa, sb    float32
-	zero      int32
-	act       Clip
-	step      float32
-	lo, hi    float32
-}
-
 // intPool takes maxima of two by two bytes of rows of a plane.
 type intPool struct {
 	dst, src        unsafe.Pointer

@@ -6,31 +6,6 @@ import (
 	"github.com/goqat/goqat/internal/par"
 )
 
-// codesGrain is the number of codes that are worth a goroutine.
-const codesGrain = 32 << 10
-
-// AddCodes writes the codes of act(a + b) on grid g: both operands become real
-// numbers, and their float32 sum is clipped and rounded. All have one length, and all
-// grids Qmin = 0.
-func AddCodes(threads int, dst, a, b []uint8, ga, gb, g Grid, act Clip) {
-	par.ForN(threads, len(dst), codesGrain, func(lo, hi int) {
-		addCodes(dst[lo:hi], a[lo:hi], b[lo:hi], ga, gb, g, act)
-	})
-}
-
-func addCodes(dst, a, b []uint8, ga, gb, g Grid, act Clip) {
-	lo, hi := g.limits()
-	n := len(dst)
-	t := intAdd{a: unsafe.Pointer(&a[0]), b: unsafe.Pointer(&b[0]), out: unsafe.Pointer(&dst[0]),
-		za: ga.ZeroPoint, zb: gb.ZeroPoint, sa: ga.Scale, sb: gb.Scale,
-		zero: g.ZeroPoint, act: act, step: g.Scale, lo: lo, hi: hi}
-	for i := t.fast(n); i < n; i++ {
-		x := float32(float32(int32(a[i])-ga.ZeroPoint) * ga.Scale)
-		y := float32(float32(int32(b[i])-gb.ZeroPoint) * gb.Scale)
-		dst[i] = uint8(int32(steps(act.Apply(x+y), g.Scale, lo, hi)) + g.ZeroPoint)
-	}
-}
-
 // MaxPoolCodes writes the largest code of each window.
 func MaxPoolCodes(threads int, p *Pool, out, x []uint8) {
 	pairs := p.two() && p.Stride == [2]int{2, 2}
@@ -141,14 +116,4 @@ func codesSum(x []uint8) uint64 {
 		sum += uint64(v)
 	}
 	return sum
-}
-
-// MapCodes writes table[u] for every code u of x. dst may be x.
-func MapCodes(threads int, dst, x []uint8, table *[256]uint8) {
-	par.ForN(threads, len(x), codesGrain, func(lo, hi int) {
-		d, s := dst[lo:hi], x[lo:hi]
-		for i, u := range s {
-			d[i] = table[u]
-		}
-	})
 }

@@ -116,7 +116,7 @@ func TestCodesElementwise(t *testing.T) {
 	eachIntLevel(t, func(l Level) {
 		r := rand.New(rand.NewPCG(2, 2))
 		for n := 1; n < 150; n++ {
-			checkAddCodes(t, r, n)
+			checkPairs(t, r, n)
 			checkCodes(t, r, n)
 		}
 	})
@@ -129,7 +129,7 @@ func FuzzCodes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, n uint16) {
 		eachIntLevel(t, func(Level) {
 			r := rand.New(rand.NewPCG(seed, 5))
-			checkAddCodes(t, r, 1+int(n))
+			checkPairs(t, r, 1+int(n))
 			checkCodes(t, r, 1+int(n))
 			h, w := 2+r.IntN(6), 2+int(n)%200
 			checkMaxPool(t, r, &Pool{Planes: 1 + r.IntN(3), H: h, W: w, OH: h / 2, OW: w / 2, Kernel: twos, Stride: twos})
@@ -158,22 +158,6 @@ func checkCodes(t *testing.T, r *rand.Rand, n int) {
 	for i, v := range y.data() {
 		if v != table[x[i]] {
 			t.Fatalf("%v: code %d mapped to %d, want %d", CurrentLevel(), x[i], v, table[x[i]])
-		}
-	}
-}
-
-func checkAddCodes(t *testing.T, r *rand.Rand, n int) {
-	t.Helper()
-	a, b := intExtremes(r, n, 255), intExtremes(r, n, 255)
-	ga, gb := Grid{0.25, r.Int32N(256), 0, 255}, Grid{[]float32{0.125, 0.3}[r.IntN(2)], r.Int32N(256), 0, 255}
-	g, act := Grid{[]float32{0.5, 0.21}[r.IntN(2)], r.Int32N(256), 0, 255}, intActs[r.IntN(4)]
-	y := intGuard(n, uint8(7))
-	AddCodes(0, y.data(), a, b, ga, gb, g, act)
-	y.check(t, "sum")
-	for i, v := range y.data() {
-		sum := DequantizeOne(int32(a[i]), ga) + DequantizeOne(int32(b[i]), gb)
-		if want := QuantizeOne(act.Apply(sum), g); int32(v) != want {
-			t.Fatalf("%v: %d + %d is %d, want %d", CurrentLevel(), a[i], b[i], v, want)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import "unsafe"
 func (e *intEpi) fast(codes, columns bool) bool          { return false }
 func (e *intEpi) few(codes bool, t *tileArgs, steps int) { panic("kern: no vector kernels") }
 func (a *intPackArgs) fast(l int, split bool) bool       { return false }
-func (a *intAdd) fast(n int) int                         { return 0 }
 func (a *intPackArgs) pairs(n int) int                   { return 0 }
 func unhalveFast(dst, src []uint8) int                   { return 0 }
 func (p *intPool) fast() bool                            { return false }

@@ -107,12 +107,6 @@ func intFewCodes9(t *byte, e *byte)
 func intDepthwise(t *byte)
 
 //go:noescape
-func intAddCodes(t *byte)
-
-//go:noescape
-func intAddCodesAVX2(t *byte)
-
-//go:noescape
 func intPack2AVX2(t *byte)
 
 //go:noescape

@@ -131,7 +131,9 @@ func TestPagesInt(t *testing.T) {
 	eachIntLevel(t, func(Level) {
 		for n := 1; n < 140; n += 3 {
 			onPages(t, func(t *testing.T) {
-				checkAddCodes(t, r, n)
+				checkPairs(t, r, n)
+				checkQuantizeRow(t, r, n)
+				checkTransposeCodes(t, r, 1+n%40, n)
 				codesSum(intExtremes(r, n, 255))
 				MapCodes(0, room[uint8](n), intExtremes(r, n, 255), new([256]uint8))
 				checkMaxPool(t, r, &Pool{Planes: 2, H: 4, W: n + 1, OH: 2, OW: (n + 1) / 2, Kernel: twos, Stride: twos})

@@ -2,9 +2,11 @@ package frozen
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/par"
 )
 
 // moveCodes computes layers whose real numbers are each that of one input code.
@@ -24,7 +26,7 @@ func moveCodes(s *state, op Op, tables []*[256]uint8, inputs []int, out *value) 
 	case Pool:
 		nn.MaxPoolCodes(s.threads, o, out.codes, x.codes, out.shape, x.shape)
 	case Transpose:
-		transpose(o, out, x)
+		transpose(s, o, out, x)
 	case Slice:
 		slice(o, out, x)
 	case Concat:
@@ -39,25 +41,73 @@ func moveCodes(s *state, op Op, tables []*[256]uint8, inputs []int, out *value) 
 	return nil
 }
 
-// transpose walks the output in order and jumps through the input.
-func transpose(o Transpose, out, x *value) {
-	stride := make([]int, len(x.shape)) // of the input, per output axis
-	for i, p := range o.Perm {
-		stride[i] = elements(x.shape[p+1:])
+// transpose copies rows where the last axis stays, and transposes matrices of the axis
+// that becomes the last one and the axis that was it.
+func transpose(s *state, o Transpose, out, x *value) {
+	own := make([]int, len(x.shape)) // strides of the input
+	n := 1
+	for i := len(own) - 1; i >= 0; i-- {
+		own[i] = n
+		n *= x.shape[i]
 	}
-	index := make([]int, len(stride))
-	at := 0
-	for i := range out.codes {
-		out.codes[i] = x.codes[at]
-		for d := len(index) - 1; d >= 0; d-- {
-			at += stride[d]
-			if index[d]++; index[d] < out.shape[d] {
-				break
-			}
-			at -= stride[d] * out.shape[d]
-			index[d] = 0
+	dims, from := joinAxes(o.Perm, x.shape, own)
+	last := len(dims) - 1
+	if from[last] == 1 || n == 0 {
+		row := dims[last]
+		eachPlace(s, dims[:last], from[:last], row, func(i, at int) { copy(out.codes[i*row:][:row], x.codes[at:]) })
+		return
+	}
+	across := slices.Index(from, 1) // the input's last axis
+	to := 1                         // its stride in the output
+	for _, d := range dims[across+1:] {
+		to *= d
+	}
+	rows, cols, behind := dims[last], dims[across], to/dims[last]
+	dims[across] = (cols-1)/transposeCols + 1 // each place is a part of a matrix
+	from[across] = transposeCols
+	eachPlace(s, dims[:last], from[:last], rows*min(cols, transposeCols), func(i, at int) {
+		before, part := i/behind/dims[across], i/behind%dims[across]
+		col := part * transposeCols
+		start := (before*cols+col)*to + i%behind*rows
+		kern.TransposeCodes(out.codes[start:], to, x.codes[at:], from[last], rows, min(transposeCols, cols-col))
+	})
+}
+
+// transposeCols is the number of columns of a matrix that one goroutine takes at a time.
+const transposeCols = 256
+
+// joinAxes returns the output's axes with their strides in the input, without those of
+// size 1, and joins neighbours that stay neighbours. There is at least one axis.
+func joinAxes(perm, shape, own []int) (dims, from []int) {
+	for _, p := range perm {
+		d, s := shape[p], own[p]
+		last := len(dims) - 1
+		switch {
+		case d == 1:
+		case last >= 0 && from[last] == s*d:
+			dims[last], from[last] = dims[last]*d, s
+		default:
+			dims, from = append(dims, d), append(from, s)
 		}
 	}
+	if len(dims) == 0 {
+		return []int{1}, []int{1}
+	}
+	return dims, from
+}
+
+// eachPlace calls fn, in parallel, for every index of dims with its number and with the
+// sum of its strides; a call moves so many bytes.
+func eachPlace(s *state, dims, stride []int, bytes int, fn func(i, at int)) {
+	par.ForN(s.threads, elements(dims), max(1, grain/max(1, bytes)), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			at, rest := 0, i
+			for d := len(dims) - 1; d >= 0; d-- {
+				at, rest = at+rest%dims[d]*stride[d], rest/dims[d]
+			}
+			fn(i, at)
+		}
+	})
 }
 
 // slice copies every Step-th group of elements behind the axis. It counts, because

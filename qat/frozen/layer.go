@@ -1,8 +1,6 @@
 package frozen
 
 import (
-	"slices"
-
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
 )
@@ -24,13 +22,10 @@ func (n *Network) layer(s *state, i int) error {
 		s.takeCodes(out)
 		kern.MapCodes(s.threads, out.codes, s.vals[l.Inputs[0]].codes, lp.tables[0])
 		return nil
-	case byAdding:
-		a, b := l.Inputs[0], l.Inputs[1]
-		if !slices.Equal(s.vals[a].shape, s.vals[b].shape) {
-			return n.floatLayer(s, i)
-		}
+	case byPairing:
 		s.takeCodes(out)
-		kern.AddCodes(s.threads, out.codes, s.vals[a].codes, s.vals[b].codes, p.tensors[a].grid, p.tensors[b].grid, grid, lp.act)
+		nn.BinaryCodes(s.threads, l.Op.(Binary), nn.IntTensor{Shape: out.shape, Codes: out.codes, Grid: grid}, lp.act,
+			n.codes(s, l.Inputs[0]), n.codes(s, l.Inputs[1]))
 		return nil
 	case byProduct:
 		if _, plain := clipOf(l.Act); plain {

@@ -15,7 +15,7 @@ const (
 	byAverage            // sums of codes
 	byMoving             // codes move, then each goes through a table where grids differ
 	byTable              // an elementwise function: a table of the codes
-	byAdding             // a sum of two tensors, code by code
+	byPairing            // a sum, difference or product of two tensors, code by code
 )
 
 // chooseWay decides how layer i is computed and prepares what that needs.
@@ -43,8 +43,8 @@ func (n *Network) chooseWay(p *plan, i int) error {
 			return n.prepareTables(p, i)
 		}
 	case Binary:
-		if op.Fn == "add" && plain && n.allCodes(l) {
-			lp.way, lp.act = byAdding, act
+		if op.OnCodes() && plain && n.allCodes(l) {
+			lp.way, lp.act = byPairing, act
 		}
 	}
 	return nil

@@ -60,8 +60,10 @@ func TestWays(t *testing.T) {
 		{Concat{Axis: 1}, []int{-1, 4, 6, 4}, 2, byMoving, byMoving},
 		{Unary{Fn: "sigmoid"}, in, 1, byTable, byTable},
 		{Unary{Fn: "relu"}, in, 1, byTable, byTable},
-		{Binary{Fn: "add"}, in, 2, byAdding, byFloat},
-		{Binary{Fn: "mul"}, in, 2, byFloat, byFloat},
+		{Binary{Fn: "add"}, in, 2, byPairing, byFloat},
+		{Binary{Fn: "sub"}, in, 2, byPairing, byFloat},
+		{Binary{Fn: "mul"}, in, 2, byPairing, byFloat},
+		{Binary{Fn: "div"}, in, 2, byFloat, byFloat},
 	}
 	for _, c := range cases {
 		for _, act := range []*Unary{nil, relu(), clip, leaky} {
@@ -112,23 +114,83 @@ func TestWays(t *testing.T) {
 	}
 }
 
-// TestAddBroadcast: sums of different shapes are computed on real numbers.
-func TestAddBroadcast(t *testing.T) {
-	b := build(t)
-	q := on(int8s, 0.02, 0)
-	in := []int{b.input("x", []int{-1, 6}, q), b.codes("c", []int{6}, q)}
-	b.n.Outputs = []int{b.layer("add", Binary{Fn: "add"}, nil, []int{-1, 6}, q, in...)}
-	x := b.random(12, 1)
-	dx, c := refDequantizeAll(refQuantizeAll(x, q), q), b.n.Tensors[in[1]]
-	dc, err := c.Values()
-	if err != nil {
-		t.Fatal(err)
+// TestPairBroadcast: codes of operands of different shapes are paired as the layer pairs
+// their real numbers, on any number of goroutines.
+func TestPairBroadcast(t *testing.T) {
+	for _, c := range []struct{ a, b, out []int }{
+		{[]int{-1, 6}, []int{6}, []int{-1, 6}},
+		{[]int{6}, []int{-1, 6}, []int{-1, 6}},
+		{[]int{-1, 40, 5, 7}, []int{-1, 40, 1, 1}, []int{-1, 40, 5, 7}},
+		{[]int{-1, 40, 1, 1}, []int{-1, 40, 5, 7}, []int{-1, 40, 5, 7}},
+		{[]int{-1, 3, 5, 70}, []int{-1, 1, 5, 70}, []int{-1, 3, 5, 70}},
+		{[]int{-1, 3, 1, 70}, []int{3, 5, 1}, []int{-1, 3, 5, 70}},
+		{[]int{-1, 9}, []int{1}, []int{-1, 9}},
+	} {
+		for _, fn := range []string{"add", "sub", "mul"} {
+			b := build(t)
+			qa, qb, qy := on(int8s, 0.02, 0), on(uint8a, 0.013, 90), on(uint8a, 0.03, 77)
+			const n = 2
+			op, inputs, real := Binary{Fn: fn}, []int{}, []nn.Tensor[float32]{}
+			var x [][]float32
+			for i, shape := range [][]int{c.a, c.b} {
+				q := []*Quant{qa, qb}[i]
+				if shape[0] < 0 {
+					inputs = append(inputs, b.input(string(rune('a'+i)), shape, q))
+					x = append(x, b.random(elements(atBatch(shape, n)), 1))
+					real = append(real, nn.Tensor[float32]{Shape: atBatch(shape, n), Data: refDequantizeAll(refQuantizeAll(x[len(x)-1], q), q)})
+					continue
+				}
+				inputs = append(inputs, b.codes("c", shape, q))
+				data, err := b.n.Tensors[inputs[i]].Values()
+				if err != nil {
+					t.Fatal(err)
+				}
+				real = append(real, nn.Tensor[float32]{Shape: shape, Data: data})
+			}
+			b.n.Outputs = []int{b.layer("l", op, relu(), c.out, qy, inputs...)}
+			want := refLayer(t, op, relu(), atBatch(c.out, n), qy, real)
+			wantCodes(t, trace(t, b.n, x...), "l.out", want)
+			if got := b.n.plan.plan.layers[0].way; got != byPairing {
+				t.Errorf("%v: way %d", c, got)
+			}
+		}
 	}
-	sum := make([]float32, 12)
-	for i := range sum {
-		sum[i] = dx[i] + dc[i%6]
+}
+
+// TestTransposeCodes moves the axes of tensors that are larger than the blocks which
+// codes are moved by, in every way.
+func TestTransposeCodes(t *testing.T) {
+	q := on(uint8a, 0.02, 120)
+	for _, in := range [][]int{{-1, 19, 1, 33}, {-1, 3, 300, 17}, {-1, 2, 3, 5}, {-1, 20, 270}, {-1, 1, 1}} {
+		for _, perm := range permutations(len(in) - 1) {
+			full := []int{0}
+			out := []int{-1}
+			for _, p := range perm {
+				full, out = append(full, p+1), append(out, in[p+1])
+			}
+			const n = 2
+			b := build(t)
+			b.n.Outputs = []int{b.layer("l", Transpose{Perm: full}, nil, out, q, b.input("x", in, q))}
+			x := b.random(elements(atBatch(in, n)), 1)
+			real := nn.Tensor[float32]{Shape: atBatch(in, n), Data: refDequantizeAll(refQuantizeAll(x, q), q)}
+			want := refLayer(t, Transpose{Perm: full}, nil, atBatch(out, n), q, []nn.Tensor[float32]{real})
+			wantCodes(t, trace(t, b.n, x), "l.out", want)
+		}
 	}
-	checkResult(t, b.n, trace(t, b.n, x), "add.out", sum, q, x)
+}
+
+// permutations returns all orders of 0 to n-1.
+func permutations(n int) [][]int {
+	if n == 0 {
+		return [][]int{{}}
+	}
+	var all [][]int
+	for _, p := range permutations(n - 1) {
+		for i := range n {
+			all = append(all, slices.Insert(slices.Clone(p), i, n-1))
+		}
+	}
+	return all
 }
 
 // TestLevels: every level of the kernels gives the same bits, also for weights that

@@ -45,8 +45,6 @@ func init() {
 		emitVector()
 		emitFew()
 		emitDepthwise()
-		emitAddCodes()
-		emitAddCodesAVX2()
 		emitPack2AVX2()
 		emitMaxPool2()
 		emitSumBytes()

@@ -99,54 +99,6 @@ func storeBytesAVX2(y [4]VecVirtual, out GPVirtual) {
 	VMOVDQU(y[0], Mem{Base: out})
 }
 
-// emitAddCodesAVX2 is emitAddCodes for full times 32 codes.
-func emitAddCodesAVX2() {
-	args := start("intAddCodesAVX2")
-	a, b, out, n := arg(args, addA), arg(args, addB), arg(args, addOut), arg(args, addFull)
-	var za, zb, sa, sb VecVirtual
-	for _, c := range []struct {
-		y  *VecVirtual
-		at int
-	}{{&za, addZA}, {&zb, addZB}, {&sa, addSA}, {&sb, addSB}} {
-		*c.y = YMM()
-		VBROADCASTSS(Mem{Base: args, Disp: c.at}, *c.y)
-	}
-	t := YMM() // constants that come from memory each time
-	constant := func(at int) VecVirtual {
-		VBROADCASTSS(Mem{Base: args, Disp: at}, t)
-		return t
-	}
-	Label("loop")
-	var y [4]VecVirtual
-	for v := range y {
-		x := YMM()
-		y[v] = YMM()
-		VPMOVZXBD(Mem{Base: a, Disp: 8 * v}, y[v])
-		VPMOVZXBD(Mem{Base: b, Disp: 8 * v}, x)
-		VPSUBD(za, y[v], y[v])
-		VPSUBD(zb, x, x)
-		VCVTDQ2PS(y[v], y[v])
-		VCVTDQ2PS(x, x)
-		VMULPS(sa, y[v], y[v])
-		VMULPS(sb, x, x)
-		VADDPS(x, y[v], y[v])
-		VMAXPS(y[v], constant(addLo), y[v])
-		VMINPS(y[v], constant(addHi), y[v])
-		VDIVPS(constant(addStep), y[v], y[v])
-		VMAXPS(constant(addQl), y[v], y[v])
-		VMINPS(constant(addQh), y[v], y[v])
-		VCVTPS2DQ(y[v], y[v])
-		VPADDD(constant(addZero), y[v], y[v])
-	}
-	storeBytesAVX2(y, out)
-	for _, p := range []GPVirtual{a, b, out} {
-		ADDQ(U8(32), p)
-	}
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	done()
-}
-
 // emitPack2AVX2 is intPack2 for full times eight columns.
 func emitPack2AVX2() {
 	args := start("intPack2AVX2")

@@ -6,63 +6,6 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets of the fields of kern.intAdd.
-const (
-	addA, addB, addOut, addFull           = 0, 8, 16, 24
-	addTail, addZA, addZB, addSA, addSB   = 32, 36, 40, 44, 48
-	addZero, addLo, addHi, addStep, addQl = 52, 56, 60, 64, 68
-	addQh                                 = 72
-)
-
-// emitAddCodes adds two tensors of codes: both become numbers, their sum is
-// clipped and rounded again.
-func emitAddCodes() {
-	args := start("intAddCodes")
-	e := &epilogue{args: args, codes: true}
-	var za, zb, sa, sb VecVirtual
-	for _, c := range []struct {
-		z  *VecVirtual
-		at int
-	}{{&za, addZA}, {&zb, addZB}, {&sa, addSA}, {&sb, addSB}, {&e.zero, addZero}, {&e.lo, addLo}, {&e.hi, addHi},
-		{&e.step, addStep}, {&e.qlo, addQl}, {&e.qhi, addQh}} {
-		*c.z = ZMM()
-		VPBROADCASTD(Mem{Base: args, Disp: c.at}, *c.z)
-	}
-	a, b, out, n := arg(args, addA), arg(args, addB), arg(args, addOut), arg(args, addFull)
-	e.mask[0] = K()
-	KMOVW(Mem{Base: args, Disp: addTail}, e.mask[0])
-	sum := func(load func(m Mem, z VecVirtual)) VecVirtual {
-		x, y := ZMM(), ZMM()
-		load(Mem{Base: a}, x)
-		load(Mem{Base: b}, y)
-		VPSUBD(za, x, x)
-		VPSUBD(zb, y, y)
-		VCVTDQ2PS(x, x)
-		VCVTDQ2PS(y, y)
-		VMULPS(sa, x, x)
-		VMULPS(sb, y, y)
-		VADDPS(y, x, x)
-		e.clip(x)
-		e.round(x)
-		return x
-	}
-	TESTQ(n, n)
-	JZ(LabelRef("tail"))
-	Label("full")
-	VPMOVDB(sum(func(m Mem, z VecVirtual) { VPMOVZXBD(m, z) }), Mem{Base: out})
-	for _, p := range []GPVirtual{a, b, out} {
-		ADDQ(U8(16), p)
-	}
-	DECQ(n)
-	JNZ(LabelRef("full"))
-	Label("tail")
-	KTESTW(e.mask[0], e.mask[0])
-	JZ(LabelRef("end"))
-	VPMOVDB(sum(func(m Mem, z VecVirtual) { VPMOVZXBD_Z(m, e.mask[0], z) }), e.mask[0], Mem{Base: out})
-	Label("end")
-	done()
-}
-
 // Offsets of the fields of kern.intPool.
 const (
 	poolDst, poolSrc, poolWidth, poolDstWidth = 0, 8, 16, 24

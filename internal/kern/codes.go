@@ -1,0 +1,48 @@
+package kern
+
+// What moves and maps bytes: codes through a table, and across a matrix.
+
+//go:generate go -C _gen run . -set codes -out ../codes_amd64.s -stubs ../codes_stubs_amd64.go
+
+import "github.com/goqat/goqat/internal/par"
+
+// codesGrain is the number of codes that are worth a goroutine.
+const codesGrain = 32 << 10
+
+// mapGrain is that of a lookup, which takes a fraction of a cycle.
+const mapGrain = 128 << 10
+
+// MapCodes writes table[u] for every code u of x. dst may be x.
+func MapCodes(threads int, dst, x []uint8, table *[256]uint8) {
+	par.ForN(threads, len(x), mapGrain, func(lo, hi int) {
+		d, s := dst[lo:hi], x[lo:hi]
+		for i := mapCodesFast(d, s, table); i < len(s); i++ {
+			d[i] = table[s[i]]
+		}
+	})
+}
+
+// TransposeCodes writes the transpose of src, rows of cols bytes that begin srcStride
+// bytes apart, into dst, cols rows that begin dstStride apart. It works in the caller's
+// goroutine.
+func TransposeCodes(dst []uint8, dstStride int, src []uint8, srcStride, rows, cols int) {
+	if transposeCodesFast(dst, dstStride, src, srcStride, rows, cols) {
+		return
+	}
+	for r := range rows {
+		for c, u := range src[r*srcStride:][:cols] {
+			dst[c*dstStride+r] = u
+		}
+	}
+}
+
+// QuantizeRow writes the centred codes q - zero_point of x, all of which fit a byte, with
+// element i on grid from+i of the row. As FakeQuantizeRow, it works in the caller's
+// goroutine.
+func QuantizeRow(dst []int8, x []float32, r GridRow, from int) {
+	dst = dst[:len(x)]
+	r = r.part(from, len(x))
+	for i := quantizeRowFast(dst, x, r); i < len(x); i++ {
+		dst[i] = int8(steps(x[i], r.Scale[i], r.Lo[i], r.Hi[i]))
+	}
+}
