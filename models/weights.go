@@ -34,24 +34,24 @@ func (n *Net) saved() []saved {
 	return all
 }
 
-// Save writes all parameters and statistics as a safetensors file of float32
+// Write writes all parameters and statistics as a safetensors file of float32
 // tensors, under the names that PyTorch would give them. Equal networks give equal
 // bytes.
-func (n *Net) Save(w io.Writer) error {
+func (n *Net) Write(w io.Writer) error {
 	var ts []safetensors.Tensor
 	for _, s := range n.saved() {
 		ts = append(ts, safetensors.FromFloat32s(s.Name, s.Shape, s.Data))
 	}
 	if err := safetensors.Write(w, ts, nil); err != nil {
-		return fmt.Errorf("models: save weights: %w", err)
+		return fmt.Errorf("models: write weights: %w", err)
 	}
 	return nil
 }
 
-// SaveFile is Save to a file, which appears complete or not at all.
-func (n *Net) SaveFile(path string) error {
-	if err := atomicfile.WriteFile(path, n.Save); err != nil {
-		return fmt.Errorf("models: save weights: %w", err)
+// WriteFile is Write to a file, which appears complete or not at all.
+func (n *Net) WriteFile(path string) error {
+	if err := atomicfile.WriteFile(path, n.Write); err != nil {
+		return fmt.Errorf("models: write weights: %w", err)
 	}
 	return nil
 }
@@ -59,36 +59,36 @@ func (n *Net) SaveFile(path string) error {
 // slack is what a weights file may have beside its values: header and metadata.
 const slack = 16 << 20
 
-// Load reads weights that [Net.Save] or PyTorch's safetensors wrote. The file must have
+// Read reads weights that [Net.Write] or PyTorch's safetensors wrote. The file must have
 // every parameter and statistic of the network with its shape, as F32, F16, BF16
 // or F64, and nothing else (but "…num_batches_tracked", which is left alone).
 // Errors wrap ErrWeights and list what is missing or unexpected; the network is
-// unchanged then. Values must be finite. Load reads r to its end.
-func (n *Net) Load(r io.Reader) error {
+// unchanged then. Values must be finite. Read reads r to its end.
+func (n *Net) Read(r io.Reader) error {
 	limit := int64(slack)
 	for _, s := range n.saved() {
 		limit += 8 * int64(len(s.Data)) // F64 at most
 	}
 	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return fmt.Errorf("models: load weights: %w", err)
+		return fmt.Errorf("models: read weights: %w", err)
 	}
 	if int64(len(raw)) > limit {
-		return fmt.Errorf("models: load weights: %w: more than %d bytes, too much for a network of %d values", ErrWeights, limit, n.Size())
+		return fmt.Errorf("models: read weights: %w: more than %d bytes, too much for a network of %d values", ErrWeights, limit, n.Size())
 	}
 	return n.load(bytes.NewReader(raw), int64(len(raw)))
 }
 
-// LoadFile is Load from a file.
-func (n *Net) LoadFile(path string) (err error) {
+// ReadFile is Read from a file.
+func (n *Net) ReadFile(path string) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("models: load weights: %w", err)
+		return fmt.Errorf("models: read weights: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("models: load weights: %w", err)
+		return fmt.Errorf("models: read weights: %w", err)
 	}
 	return n.load(f, info.Size())
 }
@@ -96,16 +96,16 @@ func (n *Net) LoadFile(path string) (err error) {
 func (n *Net) load(r io.ReaderAt, size int64) error {
 	f, err := safetensors.Read(r, size)
 	if err != nil {
-		return fmt.Errorf("models: load weights: %w: %w", ErrWeights, err)
+		return fmt.Errorf("models: read weights: %w: %w", ErrWeights, err)
 	}
 	all := n.saved()
 	if err := sameNames(all, f.Names()); err != nil {
-		return fmt.Errorf("models: load weights: %w", err)
+		return fmt.Errorf("models: read weights: %w", err)
 	}
 	data := make([][]float32, len(all))
 	for i, s := range all {
 		if data[i], err = s.read(f); err != nil {
-			return fmt.Errorf("models: load weights: %q: %w", s.Name, err)
+			return fmt.Errorf("models: read weights: %q: %w", s.Name, err)
 		}
 	}
 	for i, s := range all {

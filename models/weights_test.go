@@ -32,16 +32,16 @@ func contents(n *Net) (out []float32) {
 func TestSaveLoad(t *testing.T) {
 	a, b := tiny(1), tiny(2)
 	var file, again bytes.Buffer
-	if err := a.Save(&file); err != nil {
+	if err := a.Write(&file); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Load(bytes.NewReader(file.Bytes())); err != nil {
+	if err := b.Read(bytes.NewReader(file.Bytes())); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(contents(a), contents(b)) {
 		t.Error("loaded weights differ")
 	}
-	if err := b.Save(&again); err != nil || !bytes.Equal(file.Bytes(), again.Bytes()) {
+	if err := b.Write(&again); err != nil || !bytes.Equal(file.Bytes(), again.Bytes()) {
 		t.Errorf("equal networks give different files (%v)", err)
 	}
 	x := ramp(16)
@@ -50,22 +50,22 @@ func TestSaveLoad(t *testing.T) {
 	}
 
 	path, c := filepath.Join(t.TempDir(), "w.safetensors"), tiny(3)
-	if err := a.SaveFile(path); err != nil {
+	if err := a.WriteFile(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.LoadFile(path); err != nil || !slices.Equal(contents(a), contents(c)) {
+	if err := c.ReadFile(path); err != nil || !slices.Equal(contents(a), contents(c)) {
 		t.Errorf("weights from the file differ (%v)", err)
 	}
-	if err := c.LoadFile(path + "x"); !errors.Is(err, os.ErrNotExist) {
+	if err := c.ReadFile(path + "x"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
-	if err := a.SaveFile(filepath.Join(path, "x")); err == nil {
+	if err := a.WriteFile(filepath.Join(path, "x")); err == nil {
 		t.Error("saved under a file as if it were a folder")
 	}
-	if err := a.Save(failing{}); !errors.Is(err, errFull) {
+	if err := a.Write(failing{}); !errors.Is(err, errFull) {
 		t.Errorf("full disk: %v", err)
 	}
-	if err := c.Load(failing{}); !errors.Is(err, errFull) {
+	if err := c.Read(failing{}); !errors.Is(err, errFull) {
 		t.Errorf("bad disk: %v", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestLoadForeignFile(t *testing.T) {
 			ts[i].Data = []byte{0x80, 0x3f, 0x00, 0x40, 0x80, 0xbf} // the upper halves of 1, 2 and -1
 		}
 	}
-	if err := b.Load(bytes.NewReader(fileOf(ts))); err != nil {
+	if err := b.Read(bytes.NewReader(fileOf(ts))); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range b.Params() {
@@ -151,7 +151,7 @@ func TestLoadErrorsChangeNothing(t *testing.T) {
 		before := contents(n)
 		path := filepath.Join(t.TempDir(), "w")
 		must(0, os.WriteFile(path, c.file, 0o600))
-		for how, err := range map[string]error{"Load": n.Load(bytes.NewReader(c.file)), "LoadFile": n.LoadFile(path)} {
+		for how, err := range map[string]error{"Read": n.Read(bytes.NewReader(c.file)), "ReadFile": n.ReadFile(path)} {
 			if !errors.Is(err, ErrWeights) {
 				t.Errorf("%s: %s: error %v, want ErrWeights", c.name, how, err)
 				continue
@@ -166,7 +166,7 @@ func TestLoadErrorsChangeNothing(t *testing.T) {
 			t.Errorf("%s: the network changed", c.name)
 		}
 	}
-	if err := tiny(1).Load(endless{}); !errors.Is(err, ErrWeights) || !strings.Contains(err.Error(), "too much") {
+	if err := tiny(1).Read(endless{}); !errors.Is(err, ErrWeights) || !strings.Contains(err.Error(), "too much") {
 		t.Errorf("endless input: %v", err)
 	}
 }
@@ -178,21 +178,21 @@ func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 var _ io.Reader = endless{}
 
-// FuzzLoad: no file makes Load panic, and a file that loads is loaded again the
-// same from what Save makes of it.
-func FuzzLoad(f *testing.F) {
+// FuzzRead: no file makes Read panic, and a file that loads is loaded again the
+// same from what Write makes of it.
+func FuzzRead(f *testing.F) {
 	good := fileOf(tensorsOf(tiny(1)))
 	f.Add(good)
 	f.Add(good[:len(good)/2])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, file []byte) {
 		a, b := tiny(2), tiny(3)
-		if a.Load(bytes.NewReader(file)) != nil {
+		if a.Read(bytes.NewReader(file)) != nil {
 			return
 		}
 		var buf bytes.Buffer
-		must(0, a.Save(&buf))
-		if err := b.Load(&buf); err != nil || !slices.Equal(contents(a), contents(b)) {
+		must(0, a.Write(&buf))
+		if err := b.Read(&buf); err != nil || !slices.Equal(contents(a), contents(b)) {
 			t.Errorf("what was loaded and saved does not load again: %v", err)
 		}
 	})

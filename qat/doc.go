@@ -30,7 +30,7 @@
 //	 your graph                      a new graph                        integers
 //	┌──────────┐  Prepare  ┌───────────────────────────┐  Freeze  ┌────────────────┐
 //	│ x ─ conv │ ────────▶ │ x ─ FQ ─ conv ─ ReLU ─ FQ │ ───────▶ │ frozen.Network │
-//	│ BN  ReLU │           │           │               │          │ Run, SaveFile  │
+//	│ BN  ReLU │           │           │               │          │ Run, WriteFile │
 //	└──────────┘           │   w ─ BN ─ FQ             │ ◀──────▶ └────────────────┘
 //	      ▲                └───────────────────────────┘  Verify:
 //	      │                      │          ▲             the same codes

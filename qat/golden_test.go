@@ -234,7 +234,7 @@ func (c trainRun) checkGradients(t *testing.T, learnables gorgonia.Nodes) {
 func (c trainRun) checkStatistics(t *testing.T, net *models.Net) {
 	t.Helper()
 	var file bytes.Buffer
-	if err := net.Save(&file); err != nil {
+	if err := net.Write(&file); err != nil {
 		t.Fatal(err)
 	}
 	f, err := safetensors.Read(bytes.NewReader(file.Bytes()), int64(file.Len()))

@@ -142,7 +142,7 @@ func TestRoundRepeats(t *testing.T) {
 			fatal(t, err)
 		}
 		var b bytes.Buffer
-		fatal(t, n.freeze().Encode(&b))
+		fatal(t, n.freeze().Write(&b))
 		return b.Bytes()
 	}
 	want := file(1, 1)

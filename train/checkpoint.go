@@ -31,12 +31,12 @@ type paramSteps struct {
 	Moments int    `json:"moments"`
 }
 
-// SaveCheckpoint writes all that a training with quantization needs to go on: the
+// WriteCheckpointFile writes all that a training with quantization needs to go on: the
 // model's state (weights, ranges, scales, place among the milestones; see
 // [qat.State]), the solver's, and the number of steps made, which is
 // [Loop]'s Start. The file is safetensors; it is written under a temporary name,
 // synced and renamed.
-func SaveCheckpoint(path string, m *qat.Model, solver Optimizer, steps int) error {
+func WriteCheckpointFile(path string, m *qat.Model, solver Optimizer, steps int) error {
 	state, err := m.State()
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
@@ -64,11 +64,11 @@ func SaveCheckpoint(path string, m *qat.Model, solver Optimizer, steps int) erro
 
 func momentName(param string, i int) string { return fmt.Sprintf("solver.%d.%s", i, param) }
 
-// LoadCheckpoint puts a checkpoint back into a model of the same network, prepared
+// ReadCheckpointFile puts a checkpoint back into a model of the same network, prepared
 // with the same config, and into a solver of the same kind, and returns the
 // number of steps made. The next step gives the same bits as without the
 // interruption. Errors wrap ErrState or [qat.ErrState]; nothing has changed then.
-func LoadCheckpoint(path string, m *qat.Model, solver Optimizer) (steps int, err error) {
+func ReadCheckpointFile(path string, m *qat.Model, solver Optimizer) (steps int, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return 0, fmt.Errorf("train: checkpoint: %w", err)

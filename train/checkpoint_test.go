@@ -62,7 +62,7 @@ func (r *resumable) run(t *testing.T, start, epochs int, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := SaveCheckpoint(path, r.m, r.solver, epochs*4); err != nil {
+	if err := WriteCheckpointFile(path, r.m, r.solver, epochs*4); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -73,7 +73,7 @@ const resumeEnv = "GOQAT_TEST_RESUME"
 func TestResumeInNewProcess(t *testing.T) {
 	if dir := os.Getenv(resumeEnv); dir != "" {
 		r := newResumable(t)
-		steps, err := LoadCheckpoint(filepath.Join(dir, "half"), r.m, r.solver)
+		steps, err := ReadCheckpointFile(filepath.Join(dir, "half"), r.m, r.solver)
 		if err != nil || steps != 8 {
 			t.Fatalf("%d steps, error %v", steps, err)
 		}
@@ -126,7 +126,7 @@ func TestLoadCheckpointRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := newResumable(t)
-			_, err := LoadCheckpoint(bad, r.m, r.solver)
+			_, err := ReadCheckpointFile(bad, r.m, r.solver)
 			if err == nil || !strings.Contains(err.Error(), change.want) {
 				t.Fatalf("error %v, want one with %q", err, change.want)
 			}

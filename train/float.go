@@ -53,7 +53,7 @@ type FloatConfig struct {
 	Checkpoint func(steps int) error // as in Loop
 	Start      int                   // as in Loop
 	// CheckpointFile is written when the context is cancelled, after Checkpoint: the
-	// weights, as [models.Net.SaveFile] writes them, or what [SaveCheckpoint] writes for
+	// weights, as [models.Net.WriteFile] writes them, or what [WriteCheckpointFile] writes for
 	// Quantized. Empty: none.
 	CheckpointFile string
 	Title          string // as in Loop
@@ -75,7 +75,7 @@ func Float(ctx context.Context, net *models.Net, d Data, cfg FloatConfig) error 
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	cfg.keep(func(int) error { return net.SaveFile(cfg.CheckpointFile) })
+	cfg.keep(func(int) error { return net.WriteFile(cfg.CheckpointFile) })
 	return task{x: g.X, logits: g.Logits, params: g.Params}.run(ctx, d, cfg, nil)
 }
 

@@ -57,7 +57,7 @@ func floatBits(h hash.Hash) error {
 	if err := Float(context.Background(), net, noise(18), trainSome()); err != nil {
 		return err
 	}
-	if err := net.Save(h); err != nil {
+	if err := net.Write(h); err != nil {
 		return err
 	}
 	out, err := Predictor(net)(noise(7).X, 7)
@@ -84,14 +84,14 @@ func quantizedBits(h hash.Hash, global qconfig.Layer) error {
 	if err := Quantized(context.Background(), p, noise(18), cfg); err != nil {
 		return err
 	}
-	if err := net.Save(h); err != nil {
+	if err := net.Write(h); err != nil {
 		return err
 	}
 	fz, err := p.Freeze()
 	if err != nil {
 		return err
 	}
-	if err := fz.Encode(h); err != nil {
+	if err := fz.Write(h); err != nil {
 		return err
 	}
 	for _, rows := range []int{1, 7} {

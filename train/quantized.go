@@ -38,7 +38,7 @@ func Quantized(ctx context.Context, m *qat.Model, d Data, cfg FloatConfig) error
 		}
 		m.Epoch()
 	}
-	cfg.keep(func(steps int) error { return SaveCheckpoint(cfg.CheckpointFile, m, cfg.Solver, steps) })
+	cfg.keep(func(steps int) error { return WriteCheckpointFile(cfg.CheckpointFile, m, cfg.Solver, steps) })
 	own := cfg.OnEpoch
 	cfg.OnEpoch = func(e Epoch) error {
 		if own != nil {

@@ -254,7 +254,7 @@ func save(r *result, rep qat.Report, m *qat.Model, score float64) error {
 	if err != nil {
 		return err
 	}
-	return fz.SaveFile(filepath.Join(r.Out, "mixed.safetensors"))
+	return fz.WriteFile(filepath.Join(r.Out, "mixed.safetensors"))
 }
 
 func writeFile(path string, write func(io.Writer) error) error {

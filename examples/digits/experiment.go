@@ -175,7 +175,7 @@ func (b *bench) format(ctx context.Context, f format, net *models.Net, seed int,
 		return nil
 	}
 	out.File = filepath.Join(b.o.out, f.slug()+".safetensors")
-	if err := fz.SaveFile(out.File); err != nil {
+	if err := fz.WriteFile(out.File); err != nil {
 		return err
 	}
 	if err := b.o.export(out.File, fz); err != nil {

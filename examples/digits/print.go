@@ -49,7 +49,7 @@ func evaluate(o options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fz, err := frozen.LoadFile(o.eval)
+	fz, err := frozen.ReadFile(o.eval)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type runtime struct {
 func (j *job) export(fz *frozen.Network) error {
 	at := func(name string) string { return filepath.Join(j.o.out, name) }
 	j.r.Files = files{SafeTensors: at("model.safetensors"), ONNX: at("model.onnx"), CoreML: at("model.mlpackage")}
-	if err := fz.SaveFile(j.r.Files.SafeTensors); err != nil {
+	if err := fz.WriteFile(j.r.Files.SafeTensors); err != nil {
 		return err
 	}
 	if err := onnxout.WriteFile(j.r.Files.ONNX, fz, onnxout.Options{}); err != nil {

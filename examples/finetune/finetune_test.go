@@ -171,7 +171,7 @@ func checkFiles(t *testing.T, r *result) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	saved, err := frozen.LoadFile(r.Files.SafeTensors)
+	saved, err := frozen.ReadFile(r.Files.SafeTensors)
 	if err != nil {
 		t.Fatal(err)
 	}

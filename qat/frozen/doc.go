@@ -58,7 +58,7 @@
 //
 // # Files
 //
-// [Network.Encode] writes a safetensors file, which most tools can open. A quantized
+// [Network.Write] writes a safetensors file, which most tools can open. A quantized
 // constant "w" is stored as
 //
 //	w.qweight      I8 or U8, one code per byte in w's shape; with 4 bits or fewer

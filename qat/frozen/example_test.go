@@ -68,12 +68,12 @@ func ExampleNetwork_Trace() {
 	// y [10 0] [5 0]
 }
 
-func ExampleDecode() {
+func ExampleRead() {
 	var file bytes.Buffer
-	if err := tiny().Encode(&file); err != nil {
+	if err := tiny().Write(&file); err != nil {
 		log.Fatal(err)
 	}
-	n, err := frozen.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	n, err := frozen.Read(bytes.NewReader(file.Bytes()), int64(file.Len()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func ExampleDecode() {
 	fmt.Println(y[0])
 
 	file.Bytes()[file.Len()-1] ^= 1
-	_, err = frozen.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	_, err = frozen.Read(bytes.NewReader(file.Bytes()), int64(file.Len()))
 	fmt.Println(err != nil)
 	// Output:
 	// [5 0]

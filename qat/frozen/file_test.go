@@ -20,14 +20,14 @@ import (
 func encode(t testing.TB, n *Network) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := n.Encode(&b); err != nil {
+	if err := n.Write(&b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
 }
 
 func decode(data []byte) (*Network, error) {
-	return Decode(bytes.NewReader(data), int64(len(data)))
+	return Read(bytes.NewReader(data), int64(len(data)))
 }
 
 // wantEqual compares all exported fields.
@@ -118,7 +118,7 @@ func TestRoundTripOfEverything(t *testing.T) {
 	wantEqual(t, got, b.n)
 }
 
-// The layout that the package comment promises, read without Decode.
+// The layout that the package comment promises, read without Read.
 func TestFileLayout(t *testing.T) {
 	n := sample(t)
 	f, err := safetensors.Read(bytes.NewReader(encode(t, n)), int64(len(encode(t, n))))
@@ -175,28 +175,28 @@ func TestFileLayout(t *testing.T) {
 func TestSaveAndLoadFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "net.safetensors")
 	n := sample(t)
-	if err := n.SaveFile(path); err != nil {
+	if err := n.WriteFile(path); err != nil {
 		t.Fatal(err)
 	}
-	got, err := LoadFile(path)
+	got, err := ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantEqual(t, got, n)
 	// An invalid network leaves the file as it was.
-	if err := (&Network{}).SaveFile(path); err == nil || !errors.Is(err, ErrNetwork) {
+	if err := (&Network{}).WriteFile(path); err == nil || !errors.Is(err, ErrNetwork) {
 		t.Errorf("invalid network: %v", err)
 	}
-	if _, err := LoadFile(path); err != nil {
+	if _, err := ReadFile(path); err != nil {
 		t.Errorf("the old file is gone: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("not a network"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadFile(path); err == nil || !strings.Contains(err.Error(), path) || !errors.Is(err, ErrFormat) {
+	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), path) || !errors.Is(err, ErrFormat) {
 		t.Errorf("not a network: %v", err)
 	}
-	if _, err := LoadFile(path + ".none"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadFile(path + ".none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -213,13 +213,13 @@ func (w *brokenWriter) Write(b []byte) (int, error) {
 }
 
 func TestEncodeErrors(t *testing.T) {
-	if err := sample(t).Encode(&brokenWriter{100}); !errors.Is(err, errFull) {
+	if err := sample(t).Write(&brokenWriter{100}); !errors.Is(err, errFull) {
 		t.Errorf("full disk: %v", err)
 	}
 	w := &brokenWriter{0}
 	n := sample(t)
 	n.Outputs = nil
-	if err := n.Encode(w); !errors.Is(err, ErrNetwork) {
+	if err := n.Write(w); !errors.Is(err, ErrNetwork) {
 		t.Errorf("invalid network: %v", err)
 	}
 }
@@ -295,12 +295,12 @@ var brokenFiles = []struct {
 	{"cut JSON", func(c *contents) { c.meta[keyNetwork] = c.meta[keyNetwork][:200] }, `metadata "network": unexpected EOF`},
 	{"two values", func(c *contents) { c.meta[keyNetwork] += "{}" }, `metadata "network": data after the value at byte`},
 	{"a list", func(c *contents) { c.meta[keyNetwork] = "[]" }, `metadata "network": json: cannot unmarshal array`},
-	{"null", func(c *contents) { c.meta[keyNetwork] = "null" }, `metadata "network" is not spelt as Encode spells it`},
-	{"spaces", js(`"layers":`, `"layers": `), `metadata "network" is not spelt as Encode spells it at byte`},
-	{"key twice", js(`"name":"image"`, `"name":"x","name":"image"`), `metadata "network" is not spelt as Encode spells it`},
-	{"key in another case", js(`"name":"image"`, `"Name":"image"`), `metadata "network" is not spelt as Encode spells it`},
-	{"null for a number", js(`"inputs":[0]`, `"inputs":[null]`), `metadata "network" is not spelt as Encode spells it`},
-	{"null shape", js(`"shape":[-1,1,8,8]`, `"shape":null`), `metadata "network" is not spelt as Encode spells it`},
+	{"null", func(c *contents) { c.meta[keyNetwork] = "null" }, `metadata "network" is not spelt as Write spells it`},
+	{"spaces", js(`"layers":`, `"layers": `), `metadata "network" is not spelt as Write spells it at byte`},
+	{"key twice", js(`"name":"image"`, `"name":"x","name":"image"`), `metadata "network" is not spelt as Write spells it`},
+	{"key in another case", js(`"name":"image"`, `"Name":"image"`), `metadata "network" is not spelt as Write spells it`},
+	{"null for a number", js(`"inputs":[0]`, `"inputs":[null]`), `metadata "network" is not spelt as Write spells it`},
+	{"null shape", js(`"shape":[-1,1,8,8]`, `"shape":null`), `metadata "network" is not spelt as Write spells it`},
 	{"unknown field", js(`"shape":`, `"form":`), `metadata "network": json: unknown field "form"`},
 	{"text for a number", js(`"bits":0`, `"bits":"8"`), `metadata "network": json: cannot unmarshal string`},
 	{"fraction", js(`"shape":[-1,1,8,8]`, `"shape":[-1,1.5,8,8]`), `metadata "network": json: cannot unmarshal number 1.5`},
@@ -342,7 +342,7 @@ var brokenFiles = []struct {
 
 	{"notes are no object", func(c *contents) { c.meta[keyNotes] = `["a"]` }, `metadata "notes": json: cannot unmarshal array`},
 	{"notes of numbers", func(c *contents) { c.meta[keyNotes] = `{"a":1}` }, `metadata "notes": json: cannot unmarshal number`},
-	{"empty notes", func(c *contents) { c.meta[keyNotes] = `{}` }, `metadata "notes" is not spelt as Encode spells it`},
+	{"empty notes", func(c *contents) { c.meta[keyNotes] = `{}` }, `metadata "notes" is not spelt as Write spells it`},
 	{"no checksum", func(c *contents) { c.forged = true }, `checksum "" does not fit`},
 	{"wrong checksum", func(c *contents) { c.meta[keyChecksum] = strings.Repeat("0", 64); c.forged = true }, `checksum "0000`},
 }
@@ -382,7 +382,7 @@ func TestDecodeDamagedFiles(t *testing.T) {
 			t.Fatalf("bit %d of byte %d flipped: %v\n%q", i%8, i, err, bad[max(0, i-20):min(len(bad), i+20)])
 		}
 	}
-	if _, err := Decode(bytes.NewReader(data), int64(len(data))+1<<40); !errors.Is(err, ErrFormat) {
+	if _, err := Read(bytes.NewReader(data), int64(len(data))+1<<40); !errors.Is(err, ErrFormat) {
 		t.Errorf("a size that is too large: %v", err)
 	}
 }

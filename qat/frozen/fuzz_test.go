@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzDecode feeds whole files: no panic, and what is read can be written and read
+// FuzzRead feeds whole files: no panic, and what is read can be written and read
 // again without a change.
-func FuzzDecode(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	data := encode(f, sample(f))
 	f.Add(data)
 	f.Add(data[:len(data)/2])
@@ -20,9 +20,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzDecodeNetwork feeds the description of the network inside a file that is
+// FuzzReadNetwork feeds the description of the network inside a file that is
 // right in everything else, which random bytes never are.
-func FuzzDecodeNetwork(f *testing.F) {
+func FuzzReadNetwork(f *testing.F) {
 	text := takeApart(f, sample(f)).meta[keyNetwork]
 	f.Add(text)
 	f.Add(`{"tensors":[],"layers":[],"inputs":[],"outputs":[]}`)
@@ -47,7 +47,7 @@ func FuzzDecodeNetwork(f *testing.F) {
 // why not, when that is little work.
 func checkDecoded(t *testing.T, n *Network) {
 	var b bytes.Buffer
-	if err := n.Encode(&b); err != nil {
+	if err := n.Write(&b); err != nil {
 		t.Fatal(err)
 	}
 	again, err := decode(b.Bytes())
@@ -55,7 +55,7 @@ func checkDecoded(t *testing.T, n *Network) {
 		t.Fatal(err)
 	}
 	var c bytes.Buffer
-	if err := again.Encode(&c); err != nil {
+	if err := again.Write(&c); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(b.Bytes(), c.Bytes()) {

@@ -12,7 +12,7 @@ import (
 // Validate reports the first thing that contradicts itself: names, indices, the
 // order of layers, shapes, formats, parameters, the number and range of codes.
 // Errors name the layer or the tensor and wrap ErrNetwork, or the reason given by
-// package fakequant or internal/nn. Run, Trace, Encode and Decode call it.
+// package fakequant or internal/nn. Run, Trace, Write and Read call it.
 func (n *Network) Validate() error {
 	if n == nil {
 		return fmt.Errorf("%w: the network is nil", ErrNetwork)

@@ -104,7 +104,7 @@ func TestBadNodes(t *testing.T) {
 		if _, err := open(file(), c.nodes, Options{}); !errors.Is(err, ErrNodes) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want ErrNodes with %q", c.name, err, c.says)
 		}
-		if err := Save(failing{}, c.nodes, SaveOptions{}); !errors.Is(err, ErrNodes) || !strings.Contains(err.Error(), c.says) {
+		if err := Write(failing{}, c.nodes, WriteOptions{}); !errors.Is(err, ErrNodes) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: save: %v, want ErrNodes with %q", c.name, err, c.says)
 		}
 	}
@@ -124,10 +124,10 @@ func (failing) ReadAt([]byte, int64) (int, error) { return 0, errFull }
 
 func TestBadDisk(t *testing.T) {
 	_, _, w, _ := small()
-	if _, err := Load(failing{}, 1000, gorgonia.Nodes{w}, Options{}); !errors.Is(err, errFull) {
+	if _, err := Read(failing{}, 1000, gorgonia.Nodes{w}, Options{}); !errors.Is(err, errFull) {
 		t.Errorf("load: %v", err)
 	}
-	if err := Save(failing{}, gorgonia.Nodes{w}, SaveOptions{}); !errors.Is(err, errFull) {
+	if err := Write(failing{}, gorgonia.Nodes{w}, WriteOptions{}); !errors.Is(err, errFull) {
 		t.Errorf("save: %v", err)
 	}
 }

@@ -1,9 +1,9 @@
-// Package weights loads pretrained float weights from safetensors files, by name, into
-// any Gorgonia graph or any network that loads and saves itself, such as models.Net,
+// Package weights reads pretrained float weights from safetensors files, by name, into
+// any Gorgonia graph or any network that reads and writes itself, such as models.Net,
 // and writes them.
 //
 //	nodes := weights.Leaves(g, x, labels)            // every named leaf but these
-//	report, err := weights.LoadFile("resnet.safetensors", nodes, weights.Options{
+//	report, err := weights.ReadFile("resnet.safetensors", nodes, weights.Options{
 //		Prefixes:  map[string]string{"model.": ""},   // model.conv1.weight is conv1.weight here
 //		Names:     map[string]string{"head.weight": "fc.w"},
 //		Transpose: []string{"fc.w"},                  // PyTorch has [out, in]
@@ -25,7 +25,7 @@
 //
 // # What is no node
 //
-// Running statistics of a batch normalisation are not nodes of a graph. [LoadNet] also
+// Running statistics of a batch normalisation are not nodes of a graph. [ReadNet] also
 // loads those of a models.Net; for a graph of your own, leave them out with
 // Options.Skip and set them with the operation's SetStats.
 //

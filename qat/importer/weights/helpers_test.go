@@ -92,5 +92,5 @@ func contents(t testing.TB, n *gorgonia.Node) []float32 {
 }
 
 func open(raw []byte, nodes gorgonia.Nodes, opt Options) (Report, error) {
-	return Load(bytes.NewReader(raw), int64(len(raw)), nodes, opt)
+	return Read(bytes.NewReader(raw), int64(len(raw)), nodes, opt)
 }

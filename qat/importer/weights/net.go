@@ -11,28 +11,28 @@ import (
 	"github.com/goqat/goqat/internal/safetensors"
 )
 
-// Net is a network that saves and loads all that it has learned as safetensors of F32,
+// Net is a network that writes and reads all that it has learned as safetensors of F32,
 // all or nothing, such as *models.Net.
 type Net interface {
-	Save(w io.Writer) error
-	Load(r io.Reader) error
+	Write(w io.Writer) error
+	Read(r io.Reader) error
 }
 
-// LoadNet is [Load] into a network, running statistics included. Its parameters count
-// as nodes with the names under which it saves them. The network's own checks come on
+// ReadNet is [Read] into a network, running statistics included. Its parameters count
+// as nodes with the names under which it writes them. The network's own checks come on
 // top; they know, for example, which numbers must not be negative.
-func LoadNet(r io.ReaderAt, size int64, net Net, opt Options) (Report, error) {
+func ReadNet(r io.ReaderAt, size int64, net Net, opt Options) (Report, error) {
 	report, err := loadNet(r, size, net, opt)
 	if err != nil {
-		return report, fmt.Errorf("weights: load: %w", err)
+		return report, fmt.Errorf("weights: read: %w", err)
 	}
 	return report, nil
 }
 
-// LoadNetFile is LoadNet from a file.
-func LoadNetFile(path string, net Net, opt Options) (report Report, err error) {
+// ReadNetFile is ReadNet from a file.
+func ReadNetFile(path string, net Net, opt Options) (report Report, err error) {
 	err = withFile(path, func(f *os.File, size int64) (err error) {
-		report, err = LoadNet(f, size, net, opt)
+		report, err = ReadNet(f, size, net, opt)
 		return err
 	})
 	return report, err
@@ -42,7 +42,7 @@ func LoadNetFile(path string, net Net, opt Options) (report Report, err error) {
 // what the network holds stays its own affair.
 func loadNet(r io.ReaderAt, size int64, net Net, opt Options) (Report, error) {
 	var saved bytes.Buffer
-	if err := net.Save(&saved); err != nil {
+	if err := net.Write(&saved); err != nil {
 		return Report{}, err
 	}
 	f, err := safetensors.Read(bytes.NewReader(saved.Bytes()), int64(saved.Len()))
@@ -66,10 +66,10 @@ func loadNet(r io.ReaderAt, size int64, net Net, opt Options) (Report, error) {
 		return report, err
 	}
 	var merged bytes.Buffer
-	if err := write(&merged, slots, SaveOptions{}); err != nil {
+	if err := write(&merged, slots, WriteOptions{}); err != nil {
 		return report, err
 	}
-	if err := net.Load(&merged); err != nil {
+	if err := net.Read(&merged); err != nil {
 		return report, fmt.Errorf("%w: %w", ErrWeights, err)
 	}
 	return report, nil

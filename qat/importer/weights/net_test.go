@@ -29,7 +29,7 @@ func tiny(t testing.TB, seed uint64) *models.Net {
 func bytesOf(t testing.TB, net *models.Net) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := net.Save(&b); err != nil {
+	if err := net.Write(&b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -71,7 +71,7 @@ func TestLoadNet(t *testing.T) {
 		}
 	})
 	opt := weights.Options{Prefixes: map[string]string{"module.": ""}}
-	r, err := weights.LoadNet(bytes.NewReader(raw), int64(len(raw)), b, opt)
+	r, err := weights.ReadNet(bytes.NewReader(raw), int64(len(raw)), b, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestLoadNetPartly(t *testing.T) {
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := weights.LoadNetFile(path, b, weights.Options{Skip: []string{"fc1.*"}, AllowMissing: true})
+	r, err := weights.ReadNetFile(path, b, weights.Options{Skip: []string{"fc1.*"}, AllowMissing: true})
 	if err != nil || len(r.Missing) != 2 || len(r.Skipped) != 2 || len(r.Loaded) != 6 {
 		t.Fatalf("%v, %v", r, err)
 	}
@@ -118,7 +118,7 @@ func TestLoadNetRefuses(t *testing.T) {
 	})
 	renamed := foreign(t, a, func(x *safetensors.Tensor) { x.Name = "m." + x.Name })
 	for name, raw := range map[string][]byte{"running_var": negative, "missing": renamed} {
-		if _, err := weights.LoadNet(bytes.NewReader(raw), int64(len(raw)), b, weights.Options{}); !errors.Is(err, weights.ErrWeights) || !strings.Contains(err.Error(), name) {
+		if _, err := weights.ReadNet(bytes.NewReader(raw), int64(len(raw)), b, weights.Options{}); !errors.Is(err, weights.ErrWeights) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want ErrWeights with %q", err, name)
 		}
 	}
@@ -126,10 +126,10 @@ func TestLoadNetRefuses(t *testing.T) {
 		t.Error("the network changed")
 	}
 	broken := weights.Options{Skip: []string{"*"}}
-	if _, err := weights.LoadNet(bytes.NewReader(before), int64(len(before)), b, broken); !errors.Is(err, weights.ErrOptions) {
+	if _, err := weights.ReadNet(bytes.NewReader(before), int64(len(before)), b, broken); !errors.Is(err, weights.ErrOptions) {
 		t.Errorf("%v, want ErrOptions", err)
 	}
-	if _, err := weights.LoadNetFile("none.safetensors", b, weights.Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := weights.ReadNetFile("none.safetensors", b, weights.Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -142,7 +142,7 @@ func TestGraphOfNet(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := bytesOf(t, a)
-	r, err := weights.Load(bytes.NewReader(raw), int64(len(raw)), weights.Leaves(g.G, g.X), weights.Options{Skip: []string{"*.running_mean", "*.running_var"}})
+	r, err := weights.Read(bytes.NewReader(raw), int64(len(raw)), weights.Leaves(g.G, g.X), weights.Options{Skip: []string{"*.running_mean", "*.running_var"}})
 	if err != nil || len(r.Loaded) != len(b.Params()) {
 		t.Fatalf("%v, %v", r, err)
 	}
@@ -155,7 +155,7 @@ func TestGraphOfNet(t *testing.T) {
 
 // Weights of another program, whose matrices are the other way round and whose names
 // begin differently, go into a plain Gorgonia graph.
-func ExampleLoad() {
+func ExampleRead() {
 	var file bytes.Buffer
 	err := safetensors.Write(&file, []safetensors.Tensor{
 		safetensors.FromFloat32s("model.fc.weight", []int{1, 2}, []float32{3, 4}), // [out, in]
@@ -171,7 +171,7 @@ func ExampleLoad() {
 	w := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(2, 1), gorgonia.WithName("fc.weight"))
 	b := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(1, 1), gorgonia.WithName("fc.bias"))
 
-	report, err := weights.Load(bytes.NewReader(file.Bytes()), int64(file.Len()), weights.Leaves(g, x), weights.Options{
+	report, err := weights.Read(bytes.NewReader(file.Bytes()), int64(file.Len()), weights.Leaves(g, x), weights.Options{
 		Prefixes:  map[string]string{"model.": ""},
 		Transpose: []string{"fc.weight"},
 		UnitAxes:  true,

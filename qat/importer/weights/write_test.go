@@ -50,7 +50,7 @@ func TestRoundTrip(t *testing.T) {
 func saved(t *testing.T, n *gorgonia.Node, d DType) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Save(&b, gorgonia.Nodes{n}, SaveOptions{DType: d}); err != nil {
+	if err := Write(&b, gorgonia.Nodes{n}, WriteOptions{DType: d}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -156,7 +156,7 @@ func TestSaveRefuses(t *testing.T) {
 		{"too large for BF16", vector("f", 3.4e38), BF16, ErrWeights},
 	} {
 		var b bytes.Buffer
-		if err := Save(&b, gorgonia.Nodes{c.n}, SaveOptions{DType: c.d}); !errors.Is(err, c.is) || b.Len() > 0 {
+		if err := Write(&b, gorgonia.Nodes{c.n}, WriteOptions{DType: c.d}); !errors.Is(err, c.is) || b.Len() > 0 {
 			t.Errorf("%s: %v and %d bytes, want %v and none", c.name, err, b.Len(), c.is)
 		}
 	}
@@ -165,10 +165,10 @@ func TestSaveRefuses(t *testing.T) {
 // TestSaveIsStable: neither the order of the nodes nor that of the texts counts.
 func TestSaveIsStable(t *testing.T) {
 	_, _, w, b := small()
-	opt := SaveOptions{Metadata: map[string]string{"from": "a test", "format": "pt"}}
+	opt := WriteOptions{Metadata: map[string]string{"from": "a test", "format": "pt"}}
 	var one, two bytes.Buffer
-	must(0, Save(&one, gorgonia.Nodes{w, b}, opt))
-	must(0, Save(&two, gorgonia.Nodes{b, w}, opt))
+	must(0, Write(&one, gorgonia.Nodes{w, b}, opt))
+	must(0, Write(&two, gorgonia.Nodes{b, w}, opt))
 	if !bytes.Equal(one.Bytes(), two.Bytes()) {
 		t.Error("the order of the nodes changes the file")
 	}

@@ -22,8 +22,8 @@ const (
 	BF16 DType = "BF16"
 )
 
-// SaveOptions are the settings of [Save]. The zero value is fine.
-type SaveOptions struct {
+// WriteOptions are the settings of [Write]. The zero value is fine.
+type WriteOptions struct {
 	// DType is the type of all tensors in the file. Empty: F32 and F64 as the nodes are.
 	// Numbers are rounded to the nearest, half to even.
 	DType DType
@@ -31,32 +31,32 @@ type SaveOptions struct {
 	Metadata map[string]string
 }
 
-// Save writes the values of the nodes, leaves of float32 or float64 with different
+// Write writes the values of the nodes, leaves of float32 or float64 with different
 // names, as a safetensors file under these names. Equal values give equal bytes,
 // whatever the order. It fails before it writes: wrapping ErrNodes for a node without
 // value, ErrWeights for a number that is not finite or too large for the type,
 // ErrOptions for an unknown type. Errors of w are wrapped.
-func Save(w io.Writer, nodes gorgonia.Nodes, opt SaveOptions) error {
+func Write(w io.Writer, nodes gorgonia.Nodes, opt WriteOptions) error {
 	slots, err := slotsOf(nodes)
 	if err != nil {
-		return fmt.Errorf("weights: save: %w", err)
+		return fmt.Errorf("weights: write: %w", err)
 	}
 	if err := write(w, slots, opt); err != nil {
-		return fmt.Errorf("weights: save: %w", err)
+		return fmt.Errorf("weights: write: %w", err)
 	}
 	return nil
 }
 
-// SaveFile is Save to a file, which appears complete or not at all.
-func SaveFile(path string, nodes gorgonia.Nodes, opt SaveOptions) error {
-	err := atomicfile.WriteFile(path, func(w io.Writer) error { return Save(w, nodes, opt) })
+// WriteFile is Write to a file, which appears complete or not at all.
+func WriteFile(path string, nodes gorgonia.Nodes, opt WriteOptions) error {
+	err := atomicfile.WriteFile(path, func(w io.Writer) error { return Write(w, nodes, opt) })
 	if err != nil {
 		return fmt.Errorf("weights: %w", err)
 	}
 	return nil
 }
 
-func write(w io.Writer, slots map[string]*slot, opt SaveOptions) error {
+func write(w io.Writer, slots map[string]*slot, opt WriteOptions) error {
 	switch opt.DType {
 	case "", F64, F32, F16, BF16:
 	default:

@@ -187,26 +187,26 @@ func TestFiles(t *testing.T) {
 	_, _, w, b := small()
 	nodes := gorgonia.Nodes{w, b}
 	path := filepath.Join(t.TempDir(), "w.safetensors")
-	if err := SaveFile(path, nodes, SaveOptions{}); err != nil {
+	if err := WriteFile(path, nodes, WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	clear(contents(t, w))
-	if r, err := LoadFile(path, nodes, Options{}); err != nil || len(r.Loaded) != 2 {
+	if r, err := ReadFile(path, nodes, Options{}); err != nil || len(r.Loaded) != 2 {
 		t.Errorf("%v, %v", r, err)
 	}
 	if contents(t, w)[5] != 105 {
 		t.Errorf("loaded %v", contents(t, w))
 	}
-	if _, err := LoadFile(path+"x", nodes, Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := ReadFile(path+"x", nodes, Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadFile(path, nodes, Options{}); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), path) {
+	if _, err := ReadFile(path, nodes, Options{}); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), path) {
 		t.Errorf("damaged file: %v, want ErrFormat with the path", err)
 	}
-	if err := SaveFile(filepath.Join(path, "x"), nodes, SaveOptions{}); err == nil {
+	if err := WriteFile(filepath.Join(path, "x"), nodes, WriteOptions{}); err == nil {
 		t.Error("saved below a file as if it were a folder")
 	}
 }
@@ -229,9 +229,9 @@ func TestReportText(t *testing.T) {
 	}
 }
 
-// FuzzLoad: no file makes Load panic; what loads is finite and saves and loads again
+// FuzzRead: no file makes Read panic; what loads is finite and saves and loads again
 // the same, and what does not changes nothing.
-func FuzzLoad(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	good := file(f32("fc.w", []int{2, 3}, 1, 2, 3, 4, 5, 6), bits16("fc.b", safetensors.F16, []int{1, 3}, 1, 2, 3))
 	f.Add(good, false)
 	f.Add(good, true)
@@ -256,7 +256,7 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		var again bytes.Buffer
-		must(0, Save(&again, nodes, SaveOptions{}))
+		must(0, Write(&again, nodes, WriteOptions{}))
 		clear(contents(t, w))
 		if _, err := open(again.Bytes(), nodes, Options{}); err != nil {
 			t.Fatal(err)

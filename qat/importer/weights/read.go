@@ -13,29 +13,29 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Load reads the safetensors file of the given size behind r and writes its tensors
+// Read reads the safetensors file of the given size behind r and writes its tensors
 // into the nodes of the same names, which are leaves of float32 or float64: see
 // [Leaves]. Nodes with a value keep their memory, others get a value.
 //
 // Errors wrap ErrFormat, ErrWeights, ErrNodes or ErrOptions, or are those of r, and name
 // what is wrong; nothing has changed then. The report is complete as soon as names and
 // shapes have been compared, also with an error.
-func Load(r io.ReaderAt, size int64, nodes gorgonia.Nodes, opt Options) (Report, error) {
+func Read(r io.ReaderAt, size int64, nodes gorgonia.Nodes, opt Options) (Report, error) {
 	slots, err := slotsOf(nodes)
 	if err != nil {
 		return Report{}, fmt.Errorf("weights: %w", err)
 	}
 	report, err := load(r, size, slots, opt)
 	if err != nil {
-		return report, fmt.Errorf("weights: load: %w", err)
+		return report, fmt.Errorf("weights: read: %w", err)
 	}
 	return report, nil
 }
 
-// LoadFile is Load from a file.
-func LoadFile(path string, nodes gorgonia.Nodes, opt Options) (report Report, err error) {
+// ReadFile is Read from a file.
+func ReadFile(path string, nodes gorgonia.Nodes, opt Options) (report Report, err error) {
 	err = withFile(path, func(f *os.File, size int64) (err error) {
-		report, err = Load(f, size, nodes, opt)
+		report, err = Read(f, size, nodes, opt)
 		return err
 	})
 	return report, err
@@ -45,12 +45,12 @@ func LoadFile(path string, nodes gorgonia.Nodes, opt Options) (report Report, er
 func withFile(path string, fn func(f *os.File, size int64) error) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("weights: load: %w", err)
+		return fmt.Errorf("weights: read: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("weights: load: %w", err)
+		return fmt.Errorf("weights: read: %w", err)
 	}
 	if err := fn(f, info.Size()); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -68,7 +68,7 @@ func load(r io.ReaderAt, size int64, slots map[string]*slot, opt Options) (Repor
 		return Report{}, err
 	}
 	if f.Metadata["format"] == "goqat" {
-		return Report{}, fmt.Errorf("%w: the file is a frozen network, not float weights: load it with package frozen", ErrWeights)
+		return Report{}, fmt.Errorf("%w: the file is a frozen network, not float weights: read it with package frozen", ErrWeights)
 	}
 	if err := opt.checkNames(f, slots); err != nil {
 		return Report{}, err

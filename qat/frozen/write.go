@@ -28,10 +28,10 @@ const (
 	keyChecksum = "sha256"
 )
 
-// Encode writes the network as a safetensors file, in the form that the package
+// Write writes the network as a safetensors file, in the form that the package
 // comment describes. Equal networks give equal bytes. It fails when the network is
 // not valid, before anything is written, or when w does.
-func (n *Network) Encode(w io.Writer) error {
+func (n *Network) Write(w io.Writer) error {
 	if err := n.Validate(); err != nil {
 		return err
 	}
@@ -54,10 +54,10 @@ func (n *Network) Encode(w io.Writer) error {
 	return nil
 }
 
-// SaveFile writes the network to a file, which appears whole or not at all: a file
+// WriteFile writes the network to a file, which appears whole or not at all: a file
 // that was there before stays until the new one is complete.
-func (n *Network) SaveFile(path string) error {
-	return atomicfile.WriteFile(path, n.Encode)
+func (n *Network) WriteFile(path string) error {
+	return atomicfile.WriteFile(path, n.Write)
 }
 
 // newChecksum starts the checksum with the texts that it covers.

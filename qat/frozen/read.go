@@ -18,14 +18,14 @@ import (
 	"github.com/goqat/goqat/internal/safetensors"
 )
 
-// Decode reads a file of the given size that Encode wrote. The network equals the
+// Read reads a file of the given size that Write wrote. The network equals the
 // one that was written, field by field, and runs to the same bits; a scalar's
 // Shape is empty, not nil. Anything else is an error that says what is wrong:
 // another format or version, unknown or misspelt fields, missing or superfluous
 // tensors, a checksum that does not fit, a network that [Network.Validate]
 // refuses. Most wrap ErrFormat. It allocates in proportion to size, whatever the
 // file claims.
-func Decode(r io.ReaderAt, size int64) (*Network, error) {
+func Read(r io.ReaderAt, size int64) (*Network, error) {
 	f, err := safetensors.Read(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
@@ -47,8 +47,8 @@ func Decode(r io.ReaderAt, size int64) (*Network, error) {
 	return n, nil
 }
 
-// LoadFile reads a file that SaveFile wrote. Errors as in Decode, with the path.
-func LoadFile(path string) (*Network, error) {
+// ReadFile reads a file that WriteFile wrote. Errors as in Read, with the path.
+func ReadFile(path string) (*Network, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func LoadFile(path string) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := Decode(f, info.Size())
+	n, err := Read(f, info.Size())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -112,7 +112,7 @@ func decodeNetwork(meta map[string]string) (*Network, error) {
 	return n, n.canonical(meta)
 }
 
-// canonical wants exactly the text that Encode writes. encoding/json alone lets
+// canonical wants exactly the text that Write writes. encoding/json alone lets
 // repeated keys, null and keys in another case pass.
 func (n *Network) canonical(meta map[string]string) error {
 	again, err := n.metadata()
@@ -125,7 +125,7 @@ func (n *Network) canonical(meta map[string]string) error {
 			for i < min(len(a), len(b)) && a[i] == b[i] {
 				i++
 			}
-			return fmt.Errorf("%w: metadata %q is not spelt as Encode spells it at byte %d (a key twice, null, other order or spaces)", ErrFormat, key, i)
+			return fmt.Errorf("%w: metadata %q is not spelt as Write spells it at byte %d (a key twice, null, other order or spaces)", ErrFormat, key, i)
 		}
 	}
 	return nil
