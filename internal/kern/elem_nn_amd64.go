@@ -26,6 +26,12 @@ func binaryFast[F Float](op elemOp, dst, a, b []F) int {
 		addAVX2(d, &x[0], y, n)
 	case opSub:
 		subAVX2(d, &x[0], y, n)
+	case opDiv:
+		divAVX2(d, &x[0], y, n)
+	case opMin:
+		smallerAVX2(d, &x[0], y, n)
+	case opMax:
+		largerAVX2(d, &x[0], y, n)
 	default:
 		mulAVX2(d, &x[0], y, n)
 	}
@@ -45,6 +51,10 @@ func binaryOneFast[F Float](op elemOp, dst, a []F, b F) int {
 		subOneAVX2(d, &x[0], n, float32(b))
 	case opMul:
 		mulOneAVX2(d, &x[0], n, float32(b))
+	case opDiv:
+		divOneAVX2(d, &x[0], n, float32(b))
+	case opOneDiv:
+		oneDivAVX2(d, &x[0], n, float32(b))
 	default:
 		oneSubAVX2(d, &x[0], n, float32(b))
 	}

@@ -212,7 +212,33 @@ var elemTrials = map[string]func(t *trial, n, c int){
 		SubOne(t.out(n), a, one)
 		OneSub(t.out(n), one, a)
 		MulOne(t.out(n), a, one)
+		Div(t.out(n), a, b)
+		DivOne(t.out(n), a, one)
+		OneDiv(t.out(n), one, a)
+		Min(t.out(n), a, b)
+		Max(t.out(n), a, b)
 		Add(a, a, b)
+	},
+	"norm rows": func(t *trial, n, c int) {
+		x, dy, gamma, stats, means := t.in(c*n), t.in(c*n), t.in(n), t.in(2*c), t.in(2*c)
+		moments, dots, room := make([]float64, 2*c), make([]float64, 2*c), (n+15)&^15
+		dgamma, dbeta := make([]float64, room), make([]float64, room)
+		rowMoments(moments, x, n)
+		normRows(t.out(c*n), x, n, gamma, t.in(n), stats)
+		normDots(dots, dgamma, dbeta, dy, x, n, gamma, stats)
+		normBack(t.out(c*n), dy, x, n, gamma, stats, means)
+		normBack(dy, dy, x, n, gamma, stats, means)
+		for _, s := range [][]float64{moments, dots, dgamma[:n], dbeta[:n]} {
+			t.note(s...)
+		}
+	},
+	"softmax rows": func(t *trial, n, c int) {
+		x, y, dots, top := t.in(c*n), t.in(c*n), make([]float64, c), t.out(c)
+		rowDot(dots, x, y, n)
+		t.note(dots...)
+		softmaxBack(t.out(c*n), x, y, n, t.in(c))
+		clean := t.out(c * n)
+		rowMax(top, clean, n)
 	},
 	"activations": func(t *trial, n, _ int) {
 		x, dy, act := t.in(n), t.in(n), t.clip()

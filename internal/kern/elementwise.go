@@ -69,7 +69,11 @@ const (
 	opAdd elemOp = iota
 	opSub
 	opMul
+	opDiv
+	opMin
+	opMax
 	opOneSub // the single operand stands on the left
+	opOneDiv // the same
 )
 
 // Activate writes min(max(x, lo), hi) with Go's min and max; NaN stays NaN.

@@ -11,7 +11,7 @@ type Float interface{ ~float32 | ~float64 }
 // pools holds free buffers by element type and by size class: class c has
 // capacity 2^c, so a small request never takes, and a large one never meets, a
 // buffer of the wrong size.
-var pools [13][bits.UintSize]sync.Pool
+var pools [14][bits.UintSize]sync.Pool
 
 // poolsOf picks the pools of buffers with elements like T. Types that are not
 // listed share the first row, where a buffer of another type is dropped.
@@ -42,6 +42,8 @@ func poolsOf[T any]() *[bits.UintSize]sync.Pool {
 		return &pools[11]
 	case *Stats:
 		return &pools[12]
+	case *Sums:
+		return &pools[13]
 	}
 	return &pools[0]
 }
@@ -62,3 +64,10 @@ func borrow[T any](n int) *[]T {
 func giveBack[T any](b *[]T) {
 	poolsOf[T]()[bits.Len(uint(cap(*b)-1))].Put(b)
 }
+
+// Scratch returns a buffer of n elements with any content, for loops that would make one
+// for each call. Return takes it for the next caller.
+func Scratch[T any](n int) *[]T { return borrow[T](n) }
+
+// Return takes back a buffer of [Scratch], whose slice header is as it was.
+func Return[T any](b *[]T) { giveBack(b) }

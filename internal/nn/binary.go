@@ -42,13 +42,18 @@ func binaryRun[F Float](fn binaryFn, y, a, b []F, da, db int) {
 			binaryOne(fn, y, b[:n], a[0])
 		default: // one element, repeated
 			binaryVectors(fn, y[:1], a[:1], b[:1])
-			for i := range y[1:] {
-				y[1+i] = y[0]
-			}
+			fill(y, y[0])
 		}
 	case fnDiv:
-		for i := range y {
-			y[i] = a[i*da] / b[i*db]
+		switch {
+		case da == 1 && db == 1:
+			kern.Div(y, a[:n], b[:n])
+		case da == 1:
+			kern.DivOne(y, a[:n], b[0])
+		case db == 1:
+			kern.OneDiv(y, a[0], b[:n])
+		default:
+			fill(y, a[0]/b[0])
 		}
 	default:
 		for i := range y {
@@ -92,27 +97,25 @@ func binaryBackward[F Float](o Binary, grads []Tensor[F], a, b, out, dout Tensor
 				binaryGrad(fn, side == 0, g.Data[at:at+n], a.Data[oa:], b.Data[ob:], dout.Data[at:], da, db)
 			})
 		default:
-			sums := make([]float64, len(g.Data))
-			own := [][]int{sa, sb}[side]
-			if n, c, inner, ok := channelwise(out.Shape, own); ok && (fn == fnAdd || fn == fnSub) {
-				kern.ChannelSum(sums, dout.Data, n, c, inner)
-				negate(sums, fn == fnSub && side == 1)
-			} else {
-				repeatedSums(fn, side, sums, a, b, out, dout)
-			}
-			for i, s := range sums {
+			kept := kern.Scratch[float64](len(g.Data))
+			repeatedSums(fn, side, *kept, a, b, out, dout)
+			for i, s := range *kept {
 				g.Data[i] = F(s)
 			}
+			kern.Return(kept)
 		}
 	}
 }
 
 // channelwise reports whether an operand with these strides has one element for each
-// channel of out seen as [n, c, inner].
+// channel of out seen as [n, c, inner]; a single element is that of the only channel.
 func channelwise(out, strides []int) (n, c, inner int, ok bool) {
 	dims, s, _ := merge(out, strides, strides)
+	if len(dims) == 1 && s[0] == 0 {
+		return 1, 1, dims[0], true
+	}
 	n, inner = 1, 1
-	if s[0] == 0 && len(dims) > 1 {
+	if s[0] == 0 {
 		n, dims, s = dims[0], dims[1:], s[1:]
 	}
 	if l := len(dims) - 1; s[l] == 0 && l > 0 {
@@ -121,62 +124,102 @@ func channelwise(out, strides []int) (n, c, inner int, ok bool) {
 	return n, dims[0], inner, len(dims) == 1 && s[0] == 1
 }
 
-func negate(s []float64, do bool) {
-	for i := range s {
-		if do {
-			s[i] = -s[i]
-		}
-	}
-}
-
 // repeatedSums adds up the gradients of a repeated operand.
 func repeatedSums[F Float](fn binaryFn, side int, sums []float64, a, b, out, dout Tensor[F]) {
 	sa, sb := broadcastStrides(a.Shape, out.Shape), broadcastStrides(b.Shape, out.Shape)
-	var row []F
-	walk(out.Shape, sa, sb, func(at, oa, ob, n, da, db int) {
-		if row == nil {
-			row = make([]F, n)
+	own, other := sa, b
+	if side == 1 {
+		own, other = sb, a
+	}
+	n, c, inner, ok := channelwise(out.Shape, own)
+	whole := len(other.Data) == len(out.Data)
+	switch {
+	case fn == fnAdd, fn == fnSub:
+		sumKept(sums, dout.Data, out.Shape, own)
+		for i := range sums {
+			if fn == fnSub && side == 1 {
+				sums[i] = -sums[i]
+			}
 		}
-		binaryGrad(fn, side == 0, row, a.Data[oa:], b.Data[ob:], dout.Data[at:], da, db)
+		return
+	case ok && whole && (fn == fnMul || fn == fnDiv && side == 1):
+		productSums(sums, dout.Data, other.Data, n, c, inner)
+		for i := range sums {
+			if fn == fnDiv { // Σ dy·(-a/b²)
+				v := float64(b.Data[i])
+				sums[i] = -sums[i] / v / v
+			}
+		}
+		return
+	}
+	clear(sums)
+	walkApart(out.Shape, sa, sb, own, func(at, oa, ob, n, da, db int) {
+		row := kern.Scratch[F](n)
+		binaryGrad(fn, side == 0, *row, a.Data[oa:], b.Data[ob:], dout.Data[at:], da, db)
 		if side == 0 {
-			addRow(sums[oa:], row, da)
+			addRow(sums[oa:], *row, da)
 		} else {
-			addRow(sums[ob:], row, db)
+			addRow(sums[ob:], *row, db)
 		}
+		kern.Return(row)
 	})
 }
 
-// addRow adds a row to sums that move by step, 0 or 1. With step 0 the row is added up
-// first, in lanes.
-func addRow[F Float](sums []float64, row []F, step int) {
-	if step == 0 {
-		sums[0] += kern.LaneSum(row)
-		return
+// productSums writes Σ dy·x of each channel.
+func productSums[F Float](sums []float64, dy, x []F, n, c, inner int) {
+	both := kern.Scratch[kern.Sums](c)
+	defer kern.Return(both)
+	sumsOf(*both, dy, x, n, c, inner)
+	for i, s := range *both {
+		sums[i] = s.DX
 	}
-	kern.AddTo64(sums[:len(row)], row)
 }
 
-// binaryGrad computes one stretch of the gradient of one operand into dst. The
-// cheap functions have their own loops.
+// binaryGrad computes one stretch of the gradient of one operand into dst, by pieces that
+// stay in the cache where it takes several steps.
 func binaryGrad[F Float](fn binaryFn, left bool, dst, a, b, d []F, da, db int) {
 	d = d[:len(dst)]
 	switch {
 	case fn == fnAdd, fn == fnSub && left:
 		copy(dst, d)
 	case fn == fnSub:
-		for i, v := range d {
-			dst[i] = -v
-		}
+		kern.MulOne(dst, d, -1)
 	case fn == fnMul && left:
 		mulRow(dst, d, b, db)
 	case fn == fnMul:
 		mulRow(dst, d, a, da)
+	case fn == fnDiv:
+		for lo := 0; lo < len(dst); lo += quotientPiece {
+			hi := min(lo+quotientPiece, len(dst))
+			quotientGrad(left, dst[lo:hi], a[lo*da:], b[lo*db:], d[lo:hi], da, db)
+		}
 	default:
-		partial := binaryPartial(fn, left)
+		partial := powerPartial(left)
 		for i, v := range d {
 			dst[i] = F(partial(float64(a[i*da]), float64(b[i*db]), float64(v)))
 		}
 	}
+}
+
+const quotientPiece = 4 << 10
+
+// quotientGrad: d/b or, for the divisor, ((d/b)·a)/-b, every step rounded.
+func quotientGrad[F Float](left bool, dst, a, b, d []F, da, db int) {
+	divRow(dst, d, b, db)
+	if !left {
+		mulRow(dst, dst, a, da)
+		divRow(dst, dst, b, db)
+		kern.MulOne(dst, dst, -1)
+	}
+}
+
+// divRow divides by numbers that move by step, 0 or 1.
+func divRow[F Float](dst, d, by []F, step int) {
+	if step == 0 {
+		kern.DivOne(dst, d, by[0])
+		return
+	}
+	kern.Div(dst, d, by[:len(d)])
 }
 
 // mulRow multiplies by factors that move by step, 0 or 1.
@@ -188,15 +231,9 @@ func mulRow[F Float](dst, d, by []F, step int) {
 	kern.Mul(dst, d, by[:len(d)])
 }
 
-// binaryPartial returns the gradient of one operand of a quotient or a power from
-// a, b and dout = d.
-func binaryPartial(fn binaryFn, left bool) func(a, b, d float64) float64 {
-	switch {
-	case fn == fnDiv && left:
-		return func(_, b, d float64) float64 { return d / b }
-	case fn == fnDiv:
-		return func(a, b, d float64) float64 { return -d * a / float64(b*b) }
-	case left:
+// powerPartial returns the gradient of one operand of a power from a, b and dout = d.
+func powerPartial(left bool) func(a, b, d float64) float64 {
+	if left {
 		return func(a, b, d float64) float64 {
 			if b == 0 {
 				return 0 // a^0 is 1 for every a, also where a^(b-1) is infinite

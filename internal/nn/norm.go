@@ -141,7 +141,10 @@ func batchNormBackward[F Float](o BatchNorm, grads, in []Tensor[F], dout Tensor[
 		scaleChannels(d, dout, gamma, inv)
 	}
 	if grads[1].Data != nil || grads[2].Data != nil {
-		for c, s := range sumsOf(dout.Data, x.Data, x.Shape[0], len(inv), product(x.Shape[2:])) {
+		both := kern.Scratch[kern.Sums](len(inv))
+		defer kern.Return(both)
+		sumsOf(*both, dout.Data, x.Data, x.Shape[0], len(inv), product(x.Shape[2:]))
+		for c, s := range *both {
 			if d := grads[1].Data; d != nil {
 				d[c] = F((s.DX - float64(float64(mean[c])*s.D)) * float64(inv[c]))
 			}
@@ -174,18 +177,16 @@ func scaleChannels[F Float](d []F, dout Tensor[F], gamma, inv []F) {
 	})
 }
 
-// sumsOf returns Σ dy and Σ dy·x of each channel, in float64.
-func sumsOf[F Float](dy, x []F, n, c, inner int) []kern.Sums {
-	sums := make([]kern.Sums, c)
-	d32, ok := any(dy).([]float32)
-	if ok {
+// sumsOf writes Σ dy and Σ dy·x of each channel, in float64.
+func sumsOf[F Float](sums []kern.Sums, dy, x []F, n, c, inner int) {
+	if d32, ok := any(dy).([]float32); ok {
 		kern.MaskedSums(sums, d32, any(x).([]float32), n, c, inner, nil)
-		return sums
+		return
 	}
+	clear(sums)
 	for i, d := range dy {
 		s := &sums[i/inner%c]
 		s.D += float64(d)
 		s.DX += float64(float64(d) * float64(x[i]))
 	}
-	return sums
 }

@@ -1,6 +1,10 @@
 package nn
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/goqat/goqat/internal/kern"
+)
 
 // reducedStrides returns, for each axis of x, how far the output moves: 0 along
 // the axes that are reduced.
@@ -29,29 +33,40 @@ func reduceForward[F Float](o Reduce, out, x Tensor[F]) {
 		})
 		return
 	}
-	sums := make([]float64, len(out.Data))
-	each := walk
-	if rowsApart(x.Shape, to) {
-		each = walkParallel
-	}
-	each(x.Shape, to, to, func(at, ot, _, n, dt, _ int) {
-		if dt <= 1 {
-			addRow(sums[ot:], x.Data[at:at+n], dt)
-			return
-		}
-		for i, v := range x.Data[at : at+n] {
-			sums[ot+i*dt] += float64(v)
-		}
-	})
+	kept := kern.Scratch[float64](len(out.Data))
+	defer kern.Return(kept)
+	sums := *kept
+	sumKept(sums, x.Data, x.Shape, to)
+	div := o.divisor(len(x.Data), len(sums))
 	for i, s := range sums {
-		out.Data[i] = F(s / o.divisor(len(x.Data), len(sums)))
+		out.Data[i] = F(s / div)
 	}
 }
 
-// rowsApart reports whether every row of the walk goes to an output of its own.
-func rowsApart(shape, to []int) bool {
-	_, s, _ := merge(shape, to, to)
-	return len(s) > 1 && !slices.Contains(s[:len(s)-1], 0)
+// sumKept writes the sums of the elements of x, of the given shape, that belong to the same
+// element of a smaller tensor: to says how far that moves along each axis.
+func sumKept[F Float](sums []float64, x []F, shape, to []int) {
+	if n, c, inner, ok := channelwise(shape, to); ok {
+		kern.ChannelSum(sums, x, n, c, inner)
+		return
+	}
+	clear(sums)
+	walkApart(shape, to, to, to, func(at, ot, _, n, dt, _ int) { addRow(sums[ot:], x[at:at+n], dt) })
+}
+
+// addRow adds a row to sums that move by step, 0 or 1 where rows are long. With step 0 the
+// row is added up first, in lanes.
+func addRow[F Float](sums []float64, row []F, step int) {
+	switch step {
+	case 0:
+		sums[0] += kern.LaneSum(row)
+	case 1:
+		kern.AddTo64(sums[:len(row)], row)
+	default:
+		for i, v := range row {
+			sums[i*step] += float64(v)
+		}
+	}
 }
 
 // divisor is the number of elements in an average and 1 for a sum.
@@ -80,15 +95,26 @@ func reduceBackward[F Float](o Reduce, dx, x, out, dout Tensor[F]) {
 	div := F(o.divisor(len(x.Data), len(out.Data)))
 	walkParallel(x.Shape, from, from, func(at, ot, _, n, dt, _ int) {
 		row := dx.Data[at : at+n]
-		if dt == 0 {
-			d := dout.Data[ot] / div
+		switch dt {
+		case 0:
+			fill(row, dout.Data[ot]/div)
+		case 1:
+			kern.DivOne(row, dout.Data[ot:][:n], div)
+		default:
 			for i := range row {
-				row[i] = d
+				row[i] = dout.Data[ot+i*dt] / div
 			}
-			return
-		}
-		for i := range row {
-			row[i] = dout.Data[ot+i*dt] / div
 		}
 	})
+}
+
+// fill writes v to all elements of row.
+func fill[F Float](row []F, v F) {
+	head := row[:min(len(row), 16)]
+	for i := range head {
+		head[i] = v
+	}
+	for n := len(head); n < len(row); n *= 2 {
+		copy(row[n:], row[:n])
+	}
 }

@@ -1,6 +1,10 @@
 package nn
 
-import "github.com/goqat/goqat/internal/par"
+import (
+	"slices"
+
+	"github.com/goqat/goqat/internal/par"
+)
 
 // walk visits all elements of shape in row-major order while two other offsets
 // move along with strides a and b (one per axis; 0 repeats). fn gets the flat
@@ -26,6 +30,23 @@ func walkParallel(shape, a, b []int, fn func(at, oa, ob, n, da, db int)) {
 	par.For(product(dims[:last]), max(1, elementGrain/dims[last]), func(lo, hi int) {
 		walkRows(dims, sa, sb, lo, hi, fn)
 	})
+}
+
+// walkApart is walk for loops that add up what belongs to the same element of a tensor
+// with strides own: where its elements differ along the first axis, these go to several
+// goroutines, and the order of each sum stays.
+func walkApart(shape, a, b, own []int, fn func(at, oa, ob, n, da, db int)) {
+	dims, sa, sb := merge(shape, a, b)
+	// The first merged axis moves own as its first axis above 1 does.
+	first := slices.IndexFunc(shape, func(d int) bool { return d > 1 })
+	if last := len(dims) - 1; last > 0 && own[first] > 0 {
+		rows := product(dims[1:last])
+		par.For(dims[0], max(1, elementGrain/(rows*dims[last])), func(lo, hi int) {
+			walkRows(dims, sa, sb, lo*rows, hi*rows, fn)
+		})
+		return
+	}
+	walkRows(dims, sa, sb, 0, product(dims[:len(dims)-1]), fn)
 }
 
 // walkRows visits rows [lo, hi) of the merged shape; a row runs along the last axis.
