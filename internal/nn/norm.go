@@ -7,66 +7,14 @@ import (
 	"github.com/goqat/goqat/internal/par"
 )
 
-// softmaxForward works in float64 and rounds once. A row of -Inf alone, or with
-// NaN or +Inf, gives NaN.
 func softmaxForward[F Float](o Softmax, out, x Tensor[F]) {
-	n := x.Shape[o.Axis]
 	outer, inner := spans(x.Shape, o.Axis)
-	par.For(outer*inner, max(1, elementGrain/8/n), func(lo, hi int) {
-		row := make([]float64, n)
-		for u := lo; u < hi; u++ {
-			at := u/inner*n*inner + u%inner
-			top := math.Inf(-1)
-			for i := range row {
-				row[i] = float64(x.Data[at+i*inner])
-				top = max(top, row[i])
-			}
-			var sum float64
-			for i, v := range row {
-				e := math.Exp(v - top)
-				sum += e
-				if o.Log {
-					row[i] = v - top
-				} else {
-					row[i] = e
-				}
-			}
-			for i, v := range row {
-				if o.Log {
-					out.Data[at+i*inner] = F(v - math.Log(sum))
-				} else {
-					out.Data[at+i*inner] = F(v / sum)
-				}
-			}
-		}
-	})
+	kern.Softmax(out.Data, x.Data, outer, x.Shape[o.Axis], inner, o.Log)
 }
 
-// softmaxBackward: dx = y·(dy - Σ dy·y), or for the logarithm dx = dy - exp(y)·Σ dy.
 func softmaxBackward[F Float](o Softmax, dx, y, dy Tensor[F]) {
-	n := y.Shape[o.Axis]
 	outer, inner := spans(y.Shape, o.Axis)
-	par.For(outer*inner, max(1, elementGrain/8/n), func(lo, hi int) {
-		for u := lo; u < hi; u++ {
-			at := u/inner*n*inner + u%inner
-			var sum float64
-			for i := at; i < at+n*inner; i += inner {
-				if o.Log {
-					sum += float64(dy.Data[i])
-				} else {
-					sum += float64(float64(dy.Data[i]) * float64(y.Data[i]))
-				}
-			}
-			for i := at; i < at+n*inner; i += inner {
-				d, v := float64(dy.Data[i]), float64(y.Data[i])
-				if o.Log {
-					dx.Data[i] = F(d - float64(math.Exp(v)*sum))
-				} else {
-					dx.Data[i] = F(v * (d - sum))
-				}
-			}
-		}
-	})
+	kern.SoftmaxBackward(dx.Data, y.Data, dy.Data, outer, y.Shape[o.Axis], inner, o.Log)
 }
 
 // bnScale returns 1/sqrt(variance + Eps) of each channel, rounded once.
