@@ -121,8 +121,8 @@ var sameBits = map[string]string{
 	"float":       "b30250c7a1118bc6",
 	"int8":        "4e3f8549f92139b1",
 	"affine":      "418fa58614a4df8c",
-	"int4 blocks": "98e6d70dbc657114",
-	"learned":     "fe51029cfe95edf1",
+	"int4 blocks": "d9eb60af3bb738b7",
+	"learned":     "a115619ce38af218",
 }
 
 // TestSameBits: weights after training and the outputs of the frozen network do not
