@@ -85,6 +85,10 @@ func Centred(dst []int16, x []float32, l Layout, s Spec, p Params) error {
 	if err := check(len(dst), len(x), l, s, p); err != nil {
 		return err
 	}
+	if l.columns() {
+		eachRow(l, s, p, func(lo, hi int, r kern.GridRow, from int) { kern.QuantizeRow(dst[lo:hi], x[lo:hi], r, from) })
+		return nil
+	}
 	eachGrid(l, s, p, func(lo, hi int, g kern.Grid) { kern.QuantizeCentred(dst[lo:hi], x[lo:hi], g) })
 	return nil
 }
@@ -97,12 +101,21 @@ func CentredBytes(x []float32, l Layout, s Spec, p Params) (part func(dst []int8
 		return nil, 0, err
 	}
 	qmin, qmax := s.QRange()
-	if l.columns() {
-		return nil, 0, nil
-	}
 	lowest, highest := slices.Min(p.ZeroPoint), slices.Max(p.ZeroPoint)
 	if qmin-highest < math.MinInt8 || qmax-lowest > math.MaxInt8 {
 		return nil, 0, nil
+	}
+	maxAbs = int(max(highest-qmin, qmax-lowest))
+	if l.columns() {
+		grids := kern.NewGridRow(l.groups, func(i int) kern.Grid { return p.grid(s, i) })
+		return func(dst []int8, lo, hi int) {
+			for at := lo; at < hi; {
+				row, c := at/l.dim, at%l.dim
+				end := min(at+l.dim-c, hi)
+				kern.QuantizeRow(dst[at-lo:end-lo], x[at:end], grids, l.rowGroup(row)+c)
+				at = end
+			}
+		}, maxAbs, nil
 	}
 	part = func(dst []int8, lo, hi int) {
 		for at := lo; at < hi; {
@@ -114,7 +127,7 @@ func CentredBytes(x []float32, l Layout, s Spec, p Params) (part func(dst []int8
 			at = end
 		}
 	}
-	return part, int(max(highest-qmin, qmax-lowest)), nil
+	return part, maxAbs, nil
 }
 
 // unitGrain is the number of elements that are worth a goroutine.

@@ -19,7 +19,10 @@ func TestCentredBytes(t *testing.T) {
 		{Spec{Granularity: PerChannel}, []int{5, 37}, 1, false},
 		{Spec{Granularity: PerChannel, NarrowRange: true}, []int{3, 4, 5}, 0, true},
 		{Spec{Granularity: PerChannel, Axis: 1}, []int{3, 4, 5}, 0, true},
-		{Spec{Granularity: PerChannel, Axis: 1}, []int{3, 4}, 0, false}, // columns
+		{Spec{Granularity: PerChannel, Axis: 1}, []int{3, 4}, 0, true}, // columns
+		{Spec{Granularity: PerChannel, Axis: 1}, []int{3, 4}, 1, false},
+		{Spec{Granularity: PerChannel, Axis: 1, NarrowRange: true}, []int{20, 37}, 1, true},
+		{Spec{Granularity: PerBlock, Axis: 0, BlockSize: 8}, []int{20, 37}, 0, true},
 		{Spec{Granularity: PerBlock, Axis: 1, BlockSize: 8}, []int{4, 37}, 0, true},
 		{Spec{Bits: 4, Scheme: Affine}, []int{64}, 7, true},
 		{Spec{Unsigned: true}, []int{64}, 128, true},

@@ -36,13 +36,17 @@ func TransposeCodes(dst []uint8, dstStride int, src []uint8, srcStride, rows, co
 	}
 }
 
-// QuantizeRow writes the centred codes q - zero_point of x, all of which fit a byte, with
+// QuantizeRow writes the centred codes q - zero_point of x, all of which fit a C, with
 // element i on grid from+i of the row. As FakeQuantizeRow, it works in the caller's
 // goroutine.
-func QuantizeRow(dst []int8, x []float32, r GridRow, from int) {
+func QuantizeRow[C int8 | int16](dst []C, x []float32, r GridRow, from int) {
 	dst = dst[:len(x)]
 	r = r.part(from, len(x))
-	for i := quantizeRowFast(dst, x, r); i < len(x); i++ {
-		dst[i] = int8(steps(x[i], r.Scale[i], r.Lo[i], r.Hi[i]))
+	i := 0
+	if bytes, ok := any(dst).([]int8); ok {
+		i = quantizeRowFast(bytes, x, r)
+	}
+	for ; i < len(x); i++ {
+		dst[i] = C(steps(x[i], r.Scale[i], r.Lo[i], r.Hi[i]))
 	}
 }

@@ -74,7 +74,12 @@ func (p *IntProduct) packColumnsOf(f *intForm, s *intScratch, dst []uint32, code
 	s.rows = grow(s.rows, 4*f.steps*panelCols)
 	b := unsafe.Slice((*int8)(unsafe.Pointer(&s.rows[0])), len(s.rows))
 	for k := range p.k {
-		narrow(b[k*panelCols:][:n], codes[k*p.n+ch:][:n])
+		row, at := b[k*panelCols:][:n], k*p.n+ch
+		if codes == nil {
+			p.Bytes.Fill(row, at, at+n)
+		} else {
+			narrow(row, codes[at:at+n])
+		}
 	}
 	clear(b[p.k*panelCols:])
 	a := &s.pack

@@ -94,9 +94,9 @@ func (p *IntProduct) setUp(in Grid, d Dequant, fill func(dst []int16)) {
 }
 
 // inPieces says that the weights can be packed from Bytes: a panel takes whole rows of
-// bytes then.
+// bytes then, or a part of each row where channels are neighbours.
 func (p *IntProduct) inPieces() bool {
-	return p.Bytes != nil && !p.Nibbles && p.matrix && p.trans && p.whole(formBytes) && hasTile(tileInt16) && hasTile(tileUintB)
+	return p.Bytes != nil && !p.Nibbles && p.matrix && p.whole(formBytes) && hasTile(tileInt16) && hasTile(tileUintB)
 }
 
 // whole says that each dword of a matrix holds neighbouring terms.
