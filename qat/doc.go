@@ -35,17 +35,17 @@
 //	      ▲                └───────────────────────────┘  Verify:
 //	      │                      │          ▲             the same codes
 //	      └── the same weights ◀─┘          │
-//	                        training: RunAll, solver.Step, Quantizer.Step
+//	                        training: RunAll, solver.Step, Model.Step
 //
 // FQ is a fake-quantizer. The calls in their order:
 //
-//   - [New] checks a config (package qconfig): how many bits, for which layers, when.
-//   - [Model.Prepare] reads your graph and writes a new one. Batch
-//     normalisation is folded into the weights before it.
-//   - Training is ordinary Gorgonia on [Model.Graph]: build the loss on
-//     [Model.Node] of your output, call gorgonia.Grad on
-//     [Model.Learnables], run any VM with any solver, and call
-//     [Model.Step] after each batch.
+//   - [Prepare] reads your graph and writes a new one. A config (package qconfig) says
+//     how many bits, for which layers, when. Batch normalisation is folded into the
+//     weights before it. What the outputs do not need, a loss, metrics, further heads,
+//     is carried over in float.
+//   - Training is ordinary Gorgonia on [Model.Graph]: turn your variables to it with
+//     [Model.Map], call gorgonia.Grad on [Model.Learnables], run any VM with any
+//     solver, and call [Model.Step] after each batch.
 //   - [Model.Freeze] makes the integer network of package frozen. It ends
 //     nothing: training may go on.
 //   - [Model.Verify] runs both on one batch and compares them code for code.
@@ -95,9 +95,10 @@
 //     another tensor after Prepare, and the two part.
 //   - Running statistics of goqat's own batch normalisations are shared too; those of
 //     Gorgonia's are copied.
-//   - Inputs are not shared: Let data to the nodes of the new graph.
+//   - Inputs and labels are not shared: Let data to the nodes of the new graph. One that
+//     had a value keeps it until then.
 //   - A frozen network shares nothing.
 //
-// One Quantizer is for one network and one goroutine at a time. A frozen network may
+// One Model is for one network and one goroutine at a time. A frozen network may
 // be run by any number of goroutines.
 package qat

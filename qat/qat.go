@@ -22,16 +22,23 @@ type Model struct {
 	history *rangeHistory // what Record keeps; nil for nothing
 }
 
-// Prepare reads the part of g that the outputs depend on and writes a new graph
-// in which batch normalisation is folded and tensors are fake-quantized as the
-// config says. g is not changed, may already have gradients, and should not be
-// run while the new graph trains: the two share the memory of the weights and of
-// the running statistics of goqat's own batch normalisations.
+// Prepare reads g and writes a new graph in which batch normalisation is folded and
+// tensors are fake-quantized as the config says. g is not changed, may already have
+// gradients, and should not be run while the new graph trains: the two share the memory
+// of the weights and of the running statistics of goqat's own batch normalisations.
 //
 // The zero Config is int8 weights per channel and int8 activations, symmetric. Outputs
-// are usually the logits; the loss is built behind [Model.Node] of them. Layers that
-// cannot be quantized stay float and [Model.Report] lists them with the reason. Errors
-// name the node or layer; those about the config wrap [qconfig.ErrConfig].
+// are usually the logits: what they depend on is the network that is quantized, frozen
+// and shipped. Layers that cannot be quantized stay float and [Model.Report] lists them
+// with the reason. Errors name the node or layer; those about the config wrap
+// [qconfig.ErrConfig].
+//
+// All else that g computes is carried over to the new graph in float: a loss, metrics,
+// regularisers, further heads, labels of any dtype. [Model.Map] and [Model.Node] find it.
+// Known ops become goqat's, others stay as they are. What it reads of the network is not
+// fused away; it sees inputs and weights as they are, and results quantized, as later
+// layers see them. Variables of gorgonia.Read are filled as before. What depends on
+// gradients of an earlier gorgonia.Grad stays behind.
 func Prepare(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs ...*gorgonia.Node) (*Model, error) {
 	m, err := prepareModel(g, cfg, outputs)
 	if err != nil {
@@ -102,9 +109,10 @@ func checkPrepare(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs []*gorgonia
 func (m *Model) Graph() *gorgonia.ExprGraph { return m.train.g }
 
 // Node returns what stands in the new graph for a node of the user's: inputs and
-// parameters themselves, results as later layers see them, quantized. It is an error
-// for a node that has no result of its own, which names the layer that took it in, and
-// for one that neither the outputs nor what was carried over depends on.
+// parameters themselves, results of the network as later layers see them, quantized, and
+// whatever was carried over. It fails for a node that has no result of its own any more,
+// with a [fakequant.LayerError] that names the layer that took it in, and for a gradient
+// or any other node that was left behind, with the reason.
 func (m *Model) Node(old *gorgonia.Node) (*gorgonia.Node, error) {
 	n, err := m.train.find(old)
 	if err != nil {
@@ -144,8 +152,14 @@ func (m *Model) Map(nodes ...**gorgonia.Node) error {
 
 // Learnables returns the parameters of the new graph: in network order weights,
 // biases, scales and shifts of batch normalisations, which keep the user's names
-// and memory, so that a solver that steps on them trains the user's weights; then
-// [Model.Scales].
+// and memory, so that a solver that steps on them trains the user's weights; then those
+// of what was carried over; then [Model.Scales].
+//
+// A leaf that only the carried part reads is among them if gorgonia.Grad was called for
+// it in the user's graph, or the config's roles say so. In a graph without Grad it is if
+// a loss (a single number that nothing reads on) depends on it and it has a value and is
+// a matrix or filter that something computed is multiplied with, the bias of such a
+// product, or the scale or shift of a batch normalisation. All others are data.
 func (m *Model) Learnables() gorgonia.Nodes {
 	var ns gorgonia.Nodes
 	for _, v := range slices.Concat(m.plan.net.Values, m.plan.net.Carried.Values) {
@@ -192,7 +206,7 @@ func (m *Model) Inputs() []string { return names(m.plan.net.Inputs) }
 func (m *Model) InputNodes() gorgonia.Nodes { return pick(m.plan.net.Inputs, m.train.raw) }
 
 // OutputNodes returns the new graph's nodes for the outputs given to Prepare, in
-// that order. The loss is built on them.
+// that order. A loss that the user's graph does not have yet is built on them.
 func (m *Model) OutputNodes() gorgonia.Nodes { return pick(m.plan.net.Outputs, m.train.nodes) }
 
 func pick(vs []*graph.Value, from map[*graph.Value]*gorgonia.Node) gorgonia.Nodes {
