@@ -89,7 +89,7 @@ func TestOptimizeModels(t *testing.T) {
 		}
 		var logits [2][]float32
 		for i, net := range ran {
-			y, err := train.Predictor(net)(x, 1)
+			y, err := train.LogitsOf(net)(x, 1)
 			if err != nil {
 				t.Fatal(err)
 			}

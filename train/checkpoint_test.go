@@ -57,7 +57,7 @@ func newResumable(t *testing.T) *resumable {
 // run trains from a step on; a checkpoint is written when it ends.
 func (r *resumable) run(t *testing.T, start, epochs int, path string) {
 	t.Helper()
-	err := Quantized(context.Background(), r.m, r.data, FloatConfig{Epochs: epochs, Start: start,
+	err := Fit(context.Background(), r.m, r.data, Recipe{Epochs: epochs, Start: start,
 		Solver: r.solver, Schedule: Constant(0.01), Quiet: true})
 	if err != nil {
 		t.Fatal(err)

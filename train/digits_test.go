@@ -36,10 +36,10 @@ func TestMobileLearnsDigits(t *testing.T) {
 	sum := 0.0
 	for seed := range seeds {
 		net := must(models.Mobile(seed))
-		if err := Float(context.Background(), net, train, FloatConfig{Epochs: epochs, Batch: 64, Seed: seed, Schedule: Cosine{Base: 3e-3}, Quiet: true}); err != nil {
+		if err := Fit(context.Background(), Float(net), train, Recipe{Epochs: epochs, Batch: 64, Seed: seed, Schedule: Cosine{Base: 3e-3}, Quiet: true}); err != nil {
 			t.Fatal(err)
 		}
-		a, err := Accuracy(Predictor(net), test, 64)
+		a, err := Accuracy(LogitsOf(net), test, 64)
 		if err != nil {
 			t.Fatal(err)
 		}

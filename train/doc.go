@@ -4,8 +4,8 @@
 //
 // The short way trains a network of package models in float32:
 //
-//	err := train.Float(ctx, net, data, train.FloatConfig{Epochs: 40, Schedule: train.Cosine{Base: 3e-3}})
-//	score, err := train.Evaluate(train.Predictor(net), test, 64)
+//	err := train.Fit(ctx, train.Float(net), data, train.Recipe{Epochs: 40, Schedule: train.Cosine{Base: 3e-3}})
+//	score, err := train.Evaluate(train.LogitsOf(net), test, 64)
 //
 // The configured way is a [Loop] on the nodes of any Gorgonia graph, quantized or
 // not: [CrossEntropy] adds a loss to it, [Gradients] the gradients.

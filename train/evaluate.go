@@ -9,9 +9,9 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Predict returns the logits [n, classes] of n rows. The result may be memory that
+// Logits returns the logits [n, classes] of n rows. The result may be memory that
 // the next call overwrites.
-type Predict func(x []float32, n int) ([]float32, error)
+type Logits func(x []float32, n int) ([]float32, error)
 
 // Score is the outcome of [Evaluate].
 type Score struct {
@@ -21,10 +21,10 @@ type Score struct {
 	Loss     float64 // mean cross entropy, natural logarithm
 }
 
-// Evaluate runs all of d through p, batch rows at a time and then the shorter rest.
+// Evaluate runs all of d through f, batch rows at a time and then the shorter rest.
 // The largest logit is the answer; of equal ones the first. NaN logits are an error
 // that wraps ErrNotFinite.
-func Evaluate(p Predict, d Data, batch int) (Score, error) {
+func Evaluate(f Logits, d Data, batch int) (Score, error) {
 	if err := d.Check(); err != nil {
 		return Score{}, err
 	}
@@ -34,7 +34,7 @@ func Evaluate(p Predict, d Data, batch int) (Score, error) {
 	s := Score{Rows: d.Len()}
 	for lo := 0; lo < d.Len(); lo += batch {
 		part := d.Slice(lo, min(lo+batch, d.Len()))
-		logits, err := p(part.X, part.Len())
+		logits, err := f(part.X, part.Len())
 		if err != nil {
 			return Score{}, fmt.Errorf("train: evaluate: rows from %d: %w", lo, err)
 		}
@@ -74,15 +74,15 @@ func scoreRow(row []float32, label int) (loss float64, hit bool) {
 }
 
 // Accuracy is Evaluate's share of right answers, 0 to 1.
-func Accuracy(p Predict, d Data, batch int) (float64, error) {
-	s, err := Evaluate(p, d, batch)
+func Accuracy(f Logits, d Data, batch int) (float64, error) {
+	s, err := Evaluate(f, d, batch)
 	return s.Accuracy, err
 }
 
-// Predictor evaluates a network in inference mode. It builds one graph for each
+// LogitsOf evaluates a network in inference mode. It builds one graph for each
 // number of rows it is asked for, on the network's own parameters: training in
 // between shows at once. It is for one goroutine at a time.
-func Predictor(net *models.Net) Predict {
+func LogitsOf(net *models.Net) Logits {
 	type machine struct {
 		g *models.Graph
 		m gorgonia.VM

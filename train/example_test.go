@@ -28,13 +28,13 @@ func ExampleFloat() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = train.Float(context.Background(), net, points(), train.FloatConfig{
+	err = train.Fit(context.Background(), train.Float(net), points(), train.Recipe{
 		Epochs: 60, Batch: 20, Seed: 1, Schedule: train.Cosine{Base: 0.05, Warmup: 10}, Quiet: true,
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	score, err := train.Evaluate(train.Predictor(net), points(), 64)
+	score, err := train.Evaluate(train.LogitsOf(net), points(), 64)
 	if err != nil {
 		log.Fatal(err)
 	}

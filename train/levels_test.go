@@ -48,19 +48,19 @@ func noise(rows int) Data {
 }
 
 // trainSome makes a few steps.
-func trainSome() FloatConfig {
-	return FloatConfig{Epochs: 2, Batch: 6, Seed: 3, Schedule: Cosine{Base: 0.01}, Quiet: true}
+func trainSome() Recipe {
+	return Recipe{Epochs: 2, Batch: 6, Seed: 3, Schedule: Cosine{Base: 0.01}, Quiet: true}
 }
 
 func floatBits(h hash.Hash) error {
 	net := various()
-	if err := Float(context.Background(), net, noise(18), trainSome()); err != nil {
+	if err := Fit(context.Background(), Float(net), noise(18), trainSome()); err != nil {
 		return err
 	}
 	if err := net.Write(h); err != nil {
 		return err
 	}
-	out, err := Predictor(net)(noise(7).X, 7)
+	out, err := LogitsOf(net)(noise(7).X, 7)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func quantizedBits(h hash.Hash, global qconfig.Layer) error {
 	}
 	cfg := trainSome()
 	cfg.Batch = 0
-	if err := Quantized(context.Background(), p, noise(18), cfg); err != nil {
+	if err := Fit(context.Background(), p, noise(18), cfg); err != nil {
 		return err
 	}
 	if err := net.Write(h); err != nil {

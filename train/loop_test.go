@@ -45,12 +45,12 @@ func TestFloatLearns(t *testing.T) {
 	} {
 		net, data := small(1), blobs(90)
 		var epochs []Epoch
-		err := Float(context.Background(), net, data, FloatConfig{Epochs: 20, Batch: 16, Seed: 2, Solver: opt, Schedule: Cosine{Base: 0.02},
+		err := Fit(context.Background(), Float(net), data, Recipe{Epochs: 20, Batch: 16, Seed: 2, Solver: opt, Schedule: Cosine{Base: 0.02},
 			OnEpoch: func(e Epoch) error { epochs = append(epochs, e); return nil }, Quiet: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := Evaluate(Predictor(net), data, 64)
+		s, err := Evaluate(LogitsOf(net), data, 64)
 		if err != nil || s.Accuracy != 1 || s.Rows != 90 || s.Loss > epochs[0].Loss/2 {
 			t.Errorf("%s: %+v, %v; first epoch %+v: want all rows right", name, s, err, epochs[0])
 		}
@@ -84,10 +84,10 @@ func TestRepeatsForAnyGOMAXPROCS(t *testing.T) {
 	run := func(procs int, seed uint64) []float32 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 		net := withBN(seed)
-		if err := Float(context.Background(), net, images(50), FloatConfig{Epochs: 3, Batch: 16, Seed: seed, Schedule: Constant(0.01), Quiet: true}); err != nil {
+		if err := Fit(context.Background(), Float(net), images(50), Recipe{Epochs: 3, Batch: 16, Seed: seed, Schedule: Constant(0.01), Quiet: true}); err != nil {
 			t.Fatal(err)
 		}
-		logits := must(Predictor(net)(images(4).X, 4)) // with the running statistics
+		logits := must(LogitsOf(net)(images(4).X, 4)) // with the running statistics
 		return append(weights(net), logits...)
 	}
 	want := run(1, 3)
@@ -102,11 +102,11 @@ func TestRepeatsForAnyGOMAXPROCS(t *testing.T) {
 }
 
 func TestCancelAndResume(t *testing.T) {
-	cfg := func() FloatConfig {
-		return FloatConfig{Epochs: 4, Batch: 16, Seed: 5, Solver: must(NewAdam(AdamConfig{LearnRate: 1})), Schedule: Cosine{Base: 0.05}, Quiet: true}
+	cfg := func() Recipe {
+		return Recipe{Epochs: 4, Batch: 16, Seed: 5, Solver: must(NewAdam(AdamConfig{LearnRate: 1})), Schedule: Cosine{Base: 0.05}, Quiet: true}
 	}
 	whole := small(1)
-	if err := Float(context.Background(), whole, blobs(50), cfg()); err != nil {
+	if err := Fit(context.Background(), Float(whole), blobs(50), cfg()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -119,7 +119,7 @@ func TestCancelAndResume(t *testing.T) {
 		return nil
 	}
 	c.Checkpoint = func(steps int) error { made = steps; return errors.New("disk full") }
-	err := Float(ctx, net, blobs(50), c)
+	err := Fit(ctx, Float(net), blobs(50), c)
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "disk full") || made != 6 {
 		t.Fatalf("cancelled after two epochs of 3 steps: checkpoint at %d, error %v", made, err)
 	}
@@ -128,7 +128,7 @@ func TestCancelAndResume(t *testing.T) {
 	if err := again.Solver.Restore(c.Solver.State()); err != nil {
 		t.Fatal(err)
 	}
-	if err := Float(context.Background(), net, blobs(50), again); err != nil {
+	if err := Fit(context.Background(), Float(net), blobs(50), again); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(weights(net), weights(whole)) {
@@ -142,7 +142,7 @@ func TestCancelledBeforeTheFirstStep(t *testing.T) {
 	cancel(why)
 	net := small(1)
 	before := slices.Clone(weights(net))
-	err := Float(ctx, net, blobs(50), FloatConfig{Epochs: 1, Schedule: Constant(0.1), Quiet: true})
+	err := Fit(ctx, Float(net), blobs(50), Recipe{Epochs: 1, Schedule: Constant(0.1), Quiet: true})
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, why) || !slices.Equal(weights(net), before) {
 		t.Errorf("error %v; want nothing done, the cause and context.Canceled", err)
 	}
@@ -150,8 +150,8 @@ func TestCancelledBeforeTheFirstStep(t *testing.T) {
 
 func TestHooksAndFailures(t *testing.T) {
 	boom := errors.New("boom")
-	ctx, ok := context.Background(), FloatConfig{Epochs: 1, Batch: 8, Schedule: Constant(0.1), Quiet: true}
-	with := func(f func(c *FloatConfig)) FloatConfig { c := ok; f(&c); return c }
+	ctx, ok := context.Background(), Recipe{Epochs: 1, Batch: 8, Schedule: Constant(0.1), Quiet: true}
+	with := func(f func(c *Recipe)) Recipe { c := ok; f(&c); return c }
 	hot := small(1)
 	for _, p := range hot.Params() {
 		for i := range p.Data {
@@ -162,21 +162,21 @@ func TestHooksAndFailures(t *testing.T) {
 		name string
 		net  *models.Net
 		data Data
-		cfg  FloatConfig
+		cfg  Recipe
 		is   error
 	}{
-		{"hook", small(1), blobs(24), with(func(c *FloatConfig) { c.OnEpoch = func(Epoch) error { return boom } }), boom},
-		{"no epochs", small(1), blobs(24), with(func(c *FloatConfig) { c.Epochs = 0 }), ErrConfig},
-		{"no rate", small(1), blobs(24), with(func(c *FloatConfig) { c.Schedule = nil }), ErrConfig},
-		{"batch", small(1), blobs(24), with(func(c *FloatConfig) { c.Batch = 25 }), ErrConfig},
-		{"start", small(1), blobs(24), with(func(c *FloatConfig) { c.Start = 4 }), ErrConfig},
-		{"no data", small(1), Data{Shape: []int{2}, Classes: 3}, with(func(c *FloatConfig) { c.Batch = 0 }), ErrData},
+		{"hook", small(1), blobs(24), with(func(c *Recipe) { c.OnEpoch = func(Epoch) error { return boom } }), boom},
+		{"no epochs", small(1), blobs(24), with(func(c *Recipe) { c.Epochs = 0 }), ErrConfig},
+		{"no rate", small(1), blobs(24), with(func(c *Recipe) { c.Schedule = nil }), ErrConfig},
+		{"batch", small(1), blobs(24), with(func(c *Recipe) { c.Batch = 25 }), ErrConfig},
+		{"start", small(1), blobs(24), with(func(c *Recipe) { c.Start = 4 }), ErrConfig},
+		{"no data", small(1), Data{Shape: []int{2}, Classes: 3}, with(func(c *Recipe) { c.Batch = 0 }), ErrData},
 		{"classes", must(models.MLP(1, 2, 4)), blobs(24), ok, ErrConfig},
 		{"row size", must(models.MLP(1, 3, 3)), blobs(24), ok, ErrConfig},
 		{"overflow", hot, blobs(24), ok, ErrNotFinite},
 	} {
 		before := slices.Clone(weights(c.net))
-		if err := Float(ctx, c.net, c.data, c.cfg); !errors.Is(err, c.is) {
+		if err := Fit(ctx, Float(c.net), c.data, c.cfg); !errors.Is(err, c.is) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.is)
 		}
 		if moved := !slices.Equal(before, weights(c.net)); moved != (c.is == boom) {
@@ -267,7 +267,7 @@ func TestEvaluate(t *testing.T) {
 	}
 	boom := errors.New("boom")
 	for name, c := range map[string]struct {
-		p     Predict
+		p     Logits
 		batch int
 		is    error
 	}{

@@ -18,11 +18,11 @@ func TestProgressLines(t *testing.T) {
 	var out bytes.Buffer
 	logrus.SetOutput(&out)
 	defer logrus.SetOutput(os.Stderr)
-	cfg := FloatConfig{Epochs: 2, Batch: 8, Schedule: Constant(0.1), Title: "small net"}
+	cfg := Recipe{Epochs: 2, Batch: 8, Schedule: Constant(0.1), Title: "small net"}
 	for _, quiet := range []bool{false, true} {
 		out.Reset()
 		cfg.Quiet = quiet
-		if err := Float(context.Background(), small(1), blobs(24), cfg); err != nil {
+		if err := Fit(context.Background(), Float(small(1)), blobs(24), cfg); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Count(out.String(), "small net")

@@ -111,7 +111,7 @@ func analyze(ctx context.Context, o options) (*result, error) {
 
 // seed fills in one seed; the layers of the first one are measured.
 func (b bench) seed(ctx context.Context, r *result, seed int, net *models.Net, todo []format) error {
-	acc, err := b.percent(train.Predictor(net))
+	acc, err := b.percent(train.LogitsOf(net))
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (b bench) float(ctx context.Context, o options, seed int) (*models.Net, err
 	if o.quick {
 		n = quickEpochs
 	}
-	return net, train.Float(ctx, net, b.train, train.FloatConfig{Epochs: n, Batch: batchSize, Seed: uint64(seed),
+	return net, train.Fit(ctx, train.Float(net), b.train, train.Recipe{Epochs: n, Batch: batchSize, Seed: uint64(seed),
 		Schedule: train.Cosine{Base: floatRate, Warmup: warmupSteps}, Title: fmt.Sprintf("seed %d, float", seed)})
 }
 
@@ -269,7 +269,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-func (b bench) percent(p train.Predict) (float64, error) {
+func (b bench) percent(p train.Logits) (float64, error) {
 	acc, err := train.Accuracy(p, b.test, b.test.Len())
 	return math.Round(acc*10000) / 100, err
 }

@@ -21,7 +21,7 @@ type trainee struct {
 	after   func() error // behind each step; nil for nothing
 }
 
-// floatWork is what train.Float does in each step; other networks are written with
+// floatWork is what train.Fit does in float32 in each step; other networks are written with
 // goqat's ops first.
 func (n network) floatWork() (work, error) {
 	if n.own {
@@ -35,7 +35,7 @@ func (n network) floatWork() (work, error) {
 	return n.training(trainee{inputs: fast.InputNodes(), output: fast.OutputNodes()[0], params: fast.Learnables(), machine: fast.Machine})
 }
 
-// quantizedWork is what train.Quantized does in each step, observing and quantizing
+// quantizedWork is what train.Fit does in each step, observing and quantizing
 // from the first on.
 func (n network) quantizedWork(bits int) (work, error) {
 	p, err := n.prepared(bits)

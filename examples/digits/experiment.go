@@ -125,17 +125,17 @@ func (b *bench) float(ctx context.Context, seed int) (*models.Net, float64, erro
 	if err != nil {
 		return nil, 0, err
 	}
-	err = train.Float(ctx, net, b.train, train.FloatConfig{Epochs: b.o.epochs, Batch: batchSize, Seed: uint64(seed),
+	err = train.Fit(ctx, train.Float(net), b.train, train.Recipe{Epochs: b.o.epochs, Batch: batchSize, Seed: uint64(seed),
 		Schedule: train.Cosine{Base: floatRate, Warmup: warmupSteps}, Title: fmt.Sprintf("seed %d, float", seed),
 		CheckpointFile: filepath.Join(b.o.out, "interrupted-float.safetensors")})
 	if err != nil {
 		return nil, 0, err
 	}
-	acc, err := b.percent(train.Predictor(net))
+	acc, err := b.percent(train.LogitsOf(net))
 	return net, acc, err
 }
 
-func (b *bench) percent(p train.Predict) (float64, error) {
+func (b *bench) percent(p train.Logits) (float64, error) {
 	acc, err := train.Accuracy(p, b.test, evalBatch)
 	return math.Round(acc*10000) / 100, err
 }
@@ -214,7 +214,7 @@ func (b *bench) fineTune(ctx context.Context, f format, net *models.Net, seed in
 		return nil, err
 	}
 	p.Record(1)
-	err = train.Quantized(ctx, p, b.train, train.FloatConfig{Epochs: epochs, Seed: uint64(seed) + 100,
+	err = train.Fit(ctx, p, b.train, train.Recipe{Epochs: epochs, Seed: uint64(seed) + 100,
 		Schedule: train.Cosine{Base: f.rate}, Title: fmt.Sprintf("seed %d, %s", seed, f.name),
 		CheckpointFile: filepath.Join(b.o.out, "interrupted-"+f.slug()+".safetensors")})
 	return p, err
@@ -239,7 +239,7 @@ func (b *bench) calibrate(p *qat.Model) error {
 }
 
 // runner evaluates a frozen network.
-func runner(fz *frozen.Network) train.Predict {
+func runner(fz *frozen.Network) train.Logits {
 	return func(x []float32, _ int) ([]float32, error) { return first(fz.Run(x)) }
 }
 

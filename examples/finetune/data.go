@@ -22,14 +22,14 @@ func loadDigits() (digits, error) {
 }
 
 // percent is the accuracy on the test digits.
-func (d digits) percent(p train.Predict) (float64, error) {
+func (d digits) percent(p train.Logits) (float64, error) {
 	acc, err := train.Accuracy(p, d.test, evalBatch)
 	return math.Round(acc*10000) / 100, err
 }
 
 // predictor turns a network's function, of one input and one output, into one that
 // package train evaluates.
-func predictor(fn func(inputs ...[]float32) ([][]float32, error)) train.Predict {
+func predictor(fn func(inputs ...[]float32) ([][]float32, error)) train.Logits {
 	return func(x []float32, _ int) ([]float32, error) {
 		outs, err := fn(x)
 		if err != nil {

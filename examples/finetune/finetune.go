@@ -156,7 +156,7 @@ func (j *job) quantize(ctx context.Context, cfg qconfig.Config) (*frozen.Network
 	if j.r.PTQ, err = j.data.percent(predictor(fz.Run)); err != nil {
 		return nil, err
 	}
-	err = train.Quantized(ctx, p, j.data.train, train.FloatConfig{Epochs: j.o.epochs, Seed: j.o.seed,
+	err = train.Fit(ctx, p, j.data.train, train.Recipe{Epochs: j.o.epochs, Seed: j.o.seed,
 		Schedule: train.Cosine{Base: tuneRate}, Title: "quantized"})
 	if err != nil {
 		return nil, err

@@ -44,12 +44,12 @@ func makeModel(ctx context.Context, o options) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	err = train.Float(ctx, net, d.train, train.FloatConfig{Epochs: o.epochs, Batch: batchSize, Seed: o.seed,
+	err = train.Fit(ctx, train.Float(net), d.train, train.Recipe{Epochs: o.epochs, Batch: batchSize, Seed: o.seed,
 		Schedule: train.Cosine{Base: floatRate}, Title: "float"})
 	if err != nil {
 		return made{}, err
 	}
-	acc, err := d.percent(train.Predictor(net))
+	acc, err := d.percent(train.LogitsOf(net))
 	if err != nil {
 		return made{}, err
 	}
