@@ -65,9 +65,23 @@ func checkDepthwise(t *testing.T, seed uint64, c Conv, raw []byte) {
 	}
 }
 
+// TestIntDepthwise is TestDepthwise on bytes.
+func TestIntDepthwise(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 83))
+		checkIntConvLevels(t, seed, randomDepthwise(r), 0, int(seed))
+	}
+	for i, e := range [][3]int{{112, 3, 2}, {56, 5, 2}, {56, 7, 1}, {14, 7, 1}, {7, 5, 1}} {
+		pad := e[1] / 2
+		checkIntConvLevels(t, uint64(i), geometry(2, 5, e[0], e[0], 5, e[1], e[1], 5, [2]int{e[2], e[2]}, ones, [4]int{pad, pad, pad, pad}), 0, 0)
+	}
+}
+
 func FuzzDepthwise(f *testing.F) {
 	f.Add(uint64(3), []byte("\x00\x00\xc0\x7f\x00\x00\x80\x7f"))
 	f.Fuzz(func(t *testing.T, seed uint64, raw []byte) {
-		checkDepthwise(t, seed, randomDepthwise(rand.New(rand.NewPCG(seed, 82))), raw)
+		c := randomDepthwise(rand.New(rand.NewPCG(seed, 82)))
+		checkDepthwise(t, seed, c, raw)
+		checkIntConvLevels(t, seed, c, 0, int(seed%5))
 	})
 }

@@ -103,3 +103,43 @@ func depthWeightAVX2(size int, t *byte) {
 		panic("kern: no such kernel")
 	}
 }
+
+// intRowsValues calls the kernel of a size and a stride.
+func intRowsValues(size, stride int, t, e *byte) {
+	switch [2]int{size, stride} {
+	case [2]int{3, 1}:
+		intRows3x1Values(t, e)
+	case [2]int{3, 2}:
+		intRows3x2Values(t, e)
+	case [2]int{5, 1}:
+		intRows5x1Values(t, e)
+	case [2]int{5, 2}:
+		intRows5x2Values(t, e)
+	case [2]int{7, 1}:
+		intRows7x1Values(t, e)
+	case [2]int{7, 2}:
+		intRows7x2Values(t, e)
+	default:
+		panic("kern: no such kernel")
+	}
+}
+
+// intRowsCodes calls the kernel of a size and a stride.
+func intRowsCodes(size, stride int, t, e *byte) {
+	switch [2]int{size, stride} {
+	case [2]int{3, 1}:
+		intRows3x1Codes(t, e)
+	case [2]int{3, 2}:
+		intRows3x2Codes(t, e)
+	case [2]int{5, 1}:
+		intRows5x1Codes(t, e)
+	case [2]int{5, 2}:
+		intRows5x2Codes(t, e)
+	case [2]int{7, 1}:
+		intRows7x1Codes(t, e)
+	case [2]int{7, 2}:
+		intRows7x2Codes(t, e)
+	default:
+		panic("kern: no such kernel")
+	}
+}

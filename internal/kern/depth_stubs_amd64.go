@@ -105,3 +105,39 @@ func depthWeight5xAVX2(t *byte)
 
 //go:noescape
 func depthWeight7xAVX2(t *byte)
+
+//go:noescape
+func intRows3x1Values(t *byte, e *byte)
+
+//go:noescape
+func intRows3x2Values(t *byte, e *byte)
+
+//go:noescape
+func intRows5x1Values(t *byte, e *byte)
+
+//go:noescape
+func intRows5x2Values(t *byte, e *byte)
+
+//go:noescape
+func intRows7x1Values(t *byte, e *byte)
+
+//go:noescape
+func intRows7x2Values(t *byte, e *byte)
+
+//go:noescape
+func intRows3x1Codes(t *byte, e *byte)
+
+//go:noescape
+func intRows3x2Codes(t *byte, e *byte)
+
+//go:noescape
+func intRows5x1Codes(t *byte, e *byte)
+
+//go:noescape
+func intRows5x2Codes(t *byte, e *byte)
+
+//go:noescape
+func intRows7x1Codes(t *byte, e *byte)
+
+//go:noescape
+func intRows7x2Codes(t *byte, e *byte)

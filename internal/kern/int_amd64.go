@@ -127,6 +127,14 @@ func vectorFast(c *[panelCols]int32, x unsafe.Pointer, w []uint32, k int) {
 
 func (d *intDepth) run() { intDepthwise(args(d)) }
 
+func (d *intRows) run(c *Conv, e *intEpi, codes bool) {
+	if codes {
+		intRowsCodes(c.R, c.Stride[0], args(d), args(e))
+	} else {
+		intRowsValues(c.R, c.Stride[0], args(d), args(e))
+	}
+}
+
 // pairs interleaves a leading part of the n columns of two planes and returns how
 // many.
 func (a *intPackArgs) pairs(n int) int {

@@ -19,13 +19,14 @@ type intScratch struct {
 	epi                      intEpi
 	pack                     intPackArgs
 	depth                    intDepth
+	deep                     intRows
 }
 
 var intScratches = sync.Pool{New: func() any { return new(intScratch) }}
 
 // put gives the scratch back without the pointers that it holds.
 func (s *intScratch) put() {
-	s.tile, s.epi, s.pack, s.depth = tileArgs{}, intEpi{}, intPackArgs{}, intDepth{}
+	s.tile, s.epi, s.pack, s.depth, s.deep = tileArgs{}, intEpi{}, intPackArgs{}, intDepth{}, intRows{}
 	intScratches.Put(s)
 }
 
@@ -74,6 +75,10 @@ func (p *IntProduct) Conv(threads int, c *Conv, y IntY, x IntX, bias []float32) 
 		defer s.put()
 		s.spare = grow(s.spare, len(f.half)/2)
 		r.a = f.words(s.spare, 0, len(s.spare))
+	}
+	if r.byRows() {
+		r.runRows(threads)
+		return
 	}
 	if r.depthwise() {
 		r.runDepthwise(threads)

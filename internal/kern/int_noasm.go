@@ -19,6 +19,7 @@ func copyBytesFast(dst []uint8, dstStride int, src []uint8, srcStride, rows, n i
 func narrowFast(dst []int8, src []int16) bool    { return false }
 func extentInts(x []int16) (lo, hi int16, n int) { return 0, 0, 0 }
 func (d *intDepth) run()                         { panic("kern: no vector kernels") }
+func (d *intRows) run(*Conv, *intEpi, bool)      { panic("kern: no vector kernels") }
 func vectorFast(_ *[panelCols]int32, _ unsafe.Pointer, _ []uint32, _ int) {
 	panic("kern: no vector kernels")
 }

@@ -55,7 +55,7 @@ func init() {
 			}
 			text += "\tdefault:\n\t\tpanic(\"kern: no such kernel\")\n\t}\n}\n\n"
 		}
-		extra["depth_calls_amd64.go"] = text
+		extra["depth_calls_amd64.go"] = text + emitIntRows()
 	}
 }
 

@@ -119,12 +119,15 @@ type epilogue struct {
 }
 
 // store writes a vector of numbers, or of their codes.
-func (e *epilogue) store(z VecVirtual, v int, out Mem) {
+func (e *epilogue) store(z VecVirtual, v int, out Mem) { e.storeAs(z, fmt.Sprint(v), v, out) }
+
+// storeAs is store with a label of the given name.
+func (e *epilogue) storeAs(z VecVirtual, name string, v int, out Mem) {
 	if !e.codes {
 		VMOVUPS(z, e.mask[v], out)
 		return
 	}
-	plain := fmt.Sprintf("plain%d", v)
+	plain := "plain" + name
 	CMPQ(Mem{Base: e.args, Disp: epiClip}, Imm(0))
 	JEQ(LabelRef(plain))
 	e.clip(z)
