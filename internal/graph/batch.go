@@ -11,7 +11,7 @@ import (
 )
 
 // noAxis marks a value without a batch axis.
-const noAxis = -1
+const noAxis = nn.NoAxis
 
 // batcher follows the batch axis through the network. The size of a batch axis is
 // always proportional to the batch.
@@ -108,11 +108,13 @@ func (b *batcher) axis(v *Value) int {
 	return noAxis
 }
 
-// want makes sure that v's batch axis is a.
+// want makes sure that v's batch axis is a, or that it has none.
 func (b *batcher) want(v *Value, a int) error {
 	switch have := b.axis(v); {
 	case have == a:
 		return nil
+	case a == noAxis:
+		return fmt.Errorf("operand %s grows with the batch", v.Name)
 	case have != noAxis:
 		return fmt.Errorf("the batch is axis %d of %s and meets axis %d of another operand", have, v.Name, a)
 	case v.Role == Input:
@@ -122,203 +124,20 @@ func (b *batcher) want(v *Value, a int) error {
 	}
 }
 
-// none makes sure that operands have no batch axis.
-func (b *batcher) none(vs ...*Value) error {
-	for _, v := range vs {
-		if b.axis(v) != noAxis {
-			return fmt.Errorf("operand %s grows with the batch", v.Name)
-		}
-	}
-	return nil
-}
-
 // rule returns the batch axis of a layer's output, given that one operand has one.
 func (b *batcher) rule(l *Layer) (int, error) {
-	x := l.In[0]
-	a := b.axis(x)
-	switch op := l.Op.(type) {
-	case nil:
+	if l.Op == nil {
 		return b.opaque(l)
-	case nn.Conv, nn.Pool, nn.GlobalAvgPool, nn.BatchNorm:
-		if a > 0 {
-			return 0, fmt.Errorf("the batch is axis %d of %s and not its first", a, x.Name)
-		}
-		return a, b.none(l.In[1:]...)
-	case nn.MatMul:
-		return b.matMul(l, op)
-	case nn.Binary:
-		return b.binary(l)
-	case nn.Unary, nn.Dropout:
-		return a, nil
-	case nn.LRN:
-		if a == 1 {
-			return 0, fmt.Errorf("it normalises along the batch axis")
-		}
-		return a, nil
-	case nn.Pad:
-		if op.Before[a]+op.After[a] > 0 {
-			return 0, fmt.Errorf("it pads the batch axis of %s", x.Name)
-		}
-		return a, nil
-	case nn.Gather:
-		return b.gather(l, op)
-	case nn.Softmax:
-		if op.Axis == a {
-			return 0, fmt.Errorf("it runs along the batch axis")
-		}
-		return a, nil
-	case nn.Reduce:
-		return reduceAxis(op.Axes, a), nil
-	case nn.Reshape:
-		return b.reshape(l, a)
-	case nn.Transpose:
-		return slices.Index(op.Perm, a), nil
-	case nn.Concat:
-		return b.concat(l, op)
-	case nn.Slice:
-		switch {
-		case op.Axis == a:
-			return 0, fmt.Errorf("it takes a part of the batch axis of %s", x.Name)
-		case op.Squeeze && op.Axis < a:
-			return a - 1, nil
-		}
-		return a, nil
 	}
-	return 0, fmt.Errorf("goqat does not know how %T treats the batch", l.Op)
-}
-
-// reduceAxis is where axis a lands when axes are dropped. A reduced batch axis is
-// gone: a cost, usually.
-func reduceAxis(axes []int, a int) int {
-	out := a
-	for _, r := range axes {
-		switch {
-		case r == a:
-			return noAxis
-		case r < a:
-			out--
-		}
-	}
-	return out
-}
-
-func (b *batcher) matMul(l *Layer, op nn.MatMul) (int, error) {
-	x, y := l.In[0], l.In[1]
-	if err := b.none(l.In[2:]...); err != nil {
-		return 0, err
-	}
-	r := len(x.Shape)
-	// Positions in the untransposed product: r-2 is the row or the inner axis, r-1 the
-	// inner axis or the column.
-	pa, pb := b.axis(x), b.axis(y)
-	if op.TransA && pa >= r-2 {
-		pa = 2*r - 3 - pa
-	}
-	if op.TransB && pb >= r-2 {
-		pb = 2*r - 3 - pb
-	}
-	back := func(v *Value, trans bool, p int) error {
-		if trans {
-			p = 2*r - 3 - p
-		}
-		return b.want(v, p)
-	}
-	switch {
-	case pa == r-1: // inner axis of both
-		return noAxis, back(y, op.TransB, r-2)
-	case pb == r-2 && r >= 2:
-		return noAxis, back(x, op.TransA, r-1)
-	case pa == r-2 && pa >= 0: // rows
-		return pa, b.none(y)
-	case pb == r-1 && pb >= 0: // columns
-		return pb, b.none(x)
-	case pa >= 0:
-		return pa, b.want(y, pa)
-	default:
-		return pb, b.want(x, pb)
-	}
-}
-
-// binary follows NumPy's broadcasting: shapes are aligned at the right.
-func (b *batcher) binary(l *Layer) (int, error) {
-	rank := len(l.Out.Shape)
-	at := noAxis
+	g := nn.Growth{Out: l.Out.Shape, Batch: b.n}
 	for _, v := range l.In {
-		if a := b.axis(v); a != noAxis {
-			at = max(at, a+rank-len(v.Shape))
-		}
+		g.In = append(g.In, nn.Batched{Name: v.Name, Shape: v.Shape, Axis: b.axis(v)})
 	}
-	for _, v := range l.In {
-		a := at - (rank - len(v.Shape))
-		if b.axis(v) == noAxis && (a < 0 || v.Shape[a] == 1) {
-			continue // broadcast along the batch
-		}
-		if err := b.want(v, a); err != nil {
-			return 0, err
-		}
-		if v.Shape[a] != l.Out.Shape[at] {
-			return 0, fmt.Errorf("the batch axis of %s, of size %d, is broadcast to %d", v.Name, v.Shape[a], l.Out.Shape[at])
-		}
+	a, want, err := nn.BatchAxis(l.Op, g)
+	for i := 0; err == nil && i < len(want); i++ {
+		err = b.want(l.In[i], want[i])
 	}
-	return at, nil
-}
-
-// reshape finds the output axis that starts where the batch axis starts in memory. One
-// that is -1 in the layer's own settings is the batch, wherever it starts: an axis of
-// [T*N] rows, say, where the shapes alone do not tell T*N from T.
-func (b *batcher) reshape(l *Layer, a int) (int, error) {
-	in, out := l.In[0].Shape, l.Out.Shape
-	if j := slices.Index(l.Op.(nn.Reshape).Shape, -1); j >= 0 && out[j]%b.n == 0 {
-		return j, nil
-	}
-	before, best := product(in[:a]), noAxis
-	for j := range out {
-		if product(out[:j]) != before || out[j]%b.n != 0 {
-			continue
-		}
-		if out[j] == in[a] {
-			return j, nil
-		}
-		if best == noAxis {
-			best = j
-		}
-	}
-	if best == noAxis {
-		return 0, fmt.Errorf("from %v to %v no axis holds the batch (axis %d) any more", in, out, a)
-	}
-	return best, nil
-}
-
-// gather: the indices' axes take the place of the table's axis.
-func (b *batcher) gather(l *Layer, op nn.Gather) (int, error) {
-	table, indices := b.axis(l.In[0]), b.axis(l.In[1])
-	switch {
-	case table == noAxis:
-		return op.Axis + indices, nil
-	case indices != noAxis:
-		return 0, fmt.Errorf("both the table %s and the indices %s grow with the batch", l.In[0].Name, l.In[1].Name)
-	case table == op.Axis:
-		return 0, fmt.Errorf("it looks up rows of the batch axis of %s", l.In[0].Name)
-	case table > op.Axis:
-		return table + len(l.In[1].Shape) - 1, nil
-	}
-	return table, nil
-}
-
-func (b *batcher) concat(l *Layer, op nn.Concat) (int, error) {
-	a := noAxis
-	for _, v := range l.In {
-		a = max(a, b.axis(v))
-	}
-	for _, v := range l.In {
-		if err := b.want(v, a); err != nil {
-			return 0, err
-		}
-	}
-	if op.Axis == a && len(l.In) > 1 {
-		return 0, fmt.Errorf("it joins along the batch axis")
-	}
-	return a, nil
+	return a, err
 }
 
 // opaque asks the stock op for its shape at twice the batch.

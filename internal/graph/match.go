@@ -118,11 +118,10 @@ func (r *reader) own(n *gorgonia.Node, op nn.Op) *match {
 	bn, ok := op.(nn.BatchNorm)
 	if !ok {
 		m := simple(n, op, r.kids[n]...)
-		switch op.(type) {
-		case nn.Conv:
-			m.image = r.kids[n][0]
-		case nn.MatMul:
+		if w := nn.TraitsOf(op).Weights; w != nil && w.Either {
 			m.left, m.right = r.kids[n][0], r.kids[n][1]
+		} else if w != nil {
+			m.image = r.kids[n][0]
 		}
 		return m
 	}

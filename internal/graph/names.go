@@ -63,12 +63,13 @@ func (n *namer) numbered(kind string, taken map[string]bool) string {
 // Weight returns the parameter that a convolution or matrix product multiplies
 // with, looked at through reshapes and transposes, or nil.
 func (l *Layer) Weight() *Value {
-	var candidates []*Value
-	switch l.Op.(type) {
-	case nn.Conv:
-		candidates = l.In[1:2]
-	case nn.MatMul:
-		candidates = []*Value{l.In[1], l.In[0]}
+	w := nn.TraitsOf(l.Op).Weights
+	if w == nil {
+		return nil
+	}
+	candidates := []*Value{l.In[1], l.In[0]}
+	if !w.Either {
+		candidates = candidates[:1]
 	}
 	for _, v := range candidates {
 		if b := v.Base(); b.Role == Param {

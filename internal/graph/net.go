@@ -163,13 +163,8 @@ func (n *Net) Consumers() map[*Value][]*Layer {
 // Base follows reshapes and transposes back to the value whose elements v holds:
 // from a bias in its broadcast shape to the bias parameter.
 func (v *Value) Base() *Value {
-	for v.Producer != nil && len(v.Producer.In) == 1 {
-		switch v.Producer.Op.(type) {
-		case nn.Reshape, nn.Transpose:
-			v = v.Producer.In[0]
-		default:
-			return v
-		}
+	for v.Producer != nil && nn.TraitsOf(v.Producer.Op).Relayout {
+		v = v.Producer.In[0]
 	}
 	return v
 }

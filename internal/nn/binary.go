@@ -1,10 +1,18 @@
 package nn
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/goqat/goqat/internal/kern"
 )
+
+// Binary is an elementwise operation with NumPy's broadcasting.
+type Binary struct {
+	Fn string `json:"fn"` // add sub mul div pow
+}
+
+func (b Binary) Kind() string { return b.Fn }
 
 type binaryFn int
 
@@ -247,4 +255,83 @@ func powerPartial(left bool) func(a, b, d float64) float64 {
 		}
 		return float64(float64(d*math.Pow(a, b)) * math.Log(a))
 	}
+}
+
+func broadcast(o Binary, a, b []int) ([]int, error) {
+	out := make([]int, max(len(a), len(b)))
+	for i := range out {
+		da, db := dimFromEnd(a, len(out)-i), dimFromEnd(b, len(out)-i)
+		if da != db && da != 1 && db != 1 {
+			return nil, shapeErr(o, "shapes %v and %v do not broadcast", a, b)
+		}
+		out[i] = max(da, db)
+	}
+	return out, nil
+}
+
+// dimFromEnd is the i-th dimension counted from the last (1), or 1 past the first.
+func dimFromEnd(s []int, i int) int {
+	if i > len(s) {
+		return 1
+	}
+	return s[len(s)-i]
+}
+
+func init() {
+	var kinds []string
+	for fn := range binaryFns {
+		kinds = append(kinds, fn)
+	}
+	register(family[Binary]{
+		kinds: kinds, inputs: [2]int{2, 2},
+		check: func(o Binary) error {
+			if _, ok := binaryFns[o.Fn]; !ok {
+				return settingsErr(o, "unknown function %q, want add, sub, mul, div or pow", o.Fn)
+			}
+			return nil
+		},
+		shape: func(o Binary, in [][]int) ([]int, error) { return broadcast(o, in[0], in[1]) },
+		traits: func(o Binary) Traits {
+			linear := o.Fn == "add" || o.Fn == "sub"
+			// Quotients and powers become no codes: their range depends on single small operands.
+			return Traits{Quantized: o.OnCodes(), DataOnly: true, TakesActivation: o.OnCodes(), Adds: o.Fn == "add",
+				KeepsNonNegative: o.Fn == "add" || o.Fn == "mul", IgnoresInputs: linear, IgnoresOutput: true}
+		},
+		batch: binaryBatch,
+		f32:   binaryPasses[float32](), f64: binaryPasses[float64](),
+	})
+}
+
+func binaryPasses[F Float]() passes[Binary, F] {
+	return passes[Binary, F]{
+		forward: func(o Binary, out Tensor[F], in []Tensor[F]) error {
+			binaryForward(o, out, in[0], in[1])
+			return nil
+		},
+		backward: func(o Binary, grads, in []Tensor[F], out, dout Tensor[F]) error {
+			binaryBackward(o, grads, in[0], in[1], out, dout)
+			return nil
+		},
+	}
+}
+
+// binaryBatch follows NumPy's broadcasting: shapes are aligned at the right.
+func binaryBatch(_ Binary, g *Growth) (int, error) {
+	at := NoAxis
+	for _, v := range g.In {
+		if v.Axis != NoAxis {
+			at = max(at, v.Axis+len(g.Out)-len(v.Shape))
+		}
+	}
+	for i, v := range g.In {
+		a := at - (len(g.Out) - len(v.Shape))
+		if v.Axis == NoAxis && (a < 0 || v.Shape[a] == 1) {
+			g.Want[i] = NoAxis // broadcast along the batch
+			continue
+		}
+		if g.Want[i] = a; a == v.Axis && v.Shape[a] != g.Out[at] {
+			return 0, fmt.Errorf("the batch axis of %s, of size %d, is broadcast to %d", v.Name, v.Shape[a], g.Out[at])
+		}
+	}
+	return at, nil
 }

@@ -234,8 +234,8 @@ func checkWeights(op Op, w IntWeights) error {
 	if _, err := count(op, "weights", w.Shape); err != nil {
 		return err
 	}
-	axis, channels := blockAxis(op, w.Shape)
-	return checkBlocks(op, axis, channels, len(w.Scale), w.Blocks, w.BlockSize)
+	out, in := TraitsOf(op).Weights.Axes(rank)
+	return checkBlocks(op, w.Shape[in], w.Shape[out], len(w.Scale), w.Blocks, w.BlockSize)
 }
 
 // check compares shapes and lengths.
@@ -286,19 +286,6 @@ func (p *IntProduct) checkSum(x IntTensor) error {
 		return nil
 	}
 	return checkSum(p.op, terms, x.x().MaxAbs(), p.max)
-}
-
-// blockAxis returns the length of the axis that blocks cut and the number of
-// output channels.
-func blockAxis(op Op, w []int) (axis, channels int) {
-	if o, ok := op.(MatMul); ok {
-		axis, channels = w[len(w)-2], w[len(w)-1]
-		if o.TransB {
-			axis, channels = channels, axis
-		}
-		return axis, channels
-	}
-	return w[1], w[0]
 }
 
 func checkBlocks(op Op, axis, channels, scales, blocks, blockSize int) error {
@@ -363,11 +350,4 @@ func IntAvgPool(threads int, op Op, out Tensor[float32], x IntTensor) error {
 	}
 	kern.AvgPoolCodes(threads, &g, out.Data, x.x())
 	return nil
-}
-
-// MaxPoolCodes computes a maximum Pool on codes, whose order is that of the real
-// numbers. out and x have the shapes of the layer.
-func MaxPoolCodes(threads int, op Pool, out, x []uint8, outShape, xShape []int) {
-	g := op.Geometry(xShape, outShape)
-	kern.MaxPoolCodes(threads, &g, out, x)
 }

@@ -92,13 +92,12 @@ func TestIntForward(t *testing.T) {
 	defer runtime.GOMAXPROCS(old)
 	tested := 0
 	for _, c := range layerCases() {
-		var axis, channels int
-		switch c.op.(type) {
-		case Conv, MatMul:
-			axis, channels = blockAxis(c.op, c.in[1])
-		default:
+		weights := TraitsOf(c.op).Weights
+		if weights == nil {
 			continue
 		}
+		outAxis, inAxis := weights.Axes(len(c.in[1]))
+		axis, channels := c.in[1][inAxis], c.in[1][outAxis]
 		for blockSize := 0; blockSize <= axis; blockSize++ { // most leave a short last block
 			tested++
 			blocks := 1

@@ -28,12 +28,13 @@ func MarshalOp(op Op) ([]byte, error) {
 // that contradicts the settings, and settings that [Check] refuses are errors
 // that wrap ErrSettings.
 func UnmarshalOp(kind string, data []byte) (Op, error) {
-	op, err := decodeKind(kind, data)
+	e := byKind[kind]
+	if e == nil {
+		return nil, fmt.Errorf("%w: unknown layer kind %q", ErrSettings, kind)
+	}
+	op, err := e.decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w of layer kind %q: %w", ErrSettings, kind, err)
-	}
-	if op == nil {
-		return nil, fmt.Errorf("%w: unknown layer kind %q", ErrSettings, kind)
 	}
 	if err := Check(op); err != nil {
 		return nil, err
@@ -42,49 +43,6 @@ func UnmarshalOp(kind string, data []byte) (Op, error) {
 		return nil, fmt.Errorf("%w: layer kind %q holds the settings of %q", ErrSettings, kind, op.Kind())
 	}
 	return op, nil
-}
-
-func decodeKind(kind string, data []byte) (Op, error) {
-	switch kind {
-	case "conv":
-		return decode[Conv](data)
-	case "matmul":
-		return decode[MatMul](data)
-	case "max_pool", "avg_pool":
-		return decode[Pool](data)
-	case "global_avg_pool":
-		return decode[GlobalAvgPool](data)
-	case "reshape":
-		return decode[Reshape](data)
-	case "transpose":
-		return decode[Transpose](data)
-	case "concat":
-		return decode[Concat](data)
-	case "slice":
-		return decode[Slice](data)
-	case "softmax", "log_softmax":
-		return decode[Softmax](data)
-	case "batch_norm":
-		return decode[BatchNorm](data)
-	case "dropout":
-		return decode[Dropout](data)
-	case "pad":
-		return decode[Pad](data)
-	case "lrn":
-		return decode[LRN](data)
-	case "gather":
-		return decode[Gather](data)
-	}
-	if strings.HasPrefix(kind, "reduce_") {
-		return decode[Reduce](data)
-	}
-	if _, ok := binaryFns[kind]; ok {
-		return decode[Binary](data)
-	}
-	if _, ok := unaryFns[kind]; ok {
-		return decode[Unary](data)
-	}
-	return nil, nil
 }
 
 func decode[T Op](data []byte) (Op, error) {

@@ -27,14 +27,7 @@ func TestCasesCoverAllKinds(t *testing.T) {
 	for _, c := range layerCases() {
 		seen[c.op.Kind()] = true
 	}
-	kinds := []string{"conv", "matmul", "max_pool", "avg_pool", "global_avg_pool", "reshape", "transpose", "concat",
-		"slice", "softmax", "log_softmax", "batch_norm", "dropout", "pad", "lrn", "gather", "reduce_sum", "reduce_mean", "reduce_max"}
-	for k := range binaryFns {
-		kinds = append(kinds, k)
-	}
-	for k := range unaryFns {
-		kinds = append(kinds, k)
-	}
+	kinds := Kinds()
 	for _, k := range kinds {
 		if !seen[k] {
 			t.Errorf("no case of kind %s", k)

@@ -1,11 +1,36 @@
 package nn
 
 import (
+	"errors"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
 )
+
+// Softmax is exp(x)/sum(exp(x)) along Axis, or its logarithm, computed with the
+// maximum taken off first.
+type Softmax struct {
+	Axis int  `json:"axis"`
+	Log  bool `json:"log,omitempty"`
+}
+
+func (s Softmax) Kind() string {
+	if s.Log {
+		return "log_softmax"
+	}
+	return "softmax"
+}
+
+// BatchNorm normalises each channel (axis 1 of rank 2 or 4) with given statistics.
+// Inputs: x, gamma [C], beta [C], mean [C], variance [C]:
+// y = (x - mean) / sqrt(variance + Eps) * gamma + beta (Ioffe and Szegedy 2015).
+type BatchNorm struct {
+	Eps float64 `json:"eps"`
+}
+
+func (BatchNorm) Kind() string { return "batch_norm" }
 
 func softmaxForward[F Float](o Softmax, out, x Tensor[F]) {
 	outer, inner := spans(x.Shape, o.Axis)
@@ -136,5 +161,76 @@ func sumsOf[F Float](sums []kern.Sums, dy, x []F, n, c, inner int) {
 		s := &sums[i/inner%c]
 		s.D += float64(d)
 		s.DX += float64(float64(d) * float64(x[i]))
+	}
+}
+
+func batchNormShape(o BatchNorm, in [][]int) ([]int, error) {
+	x := in[0]
+	if len(x) != 2 && len(x) != 4 {
+		return nil, shapeErr(o, "input has shape %v, want [N,C] or [N,C,H,W]", x)
+	}
+	for i, name := range []string{"gamma", "beta", "mean", "variance"} {
+		if !slices.Equal(in[i+1], x[1:2]) {
+			return nil, shapeErr(o, "%s has shape %v, want [%d]", name, in[i+1], x[1])
+		}
+	}
+	return slices.Clone(x), nil
+}
+
+func init() {
+	register(family[Softmax]{
+		kinds: []string{"softmax", "log_softmax"}, inputs: [2]int{1, 1},
+		check: func(o Softmax) error { return checkNotNegative(o, "axis", o.Axis) },
+		shape: func(o Softmax, in [][]int) ([]int, error) {
+			return slices.Clone(in[0]), checkAxis(o, o.Axis, in[0])
+		},
+		traits: func(o Softmax) Traits {
+			if o.Log {
+				return Traits{IgnoresInputs: true}
+			}
+			return Traits{Quantized: true, NonNegative: true, Fixed: Interval{0, 1}, Probability: true, IgnoresInputs: true}
+		},
+		batch: func(o Softmax, g *Growth) (int, error) {
+			if o.Axis == g.In[0].Axis {
+				return 0, errors.New("it runs along the batch axis")
+			}
+			return g.In[0].Axis, nil
+		},
+		f32: softmaxPasses[float32](), f64: softmaxPasses[float64](),
+	})
+	register(family[BatchNorm]{
+		kinds: []string{"batch_norm"}, inputs: [2]int{5, 5},
+		check: func(o BatchNorm) error {
+			if !(o.Eps >= 0) || math.IsInf(o.Eps, 0) {
+				return settingsErr(o, "eps is %v, want a finite number, at least 0", o.Eps)
+			}
+			return nil
+		},
+		shape:  batchNormShape,
+		traits: func(BatchNorm) Traits { return Traits{Quantized: true, TakesActivation: true} },
+		batch:  batchFirst[BatchNorm],
+		f32:    batchNormPasses[float32](), f64: batchNormPasses[float64](),
+	})
+}
+
+func softmaxPasses[F Float]() passes[Softmax, F] {
+	return passes[Softmax, F]{
+		forward: func(o Softmax, out Tensor[F], in []Tensor[F]) error {
+			softmaxForward(o, out, in[0])
+			return nil
+		},
+		backward: func(o Softmax, grads, _ []Tensor[F], out, dout Tensor[F]) error {
+			softmaxBackward(o, grads[0], out, dout)
+			return nil
+		},
+	}
+}
+
+func batchNormPasses[F Float]() passes[BatchNorm, F] {
+	return passes[BatchNorm, F]{
+		forward: func(o BatchNorm, out Tensor[F], in []Tensor[F]) error { return batchNormForward(o, out, in) },
+		backward: func(o BatchNorm, grads, in []Tensor[F], _, dout Tensor[F]) error {
+			return batchNormBackward(o, grads, in, dout)
+		},
 	}
 }

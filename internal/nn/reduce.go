@@ -6,6 +6,15 @@ import (
 	"github.com/goqat/goqat/internal/kern"
 )
 
+// Reduce sums, averages or takes the maximum over Axes (sorted, distinct) and drops them.
+// All axes reduced leaves a scalar.
+type Reduce struct {
+	Fn   string `json:"fn"` // sum mean max
+	Axes []int  `json:"axes"`
+}
+
+func (r Reduce) Kind() string { return "reduce_" + r.Fn }
+
 // reducedStrides returns, for each axis of x, how far the output moves: 0 along
 // the axes that are reduced.
 func reducedStrides(o Reduce, x []int) []int {
@@ -117,4 +126,71 @@ func fill[F Float](row []F, v F) {
 	for n := len(head); n < len(row); n *= 2 {
 		copy(row[n:], row[:n])
 	}
+}
+
+func checkReduce(o Reduce) error {
+	if o.Fn != "sum" && o.Fn != "mean" && o.Fn != "max" {
+		return settingsErr(o, "unknown function %q, want sum, mean or max", o.Fn)
+	}
+	if len(o.Axes) == 0 {
+		return settingsErr(o, "no axes: name every axis to reduce")
+	}
+	for i, a := range o.Axes {
+		if a < 0 || i > 0 && a <= o.Axes[i-1] {
+			return settingsErr(o, "axes %v must be at least 0, sorted and distinct", o.Axes)
+		}
+	}
+	return nil
+}
+
+func reduceShape(o Reduce, x []int) ([]int, error) {
+	if err := checkAxis(o, o.Axes[len(o.Axes)-1], x); err != nil {
+		return nil, err
+	}
+	out := []int{}
+	for i, d := range x {
+		if !slices.Contains(o.Axes, i) {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+func init() {
+	register(family[Reduce]{
+		kinds: []string{"reduce_sum", "reduce_mean", "reduce_max"}, inputs: [2]int{1, 1},
+		check:  checkReduce,
+		shape:  func(o Reduce, in [][]int) ([]int, error) { return reduceShape(o, in[0]) },
+		traits: func(Reduce) Traits { return Traits{KeepsNonNegative: true} },
+		batch:  func(o Reduce, g *Growth) (int, error) { return axisBehind(o.Axes, g.In[0].Axis), nil },
+		f32:    reducePasses[float32](), f64: reducePasses[float64](),
+	})
+}
+
+func reducePasses[F Float]() passes[Reduce, F] {
+	return passes[Reduce, F]{
+		forward: func(o Reduce, out Tensor[F], in []Tensor[F]) error {
+			reduceForward(o, out, in[0])
+			return nil
+		},
+		backward: func(o Reduce, grads, in []Tensor[F], out, dout Tensor[F]) error {
+			reduceBackward(o, grads[0], in[0], out, dout)
+			return nil
+		},
+	}
+}
+
+// axisBehind is where axis a lands when axes are dropped. A reduced batch axis is gone:
+// a cost, usually.
+func axisBehind(axes []int, a int) int {
+	out := a
+	for _, r := range axes {
+		switch {
+		case r == a:
+			return NoAxis
+		case r < a:
+			out--
+		}
+	}
+	return out
 }

@@ -7,6 +7,19 @@ import (
 	"github.com/goqat/goqat/internal/par"
 )
 
+// Unary is an elementwise function of one input.
+type Unary struct {
+	// Fn is relu, clip (to [Min, Max]), leaky_relu (slope Alpha for x < 0), sigmoid,
+	// tanh, exp, log, log2, neg, abs, sign, ceil, floor, sin, cos, square, sqrt,
+	// cube, inv, inv_sqrt, log1p, expm1, softplus or erf.
+	Fn    string  `json:"fn"`
+	Alpha float64 `json:"alpha,omitempty"`
+	Min   float64 `json:"min,omitempty"`
+	Max   float64 `json:"max,omitempty"`
+}
+
+func (u Unary) Kind() string { return u.Fn }
+
 // unaryFn is a function and its derivative, both in float64. The derivative
 // gets the input x and the output y.
 type unaryFn struct {
@@ -126,4 +139,76 @@ func unaryGrad[F Float](o Unary, dx, x, y, dy []F) {
 	for i, v := range x {
 		dx[i] = F(float64(dy[i]) * d(float64(v), float64(y[i])))
 	}
+}
+
+func checkUnary(o Unary) error {
+	if _, ok := unaryFns[o.Fn]; !ok {
+		return settingsErr(o, "unknown function %q", o.Fn)
+	}
+	for _, v := range []float64{o.Alpha, o.Min, o.Max} {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return settingsErr(o, "alpha %v, min %v and max %v must be finite: leave a side of a clip open with ±math.MaxFloat32", o.Alpha, o.Min, o.Max)
+		}
+	}
+	if o.Fn == "clip" && o.Min > o.Max {
+		return settingsErr(o, "min %v is above max %v", o.Min, o.Max)
+	}
+	return nil
+}
+
+func init() {
+	var kinds []string
+	for fn := range unaryFns {
+		kinds = append(kinds, fn)
+	}
+	register(family[Unary]{
+		kinds: kinds, inputs: [2]int{1, 1},
+		check:  checkUnary,
+		traits: unaryTraits,
+		f32:    unaryPasses[float32](), f64: unaryPasses[float64](),
+	})
+}
+
+func unaryPasses[F Float]() passes[Unary, F] {
+	return passes[Unary, F]{
+		forward: func(o Unary, out Tensor[F], in []Tensor[F]) error {
+			unaryForward(o, out.Data, in[0].Data)
+			return nil
+		},
+		backward: func(o Unary, grads, in []Tensor[F], out, dout Tensor[F]) error {
+			unaryBackward(o, grads[0].Data, in[0].Data, out.Data, dout.Data)
+			return nil
+		},
+	}
+}
+
+// unaryTraits says what each function is. What is not said of one is not known.
+func unaryTraits(o Unary) Traits {
+	act := Traits{Elementwise: true, Quantized: true, Activation: true}
+	plain := Traits{Elementwise: true}
+	switch t := &act; o.Fn {
+	case "relu":
+		t.Clips, t.Limits = true, Interval{0, math.Inf(1)}
+		t.NonNegative, t.Homogeneous, t.IgnoresOutput = true, true, true
+		return *t
+	case "clip":
+		t.Clips, t.Limits = true, Interval{o.Min, o.Max}
+		t.NonNegative, t.IgnoresOutput = o.Min >= 0, true
+		return *t
+	case "leaky_relu":
+		t.Homogeneous, t.IgnoresOutput = true, true
+		return *t
+	case "sigmoid":
+		t.NonNegative, t.Fixed = true, Interval{0, 1}
+		return *t
+	case "tanh":
+		t.Fixed = Interval{-1, 1}
+		return *t
+	case "softplus":
+		t.NonNegative = true
+		return *t
+	case "exp", "abs", "square", "sqrt":
+		plain.NonNegative = true
+	}
+	return plain
 }

@@ -1,6 +1,10 @@
 package frozen
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/internal/nn"
+)
 
 // Mode says what a layer computes with. It follows from the tensors alone, and it
 // is part of the definition of the network: training computes the same way.
@@ -14,8 +18,8 @@ const (
 	// with two quantized operands) or exact codes (average pools), and scales the
 	// sums.
 	Integer
-	// Codes moves codes and no numbers: max pooling, reshape, transpose, slice,
-	// concat and dropout whose inputs and result share one grid.
+	// Codes moves codes and no numbers: layers that only move or choose values (max
+	// pooling, reshape, concat and the like) whose inputs and result share one grid.
 	Codes
 )
 
@@ -35,20 +39,13 @@ func (m Mode) String() string {
 // index into Layers.
 func (n *Network) Mode(i int) Mode {
 	l := &n.Layers[i]
-	switch op := l.Op.(type) {
-	case Conv, MatMul:
-		if n.Tensors[l.Inputs[0]].Quant != nil && n.Tensors[l.Inputs[1]].Quant != nil {
-			return Integer
-		}
-	case GlobalAvgPool:
+	switch t := nn.TraitsOf(l.Op); {
+	case t.Moves:
+		return n.passMode(l)
+	case t.Averages:
 		return n.averageMode(l)
-	case Pool:
-		if op.Average {
-			return n.averageMode(l)
-		}
-		return n.passMode(l)
-	case Reshape, Transpose, Slice, Concat, Dropout:
-		return n.passMode(l)
+	case t.Weights != nil && n.Tensors[l.Inputs[0]].Quant != nil && n.Tensors[l.Inputs[1]].Quant != nil:
+		return Integer
 	}
 	return Float
 }

@@ -163,9 +163,7 @@ func (n *Network) checkLayer(l *Layer, have []bool) error {
 
 // checkOperands wants operands that the layer's mode can compute with.
 func (n *Network) checkOperands(l *Layer) error {
-	switch l.Op.(type) {
-	case Conv, MatMul:
-	default:
+	if nn.TraitsOf(l.Op).Weights == nil {
 		return nil
 	}
 	if len(l.Inputs) == 3 {

@@ -22,30 +22,20 @@ const (
 func (n *Network) chooseWay(p *plan, i int) error {
 	l, lp := &n.Layers[i], &p.layers[i]
 	act, plain := clipOf(l.Act)
-	switch op := l.Op.(type) {
-	case Conv, MatMul:
-		if lp.mode == Integer {
-			lp.way, lp.act = byProduct, act
-			return n.prepareProduct(p, i)
-		}
-	case GlobalAvgPool, Pool:
-		if pool, ok := op.(Pool); ok && !pool.Average {
-			return n.chooseMoving(p, i)
-		}
-		if lp.mode == Integer {
-			lp.way = byAverage
-		}
-	case Reshape, Transpose, Slice, Concat, Dropout:
+	switch t := nn.TraitsOf(l.Op); {
+	case t.Moves:
 		return n.chooseMoving(p, i)
-	case Unary:
-		if n.allCodes(l) {
-			lp.way = byTable
-			return n.prepareTables(p, i)
-		}
-	case Binary:
-		if op.OnCodes() && plain && n.allCodes(l) {
-			lp.way, lp.act = byPairing, act
-		}
+	case t.Averages && lp.mode == Integer:
+		lp.way = byAverage
+	case t.Weights != nil && lp.mode == Integer:
+		lp.way, lp.act = byProduct, act
+		return n.prepareProduct(p, i)
+	case t.Elementwise && n.allCodes(l):
+		lp.way = byTable
+		return n.prepareTables(p, i)
+	}
+	if op, ok := l.Op.(Binary); ok && op.OnCodes() && plain && n.allCodes(l) {
+		lp.way, lp.act = byPairing, act
 	}
 	return nil
 }
@@ -84,16 +74,16 @@ func (n *Network) prepareTables(p *plan, i int) error {
 		for u := range x {
 			x[u] = kern.DequantizeOne(int32(u), p.tensors[t].grid)
 		}
-		fns := []*Unary{l.Act}
-		if op, ok := l.Op.(Unary); ok {
-			fns = []*Unary{&op, l.Act}
+		var fns []Op
+		if nn.TraitsOf(l.Op).Elementwise {
+			fns = append(fns, l.Op)
+		}
+		if l.Act != nil {
+			fns = append(fns, *l.Act)
 		}
 		for _, fn := range fns {
-			if fn == nil {
-				continue
-			}
 			shape := []int{len(table)}
-			if err := nn.Forward(*fn, nn.Tensor[float32]{Shape: shape, Data: y}, []nn.Tensor[float32]{{Shape: shape, Data: x}}); err != nil {
+			if err := nn.Forward(fn, nn.Tensor[float32]{Shape: shape, Data: y}, []nn.Tensor[float32]{{Shape: shape, Data: x}}); err != nil {
 				return err
 			}
 			x, y = y, x
@@ -107,13 +97,6 @@ func (n *Network) prepareTables(p *plan, i int) error {
 // clipOf returns the limits that an activation is, NoClip for none; false when it is
 // something else.
 func clipOf(act *Unary) (kern.Clip, bool) {
-	switch {
-	case act == nil:
-		return kern.NoClip(), true
-	case act.Fn == "relu":
-		return kern.ReLU(), true
-	case act.Fn == "clip":
-		return kern.Clip{Lo: float32(act.Min), Hi: float32(act.Max)}, true
-	}
-	return kern.NoClip(), false
+	l, ok := nn.ClipOf(act)
+	return kern.Clip{Lo: float32(l.Lo), Hi: float32(l.Hi)}, ok
 }

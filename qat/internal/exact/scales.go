@@ -20,13 +20,13 @@ type WeightScales struct {
 // ScalesOf brings the scales of the weight called name, in fakequant's group order,
 // into the channel-major order of integer products. It fails when the weight
 // is not scaled along the output channels and the summed axis, because then
-// no integer sum exists. Without blocks the scales are those of q, not a copy.
+// no integer sum exists. op is a sum of products. Without blocks the scales are those of q, not a copy.
 func ScalesOf(op nn.Op, name string, shape []int, q Quant) (WeightScales, error) {
 	p, s := q.Params, q.Spec
 	if s.Granularity == fakequant.PerTensor {
 		return WeightScales{p.Scale[:1], 1, 0}, nil
 	}
-	out, in := productAxes(op, len(shape))
+	out, in := nn.TraitsOf(op).Weights.Axes(len(shape))
 	axis := s.Axis
 	if axis < 0 {
 		axis += len(shape)
@@ -52,15 +52,4 @@ func ScalesOf(op nn.Op, name string, shape []int, q Quant) (WeightScales, error)
 		}
 	}
 	return r, nil
-}
-
-// productAxes returns the output-channel axis and the summed axis of a weight.
-func productAxes(op nn.Op, rank int) (out, in int) {
-	if m, ok := op.(nn.MatMul); ok {
-		if m.TransB {
-			return rank - 2, rank - 1
-		}
-		return rank - 1, rank - 2
-	}
-	return 0, 1
 }
