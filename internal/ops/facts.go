@@ -22,6 +22,9 @@ type (
 	Overwriter interface{ Over() []int }
 	// Reader marks what Backward does not look at: operands, the output, its gradient.
 	Reader interface{ Unread(operands int) []bool }
+	// Sparing lists the gradients for which Backward looks at an
+	// operand; see [place.Facts].
+	Sparing interface{ ReadFor() [][]int }
 	// Chooser says that Backward may be given any subset of the wanted gradients.
 	Chooser interface{ Chooses() }
 	// Rewriter says that Backward may make the gradient of operand 0 in the memory of
@@ -85,6 +88,9 @@ func (b *backward) Facts() place.Facts {
 	if _, ok := b.of.k.(Chooser); ok {
 		f.Optional = true
 	}
+	if k, ok := b.of.k.(Sparing); ok {
+		f.ReadFor = k.ReadFor()
+	}
 	if _, ok := b.of.k.(Rewriter); ok && f.Out != nil && b.first == 0 {
 		f.Over = []int{last}
 	}
@@ -105,6 +111,22 @@ func (l *layer) sharesGradient(o *Op) bool {
 
 // Chooses: package nn skips what is not wanted.
 func (l *layer) Chooses() {}
+
+// ReadFor: each factor is needed for the gradient of the other one.
+func (l *layer) ReadFor() [][]int {
+	switch op := l.op.(type) {
+	case nn.Conv, nn.MatMul:
+		return [][]int{{1}, {0}}
+	case nn.Binary:
+		switch op.Fn {
+		case "mul":
+			return [][]int{{1}, {0}}
+		case "div":
+			return [][]int{{1}}
+		}
+	}
+	return nil
+}
 
 // Unread goes by what package nn's Backward says it needs, kind by kind.
 func (l *layer) Unread(operands int) []bool {

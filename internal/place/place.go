@@ -31,6 +31,10 @@ type Facts struct {
 	Own int
 	// Unread marks operands whose elements DoInto does not look at; nil: it looks at all.
 	Unread []bool
+	// ReadFor lists, operand by operand, the results for which DoInto looks at an
+	// operand: it need not be there where all of them are nil. An operand without an entry,
+	// or with nil, is looked at for any result.
+	ReadFor [][]int
 	// Over lists operands in whose memory the Own result may be made, best first.
 	Over []int
 	// View is 1 + the operand whose elements, as they are, are every result; 0 for none.

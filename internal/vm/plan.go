@@ -112,6 +112,17 @@ func (u *unit) needs(i int) bool {
 	})
 }
 
+// reads reports whether the step looks at the elements of operand k.
+func (u *unit) reads(k int) bool {
+	if k < len(u.facts.Unread) && u.facts.Unread[k] {
+		return false
+	}
+	if u.placed == nil || k >= len(u.facts.ReadFor) || u.facts.ReadFor[k] == nil {
+		return true
+	}
+	return slices.ContainsFunc(u.facts.ReadFor[k], func(i int) bool { return u.outs[i] != nil })
+}
+
 // lifetimes finds the last reader of each region.
 func (c *compiler) lifetimes() {
 	for _, u := range c.units {
@@ -123,7 +134,7 @@ func (c *compiler) lifetimes() {
 		}
 		_, ours := u.op.(place.Op)
 		for k, x := range u.in {
-			if x.own == nil || k < len(u.facts.Unread) && u.facts.Unread[k] {
+			if x.own == nil || !u.reads(k) {
 				continue
 			}
 			x.own.last = u.at

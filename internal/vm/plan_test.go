@@ -244,6 +244,36 @@ func TestMemoryIsShared(t *testing.T) {
 	}
 }
 
+// TestUnneededFactors: where nobody asks for the gradient of one factor, the other need
+// not be kept for the backward pass, and the results are those of a machine that keeps
+// all.
+func TestUnneededFactors(t *testing.T) {
+	const length, size = 40, 1 << 14
+	for _, fn := range []string{"mul", "div"} {
+		n := &net{g: gorgonia.NewGraph()}
+		b := netBuilder{t, n}
+		h, by := b.param("x", size), b.leaf("by", size)
+		for range length {
+			h = b.op(nn.Binary{Fn: fn}, h, by)
+		}
+		n.cost = b.op(nn.Reduce{Fn: "mean", Axes: []int{0}}, h)
+		if _, err := gorgonia.Grad(n.cost, n.params...); err != nil {
+			t.Fatal(err)
+		}
+		m := compile(t, n.g, n.cost)
+		m.Poison()
+		if got := m.Memory(); got > 4*size {
+			t.Errorf("%s: training holds %d elements, want at most four tensors of %d", fn, got, size)
+		}
+		got, want := n.results(t, m, 1), n.results(t, compile(t, n.g), 1)
+		for name := range want {
+			if !slices.Equal(got[name], want[name]) {
+				t.Errorf("%s: other %s", fn, name)
+			}
+		}
+	}
+}
+
 // stepBytes is what a step may allocate: small slices and headers, far below the
 // tensors of the test.
 const stepBytes = 1 << 15
