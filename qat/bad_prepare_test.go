@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -159,7 +160,7 @@ func TestTwoModels(t *testing.T) {
 // says so.
 func TestTooManyProducts(t *testing.T) {
 	g := gorgonia.NewGraph()
-	n := prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 2, maxTerms+1), 1))
+	n := prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 2, plan.MaxTerms+1), 1))
 	for _, part := range []string{"weight", "activation"} {
 		row := n.row("fc", part)
 		if row.Spec != "float32" {
@@ -173,8 +174,8 @@ func TestTooManyProducts(t *testing.T) {
 	n.verify(n.freeze(), n.batch(1, 3))
 
 	g = gorgonia.NewGraph()
-	n = prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 2, maxTerms), 1))
-	if n.layer("fc").wq == nil {
+	n = prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 2, plan.MaxTerms), 1))
+	if n.layer("fc").WeightQuantizer == nil {
 		t.Error("the largest sum that fits stayed float")
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/graph/zoo"
+	"github.com/goqat/goqat/qat/internal/tune"
+	"github.com/goqat/goqat/qat/ptq"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -283,8 +285,8 @@ func TestCarriedLogarithm(t *testing.T) {
 			must(gorgonia.Mean(must(gorgonia.Log(must(gorgonia.Reshape(prob, tensor.Shape{20}))))))
 		}
 		n := onlyPrepare(t, qconfig.Config{}, g, y)
-		v := n.m.plan.net.Value(prob)
-		if quantized := n.m.plan.groups[v] != nil; quantized == logged {
+		v := n.m.plan.Net.Value(prob)
+		if quantized := n.m.plan.Families[v] != nil; quantized == logged {
 			t.Errorf("a logarithm behind them: %v, quantized: %v", logged, quantized)
 		}
 	}
@@ -294,13 +296,13 @@ func TestCarriedLogarithm(t *testing.T) {
 func TestCarriedBreaksPairs(t *testing.T) {
 	g, _, y := mlp()
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
-	if pairs, _ := n.m.plan.findPairs(); len(pairs) != 1 {
+	if pairs, _ := tune.FindPairs(n.m.plan); len(pairs) != 1 {
 		t.Fatalf("%d pairs, want 1", len(pairs))
 	}
-	fc("head", n.m.plan.layers[0].out.Node, 2)
+	fc("head", n.m.plan.Layers[0].Out.Node, 2)
 	n = onlyPrepare(t, qconfig.Config{}, g, y)
-	pairs, broken := n.m.plan.findPairs()
-	if len(pairs) != 0 || !slices.ContainsFunc(broken, func(b BrokenPair) bool { return b.Why == "its result is also read beside the network" }) {
+	pairs, broken := tune.FindPairs(n.m.plan)
+	if len(pairs) != 0 || !slices.ContainsFunc(broken, func(b ptq.BrokenPair) bool { return b.Why == "its result is also read beside the network" }) {
 		t.Errorf("pairs %v, broken %v", pairs, broken)
 	}
 }

@@ -36,9 +36,9 @@ func behavePrecedence(t *testing.T) {
 		"c3": "float32",
 		"f":  "uint8 symmetric per_channel(axis 1)",
 	} {
-		wantFormat(t, "weights of "+layer, n.layer(layer).wq, want)
+		wantFormat(t, "weights of "+layer, n.layer(layer).WeightQuantizer, want)
 	}
-	if !n.layer("c2").wq.Learned() || n.layer("c1").wq.Learned() {
+	if !n.layer("c2").WeightQuantizer.Learned() || n.layer("c1").WeightQuantizer.Learned() {
 		t.Error("the algorithm of c2 is not its own")
 	}
 	wantFormat(t, "x, of an affine layer", n.at(x), "uint8 affine per_tensor")
@@ -166,13 +166,13 @@ func behaveBlocks(t *testing.T) {
 		y := c.build()
 		cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: c.block}}}
 		n := prepare(t, cfg, y.Graph(), y)
-		l := n.m.plan.layers[0]
-		for _, candidate := range n.m.plan.layers {
-			if candidate.weighted {
+		l := n.m.plan.Layers[0]
+		for _, candidate := range n.m.plan.Layers {
+			if candidate.Weighted {
 				l = candidate
 			}
 		}
-		layout, err := l.wq.Spec().Layout(l.in[1].Shape)
+		layout, err := l.WeightQuantizer.Spec().Layout(l.In[1].Shape)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func behaveBlocks(t *testing.T) {
 		}
 		x := leaf(gorgonia.NewGraph(), "x", 4, 6)
 		n := prepare(t, c, x.Graph(), fc("l", x, 5))
-		wantFormat(t, "30 weights, threshold "+threshold, n.layer("l").wq, want)
+		wantFormat(t, "30 weights, threshold "+threshold, n.layer("l").WeightQuantizer, want)
 		if n.activationQuantizers() != 0 {
 			t.Error("a config for weights quantizes activations")
 		}

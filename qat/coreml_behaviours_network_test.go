@@ -60,7 +60,7 @@ func behaveFusions(t *testing.T) {
 		if got := n.weightQuantizers(); got != c.weights {
 			t.Errorf("%s: %d quantizers of weights, want %d", c.name, got, c.weights)
 		}
-		for _, q := range n.m.plan.quantizers()[c.acts:] {
+		for _, q := range n.m.plan.Quantizers()[c.acts:] {
 			if lo, hi := q.Spec().QRange(); lo != -8 || hi != 7 {
 				t.Errorf("%s: codes %d to %d in a 4-bit layer", c.name, lo, hi)
 			}
@@ -236,7 +236,7 @@ func behaveDropout(t *testing.T) {
 		t.Errorf("%d quantizers, want 3: of x, the ReLU with its dropout, and the output", n.activationQuantizers())
 	}
 	wantFormat(t, "dropout", n.at(drop), unsigned8)
-	if sites := len(n.m.plan.groups[n.m.plan.net.Value(h)].sites); sites != 1 {
+	if sites := len(n.m.plan.Families[n.m.plan.Net.Value(h)].Sites); sites != 1 {
 		t.Errorf("%d places where the shared quantizer rounds, want 1", sites)
 	}
 	n.live(1)

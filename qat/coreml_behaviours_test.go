@@ -125,10 +125,10 @@ func flatRows(x *gorgonia.Node) *gorgonia.Node {
 func imageInput() *gorgonia.Node { return leaf(gorgonia.NewGraph(), "x", 2, 2, 4, 4) }
 
 // activationQuantizers counts the quantizers of activations.
-func (n *net) activationQuantizers() int { return len(n.m.plan.order) }
+func (n *net) activationQuantizers() int { return len(n.m.plan.Order) }
 
 // weightQuantizers counts those of weights.
-func (n *net) weightQuantizers() int { return len(n.m.plan.quantizers()) - len(n.m.plan.order) }
+func (n *net) weightQuantizers() int { return len(n.m.plan.Quantizers()) - len(n.m.plan.Order) }
 
 // live takes the network through training steps, freezing and Verify.
 func (n *net) live(steps int) {

@@ -106,12 +106,12 @@ func behaveMilestones(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for _, q := range n.m.plan.quantizers() {
+			for _, q := range n.m.plan.Quantizers() {
 				if q.Phase() != phase {
 					t.Errorf("%s, step %d: %s is %v, want %v", text, step, q.Name(), q.Phase(), phase)
 				}
 			}
-			for _, st := range n.m.plan.bn {
+			for _, st := range n.m.plan.Statistics {
 				if st.Frozen() != want.frozen[step] {
 					t.Errorf("%s, step %d: statistics frozen: %v", text, step, st.Frozen())
 				}

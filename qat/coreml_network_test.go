@@ -20,7 +20,7 @@ func TestCoreMLPrepare(t *testing.T) {
 	n := prepare(t, c, g, fc("head.b.out", relu(fc("head.b.in", h, 4)), 3))
 	for name, want := range map[string]string{"header": "int8", "head.a": "int4", "head.b.in": "int4", "head.b.out": ""} {
 		got := ""
-		if q := n.layer(name).wq; q != nil {
+		if q := n.layer(name).WeightQuantizer; q != nil {
 			got = q.Spec().DType()
 		}
 		if got != want {
@@ -41,7 +41,7 @@ func TestWeightThreshold(t *testing.T) {
 		x := leaf(g, "x", 4, 6)
 		n := prepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{WeightThreshold: threshold}}}, g, fc("a", x, 5))
 		got := ""
-		if q := n.layer("a").wq; q != nil {
+		if q := n.layer("a").WeightQuantizer; q != nil {
 			got = q.Spec().DType()
 		} else if why := n.row("a", "weight").Why; !strings.Contains(why, "30 weights, not more than the weight_threshold of") {
 			t.Errorf("threshold %d: the report gives the reason %q", threshold, why)

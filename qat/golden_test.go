@@ -12,6 +12,7 @@ import (
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
 	"github.com/goqat/goqat/testdata"
 	"github.com/goqat/goqat/train"
 	"gorgonia.org/gorgonia"
@@ -170,7 +171,7 @@ func (c trainRun) run(t *testing.T, tape bool) {
 	}
 	m := c.machine(t, loss, tape)
 	x, y := c.batches(t)
-	var report qat.Report
+	var report report.Report
 	for step := range len(c.Loss.F32) {
 		let(t, p.InputNodes()[0], tensor.New(tensor.WithShape(c.Batch, 1, 8, 8), tensor.WithBacking(x[step%2])))
 		let(t, labels, tensor.New(tensor.WithBacking(y[step%2])))
@@ -252,7 +253,7 @@ func (c trainRun) checkStatistics(t *testing.T, net *models.Net) {
 
 // checkParams compares the report with the file's fake-quantizers: the weights by
 // layer name, the activations in network order.
-func (c trainRun) checkParams(t *testing.T, r qat.Report) {
+func (c trainRun) checkParams(t *testing.T, r report.Report) {
 	t.Helper()
 	order := []string{"quant.", "conv1.", "conv2.", "fc."}
 	if c.Net == "plain" {

@@ -171,7 +171,7 @@ func (n *net) feed(i int) {
 			n.t.Fatal(err)
 		}
 	}
-	for k, v := range n.m.plan.net.Carried.Values {
+	for k, v := range n.m.plan.Net.Carried.Values {
 		if v.Role == graph.Input && v.Node.Value() == nil {
 			if err := gorgonia.Let(n.node(v.Node), dense(numbers(uint32(100*i+k+51), size(v.Shape)), v.Shape...)); err != nil {
 				n.t.Fatal(err)
@@ -183,7 +183,7 @@ func (n *net) feed(i int) {
 // batch is batch number i for Predict and its like, with the given batch size.
 func (n *net) batch(i, rows int) [][]float32 {
 	var in [][]float32
-	for k, v := range n.m.plan.net.Inputs {
+	for k, v := range n.m.plan.Net.Inputs {
 		elements := size(v.Shape)
 		if n.m.Batch() > 0 && v.BatchAxis >= 0 {
 			elements = elements / n.m.Batch() * rows
@@ -248,7 +248,7 @@ func (n *net) snapshot() snapshot {
 	for _, p := range n.m.Learnables() {
 		s.params[p.Name()] = floats(n.t, p.Value())
 	}
-	for l, st := range n.m.plan.bn {
+	for l, st := range n.m.plan.Statistics {
 		s.stats[l.Name+".mean"] = append([]float32(nil), st.Mean...)
 		s.stats[l.Name+".variance"] = append([]float32(nil), st.Variance...)
 	}
@@ -258,7 +258,7 @@ func (n *net) snapshot() snapshot {
 func (n *net) states() []fakequant.State {
 	n.t.Helper()
 	var all []fakequant.State
-	for _, f := range n.m.plan.quantizers() {
+	for _, f := range n.m.plan.Quantizers() {
 		st, err := f.State()
 		if err != nil {
 			n.t.Fatal(err)

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
 	"gorgonia.org/gorgonia"
 )
 
@@ -51,12 +53,12 @@ func TestMilestones(t *testing.T) {
 				if n.m.Steps() != step {
 					t.Errorf("Steps() = %d, want %d", n.m.Steps(), step)
 				}
-				for _, f := range n.m.plan.quantizers() {
+				for _, f := range n.m.plan.Quantizers() {
 					if f.Phase() != want {
 						t.Errorf("step %d: %s is %v, want %v", step, f.Name(), f.Phase(), want)
 					}
 				}
-				for l, st := range n.m.plan.bn {
+				for l, st := range n.m.plan.Statistics {
 					if st.Frozen() != (step >= c.frozenAt) {
 						t.Errorf("step %d: statistics of %s frozen: %v", step, l.Name, st.Frozen())
 					}
@@ -119,7 +121,7 @@ func TestCalibrateOnly(t *testing.T) {
 			lo, hi = min(lo, v), max(hi, v)
 		}
 		row := n.row("x", "activation")
-		if row.Min != Number(lo) || row.Max != Number(hi) {
+		if row.Min != report.Number(lo) || row.Max != report.Number(hi) {
 			t.Errorf("observed %v … %v, the data has %v … %v", row.Min, row.Max, lo, hi)
 		}
 		n.verify(n.freeze(), n.batch(7, 4))
@@ -201,8 +203,8 @@ func TestPredictIsFrozen(t *testing.T) {
 		}
 		sameBits(t, fmt.Sprintf("%d rows", rows+1), map[string][]float32{"y": got[0]}, map[string][]float32{"y": want[0]})
 	}
-	if len(n.m.plan.evals) > maxEvaluators {
-		t.Errorf("%d evaluation graphs are kept, want at most %d", len(n.m.plan.evals), maxEvaluators)
+	if len(n.m.plan.Evals) > plan.MaxEvaluators {
+		t.Errorf("%d evaluation graphs are kept, want at most %d", len(n.m.plan.Evals), plan.MaxEvaluators)
 	}
 }
 

@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/goqat/goqat/qat/internal/measure"
+	"github.com/goqat/goqat/qat/report"
 )
 
 // Report describes the network as it is now. Weight errors are always measured;
 // those of activations where a sample batch is given (inputs as for
 // [Model.Predict]). Reading a report changes nothing: no range, no statistic,
 // no phase.
-func (m *Model) Report(sample ...[]float32) (Report, error) {
-	r, err := reportOf(m.plan, sample)
+func (m *Model) Report(sample ...[]float32) (report.Report, error) {
+	r, err := measure.Report(m.plan, sample)
 	if err != nil {
-		return Report{}, fmt.Errorf("qat: report: %w", err)
+		return report.Report{}, fmt.Errorf("qat: report: %w", err)
 	}
-	r.Ranges = m.history.ranges(m.plan)
+	r.Ranges = m.history.Ranges(m.plan)
 	return r, nil
 }
 
@@ -25,7 +28,7 @@ func (m *Model) Report(sample ...[]float32) (Report, error) {
 // recorded before stays. The history is part of SaveState.
 func (m *Model) Record(every int) {
 	if m.history == nil {
-		m.history = &rangeHistory{}
+		m.history = &measure.History{}
 	}
 	m.history.Every = max(every, 1)
 }
@@ -36,13 +39,13 @@ func (m *Model) Record(every int) {
 // must predict the same batches each time; a few hundred examples do. Ranges must be
 // known: calibrate or train first. Phases, ranges and everything else are as before
 // when it returns, on an error too. It stops when ctx is done.
-func (m *Model) Sensitivity(ctx context.Context, eval func(Predictor) (float64, error)) (Sensitivity, error) {
+func (m *Model) Sensitivity(ctx context.Context, eval func(report.Forward) (float64, error)) (report.Sensitivity, error) {
 	if eval == nil {
-		return Sensitivity{}, errors.New("qat: sensitivity: eval is nil: give a function that scores a predictor")
+		return report.Sensitivity{}, errors.New("qat: sensitivity: eval is nil: give a function that scores a predictor")
 	}
-	s, err := (&measure{ctx: ctx, p: m.plan, eval: eval}).all()
+	s, err := measure.Sensitivity(ctx, m.plan, eval)
 	if err != nil {
-		return Sensitivity{}, fmt.Errorf("qat: sensitivity: %w", err)
+		return report.Sensitivity{}, fmt.Errorf("qat: sensitivity: %w", err)
 	}
 	return s, nil
 }
@@ -53,10 +56,10 @@ func (m *Model) Sensitivity(ctx context.Context, eval func(Predictor) (float64, 
 // layers about adds up, and that of 8 bits is a small part, known from the step size;
 // so layers are raised greedily in the order of gain per byte, those that do not fit
 // are passed over. A budget below the size as configured is an error that names it.
-func (m *Model) Mixed(s Sensitivity, budget int) (MixedPrecision, error) {
-	x, err := mixed(m.plan, s, budget)
+func (m *Model) Mixed(s report.Sensitivity, budget int) (report.Mixed, error) {
+	x, err := measure.Mixed(m.plan, s, budget)
 	if err != nil {
-		return MixedPrecision{}, fmt.Errorf("qat: mixed precision: %w", err)
+		return report.Mixed{}, fmt.Errorf("qat: mixed precision: %w", err)
 	}
 	return x, nil
 }

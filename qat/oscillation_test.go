@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goqat/goqat/qat/internal/measure"
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
 	"gorgonia.org/gorgonia"
 )
 
@@ -41,7 +43,7 @@ func (n *net) justStep() {
 // 0.5 makes the averages exact.
 func TestOscillationByHand(t *testing.T) {
 	n, w := oneFC(t, qconfig.Oscillation{Track: qconfig.Yes, Momentum: 0.5})
-	o := n.layer("fc").osc
+	o := n.layer("fc").Oscillation
 	for i, s := range []struct{ code, freq, mean float32 }{
 		{2, 0, 2},          // the first is no jump
 		{3, 0, 2.5},        // nor is the first change
@@ -53,18 +55,18 @@ func TestOscillationByHand(t *testing.T) {
 	} {
 		w[4] = s.code / 7
 		n.justStep()
-		if o.code[4] != s.code || o.freq[4] != s.freq || o.mean[4] != s.mean {
-			t.Errorf("step %d: code %v, frequency %v, mean %v, want %v", i, o.code[4], o.freq[4], o.mean[4], s)
+		if o.Code[4] != s.code || o.Frequency[4] != s.freq || o.Mean[4] != s.mean {
+			t.Errorf("step %d: code %v, frequency %v, mean %v, want %v", i, o.Code[4], o.Frequency[4], o.Mean[4], s)
 		}
 		if w[4] != s.code/7 {
 			t.Errorf("step %d: tracking moved the weight to %v", i, w[4])
 		}
 	}
 	st := n.row("fc", "weight").Oscillation
-	if want := (OscillationStats{Oscillating: 1, Frequency: Number(0.59375 / 18)}); *st != want {
+	if want := (report.OscillationStats{Oscillating: 1, Frequency: report.Number(0.59375 / 18)}); *st != want {
 		t.Errorf("report: %+v, want %+v", *st, want)
 	}
-	if text := n.row("fc", "weight").note(); text != "1 weights oscillate, 0 frozen" {
+	if text := n.row("fc", "weight").Note(); text != "1 weights oscillate, 0 frozen" {
 		t.Errorf("note %q", text)
 	}
 }
@@ -113,8 +115,8 @@ func TestFreezeLargest(t *testing.T) {
 	}
 	w[1] = 1
 	n.justStep()
-	o := n.layer("fc").osc
-	o.frozen[1], o.held[1] = 1, 1
+	o := n.layer("fc").Oscillation
+	o.Frozen[1], o.Held[1] = 1, 1
 	w[1] = 0.6 // the solver
 	n.justStep()
 	if w[1] != 1 || n.row("fc", "weight").Scales[1] != float32(1)/7 {
@@ -191,12 +193,12 @@ func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgon
 	tops := map[string]float32{} // of frozen weights
 	for i := range 3 {
 		n.step(m, i)
-		for _, l := range n.m.plan.layers {
-			if w := l.osc; w != nil && o.FreezeThreshold > 0 && i == 1 {
-				copy(w.held, n.weights(l.name))
-				tops[l.name] = peak(w.held)
-				for k := range w.frozen {
-					w.frozen[k] = 1
+		for _, l := range n.m.plan.Layers {
+			if w := l.Oscillation; w != nil && o.FreezeThreshold > 0 && i == 1 {
+				copy(w.Held, n.weights(l.Name))
+				tops[l.Name] = peak(w.Held)
+				for k := range w.Frozen {
+					w.Frozen[k] = 1
 				}
 			}
 		}
@@ -221,14 +223,14 @@ func onGrid(t *testing.T, name string, build func(g *gorgonia.ExprGraph) *gorgon
 			t.Errorf("%s: the largest frozen weight went from %v to %v", name, top, got)
 		}
 	}
-	if !found || len(n.m.plan.bn) != 1 {
+	if !found || len(n.m.plan.Statistics) != 1 {
 		t.Errorf("%s: no weights", name)
 	}
 }
 
 // flips trains a row of weights towards a target between the grid points and counts how
 // often a code changes in the last steps.
-func flips(t *testing.T, o qconfig.Oscillation) (changed int, st OscillationStats) {
+func flips(t *testing.T, o qconfig.Oscillation) (changed int, st report.OscillationStats) {
 	t.Helper()
 	g := gorgonia.NewGraph()
 	x := leaf(g, "x", 8, 6)
@@ -264,17 +266,17 @@ func flips(t *testing.T, o qconfig.Oscillation) (changed int, st OscillationStat
 		}
 		m.Reset()
 		n.justStep()
-		l := n.m.plan.layers[0]
+		l := n.m.plan.Layers[0]
 		if i >= 200 {
-			for k, c := range l.osc.code {
+			for k, c := range l.Oscillation.Code {
 				if c != last[k] {
 					changed++
 				}
 			}
 		}
-		last = slices.Clone(l.osc.code)
+		last = slices.Clone(l.Oscillation.Code)
 	}
-	return changed, *oscillationOf(n.m.plan.layers[0].osc)
+	return changed, *measure.OscillationOf(n.m.plan.Layers[0].Oscillation)
 }
 
 // TestFlips is what it is all for: weights jump, and less so with each remedy.
@@ -324,7 +326,7 @@ func TestOscillationState(t *testing.T) {
 		a.step(m, i)
 		b.step(mb, i)
 	}
-	sameBits(t, "training", b.m.plan.trained(), a.m.plan.trained())
+	sameBits(t, "training", b.m.plan.Memory(), a.m.plan.Memory())
 	if !reflect.DeepEqual(a.m.history, b.m.history) || len(a.m.history.Steps) != 7 {
 		t.Errorf("history %+v, want %+v", b.m.history, a.m.history)
 	}
@@ -339,10 +341,10 @@ func TestOscillationOff(t *testing.T) {
 	} {
 		g := gorgonia.NewGraph()
 		n := prepare(t, cfg, g, fc("fc", leaf(g, "x", 4, 6), 3))
-		if n.layer("fc").osc != nil || n.row("fc", "weight").Oscillation != nil {
+		if n.layer("fc").Oscillation != nil || n.row("fc", "weight").Oscillation != nil {
 			t.Errorf("%s: followed", name)
 		}
-		for tensor := range n.m.plan.trained() {
+		for tensor := range n.m.plan.Memory() {
 			if strings.HasPrefix(tensor, "oscillation") {
 				t.Errorf("%s: the state has %s", name, tensor)
 			}

@@ -1,6 +1,11 @@
 package qat
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/qat/internal/tune"
+	"github.com/goqat/goqat/qat/ptq"
+)
 
 // PostTraining quantizes a trained network without training it, as well as it can: it
 // equalizes channels ([Model.Equalize]), observes the ranges of all batches
@@ -14,8 +19,8 @@ import "fmt"
 //
 // An error names the step, the layer and the batch. Equalize may then have been done:
 // it changes no result.
-func (m *Model) PostTraining(data Batches, opt PTQOptions) (PTQReport, error) {
-	r, err := m.plan.postTraining(data, opt)
+func (m *Model) PostTraining(data ptq.Data, opt ptq.Options) (ptq.Report, error) {
+	r, err := tune.PostTraining(m.plan, data, opt)
 	if err != nil {
 		return r, fmt.Errorf("qat: post-training: %w", err)
 	}
@@ -34,10 +39,10 @@ func (m *Model) PostTraining(data Batches, opt PTQOptions) (PTQReport, error) {
 // in place. The float network computes what it did before, up to rounding. All
 // observed ranges and what [Model.Round] and [Model.CorrectBias] found are
 // forgotten, so calibrate after it. On an error nothing has changed.
-func (m *Model) Equalize(opt EqualizeOptions) (EqualizeReport, error) {
-	r, err := m.plan.equalize(opt)
+func (m *Model) Equalize(opt ptq.EqualizeOptions) (ptq.EqualizeReport, error) {
+	r, err := tune.Equalize(m.plan, opt)
 	if err != nil {
-		return EqualizeReport{}, fmt.Errorf("qat: equalize: %w", err)
+		return ptq.EqualizeReport{}, fmt.Errorf("qat: equalize: %w", err)
 	}
 	return r, nil
 }
@@ -55,8 +60,8 @@ func (m *Model) Equalize(opt EqualizeOptions) (EqualizeReport, error) {
 // Step, LoadState or Equalize drops them, and SaveState leaves them out. Each call
 // begins anew, also with what CorrectBias found. The result depends on the network and
 // the data alone. On an error nothing has changed.
-func (m *Model) Round(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
-	out, err := m.plan.roundTuned(data, opt)
+func (m *Model) Round(data ptq.Data, opt ptq.RoundOptions) ([]ptq.RoundedLayer, error) {
+	out, err := tune.Round(m.plan, data, opt)
 	if err != nil {
 		return nil, fmt.Errorf("qat: round: %w", err)
 	}
@@ -73,8 +78,8 @@ func (m *Model) Round(data Batches, opt RoundOptions) ([]RoundedLayer, error) {
 // Predict, Freeze, Verify and Report use while they quantize and training does not.
 // The first Step, LoadState or Equalize drops it, and SaveState leaves it out. A
 // second call adds to the first. On an error nothing has changed.
-func (m *Model) CorrectBias(data Batches) ([]BiasCorrection, error) {
-	out, err := m.plan.correctBiases(data)
+func (m *Model) CorrectBias(data ptq.Data) ([]ptq.BiasCorrection, error) {
+	out, err := tune.CorrectBias(m.plan, data)
 	if err != nil {
 		return nil, fmt.Errorf("qat: correct bias: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/internal/tune"
+	"github.com/goqat/goqat/qat/ptq"
 	"github.com/goqat/goqat/qat/qconfig"
 )
 
@@ -23,27 +25,27 @@ func TestCorrectBias(t *testing.T) {
 	report, err := n.m.CorrectBias(n.samples())
 	fatal(t, err)
 	sameSnapshot(t, n.snapshot(), before)
-	layers := n.m.plan.tunable()
+	layers := n.m.plan.Tunable()
 	if len(report) != len(layers) {
 		t.Fatalf("%d layers reported, want %d", len(report), len(layers))
 	}
-	float, err := n.m.plan.floatMeans(layers, n.samples())
+	float, err := tune.FloatMeans(n.m.plan, layers, n.samples())
 	fatal(t, err)
 	for i, l := range layers {
-		m, err := n.m.plan.quantizedMean(l, n.samples())
+		m, err := tune.QuantizedMean(n.m.plan, l, n.samples())
 		fatal(t, err)
-		left, _ := float[i].less(m)
+		left, _ := float[i].Less(m)
 		largest := 0.0
-		for _, s := range float[i].sum {
-			largest = max(largest, math.Abs(s)/float64(float[i].count))
+		for _, s := range float[i].Sum {
+			largest = max(largest, math.Abs(s)/float64(float[i].Count))
 		}
 		for c, d := range left {
 			if math.Abs(float64(d)) > correctedTo*largest {
-				t.Errorf("%s: channel %d: the mean error is %v of %v", l.name, c, d, largest)
+				t.Errorf("%s: channel %d: the mean error is %v of %v", l.Name, c, d, largest)
 			}
 		}
-		if report[i].Layer != l.name || !(report[i].Largest > 100*correctedTo*largest) {
-			t.Errorf("%s: reported %+v: there was nothing to correct", l.name, report[i])
+		if report[i].Layer != l.Name || !(report[i].Largest > 100*correctedTo*largest) {
+			t.Errorf("%s: reported %+v: there was nothing to correct", l.Name, report[i])
 		}
 	}
 	if after := n.noise(false); !(after < noise) {
@@ -62,7 +64,7 @@ func TestTrainingDropsCorrections(t *testing.T) {
 		if correct {
 			plain, err := n.m.Predict(n.batch(9, 4)...)
 			fatal(t, err)
-			_, err = n.m.Round(n.samples(), RoundOptions{})
+			_, err = n.m.Round(n.samples(), ptq.RoundOptions{})
 			fatal(t, err)
 			tuned, err := n.m.Predict(n.batch(9, 4)...)
 			fatal(t, err)
@@ -91,11 +93,11 @@ func TestHelperErrors(t *testing.T) {
 	bad[7] = nan
 	for _, c := range []struct {
 		name string
-		call func(n *net, data Batches) error
+		call func(n *net, data ptq.Data) error
 	}{
-		{"bias", func(n *net, data Batches) error { _, err := n.m.CorrectBias(data); return err }},
-		{"round", func(n *net, data Batches) error { _, err := n.m.Round(data, RoundOptions{}); return err }},
-		{"post", func(n *net, data Batches) error { _, err := n.m.PostTraining(data, PTQOptions{}); return err }},
+		{"bias", func(n *net, data ptq.Data) error { _, err := n.m.CorrectBias(data); return err }},
+		{"round", func(n *net, data ptq.Data) error { _, err := n.m.Round(data, ptq.RoundOptions{}); return err }},
+		{"post", func(n *net, data ptq.Data) error { _, err := n.m.PostTraining(data, ptq.Options{}); return err }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := fresh()
@@ -106,19 +108,19 @@ func TestHelperErrors(t *testing.T) {
 				}
 			}
 			n.calibrate()
-			_, err := n.m.Round(n.samples(), RoundOptions{})
+			_, err := n.m.Round(n.samples(), ptq.RoundOptions{})
 			fatal(t, err)
 			before := n.snapshot()
 			want, err := n.m.Predict(n.batch(1, 3)...)
 			fatal(t, err)
 			wantError(t, c.call(n, nil), "no calibration batches")
-			wantError(t, c.call(n, BatchesOf()), "no calibration batches")
-			wantError(t, c.call(n, BatchesOf(numbers(1, 64), numbers(1, 7))), "batch 1", `"x" has 7 elements`)
+			wantError(t, c.call(n, ptq.DataOf()), "no calibration batches")
+			wantError(t, c.call(n, ptq.DataOf(numbers(1, 64), numbers(1, 7))), "batch 1", `"x" has 7 elements`)
 			sameSnapshot(t, n.snapshot(), before)
 			got, err := n.m.Predict(n.batch(1, 3)...)
 			fatal(t, err)
 			sameBits(t, "prediction", map[string][]float32{"y": got[0]}, map[string][]float32{"y": want[0]})
-			err = c.call(n, BatchesOf(numbers(1, 64), bad))
+			err = c.call(n, ptq.DataOf(numbers(1, 64), bad))
 			wantError(t, err, "batch 1", "NaN")
 			if !errors.Is(err, fakequant.ErrData) {
 				t.Errorf("NaN: %v does not wrap ErrData", err)
@@ -127,13 +129,13 @@ func TestHelperErrors(t *testing.T) {
 	}
 	n := fresh()
 	n.calibrate()
-	_, err := n.m.Round(n.samples(), RoundOptions{Damping: -1})
+	_, err := n.m.Round(n.samples(), ptq.RoundOptions{Damping: -1})
 	wantError(t, err, "Damping -1")
-	_, err = n.m.Round(n.samples(), RoundOptions{Order: "size"})
+	_, err = n.m.Round(n.samples(), ptq.RoundOptions{Order: "size"})
 	wantError(t, err, `unknown Order "size"`)
 	g, _, y := mlp()
 	n = onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}}}, g, y)
 	n.calibrate()
-	_, err = n.m.Round(n.samples(), RoundOptions{})
+	_, err = n.m.Round(n.samples(), ptq.RoundOptions{})
 	wantError(t, err, "no layer has quantized weights")
 }

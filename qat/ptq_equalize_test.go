@@ -8,6 +8,8 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/internal/tune"
+	"github.com/goqat/goqat/qat/ptq"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
@@ -26,7 +28,7 @@ func TestEqualizeKeepsTheFunction(t *testing.T) {
 	in := n.batch(1, 20)
 	before, err := n.m.Predict(in...)
 	fatal(t, err)
-	r, err := n.m.Equalize(EqualizeOptions{})
+	r, err := n.m.Equalize(ptq.EqualizeOptions{})
 	fatal(t, err)
 	after, err := n.m.Predict(in...)
 	fatal(t, err)
@@ -52,13 +54,13 @@ func TestEqualizeKeepsTheFunction(t *testing.T) {
 	if len(r.Broken) != 1 || r.Broken[0].Layer != "fc2" || !strings.Contains(r.Broken[0].Why, "leaves the network") {
 		t.Errorf("broken: %+v", r.Broken)
 	}
-	if r.Sweeps < 2 || r.Sweeps >= equalizeSweeps {
+	if r.Sweeps < 2 || r.Sweeps >= tune.EqualizeSweeps {
 		t.Errorf("%d sweeps", r.Sweeps)
 	}
 	g, y = allKinds()
 	n = onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 	n.calibrate()
-	_, err = n.m.Equalize(EqualizeOptions{})
+	_, err = n.m.Equalize(ptq.EqualizeOptions{})
 	fatal(t, err)
 	if _, err := n.m.Freeze(); !errors.Is(err, fakequant.ErrNotCalibrated) {
 		t.Errorf("ranges outlived Equalize: %v", err)
@@ -75,21 +77,21 @@ const convergedTo = 3e-4
 func TestEqualizeBalances(t *testing.T) {
 	g, y := allKinds()
 	n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
-	_, err := n.m.Equalize(EqualizeOptions{})
+	_, err := n.m.Equalize(ptq.EqualizeOptions{})
 	fatal(t, err)
-	e, err := n.m.plan.constants()
+	e, err := n.m.plan.Constants()
 	fatal(t, err)
-	pairs, _ := n.m.plan.findPairs()
+	pairs, _ := tune.FindPairs(n.m.plan)
 	for _, pr := range pairs {
-		a, err := newSide(e, pr.from)
+		a, err := tune.NewSide(e, pr.From)
 		fatal(t, err)
-		b, err := newSide(e, pr.to)
+		b, err := tune.NewSide(e, pr.To)
 		fatal(t, err)
-		behind := make([]float64, len(a.outRanges()))
-		b.geo.each(func(i, _, in int) { behind[pr.owner[in]] = max(behind[pr.owner[in]], math.Abs(b.w[i])) })
-		for c, r := range a.outRanges() {
+		behind := make([]float64, len(a.OutRanges()))
+		b.Geo.Each(func(i, _, in int) { behind[pr.Owner[in]] = max(behind[pr.Owner[in]], math.Abs(b.W[i])) })
+		for c, r := range a.OutRanges() {
 			if math.Abs(r/behind[c]-1) > convergedTo {
-				t.Errorf("%s > %s: channel %d: %v before, %v behind", pr.from.name, pr.to.name, c, r, behind[c])
+				t.Errorf("%s > %s: channel %d: %v before, %v behind", pr.From.Name, pr.To.Name, c, r, behind[c])
 			}
 		}
 	}
@@ -100,7 +102,7 @@ func TestEqualizeLowersTheError(t *testing.T) {
 		g, y := allKinds()
 		n := onlyPrepare(t, rounded(4, qconfig.PerTensor), g, y)
 		if equalize {
-			_, err := n.m.Equalize(EqualizeOptions{})
+			_, err := n.m.Equalize(ptq.EqualizeOptions{})
 			fatal(t, err)
 		}
 		n.calibrate()
@@ -140,7 +142,7 @@ func TestEqualizeBroken(t *testing.T) {
 			}
 			n := onlyPrepare(t, qconfig.Config{}, g, conv("c2", h, 2, 1))
 			before := n.snapshot()
-			r, err := n.m.Equalize(EqualizeOptions{})
+			r, err := n.m.Equalize(ptq.EqualizeOptions{})
 			fatal(t, err)
 			if len(r.Pairs) != 0 || len(r.Broken) != 2 || !strings.Contains(r.Broken[0].Why, c.want) {
 				t.Errorf("%+v, want %q", r, c.want)
@@ -157,7 +159,7 @@ func TestEqualizeSharedWeights(t *testing.T) {
 	x := leaf(g, "x", 3, 4)
 	y := must(gorgonia.Mul(relu(must(gorgonia.Mul(x, w))), w))
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
-	r, err := n.m.Equalize(EqualizeOptions{})
+	r, err := n.m.Equalize(ptq.EqualizeOptions{})
 	fatal(t, err)
 	if len(r.Pairs) != 0 || !strings.Contains(r.Broken[0].Why, "read by other layers") {
 		t.Errorf("%+v", r)
@@ -167,9 +169,9 @@ func TestEqualizeSharedWeights(t *testing.T) {
 func TestEqualizeErrors(t *testing.T) {
 	g, y := allKinds()
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
-	_, err := n.m.Equalize(EqualizeOptions{MaxSweeps: -1})
+	_, err := n.m.Equalize(ptq.EqualizeOptions{MaxSweeps: -1})
 	wantError(t, err, "MaxSweeps -1")
-	_, err = n.m.Equalize(EqualizeOptions{Tolerance: math.NaN()})
+	_, err = n.m.Equalize(ptq.EqualizeOptions{Tolerance: math.NaN()})
 	wantError(t, err, "Tolerance NaN")
 	for _, p := range n.m.Learnables() {
 		if p.Name() == "grouped.weight" {
@@ -177,7 +179,7 @@ func TestEqualizeErrors(t *testing.T) {
 		}
 	}
 	before := n.snapshot()
-	_, err = n.m.Equalize(EqualizeOptions{})
+	_, err = n.m.Equalize(ptq.EqualizeOptions{})
 	wantError(t, err, `"grouped"`, "element 5 is NaN")
 	after := n.snapshot()
 	sameBits(t, "parameter", after.params, before.params)

@@ -3,9 +3,10 @@ package qat
 import (
 	"testing"
 
-	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/qat/internal/tune"
+	"github.com/goqat/goqat/qat/ptq"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
@@ -92,10 +93,10 @@ func correlated(seed uint32, rows, width int) []float32 {
 }
 
 // samples are three batches of correlated data for a network with one input.
-func (n *net) samples() Batches {
-	v := n.m.plan.net.Inputs[0]
+func (n *net) samples() ptq.Data {
+	v := n.m.plan.Net.Inputs[0]
 	per := size(v.Shape) / v.Shape[0]
-	return BatchesOf(correlated(1, 64, per), correlated(2, 64, per), correlated(3, 32, per))
+	return ptq.DataOf(correlated(1, 64, per), correlated(2, 64, per), correlated(3, 32, per))
 }
 
 // calibrate shows the observers all samples.
@@ -139,11 +140,11 @@ func (n *net) noise(centred bool) float64 {
 			n.t.Fatal(err)
 		}
 		var f [][]float32
-		if err := n.m.plan.inFloat(func() (err error) { f, err = n.m.Predict(b...); return err }); err != nil {
+		if err := n.m.plan.InFloat(func() (err error) { f, err = n.m.Predict(b...); return err }); err != nil {
 			n.t.Fatal(err)
 		}
-		shape := n.m.plan.net.Outputs[0].Shape
-		channel := planes(shape)
+		shape := n.m.plan.Net.Outputs[0].Shape
+		channel := tune.Planes(shape)
 		if sum == nil {
 			sum = make([]float64, shape[1])
 		}
@@ -167,9 +168,4 @@ func fatal(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// layerOf is a weighted layer apart from any network.
-func layerOf(op nn.Op, x, w []int) *layer {
-	return &layer{op: op, in: []*graph.Value{{Shape: x}, {Shape: w}}, weighted: true}
 }

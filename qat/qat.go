@@ -8,6 +8,8 @@ import (
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/vm"
+	"github.com/goqat/goqat/qat/internal/measure"
+	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
@@ -16,10 +18,10 @@ import (
 // weights. It leads the network through training (Machine, Step), shows what became of
 // it (Report, Predict) and ships it (Freeze, Verify). It is for one goroutine at a time.
 type Model struct {
-	plan    *plan
-	train   *emitter
-	clock   clock
-	history *rangeHistory // what Record keeps; nil for nothing
+	plan    *plan.Plan
+	train   *plan.Emitter
+	clock   plan.Clock
+	history *measure.History // what Record keeps; nil for nothing
 }
 
 // Prepare reads g and writes a new graph in which batch normalisation is folded and
@@ -65,16 +67,16 @@ func prepareModel(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs []*gorgonia
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPlan(net, cfg)
+	p, err := plan.New(net, cfg)
 	if err != nil {
 		return nil, err
 	}
-	train, err := p.emit(net.Batch, fqop.Train, true, 1)
+	train, err := p.Emit(net.Batch, fqop.Train, true, 1)
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{plan: p, train: train}
-	m.plan.setPhases(m.clock)
+	m.plan.SetPhases(m.clock)
 	return m, nil
 }
 
@@ -106,7 +108,7 @@ func checkPrepare(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs []*gorgonia
 }
 
 // Graph returns the new graph.
-func (m *Model) Graph() *gorgonia.ExprGraph { return m.train.g }
+func (m *Model) Graph() *gorgonia.ExprGraph { return m.train.Graph }
 
 // Node returns what stands in the new graph for a node of the user's: inputs and
 // parameters themselves, results of the network as later layers see them, quantized, and
@@ -114,7 +116,7 @@ func (m *Model) Graph() *gorgonia.ExprGraph { return m.train.g }
 // with a [fakequant.LayerError] that names the layer that took it in, and for a gradient
 // or any other node that was left behind, with the reason.
 func (m *Model) Node(old *gorgonia.Node) (*gorgonia.Node, error) {
-	n, err := m.train.find(old)
+	n, err := m.train.Find(old)
 	if err != nil {
 		return nil, fmt.Errorf("qat: node: %w", err)
 	}
@@ -135,7 +137,7 @@ func (m *Model) Map(nodes ...**gorgonia.Node) error {
 		if n == nil {
 			err = errors.New("the pointer to the variable is nil")
 		} else {
-			found[i], err = m.train.find(*n)
+			found[i], err = m.train.Find(*n)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("qat: map: variable %d: %w", i, err))
@@ -162,18 +164,18 @@ func (m *Model) Map(nodes ...**gorgonia.Node) error {
 // product, or the scale or shift of a batch normalisation. All others are data.
 func (m *Model) Learnables() gorgonia.Nodes {
 	var ns gorgonia.Nodes
-	for _, v := range slices.Concat(m.plan.net.Values, m.plan.net.Carried.Values) {
-		if n := m.train.nodes[v]; v.Role == graph.Param && n != nil {
+	for _, v := range slices.Concat(m.plan.Net.Values, m.plan.Net.Carried.Values) {
+		if n := m.train.Nodes[v]; v.Role == graph.Param && n != nil {
 			ns = append(ns, n)
 		}
 	}
-	return append(ns, m.train.scales...)
+	return append(ns, m.train.Scales...)
 }
 
 // Scales returns the learned scales and zero points, vectors of one element per
 // group named "<quantizer>.scale" and "<quantizer>.zero_point"; none without LSQ.
 // They want a smaller learning rate than weights.
-func (m *Model) Scales() gorgonia.Nodes { return append(gorgonia.Nodes(nil), m.train.scales...) }
+func (m *Model) Scales() gorgonia.Nodes { return append(gorgonia.Nodes(nil), m.train.Scales...) }
 
 // Machine returns a gorgonia.VM for the new graph. Build the loss and call
 // gorgonia.Grad first. It computes the given outputs (the loss, say), the
@@ -182,11 +184,11 @@ func (m *Model) Scales() gorgonia.Nodes { return append(gorgonia.Nodes(nil), m.t
 // TapeMachine, which runs the same graph to the same bits, needs it.
 func (m *Model) Machine(outputs ...*gorgonia.Node) (gorgonia.VM, error) {
 	for i, y := range outputs {
-		if y == nil || y.Graph() != m.train.g {
+		if y == nil || y.Graph() != m.train.Graph {
 			return nil, fmt.Errorf("qat: machine: output %d is not a node of the prepared graph: use Node to map one of the graph that was prepared", i)
 		}
 	}
-	v, err := vm.New(m.train.g, outputs...)
+	v, err := vm.New(m.train.Graph, outputs...)
 	if err != nil {
 		return nil, fmt.Errorf("qat: %w", err)
 	}
@@ -195,19 +197,19 @@ func (m *Model) Machine(outputs ...*gorgonia.Node) (gorgonia.VM, error) {
 
 // Batch returns the batch size that the graph was built with, 0 for a network
 // without an open batch axis.
-func (m *Model) Batch() int { return m.plan.net.Batch }
+func (m *Model) Batch() int { return m.plan.Net.Batch }
 
 // Inputs returns the names of the network's inputs, in the order that Predict,
 // Calibrate and the frozen network take them.
-func (m *Model) Inputs() []string { return names(m.plan.net.Inputs) }
+func (m *Model) Inputs() []string { return plan.NamesOf(m.plan.Net.Inputs) }
 
 // InputNodes returns the nodes of the new graph to Let data to, in the order of
 // [Model.Inputs].
-func (m *Model) InputNodes() gorgonia.Nodes { return pick(m.plan.net.Inputs, m.train.raw) }
+func (m *Model) InputNodes() gorgonia.Nodes { return pick(m.plan.Net.Inputs, m.train.Raw) }
 
 // OutputNodes returns the new graph's nodes for the outputs given to Prepare, in
 // that order. A loss that the user's graph does not have yet is built on them.
-func (m *Model) OutputNodes() gorgonia.Nodes { return pick(m.plan.net.Outputs, m.train.nodes) }
+func (m *Model) OutputNodes() gorgonia.Nodes { return pick(m.plan.Net.Outputs, m.train.Nodes) }
 
 func pick(vs []*graph.Value, from map[*graph.Value]*gorgonia.Node) gorgonia.Nodes {
 	ns := make(gorgonia.Nodes, len(vs))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
 	"gorgonia.org/gorgonia"
 )
 
@@ -41,7 +42,7 @@ func peak(x []float32) float32 {
 	return m
 }
 
-func near(t *testing.T, what string, got Number, want float64) {
+func near(t *testing.T, what string, got report.Number, want float64) {
 	t.Helper()
 	if !(math.Abs(float64(got)-want) <= handTol*(1+math.Abs(want))) {
 		t.Errorf("%s is %v, want %v", what, got, want)
@@ -89,7 +90,7 @@ func TestReportByHand(t *testing.T) {
 	if !slices.Equal(weight.Scales, scales) || !slices.Equal(weight.ZeroPoints, []int32{0, 0, 0}) {
 		t.Errorf("weight: scales %v, zero points %v, want %v", weight.Scales, weight.ZeroPoints, scales)
 	}
-	if want := Number(slices.Max(w)); weight.Max != want {
+	if want := report.Number(slices.Max(w)); weight.Max != want {
 		t.Errorf("weight: maximum %v, want %v", weight.Max, want)
 	}
 	// 18 codes, 3 scales of 4 bytes, 3 zero points of 1; then the 3 floats of the bias.
@@ -156,7 +157,7 @@ func TestReportTexts(t *testing.T) {
 		t.Errorf("%d lines for %d rows", lines, len(r.Rows))
 	}
 	var b strings.Builder
-	if err := r.JSON(&b); err != nil {
+	if err := r.WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
 	var back struct {

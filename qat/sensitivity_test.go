@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goqat/goqat/qat/internal/measure"
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
 )
 
 // inspected is a calibrated network whose second layer has 2 bits and whose first has 8.
@@ -25,8 +27,8 @@ func inspected(t *testing.T) *net {
 }
 
 // scored predicts two batches and counts calls; the score is the mean output.
-func scored(n *net, calls *int) func(Predictor) (float64, error) {
-	return func(p Predictor) (float64, error) {
+func scored(n *net, calls *int) func(report.Forward) (float64, error) {
+	return func(p report.Forward) (float64, error) {
 		*calls++
 		sum := 0.0
 		for i := range 2 {
@@ -53,7 +55,7 @@ func TestSensitivity(t *testing.T) {
 		t.Errorf("%d evaluations, want %d", calls, want)
 	}
 	var names []string
-	rows := map[string]LayerSensitivity{}
+	rows := map[string]report.LayerSensitivity{}
 	for _, x := range s.Layers {
 		names = append(names, x.Layer)
 		rows[x.Layer] = x
@@ -77,22 +79,22 @@ func TestSensitivity(t *testing.T) {
 		q, err := n.m.Predict(n.batch(i, 5+i)...)
 		fatal(t, err)
 		var f [][]float32
-		fatal(t, n.m.plan.inFloat(func() (err error) { f, err = n.m.Predict(n.batch(i, 5+i)...); return err }))
-		a, b := powers(f[0], q[0])
+		fatal(t, n.m.plan.InFloat(func() (err error) { f, err = n.m.Predict(n.batch(i, 5+i)...); return err }))
+		a, b := measure.Powers(f[0], q[0])
 		signal, noise = signal+a, noise+b
 	}
-	if want := Number(10 * math.Log10(signal/noise)); s.SQNR != want {
+	if want := report.Number(10 * math.Log10(signal/noise)); s.SQNR != want {
 		t.Errorf("SQNR %v, want %v", s.SQNR, want)
 	}
 	var b bytes.Buffer
-	fatal(t, s.JSON(&b))
+	fatal(t, s.WriteJSON(&b))
 	if !json.Valid(b.Bytes()) || !strings.Contains(s.String(), "fc2") {
 		t.Errorf("tables: %s %s", &b, s)
 	}
 }
 
 func TestSensitivityErrors(t *testing.T) {
-	ok := func(p Predictor) (float64, error) { return 1, nil }
+	ok := func(p report.Forward) (float64, error) { return 1, nil }
 	n := inspected(t)
 	before := n.snapshot()
 	boom := errors.New("boom")
@@ -101,16 +103,16 @@ func TestSensitivityErrors(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		ctx  context.Context
-		eval func(Predictor) (float64, error)
+		eval func(report.Forward) (float64, error)
 		want string
 	}{
 		{"no eval", nil, nil, "eval is nil"},
 		{"no prediction", nil, ok, "eval made no prediction"},
-		{"own error", nil, func(Predictor) (float64, error) { return 0, boom }, "float: boom"},
-		{"NaN", nil, func(p Predictor) (float64, error) { _, err := p(n.batch(1, 2)...); return math.NaN(), err }, "eval returned NaN"},
-		{"wrong size", nil, func(p Predictor) (float64, error) { _, err := p(numbers(1, 5)); return 0, err }, `"x" has 5 elements`},
-		{"more each time", nil, func(p Predictor) (float64, error) { calls++; _, err := p(n.batch(1, calls)...); return 0, err }, "use the same ones each time"},
-		{"cancelled", done, func(p Predictor) (float64, error) { cancel(); _, err := p(n.batch(1, 2)...); return 0, err }, "context canceled"},
+		{"own error", nil, func(report.Forward) (float64, error) { return 0, boom }, "float: boom"},
+		{"NaN", nil, func(p report.Forward) (float64, error) { _, err := p(n.batch(1, 2)...); return math.NaN(), err }, "eval returned NaN"},
+		{"wrong size", nil, func(p report.Forward) (float64, error) { _, err := p(numbers(1, 5)); return 0, err }, `"x" has 5 elements`},
+		{"more each time", nil, func(p report.Forward) (float64, error) { calls++; _, err := p(n.batch(1, calls)...); return 0, err }, "use the same ones each time"},
+		{"cancelled", done, func(p report.Forward) (float64, error) { cancel(); _, err := p(n.batch(1, 2)...); return 0, err }, "context canceled"},
 	} {
 		if c.ctx == nil {
 			c.ctx = context.Background()
@@ -158,10 +160,10 @@ func TestMixed(t *testing.T) {
 		}
 		for _, x := range m.Rows {
 			l := mixed.layer(x.Layer)
-			if got := l.wq.Spec().Width(); got != x.Bits {
+			if got := l.WeightQuantizer.Spec().Width(); got != x.Bits {
 				t.Errorf("%s has %d bits, want %d", x.Layer, got, x.Bits)
 			}
-			if got, want := l.wq.Spec().Granularity, n.layer(x.Layer).wq.Spec().Granularity; got != want {
+			if got, want := l.WeightQuantizer.Spec().Granularity, n.layer(x.Layer).WeightQuantizer.Spec().Granularity; got != want {
 				t.Errorf("%s is %v, want %v", x.Layer, got, want)
 			}
 		}
@@ -172,14 +174,14 @@ func TestMixed(t *testing.T) {
 			last = noise
 		}
 		var b bytes.Buffer
-		fatal(t, m.JSON(&b))
+		fatal(t, m.WriteJSON(&b))
 		if !json.Valid(b.Bytes()) || !strings.Contains(m.String(), "gain per byte") {
 			t.Errorf("tables: %s %s", &b, m)
 		}
 	}
 	_, err = n.m.Mixed(s, all.LowBytes-1)
 	wantError(t, err, "is below the")
-	_, err = n.m.Mixed(Sensitivity{}, all.HighBytes)
+	_, err = n.m.Mixed(report.Sensitivity{}, all.HighBytes)
 	wantError(t, err, `layer "c1" was not measured`)
 }
 

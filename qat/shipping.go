@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/measure"
+	"github.com/goqat/goqat/qat/report"
 )
 
 // Freeze turns the network, as it is now, into integers: batch normalisation is
@@ -12,7 +14,7 @@ import (
 // data (wrapping [fakequant.ErrNotCalibrated]), when a weight holds NaN, and when
 // the network has an op that the frozen network cannot run.
 func (m *Model) Freeze() (*frozen.Network, error) {
-	fz, err := m.plan.freeze()
+	fz, err := m.plan.Freeze()
 	if err != nil {
 		return nil, fmt.Errorf("qat: freeze: %w", err)
 	}
@@ -24,10 +26,10 @@ func (m *Model) Freeze() (*frozen.Network, error) {
 // for code, weights included, and every float output bit for bit. Inputs are as
 // for [Model.Predict]. It changes nothing. An error means that the comparison
 // could not be made; differences are in the result.
-func (m *Model) Verify(fz *frozen.Network, inputs ...[]float32) (Verification, error) {
-	v, err := verify(m.plan, fz, inputs)
+func (m *Model) Verify(fz *frozen.Network, inputs ...[]float32) (report.Verification, error) {
+	v, err := measure.Verify(m.plan, fz, inputs)
 	if err != nil {
-		return Verification{}, fmt.Errorf("qat: verify: %w", err)
+		return report.Verification{}, fmt.Errorf("qat: verify: %w", err)
 	}
 	return v, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/safetensors"
+	"github.com/goqat/goqat/qat/internal/measure"
+	"github.com/goqat/goqat/qat/internal/plan"
 )
 
 // ErrState is wrapped by errors about a saved training state that is broken or
@@ -29,7 +31,7 @@ type progress struct {
 	Override   map[string]bool   `json:"observing,omitempty"` // see SetObserving
 	Quantizers []fakequant.State `json:"quantizers"`
 	Dropout    []uint64          `json:"dropout,omitempty"`            // runs of each dropout layer
-	History    *rangeHistory     `json:"history,omitempty"`            // see Record
+	History    *measure.History  `json:"history,omitempty"`            // see Record
 	Statistics *bool             `json:"running_statistics,omitempty"` // see FreezeStatistics
 }
 
@@ -48,22 +50,22 @@ type State struct {
 
 // State returns the state of the training.
 func (m *Model) State() (State, error) {
-	st := progress{Steps: m.clock.steps, Epochs: m.clock.epochs, Override: m.clock.observing, Statistics: m.clock.statistics, History: m.history}
-	for _, f := range m.plan.quantizers() {
+	st := progress{Steps: m.clock.Steps, Epochs: m.clock.Epochs, Override: m.clock.Observing, Statistics: m.clock.Statistics, History: m.history}
+	for _, f := range m.plan.Quantizers() {
 		s, err := f.State()
 		if err != nil {
 			return State{}, fmt.Errorf("qat: state: %w", err)
 		}
 		st.Quantizers = append(st.Quantizers, s)
 	}
-	for _, runs := range m.train.dropouts {
+	for _, runs := range m.train.Dropouts {
 		st.Dropout = append(st.Dropout, *runs)
 	}
 	text, err := json.Marshal(st)
 	if err != nil {
 		return State{}, fmt.Errorf("qat: state: %w", err)
 	}
-	return State{m.plan.trained(), map[string]string{"format": stateFormat, "version": stateVersion, "progress": string(text)}}, nil
+	return State{m.plan.Memory(), map[string]string{"format": stateFormat, "version": stateVersion, "progress": string(text)}}, nil
 }
 
 // WriteState writes [Model.State] as safetensors.
@@ -115,7 +117,7 @@ func (m *Model) restore(meta map[string]string, tensor func(name string) ([]floa
 		return fmt.Errorf("qat: restore: %w", err)
 	}
 	// Quantizers check and change themselves one by one; go back if one refuses.
-	qs := m.plan.quantizers()
+	qs := m.plan.Quantizers()
 	before := make([]fakequant.State, len(qs))
 	for i, z := range qs {
 		if before[i], err = z.State(); err != nil {
@@ -130,21 +132,21 @@ func (m *Model) restore(meta map[string]string, tensor func(name string) ([]floa
 			return fmt.Errorf("qat: restore: %w: %w", ErrState, err)
 		}
 	}
-	for name, data := range m.plan.trained() {
+	for name, data := range m.plan.Memory() {
 		copy(data, tensors[name])
 	}
-	for i, runs := range m.train.dropouts {
+	for i, runs := range m.train.Dropouts {
 		*runs = st.Dropout[i]
 	}
-	m.plan.dropTuned()
-	m.clock = clock{steps: st.Steps, epochs: st.Epochs, observing: st.Override, statistics: st.Statistics}
+	m.plan.DropTuned()
+	m.clock = plan.Clock{Steps: st.Steps, Epochs: st.Epochs, Observing: st.Override, Statistics: st.Statistics}
 	switch {
 	case st.History != nil:
 		m.history = st.History
 	case m.history != nil: // that of another run
-		m.history = &rangeHistory{Every: m.history.Every}
+		m.history = &measure.History{Every: m.history.Every}
 	}
-	m.plan.setPhases(m.clock)
+	m.plan.SetPhases(m.clock)
 	return nil
 }
 
@@ -162,20 +164,20 @@ func (m *Model) checkState(meta map[string]string, tensor func(name string) ([]f
 	if err := dec.Decode(&st); err != nil {
 		return st, nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if n := len(m.plan.quantizers()); len(st.Quantizers) != n {
+	if n := len(m.plan.Quantizers()); len(st.Quantizers) != n {
 		return st, nil, fmt.Errorf("%w: it has %d quantizers, the network %d: is it of another config?", ErrState, len(st.Quantizers), n)
 	}
-	if len(st.Dropout) != len(m.train.dropouts) {
-		return st, nil, fmt.Errorf("%w: it has %d dropout layers, the network %d", ErrState, len(st.Dropout), len(m.train.dropouts))
+	if len(st.Dropout) != len(m.train.Dropouts) {
+		return st, nil, fmt.Errorf("%w: it has %d dropout layers, the network %d", ErrState, len(st.Dropout), len(m.train.Dropouts))
 	}
 	if st.Steps < 0 || st.Epochs < 0 {
 		return st, nil, fmt.Errorf("%w: step %d, epoch %d", ErrState, st.Steps, st.Epochs)
 	}
-	if err := st.History.check(m.plan); err != nil {
+	if err := st.History.Check(m.plan); err != nil {
 		return st, nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	tensors := map[string][]float32{}
-	for name, data := range m.plan.trained() {
+	for name, data := range m.plan.Memory() {
 		x, err := tensor(name)
 		if errors.Is(err, errNoTensor) {
 			return st, nil, fmt.Errorf("%w: tensor %q %w", ErrState, name, err)

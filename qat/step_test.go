@@ -31,7 +31,7 @@ func twoLayers(t *testing.T, cfg qconfig.Config) *Model {
 // phases returns the phase of each quantizer by name.
 func phases(q *Model) map[string]fakequant.Phase {
 	m := map[string]fakequant.Phase{}
-	for _, f := range q.plan.quantizers() {
+	for _, f := range q.plan.Quantizers() {
 		m[f.Name()] = f.Phase()
 	}
 	return m

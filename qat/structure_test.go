@@ -5,28 +5,30 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
 	"gorgonia.org/gorgonia"
 )
 
 // at returns the quantizer of a user's node, nil for a tensor that stays float.
 func (n *net) at(node *gorgonia.Node) *fakequant.Quantizer {
 	n.t.Helper()
-	v := n.m.plan.net.Value(node)
+	v := n.m.plan.Net.Value(node)
 	if v == nil {
 		n.t.Fatalf("node %v is not part of the network", node)
 	}
-	if g := n.m.plan.groups[v]; g != nil {
-		return g.q
+	if g := n.m.plan.Families[v]; g != nil {
+		return g.Quantizer
 	}
 	return nil
 }
 
 // layer returns a layer of the plan by name.
-func (n *net) layer(name string) *layer {
+func (n *net) layer(name string) *plan.Layer {
 	n.t.Helper()
-	for _, l := range n.m.plan.layers {
-		if l.name == name {
+	for _, l := range n.m.plan.Layers {
+		if l.Name == name {
 			return l
 		}
 	}
@@ -35,7 +37,7 @@ func (n *net) layer(name string) *layer {
 }
 
 // row returns the report's row of a layer's weight or activation.
-func (n *net) row(layer, tensor string) Row {
+func (n *net) row(layer, tensor string) report.Row {
 	n.t.Helper()
 	r, err := n.m.Report()
 	if err != nil {
@@ -47,7 +49,7 @@ func (n *net) row(layer, tensor string) Row {
 		}
 	}
 	n.t.Fatalf("no row for the %s of %q in\n%v", tensor, layer, r)
-	return Row{}
+	return report.Row{}
 }
 
 // wantFormat checks the format of a quantizer; "float32" means that there is none.
@@ -84,11 +86,11 @@ func TestPlacementConvPoolConv(t *testing.T) {
 	if n.at(x) == n.at(r) || n.at(r) == n.at(y) {
 		t.Error("tensors of different layers share a quantizer")
 	}
-	if got := len(n.m.plan.quantizers()); got != 5 {
+	if got := len(n.m.plan.Quantizers()); got != 5 {
 		t.Errorf("%d quantizers, want 3 for activations and 2 for weights", got)
 	}
 	for _, name := range []string{"conv1", "conv2"} {
-		wantFormat(t, name, n.layer(name).wq, "int8 symmetric per_channel(axis 0) narrow")
+		wantFormat(t, name, n.layer(name).WeightQuantizer, "int8 symmetric per_channel(axis 0) narrow")
 	}
 	if _, err := n.m.Node(c1); err == nil {
 		t.Error("Node of what lies inside a fused layer is no error")
@@ -99,7 +101,7 @@ func TestPlacementConvPoolConv(t *testing.T) {
 			t.Errorf("parameters %v, %v: want zero point 0", p, err)
 		}
 	}
-	if got := n.row("max_pool_0", "activation").SharedWith; got != n.m.plan.net.Value(r).Name {
+	if got := n.row("max_pool_0", "activation").SharedWith; got != n.m.plan.Net.Value(r).Name {
 		t.Errorf("the report says that the pool shares with %q", got)
 	}
 }
@@ -120,7 +122,7 @@ func TestPlacementBranches(t *testing.T) {
 	if _, err := n.m.Node(s); err == nil {
 		t.Error("the ReLU behind the addition is not fused into it")
 	}
-	left, right := n.layer("c").out.Node, n.layer("d").out.Node
+	left, right := n.layer("c").Out.Node, n.layer("d").Out.Node
 	if n.at(left) == nil || n.at(right) == nil || n.at(left) == n.at(right) {
 		t.Error("the operands of an addition want a quantizer each")
 	}
@@ -158,8 +160,8 @@ func TestDropoutLeavesTheGrid(t *testing.T) {
 	n := onlyPrepare(t, qconfig.Config{}, g, y)
 	values := func(v *gorgonia.Node) []float32 { return floats(t, v.Value()) }
 	e := n.m.train
-	out := e.raw[n.m.plan.net.Value(y)] // before its fake-quantizer
-	in, w := n.node(drop), e.weights[n.layer("fc")].quant
+	out := e.Raw[n.m.plan.Net.Value(y)] // before its fake-quantizer
+	in, w := n.node(drop), e.Weights[n.layer("fc")].Quant
 	vm, err := n.m.Machine(out, in, w)
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +263,7 @@ func TestLayerSettings(t *testing.T) {
 				what string
 				q    *fakequant.Quantizer
 				want string
-			}{{"weights of a", n.layer("a").wq, c.a}, {"weights of b", n.layer("b").wq, c.b},
+			}{{"weights of a", n.layer("a").WeightQuantizer, c.a}, {"weights of b", n.layer("b").WeightQuantizer, c.b},
 				{"x", n.at(x), c.x}, {"between", n.at(h), c.mid}, {"y", n.at(y), c.y}} {
 				got := ""
 				if part.q != nil {
@@ -294,10 +296,10 @@ func TestBlockSizes(t *testing.T) {
 		g := gorgonia.NewGraph()
 		x := leaf(g, "x", 4, 6)
 		n := prepare(t, cfg, g, fc("b", relu(fc("a", x, 3)), 2))
-		if got := n.layer("a").wq.Spec().BlockSize; got != 4 {
+		if got := n.layer("a").WeightQuantizer.Spec().BlockSize; got != 4 {
 			t.Errorf("%s: blocks of %d on an axis of 6, want 4", name, got)
 		}
-		if got := n.layer("b").wq.Spec().BlockSize; got != 3 {
+		if got := n.layer("b").WeightQuantizer.Spec().BlockSize; got != 3 {
 			t.Errorf("%s: blocks of %d on an axis of 3, want the whole axis", name, got)
 		}
 		n.step(n.machine(), 0)

@@ -10,7 +10,10 @@ import (
 
 	"github.com/goqat/goqat/models"
 	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/ptq"
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
+	"github.com/goqat/goqat/qat/report/page"
 	"github.com/goqat/goqat/testdata"
 	"github.com/goqat/goqat/train"
 )
@@ -58,8 +61,8 @@ type result struct {
 	Float       []float64          `json:"float"`
 	Rows        []*row             `json:"rows"`
 	Inspected   string             `json:"inspected"`
-	Sensitivity qat.Sensitivity    `json:"sensitivity"`
-	Mixed       qat.MixedPrecision `json:"mixed"`
+	Sensitivity report.Sensitivity `json:"sensitivity"`
+	Mixed       report.Mixed       `json:"mixed"`
 	MixedScore  float64            `json:"mixed_accuracy"`
 	Out         string             `json:"out"`
 }
@@ -168,7 +171,7 @@ func (b bench) quantize(net *models.Net, cfg qconfig.Config, helpers bool) (floa
 		return 0, nil, err
 	}
 	if helpers {
-		_, err = m.PostTraining(b.batches, qat.PTQOptions{})
+		_, err = m.PostTraining(b.batches, ptq.Options{})
 	} else {
 		for x := range b.batches {
 			if err = m.Calibrate(x...); err != nil {
@@ -195,7 +198,7 @@ func (b bench) inspect(ctx context.Context, r *result, net *models.Net) error {
 	}
 	// Scored on training digits: the test digits are for the table.
 	sample := b.sample.Slice(0, sampleRows)
-	if r.Sensitivity, err = m.Sensitivity(ctx, func(p qat.Predictor) (float64, error) {
+	if r.Sensitivity, err = m.Sensitivity(ctx, func(p report.Forward) (float64, error) {
 		s, err := train.Evaluate(func(x []float32, _ int) ([]float32, error) { return first(p(x)) }, sample, sampleRows)
 		return -s.Loss, err // accuracy is 1 on these; the loss tells more
 	}); err != nil {
@@ -220,14 +223,14 @@ func (b bench) inspect(ctx context.Context, r *result, net *models.Net) error {
 }
 
 // save writes the tables, the config and the network of the suggestion.
-func save(r *result, rep qat.Report, m *qat.Model, score float64) error {
+func save(r *result, rep report.Report, m *qat.Model, score float64) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
 	}{
-		{"report.json", rep.JSON},
-		{"sensitivity.json", r.Sensitivity.JSON},
-		{"mixed.json", r.Mixed.JSON},
+		{"report.json", rep.WriteJSON},
+		{"sensitivity.json", r.Sensitivity.WriteJSON},
+		{"mixed.json", r.Mixed.WriteJSON},
 		{"mixed.yaml", func(w io.Writer) error {
 			text, err := r.Mixed.Config.YAML()
 			if err == nil {
@@ -236,9 +239,9 @@ func save(r *result, rep qat.Report, m *qat.Model, score float64) error {
 			return err
 		}},
 		{"report.html", func(w io.Writer) error {
-			return rep.HTML(w, qat.HTMLOptions{
+			return page.Write(w, rep, page.Options{
 				Subtitle: "Mobile network on 8×8 digits, " + inspected.name,
-				Accuracy: []qat.AccuracyRow{
+				Accuracy: []page.Accuracy{
 					{Name: "float32", Accuracy: r.Float[0] / 100},
 					{Name: inspected.name, Accuracy: score / 100, Note: "with the post-training helpers"},
 					{Name: "mixed precision", Accuracy: r.MixedScore / 100, Note: "the suggestion in mixed.yaml"},

@@ -10,6 +10,7 @@ import (
 	"github.com/goqat/goqat/qat/export/coremlout"
 	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/report/page"
 )
 
 // export writes the frozen network beside its file for the runtimes of other people: as
@@ -39,8 +40,8 @@ func (b *bench) report(p *qat.Model, f format, r *row) error {
 	if err != nil {
 		return err
 	}
-	opt := qat.HTMLOptions{Title: f.name, Subtitle: b.o.net + " on handwritten digits", Accuracy: []qat.AccuracyRow{
+	opt := page.Options{Title: f.name, Subtitle: b.o.net + " on handwritten digits", Accuracy: []page.Accuracy{
 		{Name: "float", Accuracy: r.Float[0] / 100}, {Name: "PTQ", Accuracy: r.PTQ[0] / 100}, {Name: "QAT", Accuracy: r.QAT[0] / 100}, {Name: "frozen", Accuracy: r.Frozen[0] / 100},
 	}}
-	return atomicfile.WriteFile(strings.TrimSuffix(r.File, ".safetensors")+".html", func(w io.Writer) error { return report.HTML(w, opt) })
+	return atomicfile.WriteFile(strings.TrimSuffix(r.File, ".safetensors")+".html", func(w io.Writer) error { return page.Write(w, report, opt) })
 }

@@ -1,0 +1,179 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/vm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Evaluator is the network in evaluation form for one batch size: batch
+// normalisation uses its running statistics and dropout passes on.
+type Evaluator struct {
+	Emitter *Emitter
+	machine *vm.Machine
+	taps    []*gorgonia.Node // results wanted after a run
+}
+
+type evalKey struct {
+	batch int
+	mode  fqop.Mode
+}
+
+// MaxEvaluators bounds how many batch sizes keep their graph.
+const MaxEvaluators = 8
+
+// evaluator returns the graph for a batch size and mode, from the cache if it is there.
+func (p *Plan) evaluator(batch int, mode fqop.Mode) (*Evaluator, error) {
+	key := evalKey{batch, mode}
+	if ev := p.Evals[key]; ev != nil {
+		return ev, nil
+	}
+	ev, err := p.NewEvaluator(batch, mode, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Evals) >= MaxEvaluators {
+		clear(p.Evals)
+	}
+	p.Evals[key] = ev
+	return ev, nil
+}
+
+// NewEvaluator builds an evaluation graph that computes the outputs and the taps
+// that pick names.
+func (p *Plan) NewEvaluator(batch int, mode fqop.Mode, pick func(*Emitter) []*gorgonia.Node) (*Evaluator, error) {
+	e, err := p.Emit(batch, mode, false, 1)
+	if err != nil {
+		return nil, err
+	}
+	ev := &Evaluator{Emitter: e}
+	for _, v := range p.Net.Outputs {
+		ev.taps = append(ev.taps, e.Nodes[v])
+	}
+	if pick != nil {
+		ev.taps = append(ev.taps, pick(e)...)
+	}
+	if ev.machine, err = vm.New(e.Graph, ev.taps...); err != nil {
+		return nil, err
+	}
+	return ev, nil
+}
+
+// Run binds the inputs, row-major float32 in the order of the network's inputs,
+// and runs the graph. The tensors share the caller's memory.
+func (ev *Evaluator) Run(inputs [][]float32) error {
+	for i, v := range ev.Emitter.Plan.Net.Inputs {
+		shape := ev.Emitter.shapes[v]
+		t := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(inputs[i]))
+		if err := gorgonia.Let(ev.Emitter.Raw[v], t); err != nil {
+			return fmt.Errorf("input %q: %w", v.Name, err)
+		}
+	}
+	return ev.machine.RunAll()
+}
+
+// Floats copies a node's float32 elements.
+func Floats(n *gorgonia.Node) ([]float32, error) {
+	switch v := n.Value().(type) {
+	case *gorgonia.F32:
+		return []float32{float32(*v)}, nil
+	case *tensor.Dense:
+		if v.Dtype() != tensor.Float32 {
+			break
+		}
+		if f, ok := v.Data().(float32); ok {
+			return []float32{f}, nil
+		}
+		return append([]float32(nil), v.Float32s()...), nil
+	}
+	return nil, fmt.Errorf("node %q holds %T, want float32", n.Name(), n.Value())
+}
+
+// BatchOf returns the batch size that inputs of these lengths mean.
+func (p *Plan) BatchOf(inputs [][]float32) (int, error) {
+	net := p.Net
+	if len(inputs) != len(net.Inputs) {
+		return 0, fmt.Errorf("%d inputs, the network has %d: give one slice for each of %q", len(inputs), len(net.Inputs), NamesOf(net.Inputs))
+	}
+	batch := net.Batch
+	for i, v := range net.Inputs {
+		per := 1
+		for axis, d := range v.Shape {
+			if axis != v.BatchAxis || net.Batch == 0 {
+				per *= d
+			}
+		}
+		n := len(inputs[i])
+		switch {
+		case net.Batch == 0 || v.BatchAxis < 0:
+			if n != per {
+				return 0, fmt.Errorf("input %q has %d elements, want %d (shape %v)", v.Name, n, per, v.Shape)
+			}
+		case n == 0 || n%per != 0:
+			return 0, fmt.Errorf("input %q has %d elements: want a positive multiple of %d (shape %v)", v.Name, n, per, v.Shape)
+		case i > 0 && n/per != batch:
+			return 0, fmt.Errorf("input %q holds a batch of %d, an earlier input one of %d: give all inputs the same batch", v.Name, n/per, batch)
+		default:
+			batch = n / per
+		}
+	}
+	return batch, nil
+}
+
+// Calibrate shows a batch to the observers; on an error all ranges are as they were.
+func (p *Plan) Calibrate(inputs [][]float32) error {
+	restore, err := p.checkpoint()
+	if err != nil {
+		return err
+	}
+	if _, err = p.Predict(fqop.Calibrate, inputs); err != nil {
+		err = errors.Join(err, restore())
+	}
+	return err
+}
+
+// checkpoint notes the state of all quantizers and returns what puts it back.
+func (p *Plan) checkpoint() (restore func() error, err error) {
+	qs := p.Quantizers()
+	states := make([]fakequant.State, len(qs))
+	for i, q := range qs {
+		if states[i], err = q.State(); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		var errs []error
+		for i, q := range qs {
+			errs = append(errs, q.Restore(states[i]))
+		}
+		return errors.Join(errs...)
+	}, nil
+}
+
+// Predict runs the network in evaluation form on a batch of any size and returns copies
+// of the outputs.
+func (p *Plan) Predict(mode fqop.Mode, inputs [][]float32) ([][]float32, error) {
+	batch, err := p.BatchOf(inputs)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := p.evaluator(batch, mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := ev.Run(inputs); err != nil {
+		return nil, err
+	}
+	outs := make([][]float32, len(p.Net.Outputs))
+	for i := range outs {
+		if outs[i], err = Floats(ev.taps[i]); err != nil {
+			return nil, err
+		}
+	}
+	return outs, nil
+}

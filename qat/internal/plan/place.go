@@ -1,0 +1,231 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// place decides which tensors are quantized and makes the quantizers.
+//
+// A layer that has an integer form wants its inputs and its output quantized. A
+// quantizer belongs to a tensor, not to an edge, so all that read the tensor see
+// the same values. Tensors that only pass values on (see passesOn) share the
+// quantizer of where the values come from.
+func (p *Plan) place() error {
+	wanted := map[*graph.Value]*Layer{} // the layer whose settings count
+	for _, l := range p.Layers {
+		if !l.on || l.Config.Activations.Off || !p.hasIntegerForm(l) || passesOn(l.Op) {
+			continue
+		}
+		wanted[l.Out] = l // the producer's settings win
+		for _, v := range p.dataInputs(l) {
+			if wanted[v] == nil {
+				wanted[v] = l
+			}
+		}
+	}
+	if err := p.groupValues(wanted); err != nil {
+		return err
+	}
+	for _, l := range p.Layers {
+		if l.Weighted && l.on && !l.Config.Weights.Off {
+			if err := p.placeWeights(l); err != nil {
+				return err
+			}
+		}
+	}
+	p.spreadLearned()
+	return nil
+}
+
+// spreadLearned adds to the values that depend on something learnable those behind
+// a learned quantizer.
+func (p *Plan) spreadLearned() {
+	mark := func(v *graph.Value) {
+		if g := p.Families[v]; g != nil && g.Quantizer.Learned() {
+			p.trained[v] = true
+		}
+	}
+	for _, v := range p.Net.Inputs {
+		mark(v)
+	}
+	for _, l := range p.Net.Layers {
+		if slices.ContainsFunc(l.In, func(v *graph.Value) bool { return p.trained[v] }) {
+			p.trained[l.Out] = true
+		}
+		mark(l.Out)
+	}
+}
+
+// dataInputs are the operands that are activations.
+func (p *Plan) dataInputs(l *Layer) []*graph.Value {
+	var vs []*graph.Value
+	for _, v := range l.In {
+		if !p.Static[v] {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// passesOn reports whether a layer's results are values of its inputs, moved or
+// chosen but never computed with. (Dropout scales them in training; there the
+// graph does without the integer product behind it.)
+func passesOn(op nn.Op) bool {
+	switch op := op.(type) {
+	case nn.Reshape, nn.Transpose, nn.Slice, nn.Concat, nn.Dropout:
+		return true
+	case nn.Pool:
+		return !op.Average
+	}
+	return false
+}
+
+// hasIntegerForm reports whether the layer computes on codes, or is cheap enough
+// on dequantized ones that its result should be codes again. It notes the reason
+// where not.
+func (p *Plan) hasIntegerForm(l *Layer) bool {
+	if p.Static[l.Out] {
+		return false
+	}
+	if l.Op != nil && !passesOn(l.Op) && hasScalar(l) {
+		l.Why = "it computes with a single number (a scalar), which stays float"
+		return false
+	}
+	switch op := l.Op.(type) {
+	case nn.Conv, nn.MatMul:
+		if !l.Weighted && (p.Static[l.In[0]] || p.Static[l.In[1]]) {
+			l.Why = "the weights are the left operand of the product, or have more than two dimensions"
+			return false
+		}
+		if terms := nn.Terms(op, l.In[0].Shape, l.In[1].Shape); terms > MaxTerms {
+			l.Why = fmt.Sprintf("%d products per output could overflow 32-bit sums (limit %d)", terms, MaxTerms)
+			return false
+		}
+		return true
+	case nn.Pool, nn.GlobalAvgPool:
+		return true
+	case nn.Binary:
+		if quantizedBinary(op) && p.allData(l) {
+			return true
+		}
+	case nn.BatchNorm:
+		return true
+	case nn.Softmax:
+		if !op.Log && !p.endsInLogarithm(l.Out) {
+			return true
+		}
+		if !op.Log {
+			l.Why = "it is an output, or its logarithm is taken: a probability that rounds to 0 would end training"
+		}
+	case nn.Unary:
+		if isActivation(op) {
+			return true
+		}
+	case nil:
+		return false // opaque; the reader said why
+	}
+	if l.Why == "" && !passesOn(l.Op) {
+		l.Why = fmt.Sprintf("%s has no integer form", l.Kind)
+	}
+	return passesOn(l.Op)
+}
+
+// endsInLogarithm reports whether a loss may see v: it leaves the network, or a
+// logarithm reads it.
+func (p *Plan) endsInLogarithm(v *graph.Value) bool {
+	if slices.Contains(p.Net.Outputs, v) || p.carriedLogarithm(v) {
+		return true
+	}
+	return slices.ContainsFunc(p.Layers, func(l *Layer) bool {
+		if !slices.Contains(l.In, v) {
+			return false
+		}
+		if passesOn(l.Op) {
+			return p.endsInLogarithm(l.Out)
+		}
+		return isLogarithm(l.Op)
+	})
+}
+
+func isLogarithm(op nn.Op) bool {
+	u, ok := op.(nn.Unary)
+	return ok && (u.Fn == "log" || u.Fn == "log2")
+}
+
+// hasScalar reports whether the layer reads or makes a tensor of rank 0: a cost,
+// usually. Such a tensor has no axis to quantize along.
+func hasScalar(l *Layer) bool {
+	return len(l.Out.Shape) == 0 || slices.ContainsFunc(l.In, func(v *graph.Value) bool { return len(v.Shape) == 0 })
+}
+
+// MaxTerms products of two centred codes, each at most 255 in magnitude, fit int32.
+const MaxTerms = math.MaxInt32 / (255 * 255)
+
+// groupValues joins the wanted values with those that share their quantizer.
+func (p *Plan) groupValues(wanted map[*graph.Value]*Layer) error {
+	root := map[*graph.Value]*graph.Value{}
+	find := func(v *graph.Value) *graph.Value {
+		for root[v] != nil {
+			v = root[v]
+		}
+		return v
+	}
+	for _, l := range p.Layers {
+		if l.on && !l.Config.Activations.Off && passesOn(l.Op) && l.Act == nil {
+			for _, v := range p.dataInputs(l) {
+				if len(v.Shape) == 0 || len(l.Out.Shape) == 0 {
+					continue // a scalar stays float; see hasScalar
+				}
+				if a, b := find(l.Out), find(v); a != b {
+					root[a] = b
+				}
+			}
+		}
+	}
+	joined := map[*graph.Value]*Family{}
+	config := map[*Family]*Layer{}
+	for _, v := range p.Net.Values {
+		r := find(v)
+		if wanted[v] != nil && joined[r] == nil {
+			joined[r] = &Family{Sites: map[*graph.Value]*fakequant.Site{}}
+			config[joined[r]] = wanted[v]
+		}
+	}
+	for _, v := range p.Net.Values { // producers first
+		g := joined[find(v)]
+		if g == nil || p.hidden(v) {
+			continue
+		}
+		if len(g.Members) == 0 {
+			p.Order = append(p.Order, g)
+		}
+		g.Members = append(g.Members, v)
+		p.Families[v] = g
+	}
+	for _, g := range p.Order {
+		if err := p.makeQuantizer(g, config[g]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hidden reports whether v lies inside a fused layer.
+func (p *Plan) hidden(v *graph.Value) bool { return v.Producer != nil && p.Maker[v] == nil }
+
+// isSource reports whether v's values are made where it stands, so that a
+// fake-quantize node belongs behind it.
+func (p *Plan) isSource(v *graph.Value) bool {
+	l := p.Maker[v]
+	if l == nil || !passesOn(l.Op) || l.Act != nil {
+		return true
+	}
+	// A concatenation with a constant holds values that no quantizer has seen yet.
+	return slices.ContainsFunc(l.In, func(in *graph.Value) bool { return p.Families[in] != p.Families[v] })
+}

@@ -1,0 +1,230 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/observers"
+	"github.com/goqat/goqat/qat/qconfig"
+)
+
+// makeQuantizer makes the quantizer of a group of activations, with the settings of
+// layer l, and its sites.
+func (p *Plan) makeQuantizer(g *Family, l *Layer) error {
+	cfg := l.Config.Activations
+	var sources []*graph.Value
+	nonNegative := true
+	for _, v := range g.Members {
+		if p.isSource(v) {
+			sources = append(sources, v)
+			nonNegative = nonNegative && p.isNonNegative(v)
+		}
+	}
+	spec := cfg.Spec(0, 0, nonNegative)
+	obs, err := newObserver(cfg, spec, nonNegative)
+	if err != nil {
+		return l.errorf("activations: %w", err)
+	}
+	fixed, isFixed := p.fixedRange(sources, spec)
+	if isFixed {
+		spec, obs = fixed.spec, nil
+	}
+	if g.Quantizer, err = fakequant.New(sources[0].Name, spec, obs, nonNegative); err != nil {
+		return err
+	}
+	if isFixed {
+		if err := g.Quantizer.SetParams(fixed.params); err != nil {
+			return err
+		}
+	}
+	for _, v := range sources {
+		g.Sites[v] = g.Quantizer.NewSite()
+	}
+	if isFixed {
+		return nil
+	}
+	return p.learn(g.Quantizer, cfg, 1)
+}
+
+// learnedMemory is the memory that a learned quantizer shares with graph nodes.
+type learnedMemory struct{ scale, zeroPoint []float32 }
+
+// learn makes a quantizer's parameters learnable where the settings say so.
+func (p *Plan) learn(q *fakequant.Quantizer, t qconfig.Tensor, groups int) error {
+	if t.Estimator != qconfig.LSQ {
+		return nil
+	}
+	start := fakequant.InitObserver
+	if t.ScaleInit == qconfig.InitLSQ {
+		start = fakequant.InitLSQ
+	}
+	scale, zero, err := q.Learn(groups, start)
+	p.learned[q] = learnedMemory{scale, zero}
+	return err
+}
+
+type fixedParams struct {
+	spec   fakequant.Spec
+	params fakequant.Params
+}
+
+// fixedRange gives functions with a known range their parameters: sigmoid and
+// softmax 1/2^bits with zero point 0, tanh 2/2^bits signed, as in Core ML Tools'
+// backend configuration.
+func (p *Plan) fixedRange(sources []*graph.Value, spec fakequant.Spec) (fixedParams, bool) {
+	if len(sources) != 1 || p.Maker[sources[0]] == nil {
+		return fixedParams{}, false
+	}
+	l := p.Maker[sources[0]]
+	fn := l.Kind
+	if l.Act != nil {
+		fn = l.Act.Fn
+	}
+	steps := float32(int(1) << spec.Width())
+	f := fixedParams{spec: fakequant.Spec{Bits: spec.Bits}, params: fakequant.Params{Scale: []float32{1 / steps}, ZeroPoint: []int32{0}}}
+	switch fn {
+	case "sigmoid", "softmax":
+		f.spec.Unsigned = true
+	case "tanh":
+		f.params.Scale[0] = 2 / steps
+	default:
+		return fixedParams{}, false
+	}
+	return f, true
+}
+
+// isNonNegative reports whether the value cannot be negative, from what makes it.
+func (p *Plan) isNonNegative(v *graph.Value) bool {
+	l := p.Maker[v]
+	if l == nil {
+		return false
+	}
+	if l.Act != nil {
+		return nonNegativeFunction(*l.Act)
+	}
+	all := func() bool {
+		return !slices.ContainsFunc(l.In, func(v *graph.Value) bool { return !p.isNonNegative(v) })
+	}
+	switch op := l.Op.(type) {
+	case nn.Unary:
+		return nonNegativeFunction(op)
+	case nn.Softmax:
+		return !op.Log
+	case nn.Binary:
+		return (op.Fn == "add" || op.Fn == "mul") && all()
+	case nn.Pool, nn.GlobalAvgPool, nn.Reduce:
+		return all()
+	}
+	return passesOn(l.Op) && all()
+}
+
+func nonNegativeFunction(u nn.Unary) bool {
+	switch u.Fn {
+	case "relu", "sigmoid", "exp", "abs", "square", "sqrt", "softplus":
+		return true
+	case "clip":
+		return u.Min >= 0
+	}
+	return false
+}
+
+// placeWeights makes the quantizer of a layer's weights.
+func (p *Plan) placeWeights(l *Layer) error {
+	if terms := nn.Terms(l.Op, l.In[0].Shape, l.In[1].Shape); terms > MaxTerms && !l.Config.Activations.Off {
+		return nil // hasIntegerForm said why
+	}
+	n, err := fakequant.NumElements(l.In[1].Shape)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	if limit := l.Config.Weights.WeightThreshold; n <= limit {
+		l.Why = fmt.Sprintf("%d weights, not more than the weight_threshold of %d", n, limit)
+		return nil
+	}
+	if why := l.skipWeights(n); why != "" {
+		l.Why = why
+		return nil
+	}
+	out, in := WeightAxes(l.Op)
+	spec := l.Config.Weights.Spec(out, in, false)
+	if spec.Granularity == fakequant.PerBlock {
+		spec.BlockSize = min(spec.BlockSize, l.In[1].Shape[in])
+	}
+	obs, err := newObserver(l.Config.Weights, spec, false)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	if l.WeightQuantizer, err = fakequant.New(l.Name+".weight", spec, obs, false); err != nil {
+		return err
+	}
+	l.weightSite = l.WeightQuantizer.NewSite()
+	layout, err := spec.Layout(l.In[1].Shape)
+	if err != nil {
+		return l.errorf("weights: %w", err)
+	}
+	return p.learn(l.WeightQuantizer, l.Config.Weights, layout.Groups())
+}
+
+// WeightAxes returns the output-channel and the input axis of a weight.
+func WeightAxes(op nn.Op) (out, in int) {
+	if m, ok := op.(nn.MatMul); ok && !m.TransB {
+		return 1, 0
+	}
+	return 0, 1
+}
+
+// newObserver makes the observer that resolved settings name, for tensors of a format.
+func newObserver(t qconfig.Tensor, s fakequant.Spec, nonNegative bool) (fakequant.Observer, error) {
+	obs, err := observers.New(t.Observer)
+	if err != nil {
+		return nil, err
+	}
+	switch o := obs.(type) {
+	case *observers.MovingAverage:
+		o.Constant = t.ObserverConstant
+	case *observers.EMA:
+		o.Ratio = t.ObserverConstant
+	case *observers.Percentile:
+		o.Percentile = t.ObserverConstant
+	case *observers.Histogram:
+		o.Bins = int(t.ObserverConstant)
+	case *observers.MSE:
+		o.Bins = int(t.ObserverConstant)
+	case *observers.KL:
+		o.Bins = int(t.ObserverConstant)
+	}
+	if o, ok := obs.(observers.SpecSetter); ok {
+		o.SetSpec(s, nonNegative)
+	}
+	return obs, nil
+}
+
+// smallestWeight is the least number of elements that Core ML Tools' weight passes
+// compress at all, where a threshold is set (CO/_quantization_passes.py).
+const smallestWeight = 10
+
+// skipWeights says why weights of n elements had better stay float; empty if not. Core
+// ML Tools' passes skip the same: fewer than 10 elements, and any infinity, whose range
+// would leave nothing of the others.
+func (l *Layer) skipWeights(n int) string {
+	if l.Config.Weights.WeightThreshold > 0 && n < smallestWeight {
+		return "fewer than 10 weights save nothing"
+	}
+	if l.In[1].Role == graph.Activation {
+		return "" // computed: not known before the network runs
+	}
+	w, err := l.In[1].Floats()
+	if err != nil {
+		return "" // the reader or the graph says so elsewhere
+	}
+	for _, v := range w {
+		if math.IsInf(float64(v), 0) {
+			return "its weights hold an infinity"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,446 @@
+// Package plan says what is where in a network and what becomes of it: it fuses the
+// layers of a graph that was read, places quantizers, writes training and evaluation
+// graphs, and turns the result into integers. It knows neither reports nor post-training
+// helpers.
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/qat/qconfig"
+)
+
+// Layer is one layer of the network as it is trained: an operation with
+// everything that belongs to it, from its bias to its activation.
+type Layer struct {
+	Name      string
+	Kind      string
+	Op        nn.Op
+	In        []*graph.Value // operands; a weighted layer has [x, weight]
+	Bias      *graph.Value   // of a weighted layer; may be nil
+	BatchNorm *graph.Layer   // the batch normalisation folded into it; may be nil
+	Act       *nn.Unary      // fused activation; may be nil
+	Out       *graph.Value   // what other layers see
+	Source    []*graph.Layer // what it was made of
+
+	Weighted bool
+	Config   qconfig.Layer
+	on       bool   // false: the config leaves it float
+	Why      string // why it, or a part of it, is left float; may be empty
+
+	WeightQuantizer *fakequant.Quantizer // of the weights; nil if they stay float
+	weightSite      *fakequant.Site
+	Oscillation     *Oscillator // follows the weights in training; nil unless the config asks for it
+	Tuned           *Tuned      // what post-training helpers put into evaluation forms; may be nil
+}
+
+// Family is a set of activation tensors that share one quantizer: a tensor and all
+// that only passes its values on.
+type Family struct {
+	Quantizer *fakequant.Quantizer
+	Members   []*graph.Value // in network order
+	Sites     map[*graph.Value]*fakequant.Site
+}
+
+// Plan is the typed network with fused layers and quantizers in place.
+type Plan struct {
+	Net        *graph.Net
+	Config     qconfig.Config
+	Layers     []*Layer
+	Static     map[*graph.Value]bool // depends on no input
+	trained    map[*graph.Value]bool // depends on a parameter
+	Families   map[*graph.Value]*Family
+	Order      []*Family
+	Maker      map[*graph.Value]*Layer                // the layer that makes a value
+	learned    map[*fakequant.Quantizer]learnedMemory // learned scales and zero points
+	Statistics map[*graph.Layer]*ops.BNState          // running statistics, shared by all graphs made of the plan
+	initial    []fakequant.State                      // of all quantizers, before any data
+	Evals      map[evalKey]*Evaluator                 // graphs in evaluation form, by batch size
+
+	unfolded bool // batch normalisations stay layers of their own
+}
+
+func blankPlan(net *graph.Net, cfg qconfig.Config) *Plan {
+	return &Plan{Net: net, Config: cfg, unfolded: cfg.Float, Evals: map[evalKey]*Evaluator{}, Static: map[*graph.Value]bool{}, trained: map[*graph.Value]bool{}, Families: map[*graph.Value]*Family{},
+		Maker: map[*graph.Value]*Layer{}, learned: map[*fakequant.Quantizer]learnedMemory{}, Statistics: map[*graph.Layer]*ops.BNState{}}
+}
+
+// New fuses the layers of net and places quantizers as cfg says.
+func New(net *graph.Net, cfg qconfig.Config) (*Plan, error) {
+	p := blankPlan(net, cfg)
+	p.findStatic()
+	if err := p.findStatistics(); err != nil {
+		return nil, err
+	}
+	p.fuse()
+	if cfg.Float {
+		p.leaveFloat()
+		return p, nil
+	}
+	if err := p.configure(cfg); err != nil {
+		return nil, err
+	}
+	if err := p.place(); err != nil {
+		return nil, err
+	}
+	if err := p.watch(); err != nil {
+		return nil, err
+	}
+	for _, q := range p.Quantizers() {
+		st, err := q.State()
+		if err != nil {
+			return nil, err
+		}
+		p.initial = append(p.initial, st)
+	}
+	return p, nil
+}
+
+// findStatic marks the values that depend on no input (parameters, constants and
+// what is computed from them alone) and those that depend on a parameter.
+func (p *Plan) findStatic() {
+	for _, v := range p.Net.Values {
+		if v.Producer == nil {
+			p.Static[v] = v.Role != graph.Input
+			p.trained[v] = v.Role == graph.Param
+		}
+	}
+	for _, l := range p.Net.Layers {
+		p.Static[l.Out] = !slices.ContainsFunc(l.In, func(v *graph.Value) bool { return !p.Static[v] })
+		p.trained[l.Out] = l.BN != nil || slices.ContainsFunc(l.In, func(v *graph.Value) bool { return p.trained[v] })
+	}
+}
+
+// findStatistics collects the running statistics of batch normalisations: those of
+// goqat's own op are shared with it, those of Gorgonia's are copied. Gorgonia's
+// variance is 0 before any training; that means 1.
+func (p *Plan) findStatistics() error {
+	for _, l := range slices.Concat(p.Net.Layers, p.Net.Carried.Layers) {
+		if l.BN == nil {
+			continue
+		}
+		if l.BN.State != nil {
+			p.Statistics[l] = l.BN.State
+			continue
+		}
+		mean, variance := l.BN.Stats()
+		channels := l.Out.Shape[1]
+		if len(mean) != channels || len(variance) != channels {
+			return &fakequant.LayerError{Layer: l.Name, Err: fmt.Errorf("%d running means and %d variances for %d channels", len(mean), len(variance), channels)}
+		}
+		st := ops.NewBNState(channels, l.BN.Momentum, l.Op.(nn.BatchNorm).Eps)
+		st.Mean = mean
+		if slices.ContainsFunc(variance, func(v float32) bool { return v != 0 }) {
+			st.Variance = variance
+		}
+		p.Statistics[l] = st
+	}
+	return nil
+}
+
+// skipped returns the reader's reason for leaving a layer as a stock op.
+func (p *Plan) skipped(name string) string {
+	for _, n := range p.Net.Skipped {
+		if n.Layer == name {
+			return n.Reason
+		}
+	}
+	return "the op is not known"
+}
+
+// fuse makes the layers, longest pattern first: a convolution or matrix product
+// with constant weights takes in the bias, the batch normalisation and the
+// activation behind it; a sum, difference, product or matrix product of two
+// activations and a batch normalisation take in the activation behind them. A value is taken in only if nothing else
+// sees it.
+func (p *Plan) fuse() {
+	uses := map[*graph.Value][]*graph.Layer{}
+	for _, l := range p.Net.Layers {
+		for _, v := range l.In {
+			uses[v] = append(uses[v], l)
+		}
+	}
+	for _, v := range p.Net.Outputs {
+		uses[v] = append(uses[v], nil)
+	}
+	for v := range p.Net.Carried.Seen {
+		uses[v] = append(uses[v], nil)
+	}
+	taken := map[*graph.Layer]bool{}
+	for _, src := range p.Net.Layers {
+		if taken[src] {
+			continue
+		}
+		l := &Layer{Name: src.Name, Op: src.Op, In: src.In, Out: src.Out, Source: []*graph.Layer{src}}
+		if src.Opaque {
+			l.Kind, l.Why = "opaque", p.skipped(src.Name)
+		} else {
+			l.Kind = src.Op.Kind()
+		}
+		l.Weighted = p.isWeighted(src)
+		if l.Weighted && len(src.In) > 2 { // a bias as the third operand
+			l.In, l.Bias = src.In[:2:2], src.In[2]
+		}
+		for {
+			next := uses[l.Out]
+			if len(next) != 1 || next[0] == nil || !p.absorb(l, next[0]) {
+				break
+			}
+			taken[next[0]] = true
+			l.Source = append(l.Source, next[0])
+			l.Out = next[0].Out
+		}
+		p.Layers = append(p.Layers, l)
+		p.Maker[l.Out] = l
+	}
+}
+
+// isWeighted reports whether l is a convolution or matrix product of an activation
+// with weights.
+func (p *Plan) isWeighted(l *graph.Layer) bool {
+	switch l.Op.(type) {
+	case nn.Conv, nn.MatMul:
+		if len(l.In) > 2 && !p.Static[l.In[2]] {
+			return false
+		}
+		return !p.Static[l.In[0]] && p.Static[l.In[1]] && len(l.In[1].Shape) == weightRank(l.Op)
+	}
+	return false
+}
+
+// absorb takes next into l if it fits behind what l already has.
+func (p *Plan) absorb(l *Layer, next *graph.Layer) bool {
+	if next.Opaque || l.Act != nil || p.Static[l.Out] {
+		return false
+	}
+	switch op := next.Op.(type) {
+	case nn.Binary:
+		if !l.Weighted || op.Fn != "add" || l.Bias != nil || l.BatchNorm != nil {
+			return false
+		}
+		b := otherOperand(next, l.Out)
+		if b == nil || !p.Static[b] || !isChannelShape(b.Shape, l.Out.Shape, channelAxis(l.Op)) {
+			return false
+		}
+		l.Bias = b
+		return true
+	case nn.BatchNorm:
+		if p.unfolded || !l.Weighted || l.BatchNorm != nil || next.In[0] != l.Out || channelAxis(l.Op) != 1 || !foldable(p, next) {
+			return false
+		}
+		l.BatchNorm = next
+		return true
+	case nn.Unary:
+		if !isActivation(op) || !p.takesActivation(l) {
+			return false
+		}
+		l.Act = &op
+		return true
+	}
+	return false
+}
+
+// foldable: the scale and shift are parameters, and the statistics are known.
+func foldable(p *Plan, bn *graph.Layer) bool {
+	return bn.BN != nil && (bn.BN.Gamma == nil || p.Static[bn.BN.Gamma]) && (bn.BN.Beta == nil || p.Static[bn.BN.Beta])
+}
+
+func (p *Plan) takesActivation(l *Layer) bool {
+	switch op := l.Op.(type) {
+	case nn.BatchNorm:
+		return true
+	case nn.Binary:
+		return quantizedBinary(op) && p.allData(l)
+	case nn.MatMul:
+		return l.Weighted || p.allData(l)
+	}
+	return l.Weighted
+}
+
+// quantizedBinary reports whether results of op on two activations become codes.
+// Quotients and powers do not: their range depends on single small operands.
+func quantizedBinary(op nn.Binary) bool { return op.Fn == "add" || op.Fn == "sub" || op.Fn == "mul" }
+
+// allData reports whether every operand depends on an input.
+func (p *Plan) allData(l *Layer) bool {
+	return !slices.ContainsFunc(l.In, func(v *graph.Value) bool { return p.Static[v] })
+}
+
+func isActivation(u nn.Unary) bool {
+	switch u.Fn {
+	case "relu", "clip", "leaky_relu", "sigmoid", "tanh", "softplus":
+		return true
+	}
+	return false
+}
+
+func weightRank(op nn.Op) int {
+	if _, ok := op.(nn.Conv); ok {
+		return 4
+	}
+	return 2
+}
+
+// channelAxis is the axis of the result that holds output channels.
+func channelAxis(op nn.Op) int {
+	switch op.(type) {
+	case nn.Conv, nn.MatMul:
+		return 1
+	}
+	return -1
+}
+
+func otherOperand(l *graph.Layer, v *graph.Value) *graph.Value {
+	switch {
+	case l.In[0] == v && l.In[1] == v:
+		return nil
+	case l.In[0] == v:
+		return l.In[1]
+	}
+	return l.In[0]
+}
+
+// isChannelShape reports whether a tensor of shape b, broadcast to out, holds one
+// element per index of the axis.
+func isChannelShape(b, out []int, axis int) bool {
+	offset := len(out) - len(b)
+	if offset < 0 || axis-offset < 0 || axis-offset >= len(b) {
+		return false
+	}
+	for i, d := range b {
+		want := 1
+		if i+offset == axis {
+			want = out[axis]
+		}
+		if d != want {
+			return false
+		}
+	}
+	return true
+}
+
+// leaveFloat is configure for a network of which nothing is quantized.
+func (p *Plan) leaveFloat() {
+	for _, l := range p.Layers {
+		if l.Why == "" {
+			l.Why = leftFloat
+		}
+	}
+}
+
+// leftFloat is the reason of layers that the config leaves alone.
+const leftFloat = "left float by the config"
+
+// configure gives each layer its settings.
+func (p *Plan) configure(cfg qconfig.Config) error {
+	var names, kinds []string
+	for _, l := range p.Layers {
+		names = append(names, l.Name)
+		if !slices.Contains(kinds, l.Kind) {
+			kinds = append(kinds, l.Kind)
+		}
+	}
+	if err := cfg.CheckNames(names, kinds); err != nil {
+		return err
+	}
+	for _, l := range p.Layers {
+		l.Config, l.on = cfg.Resolve(l.Name, l.Kind)
+		if !l.on && l.Why == "" {
+			l.Why = leftFloat
+		}
+		if err := l.checkBlockSize(cfg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkBlockSize refuses a block size that was set for this very layer and is larger
+// than its axis. One that was set for many layers is cut to each; see placeWeights.
+func (l *Layer) checkBlockSize(cfg qconfig.Config) error {
+	if !l.Weighted {
+		return nil
+	}
+	_, in := WeightAxes(l.Op)
+	return cfg.CheckBlockSize(l.Name, l.In[1].Shape, in)
+}
+
+// errorf names a layer.
+func (l *Layer) errorf(format string, args ...any) error {
+	return &fakequant.LayerError{Layer: l.Name, Err: fmt.Errorf(format, args...)}
+}
+
+// Quantizers returns all quantizers: activations in network order, then weights.
+func (p *Plan) Quantizers() []*fakequant.Quantizer {
+	var qs []*fakequant.Quantizer
+	for _, g := range p.Order {
+		qs = append(qs, g.Quantizer)
+	}
+	for _, l := range p.Layers {
+		if l.WeightQuantizer != nil {
+			qs = append(qs, l.WeightQuantizer)
+		}
+	}
+	return qs
+}
+
+// Names lists layers and inputs.
+func (p *Plan) Names() []string {
+	ns := NamesOf(p.Net.Inputs)
+	for _, l := range p.Layers {
+		ns = append(ns, l.Name)
+	}
+	return ns
+}
+
+// owner returns the layer whose settings a group of activations has; nil for that
+// of an input.
+func (p *Plan) owner(g *Family) *Layer { return p.Maker[g.Members[0]] }
+
+// nameOf is how SetObserving calls the group's tensor.
+func (p *Plan) nameOf(g *Family) string {
+	if l := p.Maker[g.Members[0]]; l != nil {
+		return l.Name
+	}
+	return g.Members[0].Name
+}
+
+func NamesOf(vs []*graph.Value) []string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = v.Name
+	}
+	return out
+}
+
+// Owner are the quantizers of one layer or input.
+type Owner struct {
+	Name, Kind string
+	Weights    *fakequant.Quantizer // may be nil
+	results    []*fakequant.Quantizer
+}
+
+func (o Owner) Has(q *fakequant.Quantizer) bool {
+	return q == o.Weights || slices.Contains(o.results, q)
+}
+
+// Owners lists what has quantizers, in network order.
+func (p *Plan) Owners() []Owner {
+	results := map[string][]*fakequant.Quantizer{}
+	for _, g := range p.Order {
+		results[p.nameOf(g)] = append(results[p.nameOf(g)], g.Quantizer)
+	}
+	var all []Owner
+	for _, v := range p.Net.Inputs {
+		all = append(all, Owner{Name: v.Name, Kind: "input", results: results[v.Name]})
+	}
+	for _, l := range p.Layers {
+		all = append(all, Owner{Name: l.Name, Kind: l.Kind, Weights: l.WeightQuantizer, results: results[l.Name]})
+	}
+	return slices.DeleteFunc(all, func(o Owner) bool { return o.Weights == nil && len(o.results) == 0 })
+}

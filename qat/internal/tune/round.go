@@ -1,0 +1,279 @@
+package tune
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/par"
+	"github.com/goqat/goqat/qat/internal/plan"
+	"github.com/goqat/goqat/qat/ptq"
+	"gorgonia.org/gorgonia"
+)
+
+// Defaults of RoundOptions.
+const (
+	roundDamping   = 0.01
+	roundPositions = 256
+)
+
+// Round begins anew and changes nothing on an error.
+func Round(p *plan.Plan, data ptq.Data, opt ptq.RoundOptions) ([]ptq.RoundedLayer, error) {
+	undo := p.RememberTuned()
+	p.DropTuned()
+	out, err := roundEach(p, data, opt)
+	clear(p.Evals)
+	if err != nil {
+		undo()
+		return nil, err
+	}
+	return out, nil
+}
+
+func roundEach(p *plan.Plan, data ptq.Data, opt ptq.RoundOptions) ([]ptq.RoundedLayer, error) {
+	switch {
+	case !(opt.Damping >= 0) || math.IsInf(opt.Damping, 0) || opt.MaxPositions < 0:
+		return nil, fmt.Errorf("options: Damping %v, MaxPositions %d: want at least 0", opt.Damping, opt.MaxPositions)
+	case opt.Order != ptq.ByActivation && opt.Order != ptq.ByIndex:
+		return nil, fmt.Errorf("unknown Order %q: use ByActivation or ByIndex", opt.Order)
+	}
+	opt.Damping = cmp.Or(opt.Damping, roundDamping)
+	opt.MaxPositions = cmp.Or(opt.MaxPositions, roundPositions)
+	e, err := p.Constants()
+	if err != nil {
+		return nil, err
+	}
+	var out []ptq.RoundedLayer
+	for _, l := range p.Tunable() {
+		r := rounder{p: p, l: l, opt: opt, geo: geometryOf(l)}
+		row, err := r.round(e, data)
+		if err != nil {
+			return nil, &fakequant.LayerError{Layer: l.Name, Err: err}
+		}
+		out = append(out, row)
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no layer has quantized weights: nothing to round")
+	}
+	return out, nil
+}
+
+// rounder rounds the weights of one layer.
+type rounder struct {
+	p   *plan.Plan
+	l   *plan.Layer
+	opt ptq.RoundOptions
+	geo weightGeometry
+	w   []float32 // folded float weights
+	m   []*moments
+}
+
+func (r *rounder) round(e *plan.Emitter, data ptq.Data) (ptq.RoundedLayer, error) {
+	row := ptq.RoundedLayer{Layer: r.l.Name}
+	var err error
+	if r.w, err = plan.Floats(e.Weights[r.l].Float); err != nil {
+		return row, err
+	}
+	if err := plan.CheckFinite(r.w); err != nil {
+		return row, fmt.Errorf("weights: %w", err)
+	}
+	shape := e.Weights[r.l].Float.Shape()
+	params, err := r.p.WeightParams(r.l, r.w, shape)
+	if err != nil {
+		return row, err
+	}
+	if err := r.gather(data); err != nil {
+		return row, err
+	}
+	layout, err := r.l.WeightQuantizer.Spec().Layout(shape)
+	if err != nil {
+		return row, err
+	}
+	units, err := r.units(layout, &row)
+	if err != nil {
+		return row, err
+	}
+	weights := make([]float32, len(r.w))
+	if err := fakequant.FakeQuantize(weights, r.w, layout, r.l.WeightQuantizer.Spec(), params); err != nil {
+		return row, err
+	}
+	final := r.solveAll(units, params, weights, &row)
+	if err := r.l.KeepWeights(weights, final); err != nil {
+		return row, err
+	}
+	if !r.opt.KeepBias {
+		r.l.AddBias(r.shift(weights))
+	}
+	return row, nil
+}
+
+// solveAll rounds all units into weights and returns the parameters.
+func (r *rounder) solveAll(units []unit, params fakequant.Params, weights []float32, row *ptq.RoundedLayer) fakequant.Params {
+	final := params.Clone()
+	s := &solver{spec: r.l.WeightQuantizer.Spec(), params: params, plain: r.opt.Plain}
+	answers, nearest := make([]answer, len(units)), make([]answer, len(units))
+	par.For(len(units), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			answers[i], nearest[i] = s.solve(units[i]), s.nearest(units[i])
+		}
+	})
+	var before, after, signal float64
+	for i, u := range units {
+		a := answers[i]
+		before, after = before+nearest[i].cost, after+a.cost
+		for g, scale := range a.scales {
+			final.Scale[g] = scale
+		}
+		for j, c := range u.channels {
+			signal += c.h.cost(c.target)
+			for x, v := range a.values[j] {
+				weights[c.index[x]] = float32(v)
+			}
+		}
+	}
+	if signal > 0 {
+		row.Nearest, row.Rounded = math.Sqrt(before/signal), math.Sqrt(after/signal)
+	}
+	return final
+}
+
+// gather runs the data through the float and the quantized network up to the layer.
+func (r *rounder) gather(data ptq.Data) error {
+	for range r.geo.groups {
+		r.m = append(r.m, NewMoments(r.geo.cols))
+	}
+	input := func(e *plan.Emitter) []*gorgonia.Node { return []*gorgonia.Node{e.Nodes[r.l.In[0]]} }
+	float, quantized := r.p.NewProbe(fqop.Eval, input), r.p.NewProbe(fqop.Quantized, input)
+	err := plan.EachBatch(data, func(inputs [][]float32) error {
+		xq, err := quantized.Run(inputs)
+		if err != nil {
+			return err
+		}
+		xf := xq
+		if !r.opt.Plain {
+			if err := r.p.InFloat(func() error { xf, err = float.Run(inputs); return err }); err != nil {
+				return err
+			}
+		}
+		for _, x := range [][]float32{xq[0].Data, xf[0].Data} {
+			if err := plan.CheckFinite(x); err != nil {
+				return fmt.Errorf("input: %w", err)
+			}
+		}
+		cut := rowsOf(r.l, xq[0].Shape, r.opt.MaxPositions)
+		par.For(r.geo.groups, 1, func(lo, hi int) {
+			for g := lo; g < hi; g++ {
+				r.m[g].add(cut, g, xf[0].Data, xq[0].Data)
+			}
+		})
+		return nil
+	})
+	for _, m := range r.m {
+		m.finish(!r.opt.KeepBias)
+	}
+	return err
+}
+
+// units makes the roundings of all output channels that have usable moments. The
+// others stay as they are, and the row says why.
+func (r *rounder) units(layout fakequant.Layout, row *ptq.RoundedLayer) ([]unit, error) {
+	groupOf := make([]int, layout.Len())
+	layout.Runs(func(lo, hi, group, step int) {
+		for i := lo; i < hi; i++ {
+			groupOf[i] = group + (i-lo)*step
+		}
+	})
+	var all []unit
+	perGroup := r.geo.out / r.geo.groups
+	for g, m := range r.m {
+		h, lambda := NewQuadratic(m, r.opt.Damping, r.order(m))
+		if h == nil {
+			row.Note = "the second moments of its input hold no numbers: rounded to nearest"
+			if layout.Groups() == 1 {
+				return nil, nil // the scale of all must not change
+			}
+			continue
+		}
+		for j := range m.k {
+			if m.QQ[j*m.k+j] == 0 {
+				row.Dead++
+			}
+		}
+		for k := g * perGroup; k < (g+1)*perGroup; k++ {
+			all = append(all, r.unit(k, m, h, lambda, groupOf))
+		}
+	}
+	if layout.Groups() > 1 || len(all) == 0 {
+		return all, nil
+	}
+	whole := unit{groups: []int{0}}
+	for _, u := range all {
+		whole.channels = append(whole.channels, u.channels...)
+	}
+	return []unit{whole}, nil
+}
+
+// order is the order in which columns are rounded.
+func (r *rounder) order(m *moments) []int {
+	order := make([]int, m.k)
+	for i := range order {
+		order[i] = i
+	}
+	if r.opt.Order == ptq.ByActivation {
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(m.QQ[b*m.k+b], m.QQ[a*m.k+a]) })
+	}
+	return order
+}
+
+// unit makes the rounding of output channel k. Its target makes the layer's result on
+// quantized inputs equal to the float one's as far as weights can, in the sense of
+// least squares, with the damping as a pull towards the weights.
+func (r *rounder) unit(k int, m *moments, h *quadratic, lambda float64, groupOf []int) unit {
+	c := &channel{h: h, target: make([]float64, m.k)}
+	w := make([]float64, m.k)
+	for j := range w {
+		w[j] = float64(r.w[r.geo.at(k, j)])
+	}
+	var u unit
+	for i, j := range h.order {
+		at := r.geo.at(k, j)
+		c.index, c.nearest, c.group = append(c.index, at), append(c.nearest, r.w[at]), append(c.group, groupOf[at])
+		if !slices.Contains(u.groups, groupOf[at]) {
+			u.groups = append(u.groups, groupOf[at])
+		}
+		if r.opt.Plain {
+			c.target[i] = w[j]
+			continue
+		}
+		c.target[i] = lambda * w[j]
+		for x := range w {
+			c.target[i] += float64(m.fq[x*m.k+j] * w[x])
+		}
+	}
+	if !r.opt.Plain {
+		h.solve(c.target)
+	}
+	u.channels = []*channel{c}
+	return u
+}
+
+// shift is the mean error of each output channel with the rounded weights.
+func (r *rounder) shift(weights []float32) []float32 {
+	d := make([]float32, r.geo.out)
+	perGroup := r.geo.out / r.geo.groups
+	for k := range d {
+		m := r.m[k/perGroup]
+		s := 0.0
+		for j := range m.k {
+			at := r.geo.at(k, j)
+			s += float64(float64(r.w[at]) * m.f[j])
+			s -= float64(float64(weights[at]) * m.q[j])
+		}
+		d[k] = float32(s / float64(m.n))
+	}
+	return d
+}

@@ -1,0 +1,46 @@
+package ptq
+
+// RoundOptions are the settings of qat.Model.Round. The zero value is good.
+type RoundOptions struct {
+	// Damping is added to the diagonal of the input's second moments, as a share of its
+	// mean, and pulls the result towards the float weights; 0 means 0.01. It is raised
+	// tenfold where a matrix is not positive definite.
+	Damping float64
+	// Order is the order in which the columns of a weight are rounded.
+	Order ColumnOrder
+	// Plain is the method of the paper alone: error feedback with the scales that the
+	// observer gives. Otherwise the scales are searched too, errors made before the
+	// layer are made good in it, and codes change one by one while the error falls.
+	Plain bool
+	// KeepBias leaves out the correction of the mean error that rounding makes, which
+	// otherwise goes to the bias; see qat.Model.CorrectBias.
+	KeepBias bool
+	// MaxPositions bounds the output positions of a convolution that are used of each
+	// image, spread evenly; 0 means 256.
+	MaxPositions int
+}
+
+// ColumnOrder says in which order the columns of a weight are rounded. Errors of early
+// ones are made good in later ones.
+type ColumnOrder string
+
+// The orders.
+const (
+	ByActivation ColumnOrder = ""      // columns with the largest inputs first, the default
+	ByIndex      ColumnOrder = "index" // as they come
+)
+
+// RoundedLayer is what qat.Model.Round did to one layer.
+type RoundedLayer struct {
+	Layer string `json:"layer"`
+	// Nearest and Rounded are the errors of the layer's result on the data, relative to
+	// it (root mean squares; the mean error counts only with KeepBias): with every
+	// weight rounded to nearest, and as kept. The best float weights for the layer's
+	// quantized input have 0.
+	Nearest float64 `json:"nearest"`
+	Rounded float64 `json:"rounded"`
+	// Dead is how many columns no data reached; they are rounded to nearest.
+	Dead int `json:"dead_columns,omitempty"`
+	// Note says why a layer, or a part of one, was rounded to nearest.
+	Note string `json:"note,omitempty"`
+}
