@@ -72,7 +72,7 @@
 //	format    goqat
 //	version   1
 //	network   JSON: tensors (name, shape with -1 for the open dimension, quant,
-//	          const), layers (name, kind, op, act, inputs, output), inputs, outputs
+//	          const, default), layers (name, kind, op, act, inputs, output), inputs, outputs
 //	notes     JSON object of texts; absent without notes
 //	sha256    over network and notes, a zero byte after each, then the data of all
 //	          stored tensors in the order of their names' bytes; hexadecimal

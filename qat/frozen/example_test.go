@@ -52,6 +52,21 @@ func ExampleNetwork_Run() {
 	//   fc: matmul+relu, integer: x [-1 2] int8, fc.weight [2 2] int8 per_channel -> y [-1 2] int8
 }
 
+func ExampleNetwork_Call() {
+	out, err := tiny().Call(frozen.Values{{Name: "x", Shape: []int{2, 2}, Float32: []float32{1, 2.2, -1, 0}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	y, _ := out.Get("y")
+	fmt.Println(y.Shape, y.Float32)
+
+	_, err = tiny().Call(frozen.Values{{Name: "image", Float32: []float32{1, 2}}})
+	fmt.Println(err)
+	// Output:
+	// [2 2] [5 0 0 3]
+	// invalid network input: no input "image": want "x" [-1 2]
+}
+
 func ExampleNetwork_Trace() {
 	t, err := tiny().Trace([]float32{1, 2.2})
 	if err != nil {

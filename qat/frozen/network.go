@@ -78,6 +78,10 @@ type Tensor struct {
 	Quant *Quant
 	// Const holds the data of a constant; nil for inputs and results.
 	Const *Const
+	// Default fills an input that a [Network.Call] leaves out, a mask of ones for
+	// instance; nil, as for all that is no input: none. It is finite. Run wants every
+	// input, and so do the formats of exporters.
+	Default *float32
 }
 
 // Quant is how a tensor's codes stand for real numbers: (q - zero_point) * scale.

@@ -148,7 +148,7 @@ func strictJSON(key, text string, v any) error {
 }
 
 func (t tensorFile) tensor() (Tensor, error) {
-	out := Tensor{Name: t.Name, Shape: t.Shape}
+	out := Tensor{Name: t.Name, Shape: t.Shape, Default: t.Default}
 	if t.Const {
 		out.Const = &Const{}
 	}

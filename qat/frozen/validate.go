@@ -2,6 +2,7 @@ package frozen
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"unicode/utf8"
@@ -110,6 +111,17 @@ func (n *Network) checkOrder() error {
 			return fmt.Errorf("%w: input %q is a constant or given twice", ErrNetwork, n.Tensors[t].Name)
 		}
 		have[t] = true
+	}
+	for i, t := range n.Tensors {
+		if t.Default == nil {
+			continue
+		}
+		if !slices.Contains(n.Inputs, i) {
+			return fmt.Errorf("%w: tensor %q has a default and is no input", ErrNetwork, t.Name)
+		}
+		if d := float64(*t.Default); math.IsNaN(d) || math.IsInf(d, 0) {
+			return fmt.Errorf("%w: input %q has the default %v, want a finite number", ErrNetwork, t.Name, d)
+		}
 	}
 	for i := range n.Layers {
 		l := &n.Layers[i]

@@ -145,6 +145,8 @@ type (
 		Shape []int      `json:"shape"`
 		Quant *quantFile `json:"quant,omitempty"`
 		Const bool       `json:"const,omitempty"`
+		// Default was added later; without one the text is what it was.
+		Default *float32 `json:"default,omitempty"`
 	}
 	quantFile struct {
 		Bits        int    `json:"bits"`
@@ -173,7 +175,7 @@ type (
 func (n *Network) networkJSON() ([]byte, error) {
 	f := networkFile{Inputs: n.Inputs, Outputs: n.Outputs}
 	for _, t := range n.Tensors {
-		tf := tensorFile{Name: t.Name, Shape: t.Shape, Const: t.Const != nil}
+		tf := tensorFile{Name: t.Name, Shape: t.Shape, Const: t.Const != nil, Default: t.Default}
 		if tf.Shape == nil {
 			tf.Shape = []int{} // a scalar is [] however it was spelt
 		}
