@@ -37,6 +37,9 @@ func init() {
 
 // match finds the layer that ends at n; what no matcher knows is opaque.
 func (r *reader) match(n *gorgonia.Node) *match {
+	if m := r.composite(n); m != nil {
+		return m
+	}
 	if own, ok := n.Op().(interface{ NN() nn.Op }); ok && own.NN() != nil {
 		m := r.own(n, own.NN())
 		if err := r.complete(m); err != nil {

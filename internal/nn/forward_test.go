@@ -91,6 +91,8 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 	case BatchNorm:
 		c := ix[1]
 		return (at(x, ix)-in[3].Data[c])/math.Sqrt(in[4].Data[c]+o.Eps)*in[1].Data[c] + in[2].Data[c]
+	case LayerNorm:
+		return layerNormElement(o, in, ix)
 	case Unary:
 		return unaryElement(o, at(x, ix))
 	case Dropout:
@@ -120,6 +122,26 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 		return x.Data[offset(x.Shape, slices.Concat(ix[:o.Axis], []int{i}, ix[o.Axis+r:]))]
 	}
 	panic("no definition of " + op.Kind())
+}
+
+func layerNormElement(o LayerNorm, in []Tensor[float64], ix []int) float64 {
+	var mean, square float64
+	width := product(in[0].Shape[o.Axis:])
+	row := offset(in[0].Shape, ix) / width * width
+	for _, v := range in[0].Data[row : row+width] {
+		mean, square = mean+v/float64(width), square+v*v/float64(width)
+	}
+	if o.RMS {
+		mean = 0
+	}
+	y := (at(in[0], ix) - mean) / math.Sqrt(square-mean*mean+o.Eps)
+	if len(in) > 1 {
+		y *= at(in[1], ix[o.Axis:])
+	}
+	if len(in) > 2 {
+		y += at(in[2], ix[o.Axis:])
+	}
+	return y
 }
 
 func offset(shape, ix []int) int {

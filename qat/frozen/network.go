@@ -35,6 +35,8 @@ type (
 	Softmax = nn.Softmax
 	// BatchNorm normalises with fixed statistics.
 	BatchNorm = nn.BatchNorm
+	// LayerNorm normalises rows by their own mean and variance, or mean square.
+	LayerNorm = nn.LayerNorm
 	// Dropout does nothing once frozen.
 	Dropout = nn.Dropout
 	// Pad adds a border of one value.

@@ -59,6 +59,10 @@ func (b *builder) op(i int, out string) value {
 		return b.slice(o, x, shape, out)
 	case frozen.Softmax:
 		return b.softmax(o, x, out)
+	case frozen.LayerNorm:
+		if !o.RMS {
+			return b.layerNorm(o, in, out)
+		}
 	case frozen.Dropout:
 		return b.identity(x, out)
 	case nn.Pad:
@@ -236,4 +240,16 @@ func (b *builder) lrn(o nn.LRN, x value, out string) value {
 	}
 	return b.same("local_response_norm", out, x, arg{"size", o.Size}, arg{"alpha", float32(o.Alpha)},
 		arg{"beta", float32(o.Beta)}, arg{"k", float32(o.Bias)})
+}
+
+func (b *builder) layerNorm(o frozen.LayerNorm, in []value, out string) value {
+	var axes []int
+	for a := o.Axis; a < len(in[0].shape); a++ {
+		axes = append(axes, a)
+	}
+	args := []arg{{"axes", axes}, {"epsilon", float32(o.Eps)}}
+	for i, v := range in[1:] {
+		args = append(args, arg{[...]string{"gamma", "beta"}[i], v})
+	}
+	return b.same("layer_norm", out, in[0], args...)
 }

@@ -59,6 +59,8 @@ func (b *builder) op(i int, out string) error {
 		b.emit(op, l.Name, in, out, intAttr("axis", o.Axis))
 	case frozen.BatchNorm:
 		b.emit("BatchNormalization", l.Name, in, out, floatAttr("epsilon", o.Eps))
+	case frozen.LayerNorm:
+		return b.layerNorm(o, l.Name, in, out, b.net.Tensors[l.Inputs[0]].Shape)
 	case frozen.Dropout:
 		b.emit("Identity", l.Name, in, out)
 	case frozen.Pad:
@@ -176,4 +178,21 @@ func (b *builder) gather(o frozen.Gather, name, table, indices, out string) {
 	whole := b.unique(name + "_indices")
 	b.emit("Cast", name+"/indices", []string{indices}, whole, intAttr("to", int(onnxpb.TensorProto_INT64)))
 	b.emit("Gather", name, []string{table, whole}, out, intAttr("axis", o.Axis))
+}
+
+// layerNorm emits a LayerNormalization, which wants a scale.
+func (b *builder) layerNorm(o frozen.LayerNorm, name string, in []string, out string, x []int) error {
+	if o.RMS {
+		return unsupported(o) // RMSNormalization came with opset 23
+	}
+	if len(in) == 1 {
+		dims := x[o.Axis:]
+		n := 1
+		for _, d := range dims {
+			n *= d
+		}
+		in = append(in, b.constant(floats(name+"_scale", dims, slices.Repeat([]float32{1}, n))))
+	}
+	b.emit("LayerNormalization", name, in, out, intAttr("axis", o.Axis), floatAttr("epsilon", o.Eps))
+	return nil
 }

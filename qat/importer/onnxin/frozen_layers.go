@@ -58,6 +58,8 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 		return nn.LRN{Size: n.int("size", 0), Alpha: n.float("alpha", 1e-4), Beta: n.float("beta", 0.75), Bias: n.float("bias", 1)}, in, nil
 	case "BatchNormalization":
 		return nn.BatchNorm{Eps: n.float("epsilon", 1e-5)}, in, nil
+	case "LayerNormalization":
+		return nn.LayerNorm{Axis: n.int("axis", -1), Eps: n.float("epsilon", 1e-5)}, in, nil
 	case "Softmax", "LogSoftmax":
 		return nn.Softmax{Axis: n.int("axis", -1), Log: n.op == "LogSoftmax"}, in, nil
 	case "Concat":

@@ -89,8 +89,8 @@ func lrn(n *node) error {
 	return n.set(0, y, err)
 }
 
-// layerNorm is (x - mean)/sqrt(variance + epsilon)·scale + bias over the axes from axis
-// on (Ba et al. 2016).
+// layerNorm reads LayerNormalization and RMSNormalization. Parameters that are not of the
+// normalised axes' shape, which the format allows if they repeat, stand behind the layer.
 func layerNorm(n *node) error {
 	if err := n.arity(2, 3); err != nil {
 		return err
@@ -99,41 +99,29 @@ func layerNorm(n *node) error {
 	if err != nil {
 		return err
 	}
-	rank := x.Shape().Dims()
-	from, err := axis(n.int("axis", -1), rank)
+	from, err := axis(n.int("axis", -1), x.Shape().Dims())
 	if err != nil {
 		return err
 	}
-	var over []int
-	for a := from; a < rank; a++ {
-		over = append(over, a)
-	}
-	mean, err := n.reduced(x, "mean", over, true)
-	if err != nil {
-		return err
-	}
-	d, err := n.apply(nn.Binary{Fn: "sub"}, x, mean)
-	if err != nil {
-		return err
-	}
-	variance, err := n.then(d, nil, "square")
-	if err == nil {
-		variance, err = n.reduced(variance, "mean", over, true)
-	}
-	if err == nil {
-		variance, err = n.apply(nn.Binary{Fn: "add"}, variance, n.single(n.float("epsilon", 1e-5)))
-	}
-	if variance, err = n.then(variance, err, "sqrt"); err != nil {
-		return err
-	}
-	y, err := n.apply(nn.Binary{Fn: "div"}, d, variance)
-	for i, fn := range []string{"mul", "add"} {
-		if err != nil || n.operand(1+i) == nil {
-			break
+	kind := nn.LayerNorm{Axis: from, Eps: n.float("epsilon", 1e-5), RMS: n.op == "RMSNormalization"}
+	in := []*gorgonia.Node{x}
+	fits := true
+	for i := 1; i <= 2 && n.operand(i) != nil; i++ {
+		p, err := n.param(i)
+		if err != nil {
+			return err
 		}
-		var p *gorgonia.Node
-		if p, err = n.param(1 + i); err == nil {
-			y, err = n.apply(nn.Binary{Fn: fn}, y, p)
+		fits = fits && p.Shape().Eq(x.Shape()[from:])
+		in = append(in, p)
+	}
+	if fits {
+		y, err := n.apply(kind, in...)
+		return n.set(0, y, err)
+	}
+	y, err := n.apply(kind, x)
+	for i, p := range in[1:] {
+		if err == nil {
+			y, err = n.apply(nn.Binary{Fn: [...]string{"mul", "add"}[i]}, y, p)
 		}
 	}
 	return n.set(0, y, err)

@@ -18,7 +18,7 @@ func init() {
 		"Conv": conv, "MaxPool": maxPool, "AveragePool": averagePool,
 		"GlobalAveragePool": globalPool, "GlobalMaxPool": globalPool, "Pad": pad,
 		"Gemm": gemm, "MatMul": matMul,
-		"BatchNormalization": batchNorm, "LayerNormalization": layerNorm, "LRN": lrn,
+		"BatchNormalization": batchNorm, "LayerNormalization": layerNorm, "RMSNormalization": layerNorm, "LRN": lrn,
 		"Softmax": softmax, "LogSoftmax": softmax, "Dropout": dropout,
 		"Add": pairOf, "Sub": pairOf, "Mul": pairOf, "Div": pairOf, "Pow": pairOf,
 		"Sum": sum, "Mean": sum, "Max": limit, "Min": limit, "PRelu": prelu,

@@ -114,7 +114,7 @@ func (p *Plan) hasIntegerForm(l *Layer) bool {
 		if quantizedBinary(op) && p.allData(l) {
 			return true
 		}
-	case nn.BatchNorm:
+	case nn.BatchNorm, nn.LayerNorm:
 		return true
 	case nn.Softmax:
 		if !op.Log && !p.endsInLogarithm(l.Out) {
