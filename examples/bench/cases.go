@@ -26,6 +26,12 @@ func sections() []section {
 		{"float32 convolution, batch 64", "GFLOPS", noPeak, convs},
 		{"integer product, m×n×k", "GOPS", noPeak, intGemms},
 		{"integer convolution, batch 64", "GOPS", noPeak, intConvs},
+		{"float32 convolution of large networks, batch 8", "GFLOPS", noPeak, func() []kernel { return convKernels(layerShapes()) }},
+		{"integer convolution of large networks, batch 8", "GOPS", noPeak, func() []kernel { return intConvKernels(layerShapes()) }},
+		{"depthwise float32 convolution, batch 8, read and written", "GB/s", noPeak, func() []kernel { return inBytes(convKernels(depthwiseShapes()), depthwiseShapes(), 4) }},
+		{"depthwise float32 convolution, batch 8", "GFLOPS", noPeak, func() []kernel { return convKernels(depthwiseShapes()) }},
+		{"depthwise integer convolution, batch 8, read and written", "GB/s", noPeak, func() []kernel { return inBytes(intConvKernels(depthwiseShapes()), depthwiseShapes(), 1) }},
+		{"pool, batch 8, read and written", "GB/s", noPeak, pools},
 	}
 }
 
@@ -158,8 +164,12 @@ func convName(c kern.Conv) string {
 	if c.Stride[0] > 1 {
 		name += fmt.Sprintf("/%d", c.Stride[0])
 	}
-	if c.Groups > 1 {
+	switch {
+	case c.Groups == 1:
+	case c.Groups == c.C:
 		name += " depthwise"
+	default:
+		name += fmt.Sprintf(" in %d groups", c.Groups)
 	}
 	return name
 }
@@ -174,9 +184,11 @@ func convShapes() []kern.Conv {
 	}
 }
 
-func convs() []kernel {
+func convs() []kernel { return convKernels(convShapes()) }
+
+func convKernels(shapes []kern.Conv) []kernel {
 	var ks []kernel
-	for _, c := range convShapes() {
+	for _, c := range shapes {
 		x, w := floats(c.N*c.C*c.H*c.W), floats(c.K*c.C/c.Groups*c.R*c.S)
 		y := floats(c.N * c.K * c.OH * c.OW)
 		out, dx, dw := make([]float32, len(y)), make([]float32, len(x)), make([]float32, len(w))
@@ -240,9 +252,11 @@ func intGemms() []kernel {
 	return ks
 }
 
-func intConvs() []kernel {
+func intConvs() []kernel { return intConvKernels(convShapes()) }
+
+func intConvKernels(shapes []kern.Conv) []kernel {
 	var ks []kernel
-	for _, c := range convShapes() {
+	for _, c := range shapes {
 		var p kern.IntProduct
 		p.SetConv(&c, inGrid, dequant(), weights)
 		x, y := codes(c.N*c.C*c.H*c.W), make([]uint8, c.N*c.K*c.OH*c.OW)

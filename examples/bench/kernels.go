@@ -33,7 +33,7 @@ const (
 const kernelTime = 100 * time.Millisecond
 
 // nameWidth is the width of the table's first column.
-const nameWidth = 50
+const nameWidth = 52
 
 // kernels prints the rates of all kernels with one processor and with o.threads.
 func kernels(ctx context.Context, o options, out io.Writer) error {

@@ -300,3 +300,34 @@ func TestAhead(t *testing.T) {
 		}
 	})
 }
+
+// TestDeal: the phases of long strides get what they get element by element, and nothing
+// else is written.
+func TestDeal(t *testing.T) {
+	eachVectorLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(39, 1))
+		for range 300 {
+			s := []int{4, 8, 16, 3}[r.IntN(4)]
+			h, w := 1+r.IntN(20), 1+r.IntN(90)
+			pad := [4]int{r.IntN(5), r.IntN(5), r.IntN(5), r.IntN(20)}
+			l := newPadLayout(2, h, w, pad, [2]int{s, s}, func(phase []int) {
+				for i := range phase {
+					if r.IntN(4) > 0 || i == 0 {
+						phase[i] = 0
+					}
+				}
+			})
+			src := randoms[float32](r, 2*h*w)
+			got := randoms[float32](r, l.size)
+			want := append([]float32(nil), got...)
+			l.fillPlanes(got, src, 2)
+			for i, v := range src {
+				at, phases := l.row(i / w % h)
+				if x := i%w + l.left; phases[x%s] >= 0 {
+					want[i/(h*w)*l.plane+at+phases[x%s]+x/s] = v
+				}
+			}
+			sameBits(t, fmt.Sprintf("%d×%d, stride %d, padding %v", h, w, s, pad), got, want)
+		}
+	})
+}

@@ -180,7 +180,7 @@ func (l *padLayout) fillPlanes(dst, src []float32, planes int) {
 		at, phases := l.row(y)
 		if l.steps[1] > 2 {
 			for p := range planes {
-				l.fillStrided(dst[p*l.plane+at:], src[(p*l.h+y)*l.w:], phases, r.rows)
+				l.deal(dst[p*l.plane+at:], src[(p*l.h+y)*l.w:], phases, r.rows)
 			}
 			continue
 		}
@@ -215,18 +215,6 @@ func (l *padLayout) split(r *rowArgs) {
 		r.b, r.stepB, r.planeB = p, 0, 0
 	}
 	r.splitRows(l.w)
-}
-
-// fillStrided is fillPlane for wide strides: rows of src are steps[0] rows apart.
-func (l *padLayout) fillStrided(dst, src []float32, phases []int, rows int) {
-	for i := range rows {
-		for x, v := range src[i*l.steps[0]*l.w:][:l.w] {
-			x += l.left
-			if p := phases[x%l.steps[1]]; p >= 0 {
-				dst[i*l.pw+p+x/l.steps[1]] = v
-			}
-		}
-	}
 }
 
 // merge writes the grids of the passes to their places in the output.
