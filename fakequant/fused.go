@@ -34,18 +34,6 @@ type RangeObserver interface {
 	ObserveRange(lo, hi []float32) error
 }
 
-// Look is what a [Tap] wants to see.
-type Look uint8
-
-const (
-	// LookNone wants to see nothing.
-	LookNone Look = iota
-	// LookRange wants the smallest and the largest value.
-	LookRange
-	// LookValues wants all values.
-	LookValues
-)
-
 // Tap is a pass of a [Site] taken apart, for a kernel that computes a tensor and
 // rounds it while it is at it: per run it calls Look, then Range or Values if Look
 // asks for that, then Params. The result is that of the site's own pass.
@@ -68,15 +56,14 @@ func (s *Site) Tap(pass Pass) (t *Tap, ok bool) {
 	return &Tap{s: s, pass: pass}, true
 }
 
-// Look says what the run that begins wants to see.
-func (t *Tap) Look() Look {
+// Look says whether the run that begins wants to see the bounds of the values, or the
+// values themselves; at most one of the two.
+func (t *Tap) Look() (bounds, values bool) {
 	if observe, _ := t.s.does(t.pass); !observe || t.s.q.proto == nil {
-		return LookNone
+		return false, false
 	}
-	if _, ok := t.s.obs.(RangeObserver); ok {
-		return LookRange
-	}
-	return LookValues
+	_, bounds = t.s.obs.(RangeObserver)
+	return bounds, !bounds
 }
 
 // Range shows the bounds of the tensor's values, lo <= hi, both finite. NaN and

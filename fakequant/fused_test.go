@@ -42,10 +42,10 @@ func apart(t *testing.T, s *Site, pass Pass, dst, x []float32, values bool) erro
 		t.Fatal("no tap")
 	}
 	var err error
-	switch look := tap.Look(); {
-	case look == LookValues || look == LookRange && values:
+	switch bounds, all := tap.Look(); {
+	case all || bounds && values:
 		err = tap.Values(x, []int{len(x)})
-	case look == LookRange:
+	case bounds:
 		err = tap.Range(slices.Min(x), slices.Max(x))
 	}
 	if err != nil {

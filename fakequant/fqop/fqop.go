@@ -9,6 +9,7 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/internal/place"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -71,8 +72,6 @@ type rounder struct {
 	spec fakequant.Spec
 }
 
-func (r rounder) Look() ops.Look { return ops.Look(r.Tap.Look()) }
-
 func (r rounder) Grid() (g kern.Grid, on bool, err error) {
 	p, ok, err := r.Params()
 	if err != nil || !ok {
@@ -119,10 +118,10 @@ func (k kernel) Forward(out ops.Tensor, in []ops.Tensor) error {
 	return k.site.Forward(out.F32, in[0].F32, out.Shape)
 }
 
-// Unread, Over and Rewrites: the site works in place, and backward it looks at x and dy.
-func (kernel) Unread(int) []bool { return []bool{false, true, false} }
-func (kernel) Over() []int       { return []int{0} }
-func (kernel) Rewrites()         {}
+// Facts: the site works in place, and backward it looks at x and dy.
+func (kernel) Facts(int) (forward, backward place.Facts) {
+	return place.Facts{Over: []int{0}}, place.Facts{Unread: []bool{false, true, false}, Over: []int{2}}
+}
 
 func (k kernel) Backward(grads, in []ops.Tensor, _, dout ops.Tensor) error {
 	return k.site.Backward(grads[0].F32, in[0].F32, dout.F32, dout.Shape)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/internal/place"
 	"gorgonia.org/gorgonia"
 )
 
@@ -51,8 +52,10 @@ func (k learnedKernel) Forward(out ops.Tensor, in []ops.Tensor) error {
 	return k.site.Forward(out.F32, in[0].F32, out.Shape)
 }
 
-// Rewrites: the site works in place.
-func (learnedKernel) Rewrites() {}
+// Facts: backward the site works in place.
+func (learnedKernel) Facts(operands int) (forward, backward place.Facts) {
+	return forward, place.Facts{Over: []int{operands + 1}}
+}
 
 func (k learnedKernel) Backward(grads, in []ops.Tensor, _, dout ops.Tensor) error {
 	var dzero []float32

@@ -295,7 +295,8 @@ func init() {
 			linear := o.Fn == "add" || o.Fn == "sub"
 			// Quotients and powers become no codes: their range depends on single small operands.
 			return Traits{Quantized: o.OnCodes(), DataOnly: true, TakesActivation: o.OnCodes(), Adds: o.Fn == "add",
-				KeepsNonNegative: o.Fn == "add" || o.Fn == "mul", IgnoresInputs: linear, IgnoresOutput: true}
+				KeepsNonNegative: o.Fn == "add" || o.Fn == "mul", IgnoresInputs: linear, IgnoresOutput: true,
+				OnlyForOther: [2]bool{o.Fn == "mul" || o.Fn == "div", o.Fn == "mul"}}
 		},
 		batch: binaryBatch,
 		f32:   binaryPasses[float32](), f64: binaryPasses[float64](),

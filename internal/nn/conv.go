@@ -32,7 +32,7 @@ func init() {
 		},
 		shape: convShape,
 		traits: func(Conv) Traits {
-			return Traits{Quantized: true, Weights: &convWeights, IgnoresOutput: true}
+			return Traits{Quantized: true, Weights: &convWeights, IgnoresOutput: true, OnlyForOther: [2]bool{true, true}}
 		},
 		batch: batchFirst[Conv],
 		f32:   convPasses[float32](), f64: convPasses[float64](),

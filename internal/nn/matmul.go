@@ -26,7 +26,8 @@ func init() {
 			if o.TransB {
 				w = &matWeightsB
 			}
-			return Traits{Quantized: true, DataOnly: true, TakesActivation: true, Weights: w, IgnoresOutput: true}
+			return Traits{Quantized: true, DataOnly: true, TakesActivation: true, Weights: w, IgnoresOutput: true,
+				OnlyForOther: [2]bool{true, true}}
 		},
 		batch: matMulBatch,
 		f32:   matMulPasses[float32](), f64: matMulPasses[float64](),

@@ -66,6 +66,9 @@ type Traits struct {
 
 	// IgnoresInputs and IgnoresOutput: Backward does not look at their elements.
 	IgnoresInputs, IgnoresOutput bool
+	// OnlyForOther[i]: Backward looks at input i only for the gradient of the other of the
+	// first two inputs.
+	OnlyForOther [2]bool
 }
 
 // Interval is a closed range of numbers.

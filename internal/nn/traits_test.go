@@ -67,6 +67,7 @@ func checkIgnored(t *testing.T, c layerCase, tr Traits, in []Tensor[float32], ou
 	t.Helper()
 	dout := spread[float32](rand.New(rand.NewPCG(3, 4)), out.Shape, false)
 	want := back(t, c.op, in, out, dout)
+	all := in
 	in = slices.Clone(in)
 	spoilt := func(x Tensor[float32]) Tensor[float32] {
 		return Tensor[float32]{Shape: x.Shape, Data: slices.Repeat([]float32{float32(math.NaN())}, len(x.Data))}
@@ -81,6 +82,17 @@ func checkIgnored(t *testing.T, c layerCase, tr Traits, in []Tensor[float32], ou
 	}
 	for i, g := range back(t, c.op, in, out, dout) {
 		wantSame(t, c.name+": gradient", g.Data, want[i].Data)
+	}
+	for i, only := range tr.OnlyForOther {
+		if !only {
+			continue
+		}
+		in, grads := slices.Clone(all), make([]Tensor[float32], len(all))
+		in[i], grads[i] = spoilt(in[i]), like(all)[i]
+		if err := Backward(c.op, grads, in, out, dout); err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, c.name+": its own gradient", grads[i].Data, want[i].Data)
 	}
 }
 

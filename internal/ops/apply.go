@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
@@ -44,7 +45,7 @@ func ApplyWith(op nn.Op, opt Options, in ...*gorgonia.Node) (*gorgonia.Node, err
 	if err != nil {
 		return nil, fmt.Errorf("ops: %s: %w", opt.Label, err)
 	}
-	s := Spec{Label: opt.Label, Kind: op, Out: out, Diff: opt.Diff, Kernel: &layer{op: op, exact: opt.Forward}}
+	s := Spec{Label: opt.Label, Kind: op, Out: out, Diff: opt.Diff, Kernel: &layer{op: op, exact: opt.Forward, alike: adds(op, shapes, out)}}
 	s.Again = func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return ApplyWith(op, opt, in...) }
 	return New(s, in...)
 }
@@ -52,8 +53,14 @@ func ApplyWith(op nn.Op, opt Options, in ...*gorgonia.Node) (*gorgonia.Node, err
 // layer is the kernel of a stateless layer kind.
 type layer struct {
 	op    nn.Op
+	alike bool // all gradients are the output's
 	exact func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error)
 	v32   views[float32]
+}
+
+// adds reports whether op is a sum of tensors of one shape.
+func adds(op nn.Op, in [][]int, out []int) bool {
+	return nn.TraitsOf(op).Adds && slices.Equal(in[0], out) && slices.Equal(in[1], out)
 }
 
 func (l *layer) Forward(out Tensor, in []Tensor) error {

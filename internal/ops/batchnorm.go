@@ -61,7 +61,7 @@ func BatchNorm(x, gamma, beta *gorgonia.Node, st *BNState, training bool) (*gorg
 	if _, err := nn.OutShape(kind, [][]int{shape, gamma.Shape(), beta.Shape(), c, c}); err != nil {
 		return nil, fmt.Errorf("ops: batch_norm: %w", err)
 	}
-	s := Spec{Label: "batch_norm", Kind: kind, Out: shape, State: st, Kernel: &finish{act: noLimit, norm: &norm{st: st, training: training}}}
+	s := Spec{Label: "batch_norm", Kind: kind, Out: shape, State: st, Kernel: &finish{act: nn.Everything, norm: &norm{st: st, training: training}}}
 	s.Again = func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
 		if len(in) != 3 {
 			return nil, fmt.Errorf("ops: batch_norm: %d operands, want 3", len(in))

@@ -10,23 +10,13 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Look is what a [Rounder] wants to see of the values before it rounds them.
-type Look uint8
-
-const (
-	// LookNone sees nothing.
-	LookNone Look = iota
-	// LookRange wants the smallest and the largest value.
-	LookRange
-	// LookValues wants all values.
-	LookValues
-)
-
 // Rounder is a fake-quantizer with one scale for the whole tensor, taken apart so
 // that the kernel that makes the tensor can round it in the same pass. Each run
 // calls Look, then Range or Values if Look asks for it, then Grid.
 type Rounder interface {
-	Look() Look
+	// Look says whether it wants to see the bounds of the values before it rounds them, or
+	// the values themselves; at most one of the two.
+	Look() (bounds, values bool)
 	// Range takes the bounds of the values, all of which are finite.
 	Range(lo, hi float32) error
 	// Values takes the values themselves. It refuses NaN.
@@ -37,7 +27,7 @@ type Rounder interface {
 
 // Rounded returns the kernel of an op that rounds its only operand, float32. The
 // gradient passes straight through where the grid does not clip (see [kern.STE]).
-func Rounded(r Rounder) Kernel { return &finish{act: noLimit, quant: r, keep: true} }
+func Rounded(r Rounder) Kernel { return &finish{act: nn.Everything, quant: r, keep: true} }
 
 // finish is what may stand between a product and the next layer, in one pass: a
 // batch normalisation or a sum of two tensors, then an activation, then rounding to
@@ -45,8 +35,8 @@ func Rounded(r Rounder) Kernel { return &finish{act: noLimit, quant: r, keep: tr
 // it; a machine fuses them (see [place.Fuser]).
 type finish struct {
 	norm  *norm
-	sum   bool // of two operands of one shape
-	act   limit
+	sum   bool        // of two operands of one shape
+	act   nn.Interval // of an activation that clips; nn.Everything for none
 	quant Rounder
 	keep  bool // Backward will be called: keep the bits
 
@@ -55,49 +45,20 @@ type finish struct {
 	room []float32 // for values that are not the output
 }
 
-// limit is an activation that clips.
-type limit struct{ lo, hi float64 }
-
-var noLimit = limit{math.Inf(-1), math.Inf(1)}
-
-// limitOf returns the limits of a clipping activation.
-func limitOf(u nn.Unary) (limit, bool) {
-	switch u.Fn {
-	case "relu":
-		return limit{0, math.Inf(1)}, true
-	case "clip":
-		return limit{u.Min, u.Max}, true
-	}
-	return noLimit, false
-}
-
-func (l limit) clip() kern.Clip { return kern.Clip{Lo: float32(l.lo), Hi: float32(l.hi)} }
-
-// Over: every element depends on those in the same place only.
-func (k *finish) Over() []int {
+// Facts: every element depends on those in the same place only. Backward, the bits say
+// it all without a normalisation; the sums over dout come first, each gradient is
+// computed on its own, and both terms of a sum have one and the same.
+func (k *finish) Facts(operands int) (forward, backward place.Facts) {
+	forward.Over = []int{0}
 	if k.sum {
-		return []int{0, 1}
+		forward.Over = []int{0, 1}
 	}
-	return []int{0}
-}
-
-// Chooses: each gradient is computed on its own.
-func (k *finish) Chooses() {}
-
-// Rewrites: the sums over dout come first.
-func (k *finish) Rewrites() {}
-
-// Shares: both terms of a sum have its gradient.
-func (k *finish) Shares() bool { return k.sum }
-
-// Unread: without a normalisation the bits say it all.
-func (k *finish) Unread(operands int) []bool {
 	u := make([]bool, operands+2)
 	u[operands] = true
 	for i := range operands {
 		u[i] = k.norm == nil
 	}
-	return u
+	return forward, place.Facts{Unread: u, Over: []int{operands + 1}, Optional: true, Same: k.sum}
 }
 
 // dims returns the tensor as images, channels and elements of a plane.
@@ -131,21 +92,21 @@ func (k *finish) forward32(out Tensor, in []Tensor) error {
 // begin prepares a float32 forward pass and lets the rounder look. The grid is nil where
 // nothing is rounded.
 func (k *finish) begin(out Tensor, in []Tensor) (p finishPass, grid *kern.Grid, err error) {
-	p = finishPass{out: out, a: in[0].F32, clip: k.act.clip()}
+	p = finishPass{out: out, a: in[0].F32, clip: kern.Clip{Lo: float32(k.act.Lo), Hi: float32(k.act.Hi)}}
 	p.n, p.c, p.inner = k.dims(out.Shape)
 	if k.sum {
 		p.b = in[1].F32
 	}
-	look := LookNone
+	var bounds, values bool
 	if k.quant != nil {
-		look = k.quant.Look()
+		bounds, values = k.quant.Look()
 	}
 	if k.norm != nil {
 		if err := k.norm.forward(&p, in); err != nil {
 			return p, nil, err
 		}
 	}
-	if err := k.show(&p, look); err != nil || k.quant == nil {
+	if err := k.show(&p, bounds, values); err != nil || k.quant == nil {
 		return p, nil, err
 	}
 	g, on, err := k.quant.Grid()
@@ -158,7 +119,7 @@ func (k *finish) begin(out Tensor, in []Tensor) (p finishPass, grid *kern.Grid, 
 // bits returns the memory of the mask, nil where it is not needed or would be all
 // ones.
 func (k *finish) bits(p *finishPass, g *kern.Grid) []uint8 {
-	if !k.keep || g == nil && k.act == noLimit {
+	if !k.keep || g == nil && k.act == nn.Everything {
 		k.mask = nil
 		return nil
 	}
@@ -167,14 +128,14 @@ func (k *finish) bits(p *finishPass, g *kern.Grid) []uint8 {
 }
 
 // show gives the rounder what it wants to see.
-func (k *finish) show(p *finishPass, look Look) error {
-	if look == LookRange {
+func (k *finish) show(p *finishPass, bounds, values bool) error {
+	if bounds {
 		if lo, hi, ok := k.extent(p); ok {
 			return k.quant.Range(lo, hi)
 		}
-		look = LookValues // it deals with infinities and NaN
+		values = true // they deal with infinities and NaN
 	}
-	if look == LookNone {
+	if !values {
 		return nil
 	}
 	// The activation of what it has made is that itself, and so is its gradient's mask:
@@ -288,10 +249,10 @@ func (o *Op) Fuse(next gorgonia.Op) (place.Fused, bool) {
 			return fused(o, n, p), true
 		}
 		b, ok := finishOf(n)
-		if !ok || b.norm != nil || b.sum || f.quant != nil || f.act != noLimit && b.act != noLimit || !n.diff[0] {
+		if !ok || b.norm != nil || b.sum || f.quant != nil || f.act != nn.Everything && b.act != nn.Everything || !n.diff[0] {
 			return nil, false
 		}
-		if b.act != noLimit {
+		if b.act != nn.Everything {
 			f.act = b.act
 		}
 		if b.quant != nil {
@@ -324,13 +285,10 @@ func finishOf(o *Op) (*finish, bool) {
 	case *finish:
 		return k, true
 	case *layer:
-		switch op := k.op.(type) {
-		case nn.Unary:
-			act, ok := limitOf(op)
-			return &finish{act: act}, ok
-		case nn.Binary:
-			return &finish{sum: true, act: noLimit}, k.sharesGradient(o) && o.in[0].shape.Dims() > 0
+		if t := nn.TraitsOf(k.op); t.Clips {
+			return &finish{act: t.Limits}, true
 		}
+		return &finish{sum: true, act: nn.Everything}, k.alike && o.in[0].shape.Dims() > 0
 	}
 	return nil, false
 }

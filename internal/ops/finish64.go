@@ -23,9 +23,9 @@ func (k *finish) forward64(out Tensor, in []Tensor) error {
 		copy(y, in[0].F64)
 	}
 	k.pass = sized(k.pass, len(y))
-	lo, hi := k.act.lo, k.act.hi
+	lo, hi := k.act.Lo, k.act.Hi
 	for i, v := range y {
-		k.pass[i] = k.act == noLimit || v > lo && v < hi
+		k.pass[i] = k.act == nn.Everything || v > lo && v < hi
 		y[i] = min(max(v, lo), hi)
 	}
 	return nil

@@ -91,16 +91,21 @@ func TestFusedGradients(t *testing.T) {
 	}
 }
 
+// look is what a rounder wants to see.
+type look struct{ bounds, values bool }
+
+var looks = []look{{}, {bounds: true}, {values: true}}
+
 // fakeRounder rounds to a grid and notes what it saw.
 type fakeRounder struct {
-	look   Look
+	look   look
 	grid   kern.Grid
 	on     bool
 	lo, hi float32
 	values int // calls
 }
 
-func (r *fakeRounder) Look() Look { return r.look }
+func (r *fakeRounder) Look() (bounds, values bool) { return r.look.bounds, r.look.values }
 
 func (r *fakeRounder) Range(lo, hi float32) error {
 	r.lo, r.hi = lo, hi
@@ -129,13 +134,13 @@ func round(t *testing.T, r Rounder, x *gorgonia.Node) *gorgonia.Node {
 func TestFusedRounding(t *testing.T) {
 	grid := kern.Grid{Scale: 0.03, ZeroPoint: 10, Qmin: 0, Qmax: 60}
 	for _, c := range append(fuseCases(), layerCase("alone", nn.Unary{Fn: "neg"}, false, []int{3, 17})) {
-		for _, look := range []Look{LookNone, LookRange, LookValues} {
+		for _, look := range looks {
 			for _, on := range []bool{false, true} {
-				seen := sameRounded(t, fmt.Sprintf("%s, look %d, on %v", c.name, look, on), c, fakeRounder{look: look, grid: grid, on: on})
+				seen := sameRounded(t, fmt.Sprintf("%s, look %v, on %v", c.name, look, on), c, fakeRounder{look: look, grid: grid, on: on})
 				if seen[0].lo != seen[1].lo || seen[0].hi != seen[1].hi {
 					t.Errorf("%s: bounds %v..%v fused, %v..%v alone", c.name, seen[1].lo, seen[1].hi, seen[0].lo, seen[0].hi)
 				}
-				if look != LookNone && !(seen[0].lo < seen[0].hi) {
+				if look != looks[0] && !(seen[0].lo < seen[0].hi) {
 					t.Errorf("%s: bounds %v..%v", c.name, seen[0].lo, seen[0].hi)
 				}
 			}
@@ -151,9 +156,9 @@ func TestPooledRounding(t *testing.T) {
 		c := opCase{name, image, func() buildFunc {
 			return func(in []*gorgonia.Node) (*gorgonia.Node, error) { return Apply(act, in[0]) }
 		}}
-		for _, look := range []Look{LookNone, LookRange, LookValues} {
+		for _, look := range looks {
 			for _, on := range []bool{false, true} {
-				seen := sameRounded(t, fmt.Sprintf("%s, look %d, on %v", name, look, on), c, fakeRounder{look: look, grid: grid, on: on}, pool2)
+				seen := sameRounded(t, fmt.Sprintf("%s, look %v, on %v", name, look, on), c, fakeRounder{look: look, grid: grid, on: on}, pool2)
 				if seen[0] != seen[1] {
 					t.Errorf("%s: the rounder saw %+v fused, %+v alone", name, seen[1], seen[0])
 				}
@@ -211,7 +216,7 @@ func TestFusedOddValues(t *testing.T) {
 				return func(in []*gorgonia.Node) (*gorgonia.Node, error) { return Apply(nn.Binary{Fn: "add"}, in...) }
 			}},
 		} {
-			r := &fakeRounder{look: LookRange, grid: kern.Grid{Scale: 0.5, Qmax: 15}, on: true}
+			r := &fakeRounder{look: look{bounds: true}, grid: kern.Grid{Scale: 0.5, Qmax: 15}, on: true}
 			g := newRig(t, tensor.Float32, c.in, c.build())
 			y := round(t, r, g.out)
 			m, err := vm.New(g.g, y)

@@ -179,7 +179,7 @@ func Unfold(a, f, gamma, beta, bias *gorgonia.Node, st *BNState) (*gorgonia.Node
 	if err := perChannel("unfold", st, in[1:]...); err != nil {
 		return nil, err
 	}
-	return New(Spec{Label: "batch_norm (folded)", Out: shape, State: st, Kernel: &finish{act: noLimit, norm: &norm{st: st, folded: true, training: true}}}, in...)
+	return New(Spec{Label: "batch_norm (folded)", Out: shape, State: st, Kernel: &finish{act: nn.Everything, norm: &norm{st: st, folded: true, training: true}}}, in...)
 }
 
 // sized returns a slice of n elements of any content: s, if it has as many.

@@ -3,6 +3,7 @@ package ops
 import (
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/place"
 )
 
 // pooled is a finish of one operand with a maximum pooling behind it, in one pass. The
@@ -36,13 +37,13 @@ func pooledBy(f *finish, next *Op) *pooled {
 
 func (k *pooled) keepBits() { k.f.keep = true }
 
-// Unread: the bits say it all.
-func (k *pooled) Unread(operands int) []bool {
+// Facts: the bits say it all.
+func (k *pooled) Facts(operands int) (forward, backward place.Facts) {
 	u := make([]bool, operands+2)
 	for i := range operands + 1 {
 		u[i] = true
 	}
-	return u
+	return forward, place.Facts{Unread: u}
 }
 
 func (k *pooled) Forward(out Tensor, in []Tensor) error {
