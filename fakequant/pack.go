@@ -2,6 +2,10 @@ package fakequant
 
 import "fmt"
 
+// Packed reports whether codes of s share a byte where they are stored, two to each: those
+// of 4 bits and fewer do.
+func (s Spec) Packed() bool { return s.Width() <= 4 }
+
 // PackedLen returns the bytes that n 4-bit codes take, two to a byte.
 func PackedLen(n int) int { return n/2 + n%2 }
 

@@ -98,3 +98,12 @@ func FuzzUnpack4(f *testing.F) {
 		}
 	})
 }
+
+func TestPacked(t *testing.T) {
+	for bits := 0; bits <= 8; bits++ {
+		s := Spec{Bits: bits}
+		if got, want := s.Packed(), bits > 0 && bits <= 4; got != want {
+			t.Errorf("codes of %d bits (0: the default) share a byte: %t, want %t", bits, got, want)
+		}
+	}
+}

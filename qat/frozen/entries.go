@@ -52,7 +52,7 @@ func (n *Network) entries() []entry {
 func (n *Network) storedShape(e entry) ([]int, error) {
 	t := &n.Tensors[e.tensor]
 	switch {
-	case e.part == partValues || e.part == partCodes && !packs(t.Quant.Spec):
+	case e.part == partValues || e.part == partCodes && !t.Quant.Spec.Packed():
 		return slices.Clone(t.Shape), nil
 	case e.part == partCodes:
 		count, err := fakequant.NumElements(t.Shape)

@@ -135,7 +135,7 @@ func (n *Network) prepareProduct(p *plan, i int) (err error) {
 	}
 	lp.product = new(nn.IntProduct)
 	return lp.product.Set(l.Op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
-		Scale: lp.weight.Scale, Blocks: lp.weight.Blocks, BlockSize: lp.weight.BlockSize, Nibbles: packs(w.Quant.Spec)})
+		Scale: lp.weight.Scale, Blocks: lp.weight.Blocks, BlockSize: lp.weight.BlockSize, Nibbles: w.Quant.Spec.Packed()})
 }
 
 // needCodes unpacks a constant's codes; other tensors get theirs in the run.

@@ -10,12 +10,9 @@ import (
 	"github.com/goqat/goqat/qat/internal/exact"
 )
 
-// packs reports whether two codes share a byte: for 4 bits and fewer.
-func packs(s fakequant.Spec) bool { return s.Width() <= 4 }
-
 // codeBytes is the number of bytes that n codes of spec s take.
 func codeBytes(s fakequant.Spec, n int) int {
-	if packs(s) {
+	if s.Packed() {
 		return fakequant.PackedLen(n)
 	}
 	return n
@@ -54,7 +51,7 @@ func NewConstCodes(name string, shape []int, codes []int32, q Quant) (Tensor, er
 	if err := inRange(codes, q.Spec); err != nil {
 		return Tensor{}, t.wrap(err)
 	}
-	if packs(q.Spec) {
+	if q.Spec.Packed() {
 		packed, err := fakequant.Pack4(codes)
 		if err != nil {
 			return Tensor{}, t.wrap(err)
@@ -102,7 +99,7 @@ func (t *Tensor) codes() ([]int32, error) {
 	}
 	out := make([]int32, n)
 	signed := !t.Quant.Spec.Unsigned
-	if packs(t.Quant.Spec) {
+	if t.Quant.Spec.Packed() {
 		return out, fakequant.Unpack4(out, t.Const.Codes, signed)
 	}
 	for i, b := range t.Const.Codes {

@@ -109,7 +109,7 @@ func (n *Network) storedType(e entry) safetensors.DType {
 	switch {
 	case e.part == partValues || e.part == partScale:
 		return safetensors.F32
-	case q.Spec.Unsigned || e.part == partCodes && packs(q.Spec):
+	case q.Spec.Unsigned || e.part == partCodes && q.Spec.Packed():
 		return safetensors.U8
 	}
 	return safetensors.I8

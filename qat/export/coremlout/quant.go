@@ -148,7 +148,7 @@ func weightOf(t *frozen.Tensor) (*weight, error) {
 
 // dtype is the type that holds the codes: 4 bits for up to 4 bits, else 8.
 func (w *weight) dtype() mlpb.DataType {
-	switch four := w.spec.Width() <= 4; {
+	switch four := w.spec.Packed(); {
 	case four && w.spec.Unsigned:
 		return mlpb.DataType_UINT4
 	case four:
@@ -161,7 +161,7 @@ func (w *weight) dtype() mlpb.DataType {
 
 // pack lays codes out as dtype stores them.
 func (w *weight) pack(codes []int32) ([]byte, error) {
-	if w.spec.Width() <= 4 {
+	if w.spec.Packed() {
 		return fakequant.Pack4(codes)
 	}
 	raw := make([]byte, len(codes))
@@ -265,7 +265,7 @@ func (b *builder) blockwise(w *weight, name string) value {
 
 // affine is the older form: 8 bits, with scales for the whole tensor or along one axis.
 func (b *builder) affine(w *weight, name string) value {
-	if w.spec.Width() <= 4 {
+	if w.spec.Packed() {
 		b.fail("weight %q is %s: %v stores 8 bits: export with Target IOS18, or freeze it with 5 bits or more",
 			w.name, w.spec.DType(), b.opt.Target)
 		return value{}

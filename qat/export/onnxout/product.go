@@ -49,7 +49,7 @@ func (b *builder) planProduct(i int) (*product, error) {
 		return nil, err
 	}
 	x := b.net.Tensors[l.Inputs[0]].Quant
-	narrow := t.Quant.Spec.Width() <= 4
+	narrow := t.Quant.Spec.Packed()
 	_, conv := l.Op.(frozen.Conv)
 	stacked := !conv && len(t.Shape) > 2 && len(w.scaleShape) > 0
 	most := p.largestSum(b.shapes[0][l.Inputs[0]], x, t)

@@ -14,9 +14,9 @@ import (
 // byte for the others and for all activations.
 func storage(s fakequant.Spec, weight bool) onnxpb.TensorProto_DataType {
 	switch {
-	case weight && s.Width() <= 4 && s.Unsigned:
+	case weight && s.Packed() && s.Unsigned:
 		return onnxpb.TensorProto_UINT4
-	case weight && s.Width() <= 4:
+	case weight && s.Packed():
 		return onnxpb.TensorProto_INT4
 	case s.Unsigned:
 		return onnxpb.TensorProto_UINT8

@@ -68,7 +68,7 @@ func moduleOf(weight, layer string) string {
 
 // bitsOf is the width in the file: readers know 4 and 8.
 func bitsOf(s fakequant.Spec) int {
-	if s.Width() <= 4 {
+	if s.Packed() {
 		return 4
 	}
 	return 8

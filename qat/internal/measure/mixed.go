@@ -99,7 +99,7 @@ func raise(p *plan.Plan, cfg *qconfig.Config, name string) {
 // F32 scale and a one-byte zero point for each group.
 func weightBytes(s fakequant.Spec, elements, groups int) int {
 	perCode := 8
-	if s.Width() <= 4 {
+	if s.Packed() {
 		perCode = 4
 	}
 	return (elements*perCode+7)/8 + 5*groups
