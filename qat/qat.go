@@ -71,6 +71,9 @@ func prepareModel(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs []*gorgonia
 	if err != nil {
 		return nil, err
 	}
+	if err := p.CheckOutputs(); err != nil {
+		return nil, err
+	}
 	train, err := p.Emit(net.Batch, fqop.Train, true, 1)
 	if err != nil {
 		return nil, err

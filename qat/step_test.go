@@ -107,3 +107,32 @@ func TestSetObserving(t *testing.T) {
 		t.Errorf("unknown name: %v", err)
 	}
 }
+
+// TestMilestonesCure: what the error about unset milestones prints works as it stands.
+func TestMilestonesCure(t *testing.T) {
+	err := qconfig.Config{Milestones: qconfig.Milestones{Quantize: 2}}.Validate()
+	wantError(t, err, "use qconfig.MilestonesAt(0, 2, qconfig.Never, qconfig.Never)")
+	g, _, y := mlp()
+	n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 2, qconfig.Never, qconfig.Never)}, g, y)
+	m := n.machine()
+	for i := range 4 {
+		n.step(m, i)
+	}
+	n.verify(n.freeze(), n.batch(0, 4))
+}
+
+// TestPrepareLoss: a loss as the output is refused, with the node to give in its place.
+func TestPrepareLoss(t *testing.T) {
+	g, _, y := mlp()
+	label := leaf(g, "label", 4, 3)
+	cost := must(gorgonia.Mean(must(gorgonia.Square(must(gorgonia.Sub(y, label))))))
+	_, err := Prepare(g, qconfig.Config{}, cost)
+	wantError(t, err, "is a single number", `layer "fc2`, "shape [4 3]", "carried over")
+	m, err := Prepare(g, qconfig.Config{}, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Node(cost); err != nil || len(m.Inputs()) != 1 {
+		t.Errorf("inputs %q, cost: %v", m.Inputs(), err)
+	}
+}

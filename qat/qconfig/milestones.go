@@ -70,8 +70,8 @@ func (s Milestones) After(steps int) (phase fakequant.Phase, freezeBatchNorm boo
 func (s Milestones) check() error {
 	if !s.Set {
 		if s != (Milestones{}) {
-			return fmt.Errorf("steps are given but Set is false: use qconfig.MilestonesAt(%d, %d, %d, %d)",
-				s.Observe, s.Quantize, s.FreezeObservers, s.FreezeBatchNorm)
+			return fmt.Errorf("steps are given but Set is false: use qconfig.MilestonesAt(%d, %d, %s, %s)",
+				s.Observe, s.Quantize, unlessUnset(s.FreezeObservers), unlessUnset(s.FreezeBatchNorm))
 		}
 		return nil
 	}
@@ -92,6 +92,15 @@ func (s Milestones) check() error {
 			s.FreezeObservers, s.Observe)
 	}
 	return nil
+}
+
+// unlessUnset spells a step at which something ends: 0 was not meant, for nothing would
+// begin.
+func unlessUnset(step int) string {
+	if step == 0 || step == Never {
+		return "qconfig.Never"
+	}
+	return fmt.Sprint(step)
 }
 
 var milestoneNames = [...]string{"observe", "quantize", "freeze_observers", "freeze_batch_norm"}

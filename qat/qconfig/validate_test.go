@@ -158,7 +158,7 @@ func TestValidateErrors(t *testing.T) {
 		{"NaN percentile", global(none, Tensor{Observer: "percentile", ObserverConstant: math.NaN()}), `NaN: percentile wants`},
 		{"infinite bins", global(none, Tensor{Observer: "mse", ObserverConstant: math.Inf(1)}), `+Inf: mse wants`},
 		{"infinite constant", global(none, Tensor{ObserverConstant: math.Inf(1)}), `+Inf: moving_average_min_max wants`},
-		{"milestones without Set", Config{Milestones: Milestones{Quantize: 100}}, `milestones: steps are given but Set is false: use qconfig.MilestonesAt(0, 100, 0, 0)`},
+		{"milestones without Set", Config{Milestones: Milestones{Quantize: 100}}, `milestones: steps are given but Set is false: use qconfig.MilestonesAt(0, 100, qconfig.Never, qconfig.Never)`},
 		{"negative step", Config{Milestones: MilestonesAt(-2, 0, 1, 2)}, `milestones: observe is -2`},
 		{"empty name", Config{Names: map[string]*Layer{"": nil}}, `names."": the name is empty`},
 		{"broken name", Config{Names: map[string]*Layer{"\xff": nil}}, `the name is not valid UTF-8`},

@@ -229,3 +229,50 @@ func (p *Plan) isSource(v *graph.Value) bool {
 	// A concatenation with a constant holds values that no quantizer has seen yet.
 	return slices.ContainsFunc(l.In, func(in *graph.Value) bool { return p.Families[in] != p.Families[v] })
 }
+
+// CheckOutputs refuses a quantized network that computes nothing but losses, single
+// numbers that a sum or a mean makes: their labels would be taken for data and quantized.
+func (p *Plan) CheckOutputs() error {
+	if len(p.Quantizers()) == 0 {
+		return nil
+	}
+	var err error
+	for _, v := range p.Net.Outputs {
+		from, summed := p.lossOf(v)
+		if len(v.Shape) > 0 || !summed {
+			return nil
+		}
+		name := from.Producer.Name
+		if l := p.Maker[from]; l != nil {
+			name = l.Name
+		}
+		err = fmt.Errorf("output %q is a single number, a loss as it seems: give what it is computed from, the result of layer %q of shape %v; the loss is carried over behind it",
+			v.Name, name, from.Shape)
+	}
+	return err
+}
+
+// lossOf goes back from a loss to the last value that parameters were combined into, and
+// reports whether a sum or a mean was on the way.
+func (p *Plan) lossOf(v *graph.Value) (from *graph.Value, summed bool) {
+	for v.Producer != nil {
+		var next *graph.Value
+		for _, in := range v.Producer.In {
+			if !p.trained[in] {
+				continue
+			}
+			if in.Producer == nil || next != nil {
+				return v, summed // a parameter, or two ways that meet
+			}
+			next = in
+		}
+		if next == nil {
+			break
+		}
+		if _, ok := v.Producer.Op.(nn.Reduce); ok {
+			summed = true
+		}
+		v = next
+	}
+	return v, summed
+}

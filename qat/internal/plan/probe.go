@@ -3,11 +3,11 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/vm"
-	"github.com/goqat/goqat/qat/ptq"
 	"gorgonia.org/gorgonia"
 )
 
@@ -103,7 +103,7 @@ func (p *Plan) InPhases(phase func(*fakequant.Quantizer) fakequant.Phase, f func
 }
 
 // EachBatch calls f for every batch and fails without any. Errors name the batch.
-func EachBatch(data ptq.Data, f func(inputs [][]float32) error) error {
+func EachBatch(data iter.Seq[[][]float32], f func(inputs [][]float32) error) error {
 	if data == nil {
 		return errNoBatches
 	}
