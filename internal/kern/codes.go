@@ -4,7 +4,12 @@ package kern
 
 //go:generate go -C _gen run . -set codes -out ../codes_amd64.s -stubs ../codes_stubs_amd64.go
 
-import "github.com/goqat/goqat/internal/par"
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"github.com/goqat/goqat/internal/par"
+)
 
 // codesGrain is the number of codes that are worth a goroutine.
 const codesGrain = 32 << 10
@@ -48,5 +53,23 @@ func QuantizeRow[C int8 | int16](dst []C, x []float32, r GridRow, from int) {
 	}
 	for ; i < len(x); i++ {
 		dst[i] = C(steps(x[i], r.Scale[i], r.Lo[i], r.Hi[i]))
+	}
+}
+
+// CentreCodes writes the centred codes q - zero_point of biased codes, all of which fit a
+// byte. It works in the caller's goroutine.
+func CentreCodes(dst []int8, codes []uint8, zeroPoint int32) {
+	const high = 0x8080808080808080
+	z := uint8(zeroPoint)
+	all := uint64(z) * 0x0101010101010101
+	low, flip := all&^high, ^all&high
+	d := unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(dst))), len(codes))
+	i := 0
+	for ; i+8 <= len(codes); i += 8 { // eight differences at a time, without borrows between them
+		x := binary.LittleEndian.Uint64(codes[i:])
+		binary.LittleEndian.PutUint64(d[i:], ((x|high)-low)^((x&high)^flip))
+	}
+	for ; i < len(codes); i++ {
+		d[i] = codes[i] - z
 	}
 }

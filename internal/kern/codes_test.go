@@ -77,6 +77,25 @@ func checkQuantizeRow(t *testing.T, r *rand.Rand, n int) {
 	}
 }
 
+// TestCentreCodes tries every code with every zero point.
+func TestCentreCodes(t *testing.T) {
+	codes := make([]uint8, 256+5)
+	for i := range codes {
+		codes[i] = uint8(i)
+	}
+	for zero := range int32(256) {
+		y := intGuard(len(codes), int8(7))
+		CentreCodes(y.data(), codes, zero)
+		y.check(t, "centred")
+		for i, v := range y.data() {
+			if want := int8(int32(codes[i]) - zero); v != want {
+				t.Fatalf("%d - %d is %d, want %d", codes[i], zero, v, want)
+			}
+		}
+	}
+	CentreCodes(nil, nil, 3)
+}
+
 func TestCodesMove(t *testing.T) {
 	eachIntLevel(t, func(Level) {
 		r := rand.New(rand.NewPCG(6, 6))

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"math"
+	"sync"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
@@ -151,15 +152,24 @@ func (p *IntProduct) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
 		p.max = parts[0].MaxAbs()
 		return
 	}
-	if cap(p.codes) < batch*n*k {
-		p.codes = make([]int16, batch*n*k)
+	codes := sync.OnceValue(func() []int16 {
+		if cap(p.codes) < batch*n*k {
+			p.codes = make([]int16, batch*n*k)
+		}
+		w.Fill(p.codes[:batch*n*k])
+		return p.codes
+	})
+	bytes := w.Bytes
+	if bytes != nil && checkSum(o, k, math.MaxUint8, bytes.MaxAbs) != nil { // look at the codes themselves
+		bytes = nil
 	}
-	codes := p.codes[:batch*n*k]
-	w.Fill(codes)
 	par.For(batch, 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			parts[i].Nibbles, parts[i].Bytes = w.Nibbles, nil
-			parts[i].SetMatMul(n, k, o.TransB, p.in, d, func(dst []int16) { copy(dst, codes[i*n*k:]) })
+			if bytes != nil {
+				parts[i].Bytes = &kern.ByteWeights{MaxAbs: bytes.MaxAbs, Fill: func(dst []int8, from, to int) { bytes.Fill(dst, i*n*k+from, i*n*k+to) }}
+			}
+			parts[i].SetMatMul(n, k, o.TransB, p.in, d, func(dst []int16) { copy(dst, codes()[i*n*k:]) })
 		}
 	})
 	p.max = 0

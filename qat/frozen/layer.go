@@ -1,6 +1,8 @@
 package frozen
 
 import (
+	"math"
+
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
 )
@@ -114,9 +116,14 @@ func (n *Network) setProduct(p *nn.IntProduct, s *state, i int) error {
 			dst[i] = int16(u) - zero
 		}
 	}
+	var bytes *kern.ByteWeights
+	if g := plan.tensors[t].grid; g.ZeroPoint <= -math.MinInt8 && g.Qmax-g.ZeroPoint <= math.MaxInt8 {
+		bytes = &kern.ByteWeights{MaxAbs: int(max(g.ZeroPoint, g.Qmax-g.ZeroPoint)),
+			Fill: func(dst []int8, lo, hi int) { kern.CentreCodes(dst, codes[lo:hi], g.ZeroPoint) }}
+	}
 	w := plan.layers[i].weight
 	return p.Set(l.Op, plan.tensors[l.Inputs[0]].grid,
-		nn.IntWeights{Shape: s.shapes[t], Fill: fill, Scale: w.Scale, Blocks: w.Blocks, BlockSize: w.BlockSize})
+		nn.IntWeights{Shape: s.shapes[t], Fill: fill, Bytes: bytes, Scale: w.Scale, Blocks: w.Blocks, BlockSize: w.BlockSize})
 }
 
 // codes is a quantized tensor for the products and pools of codes.
