@@ -164,6 +164,10 @@ func (a *depthArgs) run(p *depthPass) {
 		return
 	}
 	a.masks, a.vectors = unsafe.Pointer(&p.masks[0]), len(p.masks)
+	if p.oh >= 2*depthBlock && p.r*p.s >= nineTaps {
+		depthPairs512(p.r, p.s, p.stride, args(a))
+		return
+	}
 	depth512(p.r, p.s, p.stride, args(a))
 }
 

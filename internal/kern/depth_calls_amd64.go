@@ -42,6 +42,32 @@ func depth512(r, s, stride int, t *byte) {
 	}
 }
 
+// depthPairs512 calls the kernel of a shape and a stride.
+func depthPairs512(r, s, stride int, t *byte) {
+	switch [3]int{r, s, stride} {
+	case [3]int{3, 3, 1}:
+		depth3x3x1Pairs512(t)
+	case [3]int{3, 4, 1}:
+		depth3x4x1Pairs512(t)
+	case [3]int{4, 3, 1}:
+		depth4x3x1Pairs512(t)
+	case [3]int{4, 4, 1}:
+		depth4x4x1Pairs512(t)
+	case [3]int{5, 5, 1}:
+		depth5x5x1Pairs512(t)
+	case [3]int{7, 7, 1}:
+		depth7x7x1Pairs512(t)
+	case [3]int{3, 3, 2}:
+		depth3x3x2Pairs512(t)
+	case [3]int{5, 5, 2}:
+		depth5x5x2Pairs512(t)
+	case [3]int{7, 7, 2}:
+		depth7x7x2Pairs512(t)
+	default:
+		panic("kern: no such kernel")
+	}
+}
+
 // depthAVX2 calls the kernel of a shape and a stride.
 func depthAVX2(r, s, stride int, t *byte) {
 	switch [3]int{r, s, stride} {

@@ -50,6 +50,33 @@ func depth5x5x2512(t *byte)
 func depth7x7x2512(t *byte)
 
 //go:noescape
+func depth3x3x1Pairs512(t *byte)
+
+//go:noescape
+func depth3x4x1Pairs512(t *byte)
+
+//go:noescape
+func depth4x3x1Pairs512(t *byte)
+
+//go:noescape
+func depth4x4x1Pairs512(t *byte)
+
+//go:noescape
+func depth5x5x1Pairs512(t *byte)
+
+//go:noescape
+func depth7x7x1Pairs512(t *byte)
+
+//go:noescape
+func depth3x3x2Pairs512(t *byte)
+
+//go:noescape
+func depth5x5x2Pairs512(t *byte)
+
+//go:noescape
+func depth7x7x2Pairs512(t *byte)
+
+//go:noescape
 func depth1x1x1AVX2(t *byte)
 
 //go:noescape

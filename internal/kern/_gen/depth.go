@@ -33,13 +33,18 @@ var depthShapes = [3][][2]int{
 func init() {
 	sets["depth"] = func() {
 		text := ""
-		for _, lanes := range []int{16, 8} {
-			level := map[int]string{16: "512", 8: "AVX2"}[lanes]
-			text += fmt.Sprintf("// depth%[1]s calls the kernel of a shape and a stride.\nfunc depth%[1]s(r, s, stride int, t *byte) {\n\tswitch [3]int{r, s, stride} {\n", level)
+		for _, k := range []struct {
+			level         string
+			lanes, blocks int
+		}{{"512", 16, 1}, {"Pairs512", 16, 2}, {"AVX2", 8, 1}} {
+			text += fmt.Sprintf("// depth%[1]s calls the kernel of a shape and a stride.\nfunc depth%[1]s(r, s, stride int, t *byte) {\n\tswitch [3]int{r, s, stride} {\n", k.level)
 			for stride := 1; stride <= 2; stride++ {
 				for _, d := range depthShapes[stride] {
-					name := fmt.Sprintf("depth%dx%dx%d%s", d[0], d[1], stride, level)
-					emitDepth(name, d[0], d[1], stride, lanes)
+					if k.blocks > 1 && d[0]*d[1] < 9 {
+						continue
+					}
+					name := fmt.Sprintf("depth%dx%dx%d%s", d[0], d[1], stride, k.level)
+					emitDepth(name, d[0], d[1], stride, k.lanes, k.blocks)
 					text += fmt.Sprintf("\tcase [3]int{%d, %d, %d}:\n\t\t%s(t)\n", d[0], d[1], stride, name)
 				}
 			}
@@ -61,7 +66,9 @@ func init() {
 
 // emitDepth emits a kernel that walks over planes, blocks of output rows and vectors of
 // columns. Each row of the input is read once for all output rows of a block that it meets.
-func emitDepth(name string, rows, cols, stride, lanes int) {
+// Few of them meet its first and last rows, whose sums would wait for each other: two blocks
+// side by side keep the multipliers busy.
+func emitDepth(name string, rows, cols, stride, lanes, blocks int) {
 	args := convStart(name)
 	vector := func() VecVirtual {
 		if lanes == 16 {
@@ -69,12 +76,12 @@ func emitDepth(name string, rows, cols, stride, lanes int) {
 		}
 		return YMM()
 	}
-	var acc [depthBlock]VecVirtual
+	acc := make([]VecVirtual, depthBlock*blocks)
 	for i := range acc {
 		acc[i] = vector()
 	}
 	x, spare := vector(), vector()
-	kept := min(rows*cols, map[int]int{16: 32 - depthBlock - 2, 8: 16 - depthBlock - 2}[lanes])
+	kept := min(rows*cols, 2*lanes-len(acc)-2)
 	weights := make([]VecVirtual, kept)
 	for i := range weights {
 		weights[i] = vector()
@@ -122,33 +129,37 @@ func emitDepth(name string, rows, cols, stride, lanes int) {
 	for _, a := range acc {
 		VXORPS(a.AsY(), a.AsY(), a.AsY())
 	}
-	entry, at := GP64(), GP64()
+	entry, at := GP64(), []GPVirtual{GP64(), GP64()}[:blocks]
 	for i := range (depthBlock-1)*stride + rows {
-		MOVQ(Mem{Base: table, Disp: 8 * i}, entry)
-		LEAQ(Mem{Base: in, Index: entry, Scale: 1}, at)
-		TESTQ(entry, entry)
-		CMOVQLT(zero, at)
+		for b, at := range at {
+			MOVQ(Mem{Base: table, Disp: 8 * (i + b*depthBlock*stride)}, entry)
+			LEAQ(Mem{Base: in, Index: entry, Scale: 1}, at)
+			TESTQ(entry, entry)
+			CMOVQLT(zero, at)
+		}
 		for s := range cols {
-			m := Mem{Base: at, Index: off[s], Scale: 1}
-			if lanes == 16 {
-				VMOVUPS_Z(m, masks[s], x)
-			} else {
-				VMOVUPS(m, x)
-			}
-			for o := range acc {
-				r := i - o*stride
-				if r < 0 || r >= rows {
-					continue
+			for b, at := range at {
+				m, x := Mem{Base: at, Index: off[s], Scale: 1}, []VecVirtual{x, spare}[b]
+				if lanes == 16 {
+					VMOVUPS_Z(m, masks[s], x)
+				} else {
+					VMOVUPS(m, x)
 				}
-				k := r*cols + s
-				switch {
-				case k < kept:
-					VFMADD231PS(weights[k], x, acc[o])
-				case lanes == 16:
-					VFMADD231PS_BCST(Mem{Base: w, Disp: 4 * k}, x, acc[o])
-				default:
-					VBROADCASTSS(Mem{Base: w, Disp: 4 * k}, spare)
-					VFMADD231PS(spare, x, acc[o])
+				for o, sum := range acc[b*depthBlock:][:depthBlock] {
+					r := i - o*stride
+					if r < 0 || r >= rows {
+						continue
+					}
+					k := r*cols + s
+					switch {
+					case k < kept:
+						VFMADD231PS(weights[k], x, sum)
+					case lanes == 16:
+						VFMADD231PS_BCST(Mem{Base: w, Disp: 4 * k}, x, sum)
+					default:
+						VBROADCASTSS(Mem{Base: w, Disp: 4 * k}, spare)
+						VFMADD231PS(spare, x, sum)
+					}
 				}
 			}
 		}
@@ -161,7 +172,7 @@ func emitDepth(name string, rows, cols, stride, lanes int) {
 		VADDPS(x, a, a)
 	}
 	Label("store")
-	depthStore(args, acc[:], lanes)
+	depthStore(args, acc, lanes)
 	ADDQ(Imm(uint64(4*lanes)), in)
 	ADDQ(Imm(uint64(4*lanes)), zero)
 	ADDQ(Imm(uint64(4*lanes)), Mem{Base: args, Disp: depTo})
@@ -170,10 +181,10 @@ func emitDepth(name string, rows, cols, stride, lanes int) {
 	JNZ(LabelRef("vector"))
 	{ // the last block overlaps the one before
 		last, next, now := convField(args, depOH), GP64(), convField(args, depAt)
-		SUBQ(Imm(depthBlock), last)
+		SUBQ(Imm(uint64(len(acc))), last)
 		CMPQ(now, last)
 		JGE(LabelRef("next"))
-		LEAQ(Mem{Base: now, Disp: depthBlock}, next)
+		LEAQ(Mem{Base: now, Disp: len(acc)}, next)
 		CMPQ(next, last)
 		CMOVQGT(last, next)
 		MOVQ(next, Mem{Base: args, Disp: depAt})
