@@ -32,7 +32,7 @@ func MaxPoolCodes(threads int, p *Pool, out, x []uint8) {
 
 // maxCodes is MaxPoolCodes in vectors.
 func (p *Pool) maxCodes(threads, grain int, out, x []uint8) {
-	m := p.newMaxPlan(maxByteSlack)
+	m := p.newMaxPlan(maxByteSlack, true)
 	par.ForN(threads, p.Planes, grain, func(lo, hi int) {
 		s := intScratches.Get().(*intScratch)
 		defer s.put()

@@ -87,7 +87,7 @@ func MaxPool[F Float](p *Pool, out, x []F) {
 	}
 	work := p.H*p.W + p.OH*p.OW*p.Kernel[1]
 	if x, ok := any(x).([]float32); ok && level >= LevelAVX2 {
-		m := p.newMaxPlan(maxSlack)
+		m := p.newMaxPlan(maxSlack, false)
 		p.planes(work, func(lo, hi int) {
 			buf := borrow[float32](m.size)
 			defer giveBack(buf)

@@ -374,11 +374,11 @@ TEXT ·poolMaxBytes(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 72(AX), DX
 	MOVQ 8(AX), R8
-	MOVQ 88(AX), R9
+	MOVQ 40(AX), R9
+	MOVQ 16(AX), SI
+	MOVQ 88(AX), R10
 
 rows14:
-	MOVQ   40(AX), R10
-	MOVQ   16(AX), SI
 	XORQ   BX, BX
 	KXNORQ K1, K1, K1
 
@@ -408,103 +408,111 @@ tap16:
 	JMP        tap16
 
 taps16:
-	VMOVDQU8 Z0, K1, (R10)(BX*1)
+	VMOVDQU8 Z0, K1, (R9)(BX*1)
 	ADDQ     $0x40, BX
 	CMPQ     BX, SI
 	JB       bytes15
 
 end15:
-	MOVQ   80(AX), SI
+	ADDQ 32(AX), CX
+	ADDQ 96(AX), R9
+	DECQ R10
+	JNZ  rows14
+	MOVQ 48(AX), CX
+	MOVQ 80(AX), SI
+	MOVQ 88(AX), R8
+
+rows17:
 	MOVQ   64(AX), BX
 	CMPQ   BX, $0x02
 	JE     two
 	XORQ   BX, BX
 	KXNORQ K2, K2, K2
 
-bytes17:
+bytes18:
 	LEAQ  64(BX), DI
 	CMPQ  DI, SI
-	JBE   full17
+	JBE   full18
 	MOVQ  SI, DI
 	SUBQ  BX, DI
-	JZ    end17
-	XORQ  R10, R10
-	BTSQ  DI, R10
-	DECQ  R10
-	KMOVQ R10, K2
+	JZ    end18
+	XORQ  R9, R9
+	BTSQ  DI, R9
+	DECQ  R9
+	KMOVQ R9, K2
 
-full17:
-	MOVQ     48(AX), R11
+full18:
+	MOVQ     CX, R11
 	MOVQ     56(AX), DI
 	ADDQ     BX, R11
 	VMOVDQU8 (R11), Z0
 
-along18:
+along19:
 	DECQ    DI
-	JZ      all18
+	JZ      all19
 	INCQ    R11
 	VPMAXUB (R11), Z0, Z0
-	JMP     along18
+	JMP     along19
 
-all18:
+all19:
 	VMOVDQU8 Z0, K2, (DX)(BX*1)
 	ADDQ     $0x40, BX
 	CMPQ     BX, SI
-	JB       bytes17
+	JB       bytes18
 
-end17:
+end18:
 	JMP next
 
 two:
 	XORQ   BX, BX
 	KXNORQ K3, K3, K3
 
-bytes19:
+bytes20:
 	LEAQ  32(BX), DI
 	CMPQ  DI, SI
-	JBE   full19
+	JBE   full20
 	MOVQ  SI, DI
 	SUBQ  BX, DI
-	JZ    end19
-	XORQ  R10, R10
-	BTSQ  DI, R10
-	DECQ  R10
-	KMOVQ R10, K3
+	JZ    end20
+	XORQ  R9, R9
+	BTSQ  DI, R9
+	DECQ  R9
+	KMOVQ R9, K3
 
-full19:
-	MOVQ      48(AX), R11
+full20:
+	MOVQ      CX, R11
 	MOVQ      56(AX), DI
 	LEAQ      (R11)(BX*2), R11
 	VMOVDQU8  (R11), Z1
 	VMOVDQA64 Z1, Z0
-	JMP       second20
+	JMP       second21
 
-pair20:
+pair21:
 	ADDQ     $0x02, R11
 	VMOVDQU8 (R11), Z1
 	VPMAXUB  Z1, Z0, Z0
 
-second20:
+second21:
 	DECQ    DI
-	JZ      all20
+	JZ      all21
 	VPSRLW  $0x08, Z1, Z1
 	VPMAXUB Z1, Z0, Z0
 	DECQ    DI
-	JNZ     pair20
+	JNZ     pair21
 
-all20:
+all21:
 	VPMOVWB  Z0, Y0
 	VMOVDQU8 Y0, K3, (DX)(BX*1)
 	ADDQ     $0x20, BX
 	CMPQ     BX, SI
-	JB       bytes19
+	JB       bytes20
 
-end19:
+end20:
 next:
-	ADDQ 32(AX), CX
+	ADDQ 96(AX), CX
 	ADDQ SI, DX
-	DECQ R9
-	JNZ  rows14
+	DECQ R8
+	JNZ  rows17
 	VZEROUPPER
 	RET
 
@@ -523,13 +531,13 @@ TEXT ·poolFirstAVX2(SB), NOSPLIT, $0-8
 	VPXOR    Y1, Y1, Y1
 	MOVQ     56(AX), R14
 
-rows21:
+rows22:
 	XORQ R10, R10
 
-columns22:
+columns23:
 	LEAQ         8(R10), R11
 	CMPQ         R11, R9
-	JA           rest22
+	JA           rest23
 	VMOVUPS      (DX)(R10*4), Y2
 	VCMPPS       $0x03, Y2, Y2, Y5
 	VPOR         Y5, Y1, Y1
@@ -539,24 +547,24 @@ columns22:
 	VPBROADCASTD X4, Y4
 	LEAQ         (CX)(R10*4), R12
 
-tap23:
+tap24:
 	DECQ      R11
 	VPADDD    Y0, Y4, Y4
 	MOVQ      (R8)(R11*8), R13
 	VCMPPS    $0x00, (R12)(R13*1), Y2, Y5
 	VBLENDVPS Y5, Y4, Y3, Y3
 	TESTQ     R11, R11
-	JNZ       tap23
+	JNZ       tap24
 	VMOVUPS   Y3, (SI)(R10*4)
 	VMOVUPS   (BX)(R10*4), Y2
 	VMOVUPS   Y2, (DI)(R10*4)
 	ADDQ      $0x08, R10
-	JMP       columns22
+	JMP       columns23
 
-rest22:
+rest23:
 	MOVQ         R9, R11
 	SUBQ         R10, R11
-	JZ           end22
+	JZ           end23
 	XORQ         R12, R12
 	CMPQ         R11, R12
 	CMOVQLT      R12, R11
@@ -576,26 +584,26 @@ rest22:
 	VPBROADCASTD X5, Y5
 	LEAQ         (CX)(R10*4), R12
 
-tap24:
+tap25:
 	DECQ       R11
 	VPADDD     Y0, Y5, Y5
 	MOVQ       (R8)(R11*8), R13
 	VCMPPS     $0x00, (R12)(R13*1), Y3, Y6
 	VBLENDVPS  Y6, Y5, Y4, Y4
 	TESTQ      R11, R11
-	JNZ        tap24
+	JNZ        tap25
 	VMASKMOVPS Y4, Y2, (SI)(R10*4)
 	VMASKMOVPS (BX)(R10*4), Y2, Y3
 	VMASKMOVPS Y3, Y2, (DI)(R10*4)
 
-end22:
+end23:
 	ADDQ      8(AX), CX
 	LEAQ      (DX)(R9*4), DX
 	LEAQ      (BX)(R9*4), BX
 	ADDQ      80(AX), SI
 	ADDQ      80(AX), DI
 	DECQ      R14
-	JNZ       rows21
+	JNZ       rows22
 	VMOVMSKPS Y1, CX
 	MOVL      CX, 88(AX)
 	VZEROUPPER
@@ -614,17 +622,17 @@ TEXT ·poolSpreadAVX2(SB), NOSPLIT, $0-8
 	MOVQ 64(AX), R8
 	MOVQ 72(AX), R12
 
-rows25:
+rows26:
 	XORQ R9, R9
 
-columns26:
+columns27:
 	LEAQ   8(R9), R10
 	CMPQ   R10, R8
-	JA     rest26
+	JA     rest27
 	VXORPS Y0, Y0, Y0
 	XORQ   R10, R10
 
-tap27:
+tap28:
 	MOVQ         (DI)(R10*8), R11
 	ADDQ         CX, R11
 	LEAQ         (R11)(R9*4), R11
@@ -634,15 +642,15 @@ tap27:
 	VADDPS       Y1, Y0, Y0
 	INCQ         R10
 	CMPQ         R10, 40(AX)
-	JB           tap27
+	JB           tap28
 	VMOVUPS      Y0, (DX)(R9*4)
 	ADDQ         $0x08, R9
-	JMP          columns26
+	JMP          columns27
 
-rest26:
+rest27:
 	MOVQ    R8, R10
 	SUBQ    R9, R10
-	JZ      end26
+	JZ      end27
 	XORQ    R11, R11
 	CMPQ    R10, R11
 	CMOVQLT R11, R10
@@ -656,7 +664,7 @@ rest26:
 	VXORPS  Y0, Y0, Y0
 	XORQ    R10, R10
 
-tap28:
+tap29:
 	MOVQ         (DI)(R10*8), R11
 	ADDQ         CX, R11
 	LEAQ         (R11)(R9*4), R11
@@ -666,14 +674,14 @@ tap28:
 	VADDPS       Y1, Y0, Y0
 	INCQ         R10
 	CMPQ         R10, 40(AX)
-	JB           tap28
+	JB           tap29
 	VMASKMOVPS   Y0, Y2, (DX)(R9*4)
 
-end26:
+end27:
 	ADDQ 16(AX), CX
 	ADDQ 56(AX), DX
 	DECQ R12
-	JNZ  rows25
+	JNZ  rows26
 	VZEROUPPER
 	RET
 
@@ -688,32 +696,32 @@ TEXT ·poolSpreadAllAVX2(SB), NOSPLIT, $0-8
 	MOVQ 64(AX), SI
 	MOVQ 72(AX), R10
 
-rows29:
+rows30:
 	XORQ DI, DI
 
-columns30:
+columns31:
 	LEAQ   8(DI), R8
 	CMPQ   R8, SI
-	JA     rest30
+	JA     rest31
 	VXORPS Y0, Y0, Y0
 	XORQ   R8, R8
 
-tap31:
+tap32:
 	MOVQ    (BX)(R8*8), R9
 	ADDQ    CX, R9
 	LEAQ    (R9)(DI*4), R9
 	VADDPS  (R9), Y0, Y0
 	INCQ    R8
 	CMPQ    R8, 40(AX)
-	JB      tap31
+	JB      tap32
 	VMOVUPS Y0, (DX)(DI*4)
 	ADDQ    $0x08, DI
-	JMP     columns30
+	JMP     columns31
 
-rest30:
+rest31:
 	MOVQ    SI, R8
 	SUBQ    DI, R8
-	JZ      end30
+	JZ      end31
 	XORQ    R9, R9
 	CMPQ    R8, R9
 	CMOVQLT R9, R8
@@ -727,21 +735,21 @@ rest30:
 	VXORPS  Y0, Y0, Y0
 	XORQ    R8, R8
 
-tap32:
+tap33:
 	MOVQ       (BX)(R8*8), R9
 	ADDQ       CX, R9
 	LEAQ       (R9)(DI*4), R9
 	VADDPS     (R9), Y0, Y0
 	INCQ       R8
 	CMPQ       R8, 40(AX)
-	JB         tap32
+	JB         tap33
 	VMASKMOVPS Y0, Y1, (DX)(DI*4)
 
-end30:
+end31:
 	ADDQ 16(AX), CX
 	ADDQ 56(AX), DX
 	DECQ R10
-	JNZ  rows29
+	JNZ  rows30
 	VZEROUPPER
 	RET
 
@@ -758,20 +766,20 @@ TEXT ·poolMeanAVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(AX), R13
 	MOVQ 56(AX), R14
 
-rows33:
+rows34:
 	VBROADCASTSD (R8), Y0
 	XORQ         R9, R9
 
-columns34:
+columns35:
 	LEAQ   8(R9), R10
 	CMPQ   R10, SI
-	JA     rest34
+	JA     rest35
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
 	LEAQ   (CX)(R9*4), R11
 	XORQ   R10, R10
 
-tap35:
+tap36:
 	MOVQ        (BX)(R10*8), R12
 	VCVTPS2PD   (R11)(R12*1), Y3
 	VADDPD      Y3, Y1, Y1
@@ -779,7 +787,7 @@ tap35:
 	VADDPD      Y3, Y2, Y2
 	INCQ        R10
 	CMPQ        R10, R13
-	JB          tap35
+	JB          tap36
 	VMULPD      (DI)(R9*8), Y0, Y3
 	VDIVPD      Y3, Y1, Y1
 	VCVTPD2PSY  Y1, X1
@@ -789,12 +797,12 @@ tap35:
 	VINSERTF128 $0x01, X2, Y1, Y1
 	VMOVUPS     Y1, (DX)(R9*4)
 	ADDQ        $0x08, R9
-	JMP         columns34
+	JMP         columns35
 
-rest34:
+rest35:
 	MOVQ    SI, R10
 	SUBQ    R9, R10
-	JZ      end34
+	JZ      end35
 	XORQ    R11, R11
 	CMPQ    R10, R11
 	CMOVQLT R11, R10
@@ -810,7 +818,7 @@ rest34:
 	LEAQ    (CX)(R9*4), R11
 	XORQ    R10, R10
 
-tap36:
+tap37:
 	MOVQ        (BX)(R10*8), R12
 	VCVTPS2PD   (R11)(R12*1), Y4
 	VADDPD      Y4, Y2, Y2
@@ -818,7 +826,7 @@ tap36:
 	VADDPD      Y4, Y3, Y3
 	INCQ        R10
 	CMPQ        R10, R13
-	JB          tap36
+	JB          tap37
 	VMULPD      (DI)(R9*8), Y0, Y4
 	VDIVPD      Y4, Y2, Y2
 	VCVTPD2PSY  Y2, X2
@@ -828,12 +836,12 @@ tap36:
 	VINSERTF128 $0x01, X3, Y2, Y2
 	VMASKMOVPS  Y2, Y1, (DX)(R9*4)
 
-end34:
+end35:
 	ADDQ $0x08, R8
 	ADDQ 8(AX), CX
 	LEAQ (DX)(SI*4), DX
 	DECQ R14
-	JNZ  rows33
+	JNZ  rows34
 	VZEROUPPER
 	RET
 
@@ -848,14 +856,14 @@ TEXT ·poolShareAVX2(SB), NOSPLIT, $0-8
 	MOVQ 104(AX), DI
 	MOVQ 56(AX), R9
 
-rows37:
+rows38:
 	VBROADCASTSD (DI), Y0
 	XORQ         R8, R8
 
-columns38:
+columns39:
 	LEAQ        8(R8), R10
 	CMPQ        R10, BX
-	JA          rest38
+	JA          rest39
 	VMOVUPS     (CX)(R8*4), Y3
 	VMULPD      (SI)(R8*8), Y0, Y1
 	VMULPD      32(SI)(R8*8), Y0, Y2
@@ -865,12 +873,12 @@ columns38:
 	VDIVPS      Y1, Y3, Y3
 	VMOVUPS     Y3, (DX)(R8*4)
 	ADDQ        $0x08, R8
-	JMP         columns38
+	JMP         columns39
 
-rest38:
+rest39:
 	MOVQ        BX, R10
 	SUBQ        R8, R10
-	JZ          end38
+	JZ          end39
 	XORQ        R11, R11
 	CMPQ        R10, R11
 	CMOVQLT     R11, R10
@@ -890,11 +898,11 @@ rest38:
 	VDIVPS      Y1, Y4, Y4
 	VMASKMOVPS  Y4, Y3, (DX)(R8*4)
 
-end38:
+end39:
 	ADDQ $0x08, DI
 	LEAQ (CX)(BX*4), CX
 	ADDQ 80(AX), DX
 	DECQ R9
-	JNZ  rows37
+	JNZ  rows38
 	VZEROUPPER
 	RET

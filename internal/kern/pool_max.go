@@ -15,26 +15,38 @@ type maxArgs struct {
 	taps  int            // rows of a window
 	step  int            // bytes from one window's first row to the next one's
 
-	buf    unsafe.Pointer // room for a row, lowest values around it
+	buf    unsafe.Pointer // room for a row, of codes for one of each window; lowest values around it
 	from   unsafe.Pointer // where the first window begins in it, in the padding perhaps
 	cols   int            // columns of a window
 	stride int
 
 	dst    unsafe.Pointer
 	ow, oh int
+	pitch  int // bytes between rows of buf, for codes
 }
 
 // maxPlan is what planes of one pooling share.
 type maxPlan struct {
 	*Pool
-	left, size int // the row's place in its buffer, and the buffer's size
+	left, pitch int // a row's place in its part of the buffer, and the part's size
+	rows, size  int // how many rows of windows go together, and the buffer's size
 }
 
 // newMaxPlan lays out the buffer: vectors read up to slack elements behind the last window.
-func (p *Pool) newMaxPlan(slack int) maxPlan {
+func (p *Pool) newMaxPlan(slack int, codes bool) maxPlan {
 	size := max(p.Pad[1]+p.W, (p.OW-1)*p.Stride[1]+p.Kernel[1]) // the last window may be cut short
-	return maxPlan{p, p.Pad[1], size + slack*max(1, p.Stride[1])}
+	m := maxPlan{Pool: p, left: p.Pad[1], pitch: size}
+	m.rows = min(p.OH, max(1, elemChunk/max(1, p.W*p.Kernel[0]+p.OW*p.Kernel[1])))
+	m.size = size + slack*max(1, p.Stride[1])
+	if codes {
+		m.rows = min(m.rows, max(2, maxBuffer/size))
+		m.size += (m.rows - 1) * size
+	}
+	return m
 }
+
+// maxBuffer is about how many codes of rows of maxima are kept at a time.
+const maxBuffer = 4 << 10
 
 // maxSlack is what vectors of float32 may read behind the last window, in strides.
 const maxSlack = 2 * vecLanes
@@ -43,13 +55,12 @@ const maxSlack = 2 * vecLanes
 const maxByteSlack = 128
 
 // eachRows calls run for stretches of output rows whose windows have the same number of rows:
-// y0 is the first window's first row. Each stretch costs at most about elemChunk elements.
-func (p *Pool) eachRows(run func(oy, rows, y0, taps int)) {
-	limit := max(1, elemChunk/max(1, p.W*p.Kernel[0]+p.OW*p.Kernel[1]))
+// y0 is the first window's first row. A stretch has at most rows rows.
+func (p *maxPlan) eachRows(run func(oy, rows, y0, taps int)) {
 	for oy := 0; oy < p.OH; {
 		y0, y1, _, _ := p.window(oy, 0)
 		rows := 1
-		for y1-y0 == p.Kernel[0] && rows < limit && oy+rows < p.OH {
+		for y1-y0 == p.Kernel[0] && rows < p.rows && oy+rows < p.OH {
 			if a, b, _, _ := p.window(oy+rows, 0); b-a != p.Kernel[0] {
 				break
 			}
@@ -62,7 +73,7 @@ func (p *Pool) eachRows(run func(oy, rows, y0, taps int)) {
 
 // args fills in all but the kernel: out and x are a plane, buf a row; size is an element's.
 func (m *maxPlan) args(out, x, buf unsafe.Pointer, size int, run func(a *maxArgs)) {
-	a := maxArgs{row: size * m.W, width: m.W, step: size * m.W * m.Stride[0], cols: m.Kernel[1], stride: m.Stride[1], ow: m.OW,
+	a := maxArgs{row: size * m.W, width: m.W, step: size * m.W * m.Stride[0], cols: m.Kernel[1], stride: m.Stride[1], ow: m.OW, pitch: size * m.pitch,
 		buf: unsafe.Add(buf, size*m.left), from: buf}
 	m.eachRows(func(oy, rows, y0, taps int) {
 		a.x, a.dst, a.taps, a.oh = unsafe.Add(x, size*m.W*y0), unsafe.Add(out, size*m.OW*oy), taps, rows

@@ -10,7 +10,7 @@ import (
 const (
 	maxX, maxRow, maxWidth, maxTaps, maxStep = 0, 8, 16, 24, 32
 	maxBuf, maxFrom, maxCols, maxStride      = 40, 48, 56, 64
-	maxDst, maxOW, maxOH                     = 72, 80, 88
+	maxDst, maxOW, maxOH, maxPitch           = 72, 80, 88, 96
 
 	tapX, tapRow, tapOff, tapN        = 0, 8, 16, 24
 	tapOut, tapDout, tapOW, tapOH     = 32, 40, 48, 56
@@ -204,7 +204,8 @@ func alongAny(at, count GPVirtual, index, ones VecVirtual) VecVirtual {
 }
 
 // emitPoolMaxBytes is emitPoolMax for codes and strides 1 and 2. Counts of columns are in
-// bytes; what lies around the row in buf is 0.
+// bytes; what lies around the rows in buf is 0. Rows are short: all are written to buf before
+// the first is read again, which would have to wait.
 func emitPoolMaxBytes() {
 	args := convStart("poolMaxBytes")
 	x, dst, i, n, end := convField(args, maxX), convField(args, maxDst), GP64(), GP64(), GP64()
@@ -232,9 +233,9 @@ func emitPoolMaxBytes() {
 		JB(LabelRef("bytes" + id))
 		Label("end" + id)
 	}
+	buf, v, w := convField(args, maxBuf), ZMM(), ZMM()
+	MOVQ(Mem{Base: args, Disp: maxWidth}, n)
 	forRows(args, maxOH, func() {
-		buf, v, w := convField(args, maxBuf), ZMM(), ZMM()
-		MOVQ(Mem{Base: args, Disp: maxWidth}, n)
 		forBytes(64, func(m OpmaskVirtual) {
 			id := newLabel()
 			LEAQ(Mem{Base: x, Index: i, Scale: 1}, at)
@@ -250,13 +251,19 @@ func emitPoolMaxBytes() {
 			Label("taps" + id)
 			VMOVDQU8(v, m, Mem{Base: buf, Index: i, Scale: 1})
 		})
-		MOVQ(Mem{Base: args, Disp: maxOW}, n)
+	}, func() {
+		ADDQ(Mem{Base: args, Disp: maxStep}, x)
+		ADDQ(Mem{Base: args, Disp: maxPitch}, buf)
+	})
+	from := convField(args, maxFrom)
+	MOVQ(Mem{Base: args, Disp: maxOW}, n)
+	forRows(args, maxOH, func() {
 		stride := convField(args, maxStride)
 		CMPQ(stride, Imm(2))
 		JE(LabelRef("two"))
 		forBytes(64, func(m OpmaskVirtual) {
 			id := newLabel()
-			MOVQ(Mem{Base: args, Disp: maxFrom}, at)
+			MOVQ(from, at)
 			MOVQ(Mem{Base: args, Disp: maxCols}, count)
 			ADDQ(i, at)
 			VMOVDQU8(Mem{Base: at}, v)
@@ -273,7 +280,7 @@ func emitPoolMaxBytes() {
 		Label("two")
 		forBytes(32, func(m OpmaskVirtual) {
 			id := newLabel()
-			MOVQ(Mem{Base: args, Disp: maxFrom}, at)
+			MOVQ(from, at)
 			MOVQ(Mem{Base: args, Disp: maxCols}, count)
 			LEAQ(Mem{Base: at, Index: i, Scale: 2}, at)
 			VMOVDQU8(Mem{Base: at}, w)
@@ -297,7 +304,7 @@ func emitPoolMaxBytes() {
 		})
 		Label("next")
 	}, func() {
-		ADDQ(Mem{Base: args, Disp: maxStep}, x)
+		ADDQ(Mem{Base: args, Disp: maxPitch}, from)
 		ADDQ(n, dst)
 	})
 	convEnd()
