@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/kern"
 )
 
 // KL chooses the range that keeps the most of the values' distribution, measured
@@ -164,15 +165,15 @@ func (k klSums) divergence(i, levels int) float64 {
 			}
 		}
 		if p > 0 {
-			cross += float64(p * math.Log(q/bins))
+			cross += float64(p * kern.LogOf(q/bins))
 		}
 	}
-	return (self-cross)/all - math.Log(all/inside)
+	return (self-cross)/all - kern.LogOf(all/inside)
 }
 
 func xlogx(v float64) float64 {
 	if v == 0 {
 		return 0
 	}
-	return v * math.Log(v)
+	return v * kern.LogOf(v)
 }

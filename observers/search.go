@@ -70,7 +70,7 @@ func (s *search) shrink(at func(f float32) (lo, hi float32)) {
 	best, better := 0.0, false // the best exponent of searchRatio
 	try := func(exponent float64) bool {
 		before := s.least
-		lo, hi := at(float32(math.Pow(searchRatio, exponent)))
+		lo, hi := at(float32(kern.PowOf(searchRatio, exponent)))
 		worthwhile := s.try(lo, hi)
 		if s.least < before {
 			best, better = exponent, true

@@ -76,8 +76,8 @@ func (o *Adam) factors(name string, t int) kern.AdamFactors {
 	c := o.cfg
 	f := kern.AdamFactors{
 		C1: float32(1 - c.Beta1), B2: float32(c.Beta2), C2: float32(1 - c.Beta2),
-		Step:   float32(c.LearnRate / (1 - math.Pow(c.Beta1, float64(t)))),
-		Root:   float32(math.Sqrt(1 - math.Pow(c.Beta2, float64(t)))),
+		Step:   float32(c.LearnRate / (1 - kern.PowOf(c.Beta1, float64(t)))),
+		Root:   float32(math.Sqrt(1 - kern.PowOf(c.Beta2, float64(t)))),
 		Eps:    float32(c.Eps),
 		Shrink: 1,
 	}

@@ -2,8 +2,8 @@ package train
 
 import (
 	"fmt"
-	"math"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/vm"
 	"github.com/goqat/goqat/models"
 	"gorgonia.org/gorgonia"
@@ -66,11 +66,7 @@ func scoreRow(row []float32, label int) (loss float64, hit bool) {
 			best = i
 		}
 	}
-	sum := 0.0
-	for _, v := range row {
-		sum += math.Exp(float64(v) - float64(row[best]))
-	}
-	return math.Log(sum) + float64(row[best]) - float64(row[label]), best == label
+	return kern.LogOf(kern.ExpSum(nil, row, row[best])) + float64(row[best]) - float64(row[label]), best == label
 }
 
 // Accuracy is Evaluate's share of right answers, 0 to 1.

@@ -1,6 +1,10 @@
 package train
 
-import "math"
+import (
+	"math"
+
+	"github.com/goqat/goqat/internal/kern"
+)
 
 // Schedule gives the learning rate of each step of a run. The schedules here are
 // plain values.
@@ -34,7 +38,7 @@ func (c Cosine) LR(step, total int) float64 {
 	if t >= n {
 		return c.Min
 	}
-	return c.Min + (c.Base-c.Min)*(1+math.Cos(math.Pi*float64(t)/float64(n)))/2
+	return c.Min + (c.Base-c.Min)*(1+kern.CosOf(math.Pi*float64(t)/float64(n)))/2
 }
 
 // StepDecay multiplies the rate by Factor after every Every steps.
@@ -52,5 +56,5 @@ func (s StepDecay) LR(step, total int) float64 {
 	if s.Every <= 0 {
 		s.Every = max(1, (total+2)/3)
 	}
-	return s.Base * math.Pow(s.Factor, float64(step/s.Every))
+	return s.Base * kern.PowOf(s.Factor, float64(step/s.Every))
 }

@@ -19,8 +19,12 @@ func sinOf(x float64, quarters uint64) float64 {
 	if x < 0 {
 		n, r = -n, -r
 	}
-	n += quarters
-	r2 := r * r
+	return turned(n+quarters, r)
+}
+
+// turned is the sine of n·π/2 + r, |r| <= π/4.
+func turned(n uint64, r float64) float64 {
+	r2 := float64(r * r)
 	var y float64
 	if n&1 == 0 {
 		// Taylor's series up to r^15: the next term is 2^-55.

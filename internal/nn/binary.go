@@ -2,7 +2,6 @@ package nn
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/goqat/goqat/internal/kern"
 )
@@ -65,7 +64,7 @@ func binaryRun[F Float](fn binaryFn, y, a, b []F, da, db int) {
 		}
 	default:
 		for i := range y {
-			y[i] = F(math.Pow(float64(a[i*da]), float64(b[i*db])))
+			y[i] = F(kern.PowOf(float64(a[i*da]), float64(b[i*db])))
 		}
 	}
 }
@@ -246,14 +245,14 @@ func powerPartial(left bool) func(a, b, d float64) float64 {
 			if b == 0 {
 				return 0 // a^0 is 1 for every a, also where a^(b-1) is infinite
 			}
-			return float64(float64(d*b) * math.Pow(a, b-1))
+			return float64(float64(d*b) * kern.PowOf(a, b-1))
 		}
 	}
 	return func(a, b, d float64) float64 {
 		if a == 0 && b >= 0 {
 			return 0 // the limit of a^b·log(a)
 		}
-		return float64(float64(d*math.Pow(a, b)) * math.Log(a))
+		return float64(float64(d*kern.PowOf(a, b)) * kern.LogOf(a))
 	}
 }
 

@@ -230,6 +230,10 @@ func unaryElement(o Unary, x float64) float64 {
 		"sign": math.Copysign(1, x), "ceil": math.Ceil(x), "floor": math.Floor(x), "sin": math.Sin(x), "cos": math.Cos(x),
 		"square": x * x, "sqrt": math.Sqrt(x), "cube": x * x * x, "inv": 1 / x, "inv_sqrt": 1 / math.Sqrt(x),
 		"log1p": math.Log(1 + x), "expm1": math.Exp(x) - 1, "softplus": math.Log(1 + math.Exp(x)), "erf": erfSeries(x),
+		"elu": max(x, 0) + o.Alpha*(math.Exp(min(x, 0))-1), "selu": seluScale * (max(x, 0) + seluAlpha*(math.Exp(min(x, 0))-1)),
+		"hard_sigmoid": min(max(o.Alpha*x+o.Beta, 0), 1), "hard_swish": x * min(max(x+3, 0), 6) / 6,
+		"silu": x / (1 + math.Exp(-x)), "gelu": x * (1 + erfSeries(x/math.Sqrt2)) / 2,
+		"gelu_tanh": x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))) / 2,
 	}[o.Fn]
 }
 

@@ -86,8 +86,9 @@ func layerCases() []layerCase {
 		}
 	}
 	for _, fn := range []string{"relu", "clip", "leaky_relu", "sigmoid", "tanh", "exp", "neg", "abs", "sign",
-		"ceil", "floor", "sin", "cos", "square", "cube", "expm1", "softplus", "erf"} {
-		cases = append(cases, layerCase{fn, Unary{Fn: fn, Alpha: 0.1, Min: -0.5, Max: 0.7}, [][]int{{3, 7}}, false})
+		"ceil", "floor", "sin", "cos", "square", "cube", "expm1", "softplus", "erf", "elu", "selu", "hard_sigmoid", "hard_swish",
+		"silu", "gelu", "gelu_tanh"} {
+		cases = append(cases, layerCase{fn, Unary{Fn: fn, Alpha: 0.1, Beta: 0.5, Min: -0.5, Max: 0.7}, [][]int{{3, 7}}, false})
 	}
 	for _, fn := range []string{"log", "log2", "sqrt", "inv", "inv_sqrt", "log1p"} {
 		cases = append(cases, layerCase{fn, Unary{Fn: fn}, [][]int{{3, 7}}, true})

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
 )
 
@@ -93,7 +94,7 @@ func lrnSums[F Float](o LRN, x Tensor[F], fn func(at, step int, v, s []float64))
 func lrnForward[F Float](o LRN, out, x Tensor[F]) {
 	lrnSums(o, x, func(at, step int, v, s []float64) {
 		for c := range v {
-			out.Data[at+c*step] = F(v[c] * math.Pow(s[c], -o.Beta))
+			out.Data[at+c*step] = F(v[c] * kern.PowOf(s[c], -o.Beta))
 		}
 	})
 }
@@ -105,7 +106,7 @@ func lrnBackward[F Float](o LRN, dx, x, dy Tensor[F]) {
 	lrnSums(o, x, func(at, step int, v, s []float64) {
 		sums := make([]float64, channels)
 		for c := range v {
-			d := float64(dy.Data[at+c*step]) * v[c] * math.Pow(s[c], -o.Beta-1)
+			d := float64(dy.Data[at+c*step]) * v[c] * kern.PowOf(s[c], -o.Beta-1)
 			lo, hi := lrnWindow(o, c, channels)
 			for j := lo; j < hi; j++ {
 				sums[j] += d
@@ -113,7 +114,7 @@ func lrnBackward[F Float](o LRN, dx, x, dy Tensor[F]) {
 		}
 		k := 2 * o.Alpha * o.Beta / float64(o.Size)
 		for j := range v {
-			direct := float64(dy.Data[at+j*step]) * math.Pow(s[j], -o.Beta)
+			direct := float64(dy.Data[at+j*step]) * kern.PowOf(s[j], -o.Beta)
 			dx.Data[at+j*step] = F(direct - float64(k*v[j]*sums[j]))
 		}
 	})

@@ -13,7 +13,6 @@
 // kern.ChannelStats). Where gradients of overlapping pooling windows meet, they add
 // in the element type in the order of the outputs.
 //
-// Functions without a loop of their own (exponentials, powers, roots) are computed
-// in float64 and rounded once, which hides almost every difference between
-// processors from float32. No product and sum are fused.
+// Elementary functions are those of package kern, computed in float64 and rounded once,
+// with the same bits on every processor. No product and sum are fused but in them.
 package nn

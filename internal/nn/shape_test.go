@@ -54,7 +54,7 @@ func TestBadSettingsAndShapes(t *testing.T) {
 		{Binary{"mod"}, [][]int{{1}, {1}}, ErrSettings, "unknown function"},
 		{Binary{"add"}, [][]int{{2}, {3}}, ErrShape, "broadcast"},
 		{Binary{"add"}, [][]int{{1 << 30, 1}, {1 << 30}}, ErrShape, "output"},
-		{Unary{Fn: "gelu"}, [][]int{{1}}, ErrSettings, "unknown function"},
+		{Unary{Fn: "gela"}, [][]int{{1}}, ErrSettings, "unknown function"},
 		{Unary{Fn: "clip", Min: 1, Max: 0}, [][]int{{1}}, ErrSettings, "above"},
 		{Unary{Fn: "clip", Max: math.Inf(1)}, [][]int{{1}}, ErrSettings, "finite"},
 		{Pool{Stride: one1}, [][]int{x}, ErrSettings, "kernel"},

@@ -1,7 +1,9 @@
 package nn
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
@@ -9,145 +11,106 @@ import (
 
 // Unary is an elementwise function of one input.
 type Unary struct {
-	// Fn is relu, clip (to [Min, Max]), leaky_relu (slope Alpha for x < 0), sigmoid,
-	// tanh, exp, log, log2, neg, abs, sign, ceil, floor, sin, cos, square, sqrt,
-	// cube, inv, inv_sqrt, log1p, expm1, softplus or erf.
+	// Fn is relu, clip (to [Min, Max]), leaky_relu (slope Alpha for x < 0), elu (Alpha),
+	// selu, sigmoid, hard_sigmoid (Alpha·x + Beta limited to [0, 1]), silu, hard_swish, gelu,
+	// gelu_tanh, tanh, softplus, exp, expm1, log, log2, log1p, erf, neg, abs, sign, ceil,
+	// floor, sin, cos, square, cube, sqrt, inv or inv_sqrt: see [kern.Fn].
 	Fn    string  `json:"fn"`
 	Alpha float64 `json:"alpha,omitempty"`
+	Beta  float64 `json:"beta,omitempty"`
 	Min   float64 `json:"min,omitempty"`
 	Max   float64 `json:"max,omitempty"`
 }
 
 func (u Unary) Kind() string { return u.Fn }
 
-// unaryFn is a function and its derivative, both in float64. The derivative
-// gets the input x and the output y.
-type unaryFn struct {
-	f func(x float64) float64
-	d func(x, y float64) float64
+// seluAlpha and seluScale are the settings of selu (Klambauer et al. 2017).
+const (
+	seluAlpha = 1.6732632423543772848170429916717
+	seluScale = 1.0507009873554804934193349852946
+)
+
+// unaryFns lists the functions by name: what package kern computes for them.
+var unaryFns = map[string]func(o Unary) kern.Func{
+	"relu":         func(Unary) kern.Func { return kern.Func{Fn: kern.FnClip, B: math.Inf(1)} },
+	"clip":         func(o Unary) kern.Func { return kern.Func{Fn: kern.FnClip, A: o.Min, B: o.Max} },
+	"leaky_relu":   func(o Unary) kern.Func { return kern.Func{Fn: kern.FnLeaky, A: o.Alpha} },
+	"elu":          func(o Unary) kern.Func { return kern.Func{Fn: kern.FnELU, A: o.Alpha, B: 1} },
+	"selu":         func(Unary) kern.Func { return kern.Func{Fn: kern.FnELU, A: seluAlpha, B: seluScale} },
+	"hard_sigmoid": func(o Unary) kern.Func { return kern.Func{Fn: kern.FnHardSigmoid, A: o.Alpha, B: o.Beta} },
+	"hard_swish":   plainFn(kern.FnHardSwish),
+	"silu":         plainFn(kern.FnSiLU),
+	"gelu":         plainFn(kern.FnGELU),
+	"gelu_tanh":    plainFn(kern.FnGELUTanh),
+	"sigmoid":      plainFn(kern.FnSigmoid),
+	"tanh":         plainFn(kern.FnTanh),
+	"softplus":     plainFn(kern.FnSoftplus),
+	"erf":          plainFn(kern.FnErf),
+	"exp":          plainFn(kern.FnExp),
+	"expm1":        plainFn(kern.FnExpm1),
+	"log":          plainFn(kern.FnLog),
+	"log2":         plainFn(kern.FnLog2),
+	"log1p":        plainFn(kern.FnLog1p),
+	"neg":          plainFn(kern.FnNeg),
+	"abs":          plainFn(kern.FnAbs),
+	"sign":         plainFn(kern.FnSign),
+	"ceil":         plainFn(kern.FnCeil),
+	"floor":        plainFn(kern.FnFloor),
+	"sin":          plainFn(kern.FnSin),
+	"cos":          plainFn(kern.FnCos),
+	"square":       plainFn(kern.FnSquare),
+	"cube":         plainFn(kern.FnCube),
+	"sqrt":         plainFn(kern.FnSqrt),
+	"inv":          plainFn(kern.FnInv),
+	"inv_sqrt":     plainFn(kern.FnInvSqrt),
 }
 
-func flat(_, _ float64) float64 { return 0 }
-
-// unaryFns lists the functions. relu, clip and leaky_relu have settings or
-// loops of their own.
-var unaryFns = map[string]unaryFn{
-	"relu":       {},
-	"clip":       {},
-	"leaky_relu": {},
-	"sigmoid":    {sigmoid, func(x, _ float64) float64 { return float64(sigmoid(x) * sigmoid(-x)) }},
-	"tanh":       {math.Tanh, func(_, y float64) float64 { return 1 - float64(y*y) }},
-	"exp":        {math.Exp, func(_, y float64) float64 { return y }},
-	"log":        {math.Log, func(x, _ float64) float64 { return 1 / x }},
-	"log2":       {math.Log2, func(x, _ float64) float64 { return 1 / float64(x*math.Ln2) }},
-	"neg":        {func(x float64) float64 { return -x }, func(_, _ float64) float64 { return -1 }},
-	"abs":        {math.Abs, func(x, _ float64) float64 { return sign(x) }},
-	"sign":       {sign, flat},
-	"ceil":       {math.Ceil, flat},
-	"floor":      {math.Floor, flat},
-	"sin":        {math.Sin, func(x, _ float64) float64 { return math.Cos(x) }},
-	"cos":        {math.Cos, func(x, _ float64) float64 { return -math.Sin(x) }},
-	"square":     {func(x float64) float64 { return x * x }, func(x, _ float64) float64 { return 2 * x }},
-	"sqrt":       {math.Sqrt, func(_, y float64) float64 { return 0.5 / y }},
-	"cube":       {func(x float64) float64 { return x * x * x }, func(x, _ float64) float64 { return 3 * x * x }},
-	"inv":        {func(x float64) float64 { return 1 / x }, func(x, _ float64) float64 { return -1 / float64(x*x) }},
-	"inv_sqrt":   {func(x float64) float64 { return 1 / math.Sqrt(x) }, func(x, _ float64) float64 { return -0.5 / float64(x*math.Sqrt(x)) }},
-	"log1p":      {math.Log1p, func(x, _ float64) float64 { return 1 / (1 + x) }},
-	"expm1":      {math.Expm1, func(_, y float64) float64 { return y + 1 }},
-	"softplus":   {softplus, func(x, _ float64) float64 { return sigmoid(x) }},
-	"erf":        {math.Erf, func(x, _ float64) float64 { return 2 / math.Sqrt(math.Pi) * math.Exp(-x*x) }},
+func plainFn(fn kern.Fn) func(Unary) kern.Func {
+	return func(Unary) kern.Func { return kern.Func{Fn: fn} }
 }
 
-// sigmoid is 1/(1+exp(-x)), written so that exp never overflows.
-func sigmoid(x float64) float64 {
-	if x >= 0 {
-		return 1 / (1 + math.Exp(-x))
+// UnaryNames returns the names of all functions of a [Unary], sorted.
+func UnaryNames() []string { return slices.Sorted(maps.Keys(unaryFns)) }
+
+// Func returns what package kern computes for o. An unknown function is the identity;
+// [OutShape] refuses it.
+func (o Unary) Func() kern.Func {
+	fn, ok := unaryFns[o.Fn]
+	if !ok {
+		return kern.Func{Fn: kern.FnIdentity}
 	}
-	e := math.Exp(x)
-	return e / (1 + e)
+	return fn(o)
 }
 
-// softplus is log(1+exp(x)) without overflow.
-func softplus(x float64) float64 {
-	if x > 0 {
-		return x + math.Log1p(math.Exp(-x))
-	}
-	return math.Log1p(math.Exp(x))
-}
-
-// sign is -1, 0 or 1; NaN stays NaN.
-func sign(x float64) float64 {
-	switch {
-	case x > 0:
-		return 1
-	case x < 0:
-		return -1
-	}
-	return x
-}
+// unaryGrain is the number of elements that are worth a goroutine: some ten microseconds.
+const unaryGrain = elementGrain / 2
 
 func unaryForward[F Float](o Unary, y, x []F) {
-	par.For(len(x), elementGrain, func(lo, hi int) { unaryRun(o, y[lo:hi], x[lo:hi]) })
-}
-
-// limits returns the range of the activations that only limit values, and whether o
-// is one.
-func limits[F Float](o Unary) (lo, hi F, ok bool) {
-	switch o.Fn {
-	case "relu":
-		return 0, F(math.Inf(1)), true
-	case "clip":
-		return F(o.Min), F(o.Max), true
-	}
-	return 0, 0, false
-}
-
-// unaryRun keeps NaN in every function.
-func unaryRun[F Float](o Unary, y, x []F) {
-	if lo, hi, ok := limits[F](o); ok {
-		kern.Activate(y, x, lo, hi)
+	f := o.Func()
+	if len(x) <= unaryGrain {
+		kern.Eval(f, y, x)
 		return
 	}
-	if o.Fn == "leaky_relu" {
-		kern.Leaky(y, x, F(o.Alpha))
-		return
-	}
-	f := unaryFns[o.Fn].f
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = F(f(float64(v)))
-	}
+	par.For(len(x), unaryGrain, func(lo, hi int) { kern.Eval(f, y[lo:hi], x[lo:hi]) })
 }
 
-func unaryBackward[F Float](o Unary, dx, x, y, dy []F) {
-	par.For(len(x), elementGrain, func(lo, hi int) {
-		unaryGrad(o, dx[lo:hi], x[lo:hi], y[lo:hi], dy[lo:hi])
-	})
-}
-
-func unaryGrad[F Float](o Unary, dx, x, y, dy []F) {
-	if lo, hi, ok := limits[F](o); ok {
-		kern.ActivateBackward(dx, x, dy, lo, hi)
+// unaryBackward needs no output: every gradient is a function of x and dy.
+func unaryBackward[F Float](o Unary, dx, x, _, dy []F) {
+	f := o.Func()
+	if len(x) <= unaryGrain {
+		kern.EvalGrad(f, dx, x, dy)
 		return
 	}
-	if o.Fn == "leaky_relu" {
-		kern.LeakyBackward(dx, x, dy, F(o.Alpha))
-		return
-	}
-	d := unaryFns[o.Fn].d
-	dx, y, dy = dx[:len(x)], y[:len(x)], dy[:len(x)]
-	for i, v := range x {
-		dx[i] = F(float64(dy[i]) * d(float64(v), float64(y[i])))
-	}
+	par.For(len(x), unaryGrain, func(lo, hi int) { kern.EvalGrad(f, dx[lo:hi], x[lo:hi], dy[lo:hi]) })
 }
 
 func checkUnary(o Unary) error {
 	if _, ok := unaryFns[o.Fn]; !ok {
 		return settingsErr(o, "unknown function %q", o.Fn)
 	}
-	for _, v := range []float64{o.Alpha, o.Min, o.Max} {
+	for _, v := range []float64{o.Alpha, o.Beta, o.Min, o.Max} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return settingsErr(o, "alpha %v, min %v and max %v must be finite: leave a side of a clip open with ±math.MaxFloat32", o.Alpha, o.Min, o.Max)
+			return settingsErr(o, "alpha %v, beta %v, min %v and max %v must be finite: leave a side of a clip open with ±math.MaxFloat32", o.Alpha, o.Beta, o.Min, o.Max)
 		}
 	}
 	if o.Fn == "clip" && o.Min > o.Max {
@@ -184,21 +147,23 @@ func unaryPasses[F Float]() passes[Unary, F] {
 
 // unaryTraits says what each function is. What is not said of one is not known.
 func unaryTraits(o Unary) Traits {
-	act := Traits{Elementwise: true, Quantized: true, Activation: true}
-	plain := Traits{Elementwise: true}
+	act := Traits{Elementwise: true, Quantized: true, Activation: true, IgnoresOutput: true}
+	plain := Traits{Elementwise: true, IgnoresOutput: true}
 	switch t := &act; o.Fn {
 	case "relu":
 		t.Clips, t.Limits = true, Interval{0, math.Inf(1)}
-		t.NonNegative, t.Homogeneous, t.IgnoresOutput = true, true, true
+		t.NonNegative, t.Homogeneous = true, true
 		return *t
 	case "clip":
 		t.Clips, t.Limits = true, Interval{o.Min, o.Max}
-		t.NonNegative, t.IgnoresOutput = o.Min >= 0, true
+		t.NonNegative = o.Min >= 0
 		return *t
 	case "leaky_relu":
-		t.Homogeneous, t.IgnoresOutput = true, true
+		t.Homogeneous = true
 		return *t
-	case "sigmoid":
+	case "silu", "gelu", "gelu_tanh", "hard_swish", "elu", "selu":
+		return *t
+	case "sigmoid", "hard_sigmoid":
 		t.NonNegative, t.Fixed = true, Interval{0, 1}
 		return *t
 	case "tanh":

@@ -3,6 +3,8 @@ package onnxin
 import (
 	"fmt"
 	"math"
+
+	"github.com/goqat/goqat/internal/kern"
 )
 
 // pair is an operation on two numbers. Truth values are 0 and 1.
@@ -54,8 +56,8 @@ var arithmetic = map[string]pair{
 		}
 		return m, nil
 	}},
-	"Pow": {floats: func(a, b float32) float32 { return float32(math.Pow(float64(a), float64(b))) },
-		ints: exact(func(a, b int64) int64 { return truncated(math.Pow(float64(a), float64(b))) })},
+	"Pow": {floats: func(a, b float32) float32 { return float32(kern.PowOf(float64(a), float64(b))) },
+		ints: exact(func(a, b int64) int64 { return truncated(kern.PowOf(float64(a), float64(b))) })},
 	"Max":            {floats: func(a, b float32) float32 { return max(a, b) }, ints: exact(func(a, b int64) int64 { return max(a, b) })},
 	"Min":            {floats: func(a, b float32) float32 { return min(a, b) }, ints: exact(func(a, b int64) int64 { return min(a, b) })},
 	"Equal":          compare(func(a, b float32) bool { return a == b }, func(a, b int64) bool { return a == b }),
@@ -118,7 +120,7 @@ func (n *node) pairwise(p pair, a, b *constant) (*constant, error) {
 // functions are those of one number. Of whole numbers there are only Neg and Abs.
 var functions = map[string]func(float64) float64{
 	"Neg": func(v float64) float64 { return -v }, "Abs": math.Abs, "Floor": math.Floor, "Ceil": math.Ceil, "Sqrt": math.Sqrt,
-	"Exp": math.Exp, "Log": math.Log, "Reciprocal": func(v float64) float64 { return 1 / v },
+	"Exp": kern.ExpOf, "Log": kern.LogOf, "Reciprocal": func(v float64) float64 { return 1 / v },
 }
 
 func foldFunction(n *node) (*constant, error) {

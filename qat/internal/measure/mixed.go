@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/qconfig"
 	"github.com/goqat/goqat/qat/report"
@@ -61,11 +62,11 @@ func mixedRows(p *plan.Plan, s report.Sensitivity, r report.Report) ([]report.Mi
 		}
 		spec := l.WeightQuantizer.Spec()
 		size := sizes[l.Name]
-		x := report.MixedRow{Layer: l.Name, Bits: spec.Width(), Low: size.BytesAfter, Noise: report.Number(math.Pow(10, -float64(sqnr)/10))}
+		x := report.MixedRow{Layer: l.Name, Bits: spec.Width(), Low: size.BytesAfter, Noise: report.Number(kern.PowOf(10, -float64(sqnr)/10))}
 		spec.Bits = report.HighBits
 		x.High = weightBytes(spec, size.Elements, len(size.Scales))
 		// Noise goes with the square of the step, a factor of 4 for each bit.
-		kept := math.Pow(4, float64(x.Bits-report.HighBits))
+		kept := kern.PowOf(4, float64(x.Bits-report.HighBits))
 		x.Gain = report.Number(float64(x.Noise) * (1 - kept) / float64(max(1, x.High-x.Low)))
 		rows = append(rows, x)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/report"
 	"gorgonia.org/gorgonia"
@@ -182,7 +183,7 @@ func errorOf(x, y []float32) (rmse, sqnr report.Number) {
 		signal += float64(v) * float64(v)
 		noise += d * d
 	}
-	return report.Number(math.Sqrt(noise / float64(len(x)))), report.Number(10 * math.Log10(signal/noise))
+	return report.Number(math.Sqrt(noise / float64(len(x)))), report.Number(10 * kern.Log10Of(signal/noise))
 }
 
 // OscillationOf sums up what is known of the weights of one layer.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/report"
 )
@@ -124,5 +125,5 @@ func decibels(signal, noise float64) report.Number {
 	if noise == 0 {
 		return report.Number(math.Inf(1))
 	}
-	return report.Number(10 * math.Log10(signal/noise))
+	return report.Number(10 * kern.Log10Of(signal/noise))
 }

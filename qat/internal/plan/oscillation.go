@@ -278,7 +278,7 @@ func (o *Oscillator) damping() float64 {
 	if t >= n {
 		return o.set.Damping
 	}
-	return o.set.Damping * (1 - math.Cos(math.Pi*t/n)) / 2
+	return o.set.Damping * (1 - kern.CosOf(math.Pi*t/n)) / 2
 }
 
 // tensors returns the state by the names that it has in a state file.
