@@ -104,6 +104,38 @@ func TestNormProcessors(t *testing.T) {
 	}
 }
 
+// TestGroupNormProcessors: levels and goroutines change no bit, nor does the batch.
+func TestGroupNormProcessors(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for _, o := range []*GroupNorm{{N: 5, Groups: 3, Channels: 4, Inner: 49}, {N: 2, Groups: 8, Channels: 1, Inner: 5000}, {N: 9, Groups: 2, Channels: 7, Inner: 1}} {
+		c := o.Groups * o.Channels
+		n := o.N * c * o.Inner
+		x, dy, gamma, beta := normalRows(r, n), normalRows(r, n), normalRows(r, c), normalRows(r, c)
+		var first []float32
+		eachProcs(t, func(t *testing.T) {
+			for l := LevelGeneric; l <= cpuLevel(); l++ {
+				old := SetLevel(l)
+				y, dx, dg, db := make([]float32, n), slices.Clone(dy), make([]float32, c), make([]float32, c)
+				GroupNormForward(o, y, x, gamma, beta)
+				GroupNormBackward(o, dx, dg, db, dx, x, gamma)
+				alone := *o
+				alone.N = 1
+				last := make([]float32, n/o.N)
+				GroupNormForward(&alone, last, x[n-n/o.N:], gamma, beta)
+				SetLevel(old)
+				if !slices.Equal(last, y[n-n/o.N:]) {
+					t.Fatalf("%+v at %v: an image alone has other bits", *o, l)
+				}
+				all := slices.Concat(y, dx, dg, db)
+				if first != nil && !slices.Equal(all, first) {
+					t.Fatalf("%+v at %v: other bits", *o, l)
+				}
+				first = all
+			}
+		})
+	}
+}
+
 // TestNormNotFinite: a row with something that is not finite spoils itself alone.
 func TestNormNotFinite(t *testing.T) {
 	for l := LevelGeneric; l <= cpuLevel(); l++ {

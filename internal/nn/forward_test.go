@@ -91,6 +91,8 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 	case BatchNorm:
 		c := ix[1]
 		return (at(x, ix)-in[3].Data[c])/math.Sqrt(in[4].Data[c]+o.Eps)*in[1].Data[c] + in[2].Data[c]
+	case GroupNorm:
+		return groupNormElement(o, in, ix)
 	case LayerNorm:
 		return layerNormElement(o, in, ix)
 	case Unary:
@@ -122,6 +124,21 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 		return x.Data[offset(x.Shape, slices.Concat(ix[:o.Axis], []int{i}, ix[o.Axis+r:]))]
 	}
 	panic("no definition of " + op.Kind())
+}
+
+func groupNormElement(o GroupNorm, in []Tensor[float64], ix []int) float64 {
+	shape := in[0].Shape
+	x := Tensor[float64]{[]int{shape[0], o.Groups, product(shape[1:]) / o.Groups}, in[0].Data}
+	flat := offset(shape, ix)
+	row := []int{flat / x.Shape[2] / o.Groups, flat / x.Shape[2] % o.Groups, flat % x.Shape[2]}
+	y := layerNormElement(LayerNorm{Axis: 2, Eps: o.Eps}, []Tensor[float64]{x}, row)
+	if len(in) > 1 {
+		y *= in[1].Data[ix[1]]
+	}
+	if len(in) > 2 {
+		y += in[2].Data[ix[1]]
+	}
+	return y
 }
 
 func layerNormElement(o LayerNorm, in []Tensor[float64], ix []int) float64 {

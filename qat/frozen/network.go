@@ -37,6 +37,8 @@ type (
 	BatchNorm = nn.BatchNorm
 	// LayerNorm normalises rows by their own mean and variance, or mean square.
 	LayerNorm = nn.LayerNorm
+	// GroupNorm normalises groups of channels by their own mean and variance.
+	GroupNorm = nn.GroupNorm
 	// Dropout does nothing once frozen.
 	Dropout = nn.Dropout
 	// Pad adds a border of one value.

@@ -59,6 +59,11 @@ func (b *builder) op(i int, out string) error {
 		b.emit(op, l.Name, in, out, intAttr("axis", o.Axis))
 	case frozen.BatchNorm:
 		b.emit("BatchNormalization", l.Name, in, out, floatAttr("epsilon", o.Eps))
+	case frozen.GroupNorm:
+		if len(in) != 3 {
+			return fmt.Errorf("%w without scale and bias", unsupported(o))
+		}
+		b.emit("GroupNormalization", l.Name, in, out, intAttr("num_groups", o.Groups), floatAttr("epsilon", o.Eps))
 	case frozen.LayerNorm:
 		return b.layerNorm(o, l.Name, in, out, b.net.Tensors[l.Inputs[0]].Shape)
 	case frozen.Dropout:

@@ -60,6 +60,8 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 		return nn.BatchNorm{Eps: n.float("epsilon", 1e-5)}, in, nil
 	case "LayerNormalization":
 		return nn.LayerNorm{Axis: n.int("axis", -1), Eps: n.float("epsilon", 1e-5)}, in, nil
+	case "GroupNormalization":
+		return nn.GroupNorm{Groups: n.int("num_groups", 0), Eps: n.float("epsilon", 1e-5)}, in, nil
 	case "Softmax", "LogSoftmax":
 		return nn.Softmax{Axis: n.int("axis", -1), Log: n.op == "LogSoftmax"}, in, nil
 	case "Concat":

@@ -127,6 +127,26 @@ func layerNorm(n *node) error {
 	return n.set(0, y, err)
 }
 
+// groupNorm reads GroupNormalization and InstanceNormalization, whose groups are channels.
+// Before opset 21 the former scales groups instead of channels, which is the same only where
+// each group has one channel.
+func groupNorm(n *node) error {
+	in, err := n.all(3, 3)
+	if err != nil {
+		return err
+	}
+	shape := in[0].Shape()
+	if shape.Dims() < 2 {
+		return fmt.Errorf("%w: input of shape %v, want [N,C,...]", ErrFormat, shape)
+	}
+	groups := n.int("num_groups", shape[1])
+	if n.op == "GroupNormalization" && n.b.p.opset < 21 && groups != shape[1] {
+		return fmt.Errorf("%w: a scale for each group (opset %d): convert the file to opset 21", ErrUnsupported, n.b.p.opset)
+	}
+	y, err := n.apply(nn.GroupNorm{Groups: groups, Eps: n.float("epsilon", 1e-5)}, in...)
+	return n.set(0, y, err)
+}
+
 // softmax runs along one axis; before operator set 13 over all from axis on.
 func softmax(n *node) error {
 	in, err := n.all(1, 1)

@@ -114,7 +114,7 @@ func (p *Plan) hasIntegerForm(l *Layer) bool {
 		if quantizedBinary(op) && p.allData(l) {
 			return true
 		}
-	case nn.BatchNorm, nn.LayerNorm:
+	case nn.BatchNorm, nn.LayerNorm, nn.GroupNorm:
 		return true
 	case nn.Softmax:
 		if !op.Log && !p.endsInLogarithm(l.Out) {
