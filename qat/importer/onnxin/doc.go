@@ -25,8 +25,9 @@
 // BatchNormalization become running statistics; they, and Dropout, are in inference
 // form in the graph and in training form in what qat.Prepare makes of it.
 //
-// Layers that no kind of goqat's fits are written with several: LayerNormalization
-// with means, a product and a square root, for example.
+// Layers that no kind of goqat's fits are written with several: Softsign with an
+// absolute value, a sum and a quotient, for example. The other way round, the chain of
+// ReduceMean, Sub, Pow, Sqrt and Div that stands for a layer normalisation is one layer.
 //
 // # Files are not trusted
 //
