@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/goqat/goqat/internal/kern"
 )
 
 // Gather looks up rows of a table: an embedding. Inputs: the table, and indices of
@@ -89,7 +91,10 @@ func gatherForward[F Float](o Gather, out Tensor[F], in []Tensor[F]) error {
 // gatherBackward adds up the gradients of rows that were taken several times, in
 // float64 and in the order of the output.
 func gatherBackward[F Float](o Gather, grads, in []Tensor[F], _, dout Tensor[F]) error {
-	sums := make([]float64, len(in[0].Data))
+	kept := kern.Scratch[float64](len(in[0].Data))
+	defer kern.Return(kept)
+	sums := *kept
+	clear(sums)
 	err := gatherRows(o, in[0], in[1], func(at, from, n int) {
 		if grads[0].Data != nil {
 			addRow(sums[from:], dout.Data[at:at+n], 1)

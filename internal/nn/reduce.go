@@ -159,11 +159,14 @@ func reduceShape(o Reduce, x []int) ([]int, error) {
 func init() {
 	register(family[Reduce]{
 		kinds: []string{"reduce_sum", "reduce_mean", "reduce_max"}, inputs: [2]int{1, 1},
-		check:  checkReduce,
-		shape:  func(o Reduce, in [][]int) ([]int, error) { return reduceShape(o, in[0]) },
-		traits: func(Reduce) Traits { return Traits{KeepsNonNegative: true} },
-		batch:  func(o Reduce, g *Growth) (int, error) { return axisBehind(o.Axes, g.In[0].Axis), nil },
-		f32:    reducePasses[float32](), f64: reducePasses[float64](),
+		check: checkReduce,
+		shape: func(o Reduce, in [][]int) ([]int, error) { return reduceShape(o, in[0]) },
+		traits: func(o Reduce) Traits {
+			linear := o.Fn != "max"
+			return Traits{KeepsNonNegative: true, IgnoresInputs: linear, IgnoresOutput: linear}
+		},
+		batch: func(o Reduce, g *Growth) (int, error) { return axisBehind(o.Axes, g.In[0].Axis), nil },
+		f32:   reducePasses[float32](), f64: reducePasses[float64](),
 	})
 }
 
