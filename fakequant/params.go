@@ -8,9 +8,14 @@ import (
 	"github.com/goqat/goqat/internal/kern"
 )
 
-// MinScale is the smallest scale, 2^-23, as in PyTorch's observers: it keeps an
-// all-zero tensor from dividing by zero.
-const MinScale = float32(0x1p-23)
+// MinScale is the smallest scale, the smallest positive float32. Ranges of any size
+// keep their precision down to it: a floor such as PyTorch's 2^-23 would turn all of a
+// layer with weights of 1e-8 into zeros.
+const MinScale = float32(math.SmallestNonzeroFloat32)
+
+// ZeroScale is the scale of a range that holds 0 alone, 2^-23. Any would do, since all
+// codes are the zero point; this one is what PyTorch's observers give.
+const ZeroScale = float32(0x1p-23)
 
 // Params are the numbers that turn values into codes: one scale and zero point
 // per group of a [Layout], in the layout's group order.
@@ -67,7 +72,8 @@ func (p Params) Check(s Spec, groups int) error {
 //
 // An unsigned symmetric group that holds no negative value (what follows a ReLU)
 // uses zero point 0 and scale hi / (qmax-qmin) when nonNegative is set, which
-// gains one bit. The scale is at least MinScale, and no larger than keeps every
+// gains one bit. The scale is at least Spec.MinScale and [MinScale],
+// [ZeroScale] for the range (0, 0), and no larger than keeps every
 // code's value finite. The formulas are those of
 // PyTorch's UniformQuantizationObserverBase, torch/ao/quantization/observer.py.
 func ParamsFromRange(s Spec, lo, hi []float32, nonNegative bool) (Params, error) {
@@ -98,11 +104,13 @@ type ruler struct {
 	affine      bool
 	nonNegative bool  // a group without negative values starts at qmin
 	zero        int32 // the zero point of the other symmetric groups
+	floor       float32
 }
 
 func newRuler(s Spec, nonNegative bool) ruler {
 	qmin, qmax := s.QRange()
-	r := ruler{qmin: qmin, qmax: qmax, steps: float32(qmax - qmin), affine: s.Scheme == Affine, nonNegative: s.Unsigned && nonNegative}
+	r := ruler{qmin: qmin, qmax: qmax, steps: float32(qmax - qmin), affine: s.Scheme == Affine, nonNegative: s.Unsigned && nonNegative,
+		floor: max(s.MinScale, MinScale)}
 	if qmin >= 0 {
 		r.zero = (qmin + qmax) / 2
 	}
@@ -130,8 +138,11 @@ func (r *ruler) params(lo, hi float32) (scale float32, zeroPoint int32) {
 
 // wish is params of a range that holds 0, without a limit to the scale.
 func (r *ruler) wish(lo, hi float32) (scale float32, zeroPoint int32) {
+	if lo == 0 && hi == 0 {
+		return max(ZeroScale, r.floor), r.zeroRange()
+	}
 	if r.affine || r.nonNegative && lo >= 0 {
-		scale = max(span(lo, hi, r.steps), MinScale)
+		scale = max(span(lo, hi, r.steps), r.floor)
 		if !r.affine {
 			return scale, r.qmin
 		}
@@ -139,7 +150,15 @@ func (r *ruler) wish(lo, hi float32) (scale float32, zeroPoint int32) {
 		g := kern.Grid{Scale: scale, ZeroPoint: r.qmin, Qmin: r.qmin, Qmax: r.qmax}
 		return scale, kern.QuantizeOne(-lo, g)
 	}
-	return max(max(-lo, hi)/(r.steps/2), MinScale), r.zero
+	return max(max(-lo, hi)/(r.steps/2), r.floor), r.zero
+}
+
+// zeroRange is the zero point of a range that holds 0 alone.
+func (r *ruler) zeroRange() int32 {
+	if r.affine || r.nonNegative {
+		return r.qmin
+	}
+	return r.zero
 }
 
 // capScale lowers a scale whose outermost code would dequantize to infinity: the

@@ -33,9 +33,9 @@ func TestCoreMLNumbers(t *testing.T) {
 		{"uint8 narrow", Spec{Unsigned: true, NarrowRange: true}, unit, 0.0078740157, 127, []int32{0, 63, 127, 159, 254}},
 		{"int4 narrow, almost a tie", Spec{Bits: 4, NarrowRange: true}, unit, 0.14285715, 0, []int32{-7, -3, 0, 2, 7}},
 		{"uint4 narrow", Spec{Bits: 4, Unsigned: true, NarrowRange: true}, unit, 0.14285715, 7, []int32{0, 4, 7, 9, 14}},
-		{"int8 all zero", Spec{}, []float32{0, 0}, MinScale, 0, []int32{0, 0}},
-		{"uint8 affine all zero", Spec{Unsigned: true, Scheme: Affine}, []float32{0, 0}, MinScale, 0, []int32{0, 0}},
-		{"int8 affine all zero", Spec{Scheme: Affine}, []float32{0, 0}, MinScale, -128, []int32{-128, -128}},
+		{"int8 all zero", Spec{}, []float32{0, 0}, ZeroScale, 0, []int32{0, 0}},
+		{"uint8 affine all zero", Spec{Unsigned: true, Scheme: Affine}, []float32{0, 0}, ZeroScale, 0, []int32{0, 0}},
+		{"int8 affine all zero", Spec{Scheme: Affine}, []float32{0, 0}, ZeroScale, -128, []int32{-128, -128}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,6 +106,7 @@ func fit(t testing.TB, s Spec, shape []int, x []float32) (Layout, Params) {
 func TestParamsFromRange(t *testing.T) {
 	const big = math.MaxFloat32
 	u8, i8 := Spec{Unsigned: true}, Spec{}
+	floored := Spec{MinScale: 0x1p-23}
 	u8a, i8a := Spec{Unsigned: true, Scheme: Affine}, Spec{Scheme: Affine}
 	tests := []struct {
 		name        string
@@ -125,8 +126,9 @@ func TestParamsFromRange(t *testing.T) {
 		{"symmetric takes the larger side", i8, -255, 51, false, 2, 0},
 		{"affine zero point rounds half to even, down", u8a, -2.5, 252.5, false, 1, 2},
 		{"affine zero point rounds half to even, up", u8a, -3.5, 251.5, false, 1, 4},
-		{"tiny range", i8, -1e-30, 1e-30, false, MinScale, 0},
+		{"tiny range", i8, -1e-30, 1e-30, false, 1e-30 / 127.5, 0},
 		{"denormal range", u8a, 1e-45, 3e-45, false, MinScale, 0},
+		{"floor", floored, -1e-30, 1e-30, false, 0x1p-23, 0},
 		{"smallest scale is not raised", i8, 0, 127.5 * MinScale, false, MinScale, 0},
 		{"largest symmetric", i8, -big, big, false, big / 128, 0},
 		{"largest narrow, where big/127 rounds up", Spec{NarrowRange: true}, -big, big, false, 2.6793884e+36, 0},

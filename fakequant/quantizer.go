@@ -95,8 +95,13 @@ func New(name string, s Spec, obs Observer, nonNegative bool) (*Quantizer, error
 // Name returns the name that errors and reports use.
 func (q *Quantizer) Name() string { return q.name }
 
-// Spec returns the format.
-func (q *Quantizer) Spec() Spec { return q.spec }
+// Spec returns the format, as files have it: without MinScale, which only matters while
+// scales are computed.
+func (q *Quantizer) Spec() Spec {
+	s := q.spec
+	s.MinScale = 0
+	return s
+}
 
 // NonNegative reports whether the data is known not to be negative.
 func (q *Quantizer) NonNegative() bool { return q.nonNegative }

@@ -83,6 +83,10 @@ type Spec struct {
 	// BlockSize is the number of elements per block along Axis, at least 1.
 	// PerBlock only; it must be 0 otherwise.
 	BlockSize int
+	// MinScale is a floor for scales that are computed from a range, at least 0. The
+	// default 0 is none but [MinScale]: ranges of any size keep their precision.
+	// PyTorch's observers have 2^-23. It is no part of a file.
+	MinScale float32
 }
 
 // ErrSpec is wrapped by every error about a Spec that contradicts itself or a
@@ -125,6 +129,8 @@ func (s Spec) Validate() error {
 		return fmt.Errorf("%w: unknown granularity %v", ErrSpec, s.Granularity)
 	case s.Granularity == PerBlock && s.BlockSize < 1:
 		return fmt.Errorf("%w: block size %d: per_block wants at least 1", ErrSpec, s.BlockSize)
+	case !(s.MinScale >= 0) || !finite(s.MinScale):
+		return fmt.Errorf("%w: smallest scale %v: want a finite number of at least 0", ErrSpec, s.MinScale)
 	case s.Granularity != PerBlock && s.BlockSize != 0:
 		return fmt.Errorf("%w: block size %d with %v: set per_block, or leave the block size 0", ErrSpec, s.BlockSize, s.Granularity)
 	}

@@ -57,6 +57,7 @@ func (c goldenFormat) spec(t *testing.T) fakequant.Spec {
 	if !c.Symmetric {
 		s.Scheme = fakequant.Affine
 	}
+	s.MinScale = 0x1p-23 // eps of PyTorch's observers
 	if c.Axis != nil {
 		s.Granularity, s.Axis = fakequant.PerChannel, *c.Axis
 	}

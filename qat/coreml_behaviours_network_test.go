@@ -250,9 +250,9 @@ func behaveOneSided(t *testing.T) {
 		"linear": func() *gorgonia.Node { return fc("l", leaf(gorgonia.NewGraph(), "x", 4, 6), 5) },
 	} {
 		for text, want := range map[string][2]int{
-			`{"global_config": {"activation_dtype": "float32"}}`: {0, 1},
-			`{"global_config": {"weight_dtype": "float32"}}`:     {2, 0},
-			`{"global_config": {}}`:                              {2, 1},
+			`{"global_config": {"activation_dtype": "float32"}}`:                           {0, 1},
+			`{"global_config": {"weight_dtype": "float32", "activation_dtype": "quint8"}}`: {2, 0},
+			`{"global_config": {}}`: {2, 1},
 		} {
 			var c qconfig.Config
 			if err := c.UnmarshalJSON([]byte(text)); err != nil {

@@ -182,7 +182,7 @@ func behaveEdges(t *testing.T) {
 		{"constant", []float32{127.5, 127.5}, []float32{127, 127}}, // +R saturates, as in theirs: 0.996 of it
 		{"one element", []float32{-127.5}, []float32{-128}},
 		{"infinities saturate and are not observed", []float32{127.5, -inf, inf}, []float32{127, -128, 127}},
-		{"smaller than the smallest scale", []float32{1e-30, -1e-30}, []float32{0, 0}},
+		{"tiny", []float32{127.5e-30, -127.5e-30}, []float32{127e-30, -128e-30}}, // theirs rounds it away: its scale has a floor
 	} {
 		q, site := newQuantizer(t, fakequant.Spec{}, &observers.MinMax{}, fakequant.ObservingAndQuantizing)
 		if y := passSite(t, site, c.x); !slices.Equal(y, c.want) {

@@ -15,18 +15,27 @@ import (
 // golden/README.md explains the files. An unknown name is an error that lists the
 // known ones.
 func Golden[T any](name string) ([]T, error) {
-	raw, err := goldenFile(name)
-	if err != nil {
-		return nil, err
-	}
 	var file struct{ Cases []T }
-	if err := json.Unmarshal(raw, &file); err != nil {
-		return nil, fmt.Errorf("golden file %s: %w", name, err)
+	if err := GoldenFile(name, &file); err != nil {
+		return nil, err
 	}
 	if len(file.Cases) == 0 {
 		return nil, fmt.Errorf("golden file %s has no cases", name)
 	}
 	return file.Cases, nil
+}
+
+// GoldenFile reads a whole golden file, which may have more than cases, into v as
+// [json.Unmarshal] does.
+func GoldenFile(name string, v any) error {
+	raw, err := goldenFile(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("golden file %s: %w", name, err)
+	}
+	return nil
 }
 
 // GoldenNames lists the golden files, sorted.

@@ -119,6 +119,10 @@ type Tensor struct {
 	// save little and often matter much. The default 0 quantizes all. For weights
 	// only. (Core ML Tools' post-training default is 2048.)
 	WeightThreshold int
+	// MinScale is a floor for scales, at least 0. The default 0 is none, so that
+	// weights of 1e-8 keep their precision. Configs for training in the form of Core ML
+	// Tools have 2^-23, the floor of PyTorch's observers.
+	MinScale float64
 	// Off leaves the tensor float. No other field may be set with it. It is
 	// inherited by settings that set nothing; a setting of any field switches
 	// quantization on again. In a file it is "weights: null" or

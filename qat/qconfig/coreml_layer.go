@@ -40,6 +40,11 @@ const (
 	opBlockSize      = 32   // of OpLinearQuantizerConfig
 	opThreshold      = 2048 // of OpLinearQuantizerConfig
 	opSmallestWeight = 9    // CO/_quantization_passes.py skips weights of fewer than 10 elements
+
+	// trainedFloor is the smallest scale in training: eps of the observers of PyTorch
+	// (torch/ao/quantization/observer.py) that LinearQuantizer uses. The post-training
+	// APIs have none.
+	trainedFloor = 0x1p-23
 )
 
 var (
@@ -243,7 +248,7 @@ func (r *coreMLReader) trainedWeights(m coreMLLayer) Tensor {
 	if m.wDType == float32T {
 		return Tensor{Off: true}
 	}
-	t := Tensor{Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Observer: m.wObserver, Estimator: r.estimator(m)}
+	t := Tensor{Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Observer: m.wObserver, Estimator: r.estimator(m), MinScale: trainedFloor}
 	t.Bits, t.Unsigned = dtype(m.wDType)
 	if m.perChan {
 		t.Granularity = PerChannel
@@ -266,7 +271,7 @@ func (r *coreMLReader) activations(m coreMLLayer) Tensor {
 		r.c.note(r.written(m.path, "activation_dtype"), "symmetric activations that may be negative are int8 with zero point 0: the codes of Core ML Tools' quint8 with zero point 128, less 128, and the same values")
 	}
 	return Tensor{Bits: 8, Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
-		Observer: m.aObserver, Estimator: r.estimator(m)}
+		Observer: m.aObserver, Estimator: r.estimator(m), MinScale: trainedFloor}
 }
 
 func (r *coreMLReader) estimator(m coreMLLayer) Estimator {

@@ -12,9 +12,9 @@ import (
 func trainedByDefault() *Layer {
 	return &Layer{
 		Weights: Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: No, Unsigned: No,
-			Observer: "moving_average_min_max", Estimator: STE},
+			Observer: "moving_average_min_max", Estimator: STE, MinScale: 0x1p-23},
 		Activations: Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
-			Observer: "moving_average_min_max", Estimator: STE},
+			Observer: "moving_average_min_max", Estimator: STE, MinScale: 0x1p-23},
 	}
 }
 
@@ -55,8 +55,8 @@ func TestCoreMLConfigs(t *testing.T) {
 		{"every field", "global_config:\n  algorithm: learnable\n  weight_dtype: quint8\n  weight_observer: min_max\n  weight_per_channel: false\n" +
 			"  activation_dtype: quint8\n  activation_observer: ema_min_max\n  quantization_scheme: affine\n  milestones: null\n",
 			Config{Global: &Layer{
-				Weights:     Tensor{Bits: 8, Unsigned: Yes, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "min_max", Estimator: LSQ},
-				Activations: Tensor{Bits: 8, Unsigned: Auto, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "ema_min_max", Estimator: LSQ},
+				Weights:     Tensor{Bits: 8, Unsigned: Yes, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "min_max", Estimator: LSQ, MinScale: 0x1p-23},
+				Activations: Tensor{Bits: 8, Unsigned: Auto, Scheme: Affine, Granularity: PerTensor, NarrowRange: No, Observer: "ema_min_max", Estimator: LSQ, MinScale: 0x1p-23},
 			}}},
 		{"weights in float", "global_config: {weight_dtype: float32, algorithm: vanilla}",
 			Config{Global: changed(trainedByDefault(), func(l *Layer) { l.Weights = Tensor{Off: true} })}},

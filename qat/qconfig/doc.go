@@ -37,6 +37,7 @@
 //	activation_dtype: quint8      a: {bits: 8, unsigned: auto}
 //	activation_observer           a: {observer}
 //	float32                       w or a: null
+//	(in training configs)         w and a: {min_scale: 2^-23}, the floor of their observers
 //	milestones                    milestones, and for single layers names: {x: {milestones}}
 //	granularity, block_size       w: {granularity, block_size}, a: null
 //	mode: linear_symmetric        w: {scheme: symmetric}, a: null

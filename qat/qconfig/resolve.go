@@ -88,6 +88,7 @@ func (t Tensor) inherit(base Tensor) Tensor {
 	setDefault(&t.NarrowRange, base.NarrowRange)
 	setDefault(&t.Unsigned, base.Unsigned)
 	setDefault(&t.WeightThreshold, base.WeightThreshold)
+	setDefault(&t.MinScale, base.MinScale)
 	// A block size or a constant means nothing beside another granularity or
 	// observer than the one it was written for.
 	if t.Granularity == "" || t.Granularity == base.Granularity {
@@ -163,7 +164,7 @@ func setDefault[T comparable](field *T, value T) {
 // cut; per-tensor settings ignore both. nonNegative says that the values cannot
 // be negative, which is what Unsigned: Auto asks. t must not be Off.
 func (t Tensor) Spec(channelAxis, blockAxis int, nonNegative bool) fakequant.Spec {
-	s := fakequant.Spec{Bits: t.Bits, NarrowRange: t.NarrowRange == Yes}
+	s := fakequant.Spec{Bits: t.Bits, NarrowRange: t.NarrowRange == Yes, MinScale: float32(t.MinScale)}
 	if t.Scheme == Affine {
 		s.Scheme = fakequant.Affine
 	}

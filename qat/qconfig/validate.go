@@ -208,6 +208,9 @@ func (c Config) checkFormat(path string, p part, own, _ Tensor) error {
 	} else if v > 0 && p == activations {
 		return c.fault(at, "%d: activations are not stored: leave the key out", v)
 	}
+	if v := own.MinScale; !(v >= 0) || v > math.MaxFloat32 {
+		return c.fault(join(path, "min_scale"), "%v: want a finite number of at least 0", v)
+	}
 	if p == weights && own.Unsigned == Auto {
 		return c.fault(join(path, "unsigned"), "auto is for activations: use true or false")
 	}

@@ -153,6 +153,7 @@ func (o object) tensor(key string, t Tensor) object {
 	add("estimator", t.Estimator != "", string(t.Estimator))
 	add("scale_init", t.ScaleInit != "", t.ScaleInit)
 	add("weight_threshold", t.WeightThreshold != 0, t.WeightThreshold)
+	add("min_scale", t.MinScale != 0, t.MinScale)
 	return append(o, field{key, f})
 }
 
