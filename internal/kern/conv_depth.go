@@ -37,7 +37,7 @@ type depthArgs struct {
 
 	stepX, stepW, stepOut, stepBias int
 
-	local [5]int // of the assembly
+	_ [5]int // of the assembly
 }
 
 // depthKey is what a plan depends on.

@@ -30,8 +30,8 @@ type intRows struct {
 	planes                               int            // at least 1
 	stepX, stepW, stepOut, stepCh, stepV int            // bytes from one plane to the next; stepV: from 16 outputs to the next
 
-	local [5]int // of the assembly
-	left  int    // columns of padding before a row
+	_    [5]int // of the assembly
+	left int    // columns of padding before a row
 }
 
 // intRowVec are the columns of 16 outputs.

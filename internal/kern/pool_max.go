@@ -30,6 +30,7 @@ type maxPlan struct {
 	*Pool
 	left, pitch int // a row's place in its part of the buffer, and the part's size
 	rows, size  int // how many rows of windows go together, and the buffer's size
+	stretches   []maxStretch
 }
 
 // newMaxPlan lays out the buffer: vectors read up to slack elements behind the last window.
@@ -42,6 +43,7 @@ func (p *Pool) newMaxPlan(slack int, codes bool) maxPlan {
 		m.rows = min(m.rows, max(2, maxBuffer/size))
 		m.size += (m.rows - 1) * size
 	}
+	m.cut()
 	return m
 }
 
@@ -54,19 +56,22 @@ const maxSlack = 2 * vecLanes
 // maxByteSlack is so for codes.
 const maxByteSlack = 128
 
-// eachRows calls run for stretches of output rows whose windows have the same number of rows:
-// y0 is the first window's first row. A stretch has at most rows rows.
-func (p *maxPlan) eachRows(run func(oy, rows, y0, taps int)) {
-	for oy := 0; oy < p.OH; {
-		y0, y1, _, _ := p.window(oy, 0)
+// maxStretch is some output rows whose windows have the same number of rows; y0 is the first
+// window's first row.
+type maxStretch struct{ oy, rows, y0, taps int }
+
+// cut cuts the output rows into stretches of at most m.rows rows.
+func (m *maxPlan) cut() {
+	for oy := 0; oy < m.OH; {
+		y0, y1, _, _ := m.window(oy, 0)
 		rows := 1
-		for y1-y0 == p.Kernel[0] && rows < p.rows && oy+rows < p.OH {
-			if a, b, _, _ := p.window(oy+rows, 0); b-a != p.Kernel[0] {
+		for y1-y0 == m.Kernel[0] && rows < m.rows && oy+rows < m.OH {
+			if a, b, _, _ := m.window(oy+rows, 0); b-a != m.Kernel[0] {
 				break
 			}
 			rows++
 		}
-		run(oy, rows, y0, y1-y0)
+		m.stretches = append(m.stretches, maxStretch{oy, rows, y0, y1 - y0})
 		oy += rows
 	}
 }
@@ -75,10 +80,10 @@ func (p *maxPlan) eachRows(run func(oy, rows, y0, taps int)) {
 func (m *maxPlan) args(out, x, buf unsafe.Pointer, size int, run func(a *maxArgs)) {
 	a := maxArgs{row: size * m.W, width: m.W, step: size * m.W * m.Stride[0], cols: m.Kernel[1], stride: m.Stride[1], ow: m.OW, pitch: size * m.pitch,
 		buf: unsafe.Add(buf, size*m.left), from: buf}
-	m.eachRows(func(oy, rows, y0, taps int) {
-		a.x, a.dst, a.taps, a.oh = unsafe.Add(x, size*m.W*y0), unsafe.Add(out, size*m.OW*oy), taps, rows
+	for _, t := range m.stretches {
+		a.x, a.dst, a.taps, a.oh = unsafe.Add(x, size*m.W*t.y0), unsafe.Add(out, size*m.OW*t.oy), t.taps, t.rows
 		run(&a)
-	})
+	}
 }
 
 // plane writes the maxima of one plane; buf holds the lowest number but for what earlier planes

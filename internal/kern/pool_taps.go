@@ -2,7 +2,6 @@ package kern
 
 import (
 	"math"
-	"sync"
 	"unsafe"
 )
 
@@ -53,7 +52,6 @@ type poolPlan struct {
 
 	cols, rows []float64 // how many columns and rows of windows count for an average
 
-	pads sync.Pool // of []float32: padded planes whose borders are set
 }
 
 // poolPhase are the elements with the same place relative to windows.
