@@ -5,6 +5,7 @@ import (
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/par"
 )
 
 // layer computes layer i's result in its way, with activation and quantization.
@@ -48,26 +49,43 @@ func (n *Network) floatLayer(s *state, i int) error {
 	out := &s.vals[l.Output]
 	count := elements(out.shape)
 	y := nn.Tensor[float32]{Shape: out.shape, Data: take(&s.values, count)}
-	if l.Act != nil { // an activation never changes the shape
-		z := nn.Tensor[float32]{Shape: out.shape, Data: take(&s.values, count)}
-		if err := n.real(s, i, z); err != nil {
-			return err
-		}
-		if err := nn.Forward(*l.Act, y, []nn.Tensor[float32]{z}); err != nil {
-			return err
-		}
-		s.values = append(s.values, z.Data)
-	} else if err := n.real(s, i, y); err != nil {
+	if err := n.real(s, i, y); err != nil {
 		return err
 	}
 	if !p.tensors[l.Output].quantized {
+		s.activate(l.Act, y.Data)
 		out.values = y.Data
 		return nil
 	}
 	s.takeCodes(out)
-	s.quantize(out.codes, y.Data, p.tensors[l.Output].grid)
+	s.finish(out.codes, y.Data, l.Act, p.tensors[l.Output].grid)
 	s.values = append(s.values, y.Data)
 	return nil
+}
+
+// finishChunk is the number of elements that an activation and the rounding behind it pass
+// over one after the other: they stay in the nearest cache.
+const finishChunk = 4 << 10
+
+// activate applies an activation in place; nil leaves values as they are.
+func (s *state) activate(act *Unary, y []float32) {
+	if act != nil {
+		f := act.Func()
+		par.ForN(s.threads, len(y), finishChunk, func(lo, hi int) { kern.Eval(f, y[lo:hi], y[lo:hi]) })
+	}
+}
+
+// finish applies an activation in place and writes the codes of the results.
+func (s *state) finish(dst []uint8, y []float32, act *Unary, g kern.Grid) {
+	if act == nil {
+		s.quantize(dst, y, g)
+		return
+	}
+	f := act.Func()
+	par.ForN(s.threads, len(y), finishChunk, func(lo, hi int) {
+		kern.Eval(f, y[lo:hi], y[lo:hi])
+		kern.Quantize(dst[lo:hi], y[lo:hi], g)
+	})
 }
 
 // real writes layer i's result before activation and quantization.
