@@ -70,6 +70,7 @@ type reader struct {
 	index map[*gorgonia.Node]int // position in order
 	found map[*gorgonia.Node]*match
 	roles map[*gorgonia.Node]Role
+	asked map[*gorgonia.Node]bool   // outputs
 	given map[*gorgonia.Node]*Value // exist already: no new layer reaches behind them
 }
 
@@ -88,11 +89,13 @@ func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*r
 		index: map[*gorgonia.Node]int{},
 		found: map[*gorgonia.Node]*match{},
 		roles: map[*gorgonia.Node]Role{},
+		asked: map[*gorgonia.Node]bool{},
 	}
 	for _, n := range g.AllNodes() {
 		r.byPtr[reflect.ValueOf(n).Pointer()] = n
 	}
 	for i, n := range outputs {
+		r.asked[n] = true
 		switch {
 		case n == nil:
 			return nil, fmt.Errorf("graph: output %d is nil", i)

@@ -89,7 +89,7 @@ func (b *builder) identity(x value, out string) value { return b.same("identity"
 func (b *builder) step(out string) string { return b.names.unique(out + "_step") }
 
 // unaryOps are the functions that are one operation without parameters.
-var unaryOps = []string{"relu", "sigmoid", "tanh", "exp", "abs", "sign", "ceil", "floor", "sin", "cos", "sqrt", "softplus", "erf"}
+var unaryOps = []string{"relu", "sigmoid", "tanh", "exp", "abs", "sign", "ceil", "floor", "sin", "cos", "sqrt", "softplus", "erf", "silu"}
 
 // unary emits an elementwise function. MIL's inverse and rsqrt add a number to their
 // input, and it has no log1p and expm1: these are written with other operations. The
@@ -106,6 +106,17 @@ func (b *builder) unary(u frozen.Unary, x value, out string) value {
 		return b.same("clip", out, x, arg{"alpha", b.limit(u.Min)}, arg{"beta", b.limit(u.Max)})
 	case "leaky_relu":
 		return b.same("leaky_relu", out, x, arg{"alpha", float32(u.Alpha)})
+	case "gelu":
+		return b.same("gelu", out, x, arg{"mode", "EXACT"})
+	case "gelu_tanh":
+		return b.same("gelu", out, x, arg{"mode", "TANH_APPROXIMATION"})
+	case "hard_sigmoid":
+		return b.same("sigmoid_hard", out, x, arg{"alpha", float32(u.Alpha)}, arg{"beta", float32(u.Beta)})
+	case "hard_swish":
+		gate := b.same("sigmoid_hard", b.step(out), x, arg{"alpha", float32(1.0 / 6)}, arg{"beta", float32(0.5)})
+		return b.same("mul", out, x, arg{"y", gate})
+	case "elu":
+		return b.same("elu", out, x, arg{"alpha", float32(u.Alpha)})
 	case "neg":
 		return b.same("mul", out, x, arg{"y", float32(-1)})
 	case "square":

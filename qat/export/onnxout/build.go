@@ -235,6 +235,10 @@ func floatAttr(name string, v float64) *onnxpb.AttributeProto {
 	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_FLOAT.Enum(), F: proto.Float32(float32(v))}
 }
 
+func stringAttr(name, v string) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte(v)}
+}
+
 func int64s(v []int) []int64 {
 	out := make([]int64, len(v))
 	for i, x := range v {

@@ -92,11 +92,11 @@ var (
 		"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "log": "Log", "neg": "Neg",
 		"abs": "Abs", "sign": "Sign", "ceil": "Ceil", "floor": "Floor", "sin": "Sin", "cos": "Cos",
 		"sqrt": "Sqrt", "inv": "Reciprocal", "softplus": "Softplus",
-		"erf": "Erf",
+		"erf": "Erf", "hard_swish": "HardSwish", "gelu": "Gelu",
 	}
 )
 
-// unary emits an elementwise function. ONNX has no log2, square, cube, inv_sqrt,
+// unary emits an elementwise function. ONNX has no silu, log2, square, cube, inv_sqrt,
 // log1p and expm1; they become two nodes. The last two lose relative precision near
 // 0, as float32 does: 6e-8 absolute.
 func (b *builder) unary(u frozen.Unary, name, in, out string) error {
@@ -111,6 +111,16 @@ func (b *builder) unary(u frozen.Unary, name, in, out string) error {
 		b.clipTo(name, in, out, float32(u.Min), float32(u.Max))
 	case "leaky_relu":
 		b.emit("LeakyRelu", name, one, out, floatAttr("alpha", u.Alpha))
+	case "hard_sigmoid":
+		b.emit("HardSigmoid", name, one, out, floatAttr("alpha", u.Alpha), floatAttr("beta", u.Beta))
+	case "elu":
+		b.emit("Elu", name, one, out, floatAttr("alpha", u.Alpha))
+	case "gelu_tanh":
+		b.emit("Gelu", name, one, out, stringAttr("approximate", "tanh"))
+	case "silu":
+		s := step()
+		b.emit("Sigmoid", name+"/sigmoid", one, s)
+		b.emit("Mul", name, []string{in, s}, out)
 	case "square":
 		b.emit("Mul", name, []string{in, in}, out)
 	case "cube":

@@ -114,13 +114,15 @@ var unaries = map[string]func(*node, *gorgonia.Node) (*gorgonia.Node, error){
 	},
 	"Clip": clip,
 	"HardSigmoid": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
-		return n.hardSigmoid(x, n.float("alpha", 0.2), n.float("beta", 0.5))
+		return n.apply(hardSigmoid(n), x)
 	},
-	"HardSwish": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
-		return n.times(x)(n.hardSigmoid(x, 1.0/6, 0.5))
-	},
+	"HardSwish": plain("hard_swish"),
 	"Swish": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
-		s, err := n.scaled(x, n.float("alpha", 1))
+		alpha := n.float("alpha", 1)
+		if alpha == 1 {
+			return n.apply(nn.Unary{Fn: "silu"}, x)
+		}
+		s, err := n.scaled(x, alpha)
 		return n.times(x)(n.then(s, err, "sigmoid"))
 	},
 	"Mish": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
@@ -138,7 +140,7 @@ var unaries = map[string]func(*node, *gorgonia.Node) (*gorgonia.Node, error){
 		return n.apply(nn.Binary{Fn: "div"}, x, a)
 	},
 	"Elu": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
-		return n.exponential(x, n.float("alpha", 1), 1, 1)
+		return n.apply(elu(n), x)
 	},
 	"Selu": func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
 		gamma := n.float("gamma", 1.05070102214813232421875)
@@ -202,17 +204,12 @@ func clip(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
 	return n.apply(clipOp(nn.Unary{Fn: "clip", Min: min(lo, hi), Max: hi}), x)
 }
 
-// hardSigmoid is clip(alpha·x + beta, 0, 1).
-func (n *node) hardSigmoid(x *gorgonia.Node, alpha, beta float64) (*gorgonia.Node, error) {
-	y, err := n.scaled(x, alpha)
-	if err == nil {
-		y, err = n.apply(nn.Binary{Fn: "add"}, y, n.single(beta))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return n.apply(nn.Unary{Fn: "clip", Max: 1}, y)
+// hardSigmoid and elu have settings that the operator's attributes give.
+func hardSigmoid(n *node) nn.Unary {
+	return nn.Unary{Fn: "hard_sigmoid", Alpha: n.float("alpha", 0.2), Beta: n.float("beta", 0.5)}
 }
+
+func elu(n *node) nn.Unary { return nn.Unary{Fn: "elu", Alpha: n.float("alpha", 1)} }
 
 // exponential is gamma·(max(x, 0) + alpha·(exp(slope·min(x, 0)) - 1)).
 func (n *node) exponential(x *gorgonia.Node, alpha, slope, gamma float64) (*gorgonia.Node, error) {
@@ -236,35 +233,24 @@ func (n *node) exponential(x *gorgonia.Node, alpha, slope, gamma float64) (*gorg
 	return n.scaled(high, gamma)
 }
 
-// gelu is x·Φ(x), or its approximation with tanh (Hendrycks and Gimpel 2016).
-func gelu(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
-	var y *gorgonia.Node
-	var err error
+// geluOf is x·Φ(x), or its approximation with tanh (Hendrycks and Gimpel 2016).
+func geluOf(n *node) (nn.Unary, error) {
 	switch mode := n.string("approximate", "none"); mode {
 	case "none":
-		y, err = n.scaled(x, math.Sqrt2/2)
-		y, err = n.then(y, err, "erf")
-	case "tanh": // tanh(√(2/π)·(x + 0.044715·x³))
-		if y, err = n.then(x, nil, "cube"); err == nil {
-			y, err = n.scaled(y, 0.044715)
-		}
-		if err == nil {
-			y, err = n.apply(nn.Binary{Fn: "add"}, x, y)
-		}
-		if err == nil {
-			y, err = n.scaled(y, math.Sqrt(2/math.Pi))
-		}
-		y, err = n.then(y, err, "tanh")
+		return nn.Unary{Fn: "gelu"}, nil
+	case "tanh":
+		return nn.Unary{Fn: "gelu_tanh"}, nil
 	default:
-		return nil, fmt.Errorf("%w: approximate %q", ErrFormat, mode)
+		return nn.Unary{}, fmt.Errorf("%w: approximate %q", ErrFormat, mode)
 	}
-	if err == nil {
-		y, err = n.apply(nn.Binary{Fn: "add"}, y, n.single(1))
-	}
+}
+
+func gelu(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+	u, err := geluOf(n)
 	if err != nil {
 		return nil, err
 	}
-	return n.times(x)(n.scaled(y, 0.5))
+	return n.apply(u, x)
 }
 
 // prelu is max(x, 0) + slope·min(x, 0).

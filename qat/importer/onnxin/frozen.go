@@ -288,11 +288,11 @@ func (t *thawer) layer(n *node, op nn.Op, in []string) error {
 }
 
 // end is the name of the layer's result before its activation: behind the bias of a
-// product or the squeeze of a slice, which are nodes of their own.
+// product, the squeeze of a slice or the product of a silu, which are nodes of their own.
 func (t *thawer) end(n *node) string {
 	end := n.pb.Output[0]
 	u := t.onlyUser(end)
-	if u != nil && t.quiet[u] && (u.op == "Add" || u.op == "Squeeze") {
+	if u != nil && t.quiet[u] && (u.op == "Add" || u.op == "Squeeze" || u.op == "Mul") {
 		return u.pb.Output[0]
 	}
 	return end
@@ -301,6 +301,11 @@ func (t *thawer) end(n *node) string {
 // activation takes in the activation behind a layer, which the exporter names after it.
 func (t *thawer) activation(n *node, end string) (*nn.Unary, string, error) {
 	u := t.onlyUser(end)
+	for _, s := range t.users[end] { // a silu reads it twice
+		if m := t.gatedBy(s); m != nil && len(t.users[end]) == 2 && slices.Contains(t.users[end], m) && !t.wanted[end] {
+			u = s
+		}
+	}
 	if u == nil || len(u.pb.Input) == 0 || u.pb.Input[0] != end || !strings.Contains(end, "_before_") || !strings.HasPrefix(u.label, n.label+"/") {
 		return nil, end, nil
 	}
@@ -316,5 +321,5 @@ func (t *thawer) activation(n *node, end string) (*nn.Unary, string, error) {
 		return nil, "", fmt.Errorf("%w: %s is no activation", ErrUnsupported, u.label)
 	}
 	t.quiet[u] = true
-	return &act, u.pb.Output[0], nil
+	return &act, t.end(u), nil
 }

@@ -21,6 +21,9 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	if fn, ok := binaries[n.op]; ok {
 		return nn.Binary{Fn: fn}, in, n.arity(2, 2)
 	}
+	if t.gatedBy(n) != nil {
+		return t.siluOf(n), in, nil
+	}
 	if u, ok := plainUnaries[n.op]; ok {
 		return nn.Unary{Fn: u}, in, n.arity(1, 1)
 	}
@@ -76,6 +79,13 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 			err = checkRank(len(shape))
 		}
 		return nn.Reshape{Shape: shape}, in[:1], err
+	case "HardSigmoid":
+		return hardSigmoid(n), in[:1], nil
+	case "Elu":
+		return elu(n), in[:1], nil
+	case "Gelu":
+		u, err := geluOf(n)
+		return u, in[:1], err
 	case "Slice":
 		return t.sliceOf(n)
 	case "Pad":
@@ -88,6 +98,7 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 var plainUnaries = map[string]string{
 	"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Exp": "exp", "Log": "log", "Sqrt": "sqrt", "Neg": "neg", "Abs": "abs",
 	"Sign": "sign", "Floor": "floor", "Ceil": "ceil", "Sin": "sin", "Cos": "cos", "Reciprocal": "inv", "Softplus": "softplus", "Erf": "erf",
+	"HardSwish": "hard_swish",
 }
 
 // explicitWindow is a 2-D window whose padding is written out.
@@ -128,6 +139,27 @@ func (t *thawer) matMulOf(n *node) (nn.Op, []string, error) {
 		in = append(in, u.pb.Input[1])
 	}
 	return nn.MatMul{TransA: turned[0], TransB: turned[1]}, in, nil
+}
+
+// gatedBy returns the product of a sigmoid with its own operand, which the exporter names
+// the sigmoid after: a silu. nil: there is none.
+func (t *thawer) gatedBy(n *node) *node {
+	if n.op != "Sigmoid" || len(n.pb.Input) != 1 || len(n.pb.Output) != 1 {
+		return nil
+	}
+	u := t.onlyUser(n.pb.Output[0])
+	if u == nil || u.op != "Mul" || n.label != u.label+"/sigmoid" || len(u.pb.Output) != 1 ||
+		!slices.Equal(u.pb.Input, []string{n.pb.Input[0], n.pb.Output[0]}) {
+		return nil
+	}
+	return u
+}
+
+// siluOf takes in the product that gates n with n's operand, and its name.
+func (t *thawer) siluOf(n *node) nn.Unary {
+	u := t.gatedBy(n)
+	t.quiet[u], n.label = true, u.label
+	return nn.Unary{Fn: "silu"}
 }
 
 // maker returns the live node that makes a value, or nil.

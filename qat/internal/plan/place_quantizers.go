@@ -122,15 +122,7 @@ func (p *Plan) isNonNegative(v *graph.Value) bool {
 	return passesOn(l.Op) && all()
 }
 
-func nonNegativeFunction(u nn.Unary) bool {
-	switch u.Fn {
-	case "relu", "sigmoid", "exp", "abs", "square", "sqrt", "softplus":
-		return true
-	case "clip":
-		return u.Min >= 0
-	}
-	return false
-}
+func nonNegativeFunction(u nn.Unary) bool { return nn.TraitsOf(u).NonNegative }
 
 // placeWeights makes the quantizer of a layer's weights.
 func (p *Plan) placeWeights(l *Layer) error {

@@ -271,13 +271,7 @@ func (p *Plan) allData(l *Layer) bool {
 	return !slices.ContainsFunc(l.In, func(v *graph.Value) bool { return p.Static[v] })
 }
 
-func isActivation(u nn.Unary) bool {
-	switch u.Fn {
-	case "relu", "clip", "leaky_relu", "sigmoid", "tanh", "softplus":
-		return true
-	}
-	return false
-}
+func isActivation(u nn.Unary) bool { return nn.TraitsOf(u).Activation }
 
 func weightRank(op nn.Op) int {
 	if _, ok := op.(nn.Conv); ok {
