@@ -4,8 +4,7 @@
 // network it came from.
 //
 //	m, err := onnxin.ReadFile("resnet.onnx", onnxin.Options{Batch: 32})
-//	q, err := qat.New(qconfig.Config{})
-//	p, err := q.Prepare(m.Graph, m.Outputs...)
+//	p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
 //
 // # What is read
 //
