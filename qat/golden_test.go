@@ -94,12 +94,12 @@ func (c trainRun) config(t *testing.T) qconfig.Config {
 	}
 	weights := qconfig.Tensor{Scheme: qconfig.Symmetric, Granularity: qconfig.PerChannel, NarrowRange: qconfig.Yes}
 	if c.WeightConstant != 1 {
-		weights.Observer, weights.ObserverConstant = "moving_average_min_max", c.WeightConstant
+		weights.Observer, weights.AveragingConstant = "moving_average_min_max", c.WeightConstant
 	}
 	return qconfig.Config{Global: &qconfig.Layer{
 		Weights: weights,
 		Activations: qconfig.Tensor{Scheme: qconfig.Affine, Unsigned: qconfig.Yes,
-			Observer: "moving_average_min_max", ObserverConstant: c.Constant},
+			Observer: "moving_average_min_max", AveragingConstant: c.Constant},
 	}}
 }
 

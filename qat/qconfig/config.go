@@ -98,16 +98,19 @@ type Tensor struct {
 	// or "histogram", which keep all data in view and suit calibration more than
 	// training. Package observers describes them.
 	Observer string
-	// ObserverConstant is the constant of the observer:
-	//
-	//	moving_average_min_max  what a new batch counts, above 0 to 1, default 0.01
-	//	ema_min_max             what the past counts, above 0 and below 1, default 0.9
-	//	percentile              the share of values inside the range in percent,
-	//	                        50 to 100, default 99.99
-	//	mse, kl, histogram      the number of bins, 16 to 65536, default 2048
-	//
-	// The others have none. It is inherited only by settings with the same observer.
-	ObserverConstant float64
+	// AveragingConstant is what a new batch counts in the range, above 0 to 1, default
+	// 0.01. With observer moving_average_min_max only. Like the three fields below, it
+	// is inherited only by settings with the same observer.
+	AveragingConstant float64
+	// EMARatio is what the past counts in the range, above 0 and below 1, default 0.9.
+	// With observer ema_min_max only.
+	EMARatio float64
+	// Percentile is the share of values inside the range in percent, 50 to 100,
+	// default 99.99. With observer percentile only.
+	Percentile float64
+	// Bins is the number of bins of a histogram, 16 to 65536, default 2048. With the
+	// observers mse, kl and histogram only.
+	Bins int
 	// Estimator says how the scale is found in training: [STE] (the default) takes
 	// it from the observer; [LSQ] lets the observer start it and then learns it by
 	// gradient, together with the zero point of affine formats.

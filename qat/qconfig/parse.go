@@ -44,7 +44,7 @@ func ReadFile(path string) (Config, error) {
 //
 //	global:
 //	  weights: {bits: 4, granularity: per_block, block_size: 32}
-//	  activations: {scheme: affine, observer: ema_min_max, observer_constant: 0.95}
+//	  activations: {scheme: affine, observer: ema_min_max, ema_ratio: 0.95}
 //	types:
 //	  matmul: {activations: null}  # weights only
 //	  softmax: null                # float
@@ -240,19 +240,22 @@ func (c *Config) readTensor(n *yaml.Node, path string) (t Tensor, err error) {
 	}
 	var dtype *yaml.Node
 	err = c.fields(n, path, map[string]reader{
-		"bits":              func(n *yaml.Node, path string) (err error) { t.Bits, err = c.readCount(n, path); return err },
-		"dtype":             func(n *yaml.Node, path string) error { dtype = n; return nil },
-		"scheme":            func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Scheme) },
-		"granularity":       func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Granularity) },
-		"block_size":        func(n *yaml.Node, path string) (err error) { t.BlockSize, err = c.readCount(n, path); return err },
-		"narrow_range":      func(n *yaml.Node, path string) (err error) { t.NarrowRange, err = c.readSwitch(n, path); return err },
-		"unsigned":          func(n *yaml.Node, path string) (err error) { t.Unsigned, err = c.readSwitch(n, path); return err },
-		"observer":          func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Observer) },
-		"observer_constant": func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.ObserverConstant) },
-		"estimator":         func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Estimator) },
-		"scale_init":        func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.ScaleInit) },
-		"weight_threshold":  func(n *yaml.Node, path string) (err error) { t.WeightThreshold, err = c.readCount(n, path); return err },
-		"min_scale":         func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.MinScale) },
+		"bits":               func(n *yaml.Node, path string) (err error) { t.Bits, err = c.readCount(n, path); return err },
+		"dtype":              func(n *yaml.Node, path string) error { dtype = n; return nil },
+		"scheme":             func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Scheme) },
+		"granularity":        func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Granularity) },
+		"block_size":         func(n *yaml.Node, path string) (err error) { t.BlockSize, err = c.readCount(n, path); return err },
+		"narrow_range":       func(n *yaml.Node, path string) (err error) { t.NarrowRange, err = c.readSwitch(n, path); return err },
+		"unsigned":           func(n *yaml.Node, path string) (err error) { t.Unsigned, err = c.readSwitch(n, path); return err },
+		"observer":           func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Observer) },
+		"averaging_constant": func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.AveragingConstant) },
+		"ema_ratio":          func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.EMARatio) },
+		"percentile":         func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.Percentile) },
+		"bins":               func(n *yaml.Node, path string) (err error) { t.Bins, err = c.readCount(n, path); return err },
+		"estimator":          func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.Estimator) },
+		"scale_init":         func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.ScaleInit) },
+		"weight_threshold":   func(n *yaml.Node, path string) (err error) { t.WeightThreshold, err = c.readCount(n, path); return err },
+		"min_scale":          func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.MinScale) },
 	})
 	if err == nil && dtype != nil {
 		err = c.readDType(dtype, join(path, "dtype"), &t)

@@ -18,7 +18,7 @@ func fullConfig() Config {
 	return Config{
 		Global: &Layer{
 			Weights:     Tensor{Bits: 4, Scheme: Symmetric, Granularity: PerBlock, BlockSize: 16, NarrowRange: Yes, Observer: "latest"},
-			Activations: Tensor{Bits: 8, Scheme: Affine, Unsigned: Auto, NarrowRange: No, Observer: "ema_min_max", ObserverConstant: 0.95, Estimator: LSQ, ScaleInit: "lsq"},
+			Activations: Tensor{Bits: 8, Scheme: Affine, Unsigned: Auto, NarrowRange: No, Observer: "ema_min_max", EMARatio: 0.95, Estimator: LSQ, ScaleInit: "lsq"},
 		},
 		Types: map[string]*Layer{
 			"matmul":   {Weights: Tensor{Bits: 4, Unsigned: Yes}, Activations: Tensor{Off: true}},
@@ -105,8 +105,8 @@ func TestParseGood(t *testing.T) {
 		{"global: {weights: {dtype: int4}}", Config{Global: layer(Tensor{Bits: 4, Unsigned: No})}},
 		{"global: {weights: {dtype: uint2}}", Config{Global: layer(Tensor{Bits: 2, Unsigned: Yes})}},
 		{"global: {weights: {bits: 3, unsigned: true}}", Config{Global: layer(Tensor{Bits: 3, Unsigned: Yes})}},
-		{"global: {weights: {observer: ema_min_max, observer_constant: 0.5}}", Config{Global: layer(Tensor{Observer: "ema_min_max", ObserverConstant: 0.5})}},
-		{"global: {activations: {observer_constant: 1}}", Config{Global: &Layer{Activations: Tensor{ObserverConstant: 1}}}},
+		{"global: {weights: {observer: ema_min_max, ema_ratio: 0.5}}", Config{Global: layer(Tensor{Observer: "ema_min_max", EMARatio: 0.5})}},
+		{"global: {activations: {averaging_constant: 1}}", Config{Global: &Layer{Activations: Tensor{AveragingConstant: 1}}}},
 		{"names: {\"null\": null}\r\n", Config{Names: map[string]*Layer{"null": nil}}},
 		{"names: {on: null}", Config{Names: map[string]*Layer{"on": nil}}},
 		{"roles: {inputs: []}", Config{}},
@@ -177,7 +177,7 @@ func TestYAML(t *testing.T) {
 	}
 	want := `global:
   weights: {bits: 4, scheme: symmetric, granularity: per_block, block_size: 16, narrow_range: true, observer: latest}
-  activations: {bits: 8, scheme: affine, narrow_range: false, unsigned: auto, observer: ema_min_max, observer_constant: 0.95, estimator: lsq, scale_init: lsq}
+  activations: {bits: 8, scheme: affine, narrow_range: false, unsigned: auto, observer: ema_min_max, ema_ratio: 0.95, estimator: lsq, scale_init: lsq}
 types:
   matmul:
     weights: {bits: 4, unsigned: true}
@@ -204,7 +204,7 @@ func TestMarshalJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"Config":{"global":{"weights":{"bits":4,"scheme":"symmetric","granularity":"per_block","block_size":16,"narrow_range":true,"observer":"latest"},` +
-		`"activations":{"bits":8,"scheme":"affine","narrow_range":false,"unsigned":"auto","observer":"ema_min_max","observer_constant":0.95,"estimator":"lsq","scale_init":"lsq"}},` +
+		`"activations":{"bits":8,"scheme":"affine","narrow_range":false,"unsigned":"auto","observer":"ema_min_max","ema_ratio":0.95,"estimator":"lsq","scale_init":"lsq"}},` +
 		`"types":{"matmul":{"weights":{"bits":4,"unsigned":true},"activations":null},"max_pool":{},"softmax":null},` +
 		`"names":{"block1.conv":{"weights":null},"fc":null},"roles":{"inputs":["x","1"],"params":["w"]},"milestones":[0,10,100,-1]}}`
 	if string(got) != want {

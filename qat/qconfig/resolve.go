@@ -16,8 +16,8 @@ const (
 )
 
 // Resolve returns the complete settings of a layer: every field is set, except
-// those that do not apply (BlockSize without PerBlock, ObserverConstant of an
-// observer without one, all fields of a part that is Off). The result is false
+// those that do not apply (BlockSize without PerBlock, the constants of
+// other observers, all fields of a part that is Off). The result is false
 // for a layer that stays float in both parts. c must be valid.
 func (c Config) Resolve(name, kind string) (Layer, bool) {
 	own, found := c.Entry(name, kind)
@@ -95,7 +95,7 @@ func (t Tensor) inherit(base Tensor) Tensor {
 		setDefault(&t.BlockSize, base.BlockSize)
 	}
 	if t.Observer == "" || t.Observer == base.Observer {
-		setDefault(&t.ObserverConstant, base.ObserverConstant)
+		t.inheritConstants(base)
 	}
 	if t.Estimator == "" || t.Estimator == base.Estimator {
 		setDefault(&t.ScaleInit, base.ScaleInit)
@@ -132,24 +132,8 @@ func (t Tensor) withDefaults(p part) Tensor {
 	if t.Granularity == PerBlock {
 		setDefault(&t.BlockSize, DefaultBlockSize)
 	}
-	setDefault(&t.ObserverConstant, defaultConstant(t.Observer))
+	t.defaultConstants()
 	return t
-}
-
-// defaultConstant returns the default ObserverConstant, 0 for observers that
-// have none.
-func defaultConstant(observer string) float64 {
-	switch observer {
-	case observers.KindMovingAverage:
-		return observers.DefaultConstant
-	case observers.KindEMA:
-		return observers.DefaultRatio
-	case observers.KindPercentile:
-		return observers.DefaultPercentile
-	case observers.KindHistogram, observers.KindMSE, observers.KindKL:
-		return observers.DefaultBins
-	}
-	return 0
 }
 
 func setDefault[T comparable](field *T, value T) {

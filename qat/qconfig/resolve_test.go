@@ -1,6 +1,7 @@
 package qconfig
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
@@ -9,7 +10,7 @@ import (
 
 var (
 	defaultWeights = Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerChannel, NarrowRange: Yes, Unsigned: No, Observer: "latest", Estimator: STE}
-	defaultActs    = Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerTensor, NarrowRange: No, Unsigned: Auto, Observer: "moving_average_min_max", ObserverConstant: 0.01, Estimator: STE}
+	defaultActs    = Tensor{Bits: 8, Scheme: Symmetric, Granularity: PerTensor, NarrowRange: No, Unsigned: Auto, Observer: "moving_average_min_max", AveragingConstant: 0.01, Estimator: STE}
 	offTensor      = Tensor{Off: true}
 )
 
@@ -31,7 +32,7 @@ func TestResolve(t *testing.T) {
 	lsq := func(init string) Tensor {
 		return with(defaultWeights, func(t *Tensor) { t.Estimator, t.ScaleInit = LSQ, init })
 	}
-	ema := Tensor{Observer: "ema_min_max", ObserverConstant: 0.5}
+	ema := Tensor{Observer: "ema_min_max", EMARatio: 0.5}
 	for _, tc := range []struct {
 		name   string
 		config Config
@@ -61,11 +62,11 @@ func TestResolve(t *testing.T) {
 		{name: "granularity and block size inherited", config: Config{Global: &Layer{Weights: blocks}, Names: layers("c1", &Layer{Weights: bits(8)})}, w: perBlock(16), a: defaultActs},
 		{name: "block size not inherited by another granularity", config: Config{Global: &Layer{Weights: blocks}, Names: layers("c1", &Layer{Weights: Tensor{Granularity: PerChannel}})}, w: defaultWeights, a: defaultActs},
 		{name: "observer constant inherited", config: Config{Global: &Layer{Activations: ema}, Names: layers("c1", &Layer{Activations: bits(8)})}, w: defaultWeights,
-			a: with(defaultActs, func(t *Tensor) { t.Observer, t.ObserverConstant = "ema_min_max", 0.5 })},
+			a: with(defaultActs, func(t *Tensor) { t.Observer, t.AveragingConstant, t.EMARatio = "ema_min_max", 0, 0.5 })},
 		{name: "observer constant not inherited by another observer", config: Config{Global: &Layer{Activations: ema}, Names: layers("c1", &Layer{Activations: Tensor{Observer: "min_max"}})}, w: defaultWeights,
-			a: with(defaultActs, func(t *Tensor) { t.Observer, t.ObserverConstant = "min_max", 0 })},
-		{name: "observer constant default of the other observer", config: Config{Global: &Layer{Activations: Tensor{ObserverConstant: 0.5}}, Names: layers("c1", &Layer{Activations: Tensor{Observer: "ema_min_max"}})}, w: defaultWeights,
-			a: with(defaultActs, func(t *Tensor) { t.Observer, t.ObserverConstant = "ema_min_max", 0.9 })},
+			a: with(defaultActs, func(t *Tensor) { t.Observer, t.AveragingConstant = "min_max", 0 })},
+		{name: "observer constant default of the other observer", config: Config{Global: &Layer{Activations: Tensor{AveragingConstant: 0.5}}, Names: layers("c1", &Layer{Activations: Tensor{Observer: "ema_min_max"}})}, w: defaultWeights,
+			a: with(defaultActs, func(t *Tensor) { t.Observer, t.AveragingConstant, t.EMARatio = "ema_min_max", 0, 0.9 })},
 		{name: "scale init default", config: Config{Global: &Layer{Weights: Tensor{Estimator: LSQ}}}, w: lsq("observer"), a: defaultActs},
 		{name: "scale init inherited", config: Config{Global: &Layer{Weights: learned}, Names: layers("c1", &Layer{Weights: bits(8)})}, w: lsq("lsq"), a: defaultActs},
 		{name: "scale init not inherited by another estimator", config: Config{Global: &Layer{Weights: learned}, Names: layers("c1", &Layer{Weights: Tensor{Estimator: STE}})}, w: defaultWeights, a: defaultActs},
@@ -118,8 +119,10 @@ func TestResolvedObserversExist(t *testing.T) {
 		if _, err := observers.New(c.Observer); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		if none := kind == observers.KindMinMax || kind == observers.KindLatest || kind == observers.KindLatestMSE; none != (c.ObserverConstant == 0) {
-			t.Errorf("%s: constant %v", kind, c.ObserverConstant)
+		for _, s := range c.constants() {
+			if has := slices.Contains(s.observers, kind); has != (s.value != 0) || has && !s.valid {
+				t.Errorf("%s: %s %v", kind, s.key, s.value)
+			}
 		}
 		if err := (Config{Global: &Layer{Weights: c}}).Validate(); err != nil {
 			t.Errorf("%s: %v", kind, err)

@@ -245,32 +245,7 @@ func (c Config) checkObserver(path string, p part, own, all Tensor) error {
 		return c.fault(join(path, "observer"), "%s is for weights: the range of activations must hold for later inputs too; use %s or min_max",
 			own.Observer, observers.KindMovingAverage)
 	}
-	if own.ObserverConstant == 0 {
-		return nil
-	}
-	return c.checkConstant(join(path, "observer_constant"), all.Observer, own.ObserverConstant)
-}
-
-// checkConstant checks a constant against the observer that it is for.
-func (c Config) checkConstant(at, observer string, v float64) error {
-	ok, want := false, ""
-	switch observer {
-	case observers.KindMovingAverage:
-		ok, want = v > 0 && v <= 1, "above 0 and at most 1"
-	case observers.KindEMA:
-		ok, want = v > 0 && v < 1, "above 0 and below 1"
-	case observers.KindPercentile:
-		ok, want = v >= observers.MinPercentile && v <= 100, fmt.Sprintf("a percentage from %v to 100", observers.MinPercentile)
-	case observers.KindHistogram, observers.KindMSE, observers.KindKL:
-		ok = v >= observers.MinBins && v <= observers.MaxBins && v == math.Trunc(v)
-		want = fmt.Sprintf("a whole number of bins from %d to %d", observers.MinBins, observers.MaxBins)
-	default:
-		return c.fault(at, "observer %s has no constant: leave the key out, or set observer: %s", observer, observers.KindMovingAverage)
-	}
-	if !ok {
-		return c.fault(at, "%v: %s wants %s", v, observer, want)
-	}
-	return nil
+	return c.checkConstants(path, own, all.Observer)
 }
 
 func (c Config) checkEstimator(path string, _ part, own, all Tensor) error {

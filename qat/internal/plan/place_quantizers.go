@@ -177,17 +177,17 @@ func newObserver(t qconfig.Tensor, s fakequant.Spec, nonNegative bool) (fakequan
 	}
 	switch o := obs.(type) {
 	case *observers.MovingAverage:
-		o.Constant = t.ObserverConstant
+		o.Constant = t.AveragingConstant
 	case *observers.EMA:
-		o.Ratio = t.ObserverConstant
+		o.Ratio = t.EMARatio
 	case *observers.Percentile:
-		o.Percentile = t.ObserverConstant
+		o.Percentile = t.Percentile
 	case *observers.Histogram:
-		o.Bins = int(t.ObserverConstant)
+		o.Bins = t.Bins
 	case *observers.MSE:
-		o.Bins = int(t.ObserverConstant)
+		o.Bins = t.Bins
 	case *observers.KL:
-		o.Bins = int(t.ObserverConstant)
+		o.Bins = t.Bins
 	}
 	if o, ok := obs.(observers.SpecSetter); ok {
 		o.SetSpec(s, nonNegative)
