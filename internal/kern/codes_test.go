@@ -96,6 +96,19 @@ func TestCentreCodes(t *testing.T) {
 	CentreCodes(nil, nil, 3)
 }
 
+// TestWordsSum: sums of the largest codes overflow nothing on the way.
+func TestWordsSum(t *testing.T) {
+	for _, n := range []int{0, 7, 8, 8 * 128, 8*128 + 1, 8*128*3 + 13} {
+		x := make([]uint8, n)
+		for i := range x {
+			x[i] = 255
+		}
+		if got := wordsSum(x); got != uint64(255*n) {
+			t.Errorf("sum of %d codes is %d, want %d", n, got, 255*n)
+		}
+	}
+}
+
 func TestCodesMove(t *testing.T) {
 	eachIntLevel(t, func(Level) {
 		r := rand.New(rand.NewPCG(6, 6))

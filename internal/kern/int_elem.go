@@ -1,6 +1,7 @@
 package kern
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/goqat/goqat/internal/par"
@@ -112,7 +113,25 @@ func (p *Pool) averages(dst []float32, src []uint8, g Grid) {
 // codesSum adds up codes.
 func codesSum(x []uint8) uint64 {
 	sum, n := codesSumFast(x)
-	for _, v := range x[n:] {
+	return sum + wordsSum(x[n:])
+}
+
+// wordsSum adds up codes eight at a time, in four sums of 16 bits, which 128 words cannot
+// overflow.
+func wordsSum(x []uint8) (sum uint64) {
+	const even, most = 0x00ff00ff00ff00ff, 128
+	for len(x) >= 8 {
+		lanes := uint64(0)
+		for range min(len(x)/8, most) {
+			v := binary.LittleEndian.Uint64(x)
+			lanes += v&even + v>>8&even
+			x = x[8:]
+		}
+		for ; lanes != 0; lanes >>= 16 {
+			sum += lanes & 0xffff
+		}
+	}
+	for _, v := range x {
 		sum += uint64(v)
 	}
 	return sum

@@ -26,6 +26,8 @@ func (p *IntProduct) packMatrix(f *intForm, codes []int16) {
 				p.packRowsOf(f, s, dst, codes, ch, n)
 			case whole && f.kind == formBytes:
 				p.packColumnsOf(f, s, dst, codes, ch, n)
+			case whole:
+				p.packPairsOf(f, dst, codes, ch, n)
 			default:
 				p.packDwords(f, dst, codes, ch, n)
 			}
@@ -89,6 +91,22 @@ func (p *IntProduct) packColumnsOf(f *intForm, s *intScratch, dst []uint32, code
 	a.srcStride, a.rows = 4*panelCols, f.steps
 	a.dst, a.dstStride = unsafe.Pointer(&dst[0]), 4*panelCols
 	a.run(4, n)
+}
+
+// packPairsOf packs channels that are neighbours: two rows of terms side by side.
+func (p *IntProduct) packPairsOf(f *intForm, dst []uint32, codes []int16, ch, n int) {
+	for s := range f.steps {
+		to, low := dst[s*panelCols:][:n], codes[2*s*p.n+ch:][:n]
+		if 2*s+1 == p.k { // an odd number of terms
+			for i, v := range low {
+				to[i] = uint32(uint16(v))
+			}
+			continue
+		}
+		for i, v := range codes[(2*s+1)*p.n+ch:][:n] {
+			to[i] = uint32(uint16(low[i])) | uint32(uint16(v))<<16
+		}
+	}
 }
 
 // narrow writes the low bytes of src.

@@ -14,8 +14,17 @@ func transposeCodes(o Transpose, threads int, out Tensor[uint8], in []Tensor[uin
 	dims, from := joinAxes(o.Perm, x.Shape, strides(x.Shape))
 	last := len(dims) - 1
 	if from[last] == 1 {
-		row := dims[last]
-		eachPlace(threads, dims[:last], from[:last], row, func(i, at int) { copy(out.Data[i*row:][:row], x.Data[at:]) })
+		row, rows, apart := dims[last], 1, 0
+		if last > 0 {
+			last--
+			rows, apart = dims[last], from[last]
+		}
+		eachPlace(threads, dims[:last], from[:last], rows*row, func(i, at int) {
+			dst, src := out.Data[i*rows*row:][:rows*row], x.Data[at:]
+			for r := range rows {
+				copy(dst[r*row:][:row], src[r*apart:])
+			}
+		})
 		return
 	}
 	across := slices.Index(from, 1) // the input's last axis
