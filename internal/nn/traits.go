@@ -39,6 +39,8 @@ type Traits struct {
 	// Probability: rounding a small result to 0 would end a training that takes its
 	// logarithm.
 	Probability bool
+	// Logarithm: the logarithm of the input, which is where such zeros do harm.
+	Logarithm bool
 	// Homogeneous: f(s·x) = s·f(x) for s > 0.
 	Homogeneous bool
 	// ChannelsApart: channel c of the output, axis 1, depends on channel c of the only

@@ -174,6 +174,8 @@ func unaryTraits(o Unary) Traits {
 		return *t
 	case "exp", "abs", "square", "sqrt":
 		plain.NonNegative = true
+	case "log", "log2":
+		plain.Logarithm = true
 	}
 	return plain
 }

@@ -122,7 +122,7 @@ func weightRow(p *plan.Plan, l *plan.Layer, e *plan.Emitter) (report.Row, error)
 	}
 	row.RMSE, row.SQNR = errorOf(data, quantized)
 	row.BytesAfter = weightBytes(s, len(data), len(params.Scale))
-	axis, _ := plan.WeightAxes(l.Op)
+	axis, _ := l.WeightAxes()
 	return row, analyse(&row, data, ship, layout, s, params, channels{n.Shape()[axis], plan.ChannelOf(n.Shape(), axis), allZero})
 }
 

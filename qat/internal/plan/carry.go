@@ -96,7 +96,8 @@ func (e *Emitter) carriedLayer(l *graph.Layer) (*gorgonia.Node, error) {
 		return ops.BatchNorm(in[0], gamma, beta, e.Plan.Statistics[l], true)
 	case nn.Dropout:
 		return e.dropout(in[0], op)
-	case nn.Conv, nn.MatMul:
+	}
+	if nn.TraitsOf(l.Op).Weights != nil {
 		// An input of the network gets no gradient, here as there.
 		for _, v := range l.In {
 			opt.Diff = append(opt.Diff, !slices.Contains(e.Plan.Net.Inputs, v) || e.Plan.trained[v])
@@ -111,7 +112,8 @@ func (p *Plan) carriedLogarithm(v *graph.Value) bool {
 		if !slices.Contains(l.In, v) {
 			return false
 		}
-		return isLogarithm(l.Op) || passesOn(l.Op) && p.carriedLogarithm(l.Out)
+		t := nn.TraitsOf(l.Op)
+		return t.Logarithm || t.Moves && p.carriedLogarithm(l.Out)
 	})
 }
 
@@ -121,8 +123,7 @@ func (p *Plan) carriedLogarithm(v *graph.Value) bool {
 func (p *Plan) CarriedUsers() []*graph.Layer {
 	var ls []*graph.Layer
 	for _, l := range p.Net.Carried.Layers {
-		switch l.Op.(type) {
-		case nn.Conv, nn.MatMul, nn.Gather:
+		if _, table := l.Op.(nn.Gather); table || nn.TraitsOf(l.Op).Weights != nil {
 			ls = append(ls, l)
 		}
 	}

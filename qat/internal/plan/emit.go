@@ -155,10 +155,10 @@ func (e *Emitter) vectorNode(name string, data []float32) *gorgonia.Node {
 
 // keepsGrid reports whether the layer's results lie on the grid of its inputs.
 func (e *Emitter) keepsGrid(l *Layer) bool {
-	if l == nil || !passesOn(l.Op) {
+	if l == nil || !nn.TraitsOf(l.Op).Moves {
 		return false
 	}
-	if _, drop := l.Op.(nn.Dropout); drop && e.training {
+	if nn.TraitsOf(l.Op).Identity && e.training {
 		return false
 	}
 	for _, v := range l.In {
@@ -266,13 +266,11 @@ func (e *Emitter) plain(l *Layer) (*gorgonia.Node, error) {
 		return e.batchNorm(l, in[0])
 	case nn.Dropout:
 		return e.dropout(in[0], op)
-	case nn.Pool:
-		if op.Average {
-			opt.Forward = e.averageHook(l)
-		}
-	case nn.GlobalAvgPool:
+	}
+	switch t := nn.TraitsOf(l.Op); {
+	case t.Averages:
 		opt.Forward = e.averageHook(l)
-	case nn.MatMul, nn.Conv:
+	case t.Weights != nil:
 		opt.Forward = e.productHook(l)
 	}
 	return ops.ApplyWith(l.Op, opt, in...)
@@ -389,7 +387,7 @@ func (e *Emitter) foldWeights(l *Layer, w, gamma *gorgonia.Node) (folded, f *gor
 		return nil, nil, err
 	}
 	shape := []int{1, 1, 1, 1}[:w.Shape().Dims()]
-	axis, _ := WeightAxes(l.Op)
+	axis, _ := l.WeightAxes()
 	shape[axis] = f.Shape()[0]
 	wide, err := ops.Apply(nn.Reshape{Shape: shape}, f)
 	if err != nil {

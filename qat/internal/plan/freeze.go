@@ -173,9 +173,10 @@ func noNaN(name string, data []float32) error {
 	return nil
 }
 
-// layer adds one layer. Dropout is left out: its input is its result.
+// layer adds one layer. One that does nothing once trained is left out: its input is its
+// result.
 func (f *freezer) layer(l *Layer) error {
-	if _, drop := l.Op.(nn.Dropout); drop {
+	if nn.TraitsOf(l.Op).Identity {
 		i, err := f.tensorOf(l.In[0])
 		f.index[l.Out] = i
 		return err

@@ -74,7 +74,7 @@ func (o *Oscillator) allocate(l *Layer) error {
 	if o.layout, err = l.WeightQuantizer.Spec().Layout(o.weights.Shape); err != nil {
 		return err
 	}
-	axis, _ := WeightAxes(l.Op)
+	axis, _ := l.WeightAxes()
 	o.channel = ChannelOf(o.weights.Shape, axis)
 	n := o.layout.Len()
 	o.state = map[string][]float32{}

@@ -14,12 +14,12 @@ import (
 //
 // A layer that has an integer form wants its inputs and its output quantized. A
 // quantizer belongs to a tensor, not to an edge, so all that read the tensor see
-// the same values. Tensors that only pass values on (see passesOn) share the
+// the same values. Tensors that only pass values on (see nn.Traits.Moves) share the
 // quantizer of where the values come from.
 func (p *Plan) place() error {
 	wanted := map[*graph.Value]*Layer{} // the layer whose settings count
 	for _, l := range p.Layers {
-		if !l.on || l.Config.Activations.Off || !p.hasIntegerForm(l) || passesOn(l.Op) {
+		if !l.on || l.Config.Activations.Off || !p.hasIntegerForm(l) || nn.TraitsOf(l.Op).Moves {
 			continue
 		}
 		wanted[l.Out] = l // the producer's settings win
@@ -73,19 +73,6 @@ func (p *Plan) dataInputs(l *Layer) []*graph.Value {
 	return vs
 }
 
-// passesOn reports whether a layer's results are values of its inputs, moved or
-// chosen but never computed with. (Dropout scales them in training; there the
-// graph does without the integer product behind it.)
-func passesOn(op nn.Op) bool {
-	switch op := op.(type) {
-	case nn.Reshape, nn.Transpose, nn.Slice, nn.Concat, nn.Dropout:
-		return true
-	case nn.Pool:
-		return !op.Average
-	}
-	return false
-}
-
 // hasIntegerForm reports whether the layer computes on codes, or is cheap enough
 // on dequantized ones that its result should be codes again. It notes the reason
 // where not.
@@ -93,47 +80,40 @@ func (p *Plan) hasIntegerForm(l *Layer) bool {
 	if p.Static[l.Out] {
 		return false
 	}
-	if l.Op != nil && !passesOn(l.Op) && hasScalar(l) {
+	t := nn.TraitsOf(l.Op)
+	switch {
+	case l.Op == nil:
+		return false // opaque; the reader said why
+	case t.Moves:
+		return true
+	case hasScalar(l):
 		l.Why = "it computes with a single number (a scalar), which stays float"
 		return false
+	case t.Weights != nil:
+		return p.hasIntegerProduct(l)
+	case t.Probability && p.endsInLogarithm(l.Out):
+		l.Why = "it is an output, or its logarithm is taken: a probability that rounds to 0 would end training"
+		return false
+	case t.Quantized && (!t.DataOnly || p.allData(l)):
+		return true
 	}
-	switch op := l.Op.(type) {
-	case nn.Conv, nn.MatMul:
-		if !l.Weighted && (p.Static[l.In[0]] || p.Static[l.In[1]]) {
-			l.Why = "the weights are the left operand of the product, or have more than two dimensions"
-			return false
-		}
-		if terms := nn.Terms(op, l.In[0].Shape, l.In[1].Shape); terms > MaxTerms {
-			l.Why = fmt.Sprintf("%d products per output could overflow 32-bit sums (limit %d)", terms, MaxTerms)
-			return false
-		}
-		return true
-	case nn.Pool, nn.GlobalAvgPool:
-		return true
-	case nn.Binary:
-		if quantizedBinary(op) && p.allData(l) {
-			return true
-		}
-	case nn.BatchNorm, nn.LayerNorm, nn.GroupNorm:
-		return true
-	case nn.Softmax:
-		if !op.Log && !p.endsInLogarithm(l.Out) {
-			return true
-		}
-		if !op.Log {
-			l.Why = "it is an output, or its logarithm is taken: a probability that rounds to 0 would end training"
-		}
-	case nn.Unary:
-		if isActivation(op) {
-			return true
-		}
-	case nil:
-		return false // opaque; the reader said why
-	}
-	if l.Why == "" && !passesOn(l.Op) {
+	if l.Why == "" {
 		l.Why = fmt.Sprintf("%s has no integer form", l.Kind)
 	}
-	return passesOn(l.Op)
+	return false
+}
+
+// hasIntegerProduct is hasIntegerForm of a sum of products.
+func (p *Plan) hasIntegerProduct(l *Layer) bool {
+	if !l.Weighted && (p.Static[l.In[0]] || p.Static[l.In[1]]) {
+		l.Why = "the weights are the left operand of the product, or have more than two dimensions"
+		return false
+	}
+	if terms := nn.Terms(l.Op, l.In[0].Shape, l.In[1].Shape); terms > MaxTerms {
+		l.Why = fmt.Sprintf("%d products per output could overflow 32-bit sums (limit %d)", terms, MaxTerms)
+		return false
+	}
+	return true
 }
 
 // endsInLogarithm reports whether a loss may see v: it leaves the network, or a
@@ -146,16 +126,9 @@ func (p *Plan) endsInLogarithm(v *graph.Value) bool {
 		if !slices.Contains(l.In, v) {
 			return false
 		}
-		if passesOn(l.Op) {
-			return p.endsInLogarithm(l.Out)
-		}
-		return isLogarithm(l.Op)
+		t := nn.TraitsOf(l.Op)
+		return t.Logarithm || t.Moves && p.endsInLogarithm(l.Out)
 	})
-}
-
-func isLogarithm(op nn.Op) bool {
-	u, ok := op.(nn.Unary)
-	return ok && (u.Fn == "log" || u.Fn == "log2")
 }
 
 // hasScalar reports whether the layer reads or makes a tensor of rank 0: a cost,
@@ -177,7 +150,7 @@ func (p *Plan) groupValues(wanted map[*graph.Value]*Layer) error {
 		return v
 	}
 	for _, l := range p.Layers {
-		if l.on && !l.Config.Activations.Off && passesOn(l.Op) && l.Act == nil {
+		if l.on && !l.Config.Activations.Off && nn.TraitsOf(l.Op).Moves && l.Act == nil {
 			for _, v := range p.dataInputs(l) {
 				if len(v.Shape) == 0 || len(l.Out.Shape) == 0 {
 					continue // a scalar stays float; see hasScalar
@@ -223,7 +196,7 @@ func (p *Plan) hidden(v *graph.Value) bool { return v.Producer != nil && p.Maker
 // fake-quantize node belongs behind it.
 func (p *Plan) isSource(v *graph.Value) bool {
 	l := p.Maker[v]
-	if l == nil || !passesOn(l.Op) || l.Act != nil {
+	if l == nil || !nn.TraitsOf(l.Op).Moves || l.Act != nil {
 		return true
 	}
 	// A concatenation with a constant holds values that no quantizer has seen yet.

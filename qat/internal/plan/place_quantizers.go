@@ -72,29 +72,26 @@ type fixedParams struct {
 	params fakequant.Params
 }
 
-// fixedRange gives functions with a known range their parameters: sigmoid and
-// softmax 1/2^bits with zero point 0, tanh 2/2^bits signed, as in Core ML Tools'
-// backend configuration.
+// fixedRange gives functions with a known range their parameters, with zero point 0: the
+// width of the range over 2^bits (sigmoid and softmax 1/2^bits, tanh 2/2^bits signed), as
+// in Core ML Tools' backend configuration.
 func (p *Plan) fixedRange(sources []*graph.Value, spec fakequant.Spec) (fixedParams, bool) {
 	if len(sources) != 1 || p.Maker[sources[0]] == nil {
 		return fixedParams{}, false
 	}
 	l := p.Maker[sources[0]]
-	fn := l.Kind
+	t := nn.TraitsOf(l.Op)
 	if l.Act != nil {
-		fn = l.Act.Fn
+		t = nn.TraitsOf(*l.Act)
 	}
-	steps := float32(int(1) << spec.Width())
-	f := fixedParams{spec: fakequant.Spec{Bits: spec.Bits}, params: fakequant.Params{Scale: []float32{1 / steps}, ZeroPoint: []int32{0}}}
-	switch fn {
-	case "sigmoid", "softmax":
-		f.spec.Unsigned = true
-	case "tanh":
-		f.params.Scale[0] = 2 / steps
-	default:
+	if t.Fixed == (nn.Interval{}) {
 		return fixedParams{}, false
 	}
-	return f, true
+	scale := float32(t.Fixed.Hi-t.Fixed.Lo) / float32(int(1)<<spec.Width())
+	return fixedParams{
+		spec:   fakequant.Spec{Bits: spec.Bits, Unsigned: t.Fixed.Lo == 0},
+		params: fakequant.Params{Scale: []float32{scale}, ZeroPoint: []int32{0}},
+	}, true
 }
 
 // isNonNegative reports whether the value cannot be negative, from what makes it.
@@ -104,25 +101,12 @@ func (p *Plan) isNonNegative(v *graph.Value) bool {
 		return false
 	}
 	if l.Act != nil {
-		return nonNegativeFunction(*l.Act)
+		return nn.TraitsOf(*l.Act).NonNegative
 	}
-	all := func() bool {
-		return !slices.ContainsFunc(l.In, func(v *graph.Value) bool { return !p.isNonNegative(v) })
-	}
-	switch op := l.Op.(type) {
-	case nn.Unary:
-		return nonNegativeFunction(op)
-	case nn.Softmax:
-		return !op.Log
-	case nn.Binary:
-		return (op.Fn == "add" || op.Fn == "mul") && all()
-	case nn.Pool, nn.GlobalAvgPool, nn.Reduce:
-		return all()
-	}
-	return passesOn(l.Op) && all()
+	t := nn.TraitsOf(l.Op)
+	return t.NonNegative || t.KeepsNonNegative &&
+		!slices.ContainsFunc(l.In, func(v *graph.Value) bool { return !p.isNonNegative(v) })
 }
-
-func nonNegativeFunction(u nn.Unary) bool { return nn.TraitsOf(u).NonNegative }
 
 // placeWeights makes the quantizer of a layer's weights.
 func (p *Plan) placeWeights(l *Layer) error {
@@ -141,7 +125,7 @@ func (p *Plan) placeWeights(l *Layer) error {
 		l.Why = why
 		return nil
 	}
-	out, in := WeightAxes(l.Op)
+	out, in := l.WeightAxes()
 	spec := l.Config.Weights.Spec(out, in, false)
 	if spec.Granularity == fakequant.PerBlock {
 		spec.BlockSize = min(spec.BlockSize, l.In[1].Shape[in])
@@ -161,12 +145,9 @@ func (p *Plan) placeWeights(l *Layer) error {
 	return p.learn(l.WeightQuantizer, l.Config.Weights, layout.Groups())
 }
 
-// WeightAxes returns the output-channel and the input axis of a weight.
-func WeightAxes(op nn.Op) (out, in int) {
-	if m, ok := op.(nn.MatMul); ok && !m.TransB {
-		return 1, 0
-	}
-	return 0, 1
+// WeightAxes returns the output-channel and the input axis of a weighted layer's weights.
+func (l *Layer) WeightAxes() (out, in int) {
+	return nn.TraitsOf(l.Op).Weights.Axes(len(l.In[1].Shape))
 }
 
 // newObserver makes the observer that resolved settings name, for tensors of a format.

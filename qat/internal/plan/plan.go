@@ -203,14 +203,11 @@ func (p *Plan) fuse() {
 // isWeighted reports whether l is a convolution or matrix product of an activation
 // with weights.
 func (p *Plan) isWeighted(l *graph.Layer) bool {
-	switch l.Op.(type) {
-	case nn.Conv, nn.MatMul:
-		if len(l.In) > 2 && !p.Static[l.In[2]] {
-			return false
-		}
-		return !p.Static[l.In[0]] && p.Static[l.In[1]] && len(l.In[1].Shape) == weightRank(l.Op)
+	w := nn.TraitsOf(l.Op).Weights
+	if w == nil || len(l.In) > 2 && !p.Static[l.In[2]] {
+		return false
 	}
-	return false
+	return !p.Static[l.In[0]] && p.Static[l.In[1]] && len(l.In[1].Shape) == w.Rank
 }
 
 // absorb takes next into l if it fits behind what l already has.
@@ -218,25 +215,26 @@ func (p *Plan) absorb(l *Layer, next *graph.Layer) bool {
 	if next.Opaque || l.Act != nil || p.Static[l.Out] {
 		return false
 	}
+	t, w := nn.TraitsOf(next.Op), nn.TraitsOf(l.Op).Weights
 	switch op := next.Op.(type) {
 	case nn.Binary:
-		if !l.Weighted || op.Fn != "add" || l.Bias != nil || l.BatchNorm != nil {
+		if !l.Weighted || !t.Adds || l.Bias != nil || l.BatchNorm != nil {
 			return false
 		}
 		b := otherOperand(next, l.Out)
-		if b == nil || !p.Static[b] || !isChannelShape(b.Shape, l.Out.Shape, channelAxis(l.Op)) {
+		if b == nil || !p.Static[b] || !isChannelShape(b.Shape, l.Out.Shape, w.Channels) {
 			return false
 		}
 		l.Bias = b
 		return true
 	case nn.BatchNorm:
-		if p.unfolded || !l.Weighted || l.BatchNorm != nil || next.In[0] != l.Out || channelAxis(l.Op) != 1 || !foldable(p, next) {
+		if p.unfolded || !l.Weighted || l.BatchNorm != nil || next.In[0] != l.Out || w.Channels != 1 || !foldable(p, next) {
 			return false
 		}
 		l.BatchNorm = next
 		return true
 	case nn.Unary:
-		if !isActivation(op) || !p.takesActivation(l) {
+		if !t.Activation || !p.takesActivation(l) {
 			return false
 		}
 		l.Act = &op
@@ -251,42 +249,13 @@ func foldable(p *Plan, bn *graph.Layer) bool {
 }
 
 func (p *Plan) takesActivation(l *Layer) bool {
-	switch op := l.Op.(type) {
-	case nn.BatchNorm:
-		return true
-	case nn.Binary:
-		return quantizedBinary(op) && p.allData(l)
-	case nn.MatMul:
-		return l.Weighted || p.allData(l)
-	}
-	return l.Weighted
+	t := nn.TraitsOf(l.Op)
+	return l.Weighted || t.TakesActivation && (!t.DataOnly || p.allData(l))
 }
-
-// quantizedBinary reports whether results of op on two activations become codes.
-// Quotients and powers do not: their range depends on single small operands.
-func quantizedBinary(op nn.Binary) bool { return op.Fn == "add" || op.Fn == "sub" || op.Fn == "mul" }
 
 // allData reports whether every operand depends on an input.
 func (p *Plan) allData(l *Layer) bool {
 	return !slices.ContainsFunc(l.In, func(v *graph.Value) bool { return p.Static[v] })
-}
-
-func isActivation(u nn.Unary) bool { return nn.TraitsOf(u).Activation }
-
-func weightRank(op nn.Op) int {
-	if _, ok := op.(nn.Conv); ok {
-		return 4
-	}
-	return 2
-}
-
-// channelAxis is the axis of the result that holds output channels.
-func channelAxis(op nn.Op) int {
-	switch op.(type) {
-	case nn.Conv, nn.MatMul:
-		return 1
-	}
-	return -1
 }
 
 func otherOperand(l *graph.Layer, v *graph.Value) *graph.Value {
@@ -360,7 +329,7 @@ func (l *Layer) checkBlockSize(cfg qconfig.Config) error {
 	if !l.Weighted {
 		return nil
 	}
-	_, in := WeightAxes(l.Op)
+	_, in := l.WeightAxes()
 	return cfg.CheckBlockSize(l.Name, l.In[1].Shape, in)
 }
 

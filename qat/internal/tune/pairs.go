@@ -108,7 +108,7 @@ func (w walker) follow(l *plan.Layer) (to *plan.Layer, owner []int, why string) 
 	if why := w.scalable(l, true); why != "" {
 		return nil, nil, why
 	}
-	if why := homogeneous(l.Act); why != "" {
+	if why := homogeneousAct(l.Act); why != "" {
 		return nil, nil, why
 	}
 	v := l.Out
@@ -188,14 +188,22 @@ func (w walker) scalable(l *plan.Layer, outputs bool) string {
 }
 
 // homogeneous says why f(s·x) = s·f(x) does not hold for s > 0.
-func homogeneous(act *nn.Unary) string {
-	if act == nil || act.Fn == "relu" || act.Fn == "leaky_relu" {
+func homogeneous(fn nn.Op) string {
+	switch t := nn.TraitsOf(fn); {
+	case t.Homogeneous:
 		return ""
-	}
-	if act.Fn == "clip" {
+	case t.Clips:
 		return "clip (ReLU6) has a fixed bound that scaling would move"
 	}
-	return act.Fn + " does not pass a scale on"
+	return fn.Kind() + " does not pass a scale on"
+}
+
+// homogeneousAct is homogeneous of an activation, nil for none.
+func homogeneousAct(act *nn.Unary) string {
+	if act == nil {
+		return ""
+	}
+	return homogeneous(*act)
 }
 
 // Planes says for each element of one row which channel (axis 1) it belongs to.
@@ -216,20 +224,20 @@ func Planes(shape []int) []int {
 
 // through carries owners past a layer without weights.
 func through(l *plan.Layer, shape, owner []int) ([]int, string) {
-	if why := homogeneous(l.Act); why != "" {
+	if why := homogeneousAct(l.Act); why != "" {
 		return nil, why
 	}
-	switch op := l.Op.(type) {
-	case nn.Unary:
-		return owner, homogeneous(&op)
-	case nn.Dropout:
+	switch t := nn.TraitsOf(l.Op); {
+	case t.Elementwise:
+		return owner, homogeneous(l.Op)
+	case t.Identity:
 		return owner, ""
-	case nn.Reshape:
+	case t.Copies:
 		if out := l.Out.Shape; len(out) > 0 && len(shape) > 0 && out[0] == shape[0] {
 			return owner, ""
 		}
 		return nil, l.Name + " mixes rows"
-	case nn.Pool, nn.GlobalAvgPool:
+	case t.ChannelsApart:
 		channel, why := channelOwners(l, shape, owner)
 		if why != "" {
 			return nil, why
