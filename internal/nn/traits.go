@@ -48,10 +48,8 @@ type Traits struct {
 	ChannelsApart bool
 
 	// Quantized: results become codes where the inputs are, because the layer has an
-	// integer form or is cheap enough on dequantized codes. WhyFloat is a reason
-	// against it that is better than that the kind has no integer form.
+	// integer form or is cheap enough on dequantized codes.
 	Quantized bool
-	WhyFloat  string
 	// DataOnly: Quantized and TakesActivation hold only where every operand is an
 	// activation (for a product also: one of activations with weights).
 	DataOnly bool
