@@ -11,7 +11,9 @@ import (
 
 // Code is the storage of a code: int8 or uint8 as the spec is signed or not, or
 // a wider integer that holds both.
-type Code = kern.Code
+type Code interface {
+	~int8 | ~uint8 | ~int16 | ~int32
+}
 
 // Quantize writes clamp(rne(x/scale) + zero_point, quant_min, quant_max) of
 // every element into dst. x is row-major with the layout's shape;

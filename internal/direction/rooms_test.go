@@ -17,15 +17,16 @@ var rooms = map[string][]string{
 	"qat/report/page":      {"qat/report"},
 	"qat/internal/tune":    {"qat/internal/plan", "qat/ptq"},
 	"qat/internal/measure": {"qat/frozen", "qat/internal/plan", "qat/qconfig", "qat/report"},
-	"qat/internal/plan":    {"qat/frozen", "qat/internal/exact", "qat/qconfig"},
+	"qat/internal/plan":    {"qat/frozen", "qat/internal/exact", "qat/internal/frozenop", "qat/qconfig"},
 	"qat/frozen":           {"qat/internal/exact"},
 	"qat/internal/exact":   {},
 
+	"qat/internal/frozenop":   {"qat/frozen"},
 	"qat/internal/frozentest": {"qat/frozen"},
 	"qat/export/coremlout":    {"qat/frozen"},
 	"qat/export/onnxout":      {"qat/frozen"},
 	"qat/export/packedout":    {"qat/frozen"},
-	"qat/importer/onnxin":     {"qat/frozen"},
+	"qat/importer/onnxin":     {"qat/frozen", "qat/internal/frozenop"},
 	"qat/importer/weights":    {},
 }
 

@@ -11,7 +11,7 @@ import (
 // Shapes are checked. Biased codes have the order of the real numbers, so maxima are
 // maxima of codes. Without tables all tensors share one grid; tables say what each
 // input's codes become in the result's.
-func moveCodes(s *state, op Op, tables []*[256]uint8, inputs []int, out *value) error {
+func moveCodes(s *state, op nn.Op, tables []*[256]uint8, inputs []int, out *value) error {
 	if x := &s.vals[inputs[0]]; tables != nil && nn.TraitsOf(op).Copies {
 		kern.MapCodes(s.threads, out.codes, x.codes, tables[0])
 		return nil

@@ -20,14 +20,14 @@ func (n *Network) layer(s *state, i int) error {
 	switch lp.way {
 	case byMoving:
 		s.takeCodes(out)
-		return moveCodes(s, l.Op, lp.tables, l.Inputs, out)
+		return moveCodes(s, lp.op, lp.tables, l.Inputs, out)
 	case byTable:
 		s.takeCodes(out)
 		kern.MapCodes(s.threads, out.codes, s.vals[l.Inputs[0]].codes, lp.tables[0])
 		return nil
 	case byPairing:
 		s.takeCodes(out)
-		nn.BinaryCodes(s.threads, l.Op.(Binary), nn.IntTensor{Shape: out.shape, Codes: out.codes, Grid: grid}, lp.act,
+		nn.BinaryCodes(s.threads, nn.Binary(l.Op.(Binary)), nn.IntTensor{Shape: out.shape, Codes: out.codes, Grid: grid}, lp.act,
 			n.codes(s, l.Inputs[0]), n.codes(s, l.Inputs[1]))
 		return nil
 	case byProduct:
@@ -70,7 +70,7 @@ const finishChunk = 4 << 10
 // activate applies an activation in place; nil leaves values as they are.
 func (s *state) activate(act *Unary, y []float32) {
 	if act != nil {
-		f := act.Func()
+		f := nn.Unary(*act).Func()
 		par.ForN(s.threads, len(y), finishChunk, func(lo, hi int) { kern.Eval(f, y[lo:hi], y[lo:hi]) })
 	}
 }
@@ -81,7 +81,7 @@ func (s *state) finish(dst []uint8, y []float32, act *Unary, g kern.Grid) {
 		s.quantize(dst, y, g)
 		return
 	}
-	f := act.Func()
+	f := nn.Unary(*act).Func()
 	par.ForN(s.threads, len(y), finishChunk, func(lo, hi int) {
 		kern.Eval(f, y[lo:hi], y[lo:hi])
 		kern.Quantize(dst[lo:hi], y[lo:hi], g)
@@ -95,13 +95,13 @@ func (n *Network) real(s *state, i int, y nn.Tensor[float32]) error {
 	case byProduct:
 		return n.product(s, i, nn.IntTensor{Shape: y.Shape, Values: y.Data})
 	case byAverage:
-		return nn.IntAvgPool(s.threads, l.Op, y, n.codes(s, l.Inputs[0]))
+		return nn.IntAvgPool(s.threads, p.layers[i].op, y, n.codes(s, l.Inputs[0]))
 	}
 	in := make([]nn.Tensor[float32], len(l.Inputs))
 	for k, t := range l.Inputs {
 		in[k] = n.values(s, t)
 	}
-	return nn.Forward(l.Op, y, in)
+	return nn.Forward(p.layers[i].op, y, in)
 }
 
 // product computes a convolution or a matrix product of codes.
@@ -140,7 +140,7 @@ func (n *Network) setProduct(p *nn.IntProduct, s *state, i int) error {
 			Fill: func(dst []int8, lo, hi int) { kern.CentreCodes(dst, codes[lo:hi], g.ZeroPoint) }}
 	}
 	w := plan.layers[i].weight
-	return p.Set(l.Op, plan.tensors[l.Inputs[0]].grid,
+	return p.Set(plan.layers[i].op, plan.tensors[l.Inputs[0]].grid,
 		nn.IntWeights{Shape: s.shapes[t], Fill: fill, Bytes: bytes, Scale: w.Scale, Blocks: w.Blocks, BlockSize: w.BlockSize})
 }
 

@@ -39,7 +39,7 @@ func (m Mode) String() string {
 // index into Layers.
 func (n *Network) Mode(i int) Mode {
 	l := &n.Layers[i]
-	switch t := nn.TraitsOf(l.Op); {
+	switch t := nn.TraitsOf(l.Op.op()); {
 	case t.Moves:
 		return n.passMode(l)
 	case t.Averages:

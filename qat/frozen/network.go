@@ -2,51 +2,6 @@ package frozen
 
 import (
 	"github.com/goqat/goqat/fakequant"
-	"github.com/goqat/goqat/internal/nn"
-)
-
-// The layer kinds, as settings of a [Layer]. Their comments say what each computes.
-type (
-	// Op is one of the kinds below.
-	Op = nn.Op
-	// Conv is a 2-D convolution with groups.
-	Conv = nn.Conv
-	// MatMul is a matrix product.
-	MatMul = nn.MatMul
-	// Binary is an elementwise operation on two inputs.
-	Binary = nn.Binary
-	// Unary is an elementwise function.
-	Unary = nn.Unary
-	// Pool is max or average pooling.
-	Pool = nn.Pool
-	// GlobalAvgPool averages over the image.
-	GlobalAvgPool = nn.GlobalAvgPool
-	// Reduce sums, averages or takes the maximum over axes.
-	Reduce = nn.Reduce
-	// Reshape changes the shape.
-	Reshape = nn.Reshape
-	// Transpose permutes the axes.
-	Transpose = nn.Transpose
-	// Concat joins along an axis.
-	Concat = nn.Concat
-	// Slice takes a range along an axis.
-	Slice = nn.Slice
-	// Softmax is softmax or log-softmax.
-	Softmax = nn.Softmax
-	// BatchNorm normalises with fixed statistics.
-	BatchNorm = nn.BatchNorm
-	// LayerNorm normalises rows by their own mean and variance, or mean square.
-	LayerNorm = nn.LayerNorm
-	// GroupNorm normalises groups of channels by their own mean and variance.
-	GroupNorm = nn.GroupNorm
-	// Dropout does nothing once frozen.
-	Dropout = nn.Dropout
-	// Pad adds a border of one value.
-	Pad = nn.Pad
-	// LRN is local response normalisation.
-	LRN = nn.LRN
-	// Gather picks slices by index.
-	Gather = nn.Gather
 )
 
 // Network is a frozen integer network: layers in the order they run, over a table

@@ -24,6 +24,7 @@ type plan struct {
 }
 
 type layerPlan struct {
+	op   nn.Op // of the layer, as kernels take it
 	mode Mode
 	way  way
 	// weight and product belong to products of codes; product is nil where the
@@ -90,6 +91,7 @@ func (n *Network) prepare() error {
 
 func (n *Network) prepareLayer(p *plan, i int) error {
 	l, lp := &n.Layers[i], &p.layers[i]
+	lp.op = l.Op.op()
 	lp.mode = n.Mode(i)
 	lp.act = kern.NoClip()
 	if err := n.chooseWay(p, i); err != nil {
@@ -116,7 +118,7 @@ func (n *Network) prepareLayer(p *plan, i int) error {
 
 // scales are those of a weight, for the integer products of op.
 func (t *Tensor) scales(op Op) (exact.WeightScales, error) {
-	s, err := exact.ScalesOf(op, t.Name, t.Shape, exact.Quant(*t.Quant))
+	s, err := exact.ScalesOf(op.op(), t.Name, t.Shape, exact.Quant(*t.Quant))
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrNetwork, err)
 	}
@@ -134,7 +136,7 @@ func (n *Network) prepareProduct(p *plan, i int) (err error) {
 		return w.wrap(err)
 	}
 	lp.product = new(nn.IntProduct)
-	return lp.product.Set(l.Op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
+	return lp.product.Set(lp.op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
 		Scale: lp.weight.Scale, Blocks: lp.weight.Blocks, BlockSize: lp.weight.BlockSize, Nibbles: w.Quant.Spec.Packed()})
 }
 

@@ -14,7 +14,6 @@ import (
 	"slices"
 
 	"github.com/goqat/goqat/fakequant"
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/safetensors"
 )
 
@@ -181,10 +180,10 @@ func named[T fmt.Stringer](name string, values ...T) (T, error) {
 func (l layerFile) layer() (Layer, error) {
 	out := Layer{Name: l.Name, Inputs: l.Inputs, Output: l.Output}
 	var err error
-	if out.Op, err = nn.UnmarshalOp(l.Kind, l.Op); err != nil || l.Act == nil {
+	if out.Op, err = parseOp(l.Kind, l.Op); err != nil || l.Act == nil {
 		return out, err
 	}
-	act, err := nn.UnmarshalOp(l.Act.Kind, l.Act.Op)
+	act, err := parseOp(l.Act.Kind, l.Act.Op)
 	if err != nil {
 		return out, fmt.Errorf("activation: %w", err)
 	}

@@ -16,7 +16,7 @@ const maxRunElements int64 = 1 << 31
 // Shapes returns the shape of every tensor, by its index in Tensors, for a batch:
 // the size of the inputs' open dimensions, at least 1. A network without open
 // dimensions has the same shapes for every batch. Errors name the layer or the
-// tensor and wrap ErrNetwork or internal/nn's reasons.
+// tensor and wrap ErrNetwork or say what does not fit.
 func (n *Network) Shapes(batch int) ([][]int, error) {
 	if _, err := n.prepared(); err != nil {
 		return nil, err
@@ -66,11 +66,11 @@ func (l *Layer) outShape(s [][]int) ([]int, error) {
 	for i, t := range l.Inputs {
 		in[i] = s[t]
 	}
-	out, err := nn.OutShape(l.Op, in)
+	out, err := nn.OutShape(l.Op.op(), in)
 	if err != nil || l.Act == nil {
 		return out, err
 	}
-	return nn.OutShape(*l.Act, [][]int{out})
+	return nn.OutShape(nn.Unary(*l.Act), [][]int{out})
 }
 
 // fits compares a shape with a declared one, where -1 is open.

@@ -13,7 +13,7 @@ import (
 // Validate reports the first thing that contradicts itself: names, indices, the
 // order of layers, shapes, formats, parameters, the number and range of codes.
 // Errors name the layer or the tensor and wrap ErrNetwork, or the reason given by
-// package fakequant or internal/nn. Run, Trace, Write and Read call it.
+// package fakequant or by the layer kind. Run, Trace, Write and Read call it.
 func (n *Network) Validate() error {
 	if n == nil {
 		return fmt.Errorf("%w: the network is nil", ErrNetwork)
@@ -146,11 +146,11 @@ func (n *Network) checkLayer(l *Layer, have []bool) error {
 	if l.Op == nil || reflect.TypeOf(l.Op).Kind() == reflect.Pointer {
 		return fmt.Errorf("%w: operation %T: want one of this package's layer kinds, as a value", ErrNetwork, l.Op)
 	}
-	if err := nn.Check(l.Op); err != nil {
+	if err := nn.Check(l.Op.op()); err != nil {
 		return err
 	}
 	if l.Act != nil {
-		if err := nn.Check(*l.Act); err != nil {
+		if err := nn.Check(nn.Unary(*l.Act)); err != nil {
 			return err
 		}
 	}
@@ -175,7 +175,7 @@ func (n *Network) checkLayer(l *Layer, have []bool) error {
 
 // checkOperands wants operands that the layer's mode can compute with.
 func (n *Network) checkOperands(l *Layer) error {
-	if nn.TraitsOf(l.Op).Weights == nil {
+	if nn.TraitsOf(l.Op.op()).Weights == nil {
 		return nil
 	}
 	if len(l.Inputs) == 3 {

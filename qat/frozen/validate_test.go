@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
-	"github.com/goqat/goqat/internal/nn"
 )
 
 // at returns the named tensor of a network that the test is about to break.
@@ -67,9 +66,9 @@ var brokenNetworks = []struct {
 	{"writes an input", func(n *Network) { layerOf(n, "dw").Output = 0 }, `layer "dw": invalid frozen network: writes tensor "image"`},
 	{"writes a constant", func(n *Network) { layerOf(n, "dw").Output = indexOf(n, "dw.weight") }, `layer "dw": invalid frozen network: writes the constant "dw.weight"`},
 	{"no operation", func(n *Network) { layerOf(n, "gap").Op = nil }, `layer "gap": invalid frozen network: operation <nil>`},
-	{"pointer to an operation", func(n *Network) { layerOf(n, "gap").Op = (*GlobalAvgPool)(nil) }, `layer "gap": invalid frozen network: operation *nn.GlobalAvgPool`},
+	{"pointer to an operation", func(n *Network) { layerOf(n, "gap").Op = (*GlobalAvgPool)(nil) }, `layer "gap": invalid frozen network: operation *frozen.GlobalAvgPool`},
 	{"settings", func(n *Network) { layerOf(n, "stem").Op = Conv{} }, `layer "stem": conv: invalid settings: groups is 0`},
-	{"activation", func(n *Network) { layerOf(n, "stem").Act = &nn.Unary{Fn: "bent"} }, `layer "stem": bent: invalid settings: unknown function`},
+	{"activation", func(n *Network) { layerOf(n, "stem").Act = &Unary{Fn: "bent"} }, `layer "stem": bent: invalid settings: unknown function`},
 	{"endless clip", func(n *Network) { layerOf(n, "stem").Act = &Unary{Fn: "clip", Max: math.Inf(1)} }, `layer "stem": clip: invalid settings`},
 	{"operands do not fit", func(n *Network) { layerOf(n, "add").Inputs = layerOf(n, "add").Inputs[:1] }, `layer "add": add: invalid shape: got 1 inputs, want 2`},
 	{"declared shape", func(n *Network) { at(n, "dw.out").Shape = []int{-1, 6, 4, 5} }, `layer "dw": invalid frozen network: the result has shape [2 6 4 4], declared is [-1 6 4 5]`},

@@ -22,7 +22,7 @@ const (
 func (n *Network) chooseWay(p *plan, i int) error {
 	l, lp := &n.Layers[i], &p.layers[i]
 	act, plain := clipOf(l.Act)
-	switch t := nn.TraitsOf(l.Op); {
+	switch t := nn.TraitsOf(lp.op); {
 	case t.Moves:
 		return n.chooseMoving(p, i)
 	case t.Averages && lp.mode == Integer:
@@ -34,7 +34,7 @@ func (n *Network) chooseWay(p *plan, i int) error {
 		lp.way = byTable
 		return n.prepareTables(p, i)
 	}
-	if op, ok := l.Op.(Binary); ok && op.OnCodes() && plain && n.allCodes(l) {
+	if op, ok := l.Op.(Binary); ok && nn.Binary(op).OnCodes() && plain && n.allCodes(l) {
 		lp.way, lp.act = byPairing, act
 	}
 	return nil
@@ -75,7 +75,7 @@ func (n *Network) prepareTables(p *plan, i int) error {
 			x[u] = kern.DequantizeOne(int32(u), p.tensors[t].grid)
 		}
 		var fns []Op
-		if nn.TraitsOf(l.Op).Elementwise {
+		if nn.TraitsOf(l.Op.op()).Elementwise {
 			fns = append(fns, l.Op)
 		}
 		if l.Act != nil {
@@ -83,7 +83,7 @@ func (n *Network) prepareTables(p *plan, i int) error {
 		}
 		for _, fn := range fns {
 			shape := []int{len(table)}
-			if err := nn.Forward(fn, nn.Tensor[float32]{Shape: shape, Data: y}, []nn.Tensor[float32]{{Shape: shape, Data: x}}); err != nil {
+			if err := nn.Forward(fn.op(), nn.Tensor[float32]{Shape: shape, Data: y}, []nn.Tensor[float32]{{Shape: shape, Data: x}}); err != nil {
 				return err
 			}
 			x, y = y, x
@@ -97,6 +97,6 @@ func (n *Network) prepareTables(p *plan, i int) error {
 // clipOf returns the limits that an activation is, NoClip for none; false when it is
 // something else.
 func clipOf(act *Unary) (kern.Clip, bool) {
-	l, ok := nn.ClipOf(act)
+	l, ok := nn.ClipOf((*nn.Unary)(act))
 	return kern.Clip{Lo: float32(l.Lo), Hi: float32(l.Hi)}, ok
 }

@@ -19,12 +19,12 @@ import (
 func refLayer(t *testing.T, op Op, act *Unary, shape []int, q *Quant, in []nn.Tensor[float32]) []int32 {
 	t.Helper()
 	y := nn.Tensor[float32]{Shape: shape, Data: make([]float32, elements(shape))}
-	if err := nn.Forward(op, y, in); err != nil {
+	if err := nn.Forward(op.op(), y, in); err != nil {
 		t.Fatal(err)
 	}
 	if act != nil {
 		z := nn.Tensor[float32]{Shape: shape, Data: make([]float32, len(y.Data))}
-		if err := nn.Forward(*act, z, []nn.Tensor[float32]{y}); err != nil {
+		if err := nn.Forward(nn.Unary(*act), z, []nn.Tensor[float32]{y}); err != nil {
 			t.Fatal(err)
 		}
 		y = z

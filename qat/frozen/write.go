@@ -187,13 +187,13 @@ func (n *Network) networkJSON() ([]byte, error) {
 	}
 	for i := range n.Layers {
 		l := &n.Layers[i]
-		op, err := nn.MarshalOp(l.Op)
+		op, err := nn.MarshalOp(l.Op.op())
 		if err != nil {
 			return nil, l.wrap(err)
 		}
 		lf := layerFile{Name: l.Name, Kind: l.Op.Kind(), Op: op, Inputs: l.Inputs, Output: l.Output}
 		if l.Act != nil {
-			act, err := nn.MarshalOp(*l.Act)
+			act, err := nn.MarshalOp(nn.Unary(*l.Act))
 			if err != nil {
 				return nil, l.wrap(err)
 			}

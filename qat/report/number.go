@@ -17,6 +17,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
+// Text is the number in a format of fmt.Sprintf; a dash for NaN.
 func (n Number) Text(format string) string {
 	if math.IsNaN(float64(n)) {
 		return "-"

@@ -95,6 +95,7 @@ func (r Report) String() string {
 	return b.String()
 }
 
+// RangeText is "smallest … largest"; a dash where nothing was observed.
 func (x Row) RangeText() string {
 	if math.IsNaN(float64(x.Min)) {
 		return "-"
@@ -102,6 +103,8 @@ func (x Row) RangeText() string {
 	return fmt.Sprintf("%.4g … %.4g", float64(x.Min), float64(x.Max))
 }
 
+// Note says in words what is special about the tensor: whose quantizer it shares, that
+// its weights oscillate, or why it stayed float.
 func (x Row) Note() string {
 	if x.SharedWith != "" {
 		return "shares the quantizer of " + x.SharedWith

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
 )
 
@@ -72,7 +71,7 @@ func beyondChecker(n *frozen.Network) string {
 			if op.Log {
 				return "log"
 			}
-		case nn.Pad, nn.LRN:
+		case frozen.Pad, frozen.LRN:
 			return l.Op.Kind()
 		case frozen.Reshape:
 			if len(op.Shape) == 0 {

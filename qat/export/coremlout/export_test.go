@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
 	"github.com/goqat/goqat/qat/internal/frozentest"
 )
@@ -128,8 +127,8 @@ func layerCases() []testCase {
 		{"softmax", layerNet(frozen.Softmax{Axis: 1}, frozentest.U8), Options{}, nil},
 		{"log softmax", layerNet(frozen.Softmax{Axis: 3, Log: true}, nil), Options{}, []string{"reduce_max"}},
 		{"dropout", layerNet(frozen.Dropout{P: 0.5}, frozentest.I8), Options{}, []string{"identity"}},
-		{"pad", layerNet(nn.Pad{Before: all(0, 1, 0, 2), After: all(0, 0, 3, 1), Value: -1.5}, nil), Options{}, []string{"pad"}},
-		{"lrn", layerNet(nn.LRN{Size: 3, Alpha: 0.5, Beta: 0.75, Bias: 2}, nil), Options{}, nil},
+		{"pad", layerNet(frozen.Pad{Before: all(0, 1, 0, 2), After: all(0, 0, 3, 1), Value: -1.5}, nil), Options{}, []string{"pad"}},
+		{"lrn", layerNet(frozen.LRN{Size: 3, Alpha: 0.5, Beta: 0.75, Bias: 2}, nil), Options{}, nil},
 		{"batch norm", batchNormNet([]int{-1, 5, 4, 4}), Options{}, []string{"batch_norm"}},
 		{"batch norm of a matrix", batchNormNet([]int{-1, 5}), Options{}, nil},
 		{"leaky relu", layerNet(frozen.Unary{Fn: "leaky_relu", Alpha: 0.1}, nil), Options{}, nil},
@@ -143,7 +142,7 @@ func layerCases() []testCase {
 		{"embedding half iOS16", gatherNet(1, []int{-1}), Options{Compute: Float16, Target: IOS16}, []string{"gather"}},
 		{"embedding half, many rows", func(m *frozentest.Maker) *frozen.Network {
 			table, x := m.Weight("table", []int{3000, 2}, frozentest.PerTensor(8)), m.Input("x", []int{-1, 7}, nil)
-			return m.Net(m.Layer("abs", frozen.Unary{Fn: "abs"}, nil, nil, m.Layer("look", nn.Gather{}, nil, nil, table, x)))
+			return m.Net(m.Layer("abs", frozen.Unary{Fn: "abs"}, nil, nil, m.Layer("look", frozen.Gather{}, nil, nil, table, x)))
 		}, Options{Compute: Float16}, []string{"gather"}},
 		{"constant indices", constGatherNet, Options{}, []string{"gather"}},
 		{"many constant indices", manyIndicesNet, Options{}, []string{"gather"}},
@@ -222,20 +221,20 @@ func gatherNet(axis int, shape []int) func(*frozentest.Maker) *frozen.Network {
 		table := m.Weight("table", []int{7, 9}, frozentest.PerChannel(8, 0))
 		x := m.Add(frozen.Tensor{Name: "x", Shape: shape})
 		m.N.Inputs = append(m.N.Inputs, x)
-		return m.Net(m.Layer("look", nn.Gather{Axis: axis}, nil, nil, table, x))
+		return m.Net(m.Layer("look", frozen.Gather{Axis: axis}, nil, nil, table, x))
 	}
 }
 
 func constGatherNet(m *frozentest.Maker) *frozen.Network {
 	x := m.Input("x", []int{-1, 5, 3}, frozentest.I8)
-	return m.Net(m.Layer("look", nn.Gather{Axis: 1}, nil, frozentest.I8, x, m.Values("which", []int{4}, []float32{2, -1, 0, -5}, nil)))
+	return m.Net(m.Layer("look", frozen.Gather{Axis: 1}, nil, frozentest.I8, x, m.Values("which", []int{4}, []float32{2, -1, 0, -5}, nil)))
 }
 
 // manyIndicesNet has more indices than are kept in the program.
 func manyIndicesNet(m *frozentest.Maker) *frozen.Network {
 	x := m.Input("x", []int{-1, 5, 3}, nil)
 	which := m.Values("which", []int{2, 6}, []float32{2, -1, 0, -5, 4, 3, 1, 1, -2, 0, 2, 4}, nil)
-	return m.Net(m.Layer("look", nn.Gather{Axis: 1}, nil, nil, x, which))
+	return m.Net(m.Layer("look", frozen.Gather{Axis: 1}, nil, nil, x, which))
 }
 
 // largeNet has a constant that is written in several stretches.
@@ -287,7 +286,7 @@ func scalarNet(m *frozentest.Maker) *frozen.Network {
 	x = m.Layer("half", frozen.Binary{Fn: "mul"}, nil, nil, x, m.Values("c", []int{}, []float32{0.5}, frozentest.I8))
 	x = m.Layer("same", frozen.Reshape{Shape: []int{}}, nil, nil, x)
 	x = m.Layer("turn", frozen.Transpose{Perm: []int{}}, nil, nil, x)
-	x = m.Layer("none", nn.Pad{}, nil, nil, x)
+	x = m.Layer("none", frozen.Pad{}, nil, nil, x)
 	x = m.Layer("up", frozen.Reshape{Shape: []int{1, 1}}, nil, nil, x)
 	return m.Net(m.Layer("down", frozen.Reshape{Shape: []int{}}, nil, nil, x))
 }
@@ -298,7 +297,7 @@ func (c testCase) build(t testing.TB) (*frozen.Network, [][]float32) {
 	n := c.net(m)
 	in := m.Feed(n, max(c.opt.Batch, 1))
 	for _, l := range n.Layers {
-		if _, ok := l.Op.(nn.Gather); !ok || n.Tensors[l.Inputs[1]].Const != nil {
+		if _, ok := l.Op.(frozen.Gather); !ok || n.Tensors[l.Inputs[1]].Const != nil {
 			continue
 		}
 		for i := range in[0] {

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/goqat/goqat/internal/mlpb"
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
 )
 
@@ -20,7 +19,7 @@ func (b *builder) op(i int, out string) value {
 		return b.matMul(l, o, out)
 	case frozen.BatchNorm:
 		return b.batchNorm(l, o, out)
-	case nn.Gather:
+	case frozen.Gather:
 		return b.gather(l, o, out)
 	}
 	in := b.values(l.Inputs)
@@ -65,9 +64,9 @@ func (b *builder) op(i int, out string) value {
 		}
 	case frozen.Dropout:
 		return b.identity(x, out)
-	case nn.Pad:
+	case frozen.Pad:
 		return b.pad(o, x, shape, out)
-	case nn.LRN:
+	case frozen.LRN:
 		return b.lrn(o, x, out)
 	}
 	b.fail("%s (%T): rewrite it with other layers, or end the network before it", l.Op.Kind(), l.Op)
@@ -231,7 +230,7 @@ func (b *builder) softmax(o frozen.Softmax, x value, out string) value {
 	return b.same("sub", out, shifted, arg{"y", b.log(sum, b.step(out))})
 }
 
-func (b *builder) pad(o nn.Pad, x value, shape []int, out string) value {
+func (b *builder) pad(o frozen.Pad, x value, shape []int, out string) value {
 	if len(shape) == 0 {
 		return b.identity(x, out)
 	}
@@ -244,7 +243,7 @@ func (b *builder) pad(o nn.Pad, x value, shape []int, out string) value {
 }
 
 // lrn has MIL's formula. Where its window lies when the size is even, MIL does not say.
-func (b *builder) lrn(o nn.LRN, x value, out string) value {
+func (b *builder) lrn(o frozen.LRN, x value, out string) value {
 	if o.Size%2 == 0 || len(x.shape) < 3 || len(x.shape) > 4 {
 		b.fail("lrn with size %d on shape %v: Core ML has an odd size on 3 or 4 axes", o.Size, x.shape)
 		return value{}

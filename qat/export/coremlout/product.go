@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/goqat/goqat/internal/mlpb"
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
 )
 
@@ -107,7 +106,7 @@ func (b *builder) batchNorm(l *frozen.Layer, o frozen.BatchNorm, out string) val
 }
 
 // gather looks up rows. Indices are floats in the network and int32 in MIL.
-func (b *builder) gather(l *frozen.Layer, o nn.Gather, out string) value {
+func (b *builder) gather(l *frozen.Layer, o frozen.Gather, out string) value {
 	table, n := b.value(l.Inputs[0]), b.shapes[l.Inputs[0]][o.Axis]
 	indices := b.indices(l.Inputs[1], n, out)
 	if b.err != nil {

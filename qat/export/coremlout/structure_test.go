@@ -13,7 +13,6 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/mlpb"
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
 	"github.com/goqat/goqat/qat/internal/frozentest"
 	"google.golang.org/protobuf/proto"
@@ -210,7 +209,7 @@ func TestErrors(t *testing.T) {
 			return m.Net(m.Layer("layer", frozen.Reshape{Shape: []int{-1, 6}}, nil, nil, m.Input("x", []int{-1, 1, 1, 1, 2, 3}, nil)))
 		}, Options{}, []string{`tensor "x"`, "1 to 5 axes"}},
 		{"huge stride", layerNet(frozen.Pool{Kernel: [2]int{4, 4}, Stride: [2]int{math.MaxInt, 1}}, nil), Options{}, []string{`layer "layer"`, "32 bits"}},
-		{"even lrn", layerNet(nn.LRN{Size: 4, Alpha: 1, Beta: 1, Bias: 1}, nil), Options{}, []string{`layer "layer"`, "odd"}},
+		{"even lrn", layerNet(frozen.LRN{Size: 4, Alpha: 1, Beta: 1, Bias: 1}, nil), Options{}, []string{`layer "layer"`, "odd"}},
 		{"large for float16", func(m *frozentest.Maker) *frozen.Network {
 			return m.Net(m.Layer("layer", frozen.Binary{Fn: "mul"}, nil, nil, m.Input("x", []int{2}, nil), m.Values("w", []int{2}, []float32{1, 65520}, nil)))
 		}, Options{Compute: Float16}, []string{`layer "layer"`, "65520", "Float32"}},
@@ -235,7 +234,7 @@ func TestErrors(t *testing.T) {
 		}, Options{}, []string{`layer "look"`, `"which"`, "-5 to 4"}},
 		{"computed indices in float16", func(m *frozentest.Maker) *frozen.Network {
 			i := m.Layer("floor", frozen.Unary{Fn: "floor"}, nil, nil, m.Input("x", []int{-1}, nil))
-			return m.Net(m.Layer("look", nn.Gather{}, nil, nil, m.Weight("table", []int{2049, 1}, nil), i))
+			return m.Net(m.Layer("look", frozen.Gather{}, nil, nil, m.Weight("table", []int{2049, 1}, nil), i))
 		}, Options{Compute: Float16}, []string{`layer "look"`, "Float32"}},
 		{"quantized scalar", func(m *frozentest.Maker) *frozen.Network {
 			return m.Net(m.Layer("sum", frozen.Reduce{Fn: "sum", Axes: []int{0}}, nil, frozentest.I8, m.Input("x", []int{3}, nil)))

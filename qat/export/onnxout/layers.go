@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/onnxpb"
 	"github.com/goqat/goqat/qat/frozen"
 )
@@ -80,7 +79,7 @@ func (b *builder) op(i int, out string) error {
 	return nil
 }
 
-func unsupported(op nn.Op) error {
+func unsupported(op frozen.Op) error {
 	return fmt.Errorf("%w: %s (%T): rewrite it with other layers, or end the network before it", ErrUnsupported, op.Kind(), op)
 }
 

@@ -85,9 +85,20 @@ func (b *builder) takesIntBias(l *frozen.Layer) bool {
 	return !b.roundsAtOnce(l) // a Gemm with another bias would stay float
 }
 
+// terms is the number of products in one sum of a convolution or a matrix product.
+func terms(op frozen.Op, x, w []int) int {
+	switch o := op.(type) {
+	case frozen.Conv:
+		return nn.Terms(nn.Conv(o), x, w)
+	case frozen.MatMul:
+		return nn.Terms(nn.MatMul(o), x, w)
+	}
+	return 0
+}
+
 // largestSum bounds the magnitude of an integer sum, whatever x holds.
 func (p *product) largestSum(xShape []int, x *frozen.Quant, t *frozen.Tensor) int64 {
-	terms := int64(nn.Terms(p.layer.Op, xShape, t.Shape))
+	n := int64(terms(p.layer.Op, xShape, t.Shape))
 	most := func(q *frozen.Quant) (m int64) {
 		qmin, qmax := q.Spec.QRange()
 		for _, z := range q.Params.ZeroPoint {
@@ -95,7 +106,7 @@ func (p *product) largestSum(xShape []int, x *frozen.Quant, t *frozen.Tensor) in
 		}
 		return m
 	}
-	return terms * most(x) * most(t.Quant)
+	return n * most(x) * most(t.Quant)
 }
 
 // roundBias computes the int32 bias, rne(bias / float32(x_scale·w_scale)). It reports

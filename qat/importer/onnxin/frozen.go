@@ -9,6 +9,7 @@ import (
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/onnxpb"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozenop"
 )
 
 // ReadFrozen reads a quantized model that package qat/export/onnxout wrote, in one piece.
@@ -243,7 +244,11 @@ func (t *thawer) addConst(x frozen.Tensor, err error) (int, error) {
 
 // layer adds a layer with the activation and the rounding that follow it.
 func (t *thawer) layer(n *node, op nn.Op, in []string) error {
-	l := frozen.Layer{Name: n.label, Op: op}
+	fop, err := frozenop.Of(op)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	l := frozen.Layer{Name: n.label, Op: fop}
 	for _, name := range in {
 		i, err := t.tensor(name)
 		if err != nil {
@@ -267,10 +272,11 @@ func (t *thawer) layer(n *node, op nn.Op, in []string) error {
 		shapes[k] = s
 	}
 	end := t.end(n)
-	var err error
-	if l.Act, end, err = t.activation(n, end); err != nil {
+	act, end, err := t.activation(n, end)
+	if err != nil {
 		return err
 	}
+	l.Act = (*frozen.Unary)(act)
 	end, q, err := t.rounding(end, len(shapes[0]))
 	if err != nil {
 		return err

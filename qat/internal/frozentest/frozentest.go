@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/frozen"
 )
 
@@ -132,7 +131,7 @@ func (m *Maker) outShape(op frozen.Op, in []int) []int {
 			}
 			all = append(all, s)
 		}
-		s, err := nn.OutShape(op, all)
+		s, err := frozen.OutShape(op, all)
 		if err != nil {
 			m.t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/vm"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozenop"
 	"gorgonia.org/gorgonia"
 )
 
@@ -181,8 +182,11 @@ func (f *freezer) layer(l *Layer) error {
 		f.index[l.Out] = i
 		return err
 	}
-	fl := frozen.Layer{Name: l.Name, Op: l.Op, Act: l.Act}
-	var err error
+	op, err := frozenop.Of(l.Op)
+	if err != nil {
+		return &fakequant.LayerError{Layer: l.Name, Err: err}
+	}
+	fl := frozen.Layer{Name: l.Name, Op: op, Act: (*frozen.Unary)(l.Act)}
 	switch {
 	case l.Weighted:
 		fl.Inputs, err = f.product(l)

@@ -1,0 +1,185 @@
+package frozen
+
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// Op is the kind of a [Layer] with its settings: one of this package's types, as a
+// value. Tensors are row-major; images are [N,C,H,W].
+type Op interface {
+	// Kind is the name of the kind in files and in errors: "conv", "max_pool".
+	Kind() string
+	op() nn.Op
+}
+
+// ParseOp makes a kind of the name and the settings, a JSON object, that a file of a
+// network has for it. It is strict: an unknown kind or field, settings that no input can
+// make right, and anything else than one object are errors that wrap ErrFormat.
+func ParseOp(kind string, settings []byte) (Op, error) {
+	op, err := parseOp(kind, settings)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return op, nil
+}
+
+func parseOp(kind string, settings []byte) (Op, error) {
+	o, err := nn.UnmarshalOp(kind, settings)
+	if err != nil {
+		return nil, err
+	}
+	if op := opOf(o); op != nil {
+		return op, nil
+	}
+	return nil, fmt.Errorf("layer kind %q has no frozen form", kind)
+}
+
+// OutShape returns the shape of what a layer of this kind makes of inputs of the given
+// shapes, in new memory. Errors name the kind and say what does not fit.
+func OutShape(op Op, in [][]int) ([]int, error) {
+	if op == nil {
+		return nil, fmt.Errorf("%w: the layer kind is nil", ErrNetwork)
+	}
+	return nn.OutShape(op.op(), in)
+}
+
+// Conv is a 2-D cross-correlation with groups. Inputs: x [N,C,H,W], w [K,C/Groups,R,S],
+// optionally a float bias [K]. Result: [N,K,OH,OW], where
+// OH = (H + Pad[0] + Pad[2] - Dilation[0]·(R-1) - 1)/Stride[0] + 1.
+type Conv struct {
+	Stride   [2]int // of rows and columns; at least 1
+	Pad      [4]int // zeros at the top, left, bottom and right; at least 0
+	Dilation [2]int // distance of the taps of rows and columns; at least 1
+	Groups   int    // at least 1; divides C and K
+}
+
+// MatMul is a product of matrices, a [M,K] · b [K,N] after the transposes, over equal
+// leading dimensions or none. A third input is a float bias [N] added to every row.
+type MatMul struct {
+	TransA bool // a is [K,M]
+	TransB bool // b is [N,K]
+}
+
+// Binary is an elementwise operation on two inputs, with NumPy's broadcasting.
+type Binary struct {
+	Fn string // add, sub, mul, div or pow
+}
+
+// Unary is an elementwise function of one input. It is also the activation of a Layer.
+type Unary struct {
+	// Fn is relu, clip (to [Min, Max]), leaky_relu (slope Alpha for x < 0), elu (Alpha),
+	// selu, sigmoid, hard_sigmoid (Alpha·x + Beta limited to [0, 1]), silu, hard_swish, gelu,
+	// gelu_tanh, tanh, softplus, exp, expm1, log, log2, log1p, erf, neg, abs, sign, ceil,
+	// floor, sin, cos, square, cube, sqrt, inv or inv_sqrt.
+	Fn    string
+	Alpha float64 // as Beta, Min and Max: finite, and 0 where Fn has no such setting
+	Beta  float64
+	Min   float64
+	Max   float64
+}
+
+// Pool is maximum or average pooling of [N,C,H,W] over windows. Padding never wins a
+// maximum. An average divides by the whole window, padding included.
+type Pool struct {
+	Average bool   // of a window, not its maximum
+	Kernel  [2]int // rows and columns of a window; at least 1
+	Stride  [2]int // of rows and columns; at least 1
+	Pad     [4]int // top, left, bottom, right; each less than the kernel
+	// ExcludePad divides an average by the elements inside the image only.
+	ExcludePad bool
+}
+
+// GlobalAvgPool averages [N,C,H,W] over H and W into [N,C,1,1].
+type GlobalAvgPool struct{}
+
+// Reduce sums, averages or takes the maximum over axes and drops them.
+type Reduce struct {
+	Fn   string // sum, mean or max
+	Axes []int  // at least one; sorted, distinct, counted from 0
+}
+
+// Reshape keeps the elements and changes the shape.
+type Reshape struct {
+	Shape []int // one dimension may be -1: it takes what is left
+}
+
+// Transpose permutes the axes: axis i of the result is axis Perm[i] of the input.
+type Transpose struct {
+	Perm []int // each axis once
+}
+
+// Concat joins its inputs along an axis.
+type Concat struct {
+	Axis int // from 0
+}
+
+// Slice takes elements Start, Start+Step … below End along an axis.
+type Slice struct {
+	Axis    int  // from 0
+	Start   int  // at least 0
+	End     int  // above Start
+	Step    int  // at least 1
+	Squeeze bool // drops the axis, which has one element then
+}
+
+// Softmax is exp(x)/Σ exp(x) along an axis, with the maximum taken off x first.
+type Softmax struct {
+	Axis int  // from 0
+	Log  bool // its natural logarithm
+}
+
+// BatchNorm normalises each channel (axis 1 of rank 2 or 4) with fixed statistics:
+// (x - mean) / sqrt(variance + Eps) · gamma + beta. Inputs: x, then gamma, beta, mean and
+// variance, each [C].
+type BatchNorm struct {
+	Eps float64 // at least 0, finite
+}
+
+// LayerNorm normalises the elements of the axes from Axis on, for each index of those
+// before: (x - mean)/sqrt(variance + Eps)·gamma + beta, or, with RMS,
+// x/sqrt(mean square + Eps)·gamma + beta. Inputs: x, optionally gamma and, behind it, beta,
+// both of the normalised axes' shape.
+type LayerNorm struct {
+	Axis int // at least 0
+	Eps  float64
+	RMS  bool
+}
+
+// GroupNorm normalises the channels of axis 1 in groups of neighbours, over all their
+// elements in an image, as LayerNorm does. Inputs: x [N,C,…], optionally gamma [C] and,
+// behind it, beta [C].
+type GroupNorm struct {
+	Groups int // at least 1; divides C
+	Eps    float64
+}
+
+// Dropout passes its input on.
+type Dropout struct {
+	P float64 // the probability in training that an element is dropped; 0 <= P < 1
+}
+
+// Pad adds a border of one value.
+type Pad struct {
+	Before []int   // elements before each axis; at least 0
+	After  []int   // elements behind each axis; at least 0
+	Value  float64 // finite
+}
+
+// LRN is local response normalisation over channels (axis 1):
+// x / (Bias + Alpha/Size·Σ x²)^Beta, summed over the Size channels from (Size-1)/2 before
+// to Size/2 behind, as far as they exist.
+type LRN struct {
+	Size  int     // at least 1
+	Alpha float64 // at least 0
+	Beta  float64 // finite
+	Bias  float64 // above 0
+}
+
+// Gather looks up rows of a table. Inputs: the table, and indices of any shape: whole
+// numbers from -n to n-1 stored as float32, where n is the length of the table's axis and
+// negative ones count from the end. The shape of the indices takes the axis's place.
+type Gather struct {
+	Axis int // of the table, from 0
+}
