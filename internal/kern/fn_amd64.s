@@ -8,947 +8,475 @@ DATA fnConst<>+0(SB)/8, $0x3ff71547652b82fe
 DATA fnConst<>+8(SB)/8, $0x3ff71547652b82fe
 DATA fnConst<>+16(SB)/8, $0x3ff71547652b82fe
 DATA fnConst<>+24(SB)/8, $0x3ff71547652b82fe
-DATA fnConst<>+32(SB)/8, $0x3ff71547652b82fe
-DATA fnConst<>+40(SB)/8, $0x3ff71547652b82fe
-DATA fnConst<>+48(SB)/8, $0x3ff71547652b82fe
-DATA fnConst<>+56(SB)/8, $0x3ff71547652b82fe
-DATA fnConst<>+64(SB)/8, $0x43380000000003ff
-DATA fnConst<>+72(SB)/8, $0x43380000000003ff
-DATA fnConst<>+80(SB)/8, $0x43380000000003ff
-DATA fnConst<>+88(SB)/8, $0x43380000000003ff
-DATA fnConst<>+96(SB)/8, $0x43380000000003ff
-DATA fnConst<>+104(SB)/8, $0x43380000000003ff
-DATA fnConst<>+112(SB)/8, $0x43380000000003ff
-DATA fnConst<>+120(SB)/8, $0x43380000000003ff
-DATA fnConst<>+128(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+136(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+144(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+152(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+160(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+168(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+176(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+184(SB)/8, $0x3fe62e42fefa39ef
-DATA fnConst<>+192(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+200(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+208(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+216(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+224(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+232(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+240(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+248(SB)/8, $0x3f2a01a7928c02ce
-DATA fnConst<>+256(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+264(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+272(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+280(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+288(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+296(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+304(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+312(SB)/8, $0x3f56d74bc544a203
-DATA fnConst<>+320(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+328(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+336(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+344(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+352(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+360(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+368(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+376(SB)/8, $0x3f81111a6347d10c
-DATA fnConst<>+384(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+392(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+400(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+408(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+416(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+424(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+432(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+440(SB)/8, $0x3fa5554ad6ec18f4
-DATA fnConst<>+448(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+456(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+464(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+472(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+480(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+488(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+496(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+504(SB)/8, $0x3fc555554c608d14
-DATA fnConst<>+512(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+520(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+528(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+536(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+544(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+552(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+560(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+568(SB)/8, $0x3fe0000002835180
-DATA fnConst<>+576(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+584(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+592(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+600(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+608(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+616(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+624(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+632(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+640(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+648(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+656(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+664(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+672(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+680(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+688(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+696(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+704(SB)/8, $0x00195f619980c433
-DATA fnConst<>+712(SB)/8, $0x00195f619980c433
-DATA fnConst<>+720(SB)/8, $0x00195f619980c433
-DATA fnConst<>+728(SB)/8, $0x00195f619980c433
-DATA fnConst<>+736(SB)/8, $0x00195f619980c433
-DATA fnConst<>+744(SB)/8, $0x00195f619980c433
-DATA fnConst<>+752(SB)/8, $0x00195f619980c433
-DATA fnConst<>+760(SB)/8, $0x00195f619980c433
-DATA fnConst<>+768(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+776(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+784(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+792(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+800(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+808(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+816(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+824(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+832(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+840(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+848(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+856(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+864(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+872(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+880(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+888(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+896(SB)/8, $0x4330000000000000
-DATA fnConst<>+904(SB)/8, $0x4330000000000000
-DATA fnConst<>+912(SB)/8, $0x4330000000000000
-DATA fnConst<>+920(SB)/8, $0x4330000000000000
-DATA fnConst<>+928(SB)/8, $0x4330000000000000
-DATA fnConst<>+936(SB)/8, $0x4330000000000000
-DATA fnConst<>+944(SB)/8, $0x4330000000000000
-DATA fnConst<>+952(SB)/8, $0x4330000000000000
-DATA fnConst<>+960(SB)/8, $0x4330000000000400
-DATA fnConst<>+968(SB)/8, $0x4330000000000400
-DATA fnConst<>+976(SB)/8, $0x4330000000000400
-DATA fnConst<>+984(SB)/8, $0x4330000000000400
-DATA fnConst<>+992(SB)/8, $0x4330000000000400
-DATA fnConst<>+1000(SB)/8, $0x4330000000000400
-DATA fnConst<>+1008(SB)/8, $0x4330000000000400
-DATA fnConst<>+1016(SB)/8, $0x4330000000000400
-DATA fnConst<>+1024(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1032(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1040(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1048(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1056(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1064(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1072(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1080(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+1088(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1096(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1104(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1112(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1120(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1128(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1136(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1144(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+1152(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1160(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1168(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1176(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1184(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1192(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1200(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1208(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+1216(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1224(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1232(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1240(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1248(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1256(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1264(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1272(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+1280(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1288(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1296(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1304(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1312(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1320(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1328(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1336(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+1344(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1352(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1360(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1368(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1376(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1384(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1392(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1400(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+1408(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1416(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1424(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1432(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1440(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1448(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1456(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1464(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+1472(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1480(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1488(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1496(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1504(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1512(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1520(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1528(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+1536(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1544(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1552(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1560(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1568(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1576(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1584(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1592(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+1600(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1608(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1616(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1624(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1632(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1640(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1648(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1656(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+1664(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1672(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1680(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1688(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1696(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1704(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1712(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1720(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+1728(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1736(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1744(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1752(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1760(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1768(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1776(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1784(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+1792(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1800(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1808(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1816(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1824(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1832(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1840(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1848(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+1856(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1864(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1872(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1880(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1888(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1896(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1904(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1912(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+1920(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1928(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1936(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1944(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1952(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1960(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1968(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1976(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+1984(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+1992(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+2000(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+2008(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+2016(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+2024(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+2032(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+2040(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+2048(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2056(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2064(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2072(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2080(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2088(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2096(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2104(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+2112(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2120(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2128(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2136(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2144(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2152(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2160(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2168(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+2176(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2184(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2192(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2200(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2208(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2216(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2224(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2232(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+2240(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2248(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2256(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2264(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2272(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2280(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2288(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2296(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+2304(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2312(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2320(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2328(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2336(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2344(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2352(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2360(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+2368(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2376(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2384(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2392(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2400(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2408(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2416(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2424(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+2432(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2440(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2448(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2456(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2464(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2472(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2480(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2488(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+2496(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2504(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2512(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2520(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2528(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2536(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2544(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2552(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+2560(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2568(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2576(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2584(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2592(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2600(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2608(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2616(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+2624(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2632(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2640(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2648(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2656(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2664(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2672(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2680(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+2688(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2696(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2704(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2712(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2720(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2728(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2736(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2744(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+2752(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2760(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2768(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2776(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2784(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2792(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2800(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2808(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+2816(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2824(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2832(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2840(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2848(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2856(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2864(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2872(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+2880(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2888(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2896(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2904(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2912(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2920(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2928(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2936(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+2944(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+2952(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+2960(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+2968(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+2976(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+2984(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+2992(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+3000(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+3008(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3016(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3024(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3032(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3040(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3048(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3056(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3064(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+3072(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3080(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3088(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3096(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3104(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3112(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3120(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3128(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+3136(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3144(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3152(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3160(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3168(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3176(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3184(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3192(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+3200(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3208(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3216(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3224(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3232(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3240(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3248(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3256(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+3264(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3272(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3280(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3288(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3296(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3304(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3312(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3320(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+3328(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3336(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3344(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3352(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3360(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3368(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3376(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3384(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+3392(SB)/8, $0x401f333333333333
-DATA fnConst<>+3400(SB)/8, $0x401f333333333333
-DATA fnConst<>+3408(SB)/8, $0x401f333333333333
-DATA fnConst<>+3416(SB)/8, $0x401f333333333333
-DATA fnConst<>+3424(SB)/8, $0x401f333333333333
-DATA fnConst<>+3432(SB)/8, $0x401f333333333333
-DATA fnConst<>+3440(SB)/8, $0x401f333333333333
-DATA fnConst<>+3448(SB)/8, $0x401f333333333333
-DATA fnConst<>+3456(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3464(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3472(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3480(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3488(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3496(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3504(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3512(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+3520(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3528(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3536(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3544(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3552(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3560(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3568(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3576(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+3584(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3592(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3600(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3608(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3616(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3624(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3632(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3640(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+3648(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3656(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3664(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3672(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3680(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3688(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3696(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3704(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+3712(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3720(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3728(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3736(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3744(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3752(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3760(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3768(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+3776(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3784(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3792(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3800(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3808(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3816(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3824(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3832(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+3840(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3848(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3856(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3864(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3872(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3880(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3888(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3896(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+3904(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3912(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3920(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3928(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3936(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3944(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3952(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3960(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+3968(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+3976(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+3984(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+3992(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+4000(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+4008(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+4016(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+4024(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+4032(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4040(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4048(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4056(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4064(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4072(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4080(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4088(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+4096(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4104(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4112(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4120(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4128(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4136(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4144(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4152(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+4160(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4168(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4176(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4184(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4192(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4200(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4208(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4216(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+4224(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4232(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4240(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4248(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4256(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4264(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4272(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4280(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+4288(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4296(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4304(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4312(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4320(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4328(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4336(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4344(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+4352(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4360(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4368(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4376(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4384(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4392(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4400(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4408(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+4416(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4424(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4432(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4440(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4448(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4456(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4464(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4472(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+4480(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4488(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4496(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4504(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4512(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4520(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4528(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4536(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+4544(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4552(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4560(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4568(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4576(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4584(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4592(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4600(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+4608(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4616(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4624(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4632(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4640(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4648(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4656(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4664(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+4672(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4680(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4688(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4696(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4704(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4712(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4720(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4728(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+4736(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4744(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4752(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4760(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4768(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4776(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4784(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4792(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+4800(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4808(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4816(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4824(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4832(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4840(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4848(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4856(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+4864(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4872(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4880(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4888(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4896(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4904(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4912(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4920(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+4928(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4936(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4944(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4952(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4960(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4968(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4976(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4984(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+4992(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5000(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5008(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5016(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5024(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5032(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5040(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5048(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+5056(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5064(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5072(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5080(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5088(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5096(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5104(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5112(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+5120(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5128(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5136(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5144(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5152(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5160(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5168(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5176(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+5184(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5192(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5200(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5208(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5216(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5224(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5232(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5240(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+5248(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5256(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5264(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5272(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5280(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5288(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5296(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5304(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+5312(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5320(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5328(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5336(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5344(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5352(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5360(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5368(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+5376(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5384(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5392(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5400(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5408(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5416(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5424(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5432(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+5440(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5448(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5456(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5464(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5472(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5480(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5488(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5496(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+5504(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5512(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5520(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5528(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5536(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5544(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5552(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5560(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+5568(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5576(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5584(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5592(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5600(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5608(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5616(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5624(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+5632(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5640(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5648(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5656(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5664(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5672(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5680(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5688(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+5696(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5704(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5712(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5720(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5728(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5736(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5744(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5752(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+5760(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5768(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5776(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5784(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5792(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5800(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5808(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5816(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+5824(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5832(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5840(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5848(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5856(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5864(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5872(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5880(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+5888(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5896(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5904(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5912(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5920(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5928(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5936(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5944(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+5952(SB)/8, $0x0000000000000000
-DATA fnConst<>+5960(SB)/8, $0x0000000000000000
-DATA fnConst<>+5968(SB)/8, $0x0000000000000000
-DATA fnConst<>+5976(SB)/8, $0x0000000000000000
-DATA fnConst<>+5984(SB)/8, $0x0000000000000000
-DATA fnConst<>+5992(SB)/8, $0x0000000000000000
-DATA fnConst<>+6000(SB)/8, $0x0000000000000000
-DATA fnConst<>+6008(SB)/8, $0x0000000000000000
-DATA fnConst<>+6016(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6024(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6032(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6040(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6048(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6056(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6064(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6072(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+6080(SB)/8, $0x4000000000000000
-DATA fnConst<>+6088(SB)/8, $0x4000000000000000
-DATA fnConst<>+6096(SB)/8, $0x4000000000000000
-DATA fnConst<>+6104(SB)/8, $0x4000000000000000
-DATA fnConst<>+6112(SB)/8, $0x4000000000000000
-DATA fnConst<>+6120(SB)/8, $0x4000000000000000
-DATA fnConst<>+6128(SB)/8, $0x4000000000000000
-DATA fnConst<>+6136(SB)/8, $0x4000000000000000
-DATA fnConst<>+6144(SB)/8, $0xc000000000000000
-DATA fnConst<>+6152(SB)/8, $0xc000000000000000
-DATA fnConst<>+6160(SB)/8, $0xc000000000000000
-DATA fnConst<>+6168(SB)/8, $0xc000000000000000
-DATA fnConst<>+6176(SB)/8, $0xc000000000000000
-DATA fnConst<>+6184(SB)/8, $0xc000000000000000
-DATA fnConst<>+6192(SB)/8, $0xc000000000000000
-DATA fnConst<>+6200(SB)/8, $0xc000000000000000
-DATA fnConst<>+6208(SB)/8, $0x4008000000000000
-DATA fnConst<>+6216(SB)/8, $0x4008000000000000
-DATA fnConst<>+6224(SB)/8, $0x4008000000000000
-DATA fnConst<>+6232(SB)/8, $0x4008000000000000
-DATA fnConst<>+6240(SB)/8, $0x4008000000000000
-DATA fnConst<>+6248(SB)/8, $0x4008000000000000
-DATA fnConst<>+6256(SB)/8, $0x4008000000000000
-DATA fnConst<>+6264(SB)/8, $0x4008000000000000
-DATA fnConst<>+6272(SB)/8, $0xc008000000000000
-DATA fnConst<>+6280(SB)/8, $0xc008000000000000
-DATA fnConst<>+6288(SB)/8, $0xc008000000000000
-DATA fnConst<>+6296(SB)/8, $0xc008000000000000
-DATA fnConst<>+6304(SB)/8, $0xc008000000000000
-DATA fnConst<>+6312(SB)/8, $0xc008000000000000
-DATA fnConst<>+6320(SB)/8, $0xc008000000000000
-DATA fnConst<>+6328(SB)/8, $0xc008000000000000
-DATA fnConst<>+6336(SB)/8, $0x4010000000000000
-DATA fnConst<>+6344(SB)/8, $0x4010000000000000
-DATA fnConst<>+6352(SB)/8, $0x4010000000000000
-DATA fnConst<>+6360(SB)/8, $0x4010000000000000
-DATA fnConst<>+6368(SB)/8, $0x4010000000000000
-DATA fnConst<>+6376(SB)/8, $0x4010000000000000
-DATA fnConst<>+6384(SB)/8, $0x4010000000000000
-DATA fnConst<>+6392(SB)/8, $0x4010000000000000
-DATA fnConst<>+6400(SB)/8, $0x4018000000000000
-DATA fnConst<>+6408(SB)/8, $0x4018000000000000
-DATA fnConst<>+6416(SB)/8, $0x4018000000000000
-DATA fnConst<>+6424(SB)/8, $0x4018000000000000
-DATA fnConst<>+6432(SB)/8, $0x4018000000000000
-DATA fnConst<>+6440(SB)/8, $0x4018000000000000
-DATA fnConst<>+6448(SB)/8, $0x4018000000000000
-DATA fnConst<>+6456(SB)/8, $0x4018000000000000
-DATA fnConst<>+6464(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6472(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6480(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6488(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6496(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6504(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6512(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6520(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+6528(SB)/8, $0x8000000000000000
-DATA fnConst<>+6536(SB)/8, $0x8000000000000000
-DATA fnConst<>+6544(SB)/8, $0x8000000000000000
-DATA fnConst<>+6552(SB)/8, $0x8000000000000000
-DATA fnConst<>+6560(SB)/8, $0x8000000000000000
-DATA fnConst<>+6568(SB)/8, $0x8000000000000000
-DATA fnConst<>+6576(SB)/8, $0x8000000000000000
-DATA fnConst<>+6584(SB)/8, $0x8000000000000000
-DATA fnConst<>+6592(SB)/8, $0x405b800000000000
-DATA fnConst<>+6600(SB)/8, $0x405b800000000000
-DATA fnConst<>+6608(SB)/8, $0x405b800000000000
-DATA fnConst<>+6616(SB)/8, $0x405b800000000000
-DATA fnConst<>+6624(SB)/8, $0x405b800000000000
-DATA fnConst<>+6632(SB)/8, $0x405b800000000000
-DATA fnConst<>+6640(SB)/8, $0x405b800000000000
-DATA fnConst<>+6648(SB)/8, $0x405b800000000000
-DATA fnConst<>+6656(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6664(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6672(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6680(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6688(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6696(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6704(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6712(SB)/8, $0xc05b800000000000
-DATA fnConst<>+6720(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6728(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6736(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6744(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6752(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6760(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6768(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6776(SB)/8, $0x400f99999999999a
-DATA fnConst<>+6784(SB)/8, $0x402e000000000000
-DATA fnConst<>+6792(SB)/8, $0x402e000000000000
-DATA fnConst<>+6800(SB)/8, $0x402e000000000000
-DATA fnConst<>+6808(SB)/8, $0x402e000000000000
-DATA fnConst<>+6816(SB)/8, $0x402e000000000000
-DATA fnConst<>+6824(SB)/8, $0x402e000000000000
-DATA fnConst<>+6832(SB)/8, $0x402e000000000000
-DATA fnConst<>+6840(SB)/8, $0x402e000000000000
-DATA fnConst<>+6848(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6856(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6864(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6872(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6880(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6888(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6896(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6904(SB)/8, $0xc02e000000000000
-DATA fnConst<>+6912(SB)/8, $0x4026000000000000
-DATA fnConst<>+6920(SB)/8, $0x4026000000000000
-DATA fnConst<>+6928(SB)/8, $0x4026000000000000
-DATA fnConst<>+6936(SB)/8, $0x4026000000000000
-DATA fnConst<>+6944(SB)/8, $0x4026000000000000
-DATA fnConst<>+6952(SB)/8, $0x4026000000000000
-DATA fnConst<>+6960(SB)/8, $0x4026000000000000
-DATA fnConst<>+6968(SB)/8, $0x4026000000000000
-DATA fnConst<>+6976(SB)/8, $0xc026000000000000
-DATA fnConst<>+6984(SB)/8, $0xc026000000000000
-DATA fnConst<>+6992(SB)/8, $0xc026000000000000
-DATA fnConst<>+7000(SB)/8, $0xc026000000000000
-DATA fnConst<>+7008(SB)/8, $0xc026000000000000
-DATA fnConst<>+7016(SB)/8, $0xc026000000000000
-DATA fnConst<>+7024(SB)/8, $0xc026000000000000
-DATA fnConst<>+7032(SB)/8, $0xc026000000000000
-DATA fnConst<>+7040(SB)/8, $0x4064000000000000
-DATA fnConst<>+7048(SB)/8, $0x4064000000000000
-DATA fnConst<>+7056(SB)/8, $0x4064000000000000
-DATA fnConst<>+7064(SB)/8, $0x4064000000000000
-DATA fnConst<>+7072(SB)/8, $0x4064000000000000
-DATA fnConst<>+7080(SB)/8, $0x4064000000000000
-DATA fnConst<>+7088(SB)/8, $0x4064000000000000
-DATA fnConst<>+7096(SB)/8, $0x4064000000000000
-DATA fnConst<>+7104(SB)/8, $0xc064000000000000
-DATA fnConst<>+7112(SB)/8, $0xc064000000000000
-DATA fnConst<>+7120(SB)/8, $0xc064000000000000
-DATA fnConst<>+7128(SB)/8, $0xc064000000000000
-DATA fnConst<>+7136(SB)/8, $0xc064000000000000
-DATA fnConst<>+7144(SB)/8, $0xc064000000000000
-DATA fnConst<>+7152(SB)/8, $0xc064000000000000
-DATA fnConst<>+7160(SB)/8, $0xc064000000000000
-DATA fnConst<>+7168(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7176(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7184(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7192(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7200(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7208(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7216(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7224(SB)/8, $0x07b0000000000000
-DATA fnConst<>+7232(SB)/8, $0x7830000000000000
-DATA fnConst<>+7240(SB)/8, $0x7830000000000000
-DATA fnConst<>+7248(SB)/8, $0x7830000000000000
-DATA fnConst<>+7256(SB)/8, $0x7830000000000000
-DATA fnConst<>+7264(SB)/8, $0x7830000000000000
-DATA fnConst<>+7272(SB)/8, $0x7830000000000000
-DATA fnConst<>+7280(SB)/8, $0x7830000000000000
-DATA fnConst<>+7288(SB)/8, $0x7830000000000000
-DATA fnConst<>+7296(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7304(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7312(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7320(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7328(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7336(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7344(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7352(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+7360(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7368(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7376(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7384(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7392(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7400(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7408(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7416(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+7424(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7432(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7440(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7448(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7456(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7464(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7472(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7480(SB)/8, $0xfff0000000000000
-DATA fnConst<>+7488(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+7496(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+7504(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+7512(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+7520(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+7528(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+7536(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+7544(SB)/8, $0x7ff8000000000001
-GLOBL fnConst<>(SB), RODATA|NOPTR, $7552
+DATA fnConst<>+32(SB)/8, $0x43380000000003ff
+DATA fnConst<>+40(SB)/8, $0x43380000000003ff
+DATA fnConst<>+48(SB)/8, $0x43380000000003ff
+DATA fnConst<>+56(SB)/8, $0x43380000000003ff
+DATA fnConst<>+64(SB)/8, $0x3fe62e42fefa39ef
+DATA fnConst<>+72(SB)/8, $0x3fe62e42fefa39ef
+DATA fnConst<>+80(SB)/8, $0x3fe62e42fefa39ef
+DATA fnConst<>+88(SB)/8, $0x3fe62e42fefa39ef
+DATA fnConst<>+96(SB)/8, $0x3f2a01a7928c02ce
+DATA fnConst<>+104(SB)/8, $0x3f2a01a7928c02ce
+DATA fnConst<>+112(SB)/8, $0x3f2a01a7928c02ce
+DATA fnConst<>+120(SB)/8, $0x3f2a01a7928c02ce
+DATA fnConst<>+128(SB)/8, $0x3f56d74bc544a203
+DATA fnConst<>+136(SB)/8, $0x3f56d74bc544a203
+DATA fnConst<>+144(SB)/8, $0x3f56d74bc544a203
+DATA fnConst<>+152(SB)/8, $0x3f56d74bc544a203
+DATA fnConst<>+160(SB)/8, $0x3f81111a6347d10c
+DATA fnConst<>+168(SB)/8, $0x3f81111a6347d10c
+DATA fnConst<>+176(SB)/8, $0x3f81111a6347d10c
+DATA fnConst<>+184(SB)/8, $0x3f81111a6347d10c
+DATA fnConst<>+192(SB)/8, $0x3fa5554ad6ec18f4
+DATA fnConst<>+200(SB)/8, $0x3fa5554ad6ec18f4
+DATA fnConst<>+208(SB)/8, $0x3fa5554ad6ec18f4
+DATA fnConst<>+216(SB)/8, $0x3fa5554ad6ec18f4
+DATA fnConst<>+224(SB)/8, $0x3fc555554c608d14
+DATA fnConst<>+232(SB)/8, $0x3fc555554c608d14
+DATA fnConst<>+240(SB)/8, $0x3fc555554c608d14
+DATA fnConst<>+248(SB)/8, $0x3fc555554c608d14
+DATA fnConst<>+256(SB)/8, $0x3fe0000002835180
+DATA fnConst<>+264(SB)/8, $0x3fe0000002835180
+DATA fnConst<>+272(SB)/8, $0x3fe0000002835180
+DATA fnConst<>+280(SB)/8, $0x3fe0000002835180
+DATA fnConst<>+288(SB)/8, $0x3ff0000000022614
+DATA fnConst<>+296(SB)/8, $0x3ff0000000022614
+DATA fnConst<>+304(SB)/8, $0x3ff0000000022614
+DATA fnConst<>+312(SB)/8, $0x3ff0000000022614
+DATA fnConst<>+320(SB)/8, $0x7fde623822fc16e6
+DATA fnConst<>+328(SB)/8, $0x7fde623822fc16e6
+DATA fnConst<>+336(SB)/8, $0x7fde623822fc16e6
+DATA fnConst<>+344(SB)/8, $0x7fde623822fc16e6
+DATA fnConst<>+352(SB)/8, $0x00195f619980c433
+DATA fnConst<>+360(SB)/8, $0x00195f619980c433
+DATA fnConst<>+368(SB)/8, $0x00195f619980c433
+DATA fnConst<>+376(SB)/8, $0x00195f619980c433
+DATA fnConst<>+384(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+392(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+400(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+408(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+416(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+424(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+432(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+440(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+448(SB)/8, $0x4330000000000000
+DATA fnConst<>+456(SB)/8, $0x4330000000000000
+DATA fnConst<>+464(SB)/8, $0x4330000000000000
+DATA fnConst<>+472(SB)/8, $0x4330000000000000
+DATA fnConst<>+480(SB)/8, $0x4330000000000400
+DATA fnConst<>+488(SB)/8, $0x4330000000000400
+DATA fnConst<>+496(SB)/8, $0x4330000000000400
+DATA fnConst<>+504(SB)/8, $0x4330000000000400
+DATA fnConst<>+512(SB)/8, $0x3fab754a3f87c9dc
+DATA fnConst<>+520(SB)/8, $0x3fab754a3f87c9dc
+DATA fnConst<>+528(SB)/8, $0x3fab754a3f87c9dc
+DATA fnConst<>+536(SB)/8, $0x3fab754a3f87c9dc
+DATA fnConst<>+544(SB)/8, $0xbfb958a42b8e4e46
+DATA fnConst<>+552(SB)/8, $0xbfb958a42b8e4e46
+DATA fnConst<>+560(SB)/8, $0xbfb958a42b8e4e46
+DATA fnConst<>+568(SB)/8, $0xbfb958a42b8e4e46
+DATA fnConst<>+576(SB)/8, $0x3fb9af5aff034269
+DATA fnConst<>+584(SB)/8, $0x3fb9af5aff034269
+DATA fnConst<>+592(SB)/8, $0x3fb9af5aff034269
+DATA fnConst<>+600(SB)/8, $0x3fb9af5aff034269
+DATA fnConst<>+608(SB)/8, $0xbfb967095e8aa2a4
+DATA fnConst<>+616(SB)/8, $0xbfb967095e8aa2a4
+DATA fnConst<>+624(SB)/8, $0xbfb967095e8aa2a4
+DATA fnConst<>+632(SB)/8, $0xbfb967095e8aa2a4
+DATA fnConst<>+640(SB)/8, $0x3fbc2c4aac3e83c1
+DATA fnConst<>+648(SB)/8, $0x3fbc2c4aac3e83c1
+DATA fnConst<>+656(SB)/8, $0x3fbc2c4aac3e83c1
+DATA fnConst<>+664(SB)/8, $0x3fbc2c4aac3e83c1
+DATA fnConst<>+672(SB)/8, $0xbfbffe5a2974efbd
+DATA fnConst<>+680(SB)/8, $0xbfbffe5a2974efbd
+DATA fnConst<>+688(SB)/8, $0xbfbffe5a2974efbd
+DATA fnConst<>+696(SB)/8, $0xbfbffe5a2974efbd
+DATA fnConst<>+704(SB)/8, $0x3fc24adee0086870
+DATA fnConst<>+712(SB)/8, $0x3fc24adee0086870
+DATA fnConst<>+720(SB)/8, $0x3fc24adee0086870
+DATA fnConst<>+728(SB)/8, $0x3fc24adee0086870
+DATA fnConst<>+736(SB)/8, $0xbfc5556c8b6b8fa7
+DATA fnConst<>+744(SB)/8, $0xbfc5556c8b6b8fa7
+DATA fnConst<>+752(SB)/8, $0xbfc5556c8b6b8fa7
+DATA fnConst<>+760(SB)/8, $0xbfc5556c8b6b8fa7
+DATA fnConst<>+768(SB)/8, $0x3fc9998fa12d7965
+DATA fnConst<>+776(SB)/8, $0x3fc9998fa12d7965
+DATA fnConst<>+784(SB)/8, $0x3fc9998fa12d7965
+DATA fnConst<>+792(SB)/8, $0x3fc9998fa12d7965
+DATA fnConst<>+800(SB)/8, $0xbfcfffff80e499b3
+DATA fnConst<>+808(SB)/8, $0xbfcfffff80e499b3
+DATA fnConst<>+816(SB)/8, $0xbfcfffff80e499b3
+DATA fnConst<>+824(SB)/8, $0xbfcfffff80e499b3
+DATA fnConst<>+832(SB)/8, $0x3fd55555555677b1
+DATA fnConst<>+840(SB)/8, $0x3fd55555555677b1
+DATA fnConst<>+848(SB)/8, $0x3fd55555555677b1
+DATA fnConst<>+856(SB)/8, $0x3fd55555555677b1
+DATA fnConst<>+864(SB)/8, $0xbfe0000000286ad2
+DATA fnConst<>+872(SB)/8, $0xbfe0000000286ad2
+DATA fnConst<>+880(SB)/8, $0xbfe0000000286ad2
+DATA fnConst<>+888(SB)/8, $0xbfe0000000286ad2
+DATA fnConst<>+896(SB)/8, $0x3feffffffffe11ef
+DATA fnConst<>+904(SB)/8, $0x3feffffffffe11ef
+DATA fnConst<>+912(SB)/8, $0x3feffffffffe11ef
+DATA fnConst<>+920(SB)/8, $0x3feffffffffe11ef
+DATA fnConst<>+928(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+936(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+944(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+952(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+960(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+968(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+976(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+984(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+992(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+1000(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+1008(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+1016(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+1024(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+1032(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+1040(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+1048(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+1056(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+1064(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+1072(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+1080(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+1088(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+1096(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+1104(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+1112(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+1120(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+1128(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+1136(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+1144(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+1152(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+1160(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+1168(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+1176(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+1184(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+1192(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+1200(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+1208(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+1216(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+1224(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+1232(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+1240(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+1248(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+1256(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+1264(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+1272(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+1280(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+1288(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+1296(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+1304(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+1312(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+1320(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+1328(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+1336(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+1344(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+1352(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+1360(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+1368(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+1376(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+1384(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+1392(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+1400(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+1408(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1416(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1424(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1432(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1440(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1448(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1456(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1464(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1472(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1480(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1488(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1496(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1504(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1512(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1520(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1528(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1536(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1544(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1552(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1560(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1568(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1576(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1584(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1592(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1600(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1608(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1616(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1624(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1632(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1640(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1648(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1656(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1664(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1672(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1680(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1688(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1696(SB)/8, $0x401f333333333333
+DATA fnConst<>+1704(SB)/8, $0x401f333333333333
+DATA fnConst<>+1712(SB)/8, $0x401f333333333333
+DATA fnConst<>+1720(SB)/8, $0x401f333333333333
+DATA fnConst<>+1728(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1736(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1744(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1752(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1760(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1768(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1776(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1784(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1792(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1800(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1808(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1816(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1824(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1832(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1840(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1848(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1856(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1864(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1872(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1880(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1888(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1896(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1904(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1912(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1920(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1928(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1936(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1944(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1952(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1960(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1968(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1976(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1984(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+1992(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+2000(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+2008(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+2016(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+2024(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+2032(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+2040(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+2048(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+2056(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+2064(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+2072(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+2080(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+2088(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+2096(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+2104(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+2112(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+2120(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+2128(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+2136(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+2144(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+2152(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+2160(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+2168(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+2176(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+2184(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+2192(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+2200(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+2208(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+2216(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+2224(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+2232(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+2240(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+2248(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+2256(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+2264(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+2272(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+2280(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+2288(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+2296(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+2304(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+2312(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+2320(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+2328(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+2336(SB)/8, $0x3f71030a8d3fc18e
+DATA fnConst<>+2344(SB)/8, $0x3f71030a8d3fc18e
+DATA fnConst<>+2352(SB)/8, $0x3f71030a8d3fc18e
+DATA fnConst<>+2360(SB)/8, $0x3f71030a8d3fc18e
+DATA fnConst<>+2368(SB)/8, $0x3fa4ee6c6e2833e2
+DATA fnConst<>+2376(SB)/8, $0x3fa4ee6c6e2833e2
+DATA fnConst<>+2384(SB)/8, $0x3fa4ee6c6e2833e2
+DATA fnConst<>+2392(SB)/8, $0x3fa4ee6c6e2833e2
+DATA fnConst<>+2400(SB)/8, $0x3fc78c56c06f05b3
+DATA fnConst<>+2408(SB)/8, $0x3fc78c56c06f05b3
+DATA fnConst<>+2416(SB)/8, $0x3fc78c56c06f05b3
+DATA fnConst<>+2424(SB)/8, $0x3fc78c56c06f05b3
+DATA fnConst<>+2432(SB)/8, $0x3fdc1d3eb09e46e7
+DATA fnConst<>+2440(SB)/8, $0x3fdc1d3eb09e46e7
+DATA fnConst<>+2448(SB)/8, $0x3fdc1d3eb09e46e7
+DATA fnConst<>+2456(SB)/8, $0x3fdc1d3eb09e46e7
+DATA fnConst<>+2464(SB)/8, $0x3fe0000001b1a2ec
+DATA fnConst<>+2472(SB)/8, $0x3fe0000001b1a2ec
+DATA fnConst<>+2480(SB)/8, $0x3fe0000001b1a2ec
+DATA fnConst<>+2488(SB)/8, $0x3fe0000001b1a2ec
+DATA fnConst<>+2496(SB)/8, $0x3f85522d1a937070
+DATA fnConst<>+2504(SB)/8, $0x3f85522d1a937070
+DATA fnConst<>+2512(SB)/8, $0x3f85522d1a937070
+DATA fnConst<>+2520(SB)/8, $0x3f85522d1a937070
+DATA fnConst<>+2528(SB)/8, $0x3fba3c3056b8b4f2
+DATA fnConst<>+2536(SB)/8, $0x3fba3c3056b8b4f2
+DATA fnConst<>+2544(SB)/8, $0x3fba3c3056b8b4f2
+DATA fnConst<>+2552(SB)/8, $0x3fba3c3056b8b4f2
+DATA fnConst<>+2560(SB)/8, $0x3fde2b9c4c3da2ef
+DATA fnConst<>+2568(SB)/8, $0x3fde2b9c4c3da2ef
+DATA fnConst<>+2576(SB)/8, $0x3fde2b9c4c3da2ef
+DATA fnConst<>+2584(SB)/8, $0x3fde2b9c4c3da2ef
+DATA fnConst<>+2592(SB)/8, $0x3ff349f200fddadc
+DATA fnConst<>+2600(SB)/8, $0x3ff349f200fddadc
+DATA fnConst<>+2608(SB)/8, $0x3ff349f200fddadc
+DATA fnConst<>+2616(SB)/8, $0x3ff349f200fddadc
+DATA fnConst<>+2624(SB)/8, $0x3ffad2c26a067052
+DATA fnConst<>+2632(SB)/8, $0x3ffad2c26a067052
+DATA fnConst<>+2640(SB)/8, $0x3ffad2c26a067052
+DATA fnConst<>+2648(SB)/8, $0x3ffad2c26a067052
+DATA fnConst<>+2656(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2664(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2672(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2680(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2688(SB)/8, $0x3fd9884533d43651
+DATA fnConst<>+2696(SB)/8, $0x3fd9884533d43651
+DATA fnConst<>+2704(SB)/8, $0x3fd9884533d43651
+DATA fnConst<>+2712(SB)/8, $0x3fd9884533d43651
+DATA fnConst<>+2720(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2728(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2736(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2744(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2752(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2760(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2768(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2776(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2784(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2792(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2800(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2808(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2816(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2824(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2832(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2840(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2848(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2856(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2864(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2872(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2880(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2888(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2896(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2904(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2912(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2920(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2928(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2936(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2944(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2952(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2960(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2968(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2976(SB)/8, $0x0000000000000000
+DATA fnConst<>+2984(SB)/8, $0x0000000000000000
+DATA fnConst<>+2992(SB)/8, $0x0000000000000000
+DATA fnConst<>+3000(SB)/8, $0x0000000000000000
+DATA fnConst<>+3008(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+3016(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+3024(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+3032(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+3040(SB)/8, $0x4000000000000000
+DATA fnConst<>+3048(SB)/8, $0x4000000000000000
+DATA fnConst<>+3056(SB)/8, $0x4000000000000000
+DATA fnConst<>+3064(SB)/8, $0x4000000000000000
+DATA fnConst<>+3072(SB)/8, $0xc000000000000000
+DATA fnConst<>+3080(SB)/8, $0xc000000000000000
+DATA fnConst<>+3088(SB)/8, $0xc000000000000000
+DATA fnConst<>+3096(SB)/8, $0xc000000000000000
+DATA fnConst<>+3104(SB)/8, $0x4008000000000000
+DATA fnConst<>+3112(SB)/8, $0x4008000000000000
+DATA fnConst<>+3120(SB)/8, $0x4008000000000000
+DATA fnConst<>+3128(SB)/8, $0x4008000000000000
+DATA fnConst<>+3136(SB)/8, $0xc008000000000000
+DATA fnConst<>+3144(SB)/8, $0xc008000000000000
+DATA fnConst<>+3152(SB)/8, $0xc008000000000000
+DATA fnConst<>+3160(SB)/8, $0xc008000000000000
+DATA fnConst<>+3168(SB)/8, $0x4010000000000000
+DATA fnConst<>+3176(SB)/8, $0x4010000000000000
+DATA fnConst<>+3184(SB)/8, $0x4010000000000000
+DATA fnConst<>+3192(SB)/8, $0x4010000000000000
+DATA fnConst<>+3200(SB)/8, $0x4018000000000000
+DATA fnConst<>+3208(SB)/8, $0x4018000000000000
+DATA fnConst<>+3216(SB)/8, $0x4018000000000000
+DATA fnConst<>+3224(SB)/8, $0x4018000000000000
+DATA fnConst<>+3232(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+3240(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+3248(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+3256(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+3264(SB)/8, $0x8000000000000000
+DATA fnConst<>+3272(SB)/8, $0x8000000000000000
+DATA fnConst<>+3280(SB)/8, $0x8000000000000000
+DATA fnConst<>+3288(SB)/8, $0x8000000000000000
+DATA fnConst<>+3296(SB)/8, $0x405b800000000000
+DATA fnConst<>+3304(SB)/8, $0x405b800000000000
+DATA fnConst<>+3312(SB)/8, $0x405b800000000000
+DATA fnConst<>+3320(SB)/8, $0x405b800000000000
+DATA fnConst<>+3328(SB)/8, $0xc05b800000000000
+DATA fnConst<>+3336(SB)/8, $0xc05b800000000000
+DATA fnConst<>+3344(SB)/8, $0xc05b800000000000
+DATA fnConst<>+3352(SB)/8, $0xc05b800000000000
+DATA fnConst<>+3360(SB)/8, $0x400f99999999999a
+DATA fnConst<>+3368(SB)/8, $0x400f99999999999a
+DATA fnConst<>+3376(SB)/8, $0x400f99999999999a
+DATA fnConst<>+3384(SB)/8, $0x400f99999999999a
+DATA fnConst<>+3392(SB)/8, $0x402e000000000000
+DATA fnConst<>+3400(SB)/8, $0x402e000000000000
+DATA fnConst<>+3408(SB)/8, $0x402e000000000000
+DATA fnConst<>+3416(SB)/8, $0x402e000000000000
+DATA fnConst<>+3424(SB)/8, $0xc02e000000000000
+DATA fnConst<>+3432(SB)/8, $0xc02e000000000000
+DATA fnConst<>+3440(SB)/8, $0xc02e000000000000
+DATA fnConst<>+3448(SB)/8, $0xc02e000000000000
+DATA fnConst<>+3456(SB)/8, $0x4026000000000000
+DATA fnConst<>+3464(SB)/8, $0x4026000000000000
+DATA fnConst<>+3472(SB)/8, $0x4026000000000000
+DATA fnConst<>+3480(SB)/8, $0x4026000000000000
+DATA fnConst<>+3488(SB)/8, $0xc026000000000000
+DATA fnConst<>+3496(SB)/8, $0xc026000000000000
+DATA fnConst<>+3504(SB)/8, $0xc026000000000000
+DATA fnConst<>+3512(SB)/8, $0xc026000000000000
+DATA fnConst<>+3520(SB)/8, $0x4064000000000000
+DATA fnConst<>+3528(SB)/8, $0x4064000000000000
+DATA fnConst<>+3536(SB)/8, $0x4064000000000000
+DATA fnConst<>+3544(SB)/8, $0x4064000000000000
+DATA fnConst<>+3552(SB)/8, $0xc064000000000000
+DATA fnConst<>+3560(SB)/8, $0xc064000000000000
+DATA fnConst<>+3568(SB)/8, $0xc064000000000000
+DATA fnConst<>+3576(SB)/8, $0xc064000000000000
+DATA fnConst<>+3584(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3592(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3600(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3608(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3616(SB)/8, $0x7830000000000000
+DATA fnConst<>+3624(SB)/8, $0x7830000000000000
+DATA fnConst<>+3632(SB)/8, $0x7830000000000000
+DATA fnConst<>+3640(SB)/8, $0x7830000000000000
+DATA fnConst<>+3648(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3656(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3664(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3672(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3680(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3688(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3696(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3704(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3712(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3720(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3728(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3736(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3744(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+3752(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+3760(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+3768(SB)/8, $0x7ff8000000000001
+GLOBL fnConst<>(SB), RODATA|NOPTR, $3776
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -956,48 +484,48 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y1
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
+	VCVTPS2PD    16(CX)(BX*4), Y3
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y2
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y4
-	VMULPD       Y2, Y4, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y2
+	VMINPD       Y3, Y1, Y3
+	VMOVUPD      fnConst<>+32(SB), Y4
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y5
+	VSUBPD       fnConst<>+32(SB), Y4, Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y2
+	VFNMADD231PD fnConst<>+64(SB), Y7, Y3
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VMOVUPD      fnConst<>+96(SB), Y7
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y7
+	VMULPD       Y2, Y6, Y2
+	VMULPD       Y3, Y7, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VPSLLQ       $0x34, Y5, Y5
+	VFMADD213PD  Y4, Y4, Y2
+	VFMADD213PD  Y5, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y2
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y4
-	VMULPD       Y2, Y4, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -1012,52 +540,52 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y1
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(CX)(SI*4), Y3
+	VCVTPS2PD    (DX)(SI*4), Y4
+	VCVTPS2PD    16(DX)(SI*4), Y5
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y2
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y5
-	VMULPD       Y2, Y5, Y2
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y2
-	VMULPD       Y2, Y3, Y2
+	VMINPD       Y3, Y1, Y3
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VMOVUPD      fnConst<>+32(SB), Y7
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VSUBPD       fnConst<>+32(SB), Y7, Y9
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
+	VFNMADD231PD fnConst<>+64(SB), Y9, Y3
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VMOVUPD      fnConst<>+96(SB), Y9
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y9
+	VMULPD       Y2, Y8, Y2
+	VMULPD       Y3, Y9, Y3
+	VPSLLQ       $0x34, Y6, Y6
+	VPSLLQ       $0x34, Y7, Y7
+	VFMADD213PD  Y6, Y6, Y2
+	VFMADD213PD  Y7, Y7, Y3
+	VMULPD       Y2, Y4, Y2
+	VMULPD       Y3, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y2
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y5
-	VMULPD       Y2, Y5, Y2
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y2
-	VMULPD       Y2, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -1068,75 +596,261 @@ loop:
 // func fnExpAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z1
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z1
+	XORQ         BX, BX
+
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VCVTPS2PD         32(CX)(BX*4), Z3
+	VCVTPS2PD         64(CX)(BX*4), Z4
+	VCVTPS2PD         96(CX)(BX*4), Z5
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z2
+	VMINPD            Z3, Z1, Z3
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z6
+	VBROADCASTSD      fnConst<>+32(SB), Z7
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z6
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z7
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z9
+	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z10
+	VBROADCASTSD      fnConst<>+96(SB), Z11
+	VBROADCASTSD      fnConst<>+96(SB), Z12
+	VBROADCASTSD      fnConst<>+96(SB), Z13
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z13
+	VMULPD            Z2, Z10, Z2
+	VMULPD            Z3, Z11, Z3
+	VMULPD            Z4, Z12, Z4
+	VMULPD            Z5, Z13, Z5
+	VPSLLQ            $0x34, Z6, Z6
+	VPSLLQ            $0x34, Z7, Z7
+	VPSLLQ            $0x34, Z8, Z8
+	VPSLLQ            $0x34, Z9, Z9
+	VFMADD213PD       Z6, Z6, Z2
+	VFMADD213PD       Z7, Z7, Z3
+	VFMADD213PD       Z8, Z8, Z4
+	VFMADD213PD       Z9, Z9, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(BX*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(BX*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z2
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VMOVUPD      fnConst<>+64(SB), Z3
-	VFMADD231PD  fnConst<>+0(SB), Z2, Z3
-	VSUBPD       fnConst<>+64(SB), Z3, Z4
-	VFNMADD231PD fnConst<>+128(SB), Z4, Z2
-	VMOVUPD      fnConst<>+192(SB), Z4
-	VFMADD213PD  fnConst<>+256(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+320(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+384(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+448(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+512(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+576(SB), Z2, Z4
-	VMULPD       Z2, Z4, Z2
-	VPSLLQ       $0x34, Z3, Z3
-	VFMADD213PD  Z3, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z2
+	VBROADCASTSD      fnConst<>+32(SB), Z3
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
+	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z2
+	VBROADCASTSD      fnConst<>+96(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
+	VMULPD            Z2, Z4, Z2
+	VPSLLQ            $0x34, Z3, Z3
+	VFMADD213PD       Z3, Z3, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnExpGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z1
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z1
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         32(CX)(SI*4), Z3
+	VCVTPS2PD         64(CX)(SI*4), Z4
+	VCVTPS2PD         96(CX)(SI*4), Z5
+	VCVTPS2PD         (DX)(SI*4), Z6
+	VCVTPS2PD         32(DX)(SI*4), Z7
+	VCVTPS2PD         64(DX)(SI*4), Z8
+	VCVTPS2PD         96(DX)(SI*4), Z9
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z2
+	VMINPD            Z3, Z1, Z3
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VBROADCASTSD      fnConst<>+32(SB), Z13
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VBROADCASTSD      fnConst<>+96(SB), Z17
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z17
+	VMULPD            Z2, Z14, Z2
+	VMULPD            Z3, Z15, Z3
+	VMULPD            Z4, Z16, Z4
+	VMULPD            Z5, Z17, Z5
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VPSLLQ            $0x34, Z13, Z13
+	VFMADD213PD       Z10, Z10, Z2
+	VFMADD213PD       Z11, Z11, Z3
+	VFMADD213PD       Z12, Z12, Z4
+	VFMADD213PD       Z13, Z13, Z5
+	VMULPD            Z2, Z6, Z2
+	VMULPD            Z3, Z7, Z3
+	VMULPD            Z4, Z8, Z4
+	VMULPD            Z5, Z9, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(SI*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(SI*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    (DX)(SI*4), Z3
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VMOVUPD      fnConst<>+64(SB), Z4
-	VFMADD231PD  fnConst<>+0(SB), Z2, Z4
-	VSUBPD       fnConst<>+64(SB), Z4, Z5
-	VFNMADD231PD fnConst<>+128(SB), Z5, Z2
-	VMOVUPD      fnConst<>+192(SB), Z5
-	VFMADD213PD  fnConst<>+256(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+320(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+384(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+448(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+512(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+576(SB), Z2, Z5
-	VMULPD       Z2, Z5, Z2
-	VPSLLQ       $0x34, Z4, Z4
-	VFMADD213PD  Z4, Z4, Z2
-	VMULPD       Z2, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         (DX)(SI*4), Z3
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z2
+	VBROADCASTSD      fnConst<>+32(SB), Z4
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
+	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z2
+	VBROADCASTSD      fnConst<>+96(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z5
+	VMULPD            Z2, Z5, Z2
+	VPSLLQ            $0x34, Z4, Z4
+	VFMADD213PD       Z4, Z4, Z2
+	VMULPD            Z2, Z3, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1146,50 +860,50 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y1
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
+	VCVTPS2PD    16(CX)(BX*4), Y3
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y2
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y4
-	VMULPD       Y2, Y4, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VSUBPD       fnConst<>+6016(SB), Y3, Y4
-	VFMADD213PD  Y4, Y3, Y2
+	VMINPD       Y3, Y1, Y3
+	VMOVUPD      fnConst<>+32(SB), Y4
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y5
+	VSUBPD       fnConst<>+32(SB), Y4, Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y2
+	VFNMADD231PD fnConst<>+64(SB), Y7, Y3
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VMOVUPD      fnConst<>+96(SB), Y7
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y7
+	VMULPD       Y2, Y6, Y2
+	VMULPD       Y3, Y7, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VPSLLQ       $0x34, Y5, Y5
+	VSUBPD       fnConst<>+3008(SB), Y4, Y6
+	VSUBPD       fnConst<>+3008(SB), Y5, Y7
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y7, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y2
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y4
-	VMULPD       Y2, Y4, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VSUBPD       fnConst<>+6016(SB), Y3, Y4
-	VFMADD213PD  Y4, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -1204,52 +918,52 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y1
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(CX)(SI*4), Y3
+	VCVTPS2PD    (DX)(SI*4), Y4
+	VCVTPS2PD    16(DX)(SI*4), Y5
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y2
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y5
-	VMULPD       Y2, Y5, Y2
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y2
-	VMULPD       Y2, Y3, Y2
+	VMINPD       Y3, Y1, Y3
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VMOVUPD      fnConst<>+32(SB), Y7
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VSUBPD       fnConst<>+32(SB), Y7, Y9
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
+	VFNMADD231PD fnConst<>+64(SB), Y9, Y3
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VMOVUPD      fnConst<>+96(SB), Y9
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y9
+	VMULPD       Y2, Y8, Y2
+	VMULPD       Y3, Y9, Y3
+	VPSLLQ       $0x34, Y6, Y6
+	VPSLLQ       $0x34, Y7, Y7
+	VFMADD213PD  Y6, Y6, Y2
+	VFMADD213PD  Y7, Y7, Y3
+	VMULPD       Y2, Y4, Y2
+	VMULPD       Y3, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y2
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y5
-	VMULPD       Y2, Y5, Y2
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y2
-	VMULPD       Y2, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -1260,76 +974,266 @@ loop:
 // func fnExpm1AVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z1
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z1
+	XORQ         BX, BX
+
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VCVTPS2PD         32(CX)(BX*4), Z3
+	VCVTPS2PD         64(CX)(BX*4), Z4
+	VCVTPS2PD         96(CX)(BX*4), Z5
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z2
+	VMINPD            Z3, Z1, Z3
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z6
+	VBROADCASTSD      fnConst<>+32(SB), Z7
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z6
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z7
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z9
+	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z10
+	VBROADCASTSD      fnConst<>+96(SB), Z11
+	VBROADCASTSD      fnConst<>+96(SB), Z12
+	VBROADCASTSD      fnConst<>+96(SB), Z13
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z13
+	VMULPD            Z2, Z10, Z2
+	VMULPD            Z3, Z11, Z3
+	VMULPD            Z4, Z12, Z4
+	VMULPD            Z5, Z13, Z5
+	VPSLLQ            $0x34, Z6, Z6
+	VPSLLQ            $0x34, Z7, Z7
+	VPSLLQ            $0x34, Z8, Z8
+	VPSLLQ            $0x34, Z9, Z9
+	VSUBPD.BCST       fnConst<>+3008(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+3008(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+3008(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+3008(SB), Z9, Z13
+	VFMADD213PD       Z10, Z6, Z2
+	VFMADD213PD       Z11, Z7, Z3
+	VFMADD213PD       Z12, Z8, Z4
+	VFMADD213PD       Z13, Z9, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(BX*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(BX*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z2
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VMOVUPD      fnConst<>+64(SB), Z3
-	VFMADD231PD  fnConst<>+0(SB), Z2, Z3
-	VSUBPD       fnConst<>+64(SB), Z3, Z4
-	VFNMADD231PD fnConst<>+128(SB), Z4, Z2
-	VMOVUPD      fnConst<>+192(SB), Z4
-	VFMADD213PD  fnConst<>+256(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+320(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+384(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+448(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+512(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+576(SB), Z2, Z4
-	VMULPD       Z2, Z4, Z2
-	VPSLLQ       $0x34, Z3, Z3
-	VSUBPD       fnConst<>+6016(SB), Z3, Z4
-	VFMADD213PD  Z4, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z2
+	VBROADCASTSD      fnConst<>+32(SB), Z3
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
+	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z2
+	VBROADCASTSD      fnConst<>+96(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
+	VMULPD            Z2, Z4, Z2
+	VPSLLQ            $0x34, Z3, Z3
+	VSUBPD.BCST       fnConst<>+3008(SB), Z3, Z4
+	VFMADD213PD       Z4, Z3, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnExpm1GradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z1
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z1
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         32(CX)(SI*4), Z3
+	VCVTPS2PD         64(CX)(SI*4), Z4
+	VCVTPS2PD         96(CX)(SI*4), Z5
+	VCVTPS2PD         (DX)(SI*4), Z6
+	VCVTPS2PD         32(DX)(SI*4), Z7
+	VCVTPS2PD         64(DX)(SI*4), Z8
+	VCVTPS2PD         96(DX)(SI*4), Z9
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z2
+	VMINPD            Z3, Z1, Z3
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VBROADCASTSD      fnConst<>+32(SB), Z13
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VBROADCASTSD      fnConst<>+96(SB), Z17
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z17
+	VMULPD            Z2, Z14, Z2
+	VMULPD            Z3, Z15, Z3
+	VMULPD            Z4, Z16, Z4
+	VMULPD            Z5, Z17, Z5
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VPSLLQ            $0x34, Z13, Z13
+	VFMADD213PD       Z10, Z10, Z2
+	VFMADD213PD       Z11, Z11, Z3
+	VFMADD213PD       Z12, Z12, Z4
+	VFMADD213PD       Z13, Z13, Z5
+	VMULPD            Z2, Z6, Z2
+	VMULPD            Z3, Z7, Z3
+	VMULPD            Z4, Z8, Z4
+	VMULPD            Z5, Z9, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(SI*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(SI*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    (DX)(SI*4), Z3
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VMOVUPD      fnConst<>+64(SB), Z4
-	VFMADD231PD  fnConst<>+0(SB), Z2, Z4
-	VSUBPD       fnConst<>+64(SB), Z4, Z5
-	VFNMADD231PD fnConst<>+128(SB), Z5, Z2
-	VMOVUPD      fnConst<>+192(SB), Z5
-	VFMADD213PD  fnConst<>+256(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+320(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+384(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+448(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+512(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+576(SB), Z2, Z5
-	VMULPD       Z2, Z5, Z2
-	VPSLLQ       $0x34, Z4, Z4
-	VFMADD213PD  Z4, Z4, Z2
-	VMULPD       Z2, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         (DX)(SI*4), Z3
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z2
+	VBROADCASTSD      fnConst<>+32(SB), Z4
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
+	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z2
+	VBROADCASTSD      fnConst<>+96(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z5
+	VMULPD            Z2, Z5, Z2
+	VPSLLQ            $0x34, Z4, Z4
+	VFMADD213PD       Z4, Z4, Z2
+	VMULPD            Z2, Z3, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1343,68 +1247,68 @@ TEXT ·fnLogAVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y0
-	VPADDQ      fnConst<>+704(SB), Y0, Y1
-	VPSRLQ      $0x34, Y1, Y2
-	VORPD       fnConst<>+896(SB), Y2, Y2
-	VSUBPD      fnConst<>+960(SB), Y2, Y2
-	VANDPD      fnConst<>+768(SB), Y1, Y1
-	VPADDQ      fnConst<>+832(SB), Y1, Y1
-	VSUBPD      fnConst<>+6016(SB), Y1, Y1
-	VMOVUPD     fnConst<>+1024(SB), Y3
-	VFMADD213PD fnConst<>+1088(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1152(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1216(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1280(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1344(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1408(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1472(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1536(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1600(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1664(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1728(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1792(SB), Y1, Y3
-	VMULPD      Y1, Y3, Y1
-	VFMADD231PD fnConst<>+128(SB), Y2, Y1
-	VXORPD      Y2, Y2, Y2
-	VCMPPD      $0x00, Y2, Y0, Y3
-	VBLENDVPD   Y3, fnConst<>+7424(SB), Y1, Y1
-	VCMPPD      $0x11, Y2, Y0, Y2
-	VBLENDVPD   Y2, fnConst<>+7488(SB), Y1, Y1
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y0, Y2
-	VBLENDVPD   Y2, Y0, Y1, Y0
+	VCVTPS2PD   16(CX)(BX*4), Y1
+	VPADDQ      fnConst<>+352(SB), Y0, Y2
+	VPADDQ      fnConst<>+352(SB), Y1, Y3
+	VPSRLQ      $0x34, Y2, Y4
+	VPSRLQ      $0x34, Y3, Y5
+	VORPD       fnConst<>+448(SB), Y4, Y4
+	VORPD       fnConst<>+448(SB), Y5, Y5
+	VSUBPD      fnConst<>+480(SB), Y4, Y4
+	VSUBPD      fnConst<>+480(SB), Y5, Y5
+	VANDPD      fnConst<>+384(SB), Y2, Y2
+	VANDPD      fnConst<>+384(SB), Y3, Y3
+	VPADDQ      fnConst<>+416(SB), Y2, Y2
+	VPADDQ      fnConst<>+416(SB), Y3, Y3
+	VSUBPD      fnConst<>+3008(SB), Y2, Y2
+	VSUBPD      fnConst<>+3008(SB), Y3, Y3
+	VMOVUPD     fnConst<>+512(SB), Y6
+	VMOVUPD     fnConst<>+512(SB), Y7
+	VFMADD213PD fnConst<>+544(SB), Y2, Y6
+	VFMADD213PD fnConst<>+544(SB), Y3, Y7
+	VFMADD213PD fnConst<>+576(SB), Y2, Y6
+	VFMADD213PD fnConst<>+576(SB), Y3, Y7
+	VFMADD213PD fnConst<>+608(SB), Y2, Y6
+	VFMADD213PD fnConst<>+608(SB), Y3, Y7
+	VFMADD213PD fnConst<>+640(SB), Y2, Y6
+	VFMADD213PD fnConst<>+640(SB), Y3, Y7
+	VFMADD213PD fnConst<>+672(SB), Y2, Y6
+	VFMADD213PD fnConst<>+672(SB), Y3, Y7
+	VFMADD213PD fnConst<>+704(SB), Y2, Y6
+	VFMADD213PD fnConst<>+704(SB), Y3, Y7
+	VFMADD213PD fnConst<>+736(SB), Y2, Y6
+	VFMADD213PD fnConst<>+736(SB), Y3, Y7
+	VFMADD213PD fnConst<>+768(SB), Y2, Y6
+	VFMADD213PD fnConst<>+768(SB), Y3, Y7
+	VFMADD213PD fnConst<>+800(SB), Y2, Y6
+	VFMADD213PD fnConst<>+800(SB), Y3, Y7
+	VFMADD213PD fnConst<>+832(SB), Y2, Y6
+	VFMADD213PD fnConst<>+832(SB), Y3, Y7
+	VFMADD213PD fnConst<>+864(SB), Y2, Y6
+	VFMADD213PD fnConst<>+864(SB), Y3, Y7
+	VFMADD213PD fnConst<>+896(SB), Y2, Y6
+	VFMADD213PD fnConst<>+896(SB), Y3, Y7
+	VMULPD      Y2, Y6, Y2
+	VMULPD      Y3, Y7, Y3
+	VFMADD231PD fnConst<>+64(SB), Y4, Y2
+	VFMADD231PD fnConst<>+64(SB), Y5, Y3
+	VXORPD      Y4, Y4, Y4
+	VXORPD      Y5, Y5, Y5
+	VCMPPD      $0x00, Y4, Y0, Y6
+	VCMPPD      $0x00, Y5, Y1, Y7
+	VBLENDVPD   Y6, fnConst<>+3712(SB), Y2, Y2
+	VBLENDVPD   Y7, fnConst<>+3712(SB), Y3, Y3
+	VCMPPD      $0x11, Y4, Y0, Y4
+	VCMPPD      $0x11, Y5, Y1, Y5
+	VBLENDVPD   Y4, fnConst<>+3744(SB), Y2, Y2
+	VBLENDVPD   Y5, fnConst<>+3744(SB), Y3, Y3
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y0, Y4
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y5
+	VBLENDVPD   Y4, Y0, Y2, Y0
+	VBLENDVPD   Y5, Y1, Y3, Y1
 	VCVTPD2PSY  Y0, X0
 	VMOVUPS     X0, (AX)(BX*4)
-	VCVTPS2PD   16(CX)(BX*4), Y0
-	VPADDQ      fnConst<>+704(SB), Y0, Y1
-	VPSRLQ      $0x34, Y1, Y2
-	VORPD       fnConst<>+896(SB), Y2, Y2
-	VSUBPD      fnConst<>+960(SB), Y2, Y2
-	VANDPD      fnConst<>+768(SB), Y1, Y1
-	VPADDQ      fnConst<>+832(SB), Y1, Y1
-	VSUBPD      fnConst<>+6016(SB), Y1, Y1
-	VMOVUPD     fnConst<>+1024(SB), Y3
-	VFMADD213PD fnConst<>+1088(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1152(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1216(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1280(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1344(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1408(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1472(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1536(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1600(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1664(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1728(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1792(SB), Y1, Y3
-	VMULPD      Y1, Y3, Y1
-	VFMADD231PD fnConst<>+128(SB), Y2, Y1
-	VXORPD      Y2, Y2, Y2
-	VCMPPD      $0x00, Y2, Y0, Y3
-	VBLENDVPD   Y3, fnConst<>+7424(SB), Y1, Y1
-	VCMPPD      $0x11, Y2, Y0, Y2
-	VBLENDVPD   Y2, fnConst<>+7488(SB), Y1, Y1
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y0, Y2
-	VBLENDVPD   Y2, Y0, Y1, Y0
-	VCVTPD2PSY  Y0, X0
+	VCVTPD2PSY  Y1, X0
 	VMOVUPS     X0, 16(AX)(BX*4)
 	ADDQ        $0x08, BX
 	CMPQ        BX, DX
@@ -1423,14 +1327,14 @@ TEXT ·fnLogGradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  (DX)(SI*4), Y1
-	VDIVPD     Y0, Y1, Y0
+	VCVTPS2PD  16(CX)(SI*4), Y1
+	VCVTPS2PD  (DX)(SI*4), Y2
+	VCVTPS2PD  16(DX)(SI*4), Y3
+	VDIVPD     Y0, Y2, Y0
+	VDIVPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPS2PD  16(CX)(SI*4), Y0
-	VCVTPS2PD  16(DX)(SI*4), Y1
-	VDIVPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
+	VCVTPD2PSY Y1, X0
 	VMOVUPS    X0, 16(AX)(SI*4)
 	ADDQ       $0x08, SI
 	CMPQ       SI, BX
@@ -1446,42 +1350,183 @@ TEXT ·fnLogAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
 
+wide:
+	LEAQ             32(BX), SI
+	CMPQ             SI, DX
+	JA               rest
+	VCVTPS2PD        (CX)(BX*4), Z0
+	VCVTPS2PD        32(CX)(BX*4), Z1
+	VCVTPS2PD        64(CX)(BX*4), Z2
+	VCVTPS2PD        96(CX)(BX*4), Z3
+	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z4
+	VPADDQ.BCST      fnConst<>+352(SB), Z1, Z5
+	VPADDQ.BCST      fnConst<>+352(SB), Z2, Z6
+	VPADDQ.BCST      fnConst<>+352(SB), Z3, Z7
+	VPSRLQ           $0x34, Z4, Z8
+	VPSRLQ           $0x34, Z5, Z9
+	VPSRLQ           $0x34, Z6, Z10
+	VPSRLQ           $0x34, Z7, Z11
+	VORPD.BCST       fnConst<>+448(SB), Z8, Z8
+	VORPD.BCST       fnConst<>+448(SB), Z9, Z9
+	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
+	VORPD.BCST       fnConst<>+448(SB), Z11, Z11
+	VSUBPD.BCST      fnConst<>+480(SB), Z8, Z8
+	VSUBPD.BCST      fnConst<>+480(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
+	VSUBPD.BCST      fnConst<>+480(SB), Z11, Z11
+	VANDPD.BCST      fnConst<>+384(SB), Z4, Z4
+	VANDPD.BCST      fnConst<>+384(SB), Z5, Z5
+	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
+	VANDPD.BCST      fnConst<>+384(SB), Z7, Z7
+	VPADDQ.BCST      fnConst<>+416(SB), Z4, Z4
+	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
+	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
+	VPADDQ.BCST      fnConst<>+416(SB), Z7, Z7
+	VSUBPD.BCST      fnConst<>+3008(SB), Z4, Z4
+	VSUBPD.BCST      fnConst<>+3008(SB), Z5, Z5
+	VSUBPD.BCST      fnConst<>+3008(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+3008(SB), Z7, Z7
+	VBROADCASTSD     fnConst<>+512(SB), Z27
+	VBROADCASTSD     fnConst<>+512(SB), Z28
+	VBROADCASTSD     fnConst<>+512(SB), Z29
+	VBROADCASTSD     fnConst<>+512(SB), Z30
+	VFMADD213PD.BCST fnConst<>+544(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+544(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+544(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+544(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+576(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+576(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+576(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+576(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+608(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+608(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+608(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+608(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+640(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+640(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+640(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+640(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+672(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+672(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+672(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+672(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+704(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+704(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+704(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+704(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+736(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+736(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+736(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+736(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+768(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+768(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+768(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+768(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+800(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+800(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+800(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+800(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+832(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+832(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+832(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+832(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+864(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+864(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+864(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+864(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+896(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+896(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+896(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+896(SB), Z7, Z30
+	VMULPD           Z4, Z27, Z4
+	VMULPD           Z5, Z28, Z5
+	VMULPD           Z6, Z29, Z6
+	VMULPD           Z7, Z30, Z7
+	VFMADD231PD.BCST fnConst<>+64(SB), Z8, Z4
+	VFMADD231PD.BCST fnConst<>+64(SB), Z9, Z5
+	VFMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
+	VFMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
+	VXORPD           Z8, Z8, Z8
+	VXORPD           Z9, Z9, Z9
+	VXORPD           Z10, Z10, Z10
+	VXORPD           Z11, Z11, Z11
+	VCMPPD           $0x00, Z8, Z0, K1
+	VCMPPD           $0x00, Z9, Z1, K2
+	VCMPPD           $0x00, Z10, Z2, K3
+	VCMPPD           $0x00, Z11, Z3, K4
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z4, K1, Z12
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z5, K2, Z13
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z6, K3, Z14
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z7, K4, Z15
+	VCMPPD           $0x11, Z8, Z0, K1
+	VCMPPD           $0x11, Z9, Z1, K2
+	VCMPPD           $0x11, Z10, Z2, K3
+	VCMPPD           $0x11, Z11, Z3, K4
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z12, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z13, K2, Z17
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z14, K3, Z18
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z15, K4, Z19
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z1, K2
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z2, K3
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z3, K4
+	VBLENDMPD        Z0, Z16, K1, Z20
+	VBLENDMPD        Z1, Z17, K2, Z21
+	VBLENDMPD        Z2, Z18, K3, Z22
+	VBLENDMPD        Z3, Z19, K4, Z23
+	VCVTPD2PS        Z20, Y0
+	VMOVUPS          Y0, (AX)(BX*4)
+	VCVTPD2PS        Z21, Y0
+	VMOVUPS          Y0, 32(AX)(BX*4)
+	VCVTPD2PS        Z22, Y0
+	VMOVUPS          Y0, 64(AX)(BX*4)
+	VCVTPD2PS        Z23, Y0
+	VMOVUPS          Y0, 96(AX)(BX*4)
+	MOVQ             SI, BX
+	JMP              wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
 loop:
-	VCVTPS2PD   (CX)(BX*4), Z0
-	VPADDQ      fnConst<>+704(SB), Z0, Z1
-	VPSRLQ      $0x34, Z1, Z2
-	VORPD       fnConst<>+896(SB), Z2, Z2
-	VSUBPD      fnConst<>+960(SB), Z2, Z2
-	VANDPD      fnConst<>+768(SB), Z1, Z1
-	VPADDQ      fnConst<>+832(SB), Z1, Z1
-	VSUBPD      fnConst<>+6016(SB), Z1, Z1
-	VMOVUPD     fnConst<>+1024(SB), Z6
-	VFMADD213PD fnConst<>+1088(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1152(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1216(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1280(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1344(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1408(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1472(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1536(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1600(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1664(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1728(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1792(SB), Z1, Z6
-	VMULPD      Z1, Z6, Z1
-	VFMADD231PD fnConst<>+128(SB), Z2, Z1
-	VXORPD      Z2, Z2, Z2
-	VCMPPD      $0x00, Z2, Z0, K1
-	VBLENDMPD   fnConst<>+7424(SB), Z1, K1, Z3
-	VCMPPD      $0x11, Z2, Z0, K1
-	VBLENDMPD   fnConst<>+7488(SB), Z3, K1, Z4
-	VCMPPD      $0x15, fnConst<>+7360(SB), Z0, K1
-	VBLENDMPD   Z0, Z4, K1, Z5
-	VCVTPD2PS   Z5, Y0
-	VMOVUPS     Y0, (AX)(BX*4)
-	ADDQ        $0x08, BX
-	CMPQ        BX, DX
-	JB          loop
+	VCVTPS2PD        (CX)(BX*4), Z0
+	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z1
+	VPSRLQ           $0x34, Z1, Z2
+	VORPD.BCST       fnConst<>+448(SB), Z2, Z2
+	VSUBPD.BCST      fnConst<>+480(SB), Z2, Z2
+	VANDPD.BCST      fnConst<>+384(SB), Z1, Z1
+	VPADDQ.BCST      fnConst<>+416(SB), Z1, Z1
+	VSUBPD.BCST      fnConst<>+3008(SB), Z1, Z1
+	VBROADCASTSD     fnConst<>+512(SB), Z3
+	VFMADD213PD.BCST fnConst<>+544(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+576(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+608(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+640(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+672(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+704(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+736(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+768(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+800(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+832(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+864(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+896(SB), Z1, Z3
+	VMULPD           Z1, Z3, Z1
+	VFMADD231PD.BCST fnConst<>+64(SB), Z2, Z1
+	VXORPD           Z2, Z2, Z2
+	VCMPPD           $0x00, Z2, Z0, K1
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z1, K1, Z24
+	VCMPPD           $0x11, Z2, Z0, K1
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z24, K1, Z25
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
+	VBLENDMPD        Z0, Z25, K1, Z26
+	VCVTPD2PS        Z26, Y0
+	VMOVUPS          Y0, (AX)(BX*4)
+	ADDQ             $0x08, BX
+	CMPQ             BX, DX
+	JB               loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1494,6 +1539,37 @@ TEXT ·fnLogGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 
+wide:
+	LEAQ      32(SI), DI
+	CMPQ      DI, BX
+	JA        rest
+	VCVTPS2PD (CX)(SI*4), Z0
+	VCVTPS2PD 32(CX)(SI*4), Z1
+	VCVTPS2PD 64(CX)(SI*4), Z2
+	VCVTPS2PD 96(CX)(SI*4), Z3
+	VCVTPS2PD (DX)(SI*4), Z4
+	VCVTPS2PD 32(DX)(SI*4), Z5
+	VCVTPS2PD 64(DX)(SI*4), Z6
+	VCVTPS2PD 96(DX)(SI*4), Z7
+	VDIVPD    Z0, Z4, Z0
+	VDIVPD    Z1, Z5, Z1
+	VDIVPD    Z2, Z6, Z2
+	VDIVPD    Z3, Z7, Z3
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (AX)(SI*4)
+	VCVTPD2PS Z1, Y0
+	VMOVUPS   Y0, 32(AX)(SI*4)
+	VCVTPD2PS Z2, Y0
+	VMOVUPS   Y0, 64(AX)(SI*4)
+	VCVTPD2PS Z3, Y0
+	VMOVUPS   Y0, 96(AX)(SI*4)
+	MOVQ      DI, SI
+	JMP       wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
 	VCVTPS2PD (CX)(SI*4), Z0
 	VCVTPS2PD (DX)(SI*4), Z1
@@ -1503,6 +1579,8 @@ loop:
 	ADDQ      $0x08, SI
 	CMPQ      SI, BX
 	JB        loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1516,66 +1594,66 @@ TEXT ·fnLog2AVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y0
-	VPADDQ      fnConst<>+704(SB), Y0, Y1
-	VPSRLQ      $0x34, Y1, Y2
-	VORPD       fnConst<>+896(SB), Y2, Y2
-	VSUBPD      fnConst<>+960(SB), Y2, Y2
-	VANDPD      fnConst<>+768(SB), Y1, Y1
-	VPADDQ      fnConst<>+832(SB), Y1, Y1
-	VSUBPD      fnConst<>+6016(SB), Y1, Y1
-	VMOVUPD     fnConst<>+1856(SB), Y3
-	VFMADD213PD fnConst<>+1920(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1984(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2048(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2112(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2176(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2240(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2304(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2368(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2432(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2496(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2560(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2624(SB), Y1, Y3
-	VFMADD213PD Y2, Y1, Y3
-	VXORPD      Y1, Y1, Y1
-	VCMPPD      $0x00, Y1, Y0, Y2
-	VBLENDVPD   Y2, fnConst<>+7424(SB), Y3, Y2
-	VCMPPD      $0x11, Y1, Y0, Y1
-	VBLENDVPD   Y1, fnConst<>+7488(SB), Y2, Y1
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y0, Y2
-	VBLENDVPD   Y2, Y0, Y1, Y0
+	VCVTPS2PD   16(CX)(BX*4), Y1
+	VPADDQ      fnConst<>+352(SB), Y0, Y2
+	VPADDQ      fnConst<>+352(SB), Y1, Y3
+	VPSRLQ      $0x34, Y2, Y4
+	VPSRLQ      $0x34, Y3, Y5
+	VORPD       fnConst<>+448(SB), Y4, Y4
+	VORPD       fnConst<>+448(SB), Y5, Y5
+	VSUBPD      fnConst<>+480(SB), Y4, Y4
+	VSUBPD      fnConst<>+480(SB), Y5, Y5
+	VANDPD      fnConst<>+384(SB), Y2, Y2
+	VANDPD      fnConst<>+384(SB), Y3, Y3
+	VPADDQ      fnConst<>+416(SB), Y2, Y2
+	VPADDQ      fnConst<>+416(SB), Y3, Y3
+	VSUBPD      fnConst<>+3008(SB), Y2, Y2
+	VSUBPD      fnConst<>+3008(SB), Y3, Y3
+	VMOVUPD     fnConst<>+928(SB), Y6
+	VMOVUPD     fnConst<>+928(SB), Y7
+	VFMADD213PD fnConst<>+960(SB), Y2, Y6
+	VFMADD213PD fnConst<>+960(SB), Y3, Y7
+	VFMADD213PD fnConst<>+992(SB), Y2, Y6
+	VFMADD213PD fnConst<>+992(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1024(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1024(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1056(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1056(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1088(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1088(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1120(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1120(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1152(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1152(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1184(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1184(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1216(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1216(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1248(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1248(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1280(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1280(SB), Y3, Y7
+	VFMADD213PD fnConst<>+1312(SB), Y2, Y6
+	VFMADD213PD fnConst<>+1312(SB), Y3, Y7
+	VFMADD213PD Y4, Y2, Y6
+	VFMADD213PD Y5, Y3, Y7
+	VXORPD      Y2, Y2, Y2
+	VXORPD      Y3, Y3, Y3
+	VCMPPD      $0x00, Y2, Y0, Y4
+	VCMPPD      $0x00, Y3, Y1, Y5
+	VBLENDVPD   Y4, fnConst<>+3712(SB), Y6, Y4
+	VBLENDVPD   Y5, fnConst<>+3712(SB), Y7, Y5
+	VCMPPD      $0x11, Y2, Y0, Y2
+	VCMPPD      $0x11, Y3, Y1, Y3
+	VBLENDVPD   Y2, fnConst<>+3744(SB), Y4, Y2
+	VBLENDVPD   Y3, fnConst<>+3744(SB), Y5, Y3
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y0, Y4
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y5
+	VBLENDVPD   Y4, Y0, Y2, Y0
+	VBLENDVPD   Y5, Y1, Y3, Y1
 	VCVTPD2PSY  Y0, X0
 	VMOVUPS     X0, (AX)(BX*4)
-	VCVTPS2PD   16(CX)(BX*4), Y0
-	VPADDQ      fnConst<>+704(SB), Y0, Y1
-	VPSRLQ      $0x34, Y1, Y2
-	VORPD       fnConst<>+896(SB), Y2, Y2
-	VSUBPD      fnConst<>+960(SB), Y2, Y2
-	VANDPD      fnConst<>+768(SB), Y1, Y1
-	VPADDQ      fnConst<>+832(SB), Y1, Y1
-	VSUBPD      fnConst<>+6016(SB), Y1, Y1
-	VMOVUPD     fnConst<>+1856(SB), Y3
-	VFMADD213PD fnConst<>+1920(SB), Y1, Y3
-	VFMADD213PD fnConst<>+1984(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2048(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2112(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2176(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2240(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2304(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2368(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2432(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2496(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2560(SB), Y1, Y3
-	VFMADD213PD fnConst<>+2624(SB), Y1, Y3
-	VFMADD213PD Y2, Y1, Y3
-	VXORPD      Y1, Y1, Y1
-	VCMPPD      $0x00, Y1, Y0, Y2
-	VBLENDVPD   Y2, fnConst<>+7424(SB), Y3, Y2
-	VCMPPD      $0x11, Y1, Y0, Y1
-	VBLENDVPD   Y1, fnConst<>+7488(SB), Y2, Y1
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y0, Y2
-	VBLENDVPD   Y2, Y0, Y1, Y0
-	VCVTPD2PSY  Y0, X0
+	VCVTPD2PSY  Y1, X0
 	VMOVUPS     X0, 16(AX)(BX*4)
 	ADDQ        $0x08, BX
 	CMPQ        BX, DX
@@ -1594,16 +1672,16 @@ TEXT ·fnLog2GradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  (DX)(SI*4), Y1
-	VMULPD     fnConst<>+128(SB), Y0, Y0
-	VDIVPD     Y0, Y1, Y0
+	VCVTPS2PD  16(CX)(SI*4), Y1
+	VCVTPS2PD  (DX)(SI*4), Y2
+	VCVTPS2PD  16(DX)(SI*4), Y3
+	VMULPD     fnConst<>+64(SB), Y0, Y0
+	VMULPD     fnConst<>+64(SB), Y1, Y1
+	VDIVPD     Y0, Y2, Y0
+	VDIVPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPS2PD  16(CX)(SI*4), Y0
-	VCVTPS2PD  16(DX)(SI*4), Y1
-	VMULPD     fnConst<>+128(SB), Y0, Y0
-	VDIVPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
+	VCVTPD2PSY Y1, X0
 	VMOVUPS    X0, 16(AX)(SI*4)
 	ADDQ       $0x08, SI
 	CMPQ       SI, BX
@@ -1619,41 +1697,178 @@ TEXT ·fnLog2AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
 
+wide:
+	LEAQ             32(BX), SI
+	CMPQ             SI, DX
+	JA               rest
+	VCVTPS2PD        (CX)(BX*4), Z0
+	VCVTPS2PD        32(CX)(BX*4), Z1
+	VCVTPS2PD        64(CX)(BX*4), Z2
+	VCVTPS2PD        96(CX)(BX*4), Z3
+	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z4
+	VPADDQ.BCST      fnConst<>+352(SB), Z1, Z5
+	VPADDQ.BCST      fnConst<>+352(SB), Z2, Z6
+	VPADDQ.BCST      fnConst<>+352(SB), Z3, Z7
+	VPSRLQ           $0x34, Z4, Z8
+	VPSRLQ           $0x34, Z5, Z9
+	VPSRLQ           $0x34, Z6, Z10
+	VPSRLQ           $0x34, Z7, Z11
+	VORPD.BCST       fnConst<>+448(SB), Z8, Z8
+	VORPD.BCST       fnConst<>+448(SB), Z9, Z9
+	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
+	VORPD.BCST       fnConst<>+448(SB), Z11, Z11
+	VSUBPD.BCST      fnConst<>+480(SB), Z8, Z8
+	VSUBPD.BCST      fnConst<>+480(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
+	VSUBPD.BCST      fnConst<>+480(SB), Z11, Z11
+	VANDPD.BCST      fnConst<>+384(SB), Z4, Z4
+	VANDPD.BCST      fnConst<>+384(SB), Z5, Z5
+	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
+	VANDPD.BCST      fnConst<>+384(SB), Z7, Z7
+	VPADDQ.BCST      fnConst<>+416(SB), Z4, Z4
+	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
+	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
+	VPADDQ.BCST      fnConst<>+416(SB), Z7, Z7
+	VSUBPD.BCST      fnConst<>+3008(SB), Z4, Z4
+	VSUBPD.BCST      fnConst<>+3008(SB), Z5, Z5
+	VSUBPD.BCST      fnConst<>+3008(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+3008(SB), Z7, Z7
+	VBROADCASTSD     fnConst<>+928(SB), Z27
+	VBROADCASTSD     fnConst<>+928(SB), Z28
+	VBROADCASTSD     fnConst<>+928(SB), Z29
+	VBROADCASTSD     fnConst<>+928(SB), Z30
+	VFMADD213PD.BCST fnConst<>+960(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+960(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+960(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+960(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+992(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+992(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+992(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+992(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z7, Z30
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z4, Z27
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z5, Z28
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z6, Z29
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z7, Z30
+	VFMADD213PD      Z8, Z4, Z27
+	VFMADD213PD      Z9, Z5, Z28
+	VFMADD213PD      Z10, Z6, Z29
+	VFMADD213PD      Z11, Z7, Z30
+	VXORPD           Z4, Z4, Z4
+	VXORPD           Z5, Z5, Z5
+	VXORPD           Z6, Z6, Z6
+	VXORPD           Z7, Z7, Z7
+	VCMPPD           $0x00, Z4, Z0, K1
+	VCMPPD           $0x00, Z5, Z1, K2
+	VCMPPD           $0x00, Z6, Z2, K3
+	VCMPPD           $0x00, Z7, Z3, K4
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z27, K1, Z12
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z28, K2, Z13
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z29, K3, Z14
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z30, K4, Z15
+	VCMPPD           $0x11, Z4, Z0, K1
+	VCMPPD           $0x11, Z5, Z1, K2
+	VCMPPD           $0x11, Z6, Z2, K3
+	VCMPPD           $0x11, Z7, Z3, K4
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z12, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z13, K2, Z17
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z14, K3, Z18
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z15, K4, Z19
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z1, K2
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z2, K3
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z3, K4
+	VBLENDMPD        Z0, Z16, K1, Z20
+	VBLENDMPD        Z1, Z17, K2, Z21
+	VBLENDMPD        Z2, Z18, K3, Z22
+	VBLENDMPD        Z3, Z19, K4, Z23
+	VCVTPD2PS        Z20, Y0
+	VMOVUPS          Y0, (AX)(BX*4)
+	VCVTPD2PS        Z21, Y0
+	VMOVUPS          Y0, 32(AX)(BX*4)
+	VCVTPD2PS        Z22, Y0
+	VMOVUPS          Y0, 64(AX)(BX*4)
+	VCVTPD2PS        Z23, Y0
+	VMOVUPS          Y0, 96(AX)(BX*4)
+	MOVQ             SI, BX
+	JMP              wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
 loop:
-	VCVTPS2PD   (CX)(BX*4), Z0
-	VPADDQ      fnConst<>+704(SB), Z0, Z1
-	VPSRLQ      $0x34, Z1, Z2
-	VORPD       fnConst<>+896(SB), Z2, Z2
-	VSUBPD      fnConst<>+960(SB), Z2, Z2
-	VANDPD      fnConst<>+768(SB), Z1, Z1
-	VPADDQ      fnConst<>+832(SB), Z1, Z1
-	VSUBPD      fnConst<>+6016(SB), Z1, Z1
-	VMOVUPD     fnConst<>+1856(SB), Z6
-	VFMADD213PD fnConst<>+1920(SB), Z1, Z6
-	VFMADD213PD fnConst<>+1984(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2048(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2112(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2176(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2240(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2304(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2368(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2432(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2496(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2560(SB), Z1, Z6
-	VFMADD213PD fnConst<>+2624(SB), Z1, Z6
-	VFMADD213PD Z2, Z1, Z6
-	VXORPD      Z1, Z1, Z1
-	VCMPPD      $0x00, Z1, Z0, K1
-	VBLENDMPD   fnConst<>+7424(SB), Z6, K1, Z3
-	VCMPPD      $0x11, Z1, Z0, K1
-	VBLENDMPD   fnConst<>+7488(SB), Z3, K1, Z4
-	VCMPPD      $0x15, fnConst<>+7360(SB), Z0, K1
-	VBLENDMPD   Z0, Z4, K1, Z5
-	VCVTPD2PS   Z5, Y0
-	VMOVUPS     Y0, (AX)(BX*4)
-	ADDQ        $0x08, BX
-	CMPQ        BX, DX
-	JB          loop
+	VCVTPS2PD        (CX)(BX*4), Z0
+	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z1
+	VPSRLQ           $0x34, Z1, Z2
+	VORPD.BCST       fnConst<>+448(SB), Z2, Z2
+	VSUBPD.BCST      fnConst<>+480(SB), Z2, Z2
+	VANDPD.BCST      fnConst<>+384(SB), Z1, Z1
+	VPADDQ.BCST      fnConst<>+416(SB), Z1, Z1
+	VSUBPD.BCST      fnConst<>+3008(SB), Z1, Z1
+	VBROADCASTSD     fnConst<>+928(SB), Z3
+	VFMADD213PD.BCST fnConst<>+960(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+992(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z1, Z3
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z1, Z3
+	VFMADD213PD      Z2, Z1, Z3
+	VXORPD           Z1, Z1, Z1
+	VCMPPD           $0x00, Z1, Z0, K1
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z3, K1, Z24
+	VCMPPD           $0x11, Z1, Z0, K1
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z24, K1, Z25
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
+	VBLENDMPD        Z0, Z25, K1, Z26
+	VCVTPD2PS        Z26, Y0
+	VMOVUPS          Y0, (AX)(BX*4)
+	ADDQ             $0x08, BX
+	CMPQ             BX, DX
+	JB               loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1666,16 +1881,53 @@ TEXT ·fnLog2GradAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 
+wide:
+	LEAQ        32(SI), DI
+	CMPQ        DI, BX
+	JA          rest
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   32(CX)(SI*4), Z1
+	VCVTPS2PD   64(CX)(SI*4), Z2
+	VCVTPS2PD   96(CX)(SI*4), Z3
+	VCVTPS2PD   (DX)(SI*4), Z4
+	VCVTPS2PD   32(DX)(SI*4), Z5
+	VCVTPS2PD   64(DX)(SI*4), Z6
+	VCVTPS2PD   96(DX)(SI*4), Z7
+	VMULPD.BCST fnConst<>+64(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+64(SB), Z1, Z1
+	VMULPD.BCST fnConst<>+64(SB), Z2, Z2
+	VMULPD.BCST fnConst<>+64(SB), Z3, Z3
+	VDIVPD      Z0, Z4, Z0
+	VDIVPD      Z1, Z5, Z1
+	VDIVPD      Z2, Z6, Z2
+	VDIVPD      Z3, Z7, Z3
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	VCVTPD2PS   Z1, Y0
+	VMOVUPS     Y0, 32(AX)(SI*4)
+	VCVTPD2PS   Z2, Y0
+	VMOVUPS     Y0, 64(AX)(SI*4)
+	VCVTPD2PS   Z3, Y0
+	VMOVUPS     Y0, 96(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
-	VCVTPS2PD (CX)(SI*4), Z0
-	VCVTPS2PD (DX)(SI*4), Z1
-	VMULPD    fnConst<>+128(SB), Z0, Z0
-	VDIVPD    Z0, Z1, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(SI*4)
-	ADDQ      $0x08, SI
-	CMPQ      SI, BX
-	JB        loop
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   (DX)(SI*4), Z1
+	VMULPD.BCST fnConst<>+64(SB), Z0, Z0
+	VDIVPD      Z0, Z1, Z0
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	ADDQ        $0x08, SI
+	CMPQ        SI, BX
+	JB          loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1689,74 +1941,74 @@ TEXT ·fnLog1pAVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y0
-	VADDPD      fnConst<>+6016(SB), Y0, Y1
-	VPADDQ      fnConst<>+704(SB), Y1, Y2
+	VADDPD      fnConst<>+3008(SB), Y0, Y1
+	VPADDQ      fnConst<>+352(SB), Y1, Y2
 	VPSRLQ      $0x34, Y2, Y3
-	VORPD       fnConst<>+896(SB), Y3, Y3
-	VSUBPD      fnConst<>+960(SB), Y3, Y3
-	VANDPD      fnConst<>+768(SB), Y2, Y2
-	VPADDQ      fnConst<>+832(SB), Y2, Y2
-	VSUBPD      fnConst<>+6016(SB), Y2, Y2
+	VORPD       fnConst<>+448(SB), Y3, Y3
+	VSUBPD      fnConst<>+480(SB), Y3, Y3
+	VANDPD      fnConst<>+384(SB), Y2, Y2
+	VPADDQ      fnConst<>+416(SB), Y2, Y2
+	VSUBPD      fnConst<>+3008(SB), Y2, Y2
 	VXORPD      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y3, Y4
 	VBLENDVPD   Y4, Y0, Y2, Y0
-	VMOVUPD     fnConst<>+1024(SB), Y2
-	VFMADD213PD fnConst<>+1088(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1152(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1216(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1280(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1344(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1408(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1472(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1536(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1600(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1664(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1728(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1792(SB), Y0, Y2
+	VMOVUPD     fnConst<>+512(SB), Y2
+	VFMADD213PD fnConst<>+544(SB), Y0, Y2
+	VFMADD213PD fnConst<>+576(SB), Y0, Y2
+	VFMADD213PD fnConst<>+608(SB), Y0, Y2
+	VFMADD213PD fnConst<>+640(SB), Y0, Y2
+	VFMADD213PD fnConst<>+672(SB), Y0, Y2
+	VFMADD213PD fnConst<>+704(SB), Y0, Y2
+	VFMADD213PD fnConst<>+736(SB), Y0, Y2
+	VFMADD213PD fnConst<>+768(SB), Y0, Y2
+	VFMADD213PD fnConst<>+800(SB), Y0, Y2
+	VFMADD213PD fnConst<>+832(SB), Y0, Y2
+	VFMADD213PD fnConst<>+864(SB), Y0, Y2
+	VFMADD213PD fnConst<>+896(SB), Y0, Y2
 	VMULPD      Y0, Y2, Y0
-	VFMADD231PD fnConst<>+128(SB), Y3, Y0
+	VFMADD231PD fnConst<>+64(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPD      $0x00, Y2, Y1, Y3
-	VBLENDVPD   Y3, fnConst<>+7424(SB), Y0, Y0
+	VBLENDVPD   Y3, fnConst<>+3712(SB), Y0, Y0
 	VCMPPD      $0x11, Y2, Y1, Y2
-	VBLENDVPD   Y2, fnConst<>+7488(SB), Y0, Y0
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y1, Y2
+	VBLENDVPD   Y2, fnConst<>+3744(SB), Y0, Y0
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y2
 	VBLENDVPD   Y2, Y1, Y0, Y0
 	VCVTPD2PSY  Y0, X0
 	VMOVUPS     X0, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y0
-	VADDPD      fnConst<>+6016(SB), Y0, Y1
-	VPADDQ      fnConst<>+704(SB), Y1, Y2
+	VADDPD      fnConst<>+3008(SB), Y0, Y1
+	VPADDQ      fnConst<>+352(SB), Y1, Y2
 	VPSRLQ      $0x34, Y2, Y3
-	VORPD       fnConst<>+896(SB), Y3, Y3
-	VSUBPD      fnConst<>+960(SB), Y3, Y3
-	VANDPD      fnConst<>+768(SB), Y2, Y2
-	VPADDQ      fnConst<>+832(SB), Y2, Y2
-	VSUBPD      fnConst<>+6016(SB), Y2, Y2
+	VORPD       fnConst<>+448(SB), Y3, Y3
+	VSUBPD      fnConst<>+480(SB), Y3, Y3
+	VANDPD      fnConst<>+384(SB), Y2, Y2
+	VPADDQ      fnConst<>+416(SB), Y2, Y2
+	VSUBPD      fnConst<>+3008(SB), Y2, Y2
 	VXORPD      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y3, Y4
 	VBLENDVPD   Y4, Y0, Y2, Y0
-	VMOVUPD     fnConst<>+1024(SB), Y2
-	VFMADD213PD fnConst<>+1088(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1152(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1216(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1280(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1344(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1408(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1472(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1536(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1600(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1664(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1728(SB), Y0, Y2
-	VFMADD213PD fnConst<>+1792(SB), Y0, Y2
+	VMOVUPD     fnConst<>+512(SB), Y2
+	VFMADD213PD fnConst<>+544(SB), Y0, Y2
+	VFMADD213PD fnConst<>+576(SB), Y0, Y2
+	VFMADD213PD fnConst<>+608(SB), Y0, Y2
+	VFMADD213PD fnConst<>+640(SB), Y0, Y2
+	VFMADD213PD fnConst<>+672(SB), Y0, Y2
+	VFMADD213PD fnConst<>+704(SB), Y0, Y2
+	VFMADD213PD fnConst<>+736(SB), Y0, Y2
+	VFMADD213PD fnConst<>+768(SB), Y0, Y2
+	VFMADD213PD fnConst<>+800(SB), Y0, Y2
+	VFMADD213PD fnConst<>+832(SB), Y0, Y2
+	VFMADD213PD fnConst<>+864(SB), Y0, Y2
+	VFMADD213PD fnConst<>+896(SB), Y0, Y2
 	VMULPD      Y0, Y2, Y0
-	VFMADD231PD fnConst<>+128(SB), Y3, Y0
+	VFMADD231PD fnConst<>+64(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPD      $0x00, Y2, Y1, Y3
-	VBLENDVPD   Y3, fnConst<>+7424(SB), Y0, Y0
+	VBLENDVPD   Y3, fnConst<>+3712(SB), Y0, Y0
 	VCMPPD      $0x11, Y2, Y1, Y2
-	VBLENDVPD   Y2, fnConst<>+7488(SB), Y0, Y0
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y1, Y2
+	VBLENDVPD   Y2, fnConst<>+3744(SB), Y0, Y0
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y2
 	VBLENDVPD   Y2, Y1, Y0, Y0
 	VCVTPD2PSY  Y0, X0
 	VMOVUPS     X0, 16(AX)(BX*4)
@@ -1778,13 +2030,13 @@ TEXT ·fnLog1pGradAVX2(SB), NOSPLIT, $0-40
 loop:
 	VCVTPS2PD  (CX)(SI*4), Y0
 	VCVTPS2PD  (DX)(SI*4), Y1
-	VADDPD     fnConst<>+6016(SB), Y0, Y0
+	VADDPD     fnConst<>+3008(SB), Y0, Y0
 	VDIVPD     Y0, Y1, Y0
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
 	VCVTPS2PD  16(CX)(SI*4), Y0
 	VCVTPS2PD  16(DX)(SI*4), Y1
-	VADDPD     fnConst<>+6016(SB), Y0, Y0
+	VADDPD     fnConst<>+3008(SB), Y0, Y0
 	VDIVPD     Y0, Y1, Y0
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, 16(AX)(SI*4)
@@ -1802,46 +2054,131 @@ TEXT ·fnLog1pAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
 
+wide:
+	LEAQ             16(BX), SI
+	CMPQ             SI, DX
+	JA               rest
+	VCVTPS2PD        (CX)(BX*4), Z0
+	VCVTPS2PD        32(CX)(BX*4), Z1
+	VADDPD.BCST      fnConst<>+3008(SB), Z0, Z2
+	VADDPD.BCST      fnConst<>+3008(SB), Z1, Z3
+	VPADDQ.BCST      fnConst<>+352(SB), Z2, Z4
+	VPADDQ.BCST      fnConst<>+352(SB), Z3, Z5
+	VPSRLQ           $0x34, Z4, Z6
+	VPSRLQ           $0x34, Z5, Z7
+	VORPD.BCST       fnConst<>+448(SB), Z6, Z6
+	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
+	VSUBPD.BCST      fnConst<>+480(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
+	VANDPD.BCST      fnConst<>+384(SB), Z4, Z4
+	VANDPD.BCST      fnConst<>+384(SB), Z5, Z5
+	VPADDQ.BCST      fnConst<>+416(SB), Z4, Z4
+	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
+	VSUBPD.BCST      fnConst<>+3008(SB), Z4, Z4
+	VSUBPD.BCST      fnConst<>+3008(SB), Z5, Z5
+	VXORPD           Z20, Z20, Z20
+	VXORPD           Z21, Z21, Z21
+	VCMPPD           $0x00, Z20, Z6, K1
+	VCMPPD           $0x00, Z21, Z7, K2
+	VBLENDMPD        Z0, Z4, K1, Z8
+	VBLENDMPD        Z1, Z5, K2, Z9
+	VBROADCASTSD     fnConst<>+512(SB), Z0
+	VBROADCASTSD     fnConst<>+512(SB), Z1
+	VFMADD213PD.BCST fnConst<>+544(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+544(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+576(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+576(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+608(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+608(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+640(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+640(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+672(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+672(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+704(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+704(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+736(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+736(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+768(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+768(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+800(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+800(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+832(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+832(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+864(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+864(SB), Z9, Z1
+	VFMADD213PD.BCST fnConst<>+896(SB), Z8, Z0
+	VFMADD213PD.BCST fnConst<>+896(SB), Z9, Z1
+	VMULPD           Z8, Z0, Z0
+	VMULPD           Z9, Z1, Z1
+	VFMADD231PD.BCST fnConst<>+64(SB), Z6, Z0
+	VFMADD231PD.BCST fnConst<>+64(SB), Z7, Z1
+	VXORPD           Z4, Z4, Z4
+	VXORPD           Z5, Z5, Z5
+	VCMPPD           $0x00, Z4, Z2, K1
+	VCMPPD           $0x00, Z5, Z3, K2
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z0, K1, Z10
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z1, K2, Z11
+	VCMPPD           $0x11, Z4, Z2, K1
+	VCMPPD           $0x11, Z5, Z3, K2
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z10, K1, Z12
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z11, K2, Z13
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z2, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z3, K2
+	VBLENDMPD        Z2, Z12, K1, Z14
+	VBLENDMPD        Z3, Z13, K2, Z15
+	VCVTPD2PS        Z14, Y0
+	VMOVUPS          Y0, (AX)(BX*4)
+	VCVTPD2PS        Z15, Y0
+	VMOVUPS          Y0, 32(AX)(BX*4)
+	MOVQ             SI, BX
+	JMP              wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
 loop:
-	VCVTPS2PD   (CX)(BX*4), Z0
-	VADDPD      fnConst<>+6016(SB), Z0, Z1
-	VPADDQ      fnConst<>+704(SB), Z1, Z2
-	VPSRLQ      $0x34, Z2, Z3
-	VORPD       fnConst<>+896(SB), Z3, Z3
-	VSUBPD      fnConst<>+960(SB), Z3, Z3
-	VANDPD      fnConst<>+768(SB), Z2, Z2
-	VPADDQ      fnConst<>+832(SB), Z2, Z2
-	VSUBPD      fnConst<>+6016(SB), Z2, Z2
-	VXORPD      Z8, Z8, Z8
-	VCMPPD      $0x00, Z8, Z3, K1
-	VBLENDMPD   Z0, Z2, K1, Z4
-	VMOVUPD     fnConst<>+1024(SB), Z0
-	VFMADD213PD fnConst<>+1088(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1152(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1216(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1280(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1344(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1408(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1472(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1536(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1600(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1664(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1728(SB), Z4, Z0
-	VFMADD213PD fnConst<>+1792(SB), Z4, Z0
-	VMULPD      Z4, Z0, Z0
-	VFMADD231PD fnConst<>+128(SB), Z3, Z0
-	VXORPD      Z2, Z2, Z2
-	VCMPPD      $0x00, Z2, Z1, K1
-	VBLENDMPD   fnConst<>+7424(SB), Z0, K1, Z5
-	VCMPPD      $0x11, Z2, Z1, K1
-	VBLENDMPD   fnConst<>+7488(SB), Z5, K1, Z6
-	VCMPPD      $0x15, fnConst<>+7360(SB), Z1, K1
-	VBLENDMPD   Z1, Z6, K1, Z7
-	VCVTPD2PS   Z7, Y0
-	VMOVUPS     Y0, (AX)(BX*4)
-	ADDQ        $0x08, BX
-	CMPQ        BX, DX
-	JB          loop
+	VCVTPS2PD        (CX)(BX*4), Z0
+	VADDPD.BCST      fnConst<>+3008(SB), Z0, Z1
+	VPADDQ.BCST      fnConst<>+352(SB), Z1, Z2
+	VPSRLQ           $0x34, Z2, Z3
+	VORPD.BCST       fnConst<>+448(SB), Z3, Z3
+	VSUBPD.BCST      fnConst<>+480(SB), Z3, Z3
+	VANDPD.BCST      fnConst<>+384(SB), Z2, Z2
+	VPADDQ.BCST      fnConst<>+416(SB), Z2, Z2
+	VSUBPD.BCST      fnConst<>+3008(SB), Z2, Z2
+	VXORPD           Z4, Z4, Z4
+	VCMPPD           $0x00, Z4, Z3, K1
+	VBLENDMPD        Z0, Z2, K1, Z16
+	VBROADCASTSD     fnConst<>+512(SB), Z0
+	VFMADD213PD.BCST fnConst<>+544(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+576(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+608(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+640(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+672(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+704(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+736(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+768(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+800(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+832(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+864(SB), Z16, Z0
+	VFMADD213PD.BCST fnConst<>+896(SB), Z16, Z0
+	VMULPD           Z16, Z0, Z0
+	VFMADD231PD.BCST fnConst<>+64(SB), Z3, Z0
+	VXORPD           Z2, Z2, Z2
+	VCMPPD           $0x00, Z2, Z1, K1
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z0, K1, Z17
+	VCMPPD           $0x11, Z2, Z1, K1
+	VBLENDMPD.BCST   fnConst<>+3744(SB), Z17, K1, Z18
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z1, K1
+	VBLENDMPD        Z1, Z18, K1, Z19
+	VCVTPD2PS        Z19, Y0
+	VMOVUPS          Y0, (AX)(BX*4)
+	ADDQ             $0x08, BX
+	CMPQ             BX, DX
+	JB               loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1854,16 +2191,41 @@ TEXT ·fnLog1pGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 
+wide:
+	LEAQ        16(SI), DI
+	CMPQ        DI, BX
+	JA          rest
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   32(CX)(SI*4), Z1
+	VCVTPS2PD   (DX)(SI*4), Z2
+	VCVTPS2PD   32(DX)(SI*4), Z3
+	VADDPD.BCST fnConst<>+3008(SB), Z0, Z0
+	VADDPD.BCST fnConst<>+3008(SB), Z1, Z1
+	VDIVPD      Z0, Z2, Z0
+	VDIVPD      Z1, Z3, Z1
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	VCVTPD2PS   Z1, Y0
+	VMOVUPS     Y0, 32(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
-	VCVTPS2PD (CX)(SI*4), Z0
-	VCVTPS2PD (DX)(SI*4), Z1
-	VADDPD    fnConst<>+6016(SB), Z0, Z0
-	VDIVPD    Z0, Z1, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(SI*4)
-	ADDQ      $0x08, SI
-	CMPQ      SI, BX
-	JB        loop
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   (DX)(SI*4), Z1
+	VADDPD.BCST fnConst<>+3008(SB), Z0, Z0
+	VDIVPD      Z0, Z1, Z0
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	ADDQ        $0x08, SI
+	CMPQ        SI, BX
+	JB          loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1873,76 +2235,76 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y1
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
+	VCVTPS2PD    16(CX)(BX*4), Y3
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VXORPD       fnConst<>+6528(SB), Y2, Y2
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y2
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y4
-	VMULPD       Y2, Y4, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y2
-	VADDPD       fnConst<>+6016(SB), Y2, Y2
-	VMOVUPD      fnConst<>+640(SB), Y3
-	VPSUBQ       Y2, Y3, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y4
-	VFNMADD231PD Y3, Y2, Y4
-	VMOVAPD      Y4, Y5
-	VFMADD231PD  Y4, Y4, Y5
-	VFMADD213PD  Y3, Y5, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y4
-	VFNMADD231PD Y3, Y2, Y4
-	VMOVAPD      Y4, Y2
-	VFMADD231PD  Y4, Y4, Y2
-	VFMADD213PD  Y3, Y2, Y3
-	VCVTPD2PSY   Y3, X2
+	VMINPD       Y3, Y1, Y3
+	VXORPD       fnConst<>+3264(SB), Y2, Y2
+	VXORPD       fnConst<>+3264(SB), Y3, Y3
+	VMOVUPD      fnConst<>+32(SB), Y4
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y5
+	VSUBPD       fnConst<>+32(SB), Y4, Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y2
+	VFNMADD231PD fnConst<>+64(SB), Y7, Y3
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VMOVUPD      fnConst<>+96(SB), Y7
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y7
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y7
+	VMULPD       Y2, Y6, Y2
+	VMULPD       Y3, Y7, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VPSLLQ       $0x34, Y5, Y5
+	VFMADD213PD  Y4, Y4, Y2
+	VFMADD213PD  Y5, Y5, Y3
+	VADDPD       fnConst<>+3008(SB), Y2, Y2
+	VADDPD       fnConst<>+3008(SB), Y3, Y3
+	VMOVUPD      fnConst<>+320(SB), Y4
+	VMOVUPD      fnConst<>+320(SB), Y5
+	VPSUBQ       Y2, Y4, Y4
+	VPSUBQ       Y3, Y5, Y5
+	VMOVUPD      fnConst<>+3008(SB), Y6
+	VMOVUPD      fnConst<>+3008(SB), Y7
+	VFNMADD231PD Y4, Y2, Y6
+	VFNMADD231PD Y5, Y3, Y7
+	VMOVAPD      Y6, Y8
+	VMOVAPD      Y7, Y9
+	VFMADD231PD  Y6, Y6, Y8
+	VFMADD231PD  Y7, Y7, Y9
+	VFMADD213PD  Y4, Y8, Y4
+	VFMADD213PD  Y5, Y9, Y5
+	VMOVUPD      fnConst<>+3008(SB), Y6
+	VMOVUPD      fnConst<>+3008(SB), Y7
+	VFNMADD231PD Y4, Y2, Y6
+	VFNMADD231PD Y5, Y3, Y7
+	VMOVAPD      Y6, Y2
+	VMOVAPD      Y7, Y3
+	VFMADD231PD  Y6, Y6, Y2
+	VFMADD231PD  Y7, Y7, Y3
+	VFMADD213PD  Y4, Y2, Y4
+	VFMADD213PD  Y5, Y3, Y5
+	VCVTPD2PSY   Y4, X2
 	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VXORPD       fnConst<>+6528(SB), Y2, Y2
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y2
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y4
-	VMULPD       Y2, Y4, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y2
-	VADDPD       fnConst<>+6016(SB), Y2, Y2
-	VMOVUPD      fnConst<>+640(SB), Y3
-	VPSUBQ       Y2, Y3, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y4
-	VFNMADD231PD Y3, Y2, Y4
-	VMOVAPD      Y4, Y5
-	VFMADD231PD  Y4, Y4, Y5
-	VFMADD213PD  Y3, Y5, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y4
-	VFNMADD231PD Y3, Y2, Y4
-	VMOVAPD      Y4, Y2
-	VFMADD231PD  Y4, Y4, Y2
-	VFMADD213PD  Y3, Y2, Y3
-	VCVTPD2PSY   Y3, X2
+	VCVTPD2PSY   Y5, X2
 	VMOVUPS      X2, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -1957,84 +2319,84 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y0
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y0
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y1
-	VCVTPS2PD    (DX)(SI*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y1
+	VCVTPS2PD    16(CX)(SI*4), Y2
+	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(DX)(SI*4), Y4
+	VANDPD       fnConst<>+3232(SB), Y1, Y1
+	VANDPD       fnConst<>+3232(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
-	VXORPD       fnConst<>+6528(SB), Y1, Y1
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y1
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y1, Y4
-	VMULPD       Y1, Y4, Y1
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y1
-	VADDPD       fnConst<>+6016(SB), Y1, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y1, Y2, Y1
+	VMINPD       Y2, Y0, Y2
+	VXORPD       fnConst<>+3264(SB), Y1, Y1
+	VXORPD       fnConst<>+3264(SB), Y2, Y2
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
+	VMOVUPD      fnConst<>+96(SB), Y7
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
+	VMULPD       Y1, Y7, Y1
+	VMULPD       Y2, Y8, Y2
+	VPSLLQ       $0x34, Y5, Y5
+	VPSLLQ       $0x34, Y6, Y6
+	VFMADD213PD  Y5, Y5, Y1
+	VFMADD213PD  Y6, Y6, Y2
+	VADDPD       fnConst<>+3008(SB), Y1, Y5
+	VADDPD       fnConst<>+3008(SB), Y2, Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VMOVUPD      fnConst<>+320(SB), Y8
+	VPSUBQ       Y5, Y7, Y7
+	VPSUBQ       Y6, Y8, Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+3008(SB), Y10
+	VFNMADD231PD Y7, Y5, Y9
+	VFNMADD231PD Y8, Y6, Y10
+	VMOVAPD      Y9, Y11
+	VMOVAPD      Y10, Y12
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD231PD  Y10, Y10, Y12
+	VFMADD213PD  Y7, Y11, Y7
+	VFMADD213PD  Y8, Y12, Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+3008(SB), Y10
+	VFNMADD231PD Y7, Y5, Y9
+	VFNMADD231PD Y8, Y6, Y10
+	VMOVAPD      Y9, Y5
+	VMOVAPD      Y10, Y6
+	VFMADD231PD  Y9, Y9, Y5
+	VFMADD231PD  Y10, Y10, Y6
+	VFMADD213PD  Y7, Y5, Y7
+	VFMADD213PD  Y8, Y6, Y8
+	VMULPD       Y7, Y1, Y1
+	VMULPD       Y8, Y2, Y2
+	VMULPD       Y7, Y1, Y1
+	VMULPD       Y8, Y2, Y2
+	VMULPD       Y1, Y3, Y1
+	VMULPD       Y2, Y4, Y2
 	VCVTPD2PSY   Y1, X1
 	VMOVUPS      X1, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y1
-	VCVTPS2PD    16(DX)(SI*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y1
-	VMINPD       Y1, Y0, Y1
-	VXORPD       fnConst<>+6528(SB), Y1, Y1
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y1
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y1, Y4
-	VMULPD       Y1, Y4, Y1
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y1
-	VADDPD       fnConst<>+6016(SB), Y1, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y1, Y2, Y1
-	VCVTPD2PSY   Y1, X1
+	VCVTPD2PSY   Y2, X1
 	VMOVUPS      X1, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -2045,105 +2407,411 @@ loop:
 // func fnSigmoidAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z1
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z1
+	XORQ         BX, BX
+
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VCVTPS2PD         32(CX)(BX*4), Z3
+	VCVTPS2PD         64(CX)(BX*4), Z4
+	VCVTPS2PD         96(CX)(BX*4), Z5
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z2
+	VMINPD            Z3, Z1, Z3
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z6
+	VBROADCASTSD      fnConst<>+32(SB), Z7
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z6
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z7
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z9
+	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z10
+	VBROADCASTSD      fnConst<>+96(SB), Z11
+	VBROADCASTSD      fnConst<>+96(SB), Z12
+	VBROADCASTSD      fnConst<>+96(SB), Z13
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z13
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z10
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z11
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z12
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z13
+	VMULPD            Z2, Z10, Z2
+	VMULPD            Z3, Z11, Z3
+	VMULPD            Z4, Z12, Z4
+	VMULPD            Z5, Z13, Z5
+	VPSLLQ            $0x34, Z6, Z6
+	VPSLLQ            $0x34, Z7, Z7
+	VPSLLQ            $0x34, Z8, Z8
+	VPSLLQ            $0x34, Z9, Z9
+	VFMADD213PD       Z6, Z6, Z2
+	VFMADD213PD       Z7, Z7, Z3
+	VFMADD213PD       Z8, Z8, Z4
+	VFMADD213PD       Z9, Z9, Z5
+	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+3008(SB), Z5, Z5
+	VBROADCASTSD      fnConst<>+320(SB), Z6
+	VBROADCASTSD      fnConst<>+320(SB), Z7
+	VBROADCASTSD      fnConst<>+320(SB), Z8
+	VBROADCASTSD      fnConst<>+320(SB), Z9
+	VPSUBQ            Z2, Z6, Z6
+	VPSUBQ            Z3, Z7, Z7
+	VPSUBQ            Z4, Z8, Z8
+	VPSUBQ            Z5, Z9, Z9
+	VBROADCASTSD      fnConst<>+3008(SB), Z10
+	VBROADCASTSD      fnConst<>+3008(SB), Z11
+	VBROADCASTSD      fnConst<>+3008(SB), Z12
+	VBROADCASTSD      fnConst<>+3008(SB), Z13
+	VFNMADD231PD      Z6, Z2, Z10
+	VFNMADD231PD      Z7, Z3, Z11
+	VFNMADD231PD      Z8, Z4, Z12
+	VFNMADD231PD      Z9, Z5, Z13
+	VMOVAPD           Z10, Z14
+	VMOVAPD           Z11, Z15
+	VMOVAPD           Z12, Z16
+	VMOVAPD           Z13, Z17
+	VFMADD231PD       Z10, Z10, Z14
+	VFMADD231PD       Z11, Z11, Z15
+	VFMADD231PD       Z12, Z12, Z16
+	VFMADD231PD       Z13, Z13, Z17
+	VFMADD213PD       Z6, Z14, Z6
+	VFMADD213PD       Z7, Z15, Z7
+	VFMADD213PD       Z8, Z16, Z8
+	VFMADD213PD       Z9, Z17, Z9
+	VBROADCASTSD      fnConst<>+3008(SB), Z10
+	VBROADCASTSD      fnConst<>+3008(SB), Z11
+	VBROADCASTSD      fnConst<>+3008(SB), Z12
+	VBROADCASTSD      fnConst<>+3008(SB), Z13
+	VFNMADD231PD      Z6, Z2, Z10
+	VFNMADD231PD      Z7, Z3, Z11
+	VFNMADD231PD      Z8, Z4, Z12
+	VFNMADD231PD      Z9, Z5, Z13
+	VMOVAPD           Z10, Z2
+	VMOVAPD           Z11, Z3
+	VMOVAPD           Z12, Z4
+	VMOVAPD           Z13, Z5
+	VFMADD231PD       Z10, Z10, Z2
+	VFMADD231PD       Z11, Z11, Z3
+	VFMADD231PD       Z12, Z12, Z4
+	VFMADD231PD       Z13, Z13, Z5
+	VFMADD213PD       Z6, Z2, Z6
+	VFMADD213PD       Z7, Z3, Z7
+	VFMADD213PD       Z8, Z4, Z8
+	VFMADD213PD       Z9, Z5, Z9
+	VCVTPD2PS         Z6, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	VCVTPD2PS         Z7, Y2
+	VMOVUPS           Y2, 32(AX)(BX*4)
+	VCVTPD2PS         Z8, Y2
+	VMOVUPS           Y2, 64(AX)(BX*4)
+	VCVTPD2PS         Z9, Y2
+	VMOVUPS           Y2, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z2
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VXORPD       fnConst<>+6528(SB), Z2, Z2
-	VMOVUPD      fnConst<>+64(SB), Z3
-	VFMADD231PD  fnConst<>+0(SB), Z2, Z3
-	VSUBPD       fnConst<>+64(SB), Z3, Z4
-	VFNMADD231PD fnConst<>+128(SB), Z4, Z2
-	VMOVUPD      fnConst<>+192(SB), Z4
-	VFMADD213PD  fnConst<>+256(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+320(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+384(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+448(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+512(SB), Z2, Z4
-	VFMADD213PD  fnConst<>+576(SB), Z2, Z4
-	VMULPD       Z2, Z4, Z2
-	VPSLLQ       $0x34, Z3, Z3
-	VFMADD213PD  Z3, Z3, Z2
-	VADDPD       fnConst<>+6016(SB), Z2, Z2
-	VMOVUPD      fnConst<>+640(SB), Z3
-	VPSUBQ       Z2, Z3, Z3
-	VMOVUPD      fnConst<>+6016(SB), Z4
-	VFNMADD231PD Z3, Z2, Z4
-	VMOVAPD      Z4, Z5
-	VFMADD231PD  Z4, Z4, Z5
-	VFMADD213PD  Z3, Z5, Z3
-	VMOVUPD      fnConst<>+6016(SB), Z4
-	VFNMADD231PD Z3, Z2, Z4
-	VMOVAPD      Z4, Z2
-	VFMADD231PD  Z4, Z4, Z2
-	VFMADD213PD  Z3, Z2, Z3
-	VCVTPD2PS    Z3, Y2
-	VMOVUPS      Y2, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VBROADCASTSD      fnConst<>+32(SB), Z3
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
+	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z2
+	VBROADCASTSD      fnConst<>+96(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z4
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
+	VMULPD            Z2, Z4, Z2
+	VPSLLQ            $0x34, Z3, Z3
+	VFMADD213PD       Z3, Z3, Z2
+	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
+	VBROADCASTSD      fnConst<>+320(SB), Z3
+	VPSUBQ            Z2, Z3, Z3
+	VBROADCASTSD      fnConst<>+3008(SB), Z4
+	VFNMADD231PD      Z3, Z2, Z4
+	VMOVAPD           Z4, Z5
+	VFMADD231PD       Z4, Z4, Z5
+	VFMADD213PD       Z3, Z5, Z3
+	VBROADCASTSD      fnConst<>+3008(SB), Z4
+	VFNMADD231PD      Z3, Z2, Z4
+	VMOVAPD           Z4, Z2
+	VFMADD231PD       Z4, Z4, Z2
+	VFMADD213PD       Z3, Z2, Z3
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnSigmoidGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z0
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z0
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z1
+	VCVTPS2PD         32(CX)(SI*4), Z2
+	VCVTPS2PD         64(CX)(SI*4), Z3
+	VCVTPS2PD         96(CX)(SI*4), Z4
+	VCVTPS2PD         (DX)(SI*4), Z5
+	VCVTPS2PD         32(DX)(SI*4), Z6
+	VCVTPS2PD         64(DX)(SI*4), Z7
+	VCVTPS2PD         96(DX)(SI*4), Z8
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z4
+	VMINPD            Z1, Z0, Z1
+	VMINPD            Z2, Z0, Z2
+	VMINPD            Z3, Z0, Z3
+	VMINPD            Z4, Z0, Z4
+	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
+	VBROADCASTSD      fnConst<>+96(SB), Z13
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
+	VMULPD            Z1, Z13, Z1
+	VMULPD            Z2, Z14, Z2
+	VMULPD            Z3, Z15, Z3
+	VMULPD            Z4, Z16, Z4
+	VPSLLQ            $0x34, Z9, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VFMADD213PD       Z9, Z9, Z1
+	VFMADD213PD       Z10, Z10, Z2
+	VFMADD213PD       Z11, Z11, Z3
+	VFMADD213PD       Z12, Z12, Z4
+	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z12
+	VBROADCASTSD      fnConst<>+320(SB), Z13
+	VBROADCASTSD      fnConst<>+320(SB), Z14
+	VBROADCASTSD      fnConst<>+320(SB), Z15
+	VBROADCASTSD      fnConst<>+320(SB), Z16
+	VPSUBQ            Z9, Z13, Z13
+	VPSUBQ            Z10, Z14, Z14
+	VPSUBQ            Z11, Z15, Z15
+	VPSUBQ            Z12, Z16, Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+3008(SB), Z18
+	VBROADCASTSD      fnConst<>+3008(SB), Z19
+	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VFNMADD231PD      Z13, Z9, Z17
+	VFNMADD231PD      Z14, Z10, Z18
+	VFNMADD231PD      Z15, Z11, Z19
+	VFNMADD231PD      Z16, Z12, Z20
+	VMOVAPD           Z17, Z21
+	VMOVAPD           Z18, Z22
+	VMOVAPD           Z19, Z23
+	VMOVAPD           Z20, Z24
+	VFMADD231PD       Z17, Z17, Z21
+	VFMADD231PD       Z18, Z18, Z22
+	VFMADD231PD       Z19, Z19, Z23
+	VFMADD231PD       Z20, Z20, Z24
+	VFMADD213PD       Z13, Z21, Z13
+	VFMADD213PD       Z14, Z22, Z14
+	VFMADD213PD       Z15, Z23, Z15
+	VFMADD213PD       Z16, Z24, Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+3008(SB), Z18
+	VBROADCASTSD      fnConst<>+3008(SB), Z19
+	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VFNMADD231PD      Z13, Z9, Z17
+	VFNMADD231PD      Z14, Z10, Z18
+	VFNMADD231PD      Z15, Z11, Z19
+	VFNMADD231PD      Z16, Z12, Z20
+	VMOVAPD           Z17, Z9
+	VMOVAPD           Z18, Z10
+	VMOVAPD           Z19, Z11
+	VMOVAPD           Z20, Z12
+	VFMADD231PD       Z17, Z17, Z9
+	VFMADD231PD       Z18, Z18, Z10
+	VFMADD231PD       Z19, Z19, Z11
+	VFMADD231PD       Z20, Z20, Z12
+	VFMADD213PD       Z13, Z9, Z13
+	VFMADD213PD       Z14, Z10, Z14
+	VFMADD213PD       Z15, Z11, Z15
+	VFMADD213PD       Z16, Z12, Z16
+	VMULPD            Z13, Z1, Z1
+	VMULPD            Z14, Z2, Z2
+	VMULPD            Z15, Z3, Z3
+	VMULPD            Z16, Z4, Z4
+	VMULPD            Z13, Z1, Z1
+	VMULPD            Z14, Z2, Z2
+	VMULPD            Z15, Z3, Z3
+	VMULPD            Z16, Z4, Z4
+	VMULPD            Z1, Z5, Z1
+	VMULPD            Z2, Z6, Z2
+	VMULPD            Z3, Z7, Z3
+	VMULPD            Z4, Z8, Z4
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(SI*4)
+	VCVTPD2PS         Z2, Y1
+	VMOVUPS           Y1, 32(AX)(SI*4)
+	VCVTPD2PS         Z3, Y1
+	VMOVUPS           Y1, 64(AX)(SI*4)
+	VCVTPD2PS         Z4, Y1
+	VMOVUPS           Y1, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z1
-	VCVTPS2PD    (DX)(SI*4), Z2
-	VANDPD       fnConst<>+6464(SB), Z1, Z1
-	VMINPD       Z1, Z0, Z1
-	VXORPD       fnConst<>+6528(SB), Z1, Z1
-	VMOVUPD      fnConst<>+64(SB), Z3
-	VFMADD231PD  fnConst<>+0(SB), Z1, Z3
-	VSUBPD       fnConst<>+64(SB), Z3, Z4
-	VFNMADD231PD fnConst<>+128(SB), Z4, Z1
-	VMOVUPD      fnConst<>+192(SB), Z4
-	VFMADD213PD  fnConst<>+256(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+320(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+384(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+448(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+512(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+576(SB), Z1, Z4
-	VMULPD       Z1, Z4, Z1
-	VPSLLQ       $0x34, Z3, Z3
-	VFMADD213PD  Z3, Z3, Z1
-	VADDPD       fnConst<>+6016(SB), Z1, Z3
-	VMOVUPD      fnConst<>+640(SB), Z4
-	VPSUBQ       Z3, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z3
-	VFMADD231PD  Z5, Z5, Z3
-	VFMADD213PD  Z4, Z3, Z4
-	VMULPD       Z4, Z1, Z1
-	VMULPD       Z4, Z1, Z1
-	VMULPD       Z1, Z2, Z1
-	VCVTPD2PS    Z1, Y1
-	VMOVUPS      Y1, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z1
+	VCVTPS2PD         (DX)(SI*4), Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VMINPD            Z1, Z0, Z1
+	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
+	VBROADCASTSD      fnConst<>+32(SB), Z3
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
+	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z1
+	VBROADCASTSD      fnConst<>+96(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
+	VMULPD            Z1, Z4, Z1
+	VPSLLQ            $0x34, Z3, Z3
+	VFMADD213PD       Z3, Z3, Z1
+	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z3
+	VBROADCASTSD      fnConst<>+320(SB), Z4
+	VPSUBQ            Z3, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z6
+	VFMADD231PD       Z5, Z5, Z6
+	VFMADD213PD       Z4, Z6, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z3
+	VFMADD231PD       Z5, Z5, Z3
+	VFMADD213PD       Z4, Z3, Z4
+	VMULPD            Z4, Z1, Z1
+	VMULPD            Z4, Z1, Z1
+	VMULPD            Z1, Z2, Z1
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -2153,85 +2821,85 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6592(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y1
-	VANDPD       fnConst<>+6528(SB), Y1, Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y1
+	VCVTPS2PD    16(CX)(BX*4), Y2
+	VANDPD       fnConst<>+3264(SB), Y1, Y3
+	VANDPD       fnConst<>+3264(SB), Y2, Y4
+	VANDPD       fnConst<>+3232(SB), Y1, Y1
+	VANDPD       fnConst<>+3232(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
-	VMULPD       fnConst<>+6144(SB), Y1, Y1
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y1
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y1, Y4
-	VMULPD       Y1, Y4, Y1
-	VPSLLQ       $0x34, Y3, Y3
-	VSUBPD       fnConst<>+6016(SB), Y3, Y4
-	VFMADD213PD  Y4, Y3, Y1
-	VADDPD       fnConst<>+6080(SB), Y1, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y1, Y1
-	VXORPD       fnConst<>+6528(SB), Y1, Y1
-	VXORPD       Y2, Y1, Y1
+	VMINPD       Y2, Y0, Y2
+	VMULPD       fnConst<>+3072(SB), Y1, Y1
+	VMULPD       fnConst<>+3072(SB), Y2, Y2
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
+	VMOVUPD      fnConst<>+96(SB), Y7
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
+	VMULPD       Y1, Y7, Y1
+	VMULPD       Y2, Y8, Y2
+	VPSLLQ       $0x34, Y5, Y5
+	VPSLLQ       $0x34, Y6, Y6
+	VSUBPD       fnConst<>+3008(SB), Y5, Y7
+	VSUBPD       fnConst<>+3008(SB), Y6, Y8
+	VFMADD213PD  Y7, Y5, Y1
+	VFMADD213PD  Y8, Y6, Y2
+	VADDPD       fnConst<>+3040(SB), Y1, Y5
+	VADDPD       fnConst<>+3040(SB), Y2, Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VMOVUPD      fnConst<>+320(SB), Y8
+	VPSUBQ       Y5, Y7, Y7
+	VPSUBQ       Y6, Y8, Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+3008(SB), Y10
+	VFNMADD231PD Y7, Y5, Y9
+	VFNMADD231PD Y8, Y6, Y10
+	VMOVAPD      Y9, Y11
+	VMOVAPD      Y10, Y12
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD231PD  Y10, Y10, Y12
+	VFMADD213PD  Y7, Y11, Y7
+	VFMADD213PD  Y8, Y12, Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+3008(SB), Y10
+	VFNMADD231PD Y7, Y5, Y9
+	VFNMADD231PD Y8, Y6, Y10
+	VMOVAPD      Y9, Y5
+	VMOVAPD      Y10, Y6
+	VFMADD231PD  Y9, Y9, Y5
+	VFMADD231PD  Y10, Y10, Y6
+	VFMADD213PD  Y7, Y5, Y7
+	VFMADD213PD  Y8, Y6, Y8
+	VMULPD       Y7, Y1, Y1
+	VMULPD       Y8, Y2, Y2
+	VXORPD       fnConst<>+3264(SB), Y1, Y1
+	VXORPD       fnConst<>+3264(SB), Y2, Y2
+	VXORPD       Y3, Y1, Y1
+	VXORPD       Y4, Y2, Y2
 	VCVTPD2PSY   Y1, X1
 	VMOVUPS      X1, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y1
-	VANDPD       fnConst<>+6528(SB), Y1, Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y1
-	VMINPD       Y1, Y0, Y1
-	VMULPD       fnConst<>+6144(SB), Y1, Y1
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y1
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y1, Y4
-	VMULPD       Y1, Y4, Y1
-	VPSLLQ       $0x34, Y3, Y3
-	VSUBPD       fnConst<>+6016(SB), Y3, Y4
-	VFMADD213PD  Y4, Y3, Y1
-	VADDPD       fnConst<>+6080(SB), Y1, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y1, Y1
-	VXORPD       fnConst<>+6528(SB), Y1, Y1
-	VXORPD       Y2, Y1, Y1
-	VCVTPD2PSY   Y1, X1
+	VCVTPD2PSY   Y2, X1
 	VMOVUPS      X1, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -2246,85 +2914,85 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6592(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y0
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y1
-	VCVTPS2PD    (DX)(SI*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y1
+	VCVTPS2PD    16(CX)(SI*4), Y2
+	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(DX)(SI*4), Y4
+	VANDPD       fnConst<>+3232(SB), Y1, Y1
+	VANDPD       fnConst<>+3232(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
-	VMULPD       fnConst<>+6144(SB), Y1, Y1
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y1
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y1, Y4
-	VMULPD       Y1, Y4, Y1
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y1
-	VADDPD       fnConst<>+6016(SB), Y1, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       fnConst<>+6336(SB), Y1, Y1
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y1, Y2, Y1
+	VMINPD       Y2, Y0, Y2
+	VMULPD       fnConst<>+3072(SB), Y1, Y1
+	VMULPD       fnConst<>+3072(SB), Y2, Y2
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
+	VMOVUPD      fnConst<>+96(SB), Y7
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
+	VMULPD       Y1, Y7, Y1
+	VMULPD       Y2, Y8, Y2
+	VPSLLQ       $0x34, Y5, Y5
+	VPSLLQ       $0x34, Y6, Y6
+	VFMADD213PD  Y5, Y5, Y1
+	VFMADD213PD  Y6, Y6, Y2
+	VADDPD       fnConst<>+3008(SB), Y1, Y5
+	VADDPD       fnConst<>+3008(SB), Y2, Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VMOVUPD      fnConst<>+320(SB), Y8
+	VPSUBQ       Y5, Y7, Y7
+	VPSUBQ       Y6, Y8, Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+3008(SB), Y10
+	VFNMADD231PD Y7, Y5, Y9
+	VFNMADD231PD Y8, Y6, Y10
+	VMOVAPD      Y9, Y11
+	VMOVAPD      Y10, Y12
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD231PD  Y10, Y10, Y12
+	VFMADD213PD  Y7, Y11, Y7
+	VFMADD213PD  Y8, Y12, Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+3008(SB), Y10
+	VFNMADD231PD Y7, Y5, Y9
+	VFNMADD231PD Y8, Y6, Y10
+	VMOVAPD      Y9, Y5
+	VMOVAPD      Y10, Y6
+	VFMADD231PD  Y9, Y9, Y5
+	VFMADD231PD  Y10, Y10, Y6
+	VFMADD213PD  Y7, Y5, Y7
+	VFMADD213PD  Y8, Y6, Y8
+	VMULPD       fnConst<>+3168(SB), Y1, Y1
+	VMULPD       fnConst<>+3168(SB), Y2, Y2
+	VMULPD       Y7, Y1, Y1
+	VMULPD       Y8, Y2, Y2
+	VMULPD       Y7, Y1, Y1
+	VMULPD       Y8, Y2, Y2
+	VMULPD       Y1, Y3, Y1
+	VMULPD       Y2, Y4, Y2
 	VCVTPD2PSY   Y1, X1
 	VMOVUPS      X1, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y1
-	VCVTPS2PD    16(DX)(SI*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y1
-	VMINPD       Y1, Y0, Y1
-	VMULPD       fnConst<>+6144(SB), Y1, Y1
-	VMOVUPD      fnConst<>+64(SB), Y3
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y3
-	VSUBPD       fnConst<>+64(SB), Y3, Y4
-	VFNMADD231PD fnConst<>+128(SB), Y4, Y1
-	VMOVUPD      fnConst<>+192(SB), Y4
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+320(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+384(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+448(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+512(SB), Y1, Y4
-	VFMADD213PD  fnConst<>+576(SB), Y1, Y4
-	VMULPD       Y1, Y4, Y1
-	VPSLLQ       $0x34, Y3, Y3
-	VFMADD213PD  Y3, Y3, Y1
-	VADDPD       fnConst<>+6016(SB), Y1, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       fnConst<>+6336(SB), Y1, Y1
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y4, Y1, Y1
-	VMULPD       Y1, Y2, Y1
-	VCVTPD2PSY   Y1, X1
+	VCVTPD2PSY   Y2, X1
 	VMOVUPS      X1, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -2335,109 +3003,439 @@ loop:
 // func fnTanhAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6592(SB), Z0
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3296(SB), Z0
+	XORQ         BX, BX
+
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z1
+	VCVTPS2PD         32(CX)(BX*4), Z2
+	VCVTPS2PD         64(CX)(BX*4), Z3
+	VCVTPS2PD         96(CX)(BX*4), Z4
+	VANDPD.BCST       fnConst<>+3264(SB), Z1, Z5
+	VANDPD.BCST       fnConst<>+3264(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+3264(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+3264(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z4
+	VMINPD            Z1, Z0, Z1
+	VMINPD            Z2, Z0, Z2
+	VMINPD            Z3, Z0, Z3
+	VMINPD            Z4, Z0, Z4
+	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+3072(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+3072(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+3072(SB), Z4, Z4
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
+	VBROADCASTSD      fnConst<>+96(SB), Z13
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
+	VMULPD            Z1, Z13, Z1
+	VMULPD            Z2, Z14, Z2
+	VMULPD            Z3, Z15, Z3
+	VMULPD            Z4, Z16, Z4
+	VPSLLQ            $0x34, Z9, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VSUBPD.BCST       fnConst<>+3008(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+3008(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+3008(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+3008(SB), Z12, Z16
+	VFMADD213PD       Z13, Z9, Z1
+	VFMADD213PD       Z14, Z10, Z2
+	VFMADD213PD       Z15, Z11, Z3
+	VFMADD213PD       Z16, Z12, Z4
+	VADDPD.BCST       fnConst<>+3040(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+3040(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+3040(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+3040(SB), Z4, Z12
+	VBROADCASTSD      fnConst<>+320(SB), Z13
+	VBROADCASTSD      fnConst<>+320(SB), Z14
+	VBROADCASTSD      fnConst<>+320(SB), Z15
+	VBROADCASTSD      fnConst<>+320(SB), Z16
+	VPSUBQ            Z9, Z13, Z13
+	VPSUBQ            Z10, Z14, Z14
+	VPSUBQ            Z11, Z15, Z15
+	VPSUBQ            Z12, Z16, Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+3008(SB), Z18
+	VBROADCASTSD      fnConst<>+3008(SB), Z19
+	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VFNMADD231PD      Z13, Z9, Z17
+	VFNMADD231PD      Z14, Z10, Z18
+	VFNMADD231PD      Z15, Z11, Z19
+	VFNMADD231PD      Z16, Z12, Z20
+	VMOVAPD           Z17, Z21
+	VMOVAPD           Z18, Z22
+	VMOVAPD           Z19, Z23
+	VMOVAPD           Z20, Z24
+	VFMADD231PD       Z17, Z17, Z21
+	VFMADD231PD       Z18, Z18, Z22
+	VFMADD231PD       Z19, Z19, Z23
+	VFMADD231PD       Z20, Z20, Z24
+	VFMADD213PD       Z13, Z21, Z13
+	VFMADD213PD       Z14, Z22, Z14
+	VFMADD213PD       Z15, Z23, Z15
+	VFMADD213PD       Z16, Z24, Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+3008(SB), Z18
+	VBROADCASTSD      fnConst<>+3008(SB), Z19
+	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VFNMADD231PD      Z13, Z9, Z17
+	VFNMADD231PD      Z14, Z10, Z18
+	VFNMADD231PD      Z15, Z11, Z19
+	VFNMADD231PD      Z16, Z12, Z20
+	VMOVAPD           Z17, Z9
+	VMOVAPD           Z18, Z10
+	VMOVAPD           Z19, Z11
+	VMOVAPD           Z20, Z12
+	VFMADD231PD       Z17, Z17, Z9
+	VFMADD231PD       Z18, Z18, Z10
+	VFMADD231PD       Z19, Z19, Z11
+	VFMADD231PD       Z20, Z20, Z12
+	VFMADD213PD       Z13, Z9, Z13
+	VFMADD213PD       Z14, Z10, Z14
+	VFMADD213PD       Z15, Z11, Z15
+	VFMADD213PD       Z16, Z12, Z16
+	VMULPD            Z13, Z1, Z1
+	VMULPD            Z14, Z2, Z2
+	VMULPD            Z15, Z3, Z3
+	VMULPD            Z16, Z4, Z4
+	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
+	VXORPD            Z5, Z1, Z1
+	VXORPD            Z6, Z2, Z2
+	VXORPD            Z7, Z3, Z3
+	VXORPD            Z8, Z4, Z4
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(BX*4)
+	VCVTPD2PS         Z2, Y1
+	VMOVUPS           Y1, 32(AX)(BX*4)
+	VCVTPD2PS         Z3, Y1
+	VMOVUPS           Y1, 64(AX)(BX*4)
+	VCVTPD2PS         Z4, Y1
+	VMOVUPS           Y1, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z1
-	VANDPD       fnConst<>+6528(SB), Z1, Z2
-	VANDPD       fnConst<>+6464(SB), Z1, Z1
-	VMINPD       Z1, Z0, Z1
-	VMULPD       fnConst<>+6144(SB), Z1, Z1
-	VMOVUPD      fnConst<>+64(SB), Z3
-	VFMADD231PD  fnConst<>+0(SB), Z1, Z3
-	VSUBPD       fnConst<>+64(SB), Z3, Z4
-	VFNMADD231PD fnConst<>+128(SB), Z4, Z1
-	VMOVUPD      fnConst<>+192(SB), Z4
-	VFMADD213PD  fnConst<>+256(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+320(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+384(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+448(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+512(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+576(SB), Z1, Z4
-	VMULPD       Z1, Z4, Z1
-	VPSLLQ       $0x34, Z3, Z3
-	VSUBPD       fnConst<>+6016(SB), Z3, Z4
-	VFMADD213PD  Z4, Z3, Z1
-	VADDPD       fnConst<>+6080(SB), Z1, Z3
-	VMOVUPD      fnConst<>+640(SB), Z4
-	VPSUBQ       Z3, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z3
-	VFMADD231PD  Z5, Z5, Z3
-	VFMADD213PD  Z4, Z3, Z4
-	VMULPD       Z4, Z1, Z1
-	VXORPD       fnConst<>+6528(SB), Z1, Z1
-	VXORPD       Z2, Z1, Z1
-	VCVTPD2PS    Z1, Y1
-	VMOVUPS      Y1, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z1
+	VANDPD.BCST       fnConst<>+3264(SB), Z1, Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VMINPD            Z1, Z0, Z1
+	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
+	VBROADCASTSD      fnConst<>+32(SB), Z3
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
+	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z1
+	VBROADCASTSD      fnConst<>+96(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
+	VMULPD            Z1, Z4, Z1
+	VPSLLQ            $0x34, Z3, Z3
+	VSUBPD.BCST       fnConst<>+3008(SB), Z3, Z4
+	VFMADD213PD       Z4, Z3, Z1
+	VADDPD.BCST       fnConst<>+3040(SB), Z1, Z3
+	VBROADCASTSD      fnConst<>+320(SB), Z4
+	VPSUBQ            Z3, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z6
+	VFMADD231PD       Z5, Z5, Z6
+	VFMADD213PD       Z4, Z6, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z3
+	VFMADD231PD       Z5, Z5, Z3
+	VFMADD213PD       Z4, Z3, Z4
+	VMULPD            Z4, Z1, Z1
+	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
+	VXORPD            Z2, Z1, Z1
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnTanhGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6592(SB), Z0
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3296(SB), Z0
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z1
+	VCVTPS2PD         32(CX)(SI*4), Z2
+	VCVTPS2PD         64(CX)(SI*4), Z3
+	VCVTPS2PD         96(CX)(SI*4), Z4
+	VCVTPS2PD         (DX)(SI*4), Z5
+	VCVTPS2PD         32(DX)(SI*4), Z6
+	VCVTPS2PD         64(DX)(SI*4), Z7
+	VCVTPS2PD         96(DX)(SI*4), Z8
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z4
+	VMINPD            Z1, Z0, Z1
+	VMINPD            Z2, Z0, Z2
+	VMINPD            Z3, Z0, Z3
+	VMINPD            Z4, Z0, Z4
+	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+3072(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+3072(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+3072(SB), Z4, Z4
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
+	VBROADCASTSD      fnConst<>+96(SB), Z13
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
+	VMULPD            Z1, Z13, Z1
+	VMULPD            Z2, Z14, Z2
+	VMULPD            Z3, Z15, Z3
+	VMULPD            Z4, Z16, Z4
+	VPSLLQ            $0x34, Z9, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VFMADD213PD       Z9, Z9, Z1
+	VFMADD213PD       Z10, Z10, Z2
+	VFMADD213PD       Z11, Z11, Z3
+	VFMADD213PD       Z12, Z12, Z4
+	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z12
+	VBROADCASTSD      fnConst<>+320(SB), Z13
+	VBROADCASTSD      fnConst<>+320(SB), Z14
+	VBROADCASTSD      fnConst<>+320(SB), Z15
+	VBROADCASTSD      fnConst<>+320(SB), Z16
+	VPSUBQ            Z9, Z13, Z13
+	VPSUBQ            Z10, Z14, Z14
+	VPSUBQ            Z11, Z15, Z15
+	VPSUBQ            Z12, Z16, Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+3008(SB), Z18
+	VBROADCASTSD      fnConst<>+3008(SB), Z19
+	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VFNMADD231PD      Z13, Z9, Z17
+	VFNMADD231PD      Z14, Z10, Z18
+	VFNMADD231PD      Z15, Z11, Z19
+	VFNMADD231PD      Z16, Z12, Z20
+	VMOVAPD           Z17, Z21
+	VMOVAPD           Z18, Z22
+	VMOVAPD           Z19, Z23
+	VMOVAPD           Z20, Z24
+	VFMADD231PD       Z17, Z17, Z21
+	VFMADD231PD       Z18, Z18, Z22
+	VFMADD231PD       Z19, Z19, Z23
+	VFMADD231PD       Z20, Z20, Z24
+	VFMADD213PD       Z13, Z21, Z13
+	VFMADD213PD       Z14, Z22, Z14
+	VFMADD213PD       Z15, Z23, Z15
+	VFMADD213PD       Z16, Z24, Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+3008(SB), Z18
+	VBROADCASTSD      fnConst<>+3008(SB), Z19
+	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VFNMADD231PD      Z13, Z9, Z17
+	VFNMADD231PD      Z14, Z10, Z18
+	VFNMADD231PD      Z15, Z11, Z19
+	VFNMADD231PD      Z16, Z12, Z20
+	VMOVAPD           Z17, Z9
+	VMOVAPD           Z18, Z10
+	VMOVAPD           Z19, Z11
+	VMOVAPD           Z20, Z12
+	VFMADD231PD       Z17, Z17, Z9
+	VFMADD231PD       Z18, Z18, Z10
+	VFMADD231PD       Z19, Z19, Z11
+	VFMADD231PD       Z20, Z20, Z12
+	VFMADD213PD       Z13, Z9, Z13
+	VFMADD213PD       Z14, Z10, Z14
+	VFMADD213PD       Z15, Z11, Z15
+	VFMADD213PD       Z16, Z12, Z16
+	VMULPD.BCST       fnConst<>+3168(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+3168(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+3168(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+3168(SB), Z4, Z4
+	VMULPD            Z13, Z1, Z1
+	VMULPD            Z14, Z2, Z2
+	VMULPD            Z15, Z3, Z3
+	VMULPD            Z16, Z4, Z4
+	VMULPD            Z13, Z1, Z1
+	VMULPD            Z14, Z2, Z2
+	VMULPD            Z15, Z3, Z3
+	VMULPD            Z16, Z4, Z4
+	VMULPD            Z1, Z5, Z1
+	VMULPD            Z2, Z6, Z2
+	VMULPD            Z3, Z7, Z3
+	VMULPD            Z4, Z8, Z4
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(SI*4)
+	VCVTPD2PS         Z2, Y1
+	VMOVUPS           Y1, 32(AX)(SI*4)
+	VCVTPD2PS         Z3, Y1
+	VMOVUPS           Y1, 64(AX)(SI*4)
+	VCVTPD2PS         Z4, Y1
+	VMOVUPS           Y1, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z1
-	VCVTPS2PD    (DX)(SI*4), Z2
-	VANDPD       fnConst<>+6464(SB), Z1, Z1
-	VMINPD       Z1, Z0, Z1
-	VMULPD       fnConst<>+6144(SB), Z1, Z1
-	VMOVUPD      fnConst<>+64(SB), Z3
-	VFMADD231PD  fnConst<>+0(SB), Z1, Z3
-	VSUBPD       fnConst<>+64(SB), Z3, Z4
-	VFNMADD231PD fnConst<>+128(SB), Z4, Z1
-	VMOVUPD      fnConst<>+192(SB), Z4
-	VFMADD213PD  fnConst<>+256(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+320(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+384(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+448(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+512(SB), Z1, Z4
-	VFMADD213PD  fnConst<>+576(SB), Z1, Z4
-	VMULPD       Z1, Z4, Z1
-	VPSLLQ       $0x34, Z3, Z3
-	VFMADD213PD  Z3, Z3, Z1
-	VADDPD       fnConst<>+6016(SB), Z1, Z3
-	VMOVUPD      fnConst<>+640(SB), Z4
-	VPSUBQ       Z3, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z3
-	VFMADD231PD  Z5, Z5, Z3
-	VFMADD213PD  Z4, Z3, Z4
-	VMULPD       fnConst<>+6336(SB), Z1, Z1
-	VMULPD       Z4, Z1, Z1
-	VMULPD       Z4, Z1, Z1
-	VMULPD       Z1, Z2, Z1
-	VCVTPD2PS    Z1, Y1
-	VMOVUPS      Y1, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z1
+	VCVTPS2PD         (DX)(SI*4), Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VMINPD            Z1, Z0, Z1
+	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
+	VBROADCASTSD      fnConst<>+32(SB), Z3
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
+	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z1
+	VBROADCASTSD      fnConst<>+96(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z4
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
+	VMULPD            Z1, Z4, Z1
+	VPSLLQ            $0x34, Z3, Z3
+	VFMADD213PD       Z3, Z3, Z1
+	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z3
+	VBROADCASTSD      fnConst<>+320(SB), Z4
+	VPSUBQ            Z3, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z6
+	VFMADD231PD       Z5, Z5, Z6
+	VFMADD213PD       Z4, Z6, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z3
+	VFMADD231PD       Z5, Z5, Z3
+	VFMADD213PD       Z4, Z3, Z4
+	VMULPD.BCST       fnConst<>+3168(SB), Z1, Z1
+	VMULPD            Z4, Z1, Z1
+	VMULPD            Z4, Z1, Z1
+	VMULPD            Z1, Z2, Z1
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -2447,67 +3445,67 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6720(SB), Y0
+	VMOVUPD fnConst<>+3360(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y1
-	VANDPD      fnConst<>+6528(SB), Y1, Y2
-	VANDPD      fnConst<>+6464(SB), Y1, Y1
+	VCVTPS2PD   16(CX)(BX*4), Y2
+	VANDPD      fnConst<>+3264(SB), Y1, Y3
+	VANDPD      fnConst<>+3264(SB), Y2, Y4
+	VANDPD      fnConst<>+3232(SB), Y1, Y1
+	VANDPD      fnConst<>+3232(SB), Y2, Y2
 	VMINPD      Y1, Y0, Y1
-	VMULPD      Y1, Y1, Y3
-	VSUBPD      fnConst<>+3392(SB), Y3, Y3
-	VMOVUPD     fnConst<>+3456(SB), Y4
-	VFMADD213PD fnConst<>+3520(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3584(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3648(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3712(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3776(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3840(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3904(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3968(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4032(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4096(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4160(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4224(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4288(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4352(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4416(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4480(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4544(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4608(SB), Y3, Y4
-	VMULPD      Y1, Y4, Y1
-	VXORPD      Y2, Y1, Y1
+	VMINPD      Y2, Y0, Y2
+	VMULPD      Y1, Y1, Y5
+	VMULPD      Y2, Y2, Y6
+	VSUBPD      fnConst<>+1696(SB), Y5, Y5
+	VSUBPD      fnConst<>+1696(SB), Y6, Y6
+	VMOVUPD     fnConst<>+1728(SB), Y7
+	VMOVUPD     fnConst<>+1728(SB), Y8
+	VFMADD213PD fnConst<>+1760(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1760(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1792(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1792(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1824(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1824(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1856(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1856(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1888(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1888(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1920(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1920(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1952(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1952(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1984(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1984(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2016(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2016(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2048(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2048(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2080(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2080(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2112(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2112(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2144(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2144(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2176(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2176(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2208(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2208(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2240(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2240(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2272(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2272(SB), Y6, Y8
+	VFMADD213PD fnConst<>+2304(SB), Y5, Y7
+	VFMADD213PD fnConst<>+2304(SB), Y6, Y8
+	VMULPD      Y1, Y7, Y1
+	VMULPD      Y2, Y8, Y2
+	VXORPD      Y3, Y1, Y1
+	VXORPD      Y4, Y2, Y2
 	VCVTPD2PSY  Y1, X1
 	VMOVUPS     X1, (AX)(BX*4)
-	VCVTPS2PD   16(CX)(BX*4), Y1
-	VANDPD      fnConst<>+6528(SB), Y1, Y2
-	VANDPD      fnConst<>+6464(SB), Y1, Y1
-	VMINPD      Y1, Y0, Y1
-	VMULPD      Y1, Y1, Y3
-	VSUBPD      fnConst<>+3392(SB), Y3, Y3
-	VMOVUPD     fnConst<>+3456(SB), Y4
-	VFMADD213PD fnConst<>+3520(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3584(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3648(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3712(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3776(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3840(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3904(SB), Y3, Y4
-	VFMADD213PD fnConst<>+3968(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4032(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4096(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4160(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4224(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4288(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4352(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4416(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4480(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4544(SB), Y3, Y4
-	VFMADD213PD fnConst<>+4608(SB), Y3, Y4
-	VMULPD      Y1, Y4, Y1
-	VXORPD      Y2, Y1, Y1
-	VCVTPD2PSY  Y1, X1
+	VCVTPD2PSY  Y2, X1
 	VMOVUPS     X1, 16(AX)(BX*4)
 	ADDQ        $0x08, BX
 	CMPQ        BX, DX
@@ -2522,59 +3520,59 @@ TEXT ·fnErfGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6720(SB), Y0
+	VMOVUPD fnConst<>+3360(SB), Y0
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y0
-	VCVTPS2PD    (DX)(SI*4), Y1
-	VANDPD       fnConst<>+6464(SB), Y0, Y0
-	VMOVUPD      fnConst<>+6784(SB), Y2
-	VMINPD       Y0, Y2, Y0
-	VXORPD       fnConst<>+6528(SB), Y0, Y2
+	VCVTPS2PD    16(CX)(SI*4), Y1
+	VCVTPS2PD    (DX)(SI*4), Y2
+	VCVTPS2PD    16(DX)(SI*4), Y3
+	VANDPD       fnConst<>+3232(SB), Y0, Y0
+	VANDPD       fnConst<>+3232(SB), Y1, Y1
+	VMOVUPD      fnConst<>+3392(SB), Y4
+	VMOVUPD      fnConst<>+3392(SB), Y5
+	VMINPD       Y0, Y4, Y0
+	VMINPD       Y1, Y5, Y1
+	VXORPD       fnConst<>+3264(SB), Y0, Y4
+	VXORPD       fnConst<>+3264(SB), Y1, Y5
+	VMULPD       Y0, Y4, Y0
+	VMULPD       Y1, Y5, Y1
+	VMOVUPD      fnConst<>+32(SB), Y4
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VFMADD231PD  fnConst<>+0(SB), Y0, Y4
+	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
+	VSUBPD       fnConst<>+32(SB), Y4, Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y0
+	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VMOVUPD      fnConst<>+96(SB), Y7
+	VFMADD213PD  fnConst<>+128(SB), Y0, Y6
+	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+160(SB), Y0, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+192(SB), Y0, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+224(SB), Y0, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+256(SB), Y0, Y6
+	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
+	VFMADD213PD  fnConst<>+288(SB), Y0, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
+	VMULPD       Y0, Y6, Y0
+	VMULPD       Y1, Y7, Y1
+	VPSLLQ       $0x34, Y4, Y4
+	VPSLLQ       $0x34, Y5, Y5
+	VFMADD213PD  Y4, Y4, Y0
+	VFMADD213PD  Y5, Y5, Y1
+	VMULPD       fnConst<>+2816(SB), Y0, Y0
+	VMULPD       fnConst<>+2816(SB), Y1, Y1
 	VMULPD       Y0, Y2, Y0
-	VMOVUPD      fnConst<>+64(SB), Y2
-	VFMADD231PD  fnConst<>+0(SB), Y0, Y2
-	VSUBPD       fnConst<>+64(SB), Y2, Y3
-	VFNMADD231PD fnConst<>+128(SB), Y3, Y0
-	VMOVUPD      fnConst<>+192(SB), Y3
-	VFMADD213PD  fnConst<>+256(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+320(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+384(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+448(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+512(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+576(SB), Y0, Y3
-	VMULPD       Y0, Y3, Y0
-	VPSLLQ       $0x34, Y2, Y2
-	VFMADD213PD  Y2, Y2, Y0
-	VMULPD       fnConst<>+5632(SB), Y0, Y0
-	VMULPD       Y0, Y1, Y0
+	VMULPD       Y1, Y3, Y1
 	VCVTPD2PSY   Y0, X0
 	VMOVUPS      X0, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y0
-	VCVTPS2PD    16(DX)(SI*4), Y1
-	VANDPD       fnConst<>+6464(SB), Y0, Y0
-	VMOVUPD      fnConst<>+6784(SB), Y2
-	VMINPD       Y0, Y2, Y0
-	VXORPD       fnConst<>+6528(SB), Y0, Y2
-	VMULPD       Y0, Y2, Y0
-	VMOVUPD      fnConst<>+64(SB), Y2
-	VFMADD231PD  fnConst<>+0(SB), Y0, Y2
-	VSUBPD       fnConst<>+64(SB), Y2, Y3
-	VFNMADD231PD fnConst<>+128(SB), Y3, Y0
-	VMOVUPD      fnConst<>+192(SB), Y3
-	VFMADD213PD  fnConst<>+256(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+320(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+384(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+448(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+512(SB), Y0, Y3
-	VFMADD213PD  fnConst<>+576(SB), Y0, Y3
-	VMULPD       Y0, Y3, Y0
-	VPSLLQ       $0x34, Y2, Y2
-	VFMADD213PD  Y2, Y2, Y0
-	VMULPD       fnConst<>+5632(SB), Y0, Y0
-	VMULPD       Y0, Y1, Y0
-	VCVTPD2PSY   Y0, X0
+	VCVTPD2PSY   Y1, X0
 	VMOVUPS      X0, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -2585,87 +3583,329 @@ loop:
 // func fnErfAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnErfAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6720(SB), Z0
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3360(SB), Z0
+	XORQ         BX, BX
+
+wide:
+	LEAQ             32(BX), SI
+	CMPQ             SI, DX
+	JA               rest
+	VCVTPS2PD        (CX)(BX*4), Z1
+	VCVTPS2PD        32(CX)(BX*4), Z2
+	VCVTPS2PD        64(CX)(BX*4), Z3
+	VCVTPS2PD        96(CX)(BX*4), Z4
+	VANDPD.BCST      fnConst<>+3264(SB), Z1, Z5
+	VANDPD.BCST      fnConst<>+3264(SB), Z2, Z6
+	VANDPD.BCST      fnConst<>+3264(SB), Z3, Z7
+	VANDPD.BCST      fnConst<>+3264(SB), Z4, Z8
+	VANDPD.BCST      fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST      fnConst<>+3232(SB), Z2, Z2
+	VANDPD.BCST      fnConst<>+3232(SB), Z3, Z3
+	VANDPD.BCST      fnConst<>+3232(SB), Z4, Z4
+	VMINPD           Z1, Z0, Z1
+	VMINPD           Z2, Z0, Z2
+	VMINPD           Z3, Z0, Z3
+	VMINPD           Z4, Z0, Z4
+	VMULPD           Z1, Z1, Z9
+	VMULPD           Z2, Z2, Z10
+	VMULPD           Z3, Z3, Z11
+	VMULPD           Z4, Z4, Z12
+	VSUBPD.BCST      fnConst<>+1696(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+1696(SB), Z10, Z10
+	VSUBPD.BCST      fnConst<>+1696(SB), Z11, Z11
+	VSUBPD.BCST      fnConst<>+1696(SB), Z12, Z12
+	VBROADCASTSD     fnConst<>+1728(SB), Z13
+	VBROADCASTSD     fnConst<>+1728(SB), Z14
+	VBROADCASTSD     fnConst<>+1728(SB), Z15
+	VBROADCASTSD     fnConst<>+1728(SB), Z16
+	VFMADD213PD.BCST fnConst<>+1760(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1760(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1760(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1760(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1792(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1792(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1792(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1792(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1824(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1824(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1824(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1824(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1856(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1856(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1856(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1856(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1888(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1888(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1888(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1888(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1920(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1920(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1920(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1920(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1952(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1952(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1952(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1952(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1984(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1984(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1984(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1984(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2016(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2016(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2016(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2016(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2048(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2048(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2048(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2048(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2080(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2080(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2080(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2080(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2112(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2112(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2112(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2112(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2144(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2144(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2144(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2144(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2176(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2176(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2176(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2176(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2208(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2208(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2208(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2208(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2240(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2240(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2240(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2240(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2272(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2272(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2272(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2272(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+2304(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+2304(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+2304(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+2304(SB), Z12, Z16
+	VMULPD           Z1, Z13, Z1
+	VMULPD           Z2, Z14, Z2
+	VMULPD           Z3, Z15, Z3
+	VMULPD           Z4, Z16, Z4
+	VXORPD           Z5, Z1, Z1
+	VXORPD           Z6, Z2, Z2
+	VXORPD           Z7, Z3, Z3
+	VXORPD           Z8, Z4, Z4
+	VCVTPD2PS        Z1, Y1
+	VMOVUPS          Y1, (AX)(BX*4)
+	VCVTPD2PS        Z2, Y1
+	VMOVUPS          Y1, 32(AX)(BX*4)
+	VCVTPD2PS        Z3, Y1
+	VMOVUPS          Y1, 64(AX)(BX*4)
+	VCVTPD2PS        Z4, Y1
+	VMOVUPS          Y1, 96(AX)(BX*4)
+	MOVQ             SI, BX
+	JMP              wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD   (CX)(BX*4), Z1
-	VANDPD      fnConst<>+6528(SB), Z1, Z2
-	VANDPD      fnConst<>+6464(SB), Z1, Z1
-	VMINPD      Z1, Z0, Z1
-	VMULPD      Z1, Z1, Z3
-	VSUBPD      fnConst<>+3392(SB), Z3, Z3
-	VMOVUPD     fnConst<>+3456(SB), Z4
-	VFMADD213PD fnConst<>+3520(SB), Z3, Z4
-	VFMADD213PD fnConst<>+3584(SB), Z3, Z4
-	VFMADD213PD fnConst<>+3648(SB), Z3, Z4
-	VFMADD213PD fnConst<>+3712(SB), Z3, Z4
-	VFMADD213PD fnConst<>+3776(SB), Z3, Z4
-	VFMADD213PD fnConst<>+3840(SB), Z3, Z4
-	VFMADD213PD fnConst<>+3904(SB), Z3, Z4
-	VFMADD213PD fnConst<>+3968(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4032(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4096(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4160(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4224(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4288(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4352(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4416(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4480(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4544(SB), Z3, Z4
-	VFMADD213PD fnConst<>+4608(SB), Z3, Z4
-	VMULPD      Z1, Z4, Z1
-	VXORPD      Z2, Z1, Z1
-	VCVTPD2PS   Z1, Y1
-	VMOVUPS     Y1, (AX)(BX*4)
-	ADDQ        $0x08, BX
-	CMPQ        BX, DX
-	JB          loop
+	VCVTPS2PD        (CX)(BX*4), Z1
+	VANDPD.BCST      fnConst<>+3264(SB), Z1, Z2
+	VANDPD.BCST      fnConst<>+3232(SB), Z1, Z1
+	VMINPD           Z1, Z0, Z1
+	VMULPD           Z1, Z1, Z3
+	VSUBPD.BCST      fnConst<>+1696(SB), Z3, Z3
+	VBROADCASTSD     fnConst<>+1728(SB), Z4
+	VFMADD213PD.BCST fnConst<>+1760(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1792(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1824(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1856(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1888(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1920(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1952(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1984(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2016(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2048(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2080(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2112(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2144(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2176(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2208(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2240(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2272(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+2304(SB), Z3, Z4
+	VMULPD           Z1, Z4, Z1
+	VXORPD           Z2, Z1, Z1
+	VCVTPD2PS        Z1, Y1
+	VMOVUPS          Y1, (AX)(BX*4)
+	ADDQ             $0x08, BX
+	CMPQ             BX, DX
+	JB               loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnErfGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnErfGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6720(SB), Z0
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3360(SB), Z0
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z0
+	VCVTPS2PD         32(CX)(SI*4), Z1
+	VCVTPS2PD         64(CX)(SI*4), Z2
+	VCVTPS2PD         96(CX)(SI*4), Z3
+	VCVTPS2PD         (DX)(SI*4), Z4
+	VCVTPS2PD         32(DX)(SI*4), Z5
+	VCVTPS2PD         64(DX)(SI*4), Z6
+	VCVTPS2PD         96(DX)(SI*4), Z7
+	VANDPD.BCST       fnConst<>+3232(SB), Z0, Z0
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+3392(SB), Z8
+	VBROADCASTSD      fnConst<>+3392(SB), Z9
+	VBROADCASTSD      fnConst<>+3392(SB), Z10
+	VBROADCASTSD      fnConst<>+3392(SB), Z11
+	VMINPD            Z0, Z8, Z0
+	VMINPD            Z1, Z9, Z1
+	VMINPD            Z2, Z10, Z2
+	VMINPD            Z3, Z11, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z0, Z8
+	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z9
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z10
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z11
+	VMULPD            Z0, Z8, Z0
+	VMULPD            Z1, Z9, Z1
+	VMULPD            Z2, Z10, Z2
+	VMULPD            Z3, Z11, Z3
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z0, Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z0
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
+	VBROADCASTSD      fnConst<>+96(SB), Z12
+	VBROADCASTSD      fnConst<>+96(SB), Z13
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z0, Z12
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z0, Z12
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z0, Z12
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z0, Z12
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z0, Z12
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z0, Z12
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
+	VMULPD            Z0, Z12, Z0
+	VMULPD            Z1, Z13, Z1
+	VMULPD            Z2, Z14, Z2
+	VMULPD            Z3, Z15, Z3
+	VPSLLQ            $0x34, Z8, Z8
+	VPSLLQ            $0x34, Z9, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VFMADD213PD       Z8, Z8, Z0
+	VFMADD213PD       Z9, Z9, Z1
+	VFMADD213PD       Z10, Z10, Z2
+	VFMADD213PD       Z11, Z11, Z3
+	VMULPD.BCST       fnConst<>+2816(SB), Z0, Z0
+	VMULPD.BCST       fnConst<>+2816(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2816(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2816(SB), Z3, Z3
+	VMULPD            Z0, Z4, Z0
+	VMULPD            Z1, Z5, Z1
+	VMULPD            Z2, Z6, Z2
+	VMULPD            Z3, Z7, Z3
+	VCVTPD2PS         Z0, Y0
+	VMOVUPS           Y0, (AX)(SI*4)
+	VCVTPD2PS         Z1, Y0
+	VMOVUPS           Y0, 32(AX)(SI*4)
+	VCVTPD2PS         Z2, Y0
+	VMOVUPS           Y0, 64(AX)(SI*4)
+	VCVTPD2PS         Z3, Y0
+	VMOVUPS           Y0, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z0
-	VCVTPS2PD    (DX)(SI*4), Z1
-	VANDPD       fnConst<>+6464(SB), Z0, Z0
-	VMOVUPD      fnConst<>+6784(SB), Z2
-	VMINPD       Z0, Z2, Z0
-	VXORPD       fnConst<>+6528(SB), Z0, Z2
-	VMULPD       Z0, Z2, Z0
-	VMOVUPD      fnConst<>+64(SB), Z2
-	VFMADD231PD  fnConst<>+0(SB), Z0, Z2
-	VSUBPD       fnConst<>+64(SB), Z2, Z3
-	VFNMADD231PD fnConst<>+128(SB), Z3, Z0
-	VMOVUPD      fnConst<>+192(SB), Z3
-	VFMADD213PD  fnConst<>+256(SB), Z0, Z3
-	VFMADD213PD  fnConst<>+320(SB), Z0, Z3
-	VFMADD213PD  fnConst<>+384(SB), Z0, Z3
-	VFMADD213PD  fnConst<>+448(SB), Z0, Z3
-	VFMADD213PD  fnConst<>+512(SB), Z0, Z3
-	VFMADD213PD  fnConst<>+576(SB), Z0, Z3
-	VMULPD       Z0, Z3, Z0
-	VPSLLQ       $0x34, Z2, Z2
-	VFMADD213PD  Z2, Z2, Z0
-	VMULPD       fnConst<>+5632(SB), Z0, Z0
-	VMULPD       Z0, Z1, Z0
-	VCVTPD2PS    Z0, Y0
-	VMOVUPS      Y0, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z0
+	VCVTPS2PD         (DX)(SI*4), Z1
+	VANDPD.BCST       fnConst<>+3232(SB), Z0, Z0
+	VBROADCASTSD      fnConst<>+3392(SB), Z2
+	VMINPD            Z0, Z2, Z0
+	VXORPD.BCST       fnConst<>+3264(SB), Z0, Z2
+	VMULPD            Z0, Z2, Z0
+	VBROADCASTSD      fnConst<>+32(SB), Z2
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z0, Z2
+	VSUBPD.BCST       fnConst<>+32(SB), Z2, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z3, Z0
+	VBROADCASTSD      fnConst<>+96(SB), Z3
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z0, Z3
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z0, Z3
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z0, Z3
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z0, Z3
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z0, Z3
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z0, Z3
+	VMULPD            Z0, Z3, Z0
+	VPSLLQ            $0x34, Z2, Z2
+	VFMADD213PD       Z2, Z2, Z0
+	VMULPD.BCST       fnConst<>+2816(SB), Z0, Z0
+	VMULPD            Z0, Z1, Z0
+	VCVTPD2PS         Z0, Y0
+	VMOVUPS           Y0, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -2675,49 +3915,49 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6848(SB), Y0
-	VMOVUPD fnConst<>+6784(SB), Y1
+	VMOVUPD fnConst<>+3424(SB), Y0
+	VMOVUPD fnConst<>+3392(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y2, Y3
+	VANDPD       fnConst<>+3232(SB), Y2, Y3
 	VMINPD       Y3, Y1, Y3
-	VMULPD       fnConst<>+5888(SB), Y3, Y4
+	VMULPD       fnConst<>+2944(SB), Y3, Y4
 	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
+	VMOVUPD      fnConst<>+32(SB), Y5
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
 	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
 	VMULPD       Y4, Y6, Y4
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+4672(SB), Y5
-	VFMADD213PD  fnConst<>+4736(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4800(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4864(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4928(SB), Y3, Y5
-	VMOVUPD      fnConst<>+4992(SB), Y6
-	VFMADD213PD  fnConst<>+5056(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5120(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5184(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5248(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5312(SB), Y3, Y6
-	VMOVUPD      fnConst<>+640(SB), Y3
+	VMOVUPD      fnConst<>+2336(SB), Y5
+	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
+	VMOVUPD      fnConst<>+2496(SB), Y6
+	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
+	VMOVUPD      fnConst<>+320(SB), Y3
 	VPSUBQ       Y6, Y3, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y7
+	VMOVUPD      fnConst<>+3008(SB), Y7
 	VFNMADD231PD Y3, Y6, Y7
 	VMOVAPD      Y7, Y8
 	VFMADD231PD  Y7, Y7, Y8
 	VFMADD213PD  Y3, Y8, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y7
+	VMOVUPD      fnConst<>+3008(SB), Y7
 	VFNMADD231PD Y3, Y6, Y7
 	VMOVAPD      Y7, Y6
 	VFMADD231PD  Y7, Y7, Y6
@@ -2727,50 +3967,50 @@ loop:
 	VMULPD       Y3, Y4, Y3
 	VXORPD       Y4, Y4, Y4
 	VCMPPD       $0x1d, Y4, Y2, Y2
-	VMOVUPD      fnConst<>+6016(SB), Y4
+	VMOVUPD      fnConst<>+3008(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBLENDVPD    Y2, Y4, Y3, Y2
 	VMULPD       Y2, Y5, Y2
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(BX*4)
 	VCVTPS2PD    16(CX)(BX*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y2, Y3
+	VANDPD       fnConst<>+3232(SB), Y2, Y3
 	VMINPD       Y3, Y1, Y3
-	VMULPD       fnConst<>+5888(SB), Y3, Y4
+	VMULPD       fnConst<>+2944(SB), Y3, Y4
 	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
+	VMOVUPD      fnConst<>+32(SB), Y5
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
 	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
 	VMULPD       Y4, Y6, Y4
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+4672(SB), Y5
-	VFMADD213PD  fnConst<>+4736(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4800(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4864(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4928(SB), Y3, Y5
-	VMOVUPD      fnConst<>+4992(SB), Y6
-	VFMADD213PD  fnConst<>+5056(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5120(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5184(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5248(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5312(SB), Y3, Y6
-	VMOVUPD      fnConst<>+640(SB), Y3
+	VMOVUPD      fnConst<>+2336(SB), Y5
+	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
+	VMOVUPD      fnConst<>+2496(SB), Y6
+	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
+	VMOVUPD      fnConst<>+320(SB), Y3
 	VPSUBQ       Y6, Y3, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y7
+	VMOVUPD      fnConst<>+3008(SB), Y7
 	VFNMADD231PD Y3, Y6, Y7
 	VMOVAPD      Y7, Y8
 	VFMADD231PD  Y7, Y7, Y8
 	VFMADD213PD  Y3, Y8, Y3
-	VMOVUPD      fnConst<>+6016(SB), Y7
+	VMOVUPD      fnConst<>+3008(SB), Y7
 	VFNMADD231PD Y3, Y6, Y7
 	VMOVAPD      Y7, Y6
 	VFMADD231PD  Y7, Y7, Y6
@@ -2780,7 +4020,7 @@ loop:
 	VMULPD       Y3, Y4, Y3
 	VXORPD       Y4, Y4, Y4
 	VCMPPD       $0x1d, Y4, Y2, Y2
-	VMOVUPD      fnConst<>+6016(SB), Y4
+	VMOVUPD      fnConst<>+3008(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBLENDVPD    Y2, Y4, Y3, Y2
 	VMULPD       Y2, Y5, Y2
@@ -2799,60 +4039,60 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6848(SB), Y0
-	VMOVUPD fnConst<>+6784(SB), Y0
+	VMOVUPD fnConst<>+3424(SB), Y0
+	VMOVUPD fnConst<>+3392(SB), Y0
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y1
 	VCVTPS2PD    (DX)(SI*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y3
+	VANDPD       fnConst<>+3232(SB), Y1, Y3
 	VMINPD       Y3, Y0, Y3
-	VMULPD       fnConst<>+5888(SB), Y3, Y4
+	VMULPD       fnConst<>+2944(SB), Y3, Y4
 	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
+	VMOVUPD      fnConst<>+32(SB), Y5
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
 	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
 	VMULPD       Y4, Y6, Y4
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+4672(SB), Y5
-	VFMADD213PD  fnConst<>+4736(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4800(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4864(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4928(SB), Y3, Y5
-	VMOVUPD      fnConst<>+4992(SB), Y6
-	VFMADD213PD  fnConst<>+5056(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5120(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5184(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5248(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5312(SB), Y3, Y6
-	VMOVUPD      fnConst<>+640(SB), Y7
+	VMOVUPD      fnConst<>+2336(SB), Y5
+	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
+	VMOVUPD      fnConst<>+2496(SB), Y6
+	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y6, Y7, Y7
-	VMOVUPD      fnConst<>+6016(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y8
 	VFNMADD231PD Y7, Y6, Y8
 	VMOVAPD      Y8, Y9
 	VFMADD231PD  Y8, Y8, Y9
 	VFMADD213PD  Y7, Y9, Y7
-	VMOVUPD      fnConst<>+6016(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y8
 	VFNMADD231PD Y7, Y6, Y8
 	VMOVAPD      Y8, Y6
 	VFMADD231PD  Y8, Y8, Y6
 	VFMADD213PD  Y7, Y6, Y7
 	VMULPD       Y7, Y5, Y5
-	VFNMADD231PD fnConst<>+5376(SB), Y3, Y5
+	VFNMADD231PD fnConst<>+2688(SB), Y3, Y5
 	VMULPD       Y5, Y4, Y3
 	VXORPD       Y4, Y4, Y4
 	VCMPPD       $0x1d, Y4, Y1, Y1
-	VMOVUPD      fnConst<>+6016(SB), Y4
+	VMOVUPD      fnConst<>+3008(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBLENDVPD    Y1, Y4, Y3, Y1
 	VMULPD       Y1, Y2, Y1
@@ -2860,53 +4100,53 @@ loop:
 	VMOVUPS      X1, (AX)(SI*4)
 	VCVTPS2PD    16(CX)(SI*4), Y1
 	VCVTPS2PD    16(DX)(SI*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y1, Y3
+	VANDPD       fnConst<>+3232(SB), Y1, Y3
 	VMINPD       Y3, Y0, Y3
-	VMULPD       fnConst<>+5888(SB), Y3, Y4
+	VMULPD       fnConst<>+2944(SB), Y3, Y4
 	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
+	VMOVUPD      fnConst<>+32(SB), Y5
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
+	VSUBPD       fnConst<>+32(SB), Y5, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
 	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
 	VMULPD       Y4, Y6, Y4
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+4672(SB), Y5
-	VFMADD213PD  fnConst<>+4736(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4800(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4864(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+4928(SB), Y3, Y5
-	VMOVUPD      fnConst<>+4992(SB), Y6
-	VFMADD213PD  fnConst<>+5056(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5120(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5184(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5248(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+5312(SB), Y3, Y6
-	VMOVUPD      fnConst<>+640(SB), Y7
+	VMOVUPD      fnConst<>+2336(SB), Y5
+	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
+	VMOVUPD      fnConst<>+2496(SB), Y6
+	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
+	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y6, Y7, Y7
-	VMOVUPD      fnConst<>+6016(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y8
 	VFNMADD231PD Y7, Y6, Y8
 	VMOVAPD      Y8, Y9
 	VFMADD231PD  Y8, Y8, Y9
 	VFMADD213PD  Y7, Y9, Y7
-	VMOVUPD      fnConst<>+6016(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y8
 	VFNMADD231PD Y7, Y6, Y8
 	VMOVAPD      Y8, Y6
 	VFMADD231PD  Y8, Y8, Y6
 	VFMADD213PD  Y7, Y6, Y7
 	VMULPD       Y7, Y5, Y5
-	VFNMADD231PD fnConst<>+5376(SB), Y3, Y5
+	VFNMADD231PD fnConst<>+2688(SB), Y3, Y5
 	VMULPD       Y5, Y4, Y3
 	VXORPD       Y4, Y4, Y4
 	VCMPPD       $0x1d, Y4, Y1, Y1
-	VMOVUPD      fnConst<>+6016(SB), Y4
+	VMOVUPD      fnConst<>+3008(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBLENDVPD    Y1, Y4, Y3, Y1
 	VMULPD       Y1, Y2, Y1
@@ -2921,142 +4161,382 @@ loop:
 // func fnGELUAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6848(SB), Z0
-	VMOVUPD fnConst<>+6784(SB), Z1
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3424(SB), Z0
+	VBROADCASTSD fnConst<>+3392(SB), Z1
+	XORQ         BX, BX
+
+wide:
+	LEAQ              16(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VCVTPS2PD         32(CX)(BX*4), Z3
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z4
+	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z5
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VMULPD.BCST       fnConst<>+2944(SB), Z4, Z6
+	VMULPD.BCST       fnConst<>+2944(SB), Z5, Z7
+	VMULPD            Z4, Z6, Z6
+	VMULPD            Z5, Z7, Z7
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z9
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z10
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z11
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
+	VBROADCASTSD      fnConst<>+96(SB), Z10
+	VBROADCASTSD      fnConst<>+96(SB), Z11
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z11
+	VMULPD            Z6, Z10, Z6
+	VMULPD            Z7, Z11, Z7
+	VPSLLQ            $0x34, Z8, Z8
+	VPSLLQ            $0x34, Z9, Z9
+	VFMADD213PD       Z8, Z8, Z6
+	VFMADD213PD       Z9, Z9, Z7
+	VBROADCASTSD      fnConst<>+2336(SB), Z8
+	VBROADCASTSD      fnConst<>+2336(SB), Z9
+	VFMADD213PD.BCST  fnConst<>+2368(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+2368(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+2400(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+2400(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+2432(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+2432(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+2464(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+2464(SB), Z5, Z9
+	VBROADCASTSD      fnConst<>+2496(SB), Z10
+	VBROADCASTSD      fnConst<>+2496(SB), Z11
+	VFMADD213PD.BCST  fnConst<>+2528(SB), Z4, Z10
+	VFMADD213PD.BCST  fnConst<>+2528(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2560(SB), Z4, Z10
+	VFMADD213PD.BCST  fnConst<>+2560(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2592(SB), Z4, Z10
+	VFMADD213PD.BCST  fnConst<>+2592(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2624(SB), Z4, Z10
+	VFMADD213PD.BCST  fnConst<>+2624(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2656(SB), Z4, Z10
+	VFMADD213PD.BCST  fnConst<>+2656(SB), Z5, Z11
+	VBROADCASTSD      fnConst<>+320(SB), Z4
+	VBROADCASTSD      fnConst<>+320(SB), Z5
+	VPSUBQ            Z10, Z4, Z4
+	VPSUBQ            Z11, Z5, Z5
+	VBROADCASTSD      fnConst<>+3008(SB), Z12
+	VBROADCASTSD      fnConst<>+3008(SB), Z13
+	VFNMADD231PD      Z4, Z10, Z12
+	VFNMADD231PD      Z5, Z11, Z13
+	VMOVAPD           Z12, Z14
+	VMOVAPD           Z13, Z15
+	VFMADD231PD       Z12, Z12, Z14
+	VFMADD231PD       Z13, Z13, Z15
+	VFMADD213PD       Z4, Z14, Z4
+	VFMADD213PD       Z5, Z15, Z5
+	VBROADCASTSD      fnConst<>+3008(SB), Z12
+	VBROADCASTSD      fnConst<>+3008(SB), Z13
+	VFNMADD231PD      Z4, Z10, Z12
+	VFNMADD231PD      Z5, Z11, Z13
+	VMOVAPD           Z12, Z10
+	VMOVAPD           Z13, Z11
+	VFMADD231PD       Z12, Z12, Z10
+	VFMADD231PD       Z13, Z13, Z11
+	VFMADD213PD       Z4, Z10, Z4
+	VFMADD213PD       Z5, Z11, Z5
+	VMULPD            Z4, Z8, Z4
+	VMULPD            Z5, Z9, Z5
+	VMAXPD            Z2, Z0, Z8
+	VMAXPD            Z3, Z0, Z9
+	VMULPD            Z4, Z6, Z4
+	VMULPD            Z5, Z7, Z5
+	VXORPD            Z6, Z6, Z6
+	VXORPD            Z7, Z7, Z7
+	VCMPPD            $0x1d, Z6, Z2, K1
+	VCMPPD            $0x1d, Z7, Z3, K2
+	VBROADCASTSD      fnConst<>+3008(SB), Z2
+	VBROADCASTSD      fnConst<>+3008(SB), Z3
+	VMOVAPD           Z4, Z6
+	VMOVAPD           Z5, Z7
+	VSUBPD            Z4, Z2, K1, Z6
+	VSUBPD            Z5, Z3, K2, Z7
+	VMULPD            Z6, Z8, Z2
+	VMULPD            Z7, Z9, Z3
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z2
-	VANDPD       fnConst<>+6464(SB), Z2, Z3
-	VMINPD       Z3, Z1, Z3
-	VMULPD       fnConst<>+5888(SB), Z3, Z4
-	VMULPD       Z3, Z4, Z4
-	VMOVUPD      fnConst<>+64(SB), Z5
-	VFMADD231PD  fnConst<>+0(SB), Z4, Z5
-	VSUBPD       fnConst<>+64(SB), Z5, Z6
-	VFNMADD231PD fnConst<>+128(SB), Z6, Z4
-	VMOVUPD      fnConst<>+192(SB), Z6
-	VFMADD213PD  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+320(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+384(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+448(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+512(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+576(SB), Z4, Z6
-	VMULPD       Z4, Z6, Z4
-	VPSLLQ       $0x34, Z5, Z5
-	VFMADD213PD  Z5, Z5, Z4
-	VMOVUPD      fnConst<>+4672(SB), Z5
-	VFMADD213PD  fnConst<>+4736(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+4800(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+4864(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+4928(SB), Z3, Z5
-	VMOVUPD      fnConst<>+4992(SB), Z6
-	VFMADD213PD  fnConst<>+5056(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5120(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5184(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5248(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5312(SB), Z3, Z6
-	VMOVUPD      fnConst<>+640(SB), Z3
-	VPSUBQ       Z6, Z3, Z3
-	VMOVUPD      fnConst<>+6016(SB), Z7
-	VFNMADD231PD Z3, Z6, Z7
-	VMOVAPD      Z7, Z8
-	VFMADD231PD  Z7, Z7, Z8
-	VFMADD213PD  Z3, Z8, Z3
-	VMOVUPD      fnConst<>+6016(SB), Z7
-	VFNMADD231PD Z3, Z6, Z7
-	VMOVAPD      Z7, Z6
-	VFMADD231PD  Z7, Z7, Z6
-	VFMADD213PD  Z3, Z6, Z3
-	VMULPD       Z3, Z5, Z3
-	VMAXPD       Z2, Z0, Z5
-	VMULPD       Z3, Z4, Z3
-	VXORPD       Z4, Z4, Z4
-	VCMPPD       $0x1d, Z4, Z2, K1
-	VMOVUPD      fnConst<>+6016(SB), Z2
-	VMOVAPD      Z3, Z4
-	VSUBPD       Z3, Z2, K1, Z4
-	VMULPD       Z4, Z5, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z3
+	VMINPD            Z3, Z1, Z3
+	VMULPD.BCST       fnConst<>+2944(SB), Z3, Z4
+	VMULPD            Z3, Z4, Z4
+	VBROADCASTSD      fnConst<>+32(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
+	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
+	VBROADCASTSD      fnConst<>+96(SB), Z6
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
+	VMULPD            Z4, Z6, Z4
+	VPSLLQ            $0x34, Z5, Z5
+	VFMADD213PD       Z5, Z5, Z4
+	VBROADCASTSD      fnConst<>+2336(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+2368(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+2400(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+2432(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+2464(SB), Z3, Z5
+	VBROADCASTSD      fnConst<>+2496(SB), Z6
+	VFMADD213PD.BCST  fnConst<>+2528(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2560(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2592(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2624(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2656(SB), Z3, Z6
+	VBROADCASTSD      fnConst<>+320(SB), Z3
+	VPSUBQ            Z6, Z3, Z3
+	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VFNMADD231PD      Z3, Z6, Z7
+	VMOVAPD           Z7, Z8
+	VFMADD231PD       Z7, Z7, Z8
+	VFMADD213PD       Z3, Z8, Z3
+	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VFNMADD231PD      Z3, Z6, Z7
+	VMOVAPD           Z7, Z6
+	VFMADD231PD       Z7, Z7, Z6
+	VFMADD213PD       Z3, Z6, Z3
+	VMULPD            Z3, Z5, Z3
+	VMAXPD            Z2, Z0, Z5
+	VMULPD            Z3, Z4, Z3
+	VXORPD            Z4, Z4, Z4
+	VCMPPD            $0x1d, Z4, Z2, K1
+	VBROADCASTSD      fnConst<>+3008(SB), Z2
+	VMOVAPD           Z3, Z4
+	VSUBPD            Z3, Z2, K1, Z4
+	VMULPD            Z4, Z5, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnGELUGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6848(SB), Z0
-	VMOVUPD fnConst<>+6784(SB), Z0
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3424(SB), Z0
+	VBROADCASTSD fnConst<>+3392(SB), Z0
+	XORQ         SI, SI
+
+wide:
+	LEAQ              16(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z1
+	VCVTPS2PD         32(CX)(SI*4), Z2
+	VCVTPS2PD         (DX)(SI*4), Z3
+	VCVTPS2PD         32(DX)(SI*4), Z4
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z5
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z6
+	VMINPD            Z5, Z0, Z5
+	VMINPD            Z6, Z0, Z6
+	VMULPD.BCST       fnConst<>+2944(SB), Z5, Z7
+	VMULPD.BCST       fnConst<>+2944(SB), Z6, Z8
+	VMULPD            Z5, Z7, Z7
+	VMULPD            Z6, Z8, Z8
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z10
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z11
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z12
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z8
+	VBROADCASTSD      fnConst<>+96(SB), Z11
+	VBROADCASTSD      fnConst<>+96(SB), Z12
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z12
+	VMULPD            Z7, Z11, Z7
+	VMULPD            Z8, Z12, Z8
+	VPSLLQ            $0x34, Z9, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VFMADD213PD       Z9, Z9, Z7
+	VFMADD213PD       Z10, Z10, Z8
+	VBROADCASTSD      fnConst<>+2336(SB), Z9
+	VBROADCASTSD      fnConst<>+2336(SB), Z10
+	VFMADD213PD.BCST  fnConst<>+2368(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+2368(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+2400(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+2400(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+2432(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+2432(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+2464(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+2464(SB), Z6, Z10
+	VBROADCASTSD      fnConst<>+2496(SB), Z11
+	VBROADCASTSD      fnConst<>+2496(SB), Z12
+	VFMADD213PD.BCST  fnConst<>+2528(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2528(SB), Z6, Z12
+	VFMADD213PD.BCST  fnConst<>+2560(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2560(SB), Z6, Z12
+	VFMADD213PD.BCST  fnConst<>+2592(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2592(SB), Z6, Z12
+	VFMADD213PD.BCST  fnConst<>+2624(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2624(SB), Z6, Z12
+	VFMADD213PD.BCST  fnConst<>+2656(SB), Z5, Z11
+	VFMADD213PD.BCST  fnConst<>+2656(SB), Z6, Z12
+	VBROADCASTSD      fnConst<>+320(SB), Z13
+	VBROADCASTSD      fnConst<>+320(SB), Z14
+	VPSUBQ            Z11, Z13, Z13
+	VPSUBQ            Z12, Z14, Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VFNMADD231PD      Z13, Z11, Z15
+	VFNMADD231PD      Z14, Z12, Z16
+	VMOVAPD           Z15, Z17
+	VMOVAPD           Z16, Z18
+	VFMADD231PD       Z15, Z15, Z17
+	VFMADD231PD       Z16, Z16, Z18
+	VFMADD213PD       Z13, Z17, Z13
+	VFMADD213PD       Z14, Z18, Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VFNMADD231PD      Z13, Z11, Z15
+	VFNMADD231PD      Z14, Z12, Z16
+	VMOVAPD           Z15, Z11
+	VMOVAPD           Z16, Z12
+	VFMADD231PD       Z15, Z15, Z11
+	VFMADD231PD       Z16, Z16, Z12
+	VFMADD213PD       Z13, Z11, Z13
+	VFMADD213PD       Z14, Z12, Z14
+	VMULPD            Z13, Z9, Z9
+	VMULPD            Z14, Z10, Z10
+	VFNMADD231PD.BCST fnConst<>+2688(SB), Z5, Z9
+	VFNMADD231PD.BCST fnConst<>+2688(SB), Z6, Z10
+	VMULPD            Z9, Z7, Z5
+	VMULPD            Z10, Z8, Z6
+	VXORPD            Z7, Z7, Z7
+	VXORPD            Z8, Z8, Z8
+	VCMPPD            $0x1d, Z7, Z1, K1
+	VCMPPD            $0x1d, Z8, Z2, K2
+	VBROADCASTSD      fnConst<>+3008(SB), Z1
+	VBROADCASTSD      fnConst<>+3008(SB), Z2
+	VMOVAPD           Z5, Z7
+	VMOVAPD           Z6, Z8
+	VSUBPD            Z5, Z1, K1, Z7
+	VSUBPD            Z6, Z2, K2, Z8
+	VMULPD            Z7, Z3, Z1
+	VMULPD            Z8, Z4, Z2
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(SI*4)
+	VCVTPD2PS         Z2, Y1
+	VMOVUPS           Y1, 32(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z1
-	VCVTPS2PD    (DX)(SI*4), Z2
-	VANDPD       fnConst<>+6464(SB), Z1, Z3
-	VMINPD       Z3, Z0, Z3
-	VMULPD       fnConst<>+5888(SB), Z3, Z4
-	VMULPD       Z3, Z4, Z4
-	VMOVUPD      fnConst<>+64(SB), Z5
-	VFMADD231PD  fnConst<>+0(SB), Z4, Z5
-	VSUBPD       fnConst<>+64(SB), Z5, Z6
-	VFNMADD231PD fnConst<>+128(SB), Z6, Z4
-	VMOVUPD      fnConst<>+192(SB), Z6
-	VFMADD213PD  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+320(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+384(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+448(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+512(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+576(SB), Z4, Z6
-	VMULPD       Z4, Z6, Z4
-	VPSLLQ       $0x34, Z5, Z5
-	VFMADD213PD  Z5, Z5, Z4
-	VMOVUPD      fnConst<>+4672(SB), Z5
-	VFMADD213PD  fnConst<>+4736(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+4800(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+4864(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+4928(SB), Z3, Z5
-	VMOVUPD      fnConst<>+4992(SB), Z6
-	VFMADD213PD  fnConst<>+5056(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5120(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5184(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5248(SB), Z3, Z6
-	VFMADD213PD  fnConst<>+5312(SB), Z3, Z6
-	VMOVUPD      fnConst<>+640(SB), Z7
-	VPSUBQ       Z6, Z7, Z7
-	VMOVUPD      fnConst<>+6016(SB), Z8
-	VFNMADD231PD Z7, Z6, Z8
-	VMOVAPD      Z8, Z9
-	VFMADD231PD  Z8, Z8, Z9
-	VFMADD213PD  Z7, Z9, Z7
-	VMOVUPD      fnConst<>+6016(SB), Z8
-	VFNMADD231PD Z7, Z6, Z8
-	VMOVAPD      Z8, Z6
-	VFMADD231PD  Z8, Z8, Z6
-	VFMADD213PD  Z7, Z6, Z7
-	VMULPD       Z7, Z5, Z5
-	VFNMADD231PD fnConst<>+5376(SB), Z3, Z5
-	VMULPD       Z5, Z4, Z3
-	VXORPD       Z4, Z4, Z4
-	VCMPPD       $0x1d, Z4, Z1, K1
-	VMOVUPD      fnConst<>+6016(SB), Z1
-	VMOVAPD      Z3, Z4
-	VSUBPD       Z3, Z1, K1, Z4
-	VMULPD       Z4, Z2, Z1
-	VCVTPD2PS    Z1, Y1
-	VMOVUPS      Y1, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z1
+	VCVTPS2PD         (DX)(SI*4), Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z3
+	VMINPD            Z3, Z0, Z3
+	VMULPD.BCST       fnConst<>+2944(SB), Z3, Z4
+	VMULPD            Z3, Z4, Z4
+	VBROADCASTSD      fnConst<>+32(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
+	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
+	VBROADCASTSD      fnConst<>+96(SB), Z6
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
+	VMULPD            Z4, Z6, Z4
+	VPSLLQ            $0x34, Z5, Z5
+	VFMADD213PD       Z5, Z5, Z4
+	VBROADCASTSD      fnConst<>+2336(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+2368(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+2400(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+2432(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+2464(SB), Z3, Z5
+	VBROADCASTSD      fnConst<>+2496(SB), Z6
+	VFMADD213PD.BCST  fnConst<>+2528(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2560(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2592(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2624(SB), Z3, Z6
+	VFMADD213PD.BCST  fnConst<>+2656(SB), Z3, Z6
+	VBROADCASTSD      fnConst<>+320(SB), Z7
+	VPSUBQ            Z6, Z7, Z7
+	VBROADCASTSD      fnConst<>+3008(SB), Z8
+	VFNMADD231PD      Z7, Z6, Z8
+	VMOVAPD           Z8, Z9
+	VFMADD231PD       Z8, Z8, Z9
+	VFMADD213PD       Z7, Z9, Z7
+	VBROADCASTSD      fnConst<>+3008(SB), Z8
+	VFNMADD231PD      Z7, Z6, Z8
+	VMOVAPD           Z8, Z6
+	VFMADD231PD       Z8, Z8, Z6
+	VFMADD213PD       Z7, Z6, Z7
+	VMULPD            Z7, Z5, Z5
+	VFNMADD231PD.BCST fnConst<>+2688(SB), Z3, Z5
+	VMULPD            Z5, Z4, Z3
+	VXORPD            Z4, Z4, Z4
+	VCMPPD            $0x1d, Z4, Z1, K1
+	VBROADCASTSD      fnConst<>+3008(SB), Z1
+	VMOVAPD           Z3, Z4
+	VSUBPD            Z3, Z1, K1, Z4
+	VMULPD            Z4, Z2, Z1
+	VCVTPD2PS         Z1, Y1
+	VMOVUPS           Y1, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -3066,86 +4546,86 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6976(SB), Y0
-	VMOVUPD fnConst<>+6912(SB), Y1
+	VMOVUPD fnConst<>+3488(SB), Y0
+	VMOVUPD fnConst<>+3456(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
+	VCVTPS2PD    16(CX)(BX*4), Y3
 	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y3
-	VMULPD       Y3, Y3, Y4
-	VMOVUPD      fnConst<>+5440(SB), Y5
-	VFMADD231PD  fnConst<>+5504(SB), Y4, Y5
-	VMULPD       Y3, Y5, Y3
-	VXORPD       fnConst<>+6528(SB), Y3, Y3
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y3
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VADDPD       fnConst<>+6016(SB), Y3, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y2, Y2
+	VMAXPD       Y3, Y0, Y3
+	VMINPD       Y2, Y1, Y4
+	VMINPD       Y3, Y1, Y5
+	VMULPD       Y4, Y4, Y6
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      fnConst<>+2720(SB), Y8
+	VMOVUPD      fnConst<>+2720(SB), Y9
+	VFMADD231PD  fnConst<>+2752(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+2752(SB), Y7, Y9
+	VMULPD       Y4, Y8, Y4
+	VMULPD       Y5, Y9, Y5
+	VXORPD       fnConst<>+3264(SB), Y4, Y4
+	VXORPD       fnConst<>+3264(SB), Y5, Y5
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VMOVUPD      fnConst<>+32(SB), Y7
+	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
+	VFMADD231PD  fnConst<>+0(SB), Y5, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VSUBPD       fnConst<>+32(SB), Y7, Y9
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y4
+	VFNMADD231PD fnConst<>+64(SB), Y9, Y5
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VMOVUPD      fnConst<>+96(SB), Y9
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+128(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+256(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y5, Y9
+	VMULPD       Y4, Y8, Y4
+	VMULPD       Y5, Y9, Y5
+	VPSLLQ       $0x34, Y6, Y6
+	VPSLLQ       $0x34, Y7, Y7
+	VFMADD213PD  Y6, Y6, Y4
+	VFMADD213PD  Y7, Y7, Y5
+	VADDPD       fnConst<>+3008(SB), Y4, Y4
+	VADDPD       fnConst<>+3008(SB), Y5, Y5
+	VMOVUPD      fnConst<>+320(SB), Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VPSUBQ       Y4, Y6, Y6
+	VPSUBQ       Y5, Y7, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y4, Y8
+	VFNMADD231PD Y7, Y5, Y9
+	VMOVAPD      Y8, Y10
+	VMOVAPD      Y9, Y11
+	VFMADD231PD  Y8, Y8, Y10
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD213PD  Y6, Y10, Y6
+	VFMADD213PD  Y7, Y11, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y4, Y8
+	VFNMADD231PD Y7, Y5, Y9
+	VMOVAPD      Y8, Y4
+	VMOVAPD      Y9, Y5
+	VFMADD231PD  Y8, Y8, Y4
+	VFMADD231PD  Y9, Y9, Y5
+	VFMADD213PD  Y6, Y4, Y6
+	VFMADD213PD  Y7, Y5, Y7
+	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y3
-	VMULPD       Y3, Y3, Y4
-	VMOVUPD      fnConst<>+5440(SB), Y5
-	VFMADD231PD  fnConst<>+5504(SB), Y4, Y5
-	VMULPD       Y3, Y5, Y3
-	VXORPD       fnConst<>+6528(SB), Y3, Y3
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y3
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VADDPD       fnConst<>+6016(SB), Y3, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y2, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -3160,102 +4640,102 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6976(SB), Y0
-	VMOVUPD fnConst<>+6912(SB), Y1
+	VMOVUPD fnConst<>+3488(SB), Y0
+	VMOVUPD fnConst<>+3456(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(CX)(SI*4), Y3
+	VCVTPS2PD    (DX)(SI*4), Y4
+	VCVTPS2PD    16(DX)(SI*4), Y5
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMULPD       Y2, Y2, Y4
-	VMOVUPD      fnConst<>+5440(SB), Y5
-	VFMADD231PD  fnConst<>+5504(SB), Y4, Y5
-	VMULPD       Y2, Y5, Y5
-	VMOVUPD      fnConst<>+5440(SB), Y6
-	VFMADD231PD  fnConst<>+5568(SB), Y4, Y6
-	VMULPD       Y2, Y6, Y2
-	VXORPD       fnConst<>+6528(SB), Y5, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VADDPD       fnConst<>+6016(SB), Y4, Y5
-	VMOVUPD      fnConst<>+640(SB), Y6
-	VPSUBQ       Y5, Y6, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y6, Y8, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y5
-	VFMADD231PD  Y7, Y7, Y5
-	VFMADD213PD  Y6, Y5, Y6
-	VMULPD       Y6, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFMADD231PD  Y2, Y4, Y5
-	VMULPD       Y6, Y5, Y2
-	VMULPD       Y2, Y3, Y2
+	VMINPD       Y3, Y1, Y3
+	VMULPD       Y2, Y2, Y6
+	VMULPD       Y3, Y3, Y7
+	VMOVUPD      fnConst<>+2720(SB), Y8
+	VMOVUPD      fnConst<>+2720(SB), Y9
+	VFMADD231PD  fnConst<>+2752(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+2752(SB), Y7, Y9
+	VMULPD       Y2, Y8, Y8
+	VMULPD       Y3, Y9, Y9
+	VMOVUPD      fnConst<>+2720(SB), Y10
+	VMOVUPD      fnConst<>+2720(SB), Y11
+	VFMADD231PD  fnConst<>+2784(SB), Y6, Y10
+	VFMADD231PD  fnConst<>+2784(SB), Y7, Y11
+	VMULPD       Y2, Y10, Y2
+	VMULPD       Y3, Y11, Y3
+	VXORPD       fnConst<>+3264(SB), Y8, Y6
+	VXORPD       fnConst<>+3264(SB), Y9, Y7
+	VMOVUPD      fnConst<>+32(SB), Y8
+	VMOVUPD      fnConst<>+32(SB), Y9
+	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
+	VSUBPD       fnConst<>+32(SB), Y8, Y10
+	VSUBPD       fnConst<>+32(SB), Y9, Y11
+	VFNMADD231PD fnConst<>+64(SB), Y10, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
+	VMOVUPD      fnConst<>+96(SB), Y10
+	VMOVUPD      fnConst<>+96(SB), Y11
+	VFMADD213PD  fnConst<>+128(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+160(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+192(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+224(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+256(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+288(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
+	VMULPD       Y6, Y10, Y6
+	VMULPD       Y7, Y11, Y7
+	VPSLLQ       $0x34, Y8, Y8
+	VPSLLQ       $0x34, Y9, Y9
+	VFMADD213PD  Y8, Y8, Y6
+	VFMADD213PD  Y9, Y9, Y7
+	VADDPD       fnConst<>+3008(SB), Y6, Y8
+	VADDPD       fnConst<>+3008(SB), Y7, Y9
+	VMOVUPD      fnConst<>+320(SB), Y10
+	VMOVUPD      fnConst<>+320(SB), Y11
+	VPSUBQ       Y8, Y10, Y10
+	VPSUBQ       Y9, Y11, Y11
+	VMOVUPD      fnConst<>+3008(SB), Y12
+	VMOVUPD      fnConst<>+3008(SB), Y13
+	VFNMADD231PD Y10, Y8, Y12
+	VFNMADD231PD Y11, Y9, Y13
+	VMOVAPD      Y12, Y14
+	VMOVAPD      Y13, Y15
+	VFMADD231PD  Y12, Y12, Y14
+	VFMADD231PD  Y13, Y13, Y15
+	VFMADD213PD  Y10, Y14, Y10
+	VFMADD213PD  Y11, Y15, Y11
+	VMOVUPD      fnConst<>+3008(SB), Y12
+	VMOVUPD      fnConst<>+3008(SB), Y13
+	VFNMADD231PD Y10, Y8, Y12
+	VFNMADD231PD Y11, Y9, Y13
+	VMOVAPD      Y12, Y8
+	VMOVAPD      Y13, Y9
+	VFMADD231PD  Y12, Y12, Y8
+	VFMADD231PD  Y13, Y13, Y9
+	VFMADD213PD  Y10, Y8, Y10
+	VFMADD213PD  Y11, Y9, Y11
+	VMULPD       Y10, Y6, Y6
+	VMULPD       Y11, Y7, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFMADD231PD  Y2, Y6, Y8
+	VFMADD231PD  Y3, Y7, Y9
+	VMULPD       Y10, Y8, Y2
+	VMULPD       Y11, Y9, Y3
+	VMULPD       Y2, Y4, Y2
+	VMULPD       Y3, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMULPD       Y2, Y2, Y4
-	VMOVUPD      fnConst<>+5440(SB), Y5
-	VFMADD231PD  fnConst<>+5504(SB), Y4, Y5
-	VMULPD       Y2, Y5, Y5
-	VMOVUPD      fnConst<>+5440(SB), Y6
-	VFMADD231PD  fnConst<>+5568(SB), Y4, Y6
-	VMULPD       Y2, Y6, Y2
-	VXORPD       fnConst<>+6528(SB), Y5, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VADDPD       fnConst<>+6016(SB), Y4, Y5
-	VMOVUPD      fnConst<>+640(SB), Y6
-	VPSUBQ       Y5, Y6, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y6, Y8, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y5
-	VFMADD231PD  Y7, Y7, Y5
-	VFMADD213PD  Y6, Y5, Y6
-	VMULPD       Y6, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFMADD231PD  Y2, Y4, Y5
-	VMULPD       Y6, Y5, Y2
-	VMULPD       Y2, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -3266,119 +4746,481 @@ loop:
 // func fnGELUTanhAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6976(SB), Z0
-	VMOVUPD fnConst<>+6912(SB), Z1
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3488(SB), Z0
+	VBROADCASTSD fnConst<>+3456(SB), Z1
+	XORQ         BX, BX
+
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VCVTPS2PD         32(CX)(BX*4), Z3
+	VCVTPS2PD         64(CX)(BX*4), Z4
+	VCVTPS2PD         96(CX)(BX*4), Z5
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z6
+	VMINPD            Z3, Z1, Z7
+	VMINPD            Z4, Z1, Z8
+	VMINPD            Z5, Z1, Z9
+	VMULPD            Z6, Z6, Z10
+	VMULPD            Z7, Z7, Z11
+	VMULPD            Z8, Z8, Z12
+	VMULPD            Z9, Z9, Z13
+	VBROADCASTSD      fnConst<>+2720(SB), Z14
+	VBROADCASTSD      fnConst<>+2720(SB), Z15
+	VBROADCASTSD      fnConst<>+2720(SB), Z16
+	VBROADCASTSD      fnConst<>+2720(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z13, Z17
+	VMULPD            Z6, Z14, Z6
+	VMULPD            Z7, Z15, Z7
+	VMULPD            Z8, Z16, Z8
+	VMULPD            Z9, Z17, Z9
+	VXORPD.BCST       fnConst<>+3264(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+3264(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+3264(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+3264(SB), Z9, Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VBROADCASTSD      fnConst<>+32(SB), Z13
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z7
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z8
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z9
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VBROADCASTSD      fnConst<>+96(SB), Z17
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z17
+	VMULPD            Z6, Z14, Z6
+	VMULPD            Z7, Z15, Z7
+	VMULPD            Z8, Z16, Z8
+	VMULPD            Z9, Z17, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VPSLLQ            $0x34, Z13, Z13
+	VFMADD213PD       Z10, Z10, Z6
+	VFMADD213PD       Z11, Z11, Z7
+	VFMADD213PD       Z12, Z12, Z8
+	VFMADD213PD       Z13, Z13, Z9
+	VADDPD.BCST       fnConst<>+3008(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+3008(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+3008(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+3008(SB), Z9, Z9
+	VBROADCASTSD      fnConst<>+320(SB), Z10
+	VBROADCASTSD      fnConst<>+320(SB), Z11
+	VBROADCASTSD      fnConst<>+320(SB), Z12
+	VBROADCASTSD      fnConst<>+320(SB), Z13
+	VPSUBQ            Z6, Z10, Z10
+	VPSUBQ            Z7, Z11, Z11
+	VPSUBQ            Z8, Z12, Z12
+	VPSUBQ            Z9, Z13, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFNMADD231PD      Z10, Z6, Z14
+	VFNMADD231PD      Z11, Z7, Z15
+	VFNMADD231PD      Z12, Z8, Z16
+	VFNMADD231PD      Z13, Z9, Z17
+	VMOVAPD           Z14, Z18
+	VMOVAPD           Z15, Z19
+	VMOVAPD           Z16, Z20
+	VMOVAPD           Z17, Z21
+	VFMADD231PD       Z14, Z14, Z18
+	VFMADD231PD       Z15, Z15, Z19
+	VFMADD231PD       Z16, Z16, Z20
+	VFMADD231PD       Z17, Z17, Z21
+	VFMADD213PD       Z10, Z18, Z10
+	VFMADD213PD       Z11, Z19, Z11
+	VFMADD213PD       Z12, Z20, Z12
+	VFMADD213PD       Z13, Z21, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFNMADD231PD      Z10, Z6, Z14
+	VFNMADD231PD      Z11, Z7, Z15
+	VFNMADD231PD      Z12, Z8, Z16
+	VFNMADD231PD      Z13, Z9, Z17
+	VMOVAPD           Z14, Z6
+	VMOVAPD           Z15, Z7
+	VMOVAPD           Z16, Z8
+	VMOVAPD           Z17, Z9
+	VFMADD231PD       Z14, Z14, Z6
+	VFMADD231PD       Z15, Z15, Z7
+	VFMADD231PD       Z16, Z16, Z8
+	VFMADD231PD       Z17, Z17, Z9
+	VFMADD213PD       Z10, Z6, Z10
+	VFMADD213PD       Z11, Z7, Z11
+	VFMADD213PD       Z12, Z8, Z12
+	VFMADD213PD       Z13, Z9, Z13
+	VMULPD            Z10, Z2, Z2
+	VMULPD            Z11, Z3, Z3
+	VMULPD            Z12, Z4, Z4
+	VMULPD            Z13, Z5, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(BX*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(BX*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z2
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z3
-	VMULPD       Z3, Z3, Z4
-	VMOVUPD      fnConst<>+5440(SB), Z5
-	VFMADD231PD  fnConst<>+5504(SB), Z4, Z5
-	VMULPD       Z3, Z5, Z3
-	VXORPD       fnConst<>+6528(SB), Z3, Z3
-	VMOVUPD      fnConst<>+64(SB), Z4
-	VFMADD231PD  fnConst<>+0(SB), Z3, Z4
-	VSUBPD       fnConst<>+64(SB), Z4, Z5
-	VFNMADD231PD fnConst<>+128(SB), Z5, Z3
-	VMOVUPD      fnConst<>+192(SB), Z5
-	VFMADD213PD  fnConst<>+256(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+320(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+384(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+448(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+512(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+576(SB), Z3, Z5
-	VMULPD       Z3, Z5, Z3
-	VPSLLQ       $0x34, Z4, Z4
-	VFMADD213PD  Z4, Z4, Z3
-	VADDPD       fnConst<>+6016(SB), Z3, Z3
-	VMOVUPD      fnConst<>+640(SB), Z4
-	VPSUBQ       Z3, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z3
-	VFMADD231PD  Z5, Z5, Z3
-	VFMADD213PD  Z4, Z3, Z4
-	VMULPD       Z4, Z2, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z3
+	VMULPD            Z3, Z3, Z4
+	VBROADCASTSD      fnConst<>+2720(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z4, Z5
+	VMULPD            Z3, Z5, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+32(SB), Z4
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z3
+	VBROADCASTSD      fnConst<>+96(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z5
+	VMULPD            Z3, Z5, Z3
+	VPSLLQ            $0x34, Z4, Z4
+	VFMADD213PD       Z4, Z4, Z3
+	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+320(SB), Z4
+	VPSUBQ            Z3, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z6
+	VFMADD231PD       Z5, Z5, Z6
+	VFMADD213PD       Z4, Z6, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z3
+	VFMADD231PD       Z5, Z5, Z3
+	VFMADD213PD       Z4, Z3, Z4
+	VMULPD            Z4, Z2, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnGELUTanhGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6976(SB), Z0
-	VMOVUPD fnConst<>+6912(SB), Z1
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3488(SB), Z0
+	VBROADCASTSD fnConst<>+3456(SB), Z1
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         32(CX)(SI*4), Z3
+	VCVTPS2PD         64(CX)(SI*4), Z4
+	VCVTPS2PD         96(CX)(SI*4), Z5
+	VCVTPS2PD         (DX)(SI*4), Z6
+	VCVTPS2PD         32(DX)(SI*4), Z7
+	VCVTPS2PD         64(DX)(SI*4), Z8
+	VCVTPS2PD         96(DX)(SI*4), Z9
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z2
+	VMINPD            Z3, Z1, Z3
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VMULPD            Z2, Z2, Z10
+	VMULPD            Z3, Z3, Z11
+	VMULPD            Z4, Z4, Z12
+	VMULPD            Z5, Z5, Z13
+	VBROADCASTSD      fnConst<>+2720(SB), Z14
+	VBROADCASTSD      fnConst<>+2720(SB), Z15
+	VBROADCASTSD      fnConst<>+2720(SB), Z16
+	VBROADCASTSD      fnConst<>+2720(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z13, Z17
+	VMULPD            Z2, Z14, Z14
+	VMULPD            Z3, Z15, Z15
+	VMULPD            Z4, Z16, Z16
+	VMULPD            Z5, Z17, Z17
+	VBROADCASTSD      fnConst<>+2720(SB), Z18
+	VBROADCASTSD      fnConst<>+2720(SB), Z19
+	VBROADCASTSD      fnConst<>+2720(SB), Z20
+	VBROADCASTSD      fnConst<>+2720(SB), Z21
+	VFMADD231PD.BCST  fnConst<>+2784(SB), Z10, Z18
+	VFMADD231PD.BCST  fnConst<>+2784(SB), Z11, Z19
+	VFMADD231PD.BCST  fnConst<>+2784(SB), Z12, Z20
+	VFMADD231PD.BCST  fnConst<>+2784(SB), Z13, Z21
+	VMULPD            Z2, Z18, Z2
+	VMULPD            Z3, Z19, Z3
+	VMULPD            Z4, Z20, Z4
+	VMULPD            Z5, Z21, Z5
+	VXORPD.BCST       fnConst<>+3264(SB), Z14, Z10
+	VXORPD.BCST       fnConst<>+3264(SB), Z15, Z11
+	VXORPD.BCST       fnConst<>+3264(SB), Z16, Z12
+	VXORPD.BCST       fnConst<>+3264(SB), Z17, Z13
+	VBROADCASTSD      fnConst<>+32(SB), Z14
+	VBROADCASTSD      fnConst<>+32(SB), Z15
+	VBROADCASTSD      fnConst<>+32(SB), Z16
+	VBROADCASTSD      fnConst<>+32(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z13, Z17
+	VSUBPD.BCST       fnConst<>+32(SB), Z14, Z18
+	VSUBPD.BCST       fnConst<>+32(SB), Z15, Z19
+	VSUBPD.BCST       fnConst<>+32(SB), Z16, Z20
+	VSUBPD.BCST       fnConst<>+32(SB), Z17, Z21
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z18, Z10
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z19, Z11
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z20, Z12
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z21, Z13
+	VBROADCASTSD      fnConst<>+96(SB), Z18
+	VBROADCASTSD      fnConst<>+96(SB), Z19
+	VBROADCASTSD      fnConst<>+96(SB), Z20
+	VBROADCASTSD      fnConst<>+96(SB), Z21
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z13, Z21
+	VMULPD            Z10, Z18, Z10
+	VMULPD            Z11, Z19, Z11
+	VMULPD            Z12, Z20, Z12
+	VMULPD            Z13, Z21, Z13
+	VPSLLQ            $0x34, Z14, Z14
+	VPSLLQ            $0x34, Z15, Z15
+	VPSLLQ            $0x34, Z16, Z16
+	VPSLLQ            $0x34, Z17, Z17
+	VFMADD213PD       Z14, Z14, Z10
+	VFMADD213PD       Z15, Z15, Z11
+	VFMADD213PD       Z16, Z16, Z12
+	VFMADD213PD       Z17, Z17, Z13
+	VADDPD.BCST       fnConst<>+3008(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+3008(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+3008(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+3008(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+320(SB), Z18
+	VBROADCASTSD      fnConst<>+320(SB), Z19
+	VBROADCASTSD      fnConst<>+320(SB), Z20
+	VBROADCASTSD      fnConst<>+320(SB), Z21
+	VPSUBQ            Z14, Z18, Z18
+	VPSUBQ            Z15, Z19, Z19
+	VPSUBQ            Z16, Z20, Z20
+	VPSUBQ            Z17, Z21, Z21
+	VBROADCASTSD      fnConst<>+3008(SB), Z22
+	VBROADCASTSD      fnConst<>+3008(SB), Z23
+	VBROADCASTSD      fnConst<>+3008(SB), Z24
+	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VFNMADD231PD      Z18, Z14, Z22
+	VFNMADD231PD      Z19, Z15, Z23
+	VFNMADD231PD      Z20, Z16, Z24
+	VFNMADD231PD      Z21, Z17, Z25
+	VMOVAPD           Z22, Z26
+	VMOVAPD           Z23, Z27
+	VMOVAPD           Z24, Z28
+	VMOVAPD           Z25, Z29
+	VFMADD231PD       Z22, Z22, Z26
+	VFMADD231PD       Z23, Z23, Z27
+	VFMADD231PD       Z24, Z24, Z28
+	VFMADD231PD       Z25, Z25, Z29
+	VFMADD213PD       Z18, Z26, Z18
+	VFMADD213PD       Z19, Z27, Z19
+	VFMADD213PD       Z20, Z28, Z20
+	VFMADD213PD       Z21, Z29, Z21
+	VBROADCASTSD      fnConst<>+3008(SB), Z22
+	VBROADCASTSD      fnConst<>+3008(SB), Z23
+	VBROADCASTSD      fnConst<>+3008(SB), Z24
+	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VFNMADD231PD      Z18, Z14, Z22
+	VFNMADD231PD      Z19, Z15, Z23
+	VFNMADD231PD      Z20, Z16, Z24
+	VFNMADD231PD      Z21, Z17, Z25
+	VMOVAPD           Z22, Z14
+	VMOVAPD           Z23, Z15
+	VMOVAPD           Z24, Z16
+	VMOVAPD           Z25, Z17
+	VFMADD231PD       Z22, Z22, Z14
+	VFMADD231PD       Z23, Z23, Z15
+	VFMADD231PD       Z24, Z24, Z16
+	VFMADD231PD       Z25, Z25, Z17
+	VFMADD213PD       Z18, Z14, Z18
+	VFMADD213PD       Z19, Z15, Z19
+	VFMADD213PD       Z20, Z16, Z20
+	VFMADD213PD       Z21, Z17, Z21
+	VMULPD            Z18, Z10, Z10
+	VMULPD            Z19, Z11, Z11
+	VMULPD            Z20, Z12, Z12
+	VMULPD            Z21, Z13, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFMADD231PD       Z2, Z10, Z14
+	VFMADD231PD       Z3, Z11, Z15
+	VFMADD231PD       Z4, Z12, Z16
+	VFMADD231PD       Z5, Z13, Z17
+	VMULPD            Z18, Z14, Z2
+	VMULPD            Z19, Z15, Z3
+	VMULPD            Z20, Z16, Z4
+	VMULPD            Z21, Z17, Z5
+	VMULPD            Z2, Z6, Z2
+	VMULPD            Z3, Z7, Z3
+	VMULPD            Z4, Z8, Z4
+	VMULPD            Z5, Z9, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(SI*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(SI*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    (DX)(SI*4), Z3
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VMULPD       Z2, Z2, Z4
-	VMOVUPD      fnConst<>+5440(SB), Z5
-	VFMADD231PD  fnConst<>+5504(SB), Z4, Z5
-	VMULPD       Z2, Z5, Z5
-	VMOVUPD      fnConst<>+5440(SB), Z6
-	VFMADD231PD  fnConst<>+5568(SB), Z4, Z6
-	VMULPD       Z2, Z6, Z2
-	VXORPD       fnConst<>+6528(SB), Z5, Z4
-	VMOVUPD      fnConst<>+64(SB), Z5
-	VFMADD231PD  fnConst<>+0(SB), Z4, Z5
-	VSUBPD       fnConst<>+64(SB), Z5, Z6
-	VFNMADD231PD fnConst<>+128(SB), Z6, Z4
-	VMOVUPD      fnConst<>+192(SB), Z6
-	VFMADD213PD  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+320(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+384(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+448(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+512(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+576(SB), Z4, Z6
-	VMULPD       Z4, Z6, Z4
-	VPSLLQ       $0x34, Z5, Z5
-	VFMADD213PD  Z5, Z5, Z4
-	VADDPD       fnConst<>+6016(SB), Z4, Z5
-	VMOVUPD      fnConst<>+640(SB), Z6
-	VPSUBQ       Z5, Z6, Z6
-	VMOVUPD      fnConst<>+6016(SB), Z7
-	VFNMADD231PD Z6, Z5, Z7
-	VMOVAPD      Z7, Z8
-	VFMADD231PD  Z7, Z7, Z8
-	VFMADD213PD  Z6, Z8, Z6
-	VMOVUPD      fnConst<>+6016(SB), Z7
-	VFNMADD231PD Z6, Z5, Z7
-	VMOVAPD      Z7, Z5
-	VFMADD231PD  Z7, Z7, Z5
-	VFMADD213PD  Z6, Z5, Z6
-	VMULPD       Z6, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFMADD231PD  Z2, Z4, Z5
-	VMULPD       Z6, Z5, Z2
-	VMULPD       Z2, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         (DX)(SI*4), Z3
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z2
+	VMULPD            Z2, Z2, Z4
+	VBROADCASTSD      fnConst<>+2720(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+2752(SB), Z4, Z5
+	VMULPD            Z2, Z5, Z5
+	VBROADCASTSD      fnConst<>+2720(SB), Z6
+	VFMADD231PD.BCST  fnConst<>+2784(SB), Z4, Z6
+	VMULPD            Z2, Z6, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z4
+	VBROADCASTSD      fnConst<>+32(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
+	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
+	VBROADCASTSD      fnConst<>+96(SB), Z6
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
+	VMULPD            Z4, Z6, Z4
+	VPSLLQ            $0x34, Z5, Z5
+	VFMADD213PD       Z5, Z5, Z4
+	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+320(SB), Z6
+	VPSUBQ            Z5, Z6, Z6
+	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VFNMADD231PD      Z6, Z5, Z7
+	VMOVAPD           Z7, Z8
+	VFMADD231PD       Z7, Z7, Z8
+	VFMADD213PD       Z6, Z8, Z6
+	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VFNMADD231PD      Z6, Z5, Z7
+	VMOVAPD           Z7, Z5
+	VFMADD231PD       Z7, Z7, Z5
+	VFMADD213PD       Z6, Z5, Z6
+	VMULPD            Z6, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFMADD231PD       Z2, Z4, Z5
+	VMULPD            Z6, Z5, Z2
+	VMULPD            Z2, Z3, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -3388,78 +5230,78 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y1
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
+	VCVTPS2PD    16(CX)(BX*4), Y3
 	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y3
-	VXORPD       fnConst<>+6528(SB), Y3, Y3
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y3
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VADDPD       fnConst<>+6016(SB), Y3, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y2, Y2
+	VMAXPD       Y3, Y0, Y3
+	VMINPD       Y2, Y1, Y4
+	VMINPD       Y3, Y1, Y5
+	VXORPD       fnConst<>+3264(SB), Y4, Y4
+	VXORPD       fnConst<>+3264(SB), Y5, Y5
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VMOVUPD      fnConst<>+32(SB), Y7
+	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
+	VFMADD231PD  fnConst<>+0(SB), Y5, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VSUBPD       fnConst<>+32(SB), Y7, Y9
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y4
+	VFNMADD231PD fnConst<>+64(SB), Y9, Y5
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VMOVUPD      fnConst<>+96(SB), Y9
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+128(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+256(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y5, Y9
+	VMULPD       Y4, Y8, Y4
+	VMULPD       Y5, Y9, Y5
+	VPSLLQ       $0x34, Y6, Y6
+	VPSLLQ       $0x34, Y7, Y7
+	VFMADD213PD  Y6, Y6, Y4
+	VFMADD213PD  Y7, Y7, Y5
+	VADDPD       fnConst<>+3008(SB), Y4, Y4
+	VADDPD       fnConst<>+3008(SB), Y5, Y5
+	VMOVUPD      fnConst<>+320(SB), Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VPSUBQ       Y4, Y6, Y6
+	VPSUBQ       Y5, Y7, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y4, Y8
+	VFNMADD231PD Y7, Y5, Y9
+	VMOVAPD      Y8, Y10
+	VMOVAPD      Y9, Y11
+	VFMADD231PD  Y8, Y8, Y10
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD213PD  Y6, Y10, Y6
+	VFMADD213PD  Y7, Y11, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y4, Y8
+	VFNMADD231PD Y7, Y5, Y9
+	VMOVAPD      Y8, Y4
+	VMOVAPD      Y9, Y5
+	VFMADD231PD  Y8, Y8, Y4
+	VFMADD231PD  Y9, Y9, Y5
+	VFMADD213PD  Y6, Y4, Y6
+	VFMADD213PD  Y7, Y5, Y7
+	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y3
-	VXORPD       fnConst<>+6528(SB), Y3, Y3
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y3
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VADDPD       fnConst<>+6016(SB), Y3, Y3
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y2, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -3474,88 +5316,88 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Y0
-	VMOVUPD fnConst<>+6592(SB), Y1
+	VMOVUPD fnConst<>+3328(SB), Y0
+	VMOVUPD fnConst<>+3296(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(CX)(SI*4), Y3
+	VCVTPS2PD    (DX)(SI*4), Y4
+	VCVTPS2PD    16(DX)(SI*4), Y5
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VXORPD       fnConst<>+6528(SB), Y2, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VADDPD       fnConst<>+6016(SB), Y4, Y5
-	VMOVUPD      fnConst<>+640(SB), Y6
-	VPSUBQ       Y5, Y6, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y6, Y8, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y5
-	VFMADD231PD  Y7, Y7, Y5
-	VFMADD213PD  Y6, Y5, Y6
-	VMULPD       Y6, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFMADD231PD  Y2, Y4, Y5
-	VMULPD       Y6, Y5, Y2
-	VMULPD       Y2, Y3, Y2
+	VMINPD       Y3, Y1, Y3
+	VXORPD       fnConst<>+3264(SB), Y2, Y6
+	VXORPD       fnConst<>+3264(SB), Y3, Y7
+	VMOVUPD      fnConst<>+32(SB), Y8
+	VMOVUPD      fnConst<>+32(SB), Y9
+	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
+	VSUBPD       fnConst<>+32(SB), Y8, Y10
+	VSUBPD       fnConst<>+32(SB), Y9, Y11
+	VFNMADD231PD fnConst<>+64(SB), Y10, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
+	VMOVUPD      fnConst<>+96(SB), Y10
+	VMOVUPD      fnConst<>+96(SB), Y11
+	VFMADD213PD  fnConst<>+128(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+160(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+192(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+224(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+256(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+288(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
+	VMULPD       Y6, Y10, Y6
+	VMULPD       Y7, Y11, Y7
+	VPSLLQ       $0x34, Y8, Y8
+	VPSLLQ       $0x34, Y9, Y9
+	VFMADD213PD  Y8, Y8, Y6
+	VFMADD213PD  Y9, Y9, Y7
+	VADDPD       fnConst<>+3008(SB), Y6, Y8
+	VADDPD       fnConst<>+3008(SB), Y7, Y9
+	VMOVUPD      fnConst<>+320(SB), Y10
+	VMOVUPD      fnConst<>+320(SB), Y11
+	VPSUBQ       Y8, Y10, Y10
+	VPSUBQ       Y9, Y11, Y11
+	VMOVUPD      fnConst<>+3008(SB), Y12
+	VMOVUPD      fnConst<>+3008(SB), Y13
+	VFNMADD231PD Y10, Y8, Y12
+	VFNMADD231PD Y11, Y9, Y13
+	VMOVAPD      Y12, Y14
+	VMOVAPD      Y13, Y15
+	VFMADD231PD  Y12, Y12, Y14
+	VFMADD231PD  Y13, Y13, Y15
+	VFMADD213PD  Y10, Y14, Y10
+	VFMADD213PD  Y11, Y15, Y11
+	VMOVUPD      fnConst<>+3008(SB), Y12
+	VMOVUPD      fnConst<>+3008(SB), Y13
+	VFNMADD231PD Y10, Y8, Y12
+	VFNMADD231PD Y11, Y9, Y13
+	VMOVAPD      Y12, Y8
+	VMOVAPD      Y13, Y9
+	VFMADD231PD  Y12, Y12, Y8
+	VFMADD231PD  Y13, Y13, Y9
+	VFMADD213PD  Y10, Y8, Y10
+	VFMADD213PD  Y11, Y9, Y11
+	VMULPD       Y10, Y6, Y6
+	VMULPD       Y11, Y7, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFMADD231PD  Y2, Y6, Y8
+	VFMADD231PD  Y3, Y7, Y9
+	VMULPD       Y10, Y8, Y2
+	VMULPD       Y11, Y9, Y3
+	VMULPD       Y2, Y4, Y2
+	VMULPD       Y3, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VXORPD       fnConst<>+6528(SB), Y2, Y4
-	VMOVUPD      fnConst<>+64(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+64(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+128(SB), Y6, Y4
-	VMOVUPD      fnConst<>+192(SB), Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+320(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+384(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+448(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+512(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+576(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VADDPD       fnConst<>+6016(SB), Y4, Y5
-	VMOVUPD      fnConst<>+640(SB), Y6
-	VPSUBQ       Y5, Y6, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y6, Y8, Y6
-	VMOVUPD      fnConst<>+6016(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y5
-	VFMADD231PD  Y7, Y7, Y5
-	VFMADD213PD  Y6, Y5, Y6
-	VMULPD       Y6, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFMADD231PD  Y2, Y4, Y5
-	VMULPD       Y6, Y5, Y2
-	VMULPD       Y2, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -3566,108 +5408,426 @@ loop:
 // func fnSiLUAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z1
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z1
+	XORQ         BX, BX
+
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VCVTPS2PD         32(CX)(BX*4), Z3
+	VCVTPS2PD         64(CX)(BX*4), Z4
+	VCVTPS2PD         96(CX)(BX*4), Z5
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z6
+	VMINPD            Z3, Z1, Z7
+	VMINPD            Z4, Z1, Z8
+	VMINPD            Z5, Z1, Z9
+	VXORPD.BCST       fnConst<>+3264(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+3264(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+3264(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+3264(SB), Z9, Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VBROADCASTSD      fnConst<>+32(SB), Z13
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z7
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z8
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z9
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VBROADCASTSD      fnConst<>+96(SB), Z17
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z17
+	VMULPD            Z6, Z14, Z6
+	VMULPD            Z7, Z15, Z7
+	VMULPD            Z8, Z16, Z8
+	VMULPD            Z9, Z17, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VPSLLQ            $0x34, Z13, Z13
+	VFMADD213PD       Z10, Z10, Z6
+	VFMADD213PD       Z11, Z11, Z7
+	VFMADD213PD       Z12, Z12, Z8
+	VFMADD213PD       Z13, Z13, Z9
+	VADDPD.BCST       fnConst<>+3008(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+3008(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+3008(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+3008(SB), Z9, Z9
+	VBROADCASTSD      fnConst<>+320(SB), Z10
+	VBROADCASTSD      fnConst<>+320(SB), Z11
+	VBROADCASTSD      fnConst<>+320(SB), Z12
+	VBROADCASTSD      fnConst<>+320(SB), Z13
+	VPSUBQ            Z6, Z10, Z10
+	VPSUBQ            Z7, Z11, Z11
+	VPSUBQ            Z8, Z12, Z12
+	VPSUBQ            Z9, Z13, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFNMADD231PD      Z10, Z6, Z14
+	VFNMADD231PD      Z11, Z7, Z15
+	VFNMADD231PD      Z12, Z8, Z16
+	VFNMADD231PD      Z13, Z9, Z17
+	VMOVAPD           Z14, Z18
+	VMOVAPD           Z15, Z19
+	VMOVAPD           Z16, Z20
+	VMOVAPD           Z17, Z21
+	VFMADD231PD       Z14, Z14, Z18
+	VFMADD231PD       Z15, Z15, Z19
+	VFMADD231PD       Z16, Z16, Z20
+	VFMADD231PD       Z17, Z17, Z21
+	VFMADD213PD       Z10, Z18, Z10
+	VFMADD213PD       Z11, Z19, Z11
+	VFMADD213PD       Z12, Z20, Z12
+	VFMADD213PD       Z13, Z21, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFNMADD231PD      Z10, Z6, Z14
+	VFNMADD231PD      Z11, Z7, Z15
+	VFNMADD231PD      Z12, Z8, Z16
+	VFNMADD231PD      Z13, Z9, Z17
+	VMOVAPD           Z14, Z6
+	VMOVAPD           Z15, Z7
+	VMOVAPD           Z16, Z8
+	VMOVAPD           Z17, Z9
+	VFMADD231PD       Z14, Z14, Z6
+	VFMADD231PD       Z15, Z15, Z7
+	VFMADD231PD       Z16, Z16, Z8
+	VFMADD231PD       Z17, Z17, Z9
+	VFMADD213PD       Z10, Z6, Z10
+	VFMADD213PD       Z11, Z7, Z11
+	VFMADD213PD       Z12, Z8, Z12
+	VFMADD213PD       Z13, Z9, Z13
+	VMULPD            Z10, Z2, Z2
+	VMULPD            Z11, Z3, Z3
+	VMULPD            Z12, Z4, Z4
+	VMULPD            Z13, Z5, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(BX*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(BX*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z2
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z3
-	VXORPD       fnConst<>+6528(SB), Z3, Z3
-	VMOVUPD      fnConst<>+64(SB), Z4
-	VFMADD231PD  fnConst<>+0(SB), Z3, Z4
-	VSUBPD       fnConst<>+64(SB), Z4, Z5
-	VFNMADD231PD fnConst<>+128(SB), Z5, Z3
-	VMOVUPD      fnConst<>+192(SB), Z5
-	VFMADD213PD  fnConst<>+256(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+320(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+384(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+448(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+512(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+576(SB), Z3, Z5
-	VMULPD       Z3, Z5, Z3
-	VPSLLQ       $0x34, Z4, Z4
-	VFMADD213PD  Z4, Z4, Z3
-	VADDPD       fnConst<>+6016(SB), Z3, Z3
-	VMOVUPD      fnConst<>+640(SB), Z4
-	VPSUBQ       Z3, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z3, Z5
-	VMOVAPD      Z5, Z3
-	VFMADD231PD  Z5, Z5, Z3
-	VFMADD213PD  Z4, Z3, Z4
-	VMULPD       Z4, Z2, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+32(SB), Z4
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z3
+	VBROADCASTSD      fnConst<>+96(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z5
+	VMULPD            Z3, Z5, Z3
+	VPSLLQ            $0x34, Z4, Z4
+	VFMADD213PD       Z4, Z4, Z3
+	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+320(SB), Z4
+	VPSUBQ            Z3, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z6
+	VFMADD231PD       Z5, Z5, Z6
+	VFMADD213PD       Z4, Z6, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z3, Z5
+	VMOVAPD           Z5, Z3
+	VFMADD231PD       Z5, Z5, Z3
+	VFMADD213PD       Z4, Z3, Z4
+	VMULPD            Z4, Z2, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnSiLUGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6656(SB), Z0
-	VMOVUPD fnConst<>+6592(SB), Z1
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3328(SB), Z0
+	VBROADCASTSD fnConst<>+3296(SB), Z1
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         32(CX)(SI*4), Z3
+	VCVTPS2PD         64(CX)(SI*4), Z4
+	VCVTPS2PD         96(CX)(SI*4), Z5
+	VCVTPS2PD         (DX)(SI*4), Z6
+	VCVTPS2PD         32(DX)(SI*4), Z7
+	VCVTPS2PD         64(DX)(SI*4), Z8
+	VCVTPS2PD         96(DX)(SI*4), Z9
+	VMAXPD            Z2, Z0, Z2
+	VMAXPD            Z3, Z0, Z3
+	VMAXPD            Z4, Z0, Z4
+	VMAXPD            Z5, Z0, Z5
+	VMINPD            Z2, Z1, Z2
+	VMINPD            Z3, Z1, Z3
+	VMINPD            Z4, Z1, Z4
+	VMINPD            Z5, Z1, Z5
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z10
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z11
+	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z12
+	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z13
+	VBROADCASTSD      fnConst<>+32(SB), Z14
+	VBROADCASTSD      fnConst<>+32(SB), Z15
+	VBROADCASTSD      fnConst<>+32(SB), Z16
+	VBROADCASTSD      fnConst<>+32(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z13, Z17
+	VSUBPD.BCST       fnConst<>+32(SB), Z14, Z18
+	VSUBPD.BCST       fnConst<>+32(SB), Z15, Z19
+	VSUBPD.BCST       fnConst<>+32(SB), Z16, Z20
+	VSUBPD.BCST       fnConst<>+32(SB), Z17, Z21
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z18, Z10
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z19, Z11
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z20, Z12
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z21, Z13
+	VBROADCASTSD      fnConst<>+96(SB), Z18
+	VBROADCASTSD      fnConst<>+96(SB), Z19
+	VBROADCASTSD      fnConst<>+96(SB), Z20
+	VBROADCASTSD      fnConst<>+96(SB), Z21
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z13, Z21
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z10, Z18
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z11, Z19
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z12, Z20
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z13, Z21
+	VMULPD            Z10, Z18, Z10
+	VMULPD            Z11, Z19, Z11
+	VMULPD            Z12, Z20, Z12
+	VMULPD            Z13, Z21, Z13
+	VPSLLQ            $0x34, Z14, Z14
+	VPSLLQ            $0x34, Z15, Z15
+	VPSLLQ            $0x34, Z16, Z16
+	VPSLLQ            $0x34, Z17, Z17
+	VFMADD213PD       Z14, Z14, Z10
+	VFMADD213PD       Z15, Z15, Z11
+	VFMADD213PD       Z16, Z16, Z12
+	VFMADD213PD       Z17, Z17, Z13
+	VADDPD.BCST       fnConst<>+3008(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+3008(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+3008(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+3008(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+320(SB), Z18
+	VBROADCASTSD      fnConst<>+320(SB), Z19
+	VBROADCASTSD      fnConst<>+320(SB), Z20
+	VBROADCASTSD      fnConst<>+320(SB), Z21
+	VPSUBQ            Z14, Z18, Z18
+	VPSUBQ            Z15, Z19, Z19
+	VPSUBQ            Z16, Z20, Z20
+	VPSUBQ            Z17, Z21, Z21
+	VBROADCASTSD      fnConst<>+3008(SB), Z22
+	VBROADCASTSD      fnConst<>+3008(SB), Z23
+	VBROADCASTSD      fnConst<>+3008(SB), Z24
+	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VFNMADD231PD      Z18, Z14, Z22
+	VFNMADD231PD      Z19, Z15, Z23
+	VFNMADD231PD      Z20, Z16, Z24
+	VFNMADD231PD      Z21, Z17, Z25
+	VMOVAPD           Z22, Z26
+	VMOVAPD           Z23, Z27
+	VMOVAPD           Z24, Z28
+	VMOVAPD           Z25, Z29
+	VFMADD231PD       Z22, Z22, Z26
+	VFMADD231PD       Z23, Z23, Z27
+	VFMADD231PD       Z24, Z24, Z28
+	VFMADD231PD       Z25, Z25, Z29
+	VFMADD213PD       Z18, Z26, Z18
+	VFMADD213PD       Z19, Z27, Z19
+	VFMADD213PD       Z20, Z28, Z20
+	VFMADD213PD       Z21, Z29, Z21
+	VBROADCASTSD      fnConst<>+3008(SB), Z22
+	VBROADCASTSD      fnConst<>+3008(SB), Z23
+	VBROADCASTSD      fnConst<>+3008(SB), Z24
+	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VFNMADD231PD      Z18, Z14, Z22
+	VFNMADD231PD      Z19, Z15, Z23
+	VFNMADD231PD      Z20, Z16, Z24
+	VFNMADD231PD      Z21, Z17, Z25
+	VMOVAPD           Z22, Z14
+	VMOVAPD           Z23, Z15
+	VMOVAPD           Z24, Z16
+	VMOVAPD           Z25, Z17
+	VFMADD231PD       Z22, Z22, Z14
+	VFMADD231PD       Z23, Z23, Z15
+	VFMADD231PD       Z24, Z24, Z16
+	VFMADD231PD       Z25, Z25, Z17
+	VFMADD213PD       Z18, Z14, Z18
+	VFMADD213PD       Z19, Z15, Z19
+	VFMADD213PD       Z20, Z16, Z20
+	VFMADD213PD       Z21, Z17, Z21
+	VMULPD            Z18, Z10, Z10
+	VMULPD            Z19, Z11, Z11
+	VMULPD            Z20, Z12, Z12
+	VMULPD            Z21, Z13, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFMADD231PD       Z2, Z10, Z14
+	VFMADD231PD       Z3, Z11, Z15
+	VFMADD231PD       Z4, Z12, Z16
+	VFMADD231PD       Z5, Z13, Z17
+	VMULPD            Z18, Z14, Z2
+	VMULPD            Z19, Z15, Z3
+	VMULPD            Z20, Z16, Z4
+	VMULPD            Z21, Z17, Z5
+	VMULPD            Z2, Z6, Z2
+	VMULPD            Z3, Z7, Z3
+	VMULPD            Z4, Z8, Z4
+	VMULPD            Z5, Z9, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(SI*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(SI*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    (DX)(SI*4), Z3
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VXORPD       fnConst<>+6528(SB), Z2, Z4
-	VMOVUPD      fnConst<>+64(SB), Z5
-	VFMADD231PD  fnConst<>+0(SB), Z4, Z5
-	VSUBPD       fnConst<>+64(SB), Z5, Z6
-	VFNMADD231PD fnConst<>+128(SB), Z6, Z4
-	VMOVUPD      fnConst<>+192(SB), Z6
-	VFMADD213PD  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+320(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+384(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+448(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+512(SB), Z4, Z6
-	VFMADD213PD  fnConst<>+576(SB), Z4, Z6
-	VMULPD       Z4, Z6, Z4
-	VPSLLQ       $0x34, Z5, Z5
-	VFMADD213PD  Z5, Z5, Z4
-	VADDPD       fnConst<>+6016(SB), Z4, Z5
-	VMOVUPD      fnConst<>+640(SB), Z6
-	VPSUBQ       Z5, Z6, Z6
-	VMOVUPD      fnConst<>+6016(SB), Z7
-	VFNMADD231PD Z6, Z5, Z7
-	VMOVAPD      Z7, Z8
-	VFMADD231PD  Z7, Z7, Z8
-	VFMADD213PD  Z6, Z8, Z6
-	VMOVUPD      fnConst<>+6016(SB), Z7
-	VFNMADD231PD Z6, Z5, Z7
-	VMOVAPD      Z7, Z5
-	VFMADD231PD  Z7, Z7, Z5
-	VFMADD213PD  Z6, Z5, Z6
-	VMULPD       Z6, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFMADD231PD  Z2, Z4, Z5
-	VMULPD       Z6, Z5, Z2
-	VMULPD       Z2, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         (DX)(SI*4), Z3
+	VMAXPD            Z2, Z0, Z2
+	VMINPD            Z2, Z1, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z4
+	VBROADCASTSD      fnConst<>+32(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
+	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
+	VBROADCASTSD      fnConst<>+96(SB), Z6
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
+	VMULPD            Z4, Z6, Z4
+	VPSLLQ            $0x34, Z5, Z5
+	VFMADD213PD       Z5, Z5, Z4
+	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+320(SB), Z6
+	VPSUBQ            Z5, Z6, Z6
+	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VFNMADD231PD      Z6, Z5, Z7
+	VMOVAPD           Z7, Z8
+	VFMADD231PD       Z7, Z7, Z8
+	VFMADD213PD       Z6, Z8, Z6
+	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VFNMADD231PD      Z6, Z5, Z7
+	VMOVAPD           Z7, Z5
+	VFMADD231PD       Z7, Z7, Z5
+	VFMADD213PD       Z6, Z5, Z6
+	VMULPD            Z6, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFMADD231PD       Z2, Z4, Z5
+	VMULPD            Z6, Z5, Z2
+	VMULPD            Z2, Z3, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -3680,8 +5840,8 @@ TEXT ·fnHardSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+5952(SB), Y2
-	VMOVUPD      fnConst<>+6016(SB), Y3
+	VMOVUPD      fnConst<>+2976(SB), Y2
+	VMOVUPD      fnConst<>+3008(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -3715,8 +5875,8 @@ TEXT ·fnHardSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+5952(SB), Y2
-	VMOVUPD      fnConst<>+6016(SB), Y3
+	VMOVUPD      fnConst<>+2976(SB), Y2
+	VMOVUPD      fnConst<>+3008(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -3757,9 +5917,34 @@ TEXT ·fnHardSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VMOVUPD      fnConst<>+5952(SB), Z2
-	VMOVUPD      fnConst<>+6016(SB), Z3
+	VBROADCASTSD fnConst<>+2976(SB), Z2
+	VBROADCASTSD fnConst<>+3008(SB), Z3
 	XORQ         BX, BX
+
+wide:
+	LEAQ        16(BX), SI
+	CMPQ        SI, DX
+	JA          rest
+	VCVTPS2PD   (CX)(BX*4), Z4
+	VCVTPS2PD   32(CX)(BX*4), Z5
+	VMOVAPD     Z1, Z6
+	VMOVAPD     Z1, Z7
+	VFMADD231PD Z0, Z4, Z6
+	VFMADD231PD Z0, Z5, Z7
+	VMAXPD      Z6, Z2, Z4
+	VMAXPD      Z7, Z2, Z5
+	VMINPD      Z4, Z3, Z4
+	VMINPD      Z5, Z3, Z5
+	VCVTPD2PS   Z4, Y4
+	VMOVUPS     Y4, (AX)(BX*4)
+	VCVTPD2PS   Z5, Y4
+	VMOVUPS     Y4, 32(AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z4
@@ -3772,6 +5957,8 @@ loop:
 	ADDQ        $0x08, BX
 	CMPQ        BX, DX
 	JB          loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -3785,9 +5972,42 @@ TEXT ·fnHardSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VMOVUPD      fnConst<>+5952(SB), Z2
-	VMOVUPD      fnConst<>+6016(SB), Z3
+	VBROADCASTSD fnConst<>+2976(SB), Z2
+	VBROADCASTSD fnConst<>+3008(SB), Z3
 	XORQ         SI, SI
+
+wide:
+	LEAQ        16(SI), DI
+	CMPQ        DI, BX
+	JA          rest
+	VCVTPS2PD   (CX)(SI*4), Z4
+	VCVTPS2PD   32(CX)(SI*4), Z5
+	VCVTPS2PD   (DX)(SI*4), Z6
+	VCVTPS2PD   32(DX)(SI*4), Z7
+	VMOVAPD     Z1, Z8
+	VMOVAPD     Z1, Z9
+	VFMADD231PD Z0, Z4, Z8
+	VFMADD231PD Z0, Z5, Z9
+	VCMPPD      $0x1e, Z2, Z8, K1
+	VCMPPD      $0x1e, Z2, Z9, K2
+	VCMPPD      $0x11, Z3, Z8, K3
+	VCMPPD      $0x11, Z3, Z9, K4
+	KANDB       K1, K3, K1
+	KANDB       K2, K4, K2
+	VMULPD      Z0, Z6, Z4
+	VMULPD      Z0, Z7, Z5
+	VMOVAPD.Z   Z4, K1, Z4
+	VMOVAPD.Z   Z5, K2, Z5
+	VCVTPD2PS   Z4, Y4
+	VMOVUPS     Y4, (AX)(SI*4)
+	VCVTPD2PS   Z5, Y4
+	VMOVUPS     Y4, 32(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z4
@@ -3804,6 +6024,8 @@ loop:
 	ADDQ        $0x08, SI
 	CMPQ        SI, BX
 	JB          loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -3813,29 +6035,29 @@ TEXT ·fnHardSwishAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+5952(SB), Y0
-	VMOVUPD fnConst<>+6400(SB), Y1
-	VMOVUPD fnConst<>+7296(SB), Y2
+	VMOVUPD fnConst<>+2976(SB), Y0
+	VMOVUPD fnConst<>+3200(SB), Y1
+	VMOVUPD fnConst<>+3648(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y3
-	VADDPD     fnConst<>+6208(SB), Y3, Y4
-	VMAXPD     Y4, Y0, Y4
-	VMINPD     Y4, Y1, Y4
+	VCVTPS2PD  16(CX)(BX*4), Y4
+	VADDPD     fnConst<>+3104(SB), Y3, Y5
+	VADDPD     fnConst<>+3104(SB), Y4, Y6
+	VMAXPD     Y5, Y0, Y5
+	VMAXPD     Y6, Y0, Y6
+	VMINPD     Y5, Y1, Y5
+	VMINPD     Y6, Y1, Y6
 	VMAXPD     Y3, Y2, Y3
-	VMULPD     Y4, Y3, Y3
-	VMULPD     fnConst<>+5696(SB), Y3, Y3
+	VMAXPD     Y4, Y2, Y4
+	VMULPD     Y5, Y3, Y3
+	VMULPD     Y6, Y4, Y4
+	VMULPD     fnConst<>+2848(SB), Y3, Y3
+	VMULPD     fnConst<>+2848(SB), Y4, Y4
 	VCVTPD2PSY Y3, X3
 	VMOVUPS    X3, (AX)(BX*4)
-	VCVTPS2PD  16(CX)(BX*4), Y3
-	VADDPD     fnConst<>+6208(SB), Y3, Y4
-	VMAXPD     Y4, Y0, Y4
-	VMINPD     Y4, Y1, Y4
-	VMAXPD     Y3, Y2, Y3
-	VMULPD     Y4, Y3, Y3
-	VMULPD     fnConst<>+5696(SB), Y3, Y3
-	VCVTPD2PSY Y3, X3
+	VCVTPD2PSY Y4, X3
 	VMOVUPS    X3, 16(AX)(BX*4)
 	ADDQ       $0x08, BX
 	CMPQ       BX, DX
@@ -3850,33 +6072,33 @@ TEXT ·fnHardSwishGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+5952(SB), Y0
-	VMOVUPD fnConst<>+6400(SB), Y0
-	VMOVUPD fnConst<>+7296(SB), Y0
+	VMOVUPD fnConst<>+2976(SB), Y0
+	VMOVUPD fnConst<>+3200(SB), Y0
+	VMOVUPD fnConst<>+3648(SB), Y0
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Y0
-	VCVTPS2PD   (DX)(SI*4), Y1
-	VMOVUPD     fnConst<>+5824(SB), Y2
-	VFMADD231PD fnConst<>+5760(SB), Y0, Y2
-	VCMPPD      $0x1d, fnConst<>+6208(SB), Y0, Y3
-	VBLENDVPD   Y3, fnConst<>+6016(SB), Y2, Y2
-	VCMPPD      $0x16, fnConst<>+6272(SB), Y0, Y0
-	VMULPD      Y2, Y1, Y1
-	VANDPD      Y0, Y1, Y0
+	VCVTPS2PD   16(CX)(SI*4), Y1
+	VCVTPS2PD   (DX)(SI*4), Y2
+	VCVTPS2PD   16(DX)(SI*4), Y3
+	VMOVUPD     fnConst<>+2912(SB), Y4
+	VMOVUPD     fnConst<>+2912(SB), Y5
+	VFMADD231PD fnConst<>+2880(SB), Y0, Y4
+	VFMADD231PD fnConst<>+2880(SB), Y1, Y5
+	VCMPPD      $0x1d, fnConst<>+3104(SB), Y0, Y6
+	VCMPPD      $0x1d, fnConst<>+3104(SB), Y1, Y7
+	VBLENDVPD   Y6, fnConst<>+3008(SB), Y4, Y4
+	VBLENDVPD   Y7, fnConst<>+3008(SB), Y5, Y5
+	VCMPPD      $0x16, fnConst<>+3136(SB), Y0, Y0
+	VCMPPD      $0x16, fnConst<>+3136(SB), Y1, Y1
+	VMULPD      Y4, Y2, Y2
+	VMULPD      Y5, Y3, Y3
+	VANDPD      Y0, Y2, Y0
+	VANDPD      Y1, Y3, Y1
 	VCVTPD2PSY  Y0, X0
 	VMOVUPS     X0, (AX)(SI*4)
-	VCVTPS2PD   16(CX)(SI*4), Y0
-	VCVTPS2PD   16(DX)(SI*4), Y1
-	VMOVUPD     fnConst<>+5824(SB), Y2
-	VFMADD231PD fnConst<>+5760(SB), Y0, Y2
-	VCMPPD      $0x1d, fnConst<>+6208(SB), Y0, Y3
-	VBLENDVPD   Y3, fnConst<>+6016(SB), Y2, Y2
-	VCMPPD      $0x16, fnConst<>+6272(SB), Y0, Y0
-	VMULPD      Y2, Y1, Y1
-	VANDPD      Y0, Y1, Y0
-	VCVTPD2PSY  Y0, X0
+	VCVTPD2PSY  Y1, X0
 	VMOVUPS     X0, 16(AX)(SI*4)
 	ADDQ        $0x08, SI
 	CMPQ        SI, BX
@@ -3887,57 +6109,163 @@ loop:
 // func fnHardSwishAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnHardSwishAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+5952(SB), Z0
-	VMOVUPD fnConst<>+6400(SB), Z1
-	VMOVUPD fnConst<>+7296(SB), Z2
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+2976(SB), Z0
+	VBROADCASTSD fnConst<>+3200(SB), Z1
+	VBROADCASTSD fnConst<>+3648(SB), Z2
+	XORQ         BX, BX
+
+wide:
+	LEAQ        32(BX), SI
+	CMPQ        SI, DX
+	JA          rest
+	VCVTPS2PD   (CX)(BX*4), Z3
+	VCVTPS2PD   32(CX)(BX*4), Z4
+	VCVTPS2PD   64(CX)(BX*4), Z5
+	VCVTPS2PD   96(CX)(BX*4), Z6
+	VADDPD.BCST fnConst<>+3104(SB), Z3, Z7
+	VADDPD.BCST fnConst<>+3104(SB), Z4, Z8
+	VADDPD.BCST fnConst<>+3104(SB), Z5, Z9
+	VADDPD.BCST fnConst<>+3104(SB), Z6, Z10
+	VMAXPD      Z7, Z0, Z7
+	VMAXPD      Z8, Z0, Z8
+	VMAXPD      Z9, Z0, Z9
+	VMAXPD      Z10, Z0, Z10
+	VMINPD      Z7, Z1, Z7
+	VMINPD      Z8, Z1, Z8
+	VMINPD      Z9, Z1, Z9
+	VMINPD      Z10, Z1, Z10
+	VMAXPD      Z3, Z2, Z3
+	VMAXPD      Z4, Z2, Z4
+	VMAXPD      Z5, Z2, Z5
+	VMAXPD      Z6, Z2, Z6
+	VMULPD      Z7, Z3, Z3
+	VMULPD      Z8, Z4, Z4
+	VMULPD      Z9, Z5, Z5
+	VMULPD      Z10, Z6, Z6
+	VMULPD.BCST fnConst<>+2848(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+2848(SB), Z4, Z4
+	VMULPD.BCST fnConst<>+2848(SB), Z5, Z5
+	VMULPD.BCST fnConst<>+2848(SB), Z6, Z6
+	VCVTPD2PS   Z3, Y3
+	VMOVUPS     Y3, (AX)(BX*4)
+	VCVTPD2PS   Z4, Y3
+	VMOVUPS     Y3, 32(AX)(BX*4)
+	VCVTPD2PS   Z5, Y3
+	VMOVUPS     Y3, 64(AX)(BX*4)
+	VCVTPD2PS   Z6, Y3
+	VMOVUPS     Y3, 96(AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD (CX)(BX*4), Z3
-	VADDPD    fnConst<>+6208(SB), Z3, Z4
-	VMAXPD    Z4, Z0, Z4
-	VMINPD    Z4, Z1, Z4
-	VMAXPD    Z3, Z2, Z3
-	VMULPD    Z4, Z3, Z3
-	VMULPD    fnConst<>+5696(SB), Z3, Z3
-	VCVTPD2PS Z3, Y3
-	VMOVUPS   Y3, (AX)(BX*4)
-	ADDQ      $0x08, BX
-	CMPQ      BX, DX
-	JB        loop
+	VCVTPS2PD   (CX)(BX*4), Z3
+	VADDPD.BCST fnConst<>+3104(SB), Z3, Z4
+	VMAXPD      Z4, Z0, Z4
+	VMINPD      Z4, Z1, Z4
+	VMAXPD      Z3, Z2, Z3
+	VMULPD      Z4, Z3, Z3
+	VMULPD.BCST fnConst<>+2848(SB), Z3, Z3
+	VCVTPD2PS   Z3, Y3
+	VMOVUPS     Y3, (AX)(BX*4)
+	ADDQ        $0x08, BX
+	CMPQ        BX, DX
+	JB          loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnHardSwishGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnHardSwishGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+5952(SB), Z0
-	VMOVUPD fnConst<>+6400(SB), Z0
-	VMOVUPD fnConst<>+7296(SB), Z0
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+2976(SB), Z0
+	VBROADCASTSD fnConst<>+3200(SB), Z0
+	VBROADCASTSD fnConst<>+3648(SB), Z0
+	XORQ         SI, SI
+
+wide:
+	LEAQ             32(SI), DI
+	CMPQ             DI, BX
+	JA               rest
+	VCVTPS2PD        (CX)(SI*4), Z0
+	VCVTPS2PD        32(CX)(SI*4), Z6
+	VCVTPS2PD        64(CX)(SI*4), Z7
+	VCVTPS2PD        96(CX)(SI*4), Z8
+	VCVTPS2PD        (DX)(SI*4), Z9
+	VCVTPS2PD        32(DX)(SI*4), Z10
+	VCVTPS2PD        64(DX)(SI*4), Z11
+	VCVTPS2PD        96(DX)(SI*4), Z12
+	VBROADCASTSD     fnConst<>+2912(SB), Z13
+	VBROADCASTSD     fnConst<>+2912(SB), Z14
+	VBROADCASTSD     fnConst<>+2912(SB), Z15
+	VBROADCASTSD     fnConst<>+2912(SB), Z16
+	VFMADD231PD.BCST fnConst<>+2880(SB), Z0, Z13
+	VFMADD231PD.BCST fnConst<>+2880(SB), Z6, Z14
+	VFMADD231PD.BCST fnConst<>+2880(SB), Z7, Z15
+	VFMADD231PD.BCST fnConst<>+2880(SB), Z8, Z16
+	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z6, K2
+	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z7, K3
+	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z8, K4
+	VBLENDMPD.BCST   fnConst<>+3008(SB), Z13, K1, Z1
+	VBLENDMPD.BCST   fnConst<>+3008(SB), Z14, K2, Z2
+	VBLENDMPD.BCST   fnConst<>+3008(SB), Z15, K3, Z3
+	VBLENDMPD.BCST   fnConst<>+3008(SB), Z16, K4, Z4
+	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z0, K1
+	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z6, K2
+	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z7, K3
+	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z8, K4
+	VMULPD           Z1, Z9, Z0
+	VMULPD           Z2, Z10, Z6
+	VMULPD           Z3, Z11, Z7
+	VMULPD           Z4, Z12, Z8
+	VMOVAPD.Z        Z0, K1, Z0
+	VMOVAPD.Z        Z6, K2, Z6
+	VMOVAPD.Z        Z7, K3, Z7
+	VMOVAPD.Z        Z8, K4, Z8
+	VCVTPD2PS        Z0, Y0
+	VMOVUPS          Y0, (AX)(SI*4)
+	VCVTPD2PS        Z6, Y0
+	VMOVUPS          Y0, 32(AX)(SI*4)
+	VCVTPD2PS        Z7, Y0
+	VMOVUPS          Y0, 64(AX)(SI*4)
+	VCVTPD2PS        Z8, Y0
+	VMOVUPS          Y0, 96(AX)(SI*4)
+	MOVQ             DI, SI
+	JMP              wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD   (CX)(SI*4), Z0
-	VCVTPS2PD   (DX)(SI*4), Z2
-	VMOVUPD     fnConst<>+5824(SB), Z3
-	VFMADD231PD fnConst<>+5760(SB), Z0, Z3
-	VCMPPD      $0x1d, fnConst<>+6208(SB), Z0, K1
-	VBLENDMPD   fnConst<>+6016(SB), Z3, K1, Z1
-	VCMPPD      $0x16, fnConst<>+6272(SB), Z0, K1
-	VMULPD      Z1, Z2, Z0
-	VMOVAPD.Z   Z0, K1, Z0
-	VCVTPD2PS   Z0, Y0
-	VMOVUPS     Y0, (AX)(SI*4)
-	ADDQ        $0x08, SI
-	CMPQ        SI, BX
-	JB          loop
+	VCVTPS2PD        (CX)(SI*4), Z0
+	VCVTPS2PD        (DX)(SI*4), Z1
+	VBROADCASTSD     fnConst<>+2912(SB), Z2
+	VFMADD231PD.BCST fnConst<>+2880(SB), Z0, Z2
+	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+3008(SB), Z2, K1, Z5
+	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z0, K1
+	VMULPD           Z5, Z1, Z0
+	VMOVAPD.Z        Z0, K1, Z0
+	VCVTPD2PS        Z0, Y0
+	VMOVUPS          Y0, (AX)(SI*4)
+	ADDQ             $0x08, SI
+	CMPQ             SI, BX
+	JB               loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -3947,77 +6275,77 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6592(SB), Y0
-	VMOVUPD fnConst<>+6656(SB), Y1
-	VMOVUPD fnConst<>+5952(SB), Y1
+	VMOVUPD fnConst<>+3296(SB), Y0
+	VMOVUPD fnConst<>+3328(SB), Y1
+	VMOVUPD fnConst<>+2976(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y2, Y3
-	VMINPD       Y3, Y0, Y3
-	VXORPD       fnConst<>+6528(SB), Y3, Y3
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y3
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VMOVUPD      fnConst<>+2688(SB), Y4
-	VFMADD213PD  fnConst<>+2752(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+2816(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+2880(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+2944(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3008(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3072(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3136(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3200(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3264(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3328(SB), Y3, Y4
+	VCVTPS2PD    16(CX)(BX*4), Y3
+	VANDPD       fnConst<>+3232(SB), Y2, Y4
+	VANDPD       fnConst<>+3232(SB), Y3, Y5
+	VMINPD       Y4, Y0, Y4
+	VMINPD       Y5, Y0, Y5
+	VXORPD       fnConst<>+3264(SB), Y4, Y4
+	VXORPD       fnConst<>+3264(SB), Y5, Y5
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VMOVUPD      fnConst<>+32(SB), Y7
+	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
+	VFMADD231PD  fnConst<>+0(SB), Y5, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VSUBPD       fnConst<>+32(SB), Y7, Y9
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y4
+	VFNMADD231PD fnConst<>+64(SB), Y9, Y5
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VMOVUPD      fnConst<>+96(SB), Y9
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+128(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+256(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y5, Y9
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y5, Y9
+	VMULPD       Y4, Y8, Y4
+	VMULPD       Y5, Y9, Y5
+	VPSLLQ       $0x34, Y6, Y6
+	VPSLLQ       $0x34, Y7, Y7
+	VFMADD213PD  Y6, Y6, Y4
+	VFMADD213PD  Y7, Y7, Y5
+	VMOVUPD      fnConst<>+1344(SB), Y6
+	VMOVUPD      fnConst<>+1344(SB), Y7
+	VFMADD213PD  fnConst<>+1376(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1376(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1408(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1408(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1440(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1440(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1472(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1472(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1504(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1504(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1536(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1536(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1568(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1568(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1600(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1600(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1632(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1632(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1664(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1664(SB), Y5, Y7
 	VMAXPD       Y2, Y1, Y2
-	VFMADD213PD  Y2, Y3, Y4
-	VCVTPD2PSY   Y4, X2
+	VMAXPD       Y3, Y1, Y3
+	VFMADD213PD  Y2, Y4, Y6
+	VFMADD213PD  Y3, Y5, Y7
+	VCVTPD2PSY   Y6, X2
 	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VANDPD       fnConst<>+6464(SB), Y2, Y3
-	VMINPD       Y3, Y0, Y3
-	VXORPD       fnConst<>+6528(SB), Y3, Y3
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y3
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VMOVUPD      fnConst<>+2688(SB), Y4
-	VFMADD213PD  fnConst<>+2752(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+2816(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+2880(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+2944(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3008(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3072(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3136(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3200(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3264(SB), Y3, Y4
-	VFMADD213PD  fnConst<>+3328(SB), Y3, Y4
-	VMAXPD       Y2, Y1, Y2
-	VFMADD213PD  Y2, Y3, Y4
-	VCVTPD2PSY   Y4, X2
+	VCVTPD2PSY   Y7, X2
 	VMOVUPS      X2, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -4032,81 +6360,81 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6592(SB), Y0
-	VMOVUPD fnConst<>+6656(SB), Y1
-	VMOVUPD fnConst<>+5952(SB), Y2
+	VMOVUPD fnConst<>+3296(SB), Y0
+	VMOVUPD fnConst<>+3328(SB), Y1
+	VMOVUPD fnConst<>+2976(SB), Y2
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(CX)(SI*4), Y3
+	VCVTPS2PD    (DX)(SI*4), Y4
+	VCVTPS2PD    16(DX)(SI*4), Y5
 	VMAXPD       Y2, Y1, Y2
+	VMAXPD       Y3, Y1, Y3
 	VMINPD       Y2, Y0, Y2
-	VXORPD       fnConst<>+6528(SB), Y2, Y2
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y2
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y5
-	VMULPD       Y2, Y5, Y2
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y2
-	VADDPD       fnConst<>+6016(SB), Y2, Y2
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y2, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y2
-	VFMADD231PD  Y5, Y5, Y2
-	VFMADD213PD  Y4, Y2, Y4
-	VMULPD       Y4, Y3, Y2
+	VMINPD       Y3, Y0, Y3
+	VXORPD       fnConst<>+3264(SB), Y2, Y2
+	VXORPD       fnConst<>+3264(SB), Y3, Y3
+	VMOVUPD      fnConst<>+32(SB), Y6
+	VMOVUPD      fnConst<>+32(SB), Y7
+	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y7
+	VSUBPD       fnConst<>+32(SB), Y6, Y8
+	VSUBPD       fnConst<>+32(SB), Y7, Y9
+	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
+	VFNMADD231PD fnConst<>+64(SB), Y9, Y3
+	VMOVUPD      fnConst<>+96(SB), Y8
+	VMOVUPD      fnConst<>+96(SB), Y9
+	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y9
+	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y9
+	VMULPD       Y2, Y8, Y2
+	VMULPD       Y3, Y9, Y3
+	VPSLLQ       $0x34, Y6, Y6
+	VPSLLQ       $0x34, Y7, Y7
+	VFMADD213PD  Y6, Y6, Y2
+	VFMADD213PD  Y7, Y7, Y3
+	VADDPD       fnConst<>+3008(SB), Y2, Y2
+	VADDPD       fnConst<>+3008(SB), Y3, Y3
+	VMOVUPD      fnConst<>+320(SB), Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VPSUBQ       Y2, Y6, Y6
+	VPSUBQ       Y3, Y7, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y2, Y8
+	VFNMADD231PD Y7, Y3, Y9
+	VMOVAPD      Y8, Y10
+	VMOVAPD      Y9, Y11
+	VFMADD231PD  Y8, Y8, Y10
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD213PD  Y6, Y10, Y6
+	VFMADD213PD  Y7, Y11, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y2, Y8
+	VFNMADD231PD Y7, Y3, Y9
+	VMOVAPD      Y8, Y2
+	VMOVAPD      Y9, Y3
+	VFMADD231PD  Y8, Y8, Y2
+	VFMADD231PD  Y9, Y9, Y3
+	VFMADD213PD  Y6, Y2, Y6
+	VFMADD213PD  Y7, Y3, Y7
+	VMULPD       Y6, Y4, Y2
+	VMULPD       Y7, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VMAXPD       Y2, Y1, Y2
-	VMINPD       Y2, Y0, Y2
-	VXORPD       fnConst<>+6528(SB), Y2, Y2
-	VMOVUPD      fnConst<>+64(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VSUBPD       fnConst<>+64(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+128(SB), Y5, Y2
-	VMOVUPD      fnConst<>+192(SB), Y5
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+320(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+384(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+448(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+512(SB), Y2, Y5
-	VFMADD213PD  fnConst<>+576(SB), Y2, Y5
-	VMULPD       Y2, Y5, Y2
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y2
-	VADDPD       fnConst<>+6016(SB), Y2, Y2
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y2, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y2
-	VFMADD231PD  Y5, Y5, Y2
-	VFMADD213PD  Y4, Y2, Y4
-	VMULPD       Y4, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -4117,105 +6445,403 @@ loop:
 // func fnSoftplusAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+6592(SB), Z0
-	VMOVUPD fnConst<>+6656(SB), Z1
-	VMOVUPD fnConst<>+5952(SB), Z1
-	XORQ    BX, BX
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3296(SB), Z0
+	VBROADCASTSD fnConst<>+3328(SB), Z1
+	VBROADCASTSD fnConst<>+2976(SB), Z1
+	XORQ         BX, BX
+
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VCVTPS2PD         32(CX)(BX*4), Z3
+	VCVTPS2PD         64(CX)(BX*4), Z4
+	VCVTPS2PD         96(CX)(BX*4), Z5
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+3232(SB), Z5, Z9
+	VMINPD            Z6, Z0, Z6
+	VMINPD            Z7, Z0, Z7
+	VMINPD            Z8, Z0, Z8
+	VMINPD            Z9, Z0, Z9
+	VXORPD.BCST       fnConst<>+3264(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+3264(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+3264(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+3264(SB), Z9, Z9
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VBROADCASTSD      fnConst<>+32(SB), Z13
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z7
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z8
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z9
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VBROADCASTSD      fnConst<>+96(SB), Z17
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z17
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z17
+	VMULPD            Z6, Z14, Z6
+	VMULPD            Z7, Z15, Z7
+	VMULPD            Z8, Z16, Z8
+	VMULPD            Z9, Z17, Z9
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VPSLLQ            $0x34, Z13, Z13
+	VFMADD213PD       Z10, Z10, Z6
+	VFMADD213PD       Z11, Z11, Z7
+	VFMADD213PD       Z12, Z12, Z8
+	VFMADD213PD       Z13, Z13, Z9
+	VBROADCASTSD      fnConst<>+1344(SB), Z10
+	VBROADCASTSD      fnConst<>+1344(SB), Z11
+	VBROADCASTSD      fnConst<>+1344(SB), Z12
+	VBROADCASTSD      fnConst<>+1344(SB), Z13
+	VFMADD213PD.BCST  fnConst<>+1376(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1376(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1376(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1376(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1408(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1408(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1408(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1408(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1440(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1440(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1440(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1440(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1472(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1472(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1472(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1472(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1504(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1504(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1504(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1504(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1536(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1536(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1536(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1536(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1568(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1568(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1568(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1568(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1600(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1600(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1600(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1600(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1632(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1632(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1632(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1632(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1664(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1664(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1664(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1664(SB), Z9, Z13
+	VMAXPD            Z2, Z1, Z2
+	VMAXPD            Z3, Z1, Z3
+	VMAXPD            Z4, Z1, Z4
+	VMAXPD            Z5, Z1, Z5
+	VFMADD213PD       Z2, Z6, Z10
+	VFMADD213PD       Z3, Z7, Z11
+	VFMADD213PD       Z4, Z8, Z12
+	VFMADD213PD       Z5, Z9, Z13
+	VCVTPD2PS         Z10, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	VCVTPD2PS         Z11, Y2
+	VMOVUPS           Y2, 32(AX)(BX*4)
+	VCVTPD2PS         Z12, Y2
+	VMOVUPS           Y2, 64(AX)(BX*4)
+	VCVTPD2PS         Z13, Y2
+	VMOVUPS           Y2, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z2
-	VANDPD       fnConst<>+6464(SB), Z2, Z3
-	VMINPD       Z3, Z0, Z3
-	VXORPD       fnConst<>+6528(SB), Z3, Z3
-	VMOVUPD      fnConst<>+64(SB), Z4
-	VFMADD231PD  fnConst<>+0(SB), Z3, Z4
-	VSUBPD       fnConst<>+64(SB), Z4, Z5
-	VFNMADD231PD fnConst<>+128(SB), Z5, Z3
-	VMOVUPD      fnConst<>+192(SB), Z5
-	VFMADD213PD  fnConst<>+256(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+320(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+384(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+448(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+512(SB), Z3, Z5
-	VFMADD213PD  fnConst<>+576(SB), Z3, Z5
-	VMULPD       Z3, Z5, Z3
-	VPSLLQ       $0x34, Z4, Z4
-	VFMADD213PD  Z4, Z4, Z3
-	VMOVUPD      fnConst<>+2688(SB), Z4
-	VFMADD213PD  fnConst<>+2752(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+2816(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+2880(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+2944(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+3008(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+3072(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+3136(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+3200(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+3264(SB), Z3, Z4
-	VFMADD213PD  fnConst<>+3328(SB), Z3, Z4
-	VMAXPD       Z2, Z1, Z2
-	VFMADD213PD  Z2, Z3, Z4
-	VCVTPD2PS    Z4, Y2
-	VMOVUPS      Y2, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z2
+	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z3
+	VMINPD            Z3, Z0, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+32(SB), Z4
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z3
+	VBROADCASTSD      fnConst<>+96(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z5
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z5
+	VMULPD            Z3, Z5, Z3
+	VPSLLQ            $0x34, Z4, Z4
+	VFMADD213PD       Z4, Z4, Z3
+	VBROADCASTSD      fnConst<>+1344(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+1376(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1408(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1440(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1472(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1504(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1536(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1568(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1600(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1632(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1664(SB), Z3, Z4
+	VMAXPD            Z2, Z1, Z2
+	VFMADD213PD       Z2, Z3, Z4
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
 // func fnSoftplusGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+6592(SB), Z0
-	VMOVUPD fnConst<>+6656(SB), Z1
-	VMOVUPD fnConst<>+5952(SB), Z2
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3296(SB), Z0
+	VBROADCASTSD fnConst<>+3328(SB), Z1
+	VBROADCASTSD fnConst<>+2976(SB), Z2
+	XORQ         SI, SI
+
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         32(CX)(SI*4), Z3
+	VCVTPS2PD         64(CX)(SI*4), Z4
+	VCVTPS2PD         96(CX)(SI*4), Z5
+	VCVTPS2PD         (DX)(SI*4), Z6
+	VCVTPS2PD         32(DX)(SI*4), Z7
+	VCVTPS2PD         64(DX)(SI*4), Z8
+	VCVTPS2PD         96(DX)(SI*4), Z9
+	VMAXPD            Z2, Z1, Z2
+	VMAXPD            Z3, Z1, Z3
+	VMAXPD            Z4, Z1, Z4
+	VMAXPD            Z5, Z1, Z5
+	VMINPD            Z2, Z0, Z2
+	VMINPD            Z3, Z0, Z3
+	VMINPD            Z4, Z0, Z4
+	VMINPD            Z5, Z0, Z5
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z10
+	VBROADCASTSD      fnConst<>+32(SB), Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z12
+	VBROADCASTSD      fnConst<>+32(SB), Z13
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z13
+	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z14
+	VBROADCASTSD      fnConst<>+96(SB), Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z16
+	VBROADCASTSD      fnConst<>+96(SB), Z17
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z17
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z17
+	VMULPD            Z2, Z14, Z2
+	VMULPD            Z3, Z15, Z3
+	VMULPD            Z4, Z16, Z4
+	VMULPD            Z5, Z17, Z5
+	VPSLLQ            $0x34, Z10, Z10
+	VPSLLQ            $0x34, Z11, Z11
+	VPSLLQ            $0x34, Z12, Z12
+	VPSLLQ            $0x34, Z13, Z13
+	VFMADD213PD       Z10, Z10, Z2
+	VFMADD213PD       Z11, Z11, Z3
+	VFMADD213PD       Z12, Z12, Z4
+	VFMADD213PD       Z13, Z13, Z5
+	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+3008(SB), Z5, Z5
+	VBROADCASTSD      fnConst<>+320(SB), Z10
+	VBROADCASTSD      fnConst<>+320(SB), Z11
+	VBROADCASTSD      fnConst<>+320(SB), Z12
+	VBROADCASTSD      fnConst<>+320(SB), Z13
+	VPSUBQ            Z2, Z10, Z10
+	VPSUBQ            Z3, Z11, Z11
+	VPSUBQ            Z4, Z12, Z12
+	VPSUBQ            Z5, Z13, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFNMADD231PD      Z10, Z2, Z14
+	VFNMADD231PD      Z11, Z3, Z15
+	VFNMADD231PD      Z12, Z4, Z16
+	VFNMADD231PD      Z13, Z5, Z17
+	VMOVAPD           Z14, Z18
+	VMOVAPD           Z15, Z19
+	VMOVAPD           Z16, Z20
+	VMOVAPD           Z17, Z21
+	VFMADD231PD       Z14, Z14, Z18
+	VFMADD231PD       Z15, Z15, Z19
+	VFMADD231PD       Z16, Z16, Z20
+	VFMADD231PD       Z17, Z17, Z21
+	VFMADD213PD       Z10, Z18, Z10
+	VFMADD213PD       Z11, Z19, Z11
+	VFMADD213PD       Z12, Z20, Z12
+	VFMADD213PD       Z13, Z21, Z13
+	VBROADCASTSD      fnConst<>+3008(SB), Z14
+	VBROADCASTSD      fnConst<>+3008(SB), Z15
+	VBROADCASTSD      fnConst<>+3008(SB), Z16
+	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VFNMADD231PD      Z10, Z2, Z14
+	VFNMADD231PD      Z11, Z3, Z15
+	VFNMADD231PD      Z12, Z4, Z16
+	VFNMADD231PD      Z13, Z5, Z17
+	VMOVAPD           Z14, Z2
+	VMOVAPD           Z15, Z3
+	VMOVAPD           Z16, Z4
+	VMOVAPD           Z17, Z5
+	VFMADD231PD       Z14, Z14, Z2
+	VFMADD231PD       Z15, Z15, Z3
+	VFMADD231PD       Z16, Z16, Z4
+	VFMADD231PD       Z17, Z17, Z5
+	VFMADD213PD       Z10, Z2, Z10
+	VFMADD213PD       Z11, Z3, Z11
+	VFMADD213PD       Z12, Z4, Z12
+	VFMADD213PD       Z13, Z5, Z13
+	VMULPD            Z10, Z6, Z2
+	VMULPD            Z11, Z7, Z3
+	VMULPD            Z12, Z8, Z4
+	VMULPD            Z13, Z9, Z5
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	VCVTPD2PS         Z3, Y2
+	VMOVUPS           Y2, 32(AX)(SI*4)
+	VCVTPD2PS         Z4, Y2
+	VMOVUPS           Y2, 64(AX)(SI*4)
+	VCVTPD2PS         Z5, Y2
+	VMOVUPS           Y2, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    (DX)(SI*4), Z3
-	VMAXPD       Z2, Z1, Z2
-	VMINPD       Z2, Z0, Z2
-	VXORPD       fnConst<>+6528(SB), Z2, Z2
-	VMOVUPD      fnConst<>+64(SB), Z4
-	VFMADD231PD  fnConst<>+0(SB), Z2, Z4
-	VSUBPD       fnConst<>+64(SB), Z4, Z5
-	VFNMADD231PD fnConst<>+128(SB), Z5, Z2
-	VMOVUPD      fnConst<>+192(SB), Z5
-	VFMADD213PD  fnConst<>+256(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+320(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+384(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+448(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+512(SB), Z2, Z5
-	VFMADD213PD  fnConst<>+576(SB), Z2, Z5
-	VMULPD       Z2, Z5, Z2
-	VPSLLQ       $0x34, Z4, Z4
-	VFMADD213PD  Z4, Z4, Z2
-	VADDPD       fnConst<>+6016(SB), Z2, Z2
-	VMOVUPD      fnConst<>+640(SB), Z4
-	VPSUBQ       Z2, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z2, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
-	VFNMADD231PD Z4, Z2, Z5
-	VMOVAPD      Z5, Z2
-	VFMADD231PD  Z5, Z5, Z2
-	VFMADD213PD  Z4, Z2, Z4
-	VMULPD       Z4, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z2
+	VCVTPS2PD         (DX)(SI*4), Z3
+	VMAXPD            Z2, Z1, Z2
+	VMINPD            Z2, Z0, Z2
+	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VBROADCASTSD      fnConst<>+32(SB), Z4
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
+	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z2
+	VBROADCASTSD      fnConst<>+96(SB), Z5
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z5
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z5
+	VMULPD            Z2, Z5, Z2
+	VPSLLQ            $0x34, Z4, Z4
+	VFMADD213PD       Z4, Z4, Z2
+	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
+	VBROADCASTSD      fnConst<>+320(SB), Z4
+	VPSUBQ            Z2, Z4, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z2, Z5
+	VMOVAPD           Z5, Z6
+	VFMADD231PD       Z5, Z5, Z6
+	VFMADD213PD       Z4, Z6, Z4
+	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VFNMADD231PD      Z4, Z2, Z5
+	VMOVAPD           Z5, Z2
+	VFMADD231PD       Z5, Z5, Z2
+	VFMADD213PD       Z4, Z2, Z4
+	VMULPD            Z4, Z3, Z2
+	VCVTPD2PS         Z2, Y2
+	VMOVUPS           Y2, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -4228,60 +6854,60 @@ TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+6656(SB), Y2
-	VMOVUPD      fnConst<>+6592(SB), Y3
+	VMOVUPD      fnConst<>+3328(SB), Y2
+	VMOVUPD      fnConst<>+3296(SB), Y3
 	XORQ         BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y4
-	VMAXPD       Y4, Y2, Y5
-	VMINPD       Y5, Y3, Y5
-	VMOVUPD      fnConst<>+64(SB), Y6
-	VFMADD231PD  fnConst<>+0(SB), Y5, Y6
-	VSUBPD       fnConst<>+64(SB), Y6, Y7
-	VFNMADD231PD fnConst<>+128(SB), Y7, Y5
-	VMOVUPD      fnConst<>+192(SB), Y7
-	VFMADD213PD  fnConst<>+256(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+320(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+384(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+448(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+512(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+576(SB), Y5, Y7
-	VMULPD       Y5, Y7, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VSUBPD       fnConst<>+6016(SB), Y6, Y7
-	VFMADD213PD  Y7, Y6, Y5
-	VMULPD       Y0, Y5, Y5
-	VXORPD       Y6, Y6, Y6
-	VCMPPD       $0x1e, Y6, Y4, Y6
+	VCVTPS2PD    16(CX)(BX*4), Y5
+	VMAXPD       Y4, Y2, Y6
+	VMAXPD       Y5, Y2, Y7
+	VMINPD       Y6, Y3, Y6
+	VMINPD       Y7, Y3, Y7
+	VMOVUPD      fnConst<>+32(SB), Y8
+	VMOVUPD      fnConst<>+32(SB), Y9
+	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
+	VSUBPD       fnConst<>+32(SB), Y8, Y10
+	VSUBPD       fnConst<>+32(SB), Y9, Y11
+	VFNMADD231PD fnConst<>+64(SB), Y10, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
+	VMOVUPD      fnConst<>+96(SB), Y10
+	VMOVUPD      fnConst<>+96(SB), Y11
+	VFMADD213PD  fnConst<>+128(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+160(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+192(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+224(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+256(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+288(SB), Y6, Y10
+	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
+	VMULPD       Y6, Y10, Y6
+	VMULPD       Y7, Y11, Y7
+	VPSLLQ       $0x34, Y8, Y8
+	VPSLLQ       $0x34, Y9, Y9
+	VSUBPD       fnConst<>+3008(SB), Y8, Y10
+	VSUBPD       fnConst<>+3008(SB), Y9, Y11
+	VFMADD213PD  Y10, Y8, Y6
+	VFMADD213PD  Y11, Y9, Y7
+	VMULPD       Y0, Y6, Y6
+	VMULPD       Y0, Y7, Y7
+	VXORPD       Y8, Y8, Y8
+	VXORPD       Y9, Y9, Y9
+	VCMPPD       $0x1e, Y8, Y4, Y8
+	VCMPPD       $0x1e, Y9, Y5, Y9
 	VMULPD       Y1, Y4, Y4
-	VBLENDVPD    Y6, Y4, Y5, Y4
+	VMULPD       Y1, Y5, Y5
+	VBLENDVPD    Y8, Y4, Y6, Y4
+	VBLENDVPD    Y9, Y5, Y7, Y5
 	VCVTPD2PSY   Y4, X4
 	VMOVUPS      X4, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y4
-	VMAXPD       Y4, Y2, Y5
-	VMINPD       Y5, Y3, Y5
-	VMOVUPD      fnConst<>+64(SB), Y6
-	VFMADD231PD  fnConst<>+0(SB), Y5, Y6
-	VSUBPD       fnConst<>+64(SB), Y6, Y7
-	VFNMADD231PD fnConst<>+128(SB), Y7, Y5
-	VMOVUPD      fnConst<>+192(SB), Y7
-	VFMADD213PD  fnConst<>+256(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+320(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+384(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+448(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+512(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+576(SB), Y5, Y7
-	VMULPD       Y5, Y7, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VSUBPD       fnConst<>+6016(SB), Y6, Y7
-	VFMADD213PD  Y7, Y6, Y5
-	VMULPD       Y0, Y5, Y5
-	VXORPD       Y6, Y6, Y6
-	VCMPPD       $0x1e, Y6, Y4, Y6
-	VMULPD       Y1, Y4, Y4
-	VBLENDVPD    Y6, Y4, Y5, Y4
-	VCVTPD2PSY   Y4, X4
+	VCVTPD2PSY   Y5, X4
 	VMOVUPS      X4, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -4299,60 +6925,60 @@ TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+6656(SB), Y2
-	VMOVUPD      fnConst<>+6592(SB), Y3
+	VMOVUPD      fnConst<>+3328(SB), Y2
+	VMOVUPD      fnConst<>+3296(SB), Y3
 	XORQ         SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y4
-	VCVTPS2PD    (DX)(SI*4), Y5
-	VMAXPD       Y4, Y2, Y6
-	VMINPD       Y6, Y3, Y6
-	VMOVUPD      fnConst<>+64(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y6, Y7
-	VSUBPD       fnConst<>+64(SB), Y7, Y8
-	VFNMADD231PD fnConst<>+128(SB), Y8, Y6
-	VMOVUPD      fnConst<>+192(SB), Y8
-	VFMADD213PD  fnConst<>+256(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+320(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+384(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+448(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+512(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+576(SB), Y6, Y8
-	VMULPD       Y6, Y8, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y7, Y7, Y6
-	VMULPD       Y0, Y6, Y6
-	VXORPD       Y7, Y7, Y7
-	VCMPPD       $0x1e, Y7, Y4, Y4
-	VBLENDVPD    Y4, Y1, Y6, Y4
-	VMULPD       Y4, Y5, Y4
+	VCVTPS2PD    16(CX)(SI*4), Y5
+	VCVTPS2PD    (DX)(SI*4), Y6
+	VCVTPS2PD    16(DX)(SI*4), Y7
+	VMAXPD       Y4, Y2, Y8
+	VMAXPD       Y5, Y2, Y9
+	VMINPD       Y8, Y3, Y8
+	VMINPD       Y9, Y3, Y9
+	VMOVUPD      fnConst<>+32(SB), Y10
+	VMOVUPD      fnConst<>+32(SB), Y11
+	VFMADD231PD  fnConst<>+0(SB), Y8, Y10
+	VFMADD231PD  fnConst<>+0(SB), Y9, Y11
+	VSUBPD       fnConst<>+32(SB), Y10, Y12
+	VSUBPD       fnConst<>+32(SB), Y11, Y13
+	VFNMADD231PD fnConst<>+64(SB), Y12, Y8
+	VFNMADD231PD fnConst<>+64(SB), Y13, Y9
+	VMOVUPD      fnConst<>+96(SB), Y12
+	VMOVUPD      fnConst<>+96(SB), Y13
+	VFMADD213PD  fnConst<>+128(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+128(SB), Y9, Y13
+	VFMADD213PD  fnConst<>+160(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+160(SB), Y9, Y13
+	VFMADD213PD  fnConst<>+192(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+192(SB), Y9, Y13
+	VFMADD213PD  fnConst<>+224(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+224(SB), Y9, Y13
+	VFMADD213PD  fnConst<>+256(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+256(SB), Y9, Y13
+	VFMADD213PD  fnConst<>+288(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+288(SB), Y9, Y13
+	VMULPD       Y8, Y12, Y8
+	VMULPD       Y9, Y13, Y9
+	VPSLLQ       $0x34, Y10, Y10
+	VPSLLQ       $0x34, Y11, Y11
+	VFMADD213PD  Y10, Y10, Y8
+	VFMADD213PD  Y11, Y11, Y9
+	VMULPD       Y0, Y8, Y8
+	VMULPD       Y0, Y9, Y9
+	VXORPD       Y10, Y10, Y10
+	VXORPD       Y11, Y11, Y11
+	VCMPPD       $0x1e, Y10, Y4, Y4
+	VCMPPD       $0x1e, Y11, Y5, Y5
+	VBLENDVPD    Y4, Y1, Y8, Y4
+	VBLENDVPD    Y5, Y1, Y9, Y5
+	VMULPD       Y4, Y6, Y4
+	VMULPD       Y5, Y7, Y5
 	VCVTPD2PSY   Y4, X4
 	VMOVUPS      X4, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
-	VMAXPD       Y4, Y2, Y6
-	VMINPD       Y6, Y3, Y6
-	VMOVUPD      fnConst<>+64(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y6, Y7
-	VSUBPD       fnConst<>+64(SB), Y7, Y8
-	VFNMADD231PD fnConst<>+128(SB), Y8, Y6
-	VMOVUPD      fnConst<>+192(SB), Y8
-	VFMADD213PD  fnConst<>+256(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+320(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+384(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+448(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+512(SB), Y6, Y8
-	VFMADD213PD  fnConst<>+576(SB), Y6, Y8
-	VMULPD       Y6, Y8, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y7, Y7, Y6
-	VMULPD       Y0, Y6, Y6
-	VXORPD       Y7, Y7, Y7
-	VCMPPD       $0x1e, Y7, Y4, Y4
-	VBLENDVPD    Y4, Y1, Y6, Y4
-	VMULPD       Y4, Y5, Y4
-	VCVTPD2PSY   Y4, X4
+	VCVTPD2PSY   Y5, X4
 	VMOVUPS      X4, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -4369,39 +6995,152 @@ TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VMOVUPD      fnConst<>+6656(SB), Z2
-	VMOVUPD      fnConst<>+6592(SB), Z3
+	VBROADCASTSD fnConst<>+3328(SB), Z2
+	VBROADCASTSD fnConst<>+3296(SB), Z3
 	XORQ         BX, BX
 
+wide:
+	LEAQ              32(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VCVTPS2PD         (CX)(BX*4), Z4
+	VCVTPS2PD         32(CX)(BX*4), Z5
+	VCVTPS2PD         64(CX)(BX*4), Z6
+	VCVTPS2PD         96(CX)(BX*4), Z7
+	VMAXPD            Z4, Z2, Z8
+	VMAXPD            Z5, Z2, Z9
+	VMAXPD            Z6, Z2, Z10
+	VMAXPD            Z7, Z2, Z11
+	VMINPD            Z8, Z3, Z8
+	VMINPD            Z9, Z3, Z9
+	VMINPD            Z10, Z3, Z10
+	VMINPD            Z11, Z3, Z11
+	VBROADCASTSD      fnConst<>+32(SB), Z17
+	VBROADCASTSD      fnConst<>+32(SB), Z18
+	VBROADCASTSD      fnConst<>+32(SB), Z19
+	VBROADCASTSD      fnConst<>+32(SB), Z20
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z17
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z18
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z10, Z19
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z11, Z20
+	VSUBPD.BCST       fnConst<>+32(SB), Z17, Z21
+	VSUBPD.BCST       fnConst<>+32(SB), Z18, Z22
+	VSUBPD.BCST       fnConst<>+32(SB), Z19, Z23
+	VSUBPD.BCST       fnConst<>+32(SB), Z20, Z24
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z21, Z8
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z22, Z9
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z23, Z10
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z24, Z11
+	VBROADCASTSD      fnConst<>+96(SB), Z21
+	VBROADCASTSD      fnConst<>+96(SB), Z22
+	VBROADCASTSD      fnConst<>+96(SB), Z23
+	VBROADCASTSD      fnConst<>+96(SB), Z24
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z21
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z22
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z10, Z23
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z11, Z24
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z21
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z22
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z10, Z23
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z11, Z24
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z21
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z22
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z10, Z23
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z11, Z24
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z21
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z22
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z10, Z23
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z11, Z24
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z21
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z22
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z10, Z23
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z11, Z24
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z21
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z22
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z10, Z23
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z11, Z24
+	VMULPD            Z8, Z21, Z8
+	VMULPD            Z9, Z22, Z9
+	VMULPD            Z10, Z23, Z10
+	VMULPD            Z11, Z24, Z11
+	VPSLLQ            $0x34, Z17, Z17
+	VPSLLQ            $0x34, Z18, Z18
+	VPSLLQ            $0x34, Z19, Z19
+	VPSLLQ            $0x34, Z20, Z20
+	VSUBPD.BCST       fnConst<>+3008(SB), Z17, Z21
+	VSUBPD.BCST       fnConst<>+3008(SB), Z18, Z22
+	VSUBPD.BCST       fnConst<>+3008(SB), Z19, Z23
+	VSUBPD.BCST       fnConst<>+3008(SB), Z20, Z24
+	VFMADD213PD       Z21, Z17, Z8
+	VFMADD213PD       Z22, Z18, Z9
+	VFMADD213PD       Z23, Z19, Z10
+	VFMADD213PD       Z24, Z20, Z11
+	VMULPD            Z0, Z8, Z8
+	VMULPD            Z0, Z9, Z9
+	VMULPD            Z0, Z10, Z10
+	VMULPD            Z0, Z11, Z11
+	VXORPD            Z17, Z17, Z17
+	VXORPD            Z18, Z18, Z18
+	VXORPD            Z19, Z19, Z19
+	VXORPD            Z20, Z20, Z20
+	VCMPPD            $0x1e, Z17, Z4, K1
+	VCMPPD            $0x1e, Z18, Z5, K2
+	VCMPPD            $0x1e, Z19, Z6, K3
+	VCMPPD            $0x1e, Z20, Z7, K4
+	VMULPD            Z1, Z4, Z4
+	VMULPD            Z1, Z5, Z5
+	VMULPD            Z1, Z6, Z6
+	VMULPD            Z1, Z7, Z7
+	VBLENDMPD         Z4, Z8, K1, Z12
+	VBLENDMPD         Z5, Z9, K2, Z13
+	VBLENDMPD         Z6, Z10, K3, Z14
+	VBLENDMPD         Z7, Z11, K4, Z15
+	VCVTPD2PS         Z12, Y4
+	VMOVUPS           Y4, (AX)(BX*4)
+	VCVTPD2PS         Z13, Y4
+	VMOVUPS           Y4, 32(AX)(BX*4)
+	VCVTPD2PS         Z14, Y4
+	VMOVUPS           Y4, 64(AX)(BX*4)
+	VCVTPD2PS         Z15, Y4
+	VMOVUPS           Y4, 96(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z4
-	VMAXPD       Z4, Z2, Z5
-	VMINPD       Z5, Z3, Z5
-	VMOVUPD      fnConst<>+64(SB), Z7
-	VFMADD231PD  fnConst<>+0(SB), Z5, Z7
-	VSUBPD       fnConst<>+64(SB), Z7, Z8
-	VFNMADD231PD fnConst<>+128(SB), Z8, Z5
-	VMOVUPD      fnConst<>+192(SB), Z8
-	VFMADD213PD  fnConst<>+256(SB), Z5, Z8
-	VFMADD213PD  fnConst<>+320(SB), Z5, Z8
-	VFMADD213PD  fnConst<>+384(SB), Z5, Z8
-	VFMADD213PD  fnConst<>+448(SB), Z5, Z8
-	VFMADD213PD  fnConst<>+512(SB), Z5, Z8
-	VFMADD213PD  fnConst<>+576(SB), Z5, Z8
-	VMULPD       Z5, Z8, Z5
-	VPSLLQ       $0x34, Z7, Z7
-	VSUBPD       fnConst<>+6016(SB), Z7, Z8
-	VFMADD213PD  Z8, Z7, Z5
-	VMULPD       Z0, Z5, Z5
-	VXORPD       Z7, Z7, Z7
-	VCMPPD       $0x1e, Z7, Z4, K1
-	VMULPD       Z1, Z4, Z4
-	VBLENDMPD    Z4, Z5, K1, Z6
-	VCVTPD2PS    Z6, Y4
-	VMOVUPS      Y4, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VCVTPS2PD         (CX)(BX*4), Z4
+	VMAXPD            Z4, Z2, Z5
+	VMINPD            Z5, Z3, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z6
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z6
+	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z7
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z7, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z7
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z7
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z7
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z7
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z7
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z7
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z7
+	VMULPD            Z5, Z7, Z5
+	VPSLLQ            $0x34, Z6, Z6
+	VSUBPD.BCST       fnConst<>+3008(SB), Z6, Z7
+	VFMADD213PD       Z7, Z6, Z5
+	VMULPD            Z0, Z5, Z5
+	VXORPD            Z6, Z6, Z6
+	VCMPPD            $0x1e, Z6, Z4, K1
+	VMULPD            Z1, Z4, Z4
+	VBLENDMPD         Z4, Z5, K1, Z16
+	VCVTPD2PS         Z16, Y4
+	VMOVUPS           Y4, (AX)(BX*4)
+	ADDQ              $0x08, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -4415,39 +7154,181 @@ TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VMOVUPD      fnConst<>+6656(SB), Z2
-	VMOVUPD      fnConst<>+6592(SB), Z3
+	VBROADCASTSD fnConst<>+3328(SB), Z2
+	VBROADCASTSD fnConst<>+3296(SB), Z3
 	XORQ         SI, SI
 
+wide:
+	LEAQ              32(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VCVTPS2PD         (CX)(SI*4), Z4
+	VCVTPS2PD         32(CX)(SI*4), Z5
+	VCVTPS2PD         64(CX)(SI*4), Z6
+	VCVTPS2PD         96(CX)(SI*4), Z7
+	VCVTPS2PD         (DX)(SI*4), Z8
+	VCVTPS2PD         32(DX)(SI*4), Z9
+	VCVTPS2PD         64(DX)(SI*4), Z10
+	VCVTPS2PD         96(DX)(SI*4), Z11
+	VMAXPD            Z4, Z2, Z12
+	VMAXPD            Z5, Z2, Z13
+	VMAXPD            Z6, Z2, Z14
+	VMAXPD            Z7, Z2, Z15
+	VMINPD            Z12, Z3, Z12
+	VMINPD            Z13, Z3, Z13
+	VMINPD            Z14, Z3, Z14
+	VMINPD            Z15, Z3, Z15
+	VBROADCASTSD      fnConst<>+32(SB), Z21
+	VBROADCASTSD      fnConst<>+32(SB), Z22
+	VBROADCASTSD      fnConst<>+32(SB), Z23
+	VBROADCASTSD      fnConst<>+32(SB), Z24
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z12, Z21
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z13, Z22
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z14, Z23
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z15, Z24
+	VSUBPD.BCST       fnConst<>+32(SB), Z21, Z25
+	VSUBPD.BCST       fnConst<>+32(SB), Z22, Z26
+	VSUBPD.BCST       fnConst<>+32(SB), Z23, Z27
+	VSUBPD.BCST       fnConst<>+32(SB), Z24, Z28
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z25, Z12
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z26, Z13
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z27, Z14
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z28, Z15
+	VBROADCASTSD      fnConst<>+96(SB), Z25
+	VBROADCASTSD      fnConst<>+96(SB), Z26
+	VBROADCASTSD      fnConst<>+96(SB), Z27
+	VBROADCASTSD      fnConst<>+96(SB), Z28
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z12, Z25
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z13, Z26
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z14, Z27
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z15, Z28
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z12, Z25
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z13, Z26
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z14, Z27
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z15, Z28
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z12, Z25
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z13, Z26
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z14, Z27
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z15, Z28
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z12, Z25
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z13, Z26
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z14, Z27
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z15, Z28
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z12, Z25
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z13, Z26
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z14, Z27
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z15, Z28
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z12, Z25
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z13, Z26
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z14, Z27
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z15, Z28
+	VMULPD            Z12, Z25, Z12
+	VMULPD            Z13, Z26, Z13
+	VMULPD            Z14, Z27, Z14
+	VMULPD            Z15, Z28, Z15
+	VPSLLQ            $0x34, Z21, Z21
+	VPSLLQ            $0x34, Z22, Z22
+	VPSLLQ            $0x34, Z23, Z23
+	VPSLLQ            $0x34, Z24, Z24
+	VFMADD213PD       Z21, Z21, Z12
+	VFMADD213PD       Z22, Z22, Z13
+	VFMADD213PD       Z23, Z23, Z14
+	VFMADD213PD       Z24, Z24, Z15
+	VMULPD            Z0, Z12, Z12
+	VMULPD            Z0, Z13, Z13
+	VMULPD            Z0, Z14, Z14
+	VMULPD            Z0, Z15, Z15
+	VXORPD            Z21, Z21, Z21
+	VXORPD            Z22, Z22, Z22
+	VXORPD            Z23, Z23, Z23
+	VXORPD            Z24, Z24, Z24
+	VCMPPD            $0x1e, Z21, Z4, K1
+	VCMPPD            $0x1e, Z22, Z5, K2
+	VCMPPD            $0x1e, Z23, Z6, K3
+	VCMPPD            $0x1e, Z24, Z7, K4
+	VBLENDMPD         Z1, Z12, K1, Z16
+	VBLENDMPD         Z1, Z13, K2, Z17
+	VBLENDMPD         Z1, Z14, K3, Z18
+	VBLENDMPD         Z1, Z15, K4, Z19
+	VMULPD            Z16, Z8, Z4
+	VMULPD            Z17, Z9, Z5
+	VMULPD            Z18, Z10, Z6
+	VMULPD            Z19, Z11, Z7
+	VCVTPD2PS         Z4, Y4
+	VMOVUPS           Y4, (AX)(SI*4)
+	VCVTPD2PS         Z5, Y4
+	VMOVUPS           Y4, 32(AX)(SI*4)
+	VCVTPD2PS         Z6, Y4
+	VMOVUPS           Y4, 64(AX)(SI*4)
+	VCVTPD2PS         Z7, Y4
+	VMOVUPS           Y4, 96(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z4
-	VCVTPS2PD    (DX)(SI*4), Z5
-	VMAXPD       Z4, Z2, Z6
-	VMINPD       Z6, Z3, Z6
-	VMOVUPD      fnConst<>+64(SB), Z8
-	VFMADD231PD  fnConst<>+0(SB), Z6, Z8
-	VSUBPD       fnConst<>+64(SB), Z8, Z9
-	VFNMADD231PD fnConst<>+128(SB), Z9, Z6
-	VMOVUPD      fnConst<>+192(SB), Z9
-	VFMADD213PD  fnConst<>+256(SB), Z6, Z9
-	VFMADD213PD  fnConst<>+320(SB), Z6, Z9
-	VFMADD213PD  fnConst<>+384(SB), Z6, Z9
-	VFMADD213PD  fnConst<>+448(SB), Z6, Z9
-	VFMADD213PD  fnConst<>+512(SB), Z6, Z9
-	VFMADD213PD  fnConst<>+576(SB), Z6, Z9
-	VMULPD       Z6, Z9, Z6
-	VPSLLQ       $0x34, Z8, Z8
-	VFMADD213PD  Z8, Z8, Z6
-	VMULPD       Z0, Z6, Z6
-	VXORPD       Z8, Z8, Z8
-	VCMPPD       $0x1e, Z8, Z4, K1
-	VBLENDMPD    Z1, Z6, K1, Z7
-	VMULPD       Z7, Z5, Z4
-	VCVTPD2PS    Z4, Y4
-	VMOVUPS      Y4, (AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VCVTPS2PD         (CX)(SI*4), Z4
+	VCVTPS2PD         (DX)(SI*4), Z5
+	VMAXPD            Z4, Z2, Z6
+	VMINPD            Z6, Z3, Z6
+	VBROADCASTSD      fnConst<>+32(SB), Z7
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z7
+	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z8
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z8, Z6
+	VBROADCASTSD      fnConst<>+96(SB), Z8
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z8
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z8
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z8
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z8
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z8
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z8
+	VMULPD            Z6, Z8, Z6
+	VPSLLQ            $0x34, Z7, Z7
+	VFMADD213PD       Z7, Z7, Z6
+	VMULPD            Z0, Z6, Z6
+	VXORPD            Z7, Z7, Z7
+	VCMPPD            $0x1e, Z7, Z4, K1
+	VBLENDMPD         Z1, Z6, K1, Z20
+	VMULPD            Z20, Z5, Z4
+	VCVTPD2PS         Z4, Y4
+	VMOVUPS           Y4, (AX)(SI*4)
+	ADDQ              $0x08, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnSqrtAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX
+TEXT ·fnSqrtAVX2(SB), NOSPLIT, $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPD fnConst<>+3584(SB), Y0
+	VMOVUPD fnConst<>+3616(SB), Y0
+	XORQ    BX, BX
+
+loop:
+	VCVTPS2PD  (CX)(BX*4), Y0
+	VCVTPS2PD  16(CX)(BX*4), Y1
+	VCVTPD2PSY Y0, X0
+	VSQRTPS    X0, X0
+	VCVTPS2PD  X0, Y0
+	VCVTPD2PSY Y1, X1
+	VSQRTPS    X1, X1
+	VCVTPS2PD  X1, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (AX)(BX*4)
+	VCVTPD2PSY Y1, X0
+	VMOVUPS    X0, 16(AX)(BX*4)
+	ADDQ       $0x08, BX
+	CMPQ       BX, DX
+	JB         loop
 	VZEROUPPER
 	RET
 
@@ -4458,56 +7339,56 @@ TEXT ·fnSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+7168(SB), Y0
-	VMOVUPD fnConst<>+7232(SB), Y1
+	VMOVUPD fnConst<>+3584(SB), Y0
+	VMOVUPD fnConst<>+3616(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
+	VCVTPS2PD    16(CX)(SI*4), Y3
+	VCVTPS2PD    (DX)(SI*4), Y4
+	VCVTPS2PD    16(DX)(SI*4), Y5
 	VCVTPD2PSY   Y2, X2
 	VSQRTPS      X2, X2
 	VCVTPS2PD    X2, Y2
+	VCVTPD2PSY   Y3, X3
+	VSQRTPS      X3, X3
+	VCVTPS2PD    X3, Y3
 	VADDPD       Y2, Y2, Y2
+	VADDPD       Y3, Y3, Y3
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y2, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y2
-	VFMADD231PD  Y5, Y5, Y2
-	VFMADD213PD  Y4, Y2, Y4
-	VMULPD       Y4, Y3, Y2
+	VMINPD       Y3, Y1, Y3
+	VMOVUPD      fnConst<>+320(SB), Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VPSUBQ       Y2, Y6, Y6
+	VPSUBQ       Y3, Y7, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y2, Y8
+	VFNMADD231PD Y7, Y3, Y9
+	VMOVAPD      Y8, Y10
+	VMOVAPD      Y9, Y11
+	VFMADD231PD  Y8, Y8, Y10
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD213PD  Y6, Y10, Y6
+	VFMADD213PD  Y7, Y11, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y2, Y8
+	VFNMADD231PD Y7, Y3, Y9
+	VMOVAPD      Y8, Y2
+	VMOVAPD      Y9, Y3
+	VFMADD231PD  Y8, Y8, Y2
+	VFMADD231PD  Y9, Y9, Y3
+	VFMADD213PD  Y6, Y2, Y6
+	VFMADD213PD  Y7, Y3, Y7
+	VMULPD       Y6, Y4, Y2
+	VMULPD       Y7, Y5, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VCVTPD2PSY   Y2, X2
-	VSQRTPS      X2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       Y2, Y2, Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y2, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y2
-	VFMADD231PD  Y5, Y5, Y2
-	VFMADD213PD  Y4, Y2, Y4
-	VMULPD       Y4, Y3, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -4515,16 +7396,179 @@ loop:
 	VZEROUPPER
 	RET
 
+// func fnSqrtAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnSqrtAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3584(SB), Z0
+	VBROADCASTSD fnConst<>+3616(SB), Z0
+	XORQ         BX, BX
+
+wide:
+	LEAQ      32(BX), SI
+	CMPQ      SI, DX
+	JA        rest
+	VCVTPS2PD (CX)(BX*4), Z0
+	VCVTPS2PD 32(CX)(BX*4), Z1
+	VCVTPS2PD 64(CX)(BX*4), Z2
+	VCVTPS2PD 96(CX)(BX*4), Z3
+	VCVTPD2PS Z0, Y0
+	VSQRTPS   Y0, Y0
+	VCVTPS2PD Y0, Z0
+	VCVTPD2PS Z1, Y1
+	VSQRTPS   Y1, Y1
+	VCVTPS2PD Y1, Z1
+	VCVTPD2PS Z2, Y2
+	VSQRTPS   Y2, Y2
+	VCVTPS2PD Y2, Z2
+	VCVTPD2PS Z3, Y3
+	VSQRTPS   Y3, Y3
+	VCVTPS2PD Y3, Z3
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	VCVTPD2PS Z1, Y0
+	VMOVUPS   Y0, 32(AX)(BX*4)
+	VCVTPD2PS Z2, Y0
+	VMOVUPS   Y0, 64(AX)(BX*4)
+	VCVTPD2PS Z3, Y0
+	VMOVUPS   Y0, 96(AX)(BX*4)
+	MOVQ      SI, BX
+	JMP       wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
+loop:
+	VCVTPS2PD (CX)(BX*4), Z0
+	VCVTPD2PS Z0, Y0
+	VSQRTPS   Y0, Y0
+	VCVTPS2PD Y0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	ADDQ      $0x08, BX
+	CMPQ      BX, DX
+	JB        loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func fnSqrtGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnSqrtGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+7168(SB), Z0
-	VMOVUPD fnConst<>+7232(SB), Z1
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3584(SB), Z0
+	VBROADCASTSD fnConst<>+3616(SB), Z1
+	XORQ         SI, SI
+
+wide:
+	LEAQ         32(SI), DI
+	CMPQ         DI, BX
+	JA           rest
+	VCVTPS2PD    (CX)(SI*4), Z2
+	VCVTPS2PD    32(CX)(SI*4), Z3
+	VCVTPS2PD    64(CX)(SI*4), Z4
+	VCVTPS2PD    96(CX)(SI*4), Z5
+	VCVTPS2PD    (DX)(SI*4), Z6
+	VCVTPS2PD    32(DX)(SI*4), Z7
+	VCVTPS2PD    64(DX)(SI*4), Z8
+	VCVTPS2PD    96(DX)(SI*4), Z9
+	VCVTPD2PS    Z2, Y2
+	VSQRTPS      Y2, Y2
+	VCVTPS2PD    Y2, Z2
+	VCVTPD2PS    Z3, Y3
+	VSQRTPS      Y3, Y3
+	VCVTPS2PD    Y3, Z3
+	VCVTPD2PS    Z4, Y4
+	VSQRTPS      Y4, Y4
+	VCVTPS2PD    Y4, Z4
+	VCVTPD2PS    Z5, Y5
+	VSQRTPS      Y5, Y5
+	VCVTPS2PD    Y5, Z5
+	VADDPD       Z2, Z2, Z2
+	VADDPD       Z3, Z3, Z3
+	VADDPD       Z4, Z4, Z4
+	VADDPD       Z5, Z5, Z5
+	VMAXPD       Z2, Z0, Z2
+	VMAXPD       Z3, Z0, Z3
+	VMAXPD       Z4, Z0, Z4
+	VMAXPD       Z5, Z0, Z5
+	VMINPD       Z2, Z1, Z2
+	VMINPD       Z3, Z1, Z3
+	VMINPD       Z4, Z1, Z4
+	VMINPD       Z5, Z1, Z5
+	VBROADCASTSD fnConst<>+320(SB), Z10
+	VBROADCASTSD fnConst<>+320(SB), Z11
+	VBROADCASTSD fnConst<>+320(SB), Z12
+	VBROADCASTSD fnConst<>+320(SB), Z13
+	VPSUBQ       Z2, Z10, Z10
+	VPSUBQ       Z3, Z11, Z11
+	VPSUBQ       Z4, Z12, Z12
+	VPSUBQ       Z5, Z13, Z13
+	VBROADCASTSD fnConst<>+3008(SB), Z14
+	VBROADCASTSD fnConst<>+3008(SB), Z15
+	VBROADCASTSD fnConst<>+3008(SB), Z16
+	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VFNMADD231PD Z10, Z2, Z14
+	VFNMADD231PD Z11, Z3, Z15
+	VFNMADD231PD Z12, Z4, Z16
+	VFNMADD231PD Z13, Z5, Z17
+	VMOVAPD      Z14, Z18
+	VMOVAPD      Z15, Z19
+	VMOVAPD      Z16, Z20
+	VMOVAPD      Z17, Z21
+	VFMADD231PD  Z14, Z14, Z18
+	VFMADD231PD  Z15, Z15, Z19
+	VFMADD231PD  Z16, Z16, Z20
+	VFMADD231PD  Z17, Z17, Z21
+	VFMADD213PD  Z10, Z18, Z10
+	VFMADD213PD  Z11, Z19, Z11
+	VFMADD213PD  Z12, Z20, Z12
+	VFMADD213PD  Z13, Z21, Z13
+	VBROADCASTSD fnConst<>+3008(SB), Z14
+	VBROADCASTSD fnConst<>+3008(SB), Z15
+	VBROADCASTSD fnConst<>+3008(SB), Z16
+	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VFNMADD231PD Z10, Z2, Z14
+	VFNMADD231PD Z11, Z3, Z15
+	VFNMADD231PD Z12, Z4, Z16
+	VFNMADD231PD Z13, Z5, Z17
+	VMOVAPD      Z14, Z2
+	VMOVAPD      Z15, Z3
+	VMOVAPD      Z16, Z4
+	VMOVAPD      Z17, Z5
+	VFMADD231PD  Z14, Z14, Z2
+	VFMADD231PD  Z15, Z15, Z3
+	VFMADD231PD  Z16, Z16, Z4
+	VFMADD231PD  Z17, Z17, Z5
+	VFMADD213PD  Z10, Z2, Z10
+	VFMADD213PD  Z11, Z3, Z11
+	VFMADD213PD  Z12, Z4, Z12
+	VFMADD213PD  Z13, Z5, Z13
+	VMULPD       Z10, Z6, Z2
+	VMULPD       Z11, Z7, Z3
+	VMULPD       Z12, Z8, Z4
+	VMULPD       Z13, Z9, Z5
+	VCVTPD2PS    Z2, Y2
+	VMOVUPS      Y2, (AX)(SI*4)
+	VCVTPD2PS    Z3, Y2
+	VMOVUPS      Y2, 32(AX)(SI*4)
+	VCVTPD2PS    Z4, Y2
+	VMOVUPS      Y2, 64(AX)(SI*4)
+	VCVTPD2PS    Z5, Y2
+	VMOVUPS      Y2, 96(AX)(SI*4)
+	MOVQ         DI, SI
+	JMP          wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Z2
@@ -4535,14 +7579,14 @@ loop:
 	VADDPD       Z2, Z2, Z2
 	VMAXPD       Z2, Z0, Z2
 	VMINPD       Z2, Z1, Z2
-	VMOVUPD      fnConst<>+640(SB), Z4
+	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
+	VBROADCASTSD fnConst<>+3008(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
+	VBROADCASTSD fnConst<>+3008(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
@@ -4553,6 +7597,41 @@ loop:
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
 	JB           loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnInvSqrtAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX
+TEXT ·fnInvSqrtAVX2(SB), NOSPLIT, $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPD fnConst<>+3584(SB), Y0
+	VMOVUPD fnConst<>+3616(SB), Y0
+	XORQ    BX, BX
+
+loop:
+	VCVTPS2PD  (CX)(BX*4), Y0
+	VCVTPS2PD  16(CX)(BX*4), Y1
+	VMOVUPD    fnConst<>+3008(SB), Y2
+	VMOVUPD    fnConst<>+3008(SB), Y3
+	VCVTPD2PSY Y0, X0
+	VSQRTPS    X0, X0
+	VCVTPS2PD  X0, Y0
+	VCVTPD2PSY Y1, X1
+	VSQRTPS    X1, X1
+	VCVTPS2PD  X1, Y1
+	VDIVPD     Y0, Y2, Y0
+	VDIVPD     Y1, Y3, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (AX)(BX*4)
+	VCVTPD2PSY Y1, X0
+	VMOVUPS    X0, 16(AX)(BX*4)
+	ADDQ       $0x08, BX
+	CMPQ       BX, DX
+	JB         loop
 	VZEROUPPER
 	RET
 
@@ -4563,60 +7642,60 @@ TEXT ·fnInvSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+7168(SB), Y0
-	VMOVUPD fnConst<>+7232(SB), Y1
+	VMOVUPD fnConst<>+3584(SB), Y0
+	VMOVUPD fnConst<>+3616(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
-	VCVTPD2PSY   Y2, X4
-	VSQRTPS      X4, X4
-	VCVTPS2PD    X4, Y4
-	VMULPD       Y2, Y4, Y2
-	VMULPD       fnConst<>+6080(SB), Y2, Y2
+	VCVTPS2PD    16(CX)(SI*4), Y3
+	VCVTPS2PD    (DX)(SI*4), Y4
+	VCVTPS2PD    16(DX)(SI*4), Y5
+	VCVTPD2PSY   Y2, X6
+	VSQRTPS      X6, X6
+	VCVTPS2PD    X6, Y6
+	VCVTPD2PSY   Y3, X7
+	VSQRTPS      X7, X7
+	VCVTPS2PD    X7, Y7
+	VMULPD       Y2, Y6, Y2
+	VMULPD       Y3, Y7, Y3
+	VMULPD       fnConst<>+3040(SB), Y2, Y2
+	VMULPD       fnConst<>+3040(SB), Y3, Y3
 	VMAXPD       Y2, Y0, Y2
+	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y2, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y2
-	VFMADD231PD  Y5, Y5, Y2
-	VFMADD213PD  Y4, Y2, Y4
-	VXORPD       fnConst<>+6528(SB), Y3, Y2
-	VMULPD       Y4, Y2, Y2
+	VMINPD       Y3, Y1, Y3
+	VMOVUPD      fnConst<>+320(SB), Y6
+	VMOVUPD      fnConst<>+320(SB), Y7
+	VPSUBQ       Y2, Y6, Y6
+	VPSUBQ       Y3, Y7, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y2, Y8
+	VFNMADD231PD Y7, Y3, Y9
+	VMOVAPD      Y8, Y10
+	VMOVAPD      Y9, Y11
+	VFMADD231PD  Y8, Y8, Y10
+	VFMADD231PD  Y9, Y9, Y11
+	VFMADD213PD  Y6, Y10, Y6
+	VFMADD213PD  Y7, Y11, Y7
+	VMOVUPD      fnConst<>+3008(SB), Y8
+	VMOVUPD      fnConst<>+3008(SB), Y9
+	VFNMADD231PD Y6, Y2, Y8
+	VFNMADD231PD Y7, Y3, Y9
+	VMOVAPD      Y8, Y2
+	VMOVAPD      Y9, Y3
+	VFMADD231PD  Y8, Y8, Y2
+	VFMADD231PD  Y9, Y9, Y3
+	VFMADD213PD  Y6, Y2, Y6
+	VFMADD213PD  Y7, Y3, Y7
+	VXORPD       fnConst<>+3264(SB), Y4, Y2
+	VXORPD       fnConst<>+3264(SB), Y5, Y3
+	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VCVTPD2PSY   Y2, X4
-	VSQRTPS      X4, X4
-	VCVTPS2PD    X4, Y4
-	VMULPD       Y2, Y4, Y2
-	VMULPD       fnConst<>+6080(SB), Y2, Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMOVUPD      fnConst<>+640(SB), Y4
-	VPSUBQ       Y2, Y4, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+6016(SB), Y5
-	VFNMADD231PD Y4, Y2, Y5
-	VMOVAPD      Y5, Y2
-	VFMADD231PD  Y5, Y5, Y2
-	VFMADD213PD  Y4, Y2, Y4
-	VXORPD       fnConst<>+6528(SB), Y3, Y2
-	VMULPD       Y4, Y2, Y2
-	VCVTPD2PSY   Y2, X2
+	VCVTPD2PSY   Y3, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -4624,16 +7703,197 @@ loop:
 	VZEROUPPER
 	RET
 
+// func fnInvSqrtAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnInvSqrtAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD fnConst<>+3584(SB), Z0
+	VBROADCASTSD fnConst<>+3616(SB), Z0
+	XORQ         BX, BX
+
+wide:
+	LEAQ         32(BX), SI
+	CMPQ         SI, DX
+	JA           rest
+	VCVTPS2PD    (CX)(BX*4), Z0
+	VCVTPS2PD    32(CX)(BX*4), Z1
+	VCVTPS2PD    64(CX)(BX*4), Z2
+	VCVTPS2PD    96(CX)(BX*4), Z3
+	VBROADCASTSD fnConst<>+3008(SB), Z4
+	VBROADCASTSD fnConst<>+3008(SB), Z5
+	VBROADCASTSD fnConst<>+3008(SB), Z6
+	VBROADCASTSD fnConst<>+3008(SB), Z7
+	VCVTPD2PS    Z0, Y0
+	VSQRTPS      Y0, Y0
+	VCVTPS2PD    Y0, Z0
+	VCVTPD2PS    Z1, Y1
+	VSQRTPS      Y1, Y1
+	VCVTPS2PD    Y1, Z1
+	VCVTPD2PS    Z2, Y2
+	VSQRTPS      Y2, Y2
+	VCVTPS2PD    Y2, Z2
+	VCVTPD2PS    Z3, Y3
+	VSQRTPS      Y3, Y3
+	VCVTPS2PD    Y3, Z3
+	VDIVPD       Z0, Z4, Z0
+	VDIVPD       Z1, Z5, Z1
+	VDIVPD       Z2, Z6, Z2
+	VDIVPD       Z3, Z7, Z3
+	VCVTPD2PS    Z0, Y0
+	VMOVUPS      Y0, (AX)(BX*4)
+	VCVTPD2PS    Z1, Y0
+	VMOVUPS      Y0, 32(AX)(BX*4)
+	VCVTPD2PS    Z2, Y0
+	VMOVUPS      Y0, 64(AX)(BX*4)
+	VCVTPD2PS    Z3, Y0
+	VMOVUPS      Y0, 96(AX)(BX*4)
+	MOVQ         SI, BX
+	JMP          wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
+loop:
+	VCVTPS2PD    (CX)(BX*4), Z0
+	VBROADCASTSD fnConst<>+3008(SB), Z1
+	VCVTPD2PS    Z0, Y0
+	VSQRTPS      Y0, Y0
+	VCVTPS2PD    Y0, Z0
+	VDIVPD       Z0, Z1, Z0
+	VCVTPD2PS    Z0, Y0
+	VMOVUPS      Y0, (AX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, DX
+	JB           loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func fnInvSqrtGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnInvSqrtGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+7168(SB), Z0
-	VMOVUPD fnConst<>+7232(SB), Z1
-	XORQ    SI, SI
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD fnConst<>+3584(SB), Z0
+	VBROADCASTSD fnConst<>+3616(SB), Z1
+	XORQ         SI, SI
+
+wide:
+	LEAQ         32(SI), DI
+	CMPQ         DI, BX
+	JA           rest
+	VCVTPS2PD    (CX)(SI*4), Z2
+	VCVTPS2PD    32(CX)(SI*4), Z3
+	VCVTPS2PD    64(CX)(SI*4), Z4
+	VCVTPS2PD    96(CX)(SI*4), Z5
+	VCVTPS2PD    (DX)(SI*4), Z6
+	VCVTPS2PD    32(DX)(SI*4), Z7
+	VCVTPS2PD    64(DX)(SI*4), Z8
+	VCVTPS2PD    96(DX)(SI*4), Z9
+	VCVTPD2PS    Z2, Y10
+	VSQRTPS      Y10, Y10
+	VCVTPS2PD    Y10, Z10
+	VCVTPD2PS    Z3, Y11
+	VSQRTPS      Y11, Y11
+	VCVTPS2PD    Y11, Z11
+	VCVTPD2PS    Z4, Y12
+	VSQRTPS      Y12, Y12
+	VCVTPS2PD    Y12, Z12
+	VCVTPD2PS    Z5, Y13
+	VSQRTPS      Y13, Y13
+	VCVTPS2PD    Y13, Z13
+	VMULPD       Z2, Z10, Z2
+	VMULPD       Z3, Z11, Z3
+	VMULPD       Z4, Z12, Z4
+	VMULPD       Z5, Z13, Z5
+	VMULPD.BCST  fnConst<>+3040(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+3040(SB), Z3, Z3
+	VMULPD.BCST  fnConst<>+3040(SB), Z4, Z4
+	VMULPD.BCST  fnConst<>+3040(SB), Z5, Z5
+	VMAXPD       Z2, Z0, Z2
+	VMAXPD       Z3, Z0, Z3
+	VMAXPD       Z4, Z0, Z4
+	VMAXPD       Z5, Z0, Z5
+	VMINPD       Z2, Z1, Z2
+	VMINPD       Z3, Z1, Z3
+	VMINPD       Z4, Z1, Z4
+	VMINPD       Z5, Z1, Z5
+	VBROADCASTSD fnConst<>+320(SB), Z10
+	VBROADCASTSD fnConst<>+320(SB), Z11
+	VBROADCASTSD fnConst<>+320(SB), Z12
+	VBROADCASTSD fnConst<>+320(SB), Z13
+	VPSUBQ       Z2, Z10, Z10
+	VPSUBQ       Z3, Z11, Z11
+	VPSUBQ       Z4, Z12, Z12
+	VPSUBQ       Z5, Z13, Z13
+	VBROADCASTSD fnConst<>+3008(SB), Z14
+	VBROADCASTSD fnConst<>+3008(SB), Z15
+	VBROADCASTSD fnConst<>+3008(SB), Z16
+	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VFNMADD231PD Z10, Z2, Z14
+	VFNMADD231PD Z11, Z3, Z15
+	VFNMADD231PD Z12, Z4, Z16
+	VFNMADD231PD Z13, Z5, Z17
+	VMOVAPD      Z14, Z18
+	VMOVAPD      Z15, Z19
+	VMOVAPD      Z16, Z20
+	VMOVAPD      Z17, Z21
+	VFMADD231PD  Z14, Z14, Z18
+	VFMADD231PD  Z15, Z15, Z19
+	VFMADD231PD  Z16, Z16, Z20
+	VFMADD231PD  Z17, Z17, Z21
+	VFMADD213PD  Z10, Z18, Z10
+	VFMADD213PD  Z11, Z19, Z11
+	VFMADD213PD  Z12, Z20, Z12
+	VFMADD213PD  Z13, Z21, Z13
+	VBROADCASTSD fnConst<>+3008(SB), Z14
+	VBROADCASTSD fnConst<>+3008(SB), Z15
+	VBROADCASTSD fnConst<>+3008(SB), Z16
+	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VFNMADD231PD Z10, Z2, Z14
+	VFNMADD231PD Z11, Z3, Z15
+	VFNMADD231PD Z12, Z4, Z16
+	VFNMADD231PD Z13, Z5, Z17
+	VMOVAPD      Z14, Z2
+	VMOVAPD      Z15, Z3
+	VMOVAPD      Z16, Z4
+	VMOVAPD      Z17, Z5
+	VFMADD231PD  Z14, Z14, Z2
+	VFMADD231PD  Z15, Z15, Z3
+	VFMADD231PD  Z16, Z16, Z4
+	VFMADD231PD  Z17, Z17, Z5
+	VFMADD213PD  Z10, Z2, Z10
+	VFMADD213PD  Z11, Z3, Z11
+	VFMADD213PD  Z12, Z4, Z12
+	VFMADD213PD  Z13, Z5, Z13
+	VXORPD.BCST  fnConst<>+3264(SB), Z6, Z2
+	VXORPD.BCST  fnConst<>+3264(SB), Z7, Z3
+	VXORPD.BCST  fnConst<>+3264(SB), Z8, Z4
+	VXORPD.BCST  fnConst<>+3264(SB), Z9, Z5
+	VMULPD       Z10, Z2, Z2
+	VMULPD       Z11, Z3, Z3
+	VMULPD       Z12, Z4, Z4
+	VMULPD       Z13, Z5, Z5
+	VCVTPD2PS    Z2, Y2
+	VMOVUPS      Y2, (AX)(SI*4)
+	VCVTPD2PS    Z3, Y2
+	VMOVUPS      Y2, 32(AX)(SI*4)
+	VCVTPD2PS    Z4, Y2
+	VMOVUPS      Y2, 64(AX)(SI*4)
+	VCVTPD2PS    Z5, Y2
+	VMOVUPS      Y2, 96(AX)(SI*4)
+	MOVQ         DI, SI
+	JMP          wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Z2
@@ -4642,28 +7902,55 @@ loop:
 	VSQRTPS      Y4, Y4
 	VCVTPS2PD    Y4, Z4
 	VMULPD       Z2, Z4, Z2
-	VMULPD       fnConst<>+6080(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+3040(SB), Z2, Z2
 	VMAXPD       Z2, Z0, Z2
 	VMINPD       Z2, Z1, Z2
-	VMOVUPD      fnConst<>+640(SB), Z4
+	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
+	VBROADCASTSD fnConst<>+3008(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VMOVUPD      fnConst<>+6016(SB), Z5
+	VBROADCASTSD fnConst<>+3008(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
 	VFMADD213PD  Z4, Z2, Z4
-	VXORPD       fnConst<>+6528(SB), Z3, Z2
+	VXORPD.BCST  fnConst<>+3264(SB), Z3, Z2
 	VMULPD       Z4, Z2, Z2
 	VCVTPD2PS    Z2, Y2
 	VMOVUPS      Y2, (AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
 	JB           loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnInvAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX
+TEXT ·fnInvAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VCVTPS2PD  (CX)(BX*4), Y0
+	VCVTPS2PD  16(CX)(BX*4), Y1
+	VMOVUPD    fnConst<>+3008(SB), Y2
+	VMOVUPD    fnConst<>+3008(SB), Y3
+	VDIVPD     Y0, Y2, Y0
+	VDIVPD     Y1, Y3, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (AX)(BX*4)
+	VCVTPD2PSY Y1, X0
+	VMOVUPS    X0, 16(AX)(BX*4)
+	ADDQ       $0x08, BX
+	CMPQ       BX, DX
+	JB         loop
 	VZEROUPPER
 	RET
 
@@ -4678,22 +7965,75 @@ TEXT ·fnInvGradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  (DX)(SI*4), Y1
-	VXORPD     fnConst<>+6528(SB), Y1, Y1
+	VCVTPS2PD  16(CX)(SI*4), Y1
+	VCVTPS2PD  (DX)(SI*4), Y2
+	VCVTPS2PD  16(DX)(SI*4), Y3
+	VXORPD     fnConst<>+3264(SB), Y2, Y2
+	VXORPD     fnConst<>+3264(SB), Y3, Y3
 	VMULPD     Y0, Y0, Y0
-	VDIVPD     Y0, Y1, Y0
+	VMULPD     Y1, Y1, Y1
+	VDIVPD     Y0, Y2, Y0
+	VDIVPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPS2PD  16(CX)(SI*4), Y0
-	VCVTPS2PD  16(DX)(SI*4), Y1
-	VXORPD     fnConst<>+6528(SB), Y1, Y1
-	VMULPD     Y0, Y0, Y0
-	VDIVPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
+	VCVTPD2PSY Y1, X0
 	VMOVUPS    X0, 16(AX)(SI*4)
 	ADDQ       $0x08, SI
 	CMPQ       SI, BX
 	JB         loop
+	VZEROUPPER
+	RET
+
+// func fnInvAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnInvAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+wide:
+	LEAQ         32(BX), SI
+	CMPQ         SI, DX
+	JA           rest
+	VCVTPS2PD    (CX)(BX*4), Z0
+	VCVTPS2PD    32(CX)(BX*4), Z1
+	VCVTPS2PD    64(CX)(BX*4), Z2
+	VCVTPS2PD    96(CX)(BX*4), Z3
+	VBROADCASTSD fnConst<>+3008(SB), Z4
+	VBROADCASTSD fnConst<>+3008(SB), Z5
+	VBROADCASTSD fnConst<>+3008(SB), Z6
+	VBROADCASTSD fnConst<>+3008(SB), Z7
+	VDIVPD       Z0, Z4, Z0
+	VDIVPD       Z1, Z5, Z1
+	VDIVPD       Z2, Z6, Z2
+	VDIVPD       Z3, Z7, Z3
+	VCVTPD2PS    Z0, Y0
+	VMOVUPS      Y0, (AX)(BX*4)
+	VCVTPD2PS    Z1, Y0
+	VMOVUPS      Y0, 32(AX)(BX*4)
+	VCVTPD2PS    Z2, Y0
+	VMOVUPS      Y0, 64(AX)(BX*4)
+	VCVTPD2PS    Z3, Y0
+	VMOVUPS      Y0, 96(AX)(BX*4)
+	MOVQ         SI, BX
+	JMP          wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
+loop:
+	VCVTPS2PD    (CX)(BX*4), Z0
+	VBROADCASTSD fnConst<>+3008(SB), Z1
+	VDIVPD       Z0, Z1, Z0
+	VCVTPD2PS    Z0, Y0
+	VMOVUPS      Y0, (AX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, DX
+	JB           loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -4706,17 +8046,58 @@ TEXT ·fnInvGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 
+wide:
+	LEAQ        32(SI), DI
+	CMPQ        DI, BX
+	JA          rest
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   32(CX)(SI*4), Z1
+	VCVTPS2PD   64(CX)(SI*4), Z2
+	VCVTPS2PD   96(CX)(SI*4), Z3
+	VCVTPS2PD   (DX)(SI*4), Z4
+	VCVTPS2PD   32(DX)(SI*4), Z5
+	VCVTPS2PD   64(DX)(SI*4), Z6
+	VCVTPS2PD   96(DX)(SI*4), Z7
+	VXORPD.BCST fnConst<>+3264(SB), Z4, Z4
+	VXORPD.BCST fnConst<>+3264(SB), Z5, Z5
+	VXORPD.BCST fnConst<>+3264(SB), Z6, Z6
+	VXORPD.BCST fnConst<>+3264(SB), Z7, Z7
+	VMULPD      Z0, Z0, Z0
+	VMULPD      Z1, Z1, Z1
+	VMULPD      Z2, Z2, Z2
+	VMULPD      Z3, Z3, Z3
+	VDIVPD      Z0, Z4, Z0
+	VDIVPD      Z1, Z5, Z1
+	VDIVPD      Z2, Z6, Z2
+	VDIVPD      Z3, Z7, Z3
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	VCVTPD2PS   Z1, Y0
+	VMOVUPS     Y0, 32(AX)(SI*4)
+	VCVTPD2PS   Z2, Y0
+	VMOVUPS     Y0, 64(AX)(SI*4)
+	VCVTPD2PS   Z3, Y0
+	VMOVUPS     Y0, 96(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
-	VCVTPS2PD (CX)(SI*4), Z0
-	VCVTPS2PD (DX)(SI*4), Z1
-	VXORPD    fnConst<>+6528(SB), Z1, Z1
-	VMULPD    Z0, Z0, Z0
-	VDIVPD    Z0, Z1, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(SI*4)
-	ADDQ      $0x08, SI
-	CMPQ      SI, BX
-	JB        loop
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   (DX)(SI*4), Z1
+	VXORPD.BCST fnConst<>+3264(SB), Z1, Z1
+	VMULPD      Z0, Z0, Z0
+	VDIVPD      Z0, Z1, Z0
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	ADDQ        $0x08, SI
+	CMPQ        SI, BX
+	JB          loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -4731,53 +8112,53 @@ TEXT ·fnPowAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Y1
 	VBROADCASTSD 16(BX), Y2
 	VBROADCASTSD 24(BX), Y3
-	VMOVUPD      fnConst<>+7104(SB), Y3
-	VMOVUPD      fnConst<>+7040(SB), Y4
+	VMOVUPD      fnConst<>+3552(SB), Y3
+	VMOVUPD      fnConst<>+3520(SB), Y4
 	XORQ         BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y5
-	VANDPD      fnConst<>+6464(SB), Y5, Y6
-	VPADDQ      fnConst<>+704(SB), Y6, Y7
+	VANDPD      fnConst<>+3232(SB), Y5, Y6
+	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
-	VORPD       fnConst<>+896(SB), Y8, Y8
-	VSUBPD      fnConst<>+960(SB), Y8, Y8
-	VANDPD      fnConst<>+768(SB), Y7, Y7
-	VPADDQ      fnConst<>+832(SB), Y7, Y7
-	VSUBPD      fnConst<>+6016(SB), Y7, Y7
-	VMOVUPD     fnConst<>+1856(SB), Y9
-	VFMADD213PD fnConst<>+1920(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1984(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2048(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2112(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2176(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2240(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2304(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2368(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2432(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2496(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2560(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2624(SB), Y7, Y9
+	VORPD       fnConst<>+448(SB), Y8, Y8
+	VSUBPD      fnConst<>+480(SB), Y8, Y8
+	VANDPD      fnConst<>+384(SB), Y7, Y7
+	VPADDQ      fnConst<>+416(SB), Y7, Y7
+	VSUBPD      fnConst<>+3008(SB), Y7, Y7
+	VMOVUPD     fnConst<>+928(SB), Y9
+	VFMADD213PD fnConst<>+960(SB), Y7, Y9
+	VFMADD213PD fnConst<>+992(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1024(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1056(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1088(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1120(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1152(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1184(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1216(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1248(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1280(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1312(SB), Y7, Y9
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+7424(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+3712(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
 	VMINPD      Y6, Y4, Y6
-	VADDPD      fnConst<>+64(SB), Y6, Y7
-	VSUBPD      fnConst<>+64(SB), Y7, Y8
+	VADDPD      fnConst<>+32(SB), Y6, Y7
+	VSUBPD      fnConst<>+32(SB), Y7, Y8
 	VSUBPD      Y8, Y6, Y6
-	VMULPD      fnConst<>+128(SB), Y6, Y6
-	VMOVUPD     fnConst<>+192(SB), Y8
+	VMULPD      fnConst<>+64(SB), Y6, Y6
+	VMOVUPD     fnConst<>+96(SB), Y8
+	VFMADD213PD fnConst<>+128(SB), Y6, Y8
+	VFMADD213PD fnConst<>+160(SB), Y6, Y8
+	VFMADD213PD fnConst<>+192(SB), Y6, Y8
+	VFMADD213PD fnConst<>+224(SB), Y6, Y8
 	VFMADD213PD fnConst<>+256(SB), Y6, Y8
-	VFMADD213PD fnConst<>+320(SB), Y6, Y8
-	VFMADD213PD fnConst<>+384(SB), Y6, Y8
-	VFMADD213PD fnConst<>+448(SB), Y6, Y8
-	VFMADD213PD fnConst<>+512(SB), Y6, Y8
-	VFMADD213PD fnConst<>+576(SB), Y6, Y8
+	VFMADD213PD fnConst<>+288(SB), Y6, Y8
 	VMULPD      Y6, Y8, Y6
 	VPSLLQ      $0x34, Y7, Y7
 	VFMADD213PD Y7, Y7, Y6
@@ -4790,47 +8171,47 @@ loop:
 	VCVTPD2PSY  Y5, X5
 	VMOVUPS     X5, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y5
-	VANDPD      fnConst<>+6464(SB), Y5, Y6
-	VPADDQ      fnConst<>+704(SB), Y6, Y7
+	VANDPD      fnConst<>+3232(SB), Y5, Y6
+	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
-	VORPD       fnConst<>+896(SB), Y8, Y8
-	VSUBPD      fnConst<>+960(SB), Y8, Y8
-	VANDPD      fnConst<>+768(SB), Y7, Y7
-	VPADDQ      fnConst<>+832(SB), Y7, Y7
-	VSUBPD      fnConst<>+6016(SB), Y7, Y7
-	VMOVUPD     fnConst<>+1856(SB), Y9
-	VFMADD213PD fnConst<>+1920(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1984(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2048(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2112(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2176(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2240(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2304(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2368(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2432(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2496(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2560(SB), Y7, Y9
-	VFMADD213PD fnConst<>+2624(SB), Y7, Y9
+	VORPD       fnConst<>+448(SB), Y8, Y8
+	VSUBPD      fnConst<>+480(SB), Y8, Y8
+	VANDPD      fnConst<>+384(SB), Y7, Y7
+	VPADDQ      fnConst<>+416(SB), Y7, Y7
+	VSUBPD      fnConst<>+3008(SB), Y7, Y7
+	VMOVUPD     fnConst<>+928(SB), Y9
+	VFMADD213PD fnConst<>+960(SB), Y7, Y9
+	VFMADD213PD fnConst<>+992(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1024(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1056(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1088(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1120(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1152(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1184(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1216(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1248(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1280(SB), Y7, Y9
+	VFMADD213PD fnConst<>+1312(SB), Y7, Y9
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+7424(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+3712(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
 	VMINPD      Y6, Y4, Y6
-	VADDPD      fnConst<>+64(SB), Y6, Y7
-	VSUBPD      fnConst<>+64(SB), Y7, Y8
+	VADDPD      fnConst<>+32(SB), Y6, Y7
+	VSUBPD      fnConst<>+32(SB), Y7, Y8
 	VSUBPD      Y8, Y6, Y6
-	VMULPD      fnConst<>+128(SB), Y6, Y6
-	VMOVUPD     fnConst<>+192(SB), Y8
+	VMULPD      fnConst<>+64(SB), Y6, Y6
+	VMOVUPD     fnConst<>+96(SB), Y8
+	VFMADD213PD fnConst<>+128(SB), Y6, Y8
+	VFMADD213PD fnConst<>+160(SB), Y6, Y8
+	VFMADD213PD fnConst<>+192(SB), Y6, Y8
+	VFMADD213PD fnConst<>+224(SB), Y6, Y8
 	VFMADD213PD fnConst<>+256(SB), Y6, Y8
-	VFMADD213PD fnConst<>+320(SB), Y6, Y8
-	VFMADD213PD fnConst<>+384(SB), Y6, Y8
-	VFMADD213PD fnConst<>+448(SB), Y6, Y8
-	VFMADD213PD fnConst<>+512(SB), Y6, Y8
-	VFMADD213PD fnConst<>+576(SB), Y6, Y8
+	VFMADD213PD fnConst<>+288(SB), Y6, Y8
 	VMULPD      Y6, Y8, Y6
 	VPSLLQ      $0x34, Y7, Y7
 	VFMADD213PD Y7, Y7, Y6
@@ -4860,54 +8241,54 @@ TEXT ·fnPowGradAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Y1
 	VBROADCASTSD 16(SI), Y2
 	VBROADCASTSD 24(SI), Y3
-	VMOVUPD      fnConst<>+7104(SB), Y4
-	VMOVUPD      fnConst<>+7040(SB), Y5
+	VMOVUPD      fnConst<>+3552(SB), Y4
+	VMOVUPD      fnConst<>+3520(SB), Y5
 	XORQ         SI, SI
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Y6
 	VCVTPS2PD   (DX)(SI*4), Y7
-	VANDPD      fnConst<>+6464(SB), Y6, Y8
-	VPADDQ      fnConst<>+704(SB), Y8, Y9
+	VANDPD      fnConst<>+3232(SB), Y6, Y8
+	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
-	VORPD       fnConst<>+896(SB), Y10, Y10
-	VSUBPD      fnConst<>+960(SB), Y10, Y10
-	VANDPD      fnConst<>+768(SB), Y9, Y9
-	VPADDQ      fnConst<>+832(SB), Y9, Y9
-	VSUBPD      fnConst<>+6016(SB), Y9, Y9
-	VMOVUPD     fnConst<>+1856(SB), Y11
-	VFMADD213PD fnConst<>+1920(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1984(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2048(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2112(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2176(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2240(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2304(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2368(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2432(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2496(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2560(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2624(SB), Y9, Y11
+	VORPD       fnConst<>+448(SB), Y10, Y10
+	VSUBPD      fnConst<>+480(SB), Y10, Y10
+	VANDPD      fnConst<>+384(SB), Y9, Y9
+	VPADDQ      fnConst<>+416(SB), Y9, Y9
+	VSUBPD      fnConst<>+3008(SB), Y9, Y9
+	VMOVUPD     fnConst<>+928(SB), Y11
+	VFMADD213PD fnConst<>+960(SB), Y9, Y11
+	VFMADD213PD fnConst<>+992(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1024(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1056(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1088(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1120(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1152(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1184(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1216(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1248(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1280(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1312(SB), Y9, Y11
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+7424(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+3712(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
 	VMINPD      Y8, Y5, Y8
-	VADDPD      fnConst<>+64(SB), Y8, Y9
-	VSUBPD      fnConst<>+64(SB), Y9, Y10
+	VADDPD      fnConst<>+32(SB), Y8, Y9
+	VSUBPD      fnConst<>+32(SB), Y9, Y10
 	VSUBPD      Y10, Y8, Y8
-	VMULPD      fnConst<>+128(SB), Y8, Y8
-	VMOVUPD     fnConst<>+192(SB), Y10
+	VMULPD      fnConst<>+64(SB), Y8, Y8
+	VMOVUPD     fnConst<>+96(SB), Y10
+	VFMADD213PD fnConst<>+128(SB), Y8, Y10
+	VFMADD213PD fnConst<>+160(SB), Y8, Y10
+	VFMADD213PD fnConst<>+192(SB), Y8, Y10
+	VFMADD213PD fnConst<>+224(SB), Y8, Y10
 	VFMADD213PD fnConst<>+256(SB), Y8, Y10
-	VFMADD213PD fnConst<>+320(SB), Y8, Y10
-	VFMADD213PD fnConst<>+384(SB), Y8, Y10
-	VFMADD213PD fnConst<>+448(SB), Y8, Y10
-	VFMADD213PD fnConst<>+512(SB), Y8, Y10
-	VFMADD213PD fnConst<>+576(SB), Y8, Y10
+	VFMADD213PD fnConst<>+288(SB), Y8, Y10
 	VMULPD      Y8, Y10, Y8
 	VPSLLQ      $0x34, Y9, Y9
 	VFMADD213PD Y9, Y9, Y8
@@ -4923,47 +8304,47 @@ loop:
 	VMOVUPS     X6, (AX)(SI*4)
 	VCVTPS2PD   16(CX)(SI*4), Y6
 	VCVTPS2PD   16(DX)(SI*4), Y7
-	VANDPD      fnConst<>+6464(SB), Y6, Y8
-	VPADDQ      fnConst<>+704(SB), Y8, Y9
+	VANDPD      fnConst<>+3232(SB), Y6, Y8
+	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
-	VORPD       fnConst<>+896(SB), Y10, Y10
-	VSUBPD      fnConst<>+960(SB), Y10, Y10
-	VANDPD      fnConst<>+768(SB), Y9, Y9
-	VPADDQ      fnConst<>+832(SB), Y9, Y9
-	VSUBPD      fnConst<>+6016(SB), Y9, Y9
-	VMOVUPD     fnConst<>+1856(SB), Y11
-	VFMADD213PD fnConst<>+1920(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1984(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2048(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2112(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2176(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2240(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2304(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2368(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2432(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2496(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2560(SB), Y9, Y11
-	VFMADD213PD fnConst<>+2624(SB), Y9, Y11
+	VORPD       fnConst<>+448(SB), Y10, Y10
+	VSUBPD      fnConst<>+480(SB), Y10, Y10
+	VANDPD      fnConst<>+384(SB), Y9, Y9
+	VPADDQ      fnConst<>+416(SB), Y9, Y9
+	VSUBPD      fnConst<>+3008(SB), Y9, Y9
+	VMOVUPD     fnConst<>+928(SB), Y11
+	VFMADD213PD fnConst<>+960(SB), Y9, Y11
+	VFMADD213PD fnConst<>+992(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1024(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1056(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1088(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1120(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1152(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1184(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1216(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1248(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1280(SB), Y9, Y11
+	VFMADD213PD fnConst<>+1312(SB), Y9, Y11
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+7424(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+7360(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+3712(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+3680(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
 	VMINPD      Y8, Y5, Y8
-	VADDPD      fnConst<>+64(SB), Y8, Y9
-	VSUBPD      fnConst<>+64(SB), Y9, Y10
+	VADDPD      fnConst<>+32(SB), Y8, Y9
+	VSUBPD      fnConst<>+32(SB), Y9, Y10
 	VSUBPD      Y10, Y8, Y8
-	VMULPD      fnConst<>+128(SB), Y8, Y8
-	VMOVUPD     fnConst<>+192(SB), Y10
+	VMULPD      fnConst<>+64(SB), Y8, Y8
+	VMOVUPD     fnConst<>+96(SB), Y10
+	VFMADD213PD fnConst<>+128(SB), Y8, Y10
+	VFMADD213PD fnConst<>+160(SB), Y8, Y10
+	VFMADD213PD fnConst<>+192(SB), Y8, Y10
+	VFMADD213PD fnConst<>+224(SB), Y8, Y10
 	VFMADD213PD fnConst<>+256(SB), Y8, Y10
-	VFMADD213PD fnConst<>+320(SB), Y8, Y10
-	VFMADD213PD fnConst<>+384(SB), Y8, Y10
-	VFMADD213PD fnConst<>+448(SB), Y8, Y10
-	VFMADD213PD fnConst<>+512(SB), Y8, Y10
-	VFMADD213PD fnConst<>+576(SB), Y8, Y10
+	VFMADD213PD fnConst<>+288(SB), Y8, Y10
 	VMULPD      Y8, Y10, Y8
 	VPSLLQ      $0x34, Y9, Y9
 	VFMADD213PD Y9, Y9, Y8
@@ -4994,67 +8375,186 @@ TEXT ·fnPowAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Z1
 	VBROADCASTSD 16(BX), Z2
 	VBROADCASTSD 24(BX), Z3
-	VMOVUPD      fnConst<>+7104(SB), Z3
-	VMOVUPD      fnConst<>+7040(SB), Z7
+	VBROADCASTSD fnConst<>+3552(SB), Z3
+	VBROADCASTSD fnConst<>+3520(SB), Z13
 	XORQ         BX, BX
 
+wide:
+	LEAQ             16(BX), SI
+	CMPQ             SI, DX
+	JA               rest
+	VCVTPS2PD        (CX)(BX*4), Z14
+	VCVTPS2PD        32(CX)(BX*4), Z15
+	VANDPD.BCST      fnConst<>+3232(SB), Z14, Z16
+	VANDPD.BCST      fnConst<>+3232(SB), Z15, Z17
+	VPADDQ.BCST      fnConst<>+352(SB), Z16, Z18
+	VPADDQ.BCST      fnConst<>+352(SB), Z17, Z19
+	VPSRLQ           $0x34, Z18, Z20
+	VPSRLQ           $0x34, Z19, Z21
+	VORPD.BCST       fnConst<>+448(SB), Z20, Z20
+	VORPD.BCST       fnConst<>+448(SB), Z21, Z21
+	VSUBPD.BCST      fnConst<>+480(SB), Z20, Z20
+	VSUBPD.BCST      fnConst<>+480(SB), Z21, Z21
+	VANDPD.BCST      fnConst<>+384(SB), Z18, Z18
+	VANDPD.BCST      fnConst<>+384(SB), Z19, Z19
+	VPADDQ.BCST      fnConst<>+416(SB), Z18, Z18
+	VPADDQ.BCST      fnConst<>+416(SB), Z19, Z19
+	VSUBPD.BCST      fnConst<>+3008(SB), Z18, Z18
+	VSUBPD.BCST      fnConst<>+3008(SB), Z19, Z19
+	VBROADCASTSD     fnConst<>+928(SB), Z22
+	VBROADCASTSD     fnConst<>+928(SB), Z23
+	VFMADD213PD.BCST fnConst<>+960(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+960(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+992(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+992(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z19, Z23
+	VFMADD213PD      Z20, Z18, Z22
+	VFMADD213PD      Z21, Z19, Z23
+	VXORPD           Z18, Z18, Z18
+	VXORPD           Z19, Z19, Z19
+	VCMPPD           $0x00, Z18, Z16, K1
+	VCMPPD           $0x00, Z19, Z17, K2
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z22, K1, Z4
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z23, K2, Z5
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z16, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z17, K2
+	VBLENDMPD        Z16, Z4, K1, Z6
+	VBLENDMPD        Z17, Z5, K2, Z7
+	VMULPD           Z0, Z6, Z16
+	VMULPD           Z0, Z7, Z17
+	VMAXPD           Z16, Z3, Z16
+	VMAXPD           Z17, Z3, Z17
+	VMINPD           Z16, Z13, Z16
+	VMINPD           Z17, Z13, Z17
+	VADDPD.BCST      fnConst<>+32(SB), Z16, Z18
+	VADDPD.BCST      fnConst<>+32(SB), Z17, Z19
+	VSUBPD.BCST      fnConst<>+32(SB), Z18, Z20
+	VSUBPD.BCST      fnConst<>+32(SB), Z19, Z21
+	VSUBPD           Z20, Z16, Z16
+	VSUBPD           Z21, Z17, Z17
+	VMULPD.BCST      fnConst<>+64(SB), Z16, Z16
+	VMULPD.BCST      fnConst<>+64(SB), Z17, Z17
+	VBROADCASTSD     fnConst<>+96(SB), Z20
+	VBROADCASTSD     fnConst<>+96(SB), Z21
+	VFMADD213PD.BCST fnConst<>+128(SB), Z16, Z20
+	VFMADD213PD.BCST fnConst<>+128(SB), Z17, Z21
+	VFMADD213PD.BCST fnConst<>+160(SB), Z16, Z20
+	VFMADD213PD.BCST fnConst<>+160(SB), Z17, Z21
+	VFMADD213PD.BCST fnConst<>+192(SB), Z16, Z20
+	VFMADD213PD.BCST fnConst<>+192(SB), Z17, Z21
+	VFMADD213PD.BCST fnConst<>+224(SB), Z16, Z20
+	VFMADD213PD.BCST fnConst<>+224(SB), Z17, Z21
+	VFMADD213PD.BCST fnConst<>+256(SB), Z16, Z20
+	VFMADD213PD.BCST fnConst<>+256(SB), Z17, Z21
+	VFMADD213PD.BCST fnConst<>+288(SB), Z16, Z20
+	VFMADD213PD.BCST fnConst<>+288(SB), Z17, Z21
+	VMULPD           Z16, Z20, Z16
+	VMULPD           Z17, Z21, Z17
+	VPSLLQ           $0x34, Z18, Z18
+	VPSLLQ           $0x34, Z19, Z19
+	VFMADD213PD      Z18, Z18, Z16
+	VFMADD213PD      Z19, Z19, Z17
+	VANDPD           Z1, Z14, Z18
+	VANDPD           Z1, Z15, Z19
+	VXORPD           Z18, Z16, Z16
+	VXORPD           Z19, Z17, Z17
+	VXORPD           Z18, Z18, Z18
+	VXORPD           Z19, Z19, Z19
+	VCMPPD           $0x11, Z18, Z14, K1
+	VCMPPD           $0x11, Z19, Z15, K2
+	VORPD            Z2, Z16, Z14
+	VORPD            Z2, Z17, Z15
+	VBLENDMPD        Z14, Z16, K1, Z8
+	VBLENDMPD        Z15, Z17, K2, Z9
+	VCVTPD2PS        Z8, Y14
+	VMOVUPS          Y14, (AX)(BX*4)
+	VCVTPD2PS        Z9, Y14
+	VMOVUPS          Y14, 32(AX)(BX*4)
+	MOVQ             SI, BX
+	JMP              wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
 loop:
-	VCVTPS2PD   (CX)(BX*4), Z8
-	VANDPD      fnConst<>+6464(SB), Z8, Z9
-	VPADDQ      fnConst<>+704(SB), Z9, Z10
-	VPSRLQ      $0x34, Z10, Z11
-	VORPD       fnConst<>+896(SB), Z11, Z11
-	VSUBPD      fnConst<>+960(SB), Z11, Z11
-	VANDPD      fnConst<>+768(SB), Z10, Z10
-	VPADDQ      fnConst<>+832(SB), Z10, Z10
-	VSUBPD      fnConst<>+6016(SB), Z10, Z10
-	VMOVUPD     fnConst<>+1856(SB), Z12
-	VFMADD213PD fnConst<>+1920(SB), Z10, Z12
-	VFMADD213PD fnConst<>+1984(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2048(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2112(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2176(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2240(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2304(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2368(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2432(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2496(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2560(SB), Z10, Z12
-	VFMADD213PD fnConst<>+2624(SB), Z10, Z12
-	VFMADD213PD Z11, Z10, Z12
-	VXORPD      Z10, Z10, Z10
-	VCMPPD      $0x00, Z10, Z9, K1
-	VBLENDMPD   fnConst<>+7424(SB), Z12, K1, Z4
-	VCMPPD      $0x15, fnConst<>+7360(SB), Z9, K1
-	VBLENDMPD   Z9, Z4, K1, Z5
-	VMULPD      Z0, Z5, Z9
-	VMAXPD      Z9, Z3, Z9
-	VMINPD      Z9, Z7, Z9
-	VADDPD      fnConst<>+64(SB), Z9, Z10
-	VSUBPD      fnConst<>+64(SB), Z10, Z11
-	VSUBPD      Z11, Z9, Z9
-	VMULPD      fnConst<>+128(SB), Z9, Z9
-	VMOVUPD     fnConst<>+192(SB), Z11
-	VFMADD213PD fnConst<>+256(SB), Z9, Z11
-	VFMADD213PD fnConst<>+320(SB), Z9, Z11
-	VFMADD213PD fnConst<>+384(SB), Z9, Z11
-	VFMADD213PD fnConst<>+448(SB), Z9, Z11
-	VFMADD213PD fnConst<>+512(SB), Z9, Z11
-	VFMADD213PD fnConst<>+576(SB), Z9, Z11
-	VMULPD      Z9, Z11, Z9
-	VPSLLQ      $0x34, Z10, Z10
-	VFMADD213PD Z10, Z10, Z9
-	VANDPD      Z1, Z8, Z10
-	VXORPD      Z10, Z9, Z9
-	VXORPD      Z10, Z10, Z10
-	VCMPPD      $0x11, Z10, Z8, K1
-	VORPD       Z2, Z9, Z8
-	VBLENDMPD   Z8, Z9, K1, Z6
-	VCVTPD2PS   Z6, Y8
-	VMOVUPS     Y8, (AX)(BX*4)
-	ADDQ        $0x08, BX
-	CMPQ        BX, DX
-	JB          loop
+	VCVTPS2PD        (CX)(BX*4), Z4
+	VANDPD.BCST      fnConst<>+3232(SB), Z4, Z5
+	VPADDQ.BCST      fnConst<>+352(SB), Z5, Z6
+	VPSRLQ           $0x34, Z6, Z7
+	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
+	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
+	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
+	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+3008(SB), Z6, Z6
+	VBROADCASTSD     fnConst<>+928(SB), Z8
+	VFMADD213PD.BCST fnConst<>+960(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+992(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z6, Z8
+	VFMADD213PD      Z7, Z6, Z8
+	VXORPD           Z6, Z6, Z6
+	VCMPPD           $0x00, Z6, Z5, K1
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z8, K1, Z10
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z5, K1
+	VBLENDMPD        Z5, Z10, K1, Z11
+	VMULPD           Z0, Z11, Z5
+	VMAXPD           Z5, Z3, Z5
+	VMINPD           Z5, Z13, Z5
+	VADDPD.BCST      fnConst<>+32(SB), Z5, Z6
+	VSUBPD.BCST      fnConst<>+32(SB), Z6, Z7
+	VSUBPD           Z7, Z5, Z5
+	VMULPD.BCST      fnConst<>+64(SB), Z5, Z5
+	VBROADCASTSD     fnConst<>+96(SB), Z7
+	VFMADD213PD.BCST fnConst<>+128(SB), Z5, Z7
+	VFMADD213PD.BCST fnConst<>+160(SB), Z5, Z7
+	VFMADD213PD.BCST fnConst<>+192(SB), Z5, Z7
+	VFMADD213PD.BCST fnConst<>+224(SB), Z5, Z7
+	VFMADD213PD.BCST fnConst<>+256(SB), Z5, Z7
+	VFMADD213PD.BCST fnConst<>+288(SB), Z5, Z7
+	VMULPD           Z5, Z7, Z5
+	VPSLLQ           $0x34, Z6, Z6
+	VFMADD213PD      Z6, Z6, Z5
+	VANDPD           Z1, Z4, Z6
+	VXORPD           Z6, Z5, Z5
+	VXORPD           Z6, Z6, Z6
+	VCMPPD           $0x11, Z6, Z4, K1
+	VORPD            Z2, Z5, Z4
+	VBLENDMPD        Z4, Z5, K1, Z12
+	VCVTPD2PS        Z12, Y4
+	VMOVUPS          Y4, (AX)(BX*4)
+	ADDQ             $0x08, BX
+	CMPQ             BX, DX
+	JB               loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -5070,70 +8570,195 @@ TEXT ·fnPowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Z1
 	VBROADCASTSD 16(SI), Z2
 	VBROADCASTSD 24(SI), Z3
-	VMOVUPD      fnConst<>+7104(SB), Z4
-	VMOVUPD      fnConst<>+7040(SB), Z5
+	VBROADCASTSD fnConst<>+3552(SB), Z4
+	VBROADCASTSD fnConst<>+3520(SB), Z5
 	XORQ         SI, SI
 
+wide:
+	LEAQ             16(SI), DI
+	CMPQ             DI, BX
+	JA               rest
+	VCVTPS2PD        (CX)(SI*4), Z6
+	VCVTPS2PD        32(CX)(SI*4), Z7
+	VCVTPS2PD        (DX)(SI*4), Z8
+	VCVTPS2PD        32(DX)(SI*4), Z9
+	VANDPD.BCST      fnConst<>+3232(SB), Z6, Z10
+	VANDPD.BCST      fnConst<>+3232(SB), Z7, Z11
+	VPADDQ.BCST      fnConst<>+352(SB), Z10, Z12
+	VPADDQ.BCST      fnConst<>+352(SB), Z11, Z13
+	VPSRLQ           $0x34, Z12, Z14
+	VPSRLQ           $0x34, Z13, Z15
+	VORPD.BCST       fnConst<>+448(SB), Z14, Z14
+	VORPD.BCST       fnConst<>+448(SB), Z15, Z15
+	VSUBPD.BCST      fnConst<>+480(SB), Z14, Z14
+	VSUBPD.BCST      fnConst<>+480(SB), Z15, Z15
+	VANDPD.BCST      fnConst<>+384(SB), Z12, Z12
+	VANDPD.BCST      fnConst<>+384(SB), Z13, Z13
+	VPADDQ.BCST      fnConst<>+416(SB), Z12, Z12
+	VPADDQ.BCST      fnConst<>+416(SB), Z13, Z13
+	VSUBPD.BCST      fnConst<>+3008(SB), Z12, Z12
+	VSUBPD.BCST      fnConst<>+3008(SB), Z13, Z13
+	VBROADCASTSD     fnConst<>+928(SB), Z25
+	VBROADCASTSD     fnConst<>+928(SB), Z26
+	VFMADD213PD.BCST fnConst<>+960(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+960(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+992(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+992(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z13, Z26
+	VFMADD213PD      Z14, Z12, Z25
+	VFMADD213PD      Z15, Z13, Z26
+	VXORPD           Z12, Z12, Z12
+	VXORPD           Z13, Z13, Z13
+	VCMPPD           $0x00, Z12, Z10, K1
+	VCMPPD           $0x00, Z13, Z11, K2
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z25, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z26, K2, Z17
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z10, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z11, K2
+	VBLENDMPD        Z10, Z16, K1, Z18
+	VBLENDMPD        Z11, Z17, K2, Z19
+	VMULPD           Z0, Z18, Z10
+	VMULPD           Z0, Z19, Z11
+	VMAXPD           Z10, Z4, Z10
+	VMAXPD           Z11, Z4, Z11
+	VMINPD           Z10, Z5, Z10
+	VMINPD           Z11, Z5, Z11
+	VADDPD.BCST      fnConst<>+32(SB), Z10, Z12
+	VADDPD.BCST      fnConst<>+32(SB), Z11, Z13
+	VSUBPD.BCST      fnConst<>+32(SB), Z12, Z14
+	VSUBPD.BCST      fnConst<>+32(SB), Z13, Z15
+	VSUBPD           Z14, Z10, Z10
+	VSUBPD           Z15, Z11, Z11
+	VMULPD.BCST      fnConst<>+64(SB), Z10, Z10
+	VMULPD.BCST      fnConst<>+64(SB), Z11, Z11
+	VBROADCASTSD     fnConst<>+96(SB), Z14
+	VBROADCASTSD     fnConst<>+96(SB), Z15
+	VFMADD213PD.BCST fnConst<>+128(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+128(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+160(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+160(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+192(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+192(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+224(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+224(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+256(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+256(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+288(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+288(SB), Z11, Z15
+	VMULPD           Z10, Z14, Z10
+	VMULPD           Z11, Z15, Z11
+	VPSLLQ           $0x34, Z12, Z12
+	VPSLLQ           $0x34, Z13, Z13
+	VFMADD213PD      Z12, Z12, Z10
+	VFMADD213PD      Z13, Z13, Z11
+	VANDPD           Z1, Z6, Z12
+	VANDPD           Z1, Z7, Z13
+	VXORPD           Z12, Z10, Z10
+	VXORPD           Z13, Z11, Z11
+	VXORPD           Z12, Z12, Z12
+	VXORPD           Z13, Z13, Z13
+	VCMPPD           $0x11, Z12, Z6, K1
+	VCMPPD           $0x11, Z13, Z7, K2
+	VORPD            Z2, Z10, Z6
+	VORPD            Z2, Z11, Z7
+	VBLENDMPD        Z6, Z10, K1, Z20
+	VBLENDMPD        Z7, Z11, K2, Z21
+	VMULPD           Z3, Z20, Z6
+	VMULPD           Z3, Z21, Z7
+	VMULPD           Z6, Z8, Z6
+	VMULPD           Z7, Z9, Z7
+	VCVTPD2PS        Z6, Y6
+	VMOVUPS          Y6, (AX)(SI*4)
+	VCVTPD2PS        Z7, Y6
+	VMOVUPS          Y6, 32(AX)(SI*4)
+	MOVQ             DI, SI
+	JMP              wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
-	VCVTPS2PD   (CX)(SI*4), Z6
-	VCVTPS2PD   (DX)(SI*4), Z7
-	VANDPD      fnConst<>+6464(SB), Z6, Z8
-	VPADDQ      fnConst<>+704(SB), Z8, Z9
-	VPSRLQ      $0x34, Z9, Z10
-	VORPD       fnConst<>+896(SB), Z10, Z10
-	VSUBPD      fnConst<>+960(SB), Z10, Z10
-	VANDPD      fnConst<>+768(SB), Z9, Z9
-	VPADDQ      fnConst<>+832(SB), Z9, Z9
-	VSUBPD      fnConst<>+6016(SB), Z9, Z9
-	VMOVUPD     fnConst<>+1856(SB), Z14
-	VFMADD213PD fnConst<>+1920(SB), Z9, Z14
-	VFMADD213PD fnConst<>+1984(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2048(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2112(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2176(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2240(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2304(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2368(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2432(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2496(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2560(SB), Z9, Z14
-	VFMADD213PD fnConst<>+2624(SB), Z9, Z14
-	VFMADD213PD Z10, Z9, Z14
-	VXORPD      Z9, Z9, Z9
-	VCMPPD      $0x00, Z9, Z8, K1
-	VBLENDMPD   fnConst<>+7424(SB), Z14, K1, Z11
-	VCMPPD      $0x15, fnConst<>+7360(SB), Z8, K1
-	VBLENDMPD   Z8, Z11, K1, Z12
-	VMULPD      Z0, Z12, Z8
-	VMAXPD      Z8, Z4, Z8
-	VMINPD      Z8, Z5, Z8
-	VADDPD      fnConst<>+64(SB), Z8, Z9
-	VSUBPD      fnConst<>+64(SB), Z9, Z10
-	VSUBPD      Z10, Z8, Z8
-	VMULPD      fnConst<>+128(SB), Z8, Z8
-	VMOVUPD     fnConst<>+192(SB), Z10
-	VFMADD213PD fnConst<>+256(SB), Z8, Z10
-	VFMADD213PD fnConst<>+320(SB), Z8, Z10
-	VFMADD213PD fnConst<>+384(SB), Z8, Z10
-	VFMADD213PD fnConst<>+448(SB), Z8, Z10
-	VFMADD213PD fnConst<>+512(SB), Z8, Z10
-	VFMADD213PD fnConst<>+576(SB), Z8, Z10
-	VMULPD      Z8, Z10, Z8
-	VPSLLQ      $0x34, Z9, Z9
-	VFMADD213PD Z9, Z9, Z8
-	VANDPD      Z1, Z6, Z9
-	VXORPD      Z9, Z8, Z8
-	VXORPD      Z9, Z9, Z9
-	VCMPPD      $0x11, Z9, Z6, K1
-	VORPD       Z2, Z8, Z6
-	VBLENDMPD   Z6, Z8, K1, Z13
-	VMULPD      Z3, Z13, Z6
-	VMULPD      Z6, Z7, Z6
-	VCVTPD2PS   Z6, Y6
-	VMOVUPS     Y6, (AX)(SI*4)
-	ADDQ        $0x08, SI
-	CMPQ        SI, BX
-	JB          loop
+	VCVTPS2PD        (CX)(SI*4), Z6
+	VCVTPS2PD        (DX)(SI*4), Z7
+	VANDPD.BCST      fnConst<>+3232(SB), Z6, Z8
+	VPADDQ.BCST      fnConst<>+352(SB), Z8, Z9
+	VPSRLQ           $0x34, Z9, Z10
+	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
+	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
+	VANDPD.BCST      fnConst<>+384(SB), Z9, Z9
+	VPADDQ.BCST      fnConst<>+416(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+3008(SB), Z9, Z9
+	VBROADCASTSD     fnConst<>+928(SB), Z11
+	VFMADD213PD.BCST fnConst<>+960(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+992(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1024(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1056(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1088(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1120(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1152(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1184(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1216(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1248(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1280(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+1312(SB), Z9, Z11
+	VFMADD213PD      Z10, Z9, Z11
+	VXORPD           Z9, Z9, Z9
+	VCMPPD           $0x00, Z9, Z8, K1
+	VBLENDMPD.BCST   fnConst<>+3712(SB), Z11, K1, Z22
+	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z8, K1
+	VBLENDMPD        Z8, Z22, K1, Z23
+	VMULPD           Z0, Z23, Z8
+	VMAXPD           Z8, Z4, Z8
+	VMINPD           Z8, Z5, Z8
+	VADDPD.BCST      fnConst<>+32(SB), Z8, Z9
+	VSUBPD.BCST      fnConst<>+32(SB), Z9, Z10
+	VSUBPD           Z10, Z8, Z8
+	VMULPD.BCST      fnConst<>+64(SB), Z8, Z8
+	VBROADCASTSD     fnConst<>+96(SB), Z10
+	VFMADD213PD.BCST fnConst<>+128(SB), Z8, Z10
+	VFMADD213PD.BCST fnConst<>+160(SB), Z8, Z10
+	VFMADD213PD.BCST fnConst<>+192(SB), Z8, Z10
+	VFMADD213PD.BCST fnConst<>+224(SB), Z8, Z10
+	VFMADD213PD.BCST fnConst<>+256(SB), Z8, Z10
+	VFMADD213PD.BCST fnConst<>+288(SB), Z8, Z10
+	VMULPD           Z8, Z10, Z8
+	VPSLLQ           $0x34, Z9, Z9
+	VFMADD213PD      Z9, Z9, Z8
+	VANDPD           Z1, Z6, Z9
+	VXORPD           Z9, Z8, Z8
+	VXORPD           Z9, Z9, Z9
+	VCMPPD           $0x11, Z9, Z6, K1
+	VORPD            Z2, Z8, Z6
+	VBLENDMPD        Z6, Z8, K1, Z24
+	VMULPD           Z3, Z24, Z6
+	VMULPD           Z6, Z7, Z6
+	VCVTPD2PS        Z6, Y6
+	VMOVUPS          Y6, (AX)(SI*4)
+	ADDQ             $0x08, SI
+	CMPQ             SI, BX
+	JB               loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -5147,14 +8772,14 @@ TEXT ·fnCubeAVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
-	VMULPD     Y0, Y0, Y1
-	VMULPD     Y0, Y1, Y0
+	VCVTPS2PD  16(CX)(BX*4), Y1
+	VMULPD     Y0, Y0, Y2
+	VMULPD     Y1, Y1, Y3
+	VMULPD     Y0, Y2, Y0
+	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(BX*4)
-	VCVTPS2PD  16(CX)(BX*4), Y0
-	VMULPD     Y0, Y0, Y1
-	VMULPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
+	VCVTPD2PSY Y1, X0
 	VMOVUPS    X0, 16(AX)(BX*4)
 	ADDQ       $0x08, BX
 	CMPQ       BX, DX
@@ -5173,18 +8798,18 @@ TEXT ·fnCubeGradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  (DX)(SI*4), Y1
+	VCVTPS2PD  16(CX)(SI*4), Y1
+	VCVTPS2PD  (DX)(SI*4), Y2
+	VCVTPS2PD  16(DX)(SI*4), Y3
 	VMULPD     Y0, Y0, Y0
-	VMULPD     fnConst<>+6208(SB), Y0, Y0
-	VMULPD     Y0, Y1, Y0
+	VMULPD     Y1, Y1, Y1
+	VMULPD     fnConst<>+3104(SB), Y0, Y0
+	VMULPD     fnConst<>+3104(SB), Y1, Y1
+	VMULPD     Y0, Y2, Y0
+	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPS2PD  16(CX)(SI*4), Y0
-	VCVTPS2PD  16(DX)(SI*4), Y1
-	VMULPD     Y0, Y0, Y0
-	VMULPD     fnConst<>+6208(SB), Y0, Y0
-	VMULPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
+	VCVTPD2PSY Y1, X0
 	VMOVUPS    X0, 16(AX)(SI*4)
 	ADDQ       $0x08, SI
 	CMPQ       SI, BX
@@ -5200,6 +8825,37 @@ TEXT ·fnCubeAVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
 
+wide:
+	LEAQ      32(BX), SI
+	CMPQ      SI, DX
+	JA        rest
+	VCVTPS2PD (CX)(BX*4), Z0
+	VCVTPS2PD 32(CX)(BX*4), Z1
+	VCVTPS2PD 64(CX)(BX*4), Z2
+	VCVTPS2PD 96(CX)(BX*4), Z3
+	VMULPD    Z0, Z0, Z4
+	VMULPD    Z1, Z1, Z5
+	VMULPD    Z2, Z2, Z6
+	VMULPD    Z3, Z3, Z7
+	VMULPD    Z0, Z4, Z0
+	VMULPD    Z1, Z5, Z1
+	VMULPD    Z2, Z6, Z2
+	VMULPD    Z3, Z7, Z3
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	VCVTPD2PS Z1, Y0
+	VMOVUPS   Y0, 32(AX)(BX*4)
+	VCVTPD2PS Z2, Y0
+	VMOVUPS   Y0, 64(AX)(BX*4)
+	VCVTPD2PS Z3, Y0
+	VMOVUPS   Y0, 96(AX)(BX*4)
+	MOVQ      SI, BX
+	JMP       wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
 loop:
 	VCVTPS2PD (CX)(BX*4), Z0
 	VMULPD    Z0, Z0, Z1
@@ -5209,6 +8865,8 @@ loop:
 	ADDQ      $0x08, BX
 	CMPQ      BX, DX
 	JB        loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -5221,17 +8879,232 @@ TEXT ·fnCubeGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 
+wide:
+	LEAQ        32(SI), DI
+	CMPQ        DI, BX
+	JA          rest
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   32(CX)(SI*4), Z1
+	VCVTPS2PD   64(CX)(SI*4), Z2
+	VCVTPS2PD   96(CX)(SI*4), Z3
+	VCVTPS2PD   (DX)(SI*4), Z4
+	VCVTPS2PD   32(DX)(SI*4), Z5
+	VCVTPS2PD   64(DX)(SI*4), Z6
+	VCVTPS2PD   96(DX)(SI*4), Z7
+	VMULPD      Z0, Z0, Z0
+	VMULPD      Z1, Z1, Z1
+	VMULPD      Z2, Z2, Z2
+	VMULPD      Z3, Z3, Z3
+	VMULPD.BCST fnConst<>+3104(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+3104(SB), Z1, Z1
+	VMULPD.BCST fnConst<>+3104(SB), Z2, Z2
+	VMULPD.BCST fnConst<>+3104(SB), Z3, Z3
+	VMULPD      Z0, Z4, Z0
+	VMULPD      Z1, Z5, Z1
+	VMULPD      Z2, Z6, Z2
+	VMULPD      Z3, Z7, Z3
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	VCVTPD2PS   Z1, Y0
+	VMOVUPS     Y0, 32(AX)(SI*4)
+	VCVTPD2PS   Z2, Y0
+	VMOVUPS     Y0, 64(AX)(SI*4)
+	VCVTPD2PS   Z3, Y0
+	VMOVUPS     Y0, 96(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
-	VCVTPS2PD (CX)(SI*4), Z0
-	VCVTPS2PD (DX)(SI*4), Z1
-	VMULPD    Z0, Z0, Z0
-	VMULPD    fnConst<>+6208(SB), Z0, Z0
-	VMULPD    Z0, Z1, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(SI*4)
-	ADDQ      $0x08, SI
-	CMPQ      SI, BX
-	JB        loop
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   (DX)(SI*4), Z1
+	VMULPD      Z0, Z0, Z0
+	VMULPD.BCST fnConst<>+3104(SB), Z0, Z0
+	VMULPD      Z0, Z1, Z0
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	ADDQ        $0x08, SI
+	CMPQ        SI, BX
+	JB          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnNegAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX
+TEXT ·fnNegAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VCVTPS2PD  (CX)(BX*4), Y0
+	VCVTPS2PD  16(CX)(BX*4), Y1
+	VXORPD     fnConst<>+3264(SB), Y0, Y0
+	VXORPD     fnConst<>+3264(SB), Y1, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (AX)(BX*4)
+	VCVTPD2PSY Y1, X0
+	VMOVUPS    X0, 16(AX)(BX*4)
+	ADDQ       $0x08, BX
+	CMPQ       BX, DX
+	JB         loop
+	VZEROUPPER
+	RET
+
+// func fnNegGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX
+TEXT ·fnNegGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+loop:
+	VCVTPS2PD  (CX)(SI*4), Y0
+	VCVTPS2PD  16(CX)(SI*4), Y0
+	VCVTPS2PD  (DX)(SI*4), Y0
+	VCVTPS2PD  16(DX)(SI*4), Y1
+	VXORPD     fnConst<>+3264(SB), Y0, Y0
+	VXORPD     fnConst<>+3264(SB), Y1, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (AX)(SI*4)
+	VCVTPD2PSY Y1, X0
+	VMOVUPS    X0, 16(AX)(SI*4)
+	ADDQ       $0x08, SI
+	CMPQ       SI, BX
+	JB         loop
+	VZEROUPPER
+	RET
+
+// func fnNegAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·fnNegAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+wide:
+	LEAQ        32(BX), SI
+	CMPQ        SI, DX
+	JA          rest
+	VCVTPS2PD   (CX)(BX*4), Z0
+	VCVTPS2PD   32(CX)(BX*4), Z1
+	VCVTPS2PD   64(CX)(BX*4), Z2
+	VCVTPS2PD   96(CX)(BX*4), Z3
+	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+3264(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+3264(SB), Z3, Z3
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(BX*4)
+	VCVTPD2PS   Z1, Y0
+	VMOVUPS     Y0, 32(AX)(BX*4)
+	VCVTPD2PS   Z2, Y0
+	VMOVUPS     Y0, 64(AX)(BX*4)
+	VCVTPD2PS   Z3, Y0
+	VMOVUPS     Y0, 96(AX)(BX*4)
+	MOVQ        SI, BX
+	JMP         wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
+loop:
+	VCVTPS2PD   (CX)(BX*4), Z0
+	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(BX*4)
+	ADDQ        $0x08, BX
+	CMPQ        BX, DX
+	JB          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnNegGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·fnNegGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+wide:
+	LEAQ        32(SI), DI
+	CMPQ        DI, BX
+	JA          rest
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   32(CX)(SI*4), Z0
+	VCVTPS2PD   64(CX)(SI*4), Z0
+	VCVTPS2PD   96(CX)(SI*4), Z0
+	VCVTPS2PD   (DX)(SI*4), Z0
+	VCVTPS2PD   32(DX)(SI*4), Z1
+	VCVTPS2PD   64(DX)(SI*4), Z2
+	VCVTPS2PD   96(DX)(SI*4), Z3
+	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+3264(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+3264(SB), Z3, Z3
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	VCVTPD2PS   Z1, Y0
+	VMOVUPS     Y0, 32(AX)(SI*4)
+	VCVTPD2PS   Z2, Y0
+	VMOVUPS     Y0, 64(AX)(SI*4)
+	VCVTPD2PS   Z3, Y0
+	VMOVUPS     Y0, 96(AX)(SI*4)
+	MOVQ        DI, SI
+	JMP         wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
+loop:
+	VCVTPS2PD   (CX)(SI*4), Z0
+	VCVTPS2PD   (DX)(SI*4), Z0
+	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
+	VCVTPD2PS   Z0, Y0
+	VMOVUPS     Y0, (AX)(SI*4)
+	ADDQ        $0x08, SI
+	CMPQ        SI, BX
+	JB          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnSquareAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX
+TEXT ·fnSquareAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VCVTPS2PD  (CX)(BX*4), Y0
+	VCVTPS2PD  16(CX)(BX*4), Y1
+	VMULPD     Y0, Y0, Y0
+	VMULPD     Y1, Y1, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (AX)(BX*4)
+	VCVTPD2PSY Y1, X0
+	VMOVUPS    X0, 16(AX)(BX*4)
+	ADDQ       $0x08, BX
+	CMPQ       BX, DX
+	JB         loop
 	VZEROUPPER
 	RET
 
@@ -5246,20 +9119,68 @@ TEXT ·fnSquareGradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  (DX)(SI*4), Y1
+	VCVTPS2PD  16(CX)(SI*4), Y1
+	VCVTPS2PD  (DX)(SI*4), Y2
+	VCVTPS2PD  16(DX)(SI*4), Y3
 	VADDPD     Y0, Y0, Y0
-	VMULPD     Y0, Y1, Y0
+	VADDPD     Y1, Y1, Y1
+	VMULPD     Y0, Y2, Y0
+	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPS2PD  16(CX)(SI*4), Y0
-	VCVTPS2PD  16(DX)(SI*4), Y1
-	VADDPD     Y0, Y0, Y0
-	VMULPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
+	VCVTPD2PSY Y1, X0
 	VMOVUPS    X0, 16(AX)(SI*4)
 	ADDQ       $0x08, SI
 	CMPQ       SI, BX
 	JB         loop
+	VZEROUPPER
+	RET
+
+// func fnSquareAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnSquareAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+wide:
+	LEAQ      32(BX), SI
+	CMPQ      SI, DX
+	JA        rest
+	VCVTPS2PD (CX)(BX*4), Z0
+	VCVTPS2PD 32(CX)(BX*4), Z1
+	VCVTPS2PD 64(CX)(BX*4), Z2
+	VCVTPS2PD 96(CX)(BX*4), Z3
+	VMULPD    Z0, Z0, Z0
+	VMULPD    Z1, Z1, Z1
+	VMULPD    Z2, Z2, Z2
+	VMULPD    Z3, Z3, Z3
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	VCVTPD2PS Z1, Y0
+	VMOVUPS   Y0, 32(AX)(BX*4)
+	VCVTPD2PS Z2, Y0
+	VMOVUPS   Y0, 64(AX)(BX*4)
+	VCVTPD2PS Z3, Y0
+	VMOVUPS   Y0, 96(AX)(BX*4)
+	MOVQ      SI, BX
+	JMP       wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
+loop:
+	VCVTPS2PD (CX)(BX*4), Z0
+	VMULPD    Z0, Z0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	ADDQ      $0x08, BX
+	CMPQ      BX, DX
+	JB        loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -5272,6 +9193,41 @@ TEXT ·fnSquareGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
 
+wide:
+	LEAQ      32(SI), DI
+	CMPQ      DI, BX
+	JA        rest
+	VCVTPS2PD (CX)(SI*4), Z0
+	VCVTPS2PD 32(CX)(SI*4), Z1
+	VCVTPS2PD 64(CX)(SI*4), Z2
+	VCVTPS2PD 96(CX)(SI*4), Z3
+	VCVTPS2PD (DX)(SI*4), Z4
+	VCVTPS2PD 32(DX)(SI*4), Z5
+	VCVTPS2PD 64(DX)(SI*4), Z6
+	VCVTPS2PD 96(DX)(SI*4), Z7
+	VADDPD    Z0, Z0, Z0
+	VADDPD    Z1, Z1, Z1
+	VADDPD    Z2, Z2, Z2
+	VADDPD    Z3, Z3, Z3
+	VMULPD    Z0, Z4, Z0
+	VMULPD    Z1, Z5, Z1
+	VMULPD    Z2, Z6, Z2
+	VMULPD    Z3, Z7, Z3
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (AX)(SI*4)
+	VCVTPD2PS Z1, Y0
+	VMOVUPS   Y0, 32(AX)(SI*4)
+	VCVTPD2PS Z2, Y0
+	VMOVUPS   Y0, 64(AX)(SI*4)
+	VCVTPD2PS Z3, Y0
+	VMOVUPS   Y0, 96(AX)(SI*4)
+	MOVQ      DI, SI
+	JMP       wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
 loop:
 	VCVTPS2PD (CX)(SI*4), Z0
 	VCVTPS2PD (DX)(SI*4), Z1
@@ -5282,6 +9238,8 @@ loop:
 	ADDQ      $0x08, SI
 	CMPQ      SI, BX
 	JB        loop
+
+done:
 	VZEROUPPER
 	RET
 
@@ -5293,8 +9251,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Y0
-	VMOVUPD      fnConst<>+6656(SB), Y1
-	VMOVUPD      fnConst<>+6592(SB), Y2
+	VMOVUPD      fnConst<>+3328(SB), Y1
+	VMOVUPD      fnConst<>+3296(SB), Y2
 	VMOVUPD      (BX), Y3
 	VMOVUPD      32(BX), Y4
 	VMOVUPD      64(BX), Y5
@@ -5305,88 +9263,88 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 
 write:
 	VCVTPS2PD    (CX)(SI*4), Y7
+	VCVTPS2PD    16(CX)(SI*4), Y8
 	VSUBPD       Y0, Y7, Y7
+	VSUBPD       Y0, Y8, Y8
 	VMAXPD       Y7, Y1, Y7
+	VMAXPD       Y8, Y1, Y8
 	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
+	VMINPD       Y8, Y2, Y8
+	VMOVUPD      fnConst<>+32(SB), Y9
+	VMOVUPD      fnConst<>+32(SB), Y10
+	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
+	VFMADD231PD  fnConst<>+0(SB), Y8, Y10
+	VSUBPD       fnConst<>+32(SB), Y9, Y11
+	VSUBPD       fnConst<>+32(SB), Y10, Y12
+	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y12, Y8
+	VMOVUPD      fnConst<>+96(SB), Y11
+	VMOVUPD      fnConst<>+96(SB), Y12
+	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+128(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+160(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+192(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+224(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+256(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+288(SB), Y8, Y12
+	VMULPD       Y7, Y11, Y7
+	VMULPD       Y8, Y12, Y8
+	VPSLLQ       $0x34, Y9, Y9
+	VPSLLQ       $0x34, Y10, Y10
+	VFMADD213PD  Y9, Y9, Y7
+	VFMADD213PD  Y10, Y10, Y8
 	VADDPD       Y7, Y3, Y3
+	VADDPD       Y8, Y4, Y4
 	VCVTPD2PSY   Y7, X7
 	VMOVUPS      X7, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y7
-	VSUBPD       Y0, Y7, Y7
-	VMAXPD       Y7, Y1, Y7
-	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
-	VADDPD       Y7, Y4, Y4
-	VCVTPD2PSY   Y7, X7
+	VCVTPD2PSY   Y8, X7
 	VMOVUPS      X7, 16(AX)(SI*4)
 	VCVTPS2PD    32(CX)(SI*4), Y7
+	VCVTPS2PD    48(CX)(SI*4), Y8
 	VSUBPD       Y0, Y7, Y7
+	VSUBPD       Y0, Y8, Y8
 	VMAXPD       Y7, Y1, Y7
+	VMAXPD       Y8, Y1, Y8
 	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
+	VMINPD       Y8, Y2, Y8
+	VMOVUPD      fnConst<>+32(SB), Y9
+	VMOVUPD      fnConst<>+32(SB), Y10
+	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
+	VFMADD231PD  fnConst<>+0(SB), Y8, Y10
+	VSUBPD       fnConst<>+32(SB), Y9, Y11
+	VSUBPD       fnConst<>+32(SB), Y10, Y12
+	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y12, Y8
+	VMOVUPD      fnConst<>+96(SB), Y11
+	VMOVUPD      fnConst<>+96(SB), Y12
+	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+128(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+160(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+192(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+224(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+256(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+288(SB), Y8, Y12
+	VMULPD       Y7, Y11, Y7
+	VMULPD       Y8, Y12, Y8
+	VPSLLQ       $0x34, Y9, Y9
+	VPSLLQ       $0x34, Y10, Y10
+	VFMADD213PD  Y9, Y9, Y7
+	VFMADD213PD  Y10, Y10, Y8
 	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
 	VCVTPD2PSY   Y7, X7
 	VMOVUPS      X7, 32(AX)(SI*4)
-	VCVTPS2PD    48(CX)(SI*4), Y7
-	VSUBPD       Y0, Y7, Y7
-	VMAXPD       Y7, Y1, Y7
-	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
-	VADDPD       Y7, Y6, Y6
-	VCVTPD2PSY   Y7, X7
+	VCVTPD2PSY   Y8, X7
 	VMOVUPS      X7, 48(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DX
@@ -5395,81 +9353,81 @@ write:
 
 sum:
 	VCVTPS2PD    (CX)(SI*4), Y7
+	VCVTPS2PD    16(CX)(SI*4), Y8
 	VSUBPD       Y0, Y7, Y7
+	VSUBPD       Y0, Y8, Y8
 	VMAXPD       Y7, Y1, Y7
+	VMAXPD       Y8, Y1, Y8
 	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
+	VMINPD       Y8, Y2, Y8
+	VMOVUPD      fnConst<>+32(SB), Y9
+	VMOVUPD      fnConst<>+32(SB), Y10
+	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
+	VFMADD231PD  fnConst<>+0(SB), Y8, Y10
+	VSUBPD       fnConst<>+32(SB), Y9, Y11
+	VSUBPD       fnConst<>+32(SB), Y10, Y12
+	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y12, Y8
+	VMOVUPD      fnConst<>+96(SB), Y11
+	VMOVUPD      fnConst<>+96(SB), Y12
+	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+128(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+160(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+192(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+224(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+256(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+288(SB), Y8, Y12
+	VMULPD       Y7, Y11, Y7
+	VMULPD       Y8, Y12, Y8
+	VPSLLQ       $0x34, Y9, Y9
+	VPSLLQ       $0x34, Y10, Y10
+	VFMADD213PD  Y9, Y9, Y7
+	VFMADD213PD  Y10, Y10, Y8
 	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    16(CX)(SI*4), Y7
-	VSUBPD       Y0, Y7, Y7
-	VMAXPD       Y7, Y1, Y7
-	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
-	VADDPD       Y7, Y4, Y4
+	VADDPD       Y8, Y4, Y4
 	VCVTPS2PD    32(CX)(SI*4), Y7
+	VCVTPS2PD    48(CX)(SI*4), Y8
 	VSUBPD       Y0, Y7, Y7
+	VSUBPD       Y0, Y8, Y8
 	VMAXPD       Y7, Y1, Y7
+	VMAXPD       Y8, Y1, Y8
 	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
+	VMINPD       Y8, Y2, Y8
+	VMOVUPD      fnConst<>+32(SB), Y9
+	VMOVUPD      fnConst<>+32(SB), Y10
+	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
+	VFMADD231PD  fnConst<>+0(SB), Y8, Y10
+	VSUBPD       fnConst<>+32(SB), Y9, Y11
+	VSUBPD       fnConst<>+32(SB), Y10, Y12
+	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
+	VFNMADD231PD fnConst<>+64(SB), Y12, Y8
+	VMOVUPD      fnConst<>+96(SB), Y11
+	VMOVUPD      fnConst<>+96(SB), Y12
+	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+128(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+160(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+192(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+224(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+256(SB), Y8, Y12
+	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
+	VFMADD213PD  fnConst<>+288(SB), Y8, Y12
+	VMULPD       Y7, Y11, Y7
+	VMULPD       Y8, Y12, Y8
+	VPSLLQ       $0x34, Y9, Y9
+	VPSLLQ       $0x34, Y10, Y10
+	VFMADD213PD  Y9, Y9, Y7
+	VFMADD213PD  Y10, Y10, Y8
 	VADDPD       Y7, Y5, Y5
-	VCVTPS2PD    48(CX)(SI*4), Y7
-	VSUBPD       Y0, Y7, Y7
-	VMAXPD       Y7, Y1, Y7
-	VMINPD       Y7, Y2, Y7
-	VMOVUPD      fnConst<>+64(SB), Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y8
-	VSUBPD       fnConst<>+64(SB), Y8, Y9
-	VFNMADD231PD fnConst<>+128(SB), Y9, Y7
-	VMOVUPD      fnConst<>+192(SB), Y9
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+320(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+384(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+448(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+512(SB), Y7, Y9
-	VFMADD213PD  fnConst<>+576(SB), Y7, Y9
-	VMULPD       Y7, Y9, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VFMADD213PD  Y8, Y8, Y7
-	VADDPD       Y7, Y6, Y6
+	VADDPD       Y8, Y6, Y6
 	ADDQ         $0x10, SI
 	CMPQ         SI, DX
 	JB           sum
@@ -5490,8 +9448,8 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Z0
-	VMOVUPD      fnConst<>+6656(SB), Z1
-	VMOVUPD      fnConst<>+6592(SB), Z2
+	VBROADCASTSD fnConst<>+3328(SB), Z1
+	VBROADCASTSD fnConst<>+3296(SB), Z2
 	VMOVUPD      (BX), Z3
 	VMOVUPD      64(BX), Z4
 	XORQ         SI, SI
@@ -5499,95 +9457,95 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	JZ           sum
 
 write:
-	VCVTPS2PD    (CX)(SI*4), Z5
-	VSUBPD       Z0, Z5, Z5
-	VMAXPD       Z5, Z1, Z5
-	VMINPD       Z5, Z2, Z5
-	VMOVUPD      fnConst<>+64(SB), Z6
-	VFMADD231PD  fnConst<>+0(SB), Z5, Z6
-	VSUBPD       fnConst<>+64(SB), Z6, Z7
-	VFNMADD231PD fnConst<>+128(SB), Z7, Z5
-	VMOVUPD      fnConst<>+192(SB), Z7
-	VFMADD213PD  fnConst<>+256(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+320(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+384(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+448(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+512(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+576(SB), Z5, Z7
-	VMULPD       Z5, Z7, Z5
-	VPSLLQ       $0x34, Z6, Z6
-	VFMADD213PD  Z6, Z6, Z5
-	VADDPD       Z5, Z3, Z3
-	VCVTPD2PS    Z5, Y5
-	VMOVUPS      Y5, (AX)(SI*4)
-	VCVTPS2PD    32(CX)(SI*4), Z5
-	VSUBPD       Z0, Z5, Z5
-	VMAXPD       Z5, Z1, Z5
-	VMINPD       Z5, Z2, Z5
-	VMOVUPD      fnConst<>+64(SB), Z6
-	VFMADD231PD  fnConst<>+0(SB), Z5, Z6
-	VSUBPD       fnConst<>+64(SB), Z6, Z7
-	VFNMADD231PD fnConst<>+128(SB), Z7, Z5
-	VMOVUPD      fnConst<>+192(SB), Z7
-	VFMADD213PD  fnConst<>+256(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+320(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+384(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+448(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+512(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+576(SB), Z5, Z7
-	VMULPD       Z5, Z7, Z5
-	VPSLLQ       $0x34, Z6, Z6
-	VFMADD213PD  Z6, Z6, Z5
-	VADDPD       Z5, Z4, Z4
-	VCVTPD2PS    Z5, Y5
-	VMOVUPS      Y5, 32(AX)(SI*4)
-	ADDQ         $0x10, SI
-	CMPQ         SI, DX
-	JB           write
-	JMP          end
+	VCVTPS2PD         (CX)(SI*4), Z5
+	VCVTPS2PD         32(CX)(SI*4), Z6
+	VSUBPD            Z0, Z5, Z5
+	VSUBPD            Z0, Z6, Z6
+	VMAXPD            Z5, Z1, Z5
+	VMAXPD            Z6, Z1, Z6
+	VMINPD            Z5, Z2, Z5
+	VMINPD            Z6, Z2, Z6
+	VBROADCASTSD      fnConst<>+32(SB), Z7
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z7
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z8
+	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z9
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z10
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z9, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
+	VBROADCASTSD      fnConst<>+96(SB), Z9
+	VBROADCASTSD      fnConst<>+96(SB), Z10
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z10
+	VMULPD            Z5, Z9, Z5
+	VMULPD            Z6, Z10, Z6
+	VPSLLQ            $0x34, Z7, Z7
+	VPSLLQ            $0x34, Z8, Z8
+	VFMADD213PD       Z7, Z7, Z5
+	VFMADD213PD       Z8, Z8, Z6
+	VADDPD            Z5, Z3, Z3
+	VADDPD            Z6, Z4, Z4
+	VCVTPD2PS         Z5, Y5
+	VMOVUPS           Y5, (AX)(SI*4)
+	VCVTPD2PS         Z6, Y5
+	VMOVUPS           Y5, 32(AX)(SI*4)
+	ADDQ              $0x10, SI
+	CMPQ              SI, DX
+	JB                write
+	JMP               end
 
 sum:
-	VCVTPS2PD    (CX)(SI*4), Z5
-	VSUBPD       Z0, Z5, Z5
-	VMAXPD       Z5, Z1, Z5
-	VMINPD       Z5, Z2, Z5
-	VMOVUPD      fnConst<>+64(SB), Z6
-	VFMADD231PD  fnConst<>+0(SB), Z5, Z6
-	VSUBPD       fnConst<>+64(SB), Z6, Z7
-	VFNMADD231PD fnConst<>+128(SB), Z7, Z5
-	VMOVUPD      fnConst<>+192(SB), Z7
-	VFMADD213PD  fnConst<>+256(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+320(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+384(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+448(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+512(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+576(SB), Z5, Z7
-	VMULPD       Z5, Z7, Z5
-	VPSLLQ       $0x34, Z6, Z6
-	VFMADD213PD  Z6, Z6, Z5
-	VADDPD       Z5, Z3, Z3
-	VCVTPS2PD    32(CX)(SI*4), Z5
-	VSUBPD       Z0, Z5, Z5
-	VMAXPD       Z5, Z1, Z5
-	VMINPD       Z5, Z2, Z5
-	VMOVUPD      fnConst<>+64(SB), Z6
-	VFMADD231PD  fnConst<>+0(SB), Z5, Z6
-	VSUBPD       fnConst<>+64(SB), Z6, Z7
-	VFNMADD231PD fnConst<>+128(SB), Z7, Z5
-	VMOVUPD      fnConst<>+192(SB), Z7
-	VFMADD213PD  fnConst<>+256(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+320(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+384(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+448(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+512(SB), Z5, Z7
-	VFMADD213PD  fnConst<>+576(SB), Z5, Z7
-	VMULPD       Z5, Z7, Z5
-	VPSLLQ       $0x34, Z6, Z6
-	VFMADD213PD  Z6, Z6, Z5
-	VADDPD       Z5, Z4, Z4
-	ADDQ         $0x10, SI
-	CMPQ         SI, DX
-	JB           sum
+	VCVTPS2PD         (CX)(SI*4), Z5
+	VCVTPS2PD         32(CX)(SI*4), Z6
+	VSUBPD            Z0, Z5, Z5
+	VSUBPD            Z0, Z6, Z6
+	VMAXPD            Z5, Z1, Z5
+	VMAXPD            Z6, Z1, Z6
+	VMINPD            Z5, Z2, Z5
+	VMINPD            Z6, Z2, Z6
+	VBROADCASTSD      fnConst<>+32(SB), Z7
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z7
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z8
+	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z9
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z10
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z9, Z5
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
+	VBROADCASTSD      fnConst<>+96(SB), Z9
+	VBROADCASTSD      fnConst<>+96(SB), Z10
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z10
+	VMULPD            Z5, Z9, Z5
+	VMULPD            Z6, Z10, Z6
+	VPSLLQ            $0x34, Z7, Z7
+	VPSLLQ            $0x34, Z8, Z8
+	VFMADD213PD       Z7, Z7, Z5
+	VFMADD213PD       Z8, Z8, Z6
+	VADDPD            Z5, Z3, Z3
+	VADDPD            Z6, Z4, Z4
+	ADDQ              $0x10, SI
+	CMPQ              SI, DX
+	JB                sum
 
 end:
 	VMOVUPD Z3, (BX)

@@ -67,6 +67,18 @@ func fnEval(fn Fn, dst, x *float32, n int, p *float64, wide bool) bool {
 		fnELUAVX512(dst, x, n, p)
 	case fn == FnELU:
 		fnELUAVX2(dst, x, n, p)
+	case fn == FnSqrt && wide:
+		fnSqrtAVX512(dst, x, n, p)
+	case fn == FnSqrt:
+		fnSqrtAVX2(dst, x, n, p)
+	case fn == FnInvSqrt && wide:
+		fnInvSqrtAVX512(dst, x, n, p)
+	case fn == FnInvSqrt:
+		fnInvSqrtAVX2(dst, x, n, p)
+	case fn == FnInv && wide:
+		fnInvAVX512(dst, x, n, p)
+	case fn == FnInv:
+		fnInvAVX2(dst, x, n, p)
 	case fn == FnPow && wide:
 		fnPowAVX512(dst, x, n, p)
 	case fn == FnPow:
@@ -75,6 +87,14 @@ func fnEval(fn Fn, dst, x *float32, n int, p *float64, wide bool) bool {
 		fnCubeAVX512(dst, x, n, p)
 	case fn == FnCube:
 		fnCubeAVX2(dst, x, n, p)
+	case fn == FnNeg && wide:
+		fnNegAVX512(dst, x, n, p)
+	case fn == FnNeg:
+		fnNegAVX2(dst, x, n, p)
+	case fn == FnSquare && wide:
+		fnSquareAVX512(dst, x, n, p)
+	case fn == FnSquare:
+		fnSquareAVX2(dst, x, n, p)
 	default:
 		return false
 	}
@@ -164,6 +184,10 @@ func fnGrad(fn Fn, dx, x, dy *float32, n int, p *float64, wide bool) bool {
 		fnCubeGradAVX512(dx, x, dy, n, p)
 	case fn == FnCube:
 		fnCubeGradAVX2(dx, x, dy, n, p)
+	case fn == FnNeg && wide:
+		fnNegGradAVX512(dx, x, dy, n, p)
+	case fn == FnNeg:
+		fnNegGradAVX2(dx, x, dy, n, p)
 	case fn == FnSquare && wide:
 		fnSquareGradAVX512(dx, x, dy, n, p)
 	case fn == FnSquare:

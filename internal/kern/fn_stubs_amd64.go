@@ -304,30 +304,60 @@ func fnELUAVX512(dst *float32, x *float32, n int, p *float64)
 //go:noescape
 func fnELUGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 
+// fnSqrtAVX2 writes the function of x.
+//
+//go:noescape
+func fnSqrtAVX2(dst *float32, x *float32, n int, p *float64)
+
 // fnSqrtGradAVX2 writes dy times the derivative at x.
 //
 //go:noescape
 func fnSqrtGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnSqrtAVX512 writes the function of x.
+//
+//go:noescape
+func fnSqrtAVX512(dst *float32, x *float32, n int, p *float64)
 
 // fnSqrtGradAVX512 writes dy times the derivative at x.
 //
 //go:noescape
 func fnSqrtGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 
+// fnInvSqrtAVX2 writes the function of x.
+//
+//go:noescape
+func fnInvSqrtAVX2(dst *float32, x *float32, n int, p *float64)
+
 // fnInvSqrtGradAVX2 writes dy times the derivative at x.
 //
 //go:noescape
 func fnInvSqrtGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnInvSqrtAVX512 writes the function of x.
+//
+//go:noescape
+func fnInvSqrtAVX512(dst *float32, x *float32, n int, p *float64)
 
 // fnInvSqrtGradAVX512 writes dy times the derivative at x.
 //
 //go:noescape
 func fnInvSqrtGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 
+// fnInvAVX2 writes the function of x.
+//
+//go:noescape
+func fnInvAVX2(dst *float32, x *float32, n int, p *float64)
+
 // fnInvGradAVX2 writes dy times the derivative at x.
 //
 //go:noescape
 func fnInvGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnInvAVX512 writes the function of x.
+//
+//go:noescape
+func fnInvAVX512(dst *float32, x *float32, n int, p *float64)
 
 // fnInvGradAVX512 writes dy times the derivative at x.
 //
@@ -374,10 +404,40 @@ func fnCubeAVX512(dst *float32, x *float32, n int, p *float64)
 //go:noescape
 func fnCubeGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 
+// fnNegAVX2 writes the function of x.
+//
+//go:noescape
+func fnNegAVX2(dst *float32, x *float32, n int, p *float64)
+
+// fnNegGradAVX2 writes dy times the derivative at x.
+//
+//go:noescape
+func fnNegGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnNegAVX512 writes the function of x.
+//
+//go:noescape
+func fnNegAVX512(dst *float32, x *float32, n int, p *float64)
+
+// fnNegGradAVX512 writes dy times the derivative at x.
+//
+//go:noescape
+func fnNegGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnSquareAVX2 writes the function of x.
+//
+//go:noescape
+func fnSquareAVX2(dst *float32, x *float32, n int, p *float64)
+
 // fnSquareGradAVX2 writes dy times the derivative at x.
 //
 //go:noescape
 func fnSquareGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnSquareAVX512 writes the function of x.
+//
+//go:noescape
+func fnSquareAVX512(dst *float32, x *float32, n int, p *float64)
 
 // fnSquareGradAVX512 writes dy times the derivative at x.
 //

@@ -17,9 +17,7 @@ func init() {
 		emitConsts()
 		for _, f := range fnKernels {
 			for _, lanes := range []int{4, 8} {
-				if f.forward != nil {
-					emitFn(f, lanes, false)
-				}
+				emitFn(f, lanes, false)
 				emitFn(f, lanes, true)
 			}
 		}
@@ -40,8 +38,8 @@ type fnKernel struct {
 	name     string // of kern's constant, without its Fn
 	limits   []string
 	params   int
-	forward  func(f *fnVec, x VecVirtual) VecVirtual
-	backward func(f *fnVec, x, dy VecVirtual) VecVirtual
+	forward  func(f *fnVec, x vec) vec
+	backward func(f *fnVec, x, dy vec) vec
 }
 
 var levelSuffix = map[int]string{4: "AVX2", 8: "AVX512"}
@@ -55,7 +53,7 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 	TEXT(name, NOSPLIT, fmt.Sprintf("func(%s *float32, n int, p *float64)", args))
 	Doc(fmt.Sprintf("%s %s.", name, doc))
 	Pragma("noescape")
-	f := &fnVec{lanes: lanes, limits: map[string]VecVirtual{}}
+	f := &fnVec{lanes: lanes, width: 1, limits: map[string]VecVirtual{}}
 	ptrs := map[string]GPVirtual{}
 	for _, a := range strings.Split(args, ", ") {
 		ptrs[a] = ptr(a)
@@ -69,12 +67,11 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 		}
 	}
 	for _, l := range k.limits {
-		f.limits[l] = f.c(l, 0)
+		f.limits[l] = f.c(l)[0]
 	}
-	i := GP64()
+	i, end := GP64(), GP64()
 	XORQ(i, i)
-	Label("loop")
-	for at := 0; at < 8; at += lanes {
+	each := func(at int) {
 		m := func(p string) Mem { return Mem{Base: ptrs[p], Index: i, Scale: 4, Disp: 4 * at} }
 		x := f.load(m("x"))
 		if grad {
@@ -83,10 +80,42 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 			f.store(k.forward(f, x), m("dst"))
 		}
 	}
+	if f.width = k.width(lanes); lanes*f.width > 8 {
+		Label("wide")
+		LEAQ(Mem{Base: i, Disp: lanes * f.width}, end)
+		CMPQ(end, n)
+		JA(LabelRef("rest"))
+		each(0)
+		MOVQ(end, i)
+		JMP(LabelRef("wide"))
+		Label("rest")
+		CMPQ(i, n)
+		JAE(LabelRef("done"))
+	}
+	f.width = min(f.width, 8/lanes)
+	Label("loop")
+	for at := 0; at < 8; at += lanes * f.width {
+		each(at)
+	}
 	ADDQ(Imm(8), i)
 	CMPQ(i, n)
 	JB(LabelRef("loop"))
+	Label("done")
 	endElem()
+}
+
+// width is the number of vectors that are computed at once: as many as fit the registers,
+// masks among them.
+func (k *fnKernel) width(lanes int) int {
+	wide := 4
+	switch k.name {
+	case "Log1p", "GELU", "HardSigmoid", "Pow":
+		wide = 2
+	}
+	if lanes == 4 { // sixteen registers, though the allocator takes as many as with AVX-512
+		wide /= 2
+	}
+	return wide
 }
 
 // emitExpSum: exp(x - shift) and its sums in sixteen lanes.
@@ -95,7 +124,7 @@ func emitExpSum(lanes int) {
 	TEXT(name, NOSPLIT, "func(dst, x *float32, n int, shift float64, sums *float64)")
 	Doc(name + " writes exp(x - shift) unless dst is nil, and adds element i of it to sum i%16; n is a multiple of 16.")
 	Pragma("noescape")
-	f := &fnVec{lanes: lanes, limits: map[string]VecVirtual{}}
+	f := &fnVec{lanes: lanes, width: 1, limits: map[string]VecVirtual{}}
 	dst, x, n, to := ptr("dst"), ptr("x"), Load(Param("n"), GP64()).(GPVirtual), ptr("sums")
 	shift := f.reg()
 	addr, err := Param("shift").Resolve()
@@ -103,7 +132,7 @@ func emitExpSum(lanes int) {
 		panic(err)
 	}
 	VBROADCASTSD(addr.Addr, shift)
-	f.limits["fnExpMin"], f.limits["fnExpMax"] = f.c("fnExpMin", 0), f.c("fnExpMax", 0)
+	f.limits["fnExpMin"], f.limits["fnExpMax"] = f.c("fnExpMin")[0], f.c("fnExpMax")[0]
 	var sums []VecVirtual
 	for u := range 16 / lanes {
 		sums = append(sums, f.reg())
@@ -111,13 +140,16 @@ func emitExpSum(lanes int) {
 	}
 	i := GP64()
 	XORQ(i, i)
+	f.width = 2
 	each := func(label string, write bool) {
 		Label(label)
-		for u := range sums {
+		for u := 0; u < len(sums); u += f.width {
 			at := 4 * lanes * u
 			v := f.load(Mem{Base: x, Index: i, Scale: 4, Disp: at})
-			e := f.exp(f.clamp(f.sub(v, shift), "fnExp"))
-			VADDPD(e, sums[u], sums[u])
+			e := f.exp(f.clamp(f.sub(v, f.same(shift)), "fnExp"))
+			for j := range e {
+				VADDPD(e[j], sums[u+j], sums[u+j])
+			}
 			if write {
 				f.store(e, Mem{Base: dst, Index: i, Scale: 4, Disp: at})
 			}
@@ -151,8 +183,6 @@ func emitFnCalls() {
 			suffix := ""
 			if grad {
 				suffix = "Grad"
-			} else if k.forward == nil {
-				continue
 			}
 			for _, lanes := range []int{8, 4} {
 				cond := "fn == Fn" + k.name

@@ -119,8 +119,8 @@ var fnWords = []fnConst{
 	word("nan", "", 0x7ff8000000000001),
 }
 
-// fnLane is the number of copies of a constant in memory: a vector of AVX-512.
-const fnLane = 8
+// fnLane is the number of copies of a constant in memory: a vector of AVX2.
+const fnLane = 4
 
 var (
 	fnTable Mem

@@ -9,65 +9,64 @@ import (
 // The building blocks of kern's func_core.go.
 
 // expParts returns s and q of exp(z) = s + s·q. It replaces z.
-func (f *fnVec) expParts(z VecVirtual) (s, q VecVirtual) {
-	t := f.fma(z, fnAt("fnLog2E", 0), f.c("fnShift", 0))
+func (f *fnVec) expParts(z vec) (s, q vec) {
+	t := f.fma(z, fnAt("fnLog2E", 0), f.c("fnShift"))
 	n := f.sub(t, fnAt("fnShift", 0))
 	r := f.fnma(n, fnAt("fnLn2", 0), z)
 	q = f.mul(f.poly("fnExpPoly", r), r)
-	s = f.reg()
-	VPSLLQ(Imm(52), t, s)
-	return s, q
+	return f.power(t), q
 }
 
 // exp replaces z.
-func (f *fnVec) exp(z VecVirtual) VecVirtual {
+func (f *fnVec) exp(z vec) vec {
 	s, q := f.expParts(z)
 	return f.muladd(q, s, s)
 }
 
 // expm1 replaces z.
-func (f *fnVec) expm1(z VecVirtual) VecVirtual {
+func (f *fnVec) expm1(z vec) vec {
 	s, q := f.expParts(z)
 	return f.muladd(q, s, f.sub(s, fnAt("fnOne", 0)))
 }
 
 // recip is 1/d.
-func (f *fnVec) recip(d VecVirtual) VecVirtual {
-	r := f.reg()
-	VPSUBQ(d, f.c("fnSeed", 0), r)
+func (f *fnVec) recip(d vec) vec {
+	r := f.minus(f.c("fnSeed"), d)
 	for range 2 {
-		e := f.fnma(d, r, f.c("fnOne", 0))
+		e := f.fnma(d, r, f.c("fnOne"))
 		t := f.fma(e, e, f.copy(e))
-		VFMADD213PD(r, t, r)
+		f.muladd(r, t, r)
 	}
 	return r
 }
 
 // expNeg is exp(-t) for t = min(|x|, fnExpMax).
-func (f *fnVec) expNeg(x VecVirtual) VecVirtual {
+func (f *fnVec) expNeg(x vec) vec {
 	t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnExpMax")
 	return f.exp(f.xor(t, fnAt("fnSign", 0)))
 }
 
 // clamp limits x to a range of which lo is the name with Min, hi with Max.
-func (f *fnVec) clamp(x VecVirtual, name string) VecVirtual {
+func (f *fnVec) clamp(x vec, name string) vec {
 	return f.most(f.least(x, name+"Min"), name+"Max")
 }
 
 // logParts returns e and f of x = 2^e·(1+f), √½ <= 1+f < √2, for x > 0.
-func (f *fnVec) logParts(x VecVirtual) (e, m VecVirtual) {
-	u, w := f.reg(), f.reg()
-	VPADDQ(fnAt("fnLogBase", 0), x, u)
-	VPSRLQ(Imm(52), u, w)
+func (f *fnVec) logParts(x vec) (e, m vec) {
+	u := f.plus(x, fnAt("fnLogBase", 0))
+	w := f.each(func(i int) VecVirtual {
+		v := f.reg()
+		VPSRLQ(Imm(52), u[i], v)
+		return v
+	})
 	e = f.sub(f.or(w, fnAt("fnLogWord", 0)), fnAt("fnLogBias", 0))
-	m = f.and(u, fnAt("fnLogLow", 0))
-	VPADDQ(fnAt("fnLogHalf", 0), m, m)
+	m = f.plus(f.and(u, fnAt("fnLogLow", 0)), fnAt("fnLogHalf", 0))
 	return e, f.sub(m, fnAt("fnOne", 0))
 }
 
 // logEnds replaces y, the logarithm of v where it is finite and positive, by what it is
 // elsewhere.
-func (f *fnVec) logEnds(y, v VecVirtual) VecVirtual {
+func (f *fnVec) logEnds(y, v vec) vec {
 	zero := f.zero()
 	y = f.pick(f.cmp(cmpEQ, v, zero), fnAt("negInf", 0), y)
 	y = f.pick(f.cmp(cmpLT, v, zero), fnAt("nan", 0), y)
@@ -76,7 +75,7 @@ func (f *fnVec) logEnds(y, v VecVirtual) VecVirtual {
 
 // normalTail returns exp(-t²/2) and the quotient of which the product is Φ(-t), for
 // t = min(|x|, fnTailMax), and t.
-func (f *fnVec) normalTail(x VecVirtual) (e, q, t VecVirtual) {
+func (f *fnVec) normalTail(x vec) (e, q, t vec) {
 	t = f.most(f.and(x, fnAt("fnAbs", 0)), "fnTailMax")
 	e = f.exp(f.mul(f.mul(t, fnAt("fnMinusHalf", 0)), t))
 	q = f.mul(f.poly("fnTailNum", t), f.recip(f.poly("fnTailDen", t)))
@@ -84,33 +83,32 @@ func (f *fnVec) normalTail(x VecVirtual) (e, q, t VecVirtual) {
 }
 
 // sigmoid is 1/(1+exp(-x)).
-func (f *fnVec) sigmoid(x VecVirtual) VecVirtual {
+func (f *fnVec) sigmoid(x vec) vec {
 	return f.recip(f.add(f.exp(f.xor(x, fnAt("fnSign", 0))), fnAt("fnOne", 0)))
 }
 
 // gated is s + slope·s·(1-s), s the sigmoid of u: the derivative of x·sigmoid(u), where slope
 // is x times the derivative of u.
-func (f *fnVec) gated(u, slope VecVirtual) VecVirtual {
+func (f *fnVec) gated(u, slope vec) vec {
 	e := f.exp(f.xor(u, fnAt("fnSign", 0)))
 	s := f.recip(f.add(e, fnAt("fnOne", 0)))
-	return f.mul(f.fma(f.mul(e, s), slope, f.c("fnOne", 0)), s)
+	return f.mul(f.fma(f.mul(e, s), slope, f.c("fnOne")), s)
 }
 
 // pow is x to the power of params[0]. params[1] is the sign's bit where that is odd, params[2]
 // all bits where it is not whole; elsewhere they are 0.
-func (f *fnVec) pow(x VecVirtual) VecVirtual {
+func (f *fnVec) pow(x vec) vec {
 	a := f.and(x, fnAt("fnAbs", 0))
 	e, m := f.logParts(a)
 	l := f.muladd(f.poly("fnLog2Poly", m), m, e)
 	l = f.pick(f.cmp(cmpEQ, a, f.zero()), fnAt("negInf", 0), l)
 	l = f.pick(f.cmp(cmpNLT, a, fnAt("inf", 0)), a, l)
-	z := f.clamp(f.mul(l, f.params[0]), "fnPow")
+	z := f.clamp(f.mul(l, f.param(0)), "fnPow")
 	t := f.add(z, fnAt("fnShift", 0))
 	n := f.sub(t, fnAt("fnShift", 0))
 	r := f.mul(f.sub(z, n), fnAt("fnLn2", 0))
 	q := f.mul(f.poly("fnExpPoly", r), r)
-	s := f.reg()
-	VPSLLQ(Imm(52), t, s)
-	y := f.xor(f.muladd(q, s, s), f.and(x, f.params[1]))
-	return f.pick(f.cmp(cmpLT, x, f.zero()), f.or(y, f.params[2]), y)
+	s := f.power(t)
+	y := f.xor(f.muladd(q, s, s), f.and(x, f.param(1)))
+	return f.pick(f.cmp(cmpLT, x, f.zero()), f.or(y, f.param(2)), y)
 }

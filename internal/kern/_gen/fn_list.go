@@ -1,9 +1,5 @@
 package main
 
-import (
-	. "github.com/mmcloughlin/avo/reg"
-)
-
 var (
 	expLimits  = []string{"fnExpMin", "fnExpMax"}
 	negLimits  = []string{"fnExpMax"}
@@ -15,135 +11,137 @@ var (
 // beyond these run on other kernels or in portable code.
 var fnKernels = []fnKernel{
 	{"Exp", expLimits, 0,
-		func(f *fnVec, x VecVirtual) VecVirtual { return f.exp(f.clamp(x, "fnExp")) },
-		func(f *fnVec, x, dy VecVirtual) VecVirtual { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
+		func(f *fnVec, x vec) vec { return f.exp(f.clamp(x, "fnExp")) },
+		func(f *fnVec, x, dy vec) vec { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
 	{"Expm1", expLimits, 0,
-		func(f *fnVec, x VecVirtual) VecVirtual { return f.expm1(f.clamp(x, "fnExp")) },
-		func(f *fnVec, x, dy VecVirtual) VecVirtual { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
-	{"Log", nil, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+		func(f *fnVec, x vec) vec { return f.expm1(f.clamp(x, "fnExp")) },
+		func(f *fnVec, x, dy vec) vec { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
+	{"Log", nil, 0, func(f *fnVec, x vec) vec {
 		e, m := f.logParts(x)
 		y := f.mul(f.poly("fnLogPoly", m), m)
 		return f.logEnds(f.fma(e, fnAt("fnLn2", 0), y), x)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual { return f.div(dy, x) }},
-	{"Log2", nil, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec { return f.div(dy, x) }},
+	{"Log2", nil, 0, func(f *fnVec, x vec) vec {
 		e, m := f.logParts(x)
 		return f.logEnds(f.muladd(f.poly("fnLog2Poly", m), m, e), x)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual { return f.div(dy, f.mul(x, fnAt("fnLn2", 0))) }},
-	{"Log1p", nil, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec { return f.div(dy, f.mul(x, fnAt("fnLn2", 0))) }},
+	{"Log1p", nil, 0, func(f *fnVec, x vec) vec {
 		w := f.add(x, fnAt("fnOne", 0))
 		e, m := f.logParts(w)
 		m = f.pick(f.cmp(cmpEQ, e, f.zero()), x, m)
 		y := f.mul(f.poly("fnLogPoly", m), m)
 		return f.logEnds(f.fma(e, fnAt("fnLn2", 0), y), w)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual { return f.div(dy, f.add(x, fnAt("fnOne", 0))) }},
-	{"Sigmoid", expLimits, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec { return f.div(dy, f.add(x, fnAt("fnOne", 0))) }},
+	{"Sigmoid", expLimits, 0, func(f *fnVec, x vec) vec {
 		return f.sigmoid(f.clamp(x, "fnExp"))
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		e := f.expNeg(x)
 		s := f.recip(f.add(e, fnAt("fnOne", 0)))
 		return f.mul(dy, f.mul(f.mul(e, s), s))
 	}},
-	{"Tanh", negLimits, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"Tanh", negLimits, 0, func(f *fnVec, x vec) vec {
 		sign := f.and(x, fnAt("fnSign", 0))
 		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnExpMax")
 		m := f.expm1(f.mul(t, fnAt("fnMinusTwo", 0)))
 		y := f.mul(m, f.recip(f.add(m, fnAt("fnTwo", 0)))) // -tanh(t)
 		return f.xor(f.xor(y, fnAt("fnSign", 0)), sign)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnExpMax")
 		e := f.exp(f.mul(t, fnAt("fnMinusTwo", 0)))
 		s := f.recip(f.add(e, fnAt("fnOne", 0)))
 		return f.mul(dy, f.mul(f.mul(f.mul(e, fnAt("fnFour", 0)), s), s))
 	}},
-	{"Erf", []string{"fnErfMax"}, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"Erf", []string{"fnErfMax"}, 0, func(f *fnVec, x vec) vec {
 		sign := f.and(x, fnAt("fnSign", 0))
 		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnErfMax")
 		w := f.sub(f.mul(t, t), fnAt("fnErfMid", 0))
 		return f.xor(f.mul(f.poly("fnErfPoly", w), t), sign)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnTailMax")
 		e := f.exp(f.mul(f.xor(t, fnAt("fnSign", 0)), t))
 		return f.mul(dy, f.mul(e, fnAt("fnErfSlope", 0)))
 	}},
-	{"GELU", tailLimits, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"GELU", tailLimits, 0, func(f *fnVec, x vec) vec {
 		e, q, _ := f.normalTail(x)
 		return f.mul(f.least(x, "fnTailMin"), f.upper(f.mul(e, q), x))
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		e, q, t := f.normalTail(x)
 		q = f.fnma(t, fnAt("fnDensity", 0), q)
 		return f.mul(dy, f.upper(f.mul(e, q), x))
 	}},
-	{"GELUTanh", tanhLimits, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"GELUTanh", tanhLimits, 0, func(f *fnVec, x vec) vec {
 		low := f.least(x, "fnTanhMin")
 		v := f.most(low, "fnTanhMax")
-		u := f.fma(f.mul(v, v), fnAt("fnTanhThree", 0), f.c("fnTanhOne", 0))
+		u := f.fma(f.mul(v, v), fnAt("fnTanhThree", 0), f.c("fnTanhOne"))
 		return f.mul(low, f.sigmoid(f.mul(u, v)))
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		v := f.clamp(x, "fnTanh")
 		v2 := f.mul(v, v)
-		u := f.mul(f.fma(v2, fnAt("fnTanhThree", 0), f.c("fnTanhOne", 0)), v)
-		slope := f.mul(f.fma(v2, fnAt("fnTanhNine", 0), f.c("fnTanhOne", 0)), v)
+		u := f.mul(f.fma(v2, fnAt("fnTanhThree", 0), f.c("fnTanhOne")), v)
+		slope := f.mul(f.fma(v2, fnAt("fnTanhNine", 0), f.c("fnTanhOne")), v)
 		return f.mul(dy, f.gated(u, slope))
 	}},
-	{"SiLU", expLimits, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"SiLU", expLimits, 0, func(f *fnVec, x vec) vec {
 		low := f.least(x, "fnExpMin")
 		return f.mul(low, f.sigmoid(f.most(low, "fnExpMax")))
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		v := f.clamp(x, "fnExp")
 		return f.mul(dy, f.gated(v, v))
 	}},
-	{"HardSigmoid", []string{"fnZero", "fnOne"}, 2, func(f *fnVec, x VecVirtual) VecVirtual {
-		v := f.fma(x, f.params[0], f.copy(f.params[1]))
+	{"HardSigmoid", []string{"fnZero", "fnOne"}, 2, func(f *fnVec, x vec) vec {
+		v := f.fma(x, f.param(0), f.copy(f.param(1)))
 		return f.most(f.least(v, "fnZero"), "fnOne")
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
-		v := f.fma(x, f.params[0], f.copy(f.params[1]))
+	}, func(f *fnVec, x, dy vec) vec {
+		v := f.fma(x, f.param(0), f.copy(f.param(1)))
 		inside := f.both(f.cmp(cmpGT, v, f.limit("fnZero")), f.cmp(cmpLT, v, f.limit("fnOne")))
-		return f.keep(inside, f.mul(dy, f.params[0]))
+		return f.keep(inside, f.mul(dy, f.param(0)))
 	}},
-	{"HardSwish", []string{"fnZero", "fnSix", "fnLeast"}, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"HardSwish", []string{"fnZero", "fnSix", "fnLeast"}, 0, func(f *fnVec, x vec) vec {
 		g := f.most(f.least(f.add(x, fnAt("fnThree", 0)), "fnZero"), "fnSix")
 		return f.mul(f.mul(f.least(x, "fnLeast"), g), fnAt("fnSixth", 0))
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
-		d := f.fma(x, fnAt("fnThird", 0), f.c("fnHalf", 0))
+	}, func(f *fnVec, x, dy vec) vec {
+		d := f.fma(x, fnAt("fnThird", 0), f.c("fnHalf"))
 		d = f.pick(f.cmp(cmpGE, x, fnAt("fnThree", 0)), fnAt("fnOne", 0), d)
 		return f.keep(f.cmp(cmpNLE, x, fnAt("fnMinusThree", 0)), f.mul(dy, d))
 	}},
-	{"Softplus", []string{"fnExpMax", "fnExpMin", "fnZero"}, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"Softplus", []string{"fnExpMax", "fnExpMin", "fnZero"}, 0, func(f *fnVec, x vec) vec {
 		e := f.expNeg(x)
 		return f.muladd(f.poly("fnLog1pPoly", e), e, f.least(x, "fnZero"))
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		return f.mul(dy, f.sigmoid(f.clamp(x, "fnExp")))
 	}},
-	{"ELU", expLimits, 2, func(f *fnVec, x VecVirtual) VecVirtual {
-		y := f.mul(f.expm1(f.clamp(x, "fnExp")), f.params[0])
-		return f.pick(f.cmp(cmpGT, x, f.zero()), f.mul(x, f.params[1]), y)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
-		d := f.mul(f.exp(f.clamp(x, "fnExp")), f.params[0])
-		return f.mul(dy, f.pick(f.cmp(cmpGT, x, f.zero()), f.params[1], d))
+	{"ELU", expLimits, 2, func(f *fnVec, x vec) vec {
+		y := f.mul(f.expm1(f.clamp(x, "fnExp")), f.param(0))
+		return f.pick(f.cmp(cmpGT, x, f.zero()), f.mul(x, f.param(1)), y)
+	}, func(f *fnVec, x, dy vec) vec {
+		d := f.mul(f.exp(f.clamp(x, "fnExp")), f.param(0))
+		return f.mul(dy, f.pick(f.cmp(cmpGT, x, f.zero()), f.param(1), d))
 	}},
-	{"Sqrt", []string{"fnTiny", "fnHuge"}, 0, nil, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	{"Sqrt", []string{"fnTiny", "fnHuge"}, 0, func(f *fnVec, x vec) vec { return f.root(x) }, func(f *fnVec, x, dy vec) vec {
 		s := f.root(x)
 		return f.mul(dy, f.recip(f.most(f.least(f.add(s, s), "fnTiny"), "fnHuge")))
 	}},
-	{"InvSqrt", []string{"fnTiny", "fnHuge"}, 0, nil, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	{"InvSqrt", []string{"fnTiny", "fnHuge"}, 0, func(f *fnVec, x vec) vec { return f.div(f.c("fnOne"), f.root(x)) }, func(f *fnVec, x, dy vec) vec {
 		q := f.mul(f.mul(f.root(x), x), fnAt("fnTwo", 0))
 		r := f.recip(f.most(f.least(q, "fnTiny"), "fnHuge"))
 		return f.mul(f.xor(dy, fnAt("fnSign", 0)), r)
 	}},
-	{"Inv", nil, 0, nil, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	{"Inv", nil, 0, func(f *fnVec, x vec) vec { return f.div(f.c("fnOne"), x) }, func(f *fnVec, x, dy vec) vec {
 		return f.div(f.xor(dy, fnAt("fnSign", 0)), f.mul(x, x))
 	}},
-	{"Pow", []string{"fnPowMin", "fnPowMax"}, 4, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"Pow", []string{"fnPowMin", "fnPowMax"}, 4, func(f *fnVec, x vec) vec {
 		return f.pow(x)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
-		return f.mul(dy, f.mul(f.pow(x), f.params[3]))
+	}, func(f *fnVec, x, dy vec) vec {
+		return f.mul(dy, f.mul(f.pow(x), f.param(3)))
 	}},
-	{"Cube", nil, 0, func(f *fnVec, x VecVirtual) VecVirtual {
+	{"Cube", nil, 0, func(f *fnVec, x vec) vec {
 		return f.mul(f.mul(x, x), x)
-	}, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	}, func(f *fnVec, x, dy vec) vec {
 		return f.mul(dy, f.mul(f.mul(x, x), fnAt("fnThree", 0)))
 	}},
-	{"Square", nil, 0, nil, func(f *fnVec, x, dy VecVirtual) VecVirtual {
+	{"Neg", nil, 0, func(f *fnVec, x vec) vec { return f.xor(x, fnAt("fnSign", 0)) },
+		func(f *fnVec, _, dy vec) vec { return f.xor(dy, fnAt("fnSign", 0)) }},
+	{"Square", nil, 0, func(f *fnVec, x vec) vec { return f.mul(x, x) }, func(f *fnVec, x, dy vec) vec {
 		return f.mul(dy, f.add(x, x))
 	}},
 }

@@ -6,15 +6,23 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// fnVec emits operations on vectors of float64: four lanes with AVX2, eight with AVX-512.
-// Results go to new registers unless a comment says that they replace an operand. The
-// kernels spell the portable functions in kern's func_core.go and func_list.go operation by
-// operation, so that their bits agree.
+// fnVec emits operations on bundles of vectors of float64: four lanes with AVX2, eight with
+// AVX-512. The vectors of a bundle are independent: each operation is emitted for all of
+// them in turn, so that one waits for its result while the others compute. Results go to new
+// registers unless a comment says that they replace an operand. The kernels spell the
+// portable functions in kern's fn_core.go and fn_list.go operation by operation, so that their
+// bits agree.
 type fnVec struct {
-	lanes  int
-	limits map[string]VecVirtual // constants that stay in registers
-	params [4]VecVirtual         // settings of the function
+	lanes, width int
+	limits       map[string]VecVirtual // constants that stay in registers
+	params       [4]VecVirtual         // settings of the function
 }
+
+// vec is a bundle, masks the lanes for which something holds.
+type (
+	vec   []VecVirtual
+	masks []Register
+)
 
 func (f *fnVec) reg() VecVirtual {
 	if f.lanes == 8 {
@@ -23,168 +31,262 @@ func (f *fnVec) reg() VecVirtual {
 	return YMM()
 }
 
-// c loads a constant.
-func (f *fnVec) c(name string, i int) VecVirtual {
-	v := f.reg()
-	VMOVUPD(fnAt(name, i), v)
+// each makes a bundle.
+func (f *fnVec) each(one func(i int) VecVirtual) vec {
+	v := make(vec, f.width)
+	for i := range v {
+		v[i] = one(i)
+	}
 	return v
 }
 
-func (f *fnVec) copy(v VecVirtual) VecVirtual {
-	w := f.reg()
-	VMOVAPD(v, w)
-	return w
+func (f *fnVec) regs() vec { return f.each(func(int) VecVirtual { return f.reg() }) }
+
+// same is one register as a bundle, to be read only.
+func (f *fnVec) same(r VecVirtual) vec { return f.each(func(int) VecVirtual { return r }) }
+
+// nth is vector i of a bundle, or the constant in memory that all share.
+func nth(v any, i int) Op {
+	if b, ok := v.(vec); ok {
+		return b[i]
+	}
+	return v.(Mem)
+}
+
+// c loads a constant.
+func (f *fnVec) c(name string) vec {
+	return f.each(func(int) VecVirtual {
+		v := f.reg()
+		if f.lanes == 8 {
+			VBROADCASTSD(fnAt(name, 0), v)
+		} else {
+			VMOVUPD(fnAt(name, 0), v)
+		}
+		return v
+	})
+}
+
+func (f *fnVec) copy(v vec) vec {
+	return f.each(func(i int) VecVirtual {
+		w := f.reg()
+		VMOVAPD(v[i], w)
+		return w
+	})
+}
+
+// form is an instruction that takes a constant as a whole vector in memory with AVX2, and as
+// one number with AVX-512: vectors of 64 bytes would lie across two lines of the cache.
+type form struct{ vector, number func(...Op) }
+
+func (f *fnVec) do(o form, b any) func(...Op) {
+	if _, ok := b.(Mem); ok && f.lanes == 8 {
+		return o.number
+	}
+	return o.vector
 }
 
 // op applies an instruction to a and b, which may be memory: a op b.
-func (f *fnVec) op(do func(...Op), a VecVirtual, b Op) VecVirtual {
-	v := f.reg()
-	do(b, a, v)
-	return v
+func (f *fnVec) op(o form, a vec, b any) vec {
+	do := f.do(o, b)
+	return f.each(func(i int) VecVirtual {
+		v := f.reg()
+		do(nth(b, i), a[i], v)
+		return v
+	})
 }
 
-func (f *fnVec) add(a VecVirtual, b Op) VecVirtual { return f.op(VADDPD, a, b) }
-func (f *fnVec) sub(a VecVirtual, b Op) VecVirtual { return f.op(VSUBPD, a, b) }
-func (f *fnVec) mul(a VecVirtual, b Op) VecVirtual { return f.op(VMULPD, a, b) }
-func (f *fnVec) div(a VecVirtual, b Op) VecVirtual { return f.op(VDIVPD, a, b) }
-func (f *fnVec) and(a VecVirtual, b Op) VecVirtual { return f.op(VANDPD, a, b) }
-func (f *fnVec) or(a VecVirtual, b Op) VecVirtual  { return f.op(VORPD, a, b) }
-func (f *fnVec) xor(a VecVirtual, b Op) VecVirtual { return f.op(VXORPD, a, b) }
+func (f *fnVec) add(a vec, b any) vec { return f.op(form{VADDPD, VADDPD_BCST}, a, b) }
+func (f *fnVec) sub(a vec, b any) vec { return f.op(form{VSUBPD, VSUBPD_BCST}, a, b) }
+func (f *fnVec) mul(a vec, b any) vec { return f.op(form{VMULPD, VMULPD_BCST}, a, b) }
+func (f *fnVec) div(a vec, b any) vec { return f.op(form{VDIVPD, VDIVPD_BCST}, a, b) }
+func (f *fnVec) and(a vec, b any) vec { return f.op(form{VANDPD, VANDPD_BCST}, a, b) }
+func (f *fnVec) or(a vec, b any) vec  { return f.op(form{VORPD, VORPD_BCST}, a, b) }
+func (f *fnVec) xor(a vec, b any) vec { return f.op(form{VXORPD, VXORPD_BCST}, a, b) }
+
+// plus and minus are of the bits as whole numbers.
+func (f *fnVec) plus(a vec, b any) vec  { return f.op(form{VPADDQ, VPADDQ_BCST}, a, b) }
+func (f *fnVec) minus(a vec, b any) vec { return f.op(form{VPSUBQ, VPSUBQ_BCST}, a, b) }
 
 // most is min(v, limit) and least max(v, limit), which keep NaN: the instructions return
 // the second operand then, so that the limit is in a register.
-func (f *fnVec) most(v VecVirtual, limit string) VecVirtual  { return f.op(VMINPD, f.limit(limit), v) }
-func (f *fnVec) least(v VecVirtual, limit string) VecVirtual { return f.op(VMAXPD, f.limit(limit), v) }
-
-func (f *fnVec) limit(name string) VecVirtual {
-	if v, ok := f.limits[name]; ok {
-		return v
-	}
-	return f.c(name, 0)
+func (f *fnVec) most(v vec, limit string) vec {
+	return f.op(form{VMINPD, VMINPD_BCST}, f.limit(limit), v)
+}
+func (f *fnVec) least(v vec, limit string) vec {
+	return f.op(form{VMAXPD, VMAXPD_BCST}, f.limit(limit), v)
 }
 
+func (f *fnVec) limit(name string) vec {
+	if v, ok := f.limits[name]; ok {
+		return f.same(v)
+	}
+	return f.c(name)
+}
+
+func (f *fnVec) param(i int) vec { return f.same(f.params[i]) }
+
 // fma is a·b + c, in place of c.
-func (f *fnVec) fma(a VecVirtual, b Op, c VecVirtual) VecVirtual {
-	VFMADD231PD(b, a, c)
+func (f *fnVec) fma(a vec, b any, c vec) vec {
+	do := f.do(form{VFMADD231PD, VFMADD231PD_BCST}, b)
+	for i := range c {
+		do(nth(b, i), a[i], c[i])
+	}
 	return c
 }
 
 // fnma is c - a·b, in place of c.
-func (f *fnVec) fnma(a VecVirtual, b Op, c VecVirtual) VecVirtual {
-	VFNMADD231PD(b, a, c)
+func (f *fnVec) fnma(a vec, b any, c vec) vec {
+	do := f.do(form{VFNMADD231PD, VFNMADD231PD_BCST}, b)
+	for i := range c {
+		do(nth(b, i), a[i], c[i])
+	}
 	return c
 }
 
 // muladd is a·b + c, in place of a.
-func (f *fnVec) muladd(a, b VecVirtual, c Op) VecVirtual {
-	VFMADD213PD(c, b, a)
+func (f *fnVec) muladd(a, b vec, c any) vec {
+	do := f.do(form{VFMADD213PD, VFMADD213PD_BCST}, c)
+	for i := range a {
+		do(nth(c, i), b[i], a[i])
+	}
 	return a
 }
 
 // poly is the polynomial at v.
-func (f *fnVec) poly(name string, v VecVirtual) VecVirtual {
-	p := f.c(name, 0)
+func (f *fnVec) poly(name string, v vec) vec {
+	p := f.c(name)
 	for i := 1; i < fnLen(name); i++ {
 		f.muladd(p, v, fnAt(name, i))
 	}
 	return p
 }
 
+// power is 2 to the power of which the low bits of t are the exponent.
+func (f *fnVec) power(t vec) vec {
+	return f.each(func(i int) VecVirtual {
+		s := f.reg()
+		VPSLLQ(Imm(52), t[i], s)
+		return s
+	})
+}
+
 // cmp compares with a predicate of VCMPPS: a op b.
-func (f *fnVec) cmp(predicate uint64, a VecVirtual, b Op) Register {
-	if f.lanes == 8 {
-		m := K()
-		VCMPPD(Imm(predicate), b, a, m)
-		return m
+func (f *fnVec) cmp(predicate uint64, a vec, b any) masks {
+	m := make(masks, f.width)
+	for i := range m {
+		if f.lanes == 8 {
+			k := K()
+			f.do(form{VCMPPD, VCMPPD_BCST}, b)(Imm(predicate), nth(b, i), a[i], k)
+			m[i] = k
+			continue
+		}
+		y := YMM()
+		VCMPPD(Imm(predicate), nth(b, i), a[i], y)
+		m[i] = y
 	}
-	m := YMM()
-	VCMPPD(Imm(predicate), b, a, m)
 	return m
 }
 
 // pick is yes where the mask says so, else no.
-func (f *fnVec) pick(mask Register, yes Op, no VecVirtual) VecVirtual {
-	v := f.reg()
-	if f.lanes == 8 {
-		VBLENDMPD(yes, no, mask, v)
-	} else {
-		VBLENDVPD(mask, yes, no, v)
-	}
-	return v
+func (f *fnVec) pick(m masks, yes any, no vec) vec {
+	return f.each(func(i int) VecVirtual {
+		v := f.reg()
+		if f.lanes == 8 {
+			f.do(form{VBLENDMPD, VBLENDMPD_BCST}, yes)(nth(yes, i), no[i], m[i], v)
+		} else {
+			VBLENDVPD(m[i], nth(yes, i), no[i], v)
+		}
+		return v
+	})
 }
 
 // keep is v where the mask says so, else 0.
-func (f *fnVec) keep(mask Register, v VecVirtual) VecVirtual {
-	w := f.reg()
-	if f.lanes == 8 {
-		VMOVAPD_Z(v, mask, w)
-	} else {
-		VANDPD(mask, v, w)
-	}
-	return w
+func (f *fnVec) keep(m masks, v vec) vec {
+	return f.each(func(i int) VecVirtual {
+		w := f.reg()
+		if f.lanes == 8 {
+			VMOVAPD_Z(v[i], m[i], w)
+		} else {
+			VANDPD(m[i], v[i], w)
+		}
+		return w
+	})
 }
 
 // both is the lanes of two masks.
-func (f *fnVec) both(a, b Register) Register {
-	if f.lanes == 8 {
-		m := K()
-		KANDB(a, b, m)
-		return m
+func (f *fnVec) both(a, b masks) masks {
+	m := make(masks, f.width)
+	for i := range m {
+		if f.lanes == 8 {
+			k := K()
+			KANDB(a[i], b[i], k)
+			m[i] = k
+			continue
+		}
+		y := YMM()
+		VANDPD(a[i], b[i], y)
+		m[i] = y
 	}
-	m := YMM()
-	VANDPD(a, b, m)
 	return m
 }
 
-func (f *fnVec) zero() VecVirtual {
-	v := f.reg()
-	VXORPD(v, v, v)
-	return v
+func (f *fnVec) zero() vec {
+	return f.each(func(int) VecVirtual {
+		v := f.reg()
+		VXORPD(v, v, v)
+		return v
+	})
 }
 
 // upper is 1 - m where x >= 0, else m.
-func (f *fnVec) upper(m, x VecVirtual) VecVirtual {
-	mask, one := f.cmp(cmpGE, x, f.zero()), f.c("fnOne", 0)
+func (f *fnVec) upper(m, x vec) vec {
+	k, one := f.cmp(cmpGE, x, f.zero()), f.c("fnOne")
 	if f.lanes == 4 {
-		return f.pick(mask, f.sub(one, m), m)
+		return f.pick(k, f.sub(one, m), m)
 	}
 	v := f.copy(m)
-	VSUBPD(m, one, mask, v)
+	for i := range v {
+		VSUBPD(m[i], one[i], k[i], v[i])
+	}
 	return v
 }
 
 // root is the square root of x, which holds float32, rounded to float32.
-func (f *fnVec) root(x VecVirtual) VecVirtual {
-	v := f.reg()
-	if f.lanes == 8 {
-		y := YMM()
-		VCVTPD2PS(x, y)
+func (f *fnVec) root(x vec) vec {
+	return f.each(func(i int) VecVirtual {
+		v, y := f.reg(), f.narrow(x[i])
 		VSQRTPS(y, y)
 		VCVTPS2PD(y, v)
 		return v
-	}
-	y := XMM()
-	VCVTPD2PSY(x, y)
-	VSQRTPS(y, y)
-	VCVTPS2PD(y, v)
-	return v
+	})
 }
 
-// load converts the float32 at m; store converts and writes them.
-func (f *fnVec) load(m Mem) VecVirtual {
-	v := f.reg()
-	VCVTPS2PD(m, v)
-	return v
-}
-
-func (f *fnVec) store(v VecVirtual, m Mem) {
+// narrow rounds to float32.
+func (f *fnVec) narrow(v VecVirtual) VecVirtual {
 	if f.lanes == 8 {
 		y := YMM()
 		VCVTPD2PS(v, y)
-		VMOVUPS(y, m)
-		return
+		return y
 	}
 	x := XMM()
 	VCVTPD2PSY(v, x)
-	VMOVUPS(x, m)
+	return x
+}
+
+// behind is the memory of vector i of a bundle of float32.
+func (f *fnVec) behind(m Mem, i int) Mem { return m.Offset(4 * f.lanes * i) }
+
+// load converts the float32 at m; store converts and writes them.
+func (f *fnVec) load(m Mem) vec {
+	return f.each(func(i int) VecVirtual {
+		v := f.reg()
+		VCVTPS2PD(f.behind(m, i), v)
+		return v
+	})
+}
+
+func (f *fnVec) store(v vec, m Mem) {
+	for i := range v {
+		VMOVUPS(f.narrow(v[i]), f.behind(m, i))
+	}
 }
