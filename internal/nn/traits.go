@@ -34,7 +34,9 @@ type Traits struct {
 	// NonNegative: no result is below 0. KeepsNonNegative: so if no input is.
 	NonNegative, KeepsNonNegative bool
 	// Fixed is the range that the function itself gives its results, whatever the
-	// input; the zero Interval if there is none. From 0 on, results are unsigned.
+	// input; the zero Interval if there is none. It needs no data, and its grid has no
+	// code for Hi, so it is not for functions that reach Hi often. From 0 on, results
+	// are unsigned.
 	Fixed Interval
 	// Probability: rounding a small result to 0 would end a training that takes its
 	// logarithm.

@@ -163,13 +163,13 @@ func unaryTraits(o Unary) Traits {
 		return *t
 	case "silu", "gelu", "gelu_tanh", "hard_swish", "elu", "selu":
 		return *t
-	case "sigmoid", "hard_sigmoid":
+	case "sigmoid":
 		t.NonNegative, t.Fixed = true, Interval{0, 1}
 		return *t
 	case "tanh":
 		t.Fixed = Interval{-1, 1}
 		return *t
-	case "softplus":
+	case "softplus", "hard_sigmoid": // which reaches 1, unlike sigmoid
 		t.NonNegative = true
 		return *t
 	case "exp", "abs", "square", "sqrt":
