@@ -208,7 +208,7 @@ func everyLayer() Layer {
 		Func(func(b *Builder, x *gorgonia.Node) *gorgonia.Node {
 			return b.Concat(1, Sigmoid{}.Apply(b, x), AvgPool{Kernel: 3, Stride: 1, Pad: 1}.Apply(b, x))
 		}),
-		AvgPool{Kernel: 2, ExcludePad: true}, GlobalAvgPool{}, Flatten{},
+		AvgPool{Kernel: 2, ExcludePad: true}, GELU{}, GELU{Tanh: true}, GlobalAvgPool{}, Flatten{},
 		Named("head", Sequential(Linear{Out: 6}, BatchNorm{}, ReLU{}, Dropout{P: 0.25}, Linear{Out: 3, NoBias: true})),
 	)
 }

@@ -22,6 +22,9 @@ type (
 	Sigmoid struct{}
 	// Tanh is the hyperbolic tangent.
 	Tanh struct{}
+	// GELU is x·Φ(x), Φ the distribution function of the normal distribution (Hendrycks and
+	// Gimpel 2016), or with Tanh its approximation 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+	GELU struct{ Tanh bool }
 	// Softmax is exp(x)/sum(exp(x)) along the last axis. Leave it out in front of a
 	// cross entropy on logits, which has its own.
 	Softmax struct{}
@@ -77,6 +80,15 @@ func (Sigmoid) Apply(b *Builder, x *gorgonia.Node) *gorgonia.Node {
 // Apply adds the layer.
 func (Tanh) Apply(b *Builder, x *gorgonia.Node) *gorgonia.Node {
 	return b.simple(nn.Unary{Fn: "tanh"}, x, 0)
+}
+
+// Apply adds the layer.
+func (l GELU) Apply(b *Builder, x *gorgonia.Node) *gorgonia.Node {
+	fn := "gelu"
+	if l.Tanh {
+		fn = "gelu_tanh"
+	}
+	return b.simple(nn.Unary{Fn: fn}, x, 0)
 }
 
 // Apply adds the layer.

@@ -59,6 +59,8 @@ func TestWays(t *testing.T) {
 		{Dropout{P: 0.5}, in, 1, byMoving, byMoving},
 		{Concat{Axis: 1}, []int{-1, 4, 6, 4}, 2, byMoving, byMoving},
 		{Unary{Fn: "sigmoid"}, in, 1, byTable, byTable},
+		{Unary{Fn: "gelu"}, in, 1, byTable, byTable},
+		{Unary{Fn: "gelu_tanh"}, in, 1, byTable, byTable},
 		{Unary{Fn: "relu"}, in, 1, byTable, byTable},
 		{Binary{Fn: "add"}, in, 2, byPairing, byFloat},
 		{Binary{Fn: "sub"}, in, 2, byPairing, byFloat},
