@@ -194,7 +194,7 @@ func behaveSharing(t *testing.T) {
 // clip has the range of what it clips to. A softmax that leaves the network stays
 // float: its loss takes logarithms.
 func behaveFixed(t *testing.T) {
-	for _, scheme := range []qconfig.Scheme{qconfig.Symmetric, qconfig.Affine} {
+	for _, scheme := range []qconfig.SchemeSetting{qconfig.Symmetric, qconfig.Affine} {
 		for _, c := range []struct {
 			name   string
 			act    func(*gorgonia.Node) *gorgonia.Node

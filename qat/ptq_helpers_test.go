@@ -71,7 +71,7 @@ func uneven(g *gorgonia.ExprGraph) {
 }
 
 // rounded is a config with few weight bits and ranges from all data.
-func rounded(bits int, g qconfig.Granularity) qconfig.Config {
+func rounded(bits int, g qconfig.GranularitySetting) qconfig.Config {
 	w := qconfig.Tensor{Bits: bits, Granularity: g}
 	if g == qconfig.PerBlock {
 		w.BlockSize = 2

@@ -43,7 +43,7 @@ var oneLayer = map[string]func() (*gorgonia.ExprGraph, *gorgonia.Node){
 // the one measured.
 func TestRound(t *testing.T) {
 	for name, build := range oneLayer {
-		for _, granularity := range []qconfig.Granularity{qconfig.PerTensor, qconfig.PerChannel, qconfig.PerBlock} {
+		for _, granularity := range []qconfig.GranularitySetting{qconfig.PerTensor, qconfig.PerChannel, qconfig.PerBlock} {
 			for _, bits := range []int{3, 4} {
 				for _, opt := range []ptq.RoundOptions{{Plain: true, KeepBias: true}, {Plain: true, Order: ptq.ByIndex}, {KeepBias: true}, {}} {
 					t.Run(fmt.Sprintf("%s/%s/%d bits/%+v", name, granularity, bits, opt), func(t *testing.T) {

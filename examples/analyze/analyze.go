@@ -34,7 +34,7 @@ const (
 type format struct {
 	name        string
 	bits        int
-	granularity qconfig.Granularity
+	granularity qconfig.GranularitySetting
 }
 
 var formats = []format{

@@ -21,7 +21,7 @@ type format struct {
 
 // formats are the rows of the table without -config.
 func formats() []format {
-	row := func(name string, bits int, g qconfig.Granularity, block int) format {
+	row := func(name string, bits int, g qconfig.GranularitySetting, block int) format {
 		w := qconfig.Tensor{Bits: bits, Granularity: g, BlockSize: block}
 		return format{name, qconfig.Config{Global: &qconfig.Layer{Weights: w}}, tuneRate, 1}
 	}

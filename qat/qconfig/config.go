@@ -73,10 +73,10 @@ type Tensor struct {
 	// Bits is the width of a code, 2 to 8. The default is 8.
 	Bits int
 	// Scheme is [Symmetric] (the default) or [Affine].
-	Scheme Scheme
+	Scheme SchemeSetting
 	// Granularity says which elements share a scale: [PerTensor], [PerChannel]
 	// (the weights' default) or [PerBlock]. Activations are always PerTensor.
-	Granularity Granularity
+	Granularity GranularitySetting
 	// BlockSize is the number of input channels that share a scale, at least 1,
 	// with PerBlock only. The default is [DefaultBlockSize]. It is inherited only
 	// by settings that are PerBlock too.
@@ -133,14 +133,15 @@ type Tensor struct {
 	Off bool
 }
 
-// Scheme says where the real number zero lies on the integer grid; package
-// fakequant has the formulas.
-type Scheme string
+// SchemeSetting is a [fakequant.Scheme] or, empty, none yet: a type of its own, since
+// fakequant's zero value is symmetric, and a setting has to tell "symmetric" from "take
+// what is inherited".
+type SchemeSetting string
 
-// The schemes.
+// The schemes, by their names in package fakequant.
 const (
-	Symmetric Scheme = "symmetric" // zero point 0; mid-range for unsigned codes of data that may be negative
-	Affine    Scheme = "affine"    // the grid fits the observed range
+	Symmetric SchemeSetting = "symmetric" // zero point 0; mid-range for unsigned codes of data that may be negative
+	Affine    SchemeSetting = "affine"    // the grid fits the observed range
 )
 
 // Estimator says how scales are found in training.
@@ -158,14 +159,15 @@ const (
 	InitLSQ      = "lsq"
 )
 
-// Granularity says which elements of a tensor share a scale and a zero point.
-type Granularity string
+// GranularitySetting is a [fakequant.Granularity] or, empty, none yet, for the same
+// reason as [SchemeSetting].
+type GranularitySetting string
 
-// The granularities.
+// The granularities, by their names in package fakequant.
 const (
-	PerTensor  Granularity = "per_tensor"  // the whole tensor
-	PerChannel Granularity = "per_channel" // each output channel
-	PerBlock   Granularity = "per_block"   // BlockSize input channels of each output channel
+	PerTensor  GranularitySetting = "per_tensor"  // the whole tensor
+	PerChannel GranularitySetting = "per_channel" // each output channel
+	PerBlock   GranularitySetting = "per_block"   // BlockSize input channels of each output channel
 )
 
 // Switch is a yes or no that may be left unset.

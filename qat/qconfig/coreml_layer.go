@@ -218,7 +218,7 @@ func (r *coreMLReader) layer(m coreMLLayer) coreMLEntry {
 	case linearQuantizer:
 		l = Layer{Weights: r.trainedWeights(m), Activations: r.activations(m)}
 	case postTrainingQuantizer:
-		l = Layer{Weights: r.roundedWeights(m, Scheme(m.scheme)), Activations: Tensor{Off: true}}
+		l = Layer{Weights: r.roundedWeights(m, SchemeSetting(m.scheme)), Activations: Tensor{Off: true}}
 	case opLinearQuantizer:
 		scheme := Symmetric
 		if m.mode == modeAffine {
@@ -248,7 +248,7 @@ func (r *coreMLReader) trainedWeights(m coreMLLayer) Tensor {
 	if m.wDType == float32T {
 		return Tensor{Off: true}
 	}
-	t := Tensor{Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Observer: m.wObserver, Estimator: r.estimator(m), MinScale: trainedFloor}
+	t := Tensor{Scheme: SchemeSetting(m.scheme), Granularity: PerTensor, NarrowRange: No, Observer: m.wObserver, Estimator: r.estimator(m), MinScale: trainedFloor}
 	t.Bits, t.Unsigned = dtype(m.wDType)
 	if m.perChan {
 		t.Granularity = PerChannel
@@ -270,7 +270,7 @@ func (r *coreMLReader) activations(m coreMLLayer) Tensor {
 	if m.scheme == string(Symmetric) {
 		r.c.note(r.written(m.path, "activation_dtype"), "symmetric activations that may be negative are int8 with zero point 0: the codes of Core ML Tools' quint8 with zero point 128, less 128, and the same values")
 	}
-	return Tensor{Bits: 8, Scheme: Scheme(m.scheme), Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
+	return Tensor{Bits: 8, Scheme: SchemeSetting(m.scheme), Granularity: PerTensor, NarrowRange: No, Unsigned: Auto,
 		Observer: m.aObserver, Estimator: r.estimator(m), MinScale: trainedFloor}
 }
 
@@ -292,11 +292,11 @@ func (r *coreMLReader) written(path, key string) string {
 
 // roundedWeights are weights as the post-training APIs round them: the narrow range
 // for symmetric ones, the range of the weights as they are.
-func (r *coreMLReader) roundedWeights(m coreMLLayer, scheme Scheme) Tensor {
+func (r *coreMLReader) roundedWeights(m coreMLLayer, scheme SchemeSetting) Tensor {
 	if m.wDType == float32T {
 		return Tensor{Off: true}
 	}
-	t := Tensor{Scheme: scheme, Granularity: Granularity(m.granularity), NarrowRange: No, Observer: observers.KindLatest, Estimator: STE}
+	t := Tensor{Scheme: scheme, Granularity: GranularitySetting(m.granularity), NarrowRange: No, Observer: observers.KindLatest, Estimator: STE}
 	t.Bits, t.Unsigned = dtype(m.wDType)
 	if scheme == Symmetric {
 		t.NarrowRange = Yes

@@ -157,3 +157,18 @@ func TestMilestones(t *testing.T) {
 		}
 	}
 }
+
+// The words of settings are the names of the formats that they stand for.
+func TestSettingsAreFormats(t *testing.T) {
+	for set, want := range map[SchemeSetting]fakequant.Scheme{Symmetric: fakequant.Symmetric, Affine: fakequant.Affine} {
+		if got := (Tensor{Scheme: set}).withDefaults(weights).Spec(0, 1, false).Scheme; got != want || string(set) != want.String() {
+			t.Errorf("%s: %v, want %v", set, got, want)
+		}
+	}
+	for set, want := range map[GranularitySetting]fakequant.Granularity{
+		PerTensor: fakequant.PerTensor, PerChannel: fakequant.PerChannel, PerBlock: fakequant.PerBlock} {
+		if got := (Tensor{Granularity: set}).withDefaults(weights).Spec(0, 1, false).Granularity; got != want || string(set) != want.String() {
+			t.Errorf("%s: %v, want %v", set, got, want)
+		}
+	}
+}
