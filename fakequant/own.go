@@ -76,9 +76,9 @@ func (r *ownRange) grade(s Spec, p Params) {
 	if !r.known || !r.finite || len(r.lo) != len(p.Scale) {
 		return
 	}
-	ruler := newRuler(s, false)
+	fitter := newFitter(s, false)
 	for i := range r.lo {
-		r.clips[i] = clips(r.lo[i], r.hi[i], ruler.grid(p, i))
+		r.clips[i] = clips(r.lo[i], r.hi[i], fitter.grid(p, i))
 	}
 	r.settle()
 }
@@ -107,12 +107,12 @@ func (r *ownRange) pass(dx, x, dy []float32, l Layout, s Spec, p Params) error {
 	if len(r.clips) != l.Groups() {
 		return fmt.Errorf("%w: %d groups, the forward pass had %d", ErrParams, l.Groups(), len(r.clips))
 	}
-	ruler, same := newRuler(s, false), &dx[0] == &dy[0]
+	fitter, same := newFitter(s, false), &dx[0] == &dy[0]
 	par.For(l.units(), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {
 		for u := from; u < to; u++ {
 			lo, hi, g := l.unit(u)
 			if r.clips[g] && r.kept == nil {
-				kern.STE(dx[lo:hi], x[lo:hi], dy[lo:hi], ruler.grid(p, g))
+				kern.STE(dx[lo:hi], x[lo:hi], dy[lo:hi], fitter.grid(p, g))
 				continue
 			}
 			if !same {

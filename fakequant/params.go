@@ -83,7 +83,7 @@ func ParamsFromRange(s Spec, lo, hi []float32, nonNegative bool) (Params, error)
 	if len(lo) != len(hi) || len(lo) == 0 {
 		return Params{}, fmt.Errorf("%w: %d minima and %d maxima", ErrParams, len(lo), len(hi))
 	}
-	p, r := newParams(len(lo)), newRuler(s, nonNegative)
+	p, r := newParams(len(lo)), newFitter(s, nonNegative)
 	for i := range lo {
 		if lo[i] > hi[i] || !finite(lo[i]) || !finite(hi[i]) {
 			return Params{}, fmt.Errorf("%w: range (%v, %v) of group %d: want finite bounds in order", ErrParams, lo[i], hi[i], i)
@@ -97,8 +97,9 @@ func newParams(groups int) Params {
 	return Params{Scale: make([]float32, groups), ZeroPoint: make([]int32, groups)}
 }
 
-// ruler has what the parameters of all groups of a format have in common.
-type ruler struct {
+// fitter fits scales and zero points to ranges: what all groups of a format have in
+// common.
+type fitter struct {
 	qmin, qmax  int32
 	steps       float32 // from one end of the grid to the other
 	affine      bool
@@ -107,9 +108,9 @@ type ruler struct {
 	floor       float32
 }
 
-func newRuler(s Spec, nonNegative bool) ruler {
+func newFitter(s Spec, nonNegative bool) fitter {
 	qmin, qmax := s.QRange()
-	r := ruler{qmin: qmin, qmax: qmax, steps: float32(qmax - qmin), affine: s.Scheme == Affine, nonNegative: s.Unsigned && nonNegative,
+	r := fitter{qmin: qmin, qmax: qmax, steps: float32(qmax - qmin), affine: s.Scheme == Affine, nonNegative: s.Unsigned && nonNegative,
 		floor: max(s.MinScale, MinScale)}
 	if qmin >= 0 {
 		r.zero = (qmin + qmax) / 2
@@ -118,12 +119,12 @@ func newRuler(s Spec, nonNegative bool) ruler {
 }
 
 // grid is the grid of one group.
-func (r *ruler) grid(p Params, group int) kern.Grid {
+func (r *fitter) grid(p Params, group int) kern.Grid {
 	return kern.Grid{Scale: p.Scale[group], ZeroPoint: p.ZeroPoint[group], Qmin: r.qmin, Qmax: r.qmax}
 }
 
 // bytes says that centred codes fit a byte, whatever the range.
-func (r *ruler) bytes() bool {
+func (r *fitter) bytes() bool {
 	if r.affine || r.nonNegative { // the zero point may be any code, or qmin
 		return r.qmax-r.qmin <= math.MaxInt8
 	}
@@ -131,13 +132,13 @@ func (r *ruler) bytes() bool {
 }
 
 // params returns the parameters of a group from its range.
-func (r *ruler) params(lo, hi float32) (scale float32, zeroPoint int32) {
+func (r *fitter) params(lo, hi float32) (scale float32, zeroPoint int32) {
 	scale, zeroPoint = r.wish(min(lo, 0), max(hi, 0))
 	return r.capScale(scale, zeroPoint), zeroPoint
 }
 
 // wish is params of a range that holds 0, without a limit to the scale.
-func (r *ruler) wish(lo, hi float32) (scale float32, zeroPoint int32) {
+func (r *fitter) wish(lo, hi float32) (scale float32, zeroPoint int32) {
 	if lo == 0 && hi == 0 {
 		return max(ZeroScale, r.floor), r.zeroRange()
 	}
@@ -154,7 +155,7 @@ func (r *ruler) wish(lo, hi float32) (scale float32, zeroPoint int32) {
 }
 
 // zeroRange is the zero point of a range that holds 0 alone.
-func (r *ruler) zeroRange() int32 {
+func (r *fitter) zeroRange() int32 {
 	if r.affine || r.nonNegative {
 		return r.qmin
 	}
@@ -163,7 +164,7 @@ func (r *ruler) zeroRange() int32 {
 
 // capScale lowers a scale whose outermost code would dequantize to infinity: the
 // grid of a range near the largest float32 may reach half a step beyond it.
-func (r *ruler) capScale(scale float32, zeroPoint int32) float32 {
+func (r *fitter) capScale(scale float32, zeroPoint int32) float32 {
 	reach := float32(max(r.qmax-zeroPoint, zeroPoint-r.qmin))
 	if finite(reach * scale) {
 		return scale

@@ -26,7 +26,7 @@ type single struct {
 	s       *Site
 	l       Layout
 	dst, x  []float32
-	ruler   ruler
+	fitter  fitter
 	next    func(group int, lo, hi float32) (newLo, newHi float32)
 	p       Params
 	keep    bool        // codes and masks, which takes codes of a byte
@@ -50,9 +50,9 @@ func (s *Site) single(dst, x []float32, l Layout) (p *Params, ok bool, err error
 	if err != nil {
 		return nil, true, q.wrap(err)
 	}
-	r := &single{s: s, l: l, dst: dst, x: x, ruler: newRuler(q.spec, q.nonNegative), next: next, p: newParams(l.groups)}
+	r := &single{s: s, l: l, dst: dst, x: x, fitter: newFitter(q.spec, q.nonNegative), next: next, p: newParams(l.groups)}
 	s.own.room(l.groups)
-	if r.keep = s.own.keeps && r.ruler.bytes(); r.keep {
+	if r.keep = s.own.keeps && r.fitter.bytes(); r.keep {
 		s.own.roomKept(l)
 	}
 	par.For(l.groups, max(1, unitGrain/(l.size*l.inner)), r.units)
@@ -81,8 +81,8 @@ func (r *single) units(from, to int) {
 		}
 		own.lo[g], own.hi[g] = lo, hi
 		wantLo, wantHi := r.next(g, lo, hi)
-		r.p.Scale[g], r.p.ZeroPoint[g] = r.ruler.params(wantLo, wantHi)
-		grid := r.ruler.grid(r.p, g)
+		r.p.Scale[g], r.p.ZeroPoint[g] = r.fitter.params(wantLo, wantHi)
+		grid := r.fitter.grid(r.p, g)
 		own.clips[g] = clips(lo, hi, grid)
 		if r.keep {
 			kern.FakeQuantizeKeep(r.dst[a:b], own.codes[a:b], own.maskOf(g, b-a), r.x[a:b], grid, own.clips[g])

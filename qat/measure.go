@@ -41,7 +41,7 @@ func (m *Model) Record(every int) {
 // when it returns, on an error too. It stops when ctx is done.
 func (m *Model) Sensitivity(ctx context.Context, eval func(report.Forward) (float64, error)) (report.Sensitivity, error) {
 	if eval == nil {
-		return report.Sensitivity{}, errors.New("qat: sensitivity: eval is nil: give a function that scores a predictor")
+		return report.Sensitivity{}, errors.New("qat: sensitivity: eval is nil: give a function that scores a report.Forward")
 	}
 	s, err := measure.Sensitivity(ctx, m.plan, eval)
 	if err != nil {

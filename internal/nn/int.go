@@ -77,14 +77,14 @@ type IntWeights struct {
 	Nibbles bool
 }
 
-// IntProduct computes a Conv or a MatMul on codes:
+// IntLayer computes a Conv or a MatMul on codes:
 //
 //	y = Σ_b float32(float32(acc_b) · float32(xScale·wScale[c·blocks+b])) + bias[c]
 //
 // in float32 and in the order of b, where acc_b is the exact integer sum over
 // block b of centred codes and c is the output channel. Set it up, then use it from
-// any number of goroutines; an IntProduct that is set up again uses its memory again.
-type IntProduct struct {
+// any number of goroutines; an IntLayer that is set up again uses its memory again.
+type IntLayer struct {
 	op     Op
 	in     kern.Grid
 	wShape []int
@@ -96,7 +96,7 @@ type IntProduct struct {
 
 // Set prepares the product with w for inputs on the grid x, whose Qmin is 0. Errors
 // wrap ErrShape or ErrSettings.
-func (p *IntProduct) Set(op Op, x kern.Grid, w IntWeights) error {
+func (p *IntLayer) Set(op Op, x kern.Grid, w IntWeights) error {
 	switch op.(type) {
 	case Conv, MatMul:
 	default:
@@ -127,7 +127,7 @@ func (p *IntProduct) Set(op Op, x kern.Grid, w IntWeights) error {
 }
 
 // part returns n products, old ones where there are.
-func (p *IntProduct) part(n int) []*kern.IntProduct {
+func (p *IntLayer) part(n int) []*kern.IntProduct {
 	for len(p.parts) < n {
 		p.parts = append(p.parts, &kern.IntProduct{})
 	}
@@ -135,7 +135,7 @@ func (p *IntProduct) part(n int) []*kern.IntProduct {
 	return p.parts
 }
 
-func (p *IntProduct) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
+func (p *IntLayer) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
 	rank := len(w.Shape)
 	k, n := w.Shape[rank-2], w.Shape[rank-1]
 	if o.TransB {
@@ -184,16 +184,16 @@ func (p *IntProduct) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
 // [OutShape] and is overwritten. At most threads goroutines take part, GOMAXPROCS
 // with 0. Errors wrap ErrShape or ErrSettings; one of them says that the sums could
 // exceed 32 bits.
-func (p *IntProduct) Forward(threads int, out IntTensor, act kern.Clip, x IntTensor, bias []float32) error {
+func (p *IntLayer) Forward(threads int, out IntTensor, act kern.Clip, x IntTensor, bias []float32) error {
 	if err := p.check(out, x, bias); err != nil {
 		return err
 	}
 	return p.Apply(threads, out, act, x, bias)
 }
 
-// Apply is [IntProduct.Forward] for shapes, lengths and grids that are known to be
+// Apply is [IntLayer.Forward] for shapes, lengths and grids that are known to be
 // right; it still refuses sums that could exceed 32 bits.
-func (p *IntProduct) Apply(threads int, out IntTensor, act kern.Clip, x IntTensor, bias []float32) error {
+func (p *IntLayer) Apply(threads int, out IntTensor, act kern.Clip, x IntTensor, bias []float32) error {
 	if err := p.checkSum(x); err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func checkWeights(op Op, w IntWeights) error {
 }
 
 // check compares shapes and lengths.
-func (p *IntProduct) check(out, x IntTensor, bias []float32) error {
+func (p *IntLayer) check(out, x IntTensor, bias []float32) error {
 	shapes := [][]int{x.Shape, p.wShape, nil}[:2]
 	if bias != nil {
 		shapes = append(shapes, []int{len(bias)})
@@ -290,7 +290,7 @@ func sameShape(a, b []int) bool {
 
 // checkSum first asks what the grid allows, and looks at the codes only where that
 // is too much.
-func (p *IntProduct) checkSum(x IntTensor) error {
+func (p *IntLayer) checkSum(x IntTensor) error {
 	terms := Terms(p.op, x.Shape, p.wShape)
 	if checkSum(p.op, terms, int(max(x.Grid.ZeroPoint, x.Grid.Qmax-x.Grid.ZeroPoint)), p.max) == nil {
 		return nil
@@ -328,7 +328,7 @@ func checkSum(op Op, terms, x, w int) error {
 //
 // in float32, where sum is the exact integer sum of the window's centred codes and
 // count is the divisor of the layer (see [Pool]). Real numbers in x must lie on its
-// grid. Threads and errors as in [IntProduct.Forward].
+// grid. Threads and errors as in [IntLayer.Forward].
 func IntAvgPool(threads int, op Op, out Tensor[float32], x IntTensor) error {
 	want, err := OutShape(op, [][]int{x.Shape})
 	if err != nil {

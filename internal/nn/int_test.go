@@ -30,7 +30,7 @@ func (c Codes) biased(scale float32) IntTensor {
 // IntForward sets a product up and uses it once.
 func IntForward(op Op, out Tensor[float32], x, w Codes, xScale float32, wScale []float32, blocks, blockSize int, bias []float32) error {
 	xt := x.biased(xScale)
-	var p IntProduct
+	var p IntLayer
 	fill := func(dst []int16) { copy(dst, w.Data) }
 	if err := p.Set(op, xt.Grid, IntWeights{Shape: w.Shape, Fill: fill, Scale: wScale, Blocks: blocks, BlockSize: blockSize}); err != nil {
 		return err
@@ -164,7 +164,7 @@ func checkIntForward(t *testing.T, c layerCase, channels, blocks, blockSize int,
 // operands that are codes and for real numbers on the grid.
 func checkIntCodes(t *testing.T, op Op, shape []int, x, w Codes, weights IntWeights, xScale float32, bias, want []float32) {
 	t.Helper()
-	var p IntProduct
+	var p IntLayer
 	weights.Shape, weights.Fill = w.Shape, func(dst []int16) { copy(dst, w.Data) }
 	in := x.biased(xScale)
 	if err := p.Set(op, in.Grid, weights); err != nil {
@@ -213,7 +213,7 @@ func TestIntForwardErrors(t *testing.T) {
 	c := conv(one1, one1, [4]int{}, 2)
 	wantErr(t, call(c, out, x, Codes{[]int{3, 1, 1, 1}, make([]int16, 3)}, s1, 1, 0, nil), ErrShape, "groups")
 
-	var p IntProduct
+	var p IntLayer
 	if err := p.Set(m, x.biased(1).Grid, IntWeights{Shape: w.Shape, Fill: func(dst []int16) {}, Scale: s1, Blocks: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ type Traits struct {
 	// TakesActivation: the layer takes in the activation behind it.
 	TakesActivation bool
 	// Weights describe the second operand of a sum of products; nil for other layers.
-	// Such a layer has an exact integer sum; see [IntProduct].
+	// Such a layer has an exact integer sum; see [IntLayer].
 	Weights *Weights
 	// Averages: the layer divides an exact integer sum; see [IntAvgPool].
 	Averages bool

@@ -114,7 +114,7 @@ func (n *Network) product(s *state, i int, y nn.IntTensor) error {
 	x, p := n.codes(s, l.Inputs[0]), lp.product
 	if p == nil {
 		if s.products[i] == nil {
-			s.products[i] = new(nn.IntProduct)
+			s.products[i] = new(nn.IntLayer)
 		}
 		p = s.products[i]
 		if err := n.setProduct(p, s, i); err != nil {
@@ -125,7 +125,7 @@ func (n *Network) product(s *state, i int, y nn.IntTensor) error {
 }
 
 // setProduct packs weights that are the result of a layer or an input.
-func (n *Network) setProduct(p *nn.IntProduct, s *state, i int) error {
+func (n *Network) setProduct(p *nn.IntLayer, s *state, i int) error {
 	l, plan := &n.Layers[i], &n.plan.plan
 	t := l.Inputs[1]
 	codes, zero := s.vals[t].codes, int16(plan.tensors[t].grid.ZeroPoint)

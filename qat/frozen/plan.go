@@ -30,7 +30,7 @@ type layerPlan struct {
 	// weight and product belong to products of codes; product is nil where the
 	// weights are a layer's result.
 	weight  exact.WeightScales
-	product *nn.IntProduct
+	product *nn.IntLayer
 	act     kern.Clip // the activation, where way takes it along
 	tables  []*[256]uint8
 }
@@ -135,7 +135,7 @@ func (n *Network) prepareProduct(p *plan, i int) (err error) {
 	if _, err := w.codes(); err != nil {
 		return w.wrap(err)
 	}
-	lp.product = new(nn.IntProduct)
+	lp.product = new(nn.IntLayer)
 	return lp.product.Set(lp.op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
 		Scale: lp.weight.Scale, Blocks: lp.weight.Blocks, BlockSize: lp.weight.BlockSize, Nibbles: w.Quant.Spec.Packed()})
 }

@@ -101,7 +101,7 @@ func (n *Network) start(inputs [][]float32) (*state, error) {
 		return nil, err
 	}
 	// Buffers of another batch would mostly be too small, or hold memory for nothing.
-	return &state{batch: batch, shapes: shapes, vals: make([]value, len(n.Tensors)), products: make([]*nn.IntProduct, len(n.Layers))}, nil
+	return &state{batch: batch, shapes: shapes, vals: make([]value, len(n.Tensors)), products: make([]*nn.IntLayer, len(n.Layers))}, nil
 }
 
 // compute runs all layers. Without reuse, every tensor is still there afterwards.

@@ -20,9 +20,9 @@ type state struct {
 	watch    func(layer int) (done func())
 	shapes   [][]int
 	vals     []value
-	codes    [][]uint8        // free buffers
-	values   [][]float32      // free buffers
-	products []*nn.IntProduct // of layers whose weights are not constant
+	codes    [][]uint8      // free buffers
+	values   [][]float32    // free buffers
+	products []*nn.IntLayer // of layers whose weights are not constant
 }
 
 // take returns a buffer of n elements with any content: the smallest free one

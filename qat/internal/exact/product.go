@@ -12,7 +12,7 @@ import (
 )
 
 // products are set up again for every product of the training graph.
-var products = sync.Pool{New: func() any { return new(nn.IntProduct) }}
+var products = sync.Pool{New: func() any { return new(nn.IntLayer) }}
 
 // Product computes a convolution or matrix product of real numbers that lie on
 // integer grids exactly as the frozen network does: integer sums of their codes, scaled,
@@ -41,7 +41,7 @@ func Product(op nn.Op, out, x nn.Tensor[float32], xq Quant, w nn.Tensor[float32]
 		bytes = &kern.ByteWeights{Fill: part, MaxAbs: most}
 	}
 	fill := func(dst []int16) { bad = fakequant.Centred(dst, w.Data, l, wq.Spec, wq.Params) }
-	p := products.Get().(*nn.IntProduct)
+	p := products.Get().(*nn.IntLayer)
 	grid := xq.Grid().Biased()
 	err = p.Set(op, grid, nn.IntWeights{Shape: w.Shape, Fill: fill, Bytes: bytes, Scale: ws.Scale, Blocks: ws.Blocks, BlockSize: ws.BlockSize})
 	if err == nil {
