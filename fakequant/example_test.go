@@ -105,6 +105,6 @@ func ExampleQuantizer() {
 	}
 	fmt.Println(y)
 	// Output:
-	// layer "relu1": quantizer has seen no data: show it calibration data (Prepared.Calibrate, or training in an observing phase) first
+	// layer "relu1": quantizer has seen no data: show it calibration data (qat.Model.Calibrate, or training in an observing phase) first
 	// [0 0.02 5.1]
 }

@@ -124,7 +124,7 @@ func (q *Quantizer) Params() (Params, error) {
 		return Params{}, err
 	}
 	if p == nil {
-		return Params{}, q.wrap(fmt.Errorf("%w: show it calibration data (Prepared.Calibrate, or training in an observing phase) first", ErrNotCalibrated))
+		return Params{}, q.wrap(fmt.Errorf("%w: show it calibration data (qat.Model.Calibrate, or training in an observing phase) first", ErrNotCalibrated))
 	}
 	return p.Clone(), nil
 }

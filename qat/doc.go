@@ -69,14 +69,14 @@
 // layer may have a schedule of its own, and [Model.SetObserving] freezes or thaws
 // observers by hand.
 //
-// With Estimator [LSQ] the scale is a parameter like a weight: the observer starts
+// With Estimator [qconfig.LSQ] the scale is a parameter like a weight: the observer starts
 // it, the solver moves it. Two and three bits need this. Weights that flip between
-// two codes for ever can be damped or frozen ([Oscillation]).
+// two codes for ever can be damped or frozen ([qconfig.Oscillation]).
 //
 // # Which layer hurts
 //
 // [Model.Report] gives the signal-to-noise ratio of every tensor;
-// [Report.HTML] draws it all on one page, with the ranges over the training if
+// package report/page draws it all on one page, with the ranges over the training if
 // [Model.Record] was called. [Model.Sensitivity] measures what each layer
 // costs, and [Model.Mixed] suggests which to keep at 8 bits for a size.
 //

@@ -23,9 +23,9 @@ func (m *Model) Report(sample ...[]float32) (report.Report, error) {
 }
 
 // Record keeps the ranges and scales of all quantizers from now on, in every step or,
-// with every above 1, in every so many steps, for the plots of a [Report]. Memory is
+// with every above 1, in every so many steps, for the plots of package report/page. Memory is
 // bounded: with 512 points the interval doubles and every second one goes. What was
-// recorded before stays. The history is part of SaveState.
+// recorded before stays. The history is part of [Model.WriteState].
 func (m *Model) Record(every int) {
 	if m.history == nil {
 		m.history = &measure.History{}

@@ -50,14 +50,14 @@ func (m *Model) Equalize(opt ptq.EqualizeOptions) (ptq.EqualizeReport, error) {
 // Round chooses the codes of all quantized weights so that the layers' results, not
 // the weights, keep close to the float network's on the data: GPTQ (Frantar et al.
 // 2022) with second moments of the layer's inputs, in the quantized network, and what
-// [RoundOptions] lists. Convolutions count as products over patches, group by group.
+// [ptq.RoundOptions] lists. Convolutions count as products over patches, group by group.
 // Layers are done in network order, on the results of those before. Ranges must be
 // known, so calibrate first. It never does worse than rounding to nearest, by its
 // measure.
 //
 // Your weights are not touched: codes and scales are kept apart for Predict, Freeze,
 // Verify and Report, while they quantize, and training does not see them. The first
-// Step, LoadState or Equalize drops them, and SaveState leaves them out. Each call
+// Step, ReadState or Equalize drops them, and WriteState leaves them out. Each call
 // begins anew, also with what CorrectBias found. The result depends on the network and
 // the data alone. On an error nothing has changed.
 func (m *Model) Round(data ptq.Data, opt ptq.RoundOptions) ([]ptq.RoundedLayer, error) {
@@ -76,7 +76,7 @@ func (m *Model) Round(data ptq.Data, opt ptq.RoundOptions) ([]ptq.RoundedLayer, 
 //
 // Your parameters are not touched: the correction is a constant of its own, which
 // Predict, Freeze, Verify and Report use while they quantize and training does not.
-// The first Step, LoadState or Equalize drops it, and SaveState leaves it out. A
+// The first Step, ReadState or Equalize drops it, and WriteState leaves it out. A
 // second call adds to the first. On an error nothing has changed.
 func (m *Model) CorrectBias(data ptq.Data) ([]ptq.BiasCorrection, error) {
 	out, err := tune.CorrectBias(m.plan, data)

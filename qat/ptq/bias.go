@@ -1,5 +1,7 @@
 package ptq
 
+// This file says what correcting biases did.
+
 // BiasCorrection is what qat.Model.CorrectBias did to one layer.
 type BiasCorrection struct {
 	Layer string `json:"layer"`

@@ -1,5 +1,7 @@
 package ptq
 
+// This file says how ranges are evened out, and what came of it.
+
 // EqualizeOptions are the settings of qat.Model.Equalize. The zero value is good.
 type EqualizeOptions struct {
 	// MaxSweeps bounds the passes over all pairs; 0 means 100.

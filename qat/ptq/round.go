@@ -1,5 +1,7 @@
 package ptq
 
+// This file says how weights are rounded, and what came of it.
+
 // RoundOptions are the settings of qat.Model.Round. The zero value is good.
 type RoundOptions struct {
 	// Damping is added to the diagonal of the input's second moments, as a share of its

@@ -22,7 +22,7 @@ const Never = -1
 type Milestones struct {
 	// Set says that the four numbers count. Without it all must be 0.
 	Set bool
-	// Epochs makes the numbers count calls of Quantizer.Epoch instead of Step. In a
+	// Epochs makes the numbers count calls of qat.Model.Epoch instead of Step. In a
 	// file it is "milestone_unit: epochs"; the default is steps.
 	Epochs bool
 	// Observe is the step at which the observers start to record ranges.

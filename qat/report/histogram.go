@@ -1,5 +1,7 @@
 package report
 
+// This file says how the elements of a tensor lie on the integer grid.
+
 // Histogram counts the elements of a tensor, as they are before quantization, on the
 // integer grid: the unit is one step of the element's own scale, shifted by its zero
 // point, so that tensors with several scales have one histogram too.

@@ -1,5 +1,7 @@
 package report
 
+// This file says which layers get more bits.
+
 import (
 	"encoding/json"
 	"fmt"

@@ -1,5 +1,7 @@
 package report
 
+// This file says how numbers that are not finite are written.
+
 import (
 	"encoding/json"
 	"fmt"

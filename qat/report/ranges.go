@@ -1,5 +1,7 @@
 package report
 
+// This file says how a range went over the training.
+
 // Range is the recorded history of one quantizer: slices with one element per
 // recorded step. Numbers are NaN (in JSON null) where nothing was known yet.
 type Range struct {

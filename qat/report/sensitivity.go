@@ -1,5 +1,7 @@
 package report
 
+// This file says what each layer costs by itself.
+
 import (
 	"encoding/json"
 	"fmt"

@@ -1,5 +1,7 @@
 package report
 
+// This file says whether two forms of a network compute the same.
+
 import "fmt"
 
 // Verification is the result of qat.Model.Verify.

@@ -9,7 +9,7 @@ import (
 	"github.com/goqat/goqat/qat/frozen"
 )
 
-// A network of one linear layer with 4-bit weights, as Quantizer.Freeze returns it.
+// A network of one linear layer with 4-bit weights, as qat.Model.Freeze returns it.
 func ExampleWrite() {
 	w, err := frozen.NewConst("fc.weight", []int{2, 3}, []float32{-0.7, 0, 0.7, 1.4, 0.2, 0}, &frozen.Quant{
 		Spec:   fakequant.Spec{Bits: 4, Granularity: fakequant.PerChannel, NarrowRange: true},

@@ -1,5 +1,7 @@
 package measure
 
+// This file says how values lie on their integer grid.
+
 import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/qat/internal/plan"

@@ -1,5 +1,7 @@
 package measure
 
+// This file says how ranges went over the training.
+
 import (
 	"fmt"
 	"math"

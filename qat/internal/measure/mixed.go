@@ -1,5 +1,7 @@
 package measure
 
+// This file says which layers get more bits for a size.
+
 import (
 	"cmp"
 	"errors"
@@ -8,7 +10,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/qconfig"
@@ -94,14 +95,4 @@ func raise(p *plan.Plan, cfg *qconfig.Config, name string) {
 	}
 	own.Weights.Bits = report.HighBits
 	cfg.Names[name] = &own
-}
-
-// weightBytes is the size of weights as they ship: codes, two to a byte up to 4 bits, an
-// F32 scale and a one-byte zero point for each group.
-func weightBytes(s fakequant.Spec, elements, groups int) int {
-	perCode := 8
-	if s.Packed() {
-		perCode = 4
-	}
-	return (elements*perCode+7)/8 + 5*groups
 }

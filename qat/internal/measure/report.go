@@ -206,3 +206,13 @@ func OscillationOf(o *plan.Oscillator) *report.OscillationStats {
 	st.Frequency = report.Number(sum / float64(len(o.Frequency)))
 	return st
 }
+
+// weightBytes is the size of weights as they ship: codes, two to a byte up to 4 bits, an
+// F32 scale and a one-byte zero point for each group.
+func weightBytes(s fakequant.Spec, elements, groups int) int {
+	perCode := 8
+	if s.Packed() {
+		perCode = 4
+	}
+	return (elements*perCode+7)/8 + 5*groups
+}

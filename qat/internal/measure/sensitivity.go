@@ -1,5 +1,7 @@
 package measure
 
+// This file says what quantizing each layer costs by itself.
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,7 @@
 package measure
 
+// This file says whether the frozen network gives the codes of the training graph.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package plan
 
+// This file says how what the outputs do not need goes over to the new graph, in float.
+
 import (
 	"fmt"
 	"slices"
@@ -104,17 +106,6 @@ func (e *Emitter) carriedLayer(l *graph.Layer) (*gorgonia.Node, error) {
 		}
 	}
 	return ops.ApplyWith(l.Op, opt, in...)
-}
-
-// carriedLogarithm reports whether the carried part takes the logarithm of v.
-func (p *Plan) carriedLogarithm(v *graph.Value) bool {
-	return slices.ContainsFunc(p.Net.Carried.Layers, func(l *graph.Layer) bool {
-		if !slices.Contains(l.In, v) {
-			return false
-		}
-		t := nn.TraitsOf(l.Op)
-		return t.Logarithm || t.Moves && p.carriedLogarithm(l.Out)
-	})
 }
 
 // CarriedUsers are the carried layers for which the values of a parameter matter, and not

@@ -1,5 +1,7 @@
 package plan
 
+// This file says how the network runs outside training, on batches of any size.
+
 import (
 	"errors"
 	"fmt"
@@ -10,19 +12,6 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
-
-// Evaluator is the network in evaluation form for one batch size: batch
-// normalisation uses its running statistics and dropout passes on.
-type Evaluator struct {
-	Emitter *Emitter
-	machine *vm.Machine
-	taps    []*gorgonia.Node // results wanted after a run
-}
-
-type evalKey struct {
-	batch int
-	mode  fqop.Mode
-}
 
 // MaxEvaluators bounds how many batch sizes keep their graph.
 const MaxEvaluators = 8

@@ -1,5 +1,7 @@
 package plan
 
+// This file says how a float32 forward pass gives the sums of the integer network.
+
 import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/graph"

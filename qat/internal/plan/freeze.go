@@ -1,5 +1,7 @@
 package plan
 
+// This file says how a trained network becomes integers.
+
 import (
 	"errors"
 	"fmt"

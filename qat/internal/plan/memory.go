@@ -1,5 +1,7 @@
 package plan
 
+// This file says what memory training changes.
+
 import (
 	"maps"
 	"slices"

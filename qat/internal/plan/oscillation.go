@@ -1,5 +1,8 @@
 package plan
 
+// This file says which weights jump to and fro between two codes, and what is done
+// about them.
+
 import (
 	"errors"
 	"fmt"
@@ -10,29 +13,6 @@ import (
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/qat/qconfig"
 )
-
-// Oscillator follows the weights of one layer. All its state is float32, so that a
-// state file holds it as tensors: codes and counts are small whole numbers.
-type Oscillator struct {
-	set       qconfig.Oscillation
-	weights   *graph.Value              // a parameter
-	layout    fakequant.Layout          // of the weights
-	factor    func() ([]float64, error) // what folding multiplies the channels by; nil for nothing
-	channel   func(i int) int           // output channel of element i
-	Why       string                    // not followed, and why
-	state     map[string][]float32      // the slices below by name, as in a state file
-	steps     []float32                 // how many steps were followed, one element
-	Code      []float32                 // q - zero_point of the last step
-	sign      []float32                 // direction of the last change: -1, 1, or 0 before any
-	Frequency []float32                 // moving average of jumps, f in the paper
-	Mean      []float32                 // moving average of code
-	Frozen    []float32                 // 1 for fixed weights
-	Held      []float32                 // what fixed weights were set to
-	codes     []int32                   // scratch
-	folded    []float32                 // scratch
-	centre    []float32                 // scratch
-	owner     *Layer
-}
 
 // watch makes the oscillators of the layers whose settings ask for one.
 func (p *Plan) watch() error {

@@ -1,20 +1,11 @@
 package plan
 
+// This file says who observes and who quantizes at a step.
+
 import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/qat/qconfig"
 )
-
-// Clock is where a training is.
-type Clock struct {
-	// Steps and epochs count calls of Model.Step and Model.Epoch.
-	Steps, Epochs int
-	// Observing is what was switched by hand, by name of layer or input.
-	Observing map[string]bool
-	// Statistics is what was switched by hand for batch normalisations: true for the
-	// running ones; nil for what the milestones say.
-	Statistics *bool
-}
 
 // SetPhases sets quantizers and batch normalisations to what the milestones say.
 func (p *Plan) SetPhases(c Clock) {

@@ -1,8 +1,9 @@
 package plan
 
+// This file says which tensors are quantized, and which share a quantizer.
+
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/goqat/goqat/fakequant"
@@ -29,7 +30,7 @@ func (p *Plan) place() error {
 			}
 		}
 	}
-	if err := p.groupValues(wanted); err != nil {
+	if err := p.joinFamilies(wanted); err != nil {
 		return err
 	}
 	for _, l := range p.Layers {
@@ -60,17 +61,6 @@ func (p *Plan) spreadLearned() {
 		}
 		mark(l.Out)
 	}
-}
-
-// dataInputs are the operands that are activations.
-func (p *Plan) dataInputs(l *Layer) []*graph.Value {
-	var vs []*graph.Value
-	for _, v := range l.In {
-		if !p.Static[v] {
-			vs = append(vs, v)
-		}
-	}
-	return vs
 }
 
 // hasIntegerForm reports whether the layer computes on codes, or is cheap enough
@@ -131,17 +121,25 @@ func (p *Plan) endsInLogarithm(v *graph.Value) bool {
 	})
 }
 
+// carriedLogarithm reports whether the carried part takes the logarithm of v.
+func (p *Plan) carriedLogarithm(v *graph.Value) bool {
+	return slices.ContainsFunc(p.Net.Carried.Layers, func(l *graph.Layer) bool {
+		if !slices.Contains(l.In, v) {
+			return false
+		}
+		t := nn.TraitsOf(l.Op)
+		return t.Logarithm || t.Moves && p.carriedLogarithm(l.Out)
+	})
+}
+
 // hasScalar reports whether the layer reads or makes a tensor of rank 0: a cost,
 // usually. Such a tensor has no axis to quantize along.
 func hasScalar(l *Layer) bool {
 	return len(l.Out.Shape) == 0 || slices.ContainsFunc(l.In, func(v *graph.Value) bool { return len(v.Shape) == 0 })
 }
 
-// MaxTerms products of two centred codes, each at most 255 in magnitude, fit int32.
-const MaxTerms = math.MaxInt32 / (255 * 255)
-
-// groupValues joins the wanted values with those that share their quantizer.
-func (p *Plan) groupValues(wanted map[*graph.Value]*Layer) error {
+// joinFamilies joins the wanted values with those that share their quantizer.
+func (p *Plan) joinFamilies(wanted map[*graph.Value]*Layer) error {
 	root := map[*graph.Value]*graph.Value{}
 	find := func(v *graph.Value) *graph.Value {
 		for root[v] != nil {
@@ -187,20 +185,6 @@ func (p *Plan) groupValues(wanted map[*graph.Value]*Layer) error {
 		}
 	}
 	return nil
-}
-
-// hidden reports whether v lies inside a fused layer.
-func (p *Plan) hidden(v *graph.Value) bool { return v.Producer != nil && p.Maker[v] == nil }
-
-// isSource reports whether v's values are made where it stands, so that a
-// fake-quantize node belongs behind it.
-func (p *Plan) isSource(v *graph.Value) bool {
-	l := p.Maker[v]
-	if l == nil || !nn.TraitsOf(l.Op).Moves || l.Act != nil {
-		return true
-	}
-	// A concatenation with a constant holds values that no quantizer has seen yet.
-	return slices.ContainsFunc(l.In, func(in *graph.Value) bool { return p.Families[in] != p.Families[v] })
 }
 
 // CheckOutputs refuses a quantized network that computes nothing but losses, single

@@ -1,5 +1,7 @@
 package plan
 
+// This file says how the quantizer of a tensor is made: format, observer, start.
+
 import (
 	"fmt"
 	"math"
@@ -12,7 +14,7 @@ import (
 	"github.com/goqat/goqat/qat/qconfig"
 )
 
-// makeQuantizer makes the quantizer of a group of activations, with the settings of
+// makeQuantizer makes the quantizer of a family of activations, with the settings of
 // layer l, and its sites.
 func (p *Plan) makeQuantizer(g *Family, l *Layer) error {
 	cfg := l.Config.Activations
@@ -49,9 +51,6 @@ func (p *Plan) makeQuantizer(g *Family, l *Layer) error {
 	}
 	return p.learn(g.Quantizer, cfg, 1)
 }
-
-// learnedMemory is the memory that a learned quantizer shares with graph nodes.
-type learnedMemory struct{ scale, zeroPoint []float32 }
 
 // learn makes a quantizer's parameters learnable where the settings say so.
 func (p *Plan) learn(q *fakequant.Quantizer, t qconfig.Tensor, groups int) error {
@@ -108,6 +107,9 @@ func (p *Plan) isNonNegative(v *graph.Value) bool {
 		!slices.ContainsFunc(l.In, func(v *graph.Value) bool { return !p.isNonNegative(v) })
 }
 
+// MaxTerms products of two centred codes, each at most 255 in magnitude, fit int32.
+const MaxTerms = math.MaxInt32 / (255 * 255)
+
 // placeWeights makes the quantizer of a layer's weights.
 func (p *Plan) placeWeights(l *Layer) error {
 	if terms := nn.Terms(l.Op, l.In[0].Shape, l.In[1].Shape); terms > MaxTerms && !l.Config.Activations.Off {
@@ -143,11 +145,6 @@ func (p *Plan) placeWeights(l *Layer) error {
 		return l.errorf("weights: %w", err)
 	}
 	return p.learn(l.WeightQuantizer, l.Config.Weights, layout.Groups())
-}
-
-// WeightAxes returns the output-channel and the input axis of a weighted layer's weights.
-func (l *Layer) WeightAxes() (out, in int) {
-	return nn.TraitsOf(l.Op).Weights.Axes(len(l.In[1].Shape))
 }
 
 // newObserver makes the observer that resolved settings name, for tensors of a format.

@@ -1,5 +1,7 @@
 package plan
 
+// This file says what values stand inside the network while data passes.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package plan
 
+// This file says how evaluation forms use what post-training helpers found.
+
 import (
 	"errors"
 
@@ -9,29 +11,6 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
-
-// Tuned is what the post-training helpers found for one layer. Evaluation forms
-// (Predict, Freeze, Verify, Report) use it while they quantize; training does not.
-type Tuned struct {
-	// Weights replace the folded float weights, in their shape, and lie on the grid of
-	// q; nil for none.
-	Weights []float32
-	// bias is added to the folded bias, one element per output channel; nil for none.
-	bias []float32
-	// Quantizer has the fixed parameters of weights, and site is its one site; both are nil
-	// without weights. A quantizer of its own, because the layer's would read the
-	// parameters off the weights anew.
-	Quantizer *fakequant.Quantizer
-	site      *fakequant.Site
-}
-
-// EvalQuantizer is the quantizer of the layer's weights in evaluation forms.
-func (l *Layer) EvalQuantizer() *fakequant.Quantizer {
-	if l.Tuned != nil && l.Tuned.Quantizer != nil {
-		return l.Tuned.Quantizer
-	}
-	return l.WeightQuantizer
-}
 
 // weightQuantizer is the quantizer of the layer's weights in this graph.
 func (e *Emitter) weightQuantizer(l *Layer) *fakequant.Quantizer {

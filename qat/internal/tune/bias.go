@@ -1,5 +1,7 @@
 package tune
 
+// This file says how the mean error of a layer is moved into its bias.
+
 import (
 	"errors"
 	"math"

@@ -1,5 +1,7 @@
 package tune
 
+// This file says how ranges of neighbouring layers are evened out.
+
 import (
 	"cmp"
 	"fmt"

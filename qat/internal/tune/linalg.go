@@ -1,5 +1,7 @@
 package tune
 
+// This file says what an error of weights costs: the second moments and their factor.
+
 import "math"
 
 // quadratic is the cost eᵀ·H·e of an error e of one output channel's weights, with its

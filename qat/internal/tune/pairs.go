@@ -1,5 +1,7 @@
 package tune
 
+// This file says which layers may scale each other's channels.
+
 import (
 	"fmt"
 	"slices"

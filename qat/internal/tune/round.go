@@ -1,5 +1,7 @@
 package tune
 
+// This file says in which order layers are rounded, and on which data.
+
 import (
 	"cmp"
 	"errors"

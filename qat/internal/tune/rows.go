@@ -1,5 +1,7 @@
 package tune
 
+// This file says which input vectors the weights of a layer are multiplied with.
+
 import (
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/par"

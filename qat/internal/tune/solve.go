@@ -1,5 +1,7 @@
 package tune
 
+// This file says which codes cost least for the weights of one output channel.
+
 import (
 	"math"
 

@@ -181,8 +181,6 @@ func tiles(r report.Report) []tile {
 	return ts
 }
 
-func finite(n report.Number) bool { return n-n == 0 }
-
 // sizeBars compares the parameters before and after.
 func sizeBars(r report.Report) []bar {
 	most := max(r.Bytes, r.FloatBytes)

@@ -241,3 +241,5 @@ func niceStep(v float64) float64 {
 	}
 	return 10 * power
 }
+
+func finite(n report.Number) bool { return n-n == 0 }

@@ -1,0 +1,148 @@
+package direction
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// floors gives the files of a package from the ground up: each uses what stands in files
+// before it, never what stands behind. A new file goes where that holds. Test files may
+// use all.
+var floors = map[string][]string{
+	"qat/internal/plan": {
+		"types.go", "parts.go",
+		"fuse.go", "place_quantizers.go", "place.go", "oscillation.go", "plan.go",
+		"memory.go", "tuned.go", "phase.go",
+		"exact.go", "nodes.go", "carry.go", "emit.go",
+		"eval.go", "freeze.go", "probe.go",
+	},
+	"qat/internal/tune":    {"pairs.go", "rows.go", "linalg.go", "solve.go", "round.go", "equalize.go", "bias.go", "posttraining.go"},
+	"qat/internal/measure": {"histogram.go", "report.go", "history.go", "mixed.go", "sensitivity.go", "verify.go"},
+	"qat/internal/exact":   {"quant.go", "scales.go", "product.go"},
+	"qat/ptq":              {"data.go", "equalize.go", "round.go", "bias.go", "ptq.go"},
+	"qat/report":           {"number.go", "histogram.go", "verification.go", "ranges.go", "sensitivity.go", "mixed.go", "report.go"},
+	"qat/report/page":      {"plot.go", "histogram.go", "page.go"},
+	"qat":                  {"doc.go", "qat.go", "predict.go", "step.go", "state.go", "posttraining.go", "measure.go", "shipping.go"},
+}
+
+func TestFloors(t *testing.T) {
+	for dir, order := range floors {
+		files := map[string]string{}
+		for _, name := range goFiles(t, dir) {
+			src, err := os.ReadFile(filepath.Join("..", "..", dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = string(src)
+		}
+		for _, name := range order {
+			if _, ok := files[name]; !ok {
+				t.Errorf("the table has a file %s/%s that does not exist", dir, name)
+			}
+		}
+		for name := range files {
+			if !slices.Contains(order, name) {
+				t.Errorf("%s/%s is a new file: give it a place in the table", dir, name)
+			}
+		}
+		for _, use := range upwards(t, files, order) {
+			t.Errorf("%s: %s", dir, use)
+		}
+	}
+}
+
+// TestUpwards: a function, a type and a method of a file above are found, and so is one
+// that is reached through a value of a foreign type; names of one's own file, of files
+// below, of locals and of fields are not.
+func TestUpwards(t *testing.T) {
+	files := map[string]string{
+		"low.go": `package p
+import "other.org/other"
+type list struct { items []*item; above int }
+func (l list) all() { for _, i := range l.items { i.use() } }
+func (l list) far() { for _, v := range other.Of(l) { m := map[other.Key]*item{}; m[v].far() } }
+func (l list) own() int { above := func() int { return l.above }; return above() }
+func (l list) calls() { above() }`,
+		"high.go": `package p
+type item struct{}
+func (i *item) use() { list{}.all() }
+func (i *item) far() {}
+func above() {}`,
+	}
+	want := []string{
+		"low.go uses item of high.go, which stands above it", "low.go uses use of high.go, which stands above it",
+		"low.go uses far of high.go, which stands above it",
+		"low.go uses above of high.go, which stands above it",
+	}
+	got := upwards(t, files, []string{"low.go", "high.go"})
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := upwards(t, map[string]string{"high.go": files["high.go"], "low.go": files["low.go"]}, []string{"high.go", "low.go"}); len(got) != 2 {
+		t.Errorf("the other way round: %q, want the uses of list and all", got)
+	}
+}
+
+// goFiles are the names of a package's files but its tests.
+func goFiles(t *testing.T, dir string) []string {
+	all, err := fs.Glob(os.DirFS(filepath.Join("..", "..", dir)), "*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+}
+
+// upwards returns each use of a name that stands in a file further back in order.
+func upwards(t *testing.T, sources map[string]string, order []string) []string {
+	fset := token.NewFileSet()
+	var files []*ast.File
+	for name, src := range sources {
+		f, err := parser.ParseFile(fset, name, src, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	// Other packages count as empty, which leaves errors about their names and nothing
+	// unknown about the package's own.
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	config := types.Config{Importer: empty{}, Error: func(error) {}}
+	pkg, _ := config.Check("p", fset, files, info)
+	var found []string
+	for id, used := range info.Uses {
+		if used.Pkg() != pkg || used.Parent() != pkg.Scope() && !isMethod(used) {
+			continue
+		}
+		from, to := fset.Position(id.Pos()).Filename, fset.Position(used.Pos()).Filename
+		if slices.Index(order, to) > slices.Index(order, from) {
+			found = append(found, from+" uses "+used.Name()+" of "+to+", which stands above it")
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+func isMethod(o types.Object) bool {
+	f, ok := o.(*types.Func)
+	return ok && f.Type().(*types.Signature).Recv() != nil
+}
+
+// empty imports any package as one without names.
+type empty struct{}
+
+func (empty) Import(from string) (*types.Package, error) {
+	p := types.NewPackage(from, path.Base(from))
+	p.MarkComplete()
+	return p, nil
+}
