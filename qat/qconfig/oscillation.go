@@ -112,7 +112,7 @@ func (o object) oscillation(s Oscillation) object {
 // normalisation folded into them, and only while the layer quantizes. The report
 // says where that is not so.
 type Oscillation struct {
-	// Track (Yes) counts the jumps for [Report]. Damping and FreezeThreshold imply it.
+	// Track (Yes) counts the jumps for qat.Model.Report. Damping and FreezeThreshold imply it.
 	// No leaves a layer out; in a file that may also be "oscillation: null".
 	Track Switch
 	// Momentum is what the latest step counts in the moving averages of a weight's

@@ -28,7 +28,7 @@ type Mixed struct {
 	Budget    int `json:"budget"`
 }
 
-// MixedRow is one layer of a [MixedPrecision].
+// MixedRow is one layer of a [Mixed].
 type MixedRow struct {
 	Layer string `json:"layer"`
 	Bits  int    `json:"bits"` // chosen
