@@ -1,5 +1,7 @@
 package kern
 
+// What is a convolution, and in what order are its sums?
+
 import (
 	"runtime"
 

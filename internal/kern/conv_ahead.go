@@ -1,5 +1,7 @@
 package kern
 
+// Which memory should be fetched before it is read?
+
 import "unsafe"
 
 // cacheLine is the float32 values of a cache line.

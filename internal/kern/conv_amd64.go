@@ -2,6 +2,8 @@
 
 package kern
 
+// How are the small kernels of convolutions called?
+
 import "unsafe"
 
 // copyRows writes rows of cols dwords of c to a.

@@ -1,5 +1,7 @@
 package kern
 
+// How are narrow images convolved, with output channels as lanes?
+
 import "unsafe"
 
 // Narrow images whose width is no multiple of four fill vectors of pixels badly: most

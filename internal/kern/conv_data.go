@@ -1,5 +1,7 @@
 package kern
 
+// What is the gradient of a convolution with respect to its input?
+
 import "github.com/goqat/goqat/internal/par"
 
 // ConvBackwardData writes the gradient with respect to x. Each element is one sum

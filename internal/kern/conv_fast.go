@@ -1,5 +1,7 @@
 package kern
 
+// How is a float convolution cut into tiles?
+
 import (
 	"runtime"
 

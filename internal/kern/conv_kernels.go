@@ -1,5 +1,7 @@
 package kern
 
+// Which small kernels stand around the tiles of a convolution?
+
 import "unsafe"
 
 //go:generate go -C _gen run . -set conv -out ../conv_amd64.s -stubs ../conv_stubs_amd64.go

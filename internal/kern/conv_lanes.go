@@ -1,5 +1,7 @@
 package kern
 
+// How are few input channels the lanes of the gradient of the weights?
+
 import "unsafe"
 
 // laneRun is one call of laneWeights. Columns are taps, in groups of laneCols.

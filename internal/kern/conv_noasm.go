@@ -2,6 +2,8 @@
 
 package kern
 
+// What do convolutions do without assembly?
+
 import "unsafe"
 
 func (r *rowArgs) copyRows(cols int)  { r.goCopy(cols) }

@@ -1,5 +1,7 @@
 package kern
 
+// In what order do tiles read weights? They are packed so, once a call.
+
 import "unsafe"
 
 // Weights are packed once for a call, in the order in which tiles read them: for each

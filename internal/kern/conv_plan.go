@@ -1,5 +1,7 @@
 package kern
 
+// Where do tiles find the operands of a convolution, and which tiles are chosen?
+
 import "sync"
 
 // This file says where the tile kernels find the operands of a convolution. It

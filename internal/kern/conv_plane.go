@@ -1,5 +1,7 @@
 package kern
 
+// How is one input plane convolved without a padded copy?
+
 import (
 	"runtime"
 	"unsafe"

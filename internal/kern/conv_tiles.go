@@ -1,5 +1,7 @@
 package kern
 
+// Where do tiles write their outputs?
+
 import "unsafe"
 
 // outGrid is where a pass writes: plane p of image i starts at base + 4*(i*image + p*plane).

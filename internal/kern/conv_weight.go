@@ -1,5 +1,7 @@
 package kern
 
+// What is the gradient of a convolution with respect to its weights?
+
 import (
 	"runtime"
 

@@ -1,5 +1,7 @@
 package kern
 
+// How is the gradient of the weights cut into tiles?
+
 import (
 	"runtime"
 	"sync"

@@ -1,5 +1,7 @@
 package kern
 
+// How is it cut the other way, with output channels as rows?
+
 import (
 	"sync"
 	"unsafe"

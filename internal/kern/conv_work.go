@@ -1,5 +1,7 @@
 package kern
 
+// What does one goroutine need for its part of a convolution? Padding is here.
+
 import (
 	"sync"
 	"unsafe"

@@ -1,5 +1,7 @@
 package kern
 
+// What do depthwise convolutions compute?
+
 import (
 	"unsafe"
 

@@ -11,4 +11,25 @@
 //
 // Matrix products and convolutions of float32 are chains of fused multiply-adds,
 // cut every [KC] steps; see [Gemm].
+//
+// # Which file for which question
+//
+//	What is rounding?                   quant.go; for rows of scales quant_rows.go
+//	What is exp, erf, GELU, …?          fn.go, fn_list.go; exponentials of softmax fn_exp_sum.go
+//	What is fused with what?            fused.go, fused_loops.go; with pooling pool_act.go
+//	Float product, float convolution?   gemm.go, conv.go: what; gemm_fast.go, conv_fast.go: how
+//	Gradients of a convolution?         conv_data.go, conv_weight.go
+//	Depthwise?                          depthwise.go: what; conv_depth.go, conv_depth_weight.go: how
+//	Where is padding?                   conv_work.go (float), int_pack.go (codes), pool_taps.go (pools)
+//	Where are tiles chosen?             conv_plan.go, gemm_fast.go; int_plan.go for codes
+//	Products of codes?                  int.go: what; int_conv.go, int_matmul.go, int_depthwise.go: how
+//	Codes that are moved or looked up?  codes.go, int_elem.go
+//	Pools?                              pool.go: what; pool_max.go: how
+//	Sums, norms, softmax, transposes?   rows.go, norm.go, groupnorm.go, softmax.go, transpose.go
+//	One rounding for product and sum?   fma.go, fma_exact.go; may the compiler? fma_check.go, fma_tile.go
+//	Solvers, learned scales?            solver.go, lsq.go
+//	Which instructions?                 level.go; the peak they reach peak.go
+//
+// A file X.go with the portable loops is the definition; X_amd64.go calls the assembly in
+// X_amd64.s, which _gen writes; X_noasm.go stands in where there is none.
 package kern

@@ -2,6 +2,8 @@
 
 package kern
 
+// How are the elementwise kernels called?
+
 // The functions here do the first elements of a stretch in assembly and return how
 // many (whole vectors of eight, or 0 where the level or the case has no assembly), or
 // they do all or nothing and return which.

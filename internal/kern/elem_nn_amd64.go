@@ -2,6 +2,8 @@
 
 package kern
 
+// How are the kernels of sums, pools and activations called?
+
 // float32s returns s as []float32 if that is its type.
 func float32s[F Float](s []F) []float32 {
 	x, _ := any(s).([]float32)

@@ -2,6 +2,8 @@
 
 package kern
 
+// What do elementwise loops do without assembly?
+
 // Without assembly the portable loops do everything.
 
 func affineRowsFast(_ *finish, _, _ []float32, _ int, _, _ []float32, _ []uint8) bool { return false }

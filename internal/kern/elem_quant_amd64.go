@@ -2,6 +2,8 @@
 
 package kern
 
+// How are the kernels that round called?
+
 import "unsafe"
 
 func quantizeFast[C Code](dst []C, x []float32, g Grid) int {

@@ -1,5 +1,7 @@
 package kern
 
+// What do elementwise layers compute?
+
 //go:generate go -C _gen run . -set elem -out ../elem_amd64.s -stubs ../elem_stubs_amd64.go
 
 // Elementwise layers. All slices of a call have the same length, results may overwrite

@@ -1,5 +1,7 @@
 package kern
 
+// What is the range of the finite values of a slice?
+
 import "sync"
 
 // extent is the range of the finite values of a stretch of elements.

@@ -1,5 +1,7 @@
 package kern
 
+// How is a product added with one rounding, where there is no instruction for it?
+
 import "math"
 
 // fma32 returns a·b+c rounded once to float32, as a fused multiply-add does.

@@ -1,5 +1,7 @@
 package kern
 
+// Does the compiler fuse products and sums here? It is tried when a program starts.
+
 import "math"
 
 // fuses says that the compiler made fused multiply-adds of the loops in fma_tile.go,

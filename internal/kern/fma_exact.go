@@ -1,5 +1,7 @@
 package kern
 
+// How are chains of fused sums emulated?
+
 import (
 	"math"
 	"unsafe"

@@ -1,5 +1,7 @@
 package kern
 
+// Which loops may a compiler fuse?
+
 // The loops here are written so that a compiler may fuse each product with the sum
 // it goes to, as those for arm64, ppc64le, riscv64 and s390x do: one instruction,
 // rounded once. The language allows that but does not promise it, so these very

@@ -1,5 +1,7 @@
 package kern
 
+// Which layers are computed together: affine, activation, rounding, masks?
+
 import (
 	"math"
 

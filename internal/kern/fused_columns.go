@@ -1,5 +1,7 @@
 package kern
 
+// How are statistics taken over columns?
+
 // statsColumns is ChannelStats for inner == 1: every element of a channel goes to lane
 // 0, so the sums run over the images in order. It reads along the rows.
 func statsColumns(st []Stats, x []float32, n, c int) {

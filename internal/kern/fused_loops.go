@@ -1,5 +1,7 @@
 package kern
 
+// What do the fused kernels compute? These loops are the definition.
+
 import "math"
 
 // The portable loops of the fused kernels. Each *Fast function does all of it in

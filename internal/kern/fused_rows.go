@@ -1,5 +1,7 @@
 package kern
 
+// How are tensors cut into rows that share parameters, and rows given to goroutines?
+
 import (
 	"runtime"
 

@@ -1,5 +1,7 @@
 package kern
 
+// What is a float matrix product, and in what order are its sums?
+
 import "github.com/goqat/goqat/internal/par"
 
 // The float product works on tiles of tileRows rows by tileCols columns: eight

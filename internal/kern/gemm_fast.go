@@ -1,5 +1,7 @@
 package kern
 
+// How is a matrix product cut into blocks and tiles?
+
 import (
 	"runtime"
 	"sync"

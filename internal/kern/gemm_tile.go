@@ -1,5 +1,7 @@
 package kern
 
+// How are tiles of a product computed in portable Go?
+
 // dotTiles adds to acc (add) or writes to it the products of four packed rows and two panels
 // of packed columns, of which the second may be nil: sums over k in ascending
 // order. For float32 the sums are cut every KC steps; normal is what

@@ -1,5 +1,7 @@
 package kern
 
+// What is an integer product, and what happens to its sums?
+
 // Integer products multiply codes and sum exactly; one epilogue per output scales
 // the sum, adds the bias, and rounds to the next tensor's codes where there is one.
 // The portable functions (int_portable.go) are the definition; the vector forms

@@ -2,6 +2,8 @@
 
 package kern
 
+// How are the integer kernels called?
+
 import (
 	"math/bits"
 	"slices"

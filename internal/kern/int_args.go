@@ -1,5 +1,7 @@
 package kern
 
+// Which arguments do the integer kernels read?
+
 import "unsafe"
 
 //go:generate go -C _gen run . -set int -out ../int_amd64.s -stubs ../int_stubs_amd64.go

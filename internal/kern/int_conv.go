@@ -1,5 +1,7 @@
 package kern
 
+// How is a convolution of codes run?
+
 import (
 	"runtime"
 	"sync"

@@ -1,5 +1,7 @@
 package kern
 
+// How is a depthwise convolution of codes run?
+
 import (
 	"unsafe"
 

@@ -1,5 +1,7 @@
 package kern
 
+// How are codes pooled, averaged, and turned into numbers?
+
 import (
 	"encoding/binary"
 	"unsafe"

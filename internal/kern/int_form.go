@@ -1,5 +1,7 @@
 package kern
 
+// In which form do codes enter a product, and how are panels laid out?
+
 import (
 	"sync/atomic"
 	"unsafe"

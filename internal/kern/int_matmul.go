@@ -1,5 +1,7 @@
 package kern
 
+// How is a matrix product of codes run?
+
 import (
 	"unsafe"
 

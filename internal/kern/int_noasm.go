@@ -2,6 +2,8 @@
 
 package kern
 
+// What do integer products do without assembly?
+
 import "unsafe"
 
 // Without assembly the portable loops do everything.

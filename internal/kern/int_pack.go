@@ -1,5 +1,7 @@
 package kern
 
+// How are images of codes packed? Padding with zero points is here.
+
 import "unsafe"
 
 // pack lays out the image of unit u, an image and a group, as the plan says. The

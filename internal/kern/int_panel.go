@@ -1,5 +1,7 @@
 package kern
 
+// How are matrices of codes packed?
+
 import (
 	"unsafe"
 

@@ -1,5 +1,7 @@
 package kern
 
+// Where do integer tiles find their operands?
+
 import "sync"
 
 // intPlan lays out the image of one group for tiles whose columns are output

@@ -1,5 +1,7 @@
 package kern
 
+// How are integer products computed in portable Go?
+
 import "github.com/goqat/goqat/internal/par"
 
 // The portable integer products work on centred codes (int16). One 64-bit

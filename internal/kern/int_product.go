@@ -1,5 +1,7 @@
 package kern
 
+// Which products does a network keep packed?
+
 import (
 	"math"
 	"sync/atomic"

@@ -1,5 +1,7 @@
 package kern
 
+// Which vector instructions may be used?
+
 import "os"
 
 // Level is a set of vector instructions that the kernels may use. Higher

@@ -2,6 +2,8 @@
 
 package kern
 
+// Which instructions does this processor have?
+
 import "golang.org/x/sys/cpu"
 
 // cpuLevel is the highest level that the processor and the system offer.

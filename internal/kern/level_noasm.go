@@ -2,5 +2,7 @@
 
 package kern
 
+// Which level is there without assembly?
+
 // cpuLevel is LevelGeneric: there is no assembly for this processor.
 func cpuLevel() Level { return LevelGeneric }

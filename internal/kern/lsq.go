@@ -1,5 +1,7 @@
 package kern
 
+// What is the gradient of a learned scale and zero point?
+
 import "github.com/goqat/goqat/internal/par"
 
 // LSQ writes the gradient of fake quantization with a learned step size and zero

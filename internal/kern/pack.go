@@ -1,5 +1,7 @@
 package kern
 
+// How is a matrix transposed into tile order?
+
 import "unsafe"
 
 //go:generate go -C _gen run . -set pack -out ../pack_amd64.s -stubs ../pack_stubs_amd64.go

@@ -2,6 +2,8 @@
 
 package kern
 
+// How are the packing kernels called?
+
 import "unsafe"
 
 func callTranspose8(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStride, blocks int) {

@@ -2,6 +2,8 @@
 
 package kern
 
+// How is packing done without assembly?
+
 import "unsafe"
 
 func callTranspose8(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStride, blocks int) {

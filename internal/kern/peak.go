@@ -1,5 +1,7 @@
 package kern
 
+// How fast could the processor be at most?
+
 //go:generate go -C _gen run . -set peak -out ../peak_amd64.s -stubs ../peak_stubs_amd64.go
 
 // peakSteps bounds the time of one call of a peak loop to some microseconds.

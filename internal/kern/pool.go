@@ -1,5 +1,7 @@
 package kern
 
+// What does pooling compute?
+
 import (
 	"math"
 

@@ -1,5 +1,7 @@
 package kern
 
+// How are activation, rounding and pooling one pass?
+
 // An activation, a fake-quantizer and a maximum pooling of 2×2 windows in one pass: the
 // values between them are never stored. Backward one bit for each element says whether it
 // gets its window's gradient.

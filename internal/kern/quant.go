@@ -1,5 +1,7 @@
 package kern
 
+// How is a number rounded to a code, and a code turned back? The only place.
+
 import "github.com/goqat/goqat/internal/par"
 
 // Code is the storage of one quantized value. int16 and int32 also hold the

@@ -1,5 +1,7 @@
 package kern
 
+// What does rounding keep for later passes: codes and clipped elements?
+
 import (
 	"encoding/binary"
 	"math/bits"

@@ -1,5 +1,7 @@
 package kern
 
+// How is a row rounded whose elements have scales of their own?
+
 // GridRow is a grid for each element of a row: the case of channels on the last axis.
 // The slices have the row's length.
 type GridRow struct {

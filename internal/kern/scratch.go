@@ -1,5 +1,7 @@
 package kern
 
+// Where does scratch memory come from?
+
 import (
 	"math/bits"
 	"sync"

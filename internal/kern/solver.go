@@ -1,5 +1,7 @@
 package kern
 
+// What does a step of Adam or SGD compute?
+
 import (
 	"math"
 	"sync"

@@ -1,5 +1,7 @@
 package kern
 
+// What is a tile, and which shapes are there?
+
 import "unsafe"
 
 //go:generate go -C _gen run . -set tile -out ../tile_amd64.s -stubs ../tile_stubs_amd64.go

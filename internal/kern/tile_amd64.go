@@ -2,6 +2,8 @@
 
 package kern
 
+// How are tiles called?
+
 import "unsafe"
 
 // runTile computes a tile of rows rows (1 to tileMaxRows) and one or two vectors.

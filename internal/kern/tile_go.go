@@ -1,5 +1,7 @@
 package kern
 
+// What must a tile compute? The oracle of the assembly.
+
 import "unsafe"
 
 // tileGo is a micro kernel in portable Go: what the assembly must compute, bit for
