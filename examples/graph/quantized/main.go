@@ -74,6 +74,7 @@ func main() {
 	x := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(batch, 2), gorgonia.WithName("x"))
 	y := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(batch, classes), gorgonia.WithName("y"))
 	logits, params := network(x)
+	fmt.Println("tensors to train:", len(params))
 	cost := loss(logits, y)
 
 	m := must(qat.Prepare(g, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4}}}, logits))
