@@ -23,6 +23,7 @@ func sections() []section {
 		{"copy, 16 Mi numbers", "GB/s", copyPeak, copies},
 		{"fake-quantize, 16 Mi numbers", "GB/s", noPeak, fakeQuantizes},
 		{"rows and planes, 16 Mi numbers, bytes as of a copy", "GB/s", noPeak, rowKernels},
+		{"elementary functions, 2048 numbers in the cache", "G/s", noPeak, functions},
 		{"float32 product, m×n×k", "GFLOPS", noPeak, gemms},
 		{"float32 convolution, batch 64", "GFLOPS", noPeak, convs},
 		{"integer product, m×n×k", "GOPS", noPeak, intGemms},

@@ -5253,9 +5253,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func finishPool2QuantAVX2(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
+// func finishPool2QuantAVX512(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
 // Requires: AVX, AVX2, CMOV
-TEXT ·finishPool2QuantAVX2(SB), NOSPLIT, $0-64
+TEXT ·finishPool2QuantAVX512(SB), NOSPLIT, $0-64
 	MOVQ         ow+16(FP), CX
 	MOVQ         oh+24(FP), DX
 	MOVQ         w+32(FP), BX

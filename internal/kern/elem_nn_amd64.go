@@ -164,12 +164,12 @@ func maxPool2BackFast[F Float](p *Pool, dx, x, out, dout []F) bool {
 }
 
 func actPool2Fast(f *finish, p *Pool, out, x []float32, picks []uint8) bool {
-	if level < LevelAVX2 || f.odd {
+	if level < LevelAVX2 || f.odd || f.grid && level < LevelAVX512 {
 		return false
 	}
 	run := finishPool2AVX2
 	if f.grid {
-		run = finishPool2QuantAVX2
+		run = finishPool2QuantAVX512
 	}
 	p.poolRows(func(oy, rows, spill int) {
 		var bits *uint8

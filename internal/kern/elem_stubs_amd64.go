@@ -294,10 +294,10 @@ func maxPool2BackAVX2(dx *float32, x *float32, out *float32, dout *float32, ow i
 //go:noescape
 func finishPool2AVX2(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
 
-// finishPool2QuantAVX2 is actPool2; picks may be nil.
+// finishPool2QuantAVX512 is actPool2; picks may be nil.
 //
 //go:noescape
-func finishPool2QuantAVX2(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
+func finishPool2QuantAVX512(dst *float32, x *float32, ow int, oh int, w int, spill int, k *float32, picks *uint8)
 
 // pickPool2AVX2 writes the gradient of finishPool2AVX2, without elements that no window covers.
 //

@@ -8,10 +8,10 @@ import (
 
 // emitActPool emits the finishing pass with the pooling behind it, and the gradient of
 // both. A vector of eight windows has 4 bytes of picks: the lanes of the first row of
-// inputs, then those of the second.
+// inputs, then those of the second. With rounding it takes more than AVX2's sixteen registers.
 func emitActPool() {
 	emitFinishPool("finishPool2AVX2", false)
-	emitFinishPool("finishPool2QuantAVX2", true)
+	emitFinishPool("finishPool2QuantAVX512", true)
 	emitPickBack()
 }
 
