@@ -1,6 +1,11 @@
 package qconfig
 
-import "errors"
+// This file says what a config is.
+
+import (
+	"errors"
+	"slices"
+)
 
 // ErrConfig is wrapped by every error about a [Config]: a value out of range, a
 // key that does not exist, settings that contradict each other.
@@ -183,3 +188,125 @@ const (
 // DefaultBlockSize is the block size of per-block settings that name none, as in
 // Core ML Tools' OpLinearQuantizerConfig.
 const DefaultBlockSize = 32
+
+// Oscillation is what [Model.Step] does about weights that jump to and fro
+// between two codes, which the straight-through estimator makes them do near the
+// middle of two grid points (Nagel et al. 2022, "Overcoming Oscillations in
+// Quantization-Aware Training"). Such weights disturb the statistics of batch
+// normalisation and end where chance leaves them; it matters at 4 bits and below.
+// The zero value does nothing and costs nothing.
+//
+// Only weights that are a parameter themselves are followed, alone or with a batch
+// normalisation folded into them, and only while the layer quantizes. The report
+// says where that is not so.
+type Oscillation struct {
+	// Track (Yes) counts the jumps for qat.Model.Report. Damping and FreezeThreshold imply it.
+	// No leaves a layer out; in a file that may also be "oscillation: null".
+	Track Switch
+	// Momentum is what the latest step counts in the moving averages of a weight's
+	// jumps and of its code, above 0 and below 1. The default is 0.01, the paper's.
+	Momentum float64
+	// Damping moves each weight towards the grid point that it rounds to, in every
+	// step by this share of the distance, 0 to 1; weights beyond the ends of the grid
+	// are let be. It is the gradient of the paper's equation 7 taken apart from the
+	// solver, as AdamW does with weight decay, so that it needs no learning rate. 0, the
+	// default, does not; try 0.01.
+	Damping float64
+	// DampingSteps is over how many steps Damping rises from 0, along half a cosine, so
+	// that weights find their place first. At most 2^24. The default 0 has all of it
+	// from the start.
+	DampingSteps int
+	// FreezeThreshold fixes a weight for good, at the rounded average of its code, once
+	// the moving average of its jumps is above it: the paper's algorithm 1. The jumps are
+	// a share of the steps, so that it is above 0 and below 1; the paper ends with 0.01
+	// to 0.02. 0, the default, fixes none.
+	FreezeThreshold float64
+}
+
+// source remembers where the settings of a parsed config were written.
+type source struct {
+	file  string // "" for a reader
+	lines map[string]position
+	alias map[string]string // how the file spells a path, where it is in another form
+	notes []Note
+	// coreML says that the file has the form of Core ML Tools, where kinds of layers
+	// that a network does not have are no mistake.
+	coreML bool
+}
+
+// position is a place in a text; both numbers count from 1.
+type position struct{ line, column int }
+
+// Note is a remark on a config that was read in Core ML Tools' form: where
+// goqat does more or other than Core ML Tools would.
+type Note struct {
+	// Setting is the key as it is spelled in the file, such as
+	// "global_config.weight_observer"; "" for the file as a whole.
+	Setting string
+	// Line and Column count from 1. They are 0 where the file has no such place.
+	Line, Column int
+	// Text is the remark.
+	Text string
+}
+
+// part says which tensor of a layer a Tensor is about.
+type part string
+
+const (
+	weights     part = "weights"
+	activations part = "activations"
+)
+
+// The units that milestones may count.
+const (
+	unitSteps  = "steps"
+	unitEpochs = "epochs"
+)
+
+// lists are the roles by their keys in a file.
+func (r *Roles) lists() []roleList {
+	return []roleList{{"inputs", &r.Inputs}, {"params", &r.Params}, {"constants", &r.Constants}}
+}
+
+type roleList struct {
+	key   string
+	names *[]string
+}
+
+// sortedKeys makes reports independent of map order.
+func sortedKeys(m map[string]*Layer) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// allMilestones returns all milestones that are set. A file has one unit for all.
+func (c Config) allMilestones() []Milestones {
+	all := []Milestones{c.Milestones}
+	if c.Global != nil {
+		all = append(all, c.Global.Milestones)
+	}
+	for _, m := range []map[string]*Layer{c.Types, c.Names} {
+		for _, name := range sortedKeys(m) {
+			if l := m[name]; l != nil {
+				all = append(all, l.Milestones)
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(s Milestones) bool { return !s.Set })
+}
+
+func (c Config) countsEpochs() bool {
+	all := c.allMilestones()
+	return len(all) > 0 && all[0].Epochs
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var unset T
+	if *field == unset {
+		*field = value
+	}
+}

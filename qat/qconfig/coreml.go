@@ -1,5 +1,7 @@
 package qconfig
 
+// This file says how a config in the form of Core ML Tools is told and read.
+
 import (
 	"fmt"
 	"slices"
@@ -7,18 +9,6 @@ import (
 	"github.com/goqat/goqat/internal/words"
 	"go.yaml.in/yaml/v3"
 )
-
-// Note is a remark on a config that was read in Core ML Tools' form: where
-// goqat does more or other than Core ML Tools would.
-type Note struct {
-	// Setting is the key as it is spelled in the file, such as
-	// "global_config.weight_observer"; "" for the file as a whole.
-	Setting string
-	// Line and Column count from 1. They are 0 where the file has no such place.
-	Line, Column int
-	// Text is the remark.
-	Text string
-}
 
 // String is the note in one line, with its place.
 func (n Note) String() string {
@@ -40,32 +30,6 @@ func (c Config) Notes() []Note {
 		return nil
 	}
 	return slices.Clone(c.source.notes)
-}
-
-// note adds a remark on the setting at path. The same remark on a second setting
-// would tell nothing new.
-func (c *Config) note(path, format string, args ...any) {
-	n := Note{Setting: path, Text: fmt.Sprintf(format, args...)}
-	if slices.ContainsFunc(c.source.notes, func(o Note) bool { return o.Text == n.Text }) {
-		return
-	}
-	p := c.source.lines[path]
-	n.Line, n.Column = p.line, p.column
-	c.source.notes = append(c.source.notes, n)
-}
-
-// coreMLForm is one of the three kinds of config that Core ML Tools has for linear
-// quantization.
-type coreMLForm int
-
-const (
-	linearQuantizer       coreMLForm = iota // optimize.torch: training
-	postTrainingQuantizer                   // optimize.torch: weights of a trained model
-	opLinearQuantizer                       // optimize.coreml: weights of a converted model
-)
-
-func (f coreMLForm) String() string {
-	return [...]string{"LinearQuantizerConfig", "PostTrainingQuantizerConfig", "OptimizationConfig"}[f]
 }
 
 // The keys of the three forms (TQ/quantization_config.py,
@@ -118,38 +82,6 @@ func isCoreML(n *yaml.Node) bool {
 
 // rootKeys are goqat's own keys at the top of a file.
 var rootKeys = []string{"float", "global", "milestone_unit", "milestones", "names", "roles", "types"}
-
-// keysOf lists the keys of a mapping; none for anything else.
-func keysOf(n *yaml.Node) []string {
-	var keys []string
-	if n.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			keys = append(keys, n.Content[i].Value)
-		}
-	}
-	return keys
-}
-
-// coreMLReader turns a file in Core ML Tools' form into a Config.
-type coreMLReader struct {
-	c      *Config
-	form   coreMLForm
-	global *coreMLEntry
-	types  []coreMLEntry
-	names  []coreMLEntry
-
-	chosen string // why it is this form, where the keys leave a choice
-	typed  bool   // a config_type names the form
-}
-
-// coreMLEntry is one layer's settings with the place that they come from.
-type coreMLEntry struct {
-	path       string // as spelled
-	key        string // kind or name of layer; "" for the global one
-	layer      *Layer
-	words      map[string]string // scheme and algorithm, to compare between entries
-	milestones Milestones
-}
 
 // readCoreML reads the root of a file in Core ML Tools' form.
 func (c *Config) readCoreML(n *yaml.Node) error {
@@ -359,19 +291,4 @@ func (r *coreMLReader) readIgnored(why string) reader {
 		}
 		return nil
 	}
-}
-
-// opConfigType is the only config_type that goqat knows.
-const opConfigType = "OpLinearQuantizerConfig"
-
-func (r *coreMLReader) readConfigType(n *yaml.Node, path string) error {
-	var word string
-	if err := readWord(r.c, n, path, &word); err != nil {
-		return err
-	}
-	r.typed = true
-	if word != opConfigType {
-		return r.c.fault(path, "%s: goqat quantizes linearly, it neither prunes nor builds palettes: want %s", words.Quote(word), opConfigType)
-	}
-	return nil
 }

@@ -1,5 +1,7 @@
 package qconfig
 
+// This file says how what was read becomes a config.
+
 import (
 	"cmp"
 	"slices"

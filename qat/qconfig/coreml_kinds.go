@@ -1,5 +1,7 @@
 package qconfig
 
+// This file says which kinds of layers Core ML Tools' names mean.
+
 import (
 	"slices"
 	"strings"

@@ -1,11 +1,12 @@
 package qconfig
 
+// This file says how the settings of one layer are read in the form of Core ML Tools.
+
 import (
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/goqat/goqat/observers"
+	"go.yaml.in/yaml/v3"
 )
 
 // coreMLLayer is one layer's settings in Core ML Tools' words, of all three forms,

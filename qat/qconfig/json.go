@@ -1,5 +1,7 @@
 package qconfig
 
+// This file says how JSON is read with lines and columns.
+
 import (
 	"bytes"
 	"encoding/json"
@@ -64,8 +66,6 @@ type jsonReader struct {
 	at  int
 	pos position
 }
-
-func (p position) String() string { return fmt.Sprintf("line %d, column %d", p.line, p.column) }
 
 // place turns an offset into a position; columns count characters. Offsets must
 // not decrease from call to call.

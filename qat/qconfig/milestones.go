@@ -1,5 +1,7 @@
 package qconfig
 
+// This file says when observing and quantizing begin and end.
+
 import (
 	"fmt"
 

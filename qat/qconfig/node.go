@@ -1,8 +1,11 @@
 package qconfig
 
+// This file says how a value of a text is read, and what is wrong with it.
+
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goqat/goqat/internal/words"
@@ -125,4 +128,88 @@ func tagged(n *yaml.Node, standard string) string {
 		return " with the tag " + words.Quote(tag) + ": remove the tag"
 	}
 	return ""
+}
+
+// isNull says whether n is a null.
+func isNull(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+}
+
+// keysOf lists the keys of a mapping; none for anything else.
+func keysOf(n *yaml.Node) []string {
+	var keys []string
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			keys = append(keys, n.Content[i].Value)
+		}
+	}
+	return keys
+}
+
+// readInt reads a whole number in decimal.
+func (c *Config) readInt(n *yaml.Node, path string) (int, error) {
+	if err := c.scalar(n, path, "!!int", "a whole number"); err != nil {
+		return 0, err
+	}
+	// Only one spelling: 010 is eight to some readers and ten to others.
+	v, err := strconv.Atoi(n.Value)
+	if err != nil || strconv.Itoa(v) != n.Value {
+		return 0, c.fault(path, "%s: want a whole number in plain decimal digits", words.Quote(n.Value))
+	}
+	return v, nil
+}
+
+// readCount reads a whole number that may not be 0, which in Tensor means
+// "not set".
+func (c *Config) readCount(n *yaml.Node, path string) (int, error) {
+	v, err := c.readInt(n, path)
+	if err == nil && v <= 0 {
+		err = c.fault(path, "%d: want at least 1, or leave the key out for the default", v)
+	}
+	return v, err
+}
+
+func (c *Config) readConstant(n *yaml.Node, path string, out *float64) error {
+	if n.ShortTag() != "!!int" {
+		if err := c.scalar(n, path, "!!float", "a number"); err != nil {
+			return err
+		}
+	}
+	v, err := strconv.ParseFloat(n.Value, 64)
+	if err != nil {
+		return c.fault(path, "%s: want a plain decimal number, such as 0.01", words.Quote(n.Value))
+	}
+	if v == 0 {
+		return c.fault(path, "0: want above 0, or leave the key out for the default")
+	}
+	*out = v
+	return nil
+}
+
+func (c *Config) readSwitch(n *yaml.Node, path string) (Switch, error) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" {
+		if v, err := strconv.ParseBool(n.Value); err != nil {
+			return "", c.fault(path, "%s: want true or false", words.Quote(n.Value))
+		} else if v {
+			return Yes, nil
+		}
+		return No, nil
+	}
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == string(Auto) {
+		return Auto, nil
+	}
+	return "", c.scalar(n, path, "!!bool", "true, false or (for unsigned of activations) auto")
+}
+
+// readWord reads a text that may not be empty, which in Tensor means "not
+// set".
+func readWord[T ~string](c *Config, n *yaml.Node, path string, out *T) error {
+	if err := c.scalar(n, path, "!!str", "a text"); err != nil {
+		return err
+	}
+	if n.Value == "" {
+		return c.fault(path, "the text is empty: write a word, or leave it out")
+	}
+	*out = T(n.Value)
+	return nil
 }

@@ -1,6 +1,10 @@
 package qconfig
 
-import "go.yaml.in/yaml/v3"
+// This file says how settings of oscillation are read, inherited and checked.
+
+import (
+	"go.yaml.in/yaml/v3"
+)
 
 // inherit fills the unset fields of o from base. Track: No keeps what it is.
 func (o Oscillation) inherit(base Oscillation) Oscillation {
@@ -77,62 +81,6 @@ func (c Config) checkOscillation(path string, own, all Oscillation) error {
 		return c.fault(path, "momentum alone does nothing: set track: true, damping or freeze_threshold")
 	}
 	return nil
-}
-
-// oscillation writes what [Config.readOscillation] reads.
-func (o object) oscillation(s Oscillation) object {
-	switch s {
-	case Oscillation{}:
-		return o
-	case Oscillation{Track: No}:
-		return append(o, field{"oscillation", nil})
-	}
-	var f object
-	add := func(key string, set bool, value any) {
-		if set {
-			f = append(f, field{key, value})
-		}
-	}
-	add("track", s.Track != "", s.Track.value())
-	add("momentum", s.Momentum != 0, s.Momentum)
-	add("damping", s.Damping != 0, s.Damping)
-	add("damping_steps", s.DampingSteps != 0, s.DampingSteps)
-	add("freeze_threshold", s.FreezeThreshold != 0, s.FreezeThreshold)
-	return append(o, field{"oscillation", f})
-}
-
-// Oscillation is what [Model.Step] does about weights that jump to and fro
-// between two codes, which the straight-through estimator makes them do near the
-// middle of two grid points (Nagel et al. 2022, "Overcoming Oscillations in
-// Quantization-Aware Training"). Such weights disturb the statistics of batch
-// normalisation and end where chance leaves them; it matters at 4 bits and below.
-// The zero value does nothing and costs nothing.
-//
-// Only weights that are a parameter themselves are followed, alone or with a batch
-// normalisation folded into them, and only while the layer quantizes. The report
-// says where that is not so.
-type Oscillation struct {
-	// Track (Yes) counts the jumps for qat.Model.Report. Damping and FreezeThreshold imply it.
-	// No leaves a layer out; in a file that may also be "oscillation: null".
-	Track Switch
-	// Momentum is what the latest step counts in the moving averages of a weight's
-	// jumps and of its code, above 0 and below 1. The default is 0.01, the paper's.
-	Momentum float64
-	// Damping moves each weight towards the grid point that it rounds to, in every
-	// step by this share of the distance, 0 to 1; weights beyond the ends of the grid
-	// are let be. It is the gradient of the paper's equation 7 taken apart from the
-	// solver, as AdamW does with weight decay, so that it needs no learning rate. 0, the
-	// default, does not; try 0.01.
-	Damping float64
-	// DampingSteps is over how many steps Damping rises from 0, along half a cosine, so
-	// that weights find their place first. At most 2^24. The default 0 has all of it
-	// from the start.
-	DampingSteps int
-	// FreezeThreshold fixes a weight for good, at the rounded average of its code, once
-	// the moving average of its jumps is above it: the paper's algorithm 1. The jumps are
-	// a share of the steps, so that it is above 0 and below 1; the paper ends with 0.01
-	// to 0.02. 0, the default, fixes none.
-	FreezeThreshold float64
 }
 
 // defaultMomentum is the momentum of the paper's experiments.

@@ -1,18 +1,12 @@
 package qconfig
 
+// This file says what the settings of one layer are.
+
 import (
 	"strings"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/observers"
-)
-
-// part says which tensor of a layer a Tensor is about.
-type part string
-
-const (
-	weights     part = "weights"
-	activations part = "activations"
 )
 
 // Resolve returns the complete settings of a layer: every field is set, except
@@ -134,13 +128,6 @@ func (t Tensor) withDefaults(p part) Tensor {
 	}
 	t.defaultConstants()
 	return t
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var unset T
-	if *field == unset {
-		*field = value
-	}
 }
 
 // Spec turns resolved settings into a quantization format. channelAxis is the

@@ -1,5 +1,7 @@
 package qconfig
 
+// This file says which configs contradict themselves.
+
 import (
 	"fmt"
 	"math"
@@ -11,63 +13,6 @@ import (
 	"github.com/goqat/goqat/internal/words"
 	"github.com/goqat/goqat/observers"
 )
-
-// source remembers where the settings of a parsed config were written.
-type source struct {
-	file  string // "" for a reader
-	lines map[string]position
-	alias map[string]string // how the file spells a path, where it is in another form
-	notes []Note
-	// coreML says that the file has the form of Core ML Tools, where kinds of layers
-	// that a network does not have are no mistake.
-	coreML bool
-}
-
-// position is a place in a text; both numbers count from 1.
-type position struct{ line, column int }
-
-// fault makes an error about the setting at path, such as "types.conv.weights",
-// and says where it was written, if that is known.
-func (c Config) fault(path, format string, args ...any) error {
-	return c.source.fault(path, format, args...)
-}
-
-func (s *source) fault(path, format string, args ...any) error {
-	where := ""
-	if s != nil {
-		if spelled, ok := s.alias[path]; ok {
-			path = spelled
-		}
-		if s.file != "" {
-			where = s.file + ": "
-		}
-		if p, ok := s.lines[path]; ok {
-			where += fmt.Sprintf("line %d, column %d: ", p.line, p.column)
-		}
-	}
-	if r := []rune(path); len(r) > maxPath {
-		path = "…" + string(r[len(r)-maxPath:])
-	}
-	if path != "" {
-		path += ": "
-	}
-	return fmt.Errorf("%w: %s%s%s", ErrConfig, where, path, fmt.Sprintf(format, args...))
-}
-
-// maxPath is how much of a path an error shows, in letters; the last ones say most.
-const maxPath = 160
-
-// join appends a key to a path. Keys that would make the path ambiguous are
-// quoted.
-func join(path, key string) string {
-	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r == '.' || r == '"' || r == 0x7f }) || utf8.RuneCountInString(key) > words.MaxQuoted {
-		key = fmt.Sprintf("%q", key)
-	}
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
 
 // Validate reports the first setting that is out of range or contradicts another.
 // Errors wrap [ErrConfig] and name the setting as it is spelled in a file, with
@@ -98,16 +43,6 @@ func (c Config) Validate() error {
 		return c.fault("float", "true beside other settings: a network of which nothing is quantized has none; remove them, or float")
 	}
 	return c.checkRoleLists()
-}
-
-// lists are the roles by their keys in a file.
-func (r *Roles) lists() []roleList {
-	return []roleList{{"inputs", &r.Inputs}, {"params", &r.Params}, {"constants", &r.Constants}}
-}
-
-type roleList struct {
-	key   string
-	names *[]string
 }
 
 func (c Config) checkRoleLists() error {
@@ -262,14 +197,6 @@ func (c Config) checkEstimator(path string, _ part, own, all Tensor) error {
 	return nil
 }
 
-// checkWord checks that word is one of the options, or unset.
-func (c Config) checkWord(path, word string, options []string) error {
-	if word == "" || slices.Contains(options, word) {
-		return nil
-	}
-	return c.fault(path, "unknown value %s: %s", words.Quote(word), words.Suggest(word, options))
-}
-
 // The words that settings may have.
 var (
 	schemes       = []string{string(Symmetric), string(Affine)}
@@ -340,14 +267,4 @@ func (c Config) unknownName(path, what, key string, known []string) error {
 		}
 	}
 	return c.fault(path, "no %s %s: %s", what, words.Quote(key), hint)
-}
-
-// sortedKeys makes reports independent of map order.
-func sortedKeys(m map[string]*Layer) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

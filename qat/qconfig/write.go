@@ -1,10 +1,11 @@
 package qconfig
 
+// This file says how a config is written.
+
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -108,27 +109,6 @@ func (o object) milestones(s Milestones) object {
 	return append(o, field{"milestones", list{s.Observe, s.Quantize, s.FreezeObservers, s.FreezeBatchNorm}})
 }
 
-// allMilestones returns all milestones that are set. A file has one unit for all.
-func (c Config) allMilestones() []Milestones {
-	all := []Milestones{c.Milestones}
-	if c.Global != nil {
-		all = append(all, c.Global.Milestones)
-	}
-	for _, m := range []map[string]*Layer{c.Types, c.Names} {
-		for _, name := range sortedKeys(m) {
-			if l := m[name]; l != nil {
-				all = append(all, l.Milestones)
-			}
-		}
-	}
-	return slices.DeleteFunc(all, func(s Milestones) bool { return !s.Set })
-}
-
-func (c Config) countsEpochs() bool {
-	all := c.allMilestones()
-	return len(all) > 0 && all[0].Epochs
-}
-
 func (o object) tensor(key string, t Tensor) object {
 	switch {
 	case t.Off:
@@ -225,4 +205,26 @@ func (o object) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// oscillation writes what [Config.readOscillation] reads.
+func (o object) oscillation(s Oscillation) object {
+	switch s {
+	case Oscillation{}:
+		return o
+	case Oscillation{Track: No}:
+		return append(o, field{"oscillation", nil})
+	}
+	var f object
+	add := func(key string, set bool, value any) {
+		if set {
+			f = append(f, field{key, value})
+		}
+	}
+	add("track", s.Track != "", s.Track.value())
+	add("momentum", s.Momentum != 0, s.Momentum)
+	add("damping", s.Damping != 0, s.Damping)
+	add("damping_steps", s.DampingSteps != 0, s.DampingSteps)
+	add("freeze_threshold", s.FreezeThreshold != 0, s.FreezeThreshold)
+	return append(o, field{"oscillation", f})
 }
