@@ -23,6 +23,11 @@ var floors = map[string][]string{
 		"observer.go", "oscillation.go", "resolve.go", "validate.go", "write.go", "parse.go",
 		"coreml_types.go", "coreml_kinds.go", "coreml_layer.go", "coreml_finish.go", "coreml.go", "read.go",
 	},
+	"qat/frozen": {
+		"doc.go", "errors.go", "op.go", "convert.go", "network.go", "state.go", "codes.go",
+		"tensor.go", "entries.go", "mode.go", "shapes.go", "validate.go", "write.go", "read.go",
+		"way.go", "plan.go", "layer.go", "run.go", "call.go", "trace.go", "text.go",
+	},
 	"qat/internal/plan": {
 		"types.go", "parts.go",
 		"fuse.go", "place_quantizers.go", "place.go", "oscillation.go", "plan.go",

@@ -1,5 +1,7 @@
 package frozen
 
+// This file says how a network is called with values by name.
+
 import (
 	"fmt"
 	"math"

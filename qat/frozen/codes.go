@@ -1,5 +1,7 @@
 package frozen
 
+// This file says how codes move where a layer computes nothing.
+
 import (
 	"fmt"
 

@@ -1,29 +1,73 @@
 package frozen
 
-import "github.com/goqat/goqat/internal/nn"
-
 // The layer kinds of this package are those of internal/nn: same fields, same names. A
 // conversion that does not compile says that they have come apart.
 
-func (o Conv) op() nn.Op          { return nn.Conv(o) }
-func (o MatMul) op() nn.Op        { return nn.MatMul(o) }
-func (o Binary) op() nn.Op        { return nn.Binary(o) }
-func (o Unary) op() nn.Op         { return nn.Unary(o) }
-func (o Pool) op() nn.Op          { return nn.Pool(o) }
+import (
+	"fmt"
+
+	"github.com/goqat/goqat/internal/nn"
+)
+
+// ParseOp makes a kind of the name and the settings, a JSON object, that a file of a
+// network has for it. It is strict: an unknown kind or field, settings that no input can
+// make right, and anything else than one object are errors that wrap ErrFormat.
+func ParseOp(kind string, settings []byte) (Op, error) {
+	op, err := parseOp(kind, settings)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return op, nil
+}
+
+func parseOp(kind string, settings []byte) (Op, error) {
+	o, err := nn.UnmarshalOp(kind, settings)
+	if err != nil {
+		return nil, err
+	}
+	if op := opOf(o); op != nil {
+		return op, nil
+	}
+	return nil, fmt.Errorf("layer kind %q has no frozen form", kind)
+}
+
+func (o Conv) op() nn.Op { return nn.Conv(o) }
+
+func (o MatMul) op() nn.Op { return nn.MatMul(o) }
+
+func (o Binary) op() nn.Op { return nn.Binary(o) }
+
+func (o Unary) op() nn.Op { return nn.Unary(o) }
+
+func (o Pool) op() nn.Op { return nn.Pool(o) }
+
 func (o GlobalAvgPool) op() nn.Op { return nn.GlobalAvgPool(o) }
-func (o Reduce) op() nn.Op        { return nn.Reduce(o) }
-func (o Reshape) op() nn.Op       { return nn.Reshape(o) }
-func (o Transpose) op() nn.Op     { return nn.Transpose(o) }
-func (o Concat) op() nn.Op        { return nn.Concat(o) }
-func (o Slice) op() nn.Op         { return nn.Slice(o) }
-func (o Softmax) op() nn.Op       { return nn.Softmax(o) }
-func (o BatchNorm) op() nn.Op     { return nn.BatchNorm(o) }
-func (o LayerNorm) op() nn.Op     { return nn.LayerNorm(o) }
-func (o GroupNorm) op() nn.Op     { return nn.GroupNorm(o) }
-func (o Dropout) op() nn.Op       { return nn.Dropout(o) }
-func (o Pad) op() nn.Op           { return nn.Pad(o) }
-func (o LRN) op() nn.Op           { return nn.LRN(o) }
-func (o Gather) op() nn.Op        { return nn.Gather(o) }
+
+func (o Reduce) op() nn.Op { return nn.Reduce(o) }
+
+func (o Reshape) op() nn.Op { return nn.Reshape(o) }
+
+func (o Transpose) op() nn.Op { return nn.Transpose(o) }
+
+func (o Concat) op() nn.Op { return nn.Concat(o) }
+
+func (o Slice) op() nn.Op { return nn.Slice(o) }
+
+func (o Softmax) op() nn.Op { return nn.Softmax(o) }
+
+func (o BatchNorm) op() nn.Op { return nn.BatchNorm(o) }
+
+func (o LayerNorm) op() nn.Op { return nn.LayerNorm(o) }
+
+func (o GroupNorm) op() nn.Op { return nn.GroupNorm(o) }
+
+func (o Dropout) op() nn.Op { return nn.Dropout(o) }
+
+func (o Pad) op() nn.Op { return nn.Pad(o) }
+
+func (o LRN) op() nn.Op { return nn.LRN(o) }
+
+func (o Gather) op() nn.Op { return nn.Gather(o) }
 
 // Kind is the name in files.
 func (o Conv) Kind() string { return nn.Conv(o).Kind() }

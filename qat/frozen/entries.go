@@ -1,5 +1,7 @@
 package frozen
 
+// This file says which parts of a tensor a file holds, and under which names.
+
 import (
 	"slices"
 

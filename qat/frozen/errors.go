@@ -1,6 +1,10 @@
 package frozen
 
-import "errors"
+// This file says which errors there are.
+
+import (
+	"errors"
+)
 
 var (
 	// ErrNetwork is wrapped by errors about a network that contradicts itself.

@@ -1,5 +1,7 @@
 package frozen
 
+// This file says how one layer is run.
+
 import (
 	"math"
 
@@ -159,3 +161,26 @@ func (n *Network) values(s *state, t int) nn.Tensor[float32] {
 	}
 	return nn.Tensor[float32]{Shape: v.shape, Data: v.values}
 }
+
+// quantize writes the biased codes of x.
+func (s *state) quantize(dst []uint8, x []float32, g kern.Grid) {
+	par.ForN(s.threads, len(x), grain, func(lo, hi int) { kern.Quantize(dst[lo:hi], x[lo:hi], g) })
+}
+
+// dequantize undoes quantize.
+func (s *state) dequantize(dst []float32, codes []uint8, g kern.Grid) {
+	par.ForN(s.threads, len(codes), grain, func(lo, hi int) { kern.Dequantize(dst[lo:hi], codes[lo:hi], g) })
+}
+
+// elements is the number of elements of a checked shape.
+func elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// grain is the number of elements worth a goroutine. Elements are independent, so
+// it changes no result.
+const grain = 1 << 15

@@ -1,7 +1,15 @@
 package frozen
 
+// This file says what a network is, and what it is prepared into.
+
 import (
+	"fmt"
+	"sync"
+
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/internal/exact"
 )
 
 // Network is a frozen integer network: layers in the order they run, over a table
@@ -73,4 +81,88 @@ type Layer struct {
 	Output int
 	// Act is a fused activation; nil for none.
 	Act *Unary
+}
+
+// planCache holds what Run prepares once, and the buffers that runs share.
+type planCache struct {
+	once   sync.Once
+	err    error
+	plan   plan
+	states sync.Pool // *state
+}
+
+// plan is a validated network in the form that runs fast. It is read only.
+type plan struct {
+	layers  []layerPlan
+	tensors []tensorPlan
+}
+
+type layerPlan struct {
+	op   nn.Op // of the layer, as kernels take it
+	mode Mode
+	way  way
+	// weight and product belong to products of codes; product is nil where the
+	// weights are a layer's result.
+	weight  exact.WeightScales
+	product *nn.IntLayer
+	act     kern.Clip // the activation, where way takes it along
+	tables  []*[256]uint8
+}
+
+// tensorPlan is what a run knows of a tensor.
+type tensorPlan struct {
+	// quantized says that the tensor exists as codes on grid, that of the biased
+	// codes q - base; a constant with more than one scale has no grid.
+	quantized bool
+	grid      kern.Grid
+	base      int32
+	// codes and values are a constant's biased codes and its real values, each only
+	// where a layer or the caller reads it.
+	codes  []uint8
+	values []float32
+	// last is the index of the last layer that reads the tensor; len(Layers) for
+	// outputs, -1 when none does.
+	last int
+}
+
+// way is how a run computes a layer. Ways other than byFloat keep codes as bytes
+// from the inputs to the result; all give the bits that the layer's [Mode] defines.
+type way uint8
+
+const (
+	byFloat   way = iota // real numbers of all operands
+	byProduct            // sums of products of codes, with the activation and the rounding
+	byAverage            // sums of codes
+	byMoving             // codes move, then each goes through a table where grids differ
+	byTable              // an elementwise function: a table of the codes
+	byPairing            // a sum, difference or product of two tensors, code by code
+)
+
+// Mode says what a layer computes with. It follows from the tensors alone, and it
+// is part of the definition of the network: training computes the same way.
+type Mode uint8
+
+const (
+	// Float dequantizes what is quantized and computes in float32. A quantized
+	// weight beside a float x (weight-only quantization) is dequantized once.
+	Float Mode = iota
+	// Integer sums exact products of centred codes (convolution and matrix product
+	// with two quantized operands) or exact codes (average pools), and scales the
+	// sums.
+	Integer
+	// Codes moves codes and no numbers: layers that only move or choose values (max
+	// pooling, reshape, concat and the like) whose inputs and result share one grid.
+	Codes
+)
+
+func (m Mode) String() string {
+	switch m {
+	case Float:
+		return "float"
+	case Integer:
+		return "integer"
+	case Codes:
+		return "codes"
+	}
+	return fmt.Sprintf("Mode(%d)", uint8(m))
 }

@@ -1,5 +1,7 @@
 package frozen
 
+// This file says what each kind of layer is.
+
 import (
 	"fmt"
 
@@ -12,28 +14,6 @@ type Op interface {
 	// Kind is the name of the kind in files and in errors: "conv", "max_pool".
 	Kind() string
 	op() nn.Op
-}
-
-// ParseOp makes a kind of the name and the settings, a JSON object, that a file of a
-// network has for it. It is strict: an unknown kind or field, settings that no input can
-// make right, and anything else than one object are errors that wrap ErrFormat.
-func ParseOp(kind string, settings []byte) (Op, error) {
-	op, err := parseOp(kind, settings)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	return op, nil
-}
-
-func parseOp(kind string, settings []byte) (Op, error) {
-	o, err := nn.UnmarshalOp(kind, settings)
-	if err != nil {
-		return nil, err
-	}
-	if op := opOf(o); op != nil {
-		return op, nil
-	}
-	return nil, fmt.Errorf("layer kind %q has no frozen form", kind)
 }
 
 // OutShape returns the shape of what a layer of this kind makes of inputs of the given

@@ -1,55 +1,10 @@
 package frozen
 
+// This file says when a network is prepared, and which tensors need what.
+
 import (
-	"fmt"
-	"sync"
-
 	"github.com/goqat/goqat/internal/kern"
-	"github.com/goqat/goqat/internal/nn"
-	"github.com/goqat/goqat/qat/internal/exact"
 )
-
-// planCache holds what Run prepares once, and the buffers that runs share.
-type planCache struct {
-	once   sync.Once
-	err    error
-	plan   plan
-	states sync.Pool // *state
-}
-
-// plan is a validated network in the form that runs fast. It is read only.
-type plan struct {
-	layers  []layerPlan
-	tensors []tensorPlan
-}
-
-type layerPlan struct {
-	op   nn.Op // of the layer, as kernels take it
-	mode Mode
-	way  way
-	// weight and product belong to products of codes; product is nil where the
-	// weights are a layer's result.
-	weight  exact.WeightScales
-	product *nn.IntLayer
-	act     kern.Clip // the activation, where way takes it along
-	tables  []*[256]uint8
-}
-
-// tensorPlan is what a run knows of a tensor.
-type tensorPlan struct {
-	// quantized says that the tensor exists as codes on grid, that of the biased
-	// codes q - base; a constant with more than one scale has no grid.
-	quantized bool
-	grid      kern.Grid
-	base      int32
-	// codes and values are a constant's biased codes and its real values, each only
-	// where a layer or the caller reads it.
-	codes  []uint8
-	values []float32
-	// last is the index of the last layer that reads the tensor; len(Layers) for
-	// outputs, -1 when none does.
-	last int
-}
 
 // prepared validates the network and prepares its constants, once.
 func (n *Network) prepared() (*plan, error) {
@@ -114,30 +69,6 @@ func (n *Network) prepareLayer(p *plan, i int) error {
 		}
 	}
 	return nil
-}
-
-// scales are those of a weight, for the integer products of op.
-func (t *Tensor) scales(op Op) (exact.WeightScales, error) {
-	s, err := exact.ScalesOf(op.op(), t.Name, t.Shape, exact.Quant(*t.Quant))
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrNetwork, err)
-	}
-	return s, err
-}
-
-// prepareProduct packs constant weights.
-func (n *Network) prepareProduct(p *plan, i int) (err error) {
-	l, lp := &n.Layers[i], &p.layers[i]
-	w := &n.Tensors[l.Inputs[1]]
-	if lp.weight, err = w.scales(l.Op); err != nil || w.Const == nil {
-		return err
-	}
-	if _, err := w.codes(); err != nil {
-		return w.wrap(err)
-	}
-	lp.product = new(nn.IntLayer)
-	return lp.product.Set(lp.op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
-		Scale: lp.weight.Scale, Blocks: lp.weight.Blocks, BlockSize: lp.weight.BlockSize, Nibbles: w.Quant.Spec.Packed()})
 }
 
 // needCodes unpacks a constant's codes; other tensors get theirs in the run.

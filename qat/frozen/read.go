@@ -1,5 +1,7 @@
 package frozen
 
+// This file says how a file becomes a network.
+
 import (
 	"bytes"
 	"cmp"

@@ -1,12 +1,12 @@
 package frozen
 
+// This file says in which order a network runs.
+
 import (
 	"fmt"
 	"slices"
 
-	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
-	"github.com/goqat/goqat/internal/par"
 )
 
 // RunOptions are settings of a [Runner]. The zero value is what Run uses.
@@ -160,25 +160,16 @@ func (n *Network) watched(s *state, i int) error {
 	return err
 }
 
-// grain is the number of elements worth a goroutine. Elements are independent, so
-// it changes no result.
-const grain = 1 << 15
-
-// quantize writes the biased codes of x.
-func (s *state) quantize(dst []uint8, x []float32, g kern.Grid) {
-	par.ForN(s.threads, len(x), grain, func(lo, hi int) { kern.Quantize(dst[lo:hi], x[lo:hi], g) })
-}
-
-// dequantize undoes quantize.
-func (s *state) dequantize(dst []float32, codes []uint8, g kern.Grid) {
-	par.ForN(s.threads, len(codes), grain, func(lo, hi int) { kern.Dequantize(dst[lo:hi], codes[lo:hi], g) })
-}
-
-// elements is the number of elements of a checked shape.
-func elements(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		n *= d
+// Shapes returns the shape of every tensor, by its index in Tensors, for a batch:
+// the size of the inputs' open dimensions, at least 1. A network without open
+// dimensions has the same shapes for every batch. Errors name the layer or the
+// tensor and wrap ErrNetwork or say what does not fit.
+func (n *Network) Shapes(batch int) ([][]int, error) {
+	if _, err := n.prepared(); err != nil {
+		return nil, err
 	}
-	return n
+	if batch < 1 {
+		return nil, fmt.Errorf("%w: batch %d, want at least 1", ErrInput, batch)
+	}
+	return n.shapes(batch)
 }

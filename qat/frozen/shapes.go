@@ -1,5 +1,7 @@
 package frozen
 
+// This file says which shapes tensors have at a batch size.
+
 import (
 	"errors"
 	"fmt"
@@ -12,20 +14,6 @@ import (
 // maxRunElements bounds each tensor of a run: 2^31 elements are 8 GiB of float32.
 // A small hostile file could otherwise ask for all memory.
 const maxRunElements int64 = 1 << 31
-
-// Shapes returns the shape of every tensor, by its index in Tensors, for a batch:
-// the size of the inputs' open dimensions, at least 1. A network without open
-// dimensions has the same shapes for every batch. Errors name the layer or the
-// tensor and wrap ErrNetwork or say what does not fit.
-func (n *Network) Shapes(batch int) ([][]int, error) {
-	if _, err := n.prepared(); err != nil {
-		return nil, err
-	}
-	if batch < 1 {
-		return nil, fmt.Errorf("%w: batch %d, want at least 1", ErrInput, batch)
-	}
-	return n.shapes(batch)
-}
 
 // shapes is Shapes for a network whose indices are in order.
 func (n *Network) shapes(batch int) ([][]int, error) {

@@ -1,6 +1,10 @@
 package frozen
 
-import "github.com/goqat/goqat/internal/nn"
+// This file says what memory one run has.
+
+import (
+	"github.com/goqat/goqat/internal/nn"
+)
 
 // value is a tensor during a run. A quantized one has biased codes q - quant_min,
 // one byte each, and real values beside them once a float layer has asked for them.

@@ -1,5 +1,7 @@
 package frozen
 
+// This file says what a tensor holds, as codes and as values.
+
 import (
 	"errors"
 	"fmt"

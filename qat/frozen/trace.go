@@ -1,5 +1,7 @@
 package frozen
 
+// This file says what every tensor holds after a run.
+
 import (
 	"slices"
 

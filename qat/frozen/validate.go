@@ -1,5 +1,7 @@
 package frozen
 
+// This file says which networks are invalid.
+
 import (
 	"fmt"
 	"math"
@@ -8,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/internal/exact"
 )
 
 // Validate reports the first thing that contradicts itself: names, indices, the
@@ -193,4 +196,13 @@ func (n *Network) checkOperands(l *Layer) error {
 	}
 	_, err := w.scales(l.Op)
 	return err
+}
+
+// scales are those of a weight, for the integer products of op.
+func (t *Tensor) scales(op Op) (exact.WeightScales, error) {
+	s, err := exact.ScalesOf(op.op(), t.Name, t.Shape, exact.Quant(*t.Quant))
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
+	return s, err
 }

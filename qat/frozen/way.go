@@ -1,21 +1,10 @@
 package frozen
 
+// This file says which way a layer is computed.
+
 import (
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
-)
-
-// way is how a run computes a layer. Ways other than byFloat keep codes as bytes
-// from the inputs to the result; all give the bits that the layer's [Mode] defines.
-type way uint8
-
-const (
-	byFloat   way = iota // real numbers of all operands
-	byProduct            // sums of products of codes, with the activation and the rounding
-	byAverage            // sums of codes
-	byMoving             // codes move, then each goes through a table where grids differ
-	byTable              // an elementwise function: a table of the codes
-	byPairing            // a sum, difference or product of two tensors, code by code
 )
 
 // chooseWay decides how layer i is computed and prepares what that needs.
@@ -99,4 +88,19 @@ func (n *Network) prepareTables(p *plan, i int) error {
 func clipOf(act *Unary) (kern.Clip, bool) {
 	l, ok := nn.ClipOf((*nn.Unary)(act))
 	return kern.Clip{Lo: float32(l.Lo), Hi: float32(l.Hi)}, ok
+}
+
+// prepareProduct packs constant weights.
+func (n *Network) prepareProduct(p *plan, i int) (err error) {
+	l, lp := &n.Layers[i], &p.layers[i]
+	w := &n.Tensors[l.Inputs[1]]
+	if lp.weight, err = w.scales(l.Op); err != nil || w.Const == nil {
+		return err
+	}
+	if _, err := w.codes(); err != nil {
+		return w.wrap(err)
+	}
+	lp.product = new(nn.IntLayer)
+	return lp.product.Set(lp.op, p.tensors[l.Inputs[0]].grid, nn.IntWeights{Shape: w.Shape, Fill: w.centred,
+		Scale: lp.weight.Scale, Blocks: lp.weight.Blocks, BlockSize: lp.weight.BlockSize, Nibbles: w.Quant.Spec.Packed()})
 }

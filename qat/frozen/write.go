@@ -1,5 +1,7 @@
 package frozen
 
+// This file says how a network becomes a file.
+
 import (
 	"bytes"
 	"cmp"

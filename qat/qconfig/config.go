@@ -189,7 +189,7 @@ const (
 // Core ML Tools' OpLinearQuantizerConfig.
 const DefaultBlockSize = 32
 
-// Oscillation is what [Model.Step] does about weights that jump to and fro
+// Oscillation is what qat.Model.Step does about weights that jump to and fro
 // between two codes, which the straight-through estimator makes them do near the
 // middle of two grid points (Nagel et al. 2022, "Overcoming Oscillations in
 // Quantization-Aware Training"). Such weights disturb the statistics of batch
