@@ -8,8 +8,8 @@ import (
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/mem"
 	"github.com/goqat/goqat/internal/ops"
-	"github.com/goqat/goqat/internal/place"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -119,8 +119,8 @@ func (k kernel) Forward(out ops.Tensor, in []ops.Tensor) error {
 }
 
 // Facts: the site works in place, and backward it looks at x and dy.
-func (kernel) Facts(int) (forward, backward place.Facts) {
-	return place.Facts{Over: []int{0}}, place.Facts{Unread: []bool{false, true, false}, Over: []int{2}}
+func (kernel) Facts(int) (forward, backward mem.Facts) {
+	return mem.Facts{Over: []int{0}}, mem.Facts{Unread: []bool{false, true, false}, Over: []int{2}}
 }
 
 func (k kernel) Backward(grads, in []ops.Tensor, _, dout ops.Tensor) error {

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/internal/mem"
 	"github.com/goqat/goqat/internal/ops"
-	"github.com/goqat/goqat/internal/place"
 	"gorgonia.org/gorgonia"
 )
 
@@ -53,8 +53,8 @@ func (k learnedKernel) Forward(out ops.Tensor, in []ops.Tensor) error {
 }
 
 // Facts: backward the site works in place.
-func (learnedKernel) Facts(operands int) (forward, backward place.Facts) {
-	return forward, place.Facts{Over: []int{operands + 1}}
+func (learnedKernel) Facts(operands int) (forward, backward mem.Facts) {
+	return forward, mem.Facts{Over: []int{operands + 1}}
 }
 
 func (k learnedKernel) Backward(grads, in []ops.Tensor, _, dout ops.Tensor) error {

@@ -21,7 +21,7 @@ var rules = []struct {
 	{of: "internal/kern", not: []string{"internal/nn", "gorgonia.org/"}, why: "kernels know slices only"},
 	{of: "internal/nn", not: []string{"gorgonia.org/"}, why: "layer kinds know no graph"},
 	{of: "internal/vm", not: []string{"internal/nn", "internal/ops", "internal/graph/"}, why: "the machine runs any Gorgonia graph"},
-	{of: "internal/place", not: []string{"internal/"}, why: "it says what ops and machines agree on"},
+	{of: "internal/mem", not: []string{"internal/"}, why: "it says what ops and machines agree on"},
 	{of: "internal/ops", not: []string{"internal/vm", "internal/graph/"}, why: "ops know neither machines nor networks"},
 	{of: "internal/safetensors", not: []string{"gorgonia.org/"}, why: "files know no graph"},
 	{of: "fakequant", except: []string{"fakequant/fqop"}, not: []string{"gorgonia.org/"}, why: "numbers know no graph"},

@@ -81,7 +81,7 @@ func (b *backward) Do(vals ...gorgonia.Value) (v gorgonia.Value, err error) {
 	return b.bufs[b.first].value(), nil
 }
 
-// DoInto is Do with the machine's memory; see [place.Op].
+// DoInto is Do with the machine's memory; see [mem.Op].
 func (b *backward) DoInto(out []*tensor.Dense, vals []gorgonia.Value) (err error) {
 	defer recovered(b.label, &err)
 	for i, d := range out {

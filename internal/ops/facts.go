@@ -3,17 +3,17 @@ package ops
 import (
 	"slices"
 
+	"github.com/goqat/goqat/internal/mem"
 	"github.com/goqat/goqat/internal/nn"
-	"github.com/goqat/goqat/internal/place"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
 
 var (
-	_ place.Fuser    = (*Op)(nil)
-	_ place.Fused    = (*fusedOp)(nil)
-	_ place.Backward = (*backward)(nil)
-	_ place.Part     = (*get)(nil)
+	_ mem.Fuser    = (*Op)(nil)
+	_ mem.Fused    = (*fusedOp)(nil)
+	_ mem.Backward = (*backward)(nil)
+	_ mem.Part     = (*get)(nil)
 )
 
 // Describer is a kernel that says more about memory than that its passes read all
@@ -22,12 +22,12 @@ type Describer interface {
 	// Facts are those of Forward and of Backward for so many operands. Backward's operands
 	// are Forward's, the output and its gradient, in this order; its results are the
 	// gradients. Out and Own are the op's own business: kernels leave them zero.
-	Facts(operands int) (forward, backward place.Facts)
+	Facts(operands int) (forward, backward mem.Facts)
 }
 
 // Facts describes the output's memory.
-func (o *Op) Facts() place.Facts {
-	var f place.Facts
+func (o *Op) Facts() mem.Facts {
+	var f mem.Facts
 	if k, ok := o.k.(Describer); ok {
 		f, _ = k.Facts(len(o.in))
 	}
@@ -58,8 +58,8 @@ func outShapes(of []operand, wanted []bool) []tensor.Shape {
 func (o *Op) Result(int) gorgonia.Value { return o.buf.value() }
 
 // Facts describes the gradients' memory.
-func (b *backward) Facts() place.Facts {
-	var f place.Facts
+func (b *backward) Facts() mem.Facts {
+	var f mem.Facts
 	n := len(b.of.in)
 	if k, ok := b.of.k.(Describer); ok {
 		_, f = k.Facts(n)
@@ -88,7 +88,7 @@ func (b *backward) Facts() place.Facts {
 }
 
 // Facts of a layer kind follow from its traits.
-func (l *layer) Facts(operands int) (forward, backward place.Facts) {
+func (l *layer) Facts(operands int) (forward, backward mem.Facts) {
 	t := nn.TraitsOf(l.op)
 	out, dout := operands, operands+1
 	if t.Copies {

@@ -5,8 +5,8 @@ import (
 	"math"
 
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/mem"
 	"github.com/goqat/goqat/internal/nn"
-	"github.com/goqat/goqat/internal/place"
 	"gorgonia.org/gorgonia"
 )
 
@@ -32,7 +32,7 @@ func Rounded(r Rounder) Kernel { return &finish{act: nn.Everything, quant: r, ke
 // finish is what may stand between a product and the next layer, in one pass: a
 // batch normalisation or a sum of two tensors, then an activation, then rounding to
 // a grid. Backward it keeps one bit per element. Ops of their own have one part of
-// it; a machine fuses them (see [place.Fuser]).
+// it; a machine fuses them (see [mem.Fuser]).
 type finish struct {
 	norm  *norm
 	sum   bool        // of two operands of one shape
@@ -48,7 +48,7 @@ type finish struct {
 // Facts: every element depends on those in the same place only. Backward, the bits say
 // it all without a normalisation; the sums over dout come first, each gradient is
 // computed on its own, and both terms of a sum have one and the same.
-func (k *finish) Facts(operands int) (forward, backward place.Facts) {
+func (k *finish) Facts(operands int) (forward, backward mem.Facts) {
 	forward.Over = []int{0}
 	if k.sum {
 		forward.Over = []int{0, 1}
@@ -58,7 +58,7 @@ func (k *finish) Facts(operands int) (forward, backward place.Facts) {
 	for i := range operands {
 		u[i] = k.norm == nil
 	}
-	return forward, place.Facts{Unread: u, Over: []int{operands + 1}, Optional: true, Same: k.sum}
+	return forward, mem.Facts{Unread: u, Over: []int{operands + 1}, Optional: true, Same: k.sum}
 }
 
 // dims returns the tensor as images, channels and elements of a plane.
@@ -225,7 +225,7 @@ func (k *finish) Backward(grads, in []Tensor, _, dout Tensor) error {
 type fusedOp struct{ *Op }
 
 // Fuse returns the op with the next one's part added, if it fits behind.
-func (o *Op) Fuse(next gorgonia.Op) (place.Fused, bool) {
+func (o *Op) Fuse(next gorgonia.Op) (mem.Fused, bool) {
 	k, ok := finishOf(o)
 	if !ok {
 		return nil, false
@@ -272,7 +272,7 @@ func fused(o, n *Op, k Kernel) *fusedOp {
 }
 
 // Backward returns the op that computes the gradients of the first op's operands.
-func (o *fusedOp) Backward() place.Backward {
+func (o *fusedOp) Backward() mem.Backward {
 	o.k.(interface{ keepBits() }).keepBits()
 	return o.backward(true)
 }

@@ -163,7 +163,7 @@ func (o *Op) Do(vals ...gorgonia.Value) (v gorgonia.Value, err error) {
 	return o.buf.value(), nil
 }
 
-// DoInto is Do with the machine's memory; see [place.Op].
+// DoInto is Do with the machine's memory; see [mem.Op].
 func (o *Op) DoInto(out []*tensor.Dense, vals []gorgonia.Value) (err error) {
 	defer recovered(o.label, &err)
 	return o.forward(o.out.on(out[0]), vals)

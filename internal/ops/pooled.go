@@ -2,8 +2,8 @@ package ops
 
 import (
 	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/mem"
 	"github.com/goqat/goqat/internal/nn"
-	"github.com/goqat/goqat/internal/place"
 )
 
 // pooled is a finish of one operand with a maximum pooling behind it, in one pass. The
@@ -38,12 +38,12 @@ func pooledBy(f *finish, next *Op) *pooled {
 func (k *pooled) keepBits() { k.f.keep = true }
 
 // Facts: the bits say it all.
-func (k *pooled) Facts(operands int) (forward, backward place.Facts) {
+func (k *pooled) Facts(operands int) (forward, backward mem.Facts) {
 	u := make([]bool, operands+2)
 	for i := range operands + 1 {
 		u[i] = true
 	}
-	return forward, place.Facts{Unread: u}
+	return forward, mem.Facts{Unread: u}
 }
 
 func (k *pooled) Forward(out Tensor, in []Tensor) error {

@@ -3,7 +3,7 @@ package vm
 import (
 	"slices"
 
-	"github.com/goqat/goqat/internal/place"
+	"github.com/goqat/goqat/internal/mem"
 	"gorgonia.org/gorgonia"
 )
 
@@ -18,8 +18,8 @@ type unit struct {
 	users []*unit
 
 	at     int // index among the steps
-	facts  place.Facts
-	placed place.Op  // DoInto is used
+	facts  mem.Facts
+	placed mem.Op    // DoInto is used
 	part   int       // result of in[0] that it hands out; -1 for none
 	view   int       // operand whose memory it shows; -1 for none
 	outs   []*region // memory of the results
@@ -49,7 +49,7 @@ func (c *compiler) link() {
 func (c *compiler) fuse() {
 	c.back = map[gorgonia.Op]*unit{}
 	for _, u := range c.units {
-		if b, ok := u.op.(place.Backward); ok {
+		if b, ok := u.op.(mem.Backward); ok {
 			of := b.BackwardOf()
 			if _, twice := c.back[of]; twice {
 				u = nil
@@ -58,8 +58,8 @@ func (c *compiler) fuse() {
 		}
 	}
 	for _, u := range c.units {
-		first, ok := u.op.(place.Fuser)
-		if _, done := u.op.(place.Fused); ok && !done && !u.gone {
+		first, ok := u.op.(mem.Fuser)
+		if _, done := u.op.(mem.Fused); ok && !done && !u.gone {
 			c.fuseFrom(u, first)
 		}
 	}
@@ -67,13 +67,13 @@ func (c *compiler) fuse() {
 }
 
 // fuseFrom fuses the longest chain that starts at u.
-func (c *compiler) fuseFrom(u *unit, op place.Fuser) {
+func (c *compiler) fuseFrom(u *unit, op mem.Fuser) {
 	b, hasBack := c.back[op]
 	if hasBack && b == nil {
 		return
 	}
 	chain := []*unit{u}
-	var fused place.Fused
+	var fused mem.Fused
 	for {
 		next := c.follower(chain[len(chain)-1])
 		if next == nil {
@@ -118,7 +118,7 @@ func (c *compiler) follower(tail *unit) *unit {
 	tailBack := c.back[tail.op]
 	var next *unit
 	for _, x := range tail.users {
-		if _, back := x.op.(place.Backward); back {
+		if _, back := x.op.(mem.Backward); back {
 			continue // looked at below
 		}
 		if next != nil && next != x {
@@ -129,7 +129,7 @@ func (c *compiler) follower(tail *unit) *unit {
 	if next == nil || len(next.in) != 1 {
 		return nil
 	}
-	if _, ours := next.op.(place.Fuser); !ours {
+	if _, ours := next.op.(mem.Fuser); !ours {
 		return nil
 	}
 	nextBack, known := c.back[next.op]

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/goqat/goqat/internal/place"
+	"github.com/goqat/goqat/internal/mem"
 	"gorgonia.org/tensor"
 )
 
@@ -58,7 +58,7 @@ func (c *compiler) plan() (blocks []int) {
 // place decides how a unit gets its value.
 func (c *compiler) place(u *unit) {
 	u.part, u.view = -1, -1
-	if p, ok := u.op.(place.Part); ok {
+	if p, ok := u.op.(mem.Part); ok {
 		u.part = p.Part()
 		src := u.in[0]
 		switch {
@@ -69,12 +69,12 @@ func (c *compiler) place(u *unit) {
 		}
 		return
 	}
-	op, ok := u.op.(place.Op)
+	op, ok := u.op.(mem.Op)
 	if !ok {
 		return
 	}
 	u.facts = op.Facts()
-	seen := u.bound || slices.ContainsFunc(u.users, func(x *unit) bool { _, part := x.op.(place.Part); return part && x.bound })
+	seen := u.bound || slices.ContainsFunc(u.users, func(x *unit) bool { _, part := x.op.(mem.Part); return part && x.bound })
 	if u.facts.View > 0 && !seen {
 		u.view = u.facts.View - 1
 		u.own = u.in[u.view].own
@@ -105,7 +105,7 @@ func (u *unit) needs(i int) bool {
 		return true
 	}
 	return slices.ContainsFunc(u.users, func(x *unit) bool {
-		if p, ok := x.op.(place.Part); ok {
+		if p, ok := x.op.(mem.Part); ok {
 			return p.Part() == i
 		}
 		return i == u.facts.Own
@@ -132,7 +132,7 @@ func (c *compiler) lifetimes() {
 		if u.part >= 0 {
 			continue
 		}
-		_, ours := u.op.(place.Op)
+		_, ours := u.op.(mem.Op)
 		for k, x := range u.in {
 			if x.own == nil || !u.reads(k) {
 				continue

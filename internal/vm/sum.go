@@ -5,7 +5,7 @@ import (
 	"reflect"
 
 	"github.com/goqat/goqat/internal/kern"
-	"github.com/goqat/goqat/internal/place"
+	"github.com/goqat/goqat/internal/mem"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -17,7 +17,7 @@ type sum struct {
 	shape tensor.Shape
 }
 
-var _ place.Op = sum{}
+var _ mem.Op = sum{}
 
 // ownSum returns a sum in place of Gorgonia's addition, and any other op as it is.
 func ownSum(op gorgonia.Op, in gorgonia.Nodes, out *gorgonia.Node) gorgonia.Op {
@@ -32,8 +32,8 @@ func ownSum(op gorgonia.Op, in gorgonia.Nodes, out *gorgonia.Node) gorgonia.Op {
 }
 
 // Facts says that the sum may take the place of either operand.
-func (s sum) Facts() place.Facts {
-	return place.Facts{Out: []tensor.Shape{s.shape}, Over: []int{0, 1}}
+func (s sum) Facts() mem.Facts {
+	return mem.Facts{Out: []tensor.Shape{s.shape}, Over: []int{0, 1}}
 }
 
 // What names the kind of computation.

@@ -13,7 +13,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/goqat/goqat/internal/place"
+	"github.com/goqat/goqat/internal/mem"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -37,8 +37,8 @@ type step struct {
 	args []gorgonia.Value
 	into *gorgonia.Value // where a Read statement writes to; nil for other nodes
 
-	placed  place.Op // DoInto is used; nil otherwise
-	facts   place.Facts
+	placed  mem.Op // DoInto is used; nil otherwise
+	facts   mem.Facts
 	part    int // result of in[0] that it hands out; -1 for none
 	view    int // operand whose memory it shows; -1 for none
 	shown   *tensor.Dense
@@ -302,7 +302,7 @@ func (m *Machine) further(s *step) gorgonia.Value {
 	case src.view >= 0 && m.vals[s.in[0]] == gorgonia.Value(src.shown):
 		return src.shown
 	}
-	return src.op.(place.Op).Result(s.part)
+	return src.op.(mem.Op).Result(s.part)
 }
 
 // mend renews the headers of results that a consumer has transposed or reshaped.

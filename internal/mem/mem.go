@@ -1,8 +1,8 @@
-// Package place is what graph ops and a machine tell each other about memory: an op
+// Package mem is what graph ops and a machine tell each other about memory: an op
 // whose results the machine may put where it likes, share with values that are no
 // longer needed, or never make because two ops run as one. Machines that know
 // nothing of it call Do as ever.
-package place
+package mem
 
 import (
 	"gorgonia.org/gorgonia"
