@@ -20,7 +20,7 @@ var fnKernels = []fnKernel{
 		e, m := f.logParts(x)
 		y := f.mul(f.poly("fnLogPoly", m), m)
 		return f.logEnds(f.fma(e, fnAt("fnLn2", 0), y), x)
-	}, func(f *fnVec, x, dy vec) vec { return f.div(dy, x) }},
+	}, func(f *fnVec, x, dy vec) vec { return f.quotient(dy, x) }},
 	{"Log2", nil, 0, func(f *fnVec, x vec) vec {
 		e, m := f.logParts(x)
 		return f.logEnds(f.muladd(f.poly("fnLog2Poly", m), m, e), x)
@@ -121,12 +121,12 @@ var fnKernels = []fnKernel{
 		s := f.root(x)
 		return f.mul(dy, f.recip(f.most(f.least(f.add(s, s), "fnTiny"), "fnHuge")))
 	}},
-	{"InvSqrt", []string{"fnTiny", "fnHuge"}, 0, func(f *fnVec, x vec) vec { return f.div(f.c("fnOne"), f.root(x)) }, func(f *fnVec, x, dy vec) vec {
+	{"InvSqrt", []string{"fnTiny", "fnHuge"}, 0, func(f *fnVec, x vec) vec { return f.quotient(f.c("fnOne"), f.root(x)) }, func(f *fnVec, x, dy vec) vec {
 		q := f.mul(f.mul(f.root(x), x), fnAt("fnTwo", 0))
 		r := f.recip(f.most(f.least(q, "fnTiny"), "fnHuge"))
 		return f.mul(f.xor(dy, fnAt("fnSign", 0)), r)
 	}},
-	{"Inv", nil, 0, func(f *fnVec, x vec) vec { return f.div(f.c("fnOne"), x) }, func(f *fnVec, x, dy vec) vec {
+	{"Inv", nil, 0, func(f *fnVec, x vec) vec { return f.quotient(f.c("fnOne"), x) }, func(f *fnVec, x, dy vec) vec {
 		return f.div(f.xor(dy, fnAt("fnSign", 0)), f.mul(x, x))
 	}},
 	{"Pow", []string{"fnPowMin", "fnPowMax"}, 4, func(f *fnVec, x vec) vec {
