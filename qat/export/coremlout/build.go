@@ -1,5 +1,7 @@
 package coremlout
 
+// This file says in which order a network becomes a program.
+
 import (
 	"encoding/json"
 	"fmt"
@@ -12,32 +14,6 @@ import (
 
 // namesKey is the entry of the metadata with the names that were changed.
 const namesKey = "goqat.names"
-
-// builder makes a program of a network. Operations are emitted in the order they run.
-type builder struct {
-	net    *frozen.Network
-	opt    Options
-	float  mlpb.DataType // of the values in the program
-	shapes [][]int       // of all tensors, at the chosen batch
-	names  names
-	id     []string // the identifier of each tensor
-	// real holds the float value of each tensor once it exists, turned those of
-	// transposed constants.
-	real, turned []*value
-	inputs       []*mlpb.FeatureDescription
-	outputs      []*mlpb.FeatureDescription
-	function     *mlpb.Function
-	block        *mlpb.Block
-	blobs        blobs
-	err          error // the first failure
-}
-
-// fail keeps the first failure. What is built after it is not used.
-func (b *builder) fail(format string, args ...any) {
-	if b.err == nil {
-		b.err = fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
-	}
-}
 
 // newModel builds the model; its large constants wait in the builder's blobs.
 func newModel(n *frozen.Network, opt Options) (*mlpb.Model, *blobs, error) {
@@ -161,14 +137,6 @@ func (b *builder) input(t int) {
 	}
 }
 
-// narrow brings an input to the float type of the program.
-func (b *builder) narrow(x value) value {
-	if b.float == x.dtype {
-		return x
-	}
-	return b.cast(x, b.names.unique(x.name+"_half"))
-}
-
 func (b *builder) feature(v value, t int) *mlpb.FeatureDescription {
 	a := &mlpb.ArrayFeatureType{DataType: mlpb.ArrayFeatureType_FLOAT32}
 	for _, d := range v.shape {
@@ -179,15 +147,6 @@ func (b *builder) feature(v value, t int) *mlpb.FeatureDescription {
 		f.ShortDescription = name
 	}
 	return f
-}
-
-// cast converts a value to the other float type.
-func (b *builder) cast(v value, name string) value {
-	to, text := mlpb.DataType_FLOAT16, "fp16"
-	if v.dtype == to {
-		to, text = mlpb.DataType_FLOAT32, "fp32"
-	}
-	return b.emit("cast", name, to, v.shape, arg{"x", v}, arg{"dtype", text})
 }
 
 // output declares a result: distinct, made by an operation, float32 and of rank 1 at
@@ -255,28 +214,4 @@ func (b *builder) layer(i int) {
 		v = b.quantize(l.Output, v, final)
 	}
 	b.real[l.Output] = &v
-}
-
-// values returns the float values of tensors.
-func (b *builder) values(tensors []int) []value {
-	var list []value
-	for _, t := range tensors {
-		list = append(list, b.value(t))
-	}
-	return list
-}
-
-// value returns the float value of tensor t; a constant is emitted, and an input is
-// cast, when it is first used.
-func (b *builder) value(t int) value {
-	if b.real[t] == nil {
-		var v value
-		if b.isConst(t) {
-			v = b.constTensor(t, b.id[t], false)
-		} else {
-			v = b.narrow(value{b.id[t], mlpb.DataType_FLOAT32, b.shapes[t]})
-		}
-		b.real[t] = &v
-	}
-	return *b.real[t]
 }

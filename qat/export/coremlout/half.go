@@ -1,6 +1,10 @@
 package coremlout
 
-import "math"
+// This file says how float32 becomes float16.
+
+import (
+	"math"
+)
 
 // half rounds x to IEEE 754 binary16, ties to even, and returns the bits. Numbers
 // from 65520 on become infinite, NaN stays NaN.

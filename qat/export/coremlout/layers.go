@@ -1,5 +1,7 @@
 package coremlout
 
+// This file says how the other layers are written.
+
 import (
 	"math"
 	"slices"
@@ -77,15 +79,6 @@ var (
 	binaryOps = map[string]string{"add": "add", "sub": "sub", "mul": "mul", "div": "real_div", "pow": "pow"}
 	reduceOps = map[string]string{"sum": "reduce_sum", "mean": "reduce_mean", "max": "reduce_max"}
 )
-
-// same emits an operation whose result has the shape of x.
-func (b *builder) same(kind, out string, x value, more ...arg) value {
-	return b.emit(kind, out, b.float, x.shape, append([]arg{{"x", x}}, more...)...)
-}
-
-func (b *builder) identity(x value, out string) value { return b.same("identity", out, x) }
-
-func (b *builder) step(out string) string { return b.names.unique(out + "_step") }
 
 // unaryOps are the functions that are one operation without parameters.
 var unaryOps = []string{"relu", "sigmoid", "tanh", "exp", "abs", "sign", "ceil", "floor", "sin", "cos", "sqrt", "softplus", "erf", "silu"}
@@ -168,31 +161,6 @@ func (b *builder) pool(o frozen.Pool, x value, shape []int, out string) value {
 		return b.emit("max_pool", out, b.float, shape, args...)
 	}
 	return b.emit("avg_pool", out, b.float, shape, append(args, arg{"exclude_padding_from_average", o.ExcludePad})...)
-}
-
-// sides orders padding as MIL does: before and after each axis.
-func sides(pad [4]int) []int { return []int{pad[0], pad[2], pad[1], pad[3]} }
-
-// reshape changes the shape. A scalar has operations of its own.
-func (b *builder) reshape(x value, shape []int, out string) value {
-	switch {
-	case len(shape) == 0 && len(x.shape) == 0:
-		return b.identity(x, out)
-	case len(shape) == 0:
-		return b.emit("squeeze", out, b.float, shape, arg{"x", x}, arg{"axes", axes(len(x.shape))})
-	case len(x.shape) == 0:
-		return b.emit("expand_dims", out, b.float, shape, arg{"x", x}, arg{"axes", axes(len(shape))})
-	}
-	return b.emit("reshape", out, b.float, shape, arg{"x", x}, arg{"shape", shape})
-}
-
-// axes lists the numbers 0 to n-1.
-func axes(n int) []int {
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	return list
 }
 
 // slice emits a slice; one that drops the axis is a squeeze behind it.

@@ -1,5 +1,7 @@
 package coremlout
 
+// This file says which names a program may use.
+
 import (
 	"strconv"
 	"strings"

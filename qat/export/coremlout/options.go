@@ -1,5 +1,7 @@
 package coremlout
 
+// This file says what can be chosen.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package coremlout
 
+// This file says which files a package has.
+
 import (
 	"bufio"
 	"crypto/sha256"

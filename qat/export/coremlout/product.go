@@ -1,5 +1,7 @@
 package coremlout
 
+// This file says how layers with weights are written.
+
 import (
 	"fmt"
 	"math"
@@ -8,8 +10,6 @@ import (
 	"github.com/goqat/goqat/internal/mlpb"
 	"github.com/goqat/goqat/qat/frozen"
 )
-
-func (b *builder) isConst(t int) bool { return b.net.Tensors[t].Const != nil }
 
 func (b *builder) conv(l *frozen.Layer, o frozen.Conv, out string) value {
 	in := b.values(l.Inputs)

@@ -1,5 +1,7 @@
 package coremlout
 
+// This file says how codes, scales and roundings are written.
+
 import (
 	"slices"
 
@@ -300,3 +302,27 @@ func (b *builder) zeroPoints(w *weight, shape []int) *mlpb.Value {
 }
 
 func allZero(v []int32) bool { return !slices.ContainsFunc(v, func(z int32) bool { return z != 0 }) }
+
+// values returns the float values of tensors.
+func (b *builder) values(tensors []int) []value {
+	var list []value
+	for _, t := range tensors {
+		list = append(list, b.value(t))
+	}
+	return list
+}
+
+// value returns the float value of tensor t; a constant is emitted, and an input is
+// cast, when it is first used.
+func (b *builder) value(t int) value {
+	if b.real[t] == nil {
+		var v value
+		if b.isConst(t) {
+			v = b.constTensor(t, b.id[t], false)
+		} else {
+			v = b.narrow(value{b.id[t], mlpb.DataType_FLOAT32, b.shapes[t]})
+		}
+		b.real[t] = &v
+	}
+	return *b.real[t]
+}

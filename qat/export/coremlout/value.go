@@ -1,17 +1,12 @@
 package coremlout
 
+// This file says how an operation and its arguments are written.
+
 import (
 	"math"
 
 	"github.com/goqat/goqat/internal/mlpb"
 )
-
-// value is a tensor of the program: a function input or the result of an operation.
-type value struct {
-	name  string
-	dtype mlpb.DataType
-	shape []int
-}
 
 func tensorType(dtype mlpb.DataType, shape []int) *mlpb.ValueType {
 	t := &mlpb.TensorType{DataType: dtype, Rank: int64(len(shape))}
@@ -198,4 +193,55 @@ func elements(shape []int) int {
 		n *= d
 	}
 	return n
+}
+
+// same emits an operation whose result has the shape of x.
+func (b *builder) same(kind, out string, x value, more ...arg) value {
+	return b.emit(kind, out, b.float, x.shape, append([]arg{{"x", x}}, more...)...)
+}
+
+func (b *builder) identity(x value, out string) value { return b.same("identity", out, x) }
+
+func (b *builder) step(out string) string { return b.names.unique(out + "_step") }
+
+// sides orders padding as MIL does: before and after each axis.
+func sides(pad [4]int) []int { return []int{pad[0], pad[2], pad[1], pad[3]} }
+
+// reshape changes the shape. A scalar has operations of its own.
+func (b *builder) reshape(x value, shape []int, out string) value {
+	switch {
+	case len(shape) == 0 && len(x.shape) == 0:
+		return b.identity(x, out)
+	case len(shape) == 0:
+		return b.emit("squeeze", out, b.float, shape, arg{"x", x}, arg{"axes", axes(len(x.shape))})
+	case len(x.shape) == 0:
+		return b.emit("expand_dims", out, b.float, shape, arg{"x", x}, arg{"axes", axes(len(shape))})
+	}
+	return b.emit("reshape", out, b.float, shape, arg{"x", x}, arg{"shape", shape})
+}
+
+// axes lists the numbers 0 to n-1.
+func axes(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+// narrow brings an input to the float type of the program.
+func (b *builder) narrow(x value) value {
+	if b.float == x.dtype {
+		return x
+	}
+	return b.cast(x, b.names.unique(x.name+"_half"))
+}
+
+// cast converts a value to the other float type.
+func (b *builder) cast(v value, name string) value {
+	to, text := mlpb.DataType_FLOAT16, "fp16"
+	if v.dtype == to {
+		to, text = mlpb.DataType_FLOAT32, "fp32"
+	}
+	return b.emit("cast", name, to, v.shape, arg{"x", v}, arg{"dtype", text})
 }

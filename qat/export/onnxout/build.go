@@ -1,10 +1,11 @@
 package onnxout
 
+// This file says in which order a network becomes a model.
+
 import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/goqat/goqat/internal/onnxpb"
 	"github.com/goqat/goqat/qat/frozen"
@@ -16,22 +17,6 @@ const (
 	opsetVersion = 21 // the first with int4 and blocks in DequantizeLinear
 	producer     = "goqat"
 )
-
-// builder makes a model of a network. Nodes are emitted in the order they run.
-type builder struct {
-	net    *frozen.Network
-	opt    Options
-	model  *onnxpb.ModelProto
-	consts []constant
-	// names and nodes are the names of values and of nodes that are taken.
-	names, nodes map[string]bool
-	// real holds the name of the float value of each tensor once it exists.
-	real []string
-	// turned holds the name of the transposed value of a weight.
-	turned map[int]string
-	// shapes are the shapes of all tensors at batch 2 and 3.
-	shapes [2][][]int
-}
 
 // newModel builds everything but the initializers, which wait in consts.
 func newModel(n *frozen.Network, opt Options) (*builder, error) {
@@ -137,65 +122,6 @@ func (b *builder) layer(i int) error {
 	return nil
 }
 
-// values returns the float values of tensors.
-func (b *builder) values(tensors []int) ([]string, error) {
-	var names []string
-	for _, t := range tensors {
-		name, err := b.value(t)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	return names, nil
-}
-
-// value returns the name of the float value of tensor t; a constant is emitted when
-// it is first used.
-func (b *builder) value(t int) (string, error) {
-	if b.real[t] != "" {
-		return b.real[t], nil
-	}
-	tensor := &b.net.Tensors[t]
-	b.real[t] = tensor.Name
-	if tensor.Quant == nil {
-		b.consts = append(b.consts, floats(tensor.Name, tensor.Shape, tensor.Const.Values))
-		return tensor.Name, nil
-	}
-	w, err := weightOf(tensor)
-	if err != nil {
-		return "", err
-	}
-	return tensor.Name, b.dequantizeConst(w, tensor.Name)
-}
-
-// emit adds a node. The name is made unique among nodes.
-func (b *builder) emit(op, name string, in []string, out string, attrs ...*onnxpb.AttributeProto) {
-	name = unique(b.nodes, name)
-	b.model.Graph.Node = append(b.model.Graph.Node, &onnxpb.NodeProto{
-		OpType: &op, Name: &name, Input: in, Output: []string{out}, Attribute: attrs,
-	})
-}
-
-// unique reserves a name for a value that no tensor has.
-func (b *builder) unique(name string) string { return unique(b.names, name) }
-
-func unique(taken map[string]bool, name string) string {
-	free := name
-	for i := 2; taken[free]; i++ {
-		free = name + "_" + strconv.Itoa(i)
-	}
-	taken[free] = true
-	return free
-}
-
-// constant adds a small initializer and returns its name.
-func (b *builder) constant(c constant) string {
-	c.name = b.unique(c.name)
-	b.consts = append(b.consts, c)
-	return c.name
-}
-
 func (b *builder) dataSize() int64 {
 	var sum int64
 	for i := range b.consts {
@@ -221,28 +147,4 @@ func (b *builder) info(name string, t int) *onnxpb.ValueInfoProto {
 	return &onnxpb.ValueInfoProto{Name: &name, Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{
 		TensorType: &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(int32(onnxpb.TensorProto_FLOAT)), Shape: shape},
 	}}}
-}
-
-func intAttr(name string, v int) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INT.Enum(), I: proto.Int64(int64(v))}
-}
-
-func intsAttr(name string, v ...int) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: int64s(v)}
-}
-
-func floatAttr(name string, v float64) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_FLOAT.Enum(), F: proto.Float32(float32(v))}
-}
-
-func stringAttr(name, v string) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte(v)}
-}
-
-func int64s(v []int) []int64 {
-	out := make([]int64, len(v))
-	for i, x := range v {
-		out[i] = int64(x)
-	}
-	return out
 }

@@ -1,5 +1,7 @@
 package onnxout
 
+// This file says how initializers are stored.
+
 import (
 	"encoding/binary"
 	"math"
@@ -77,4 +79,12 @@ func (c *constant) inline() *onnxpb.TensorProto {
 		t.RawData = []byte{} // an empty tensor has data of no bytes, not no data
 	}
 	return t
+}
+
+func int64s(v []int) []int64 {
+	out := make([]int64, len(v))
+	for i, x := range v {
+		out[i] = int64(x)
+	}
+	return out
 }

@@ -1,5 +1,7 @@
 package onnxout
 
+// This file says how the other layers are written.
+
 import (
 	"fmt"
 	"math"

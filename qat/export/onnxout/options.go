@@ -1,5 +1,7 @@
 package onnxout
 
+// This file says what can be chosen.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package onnxout
 
+// This file says how layers with weights are written.
+
 import (
 	"math"
 	"slices"

@@ -1,5 +1,7 @@
 package onnxout
 
+// This file says how codes, scales and roundings are written.
+
 import (
 	"fmt"
 	"slices"
@@ -202,4 +204,36 @@ func (b *builder) dequantizeConst(w *weight, out string) error {
 	}
 	b.emit("DequantizeLinear", out+"/DequantizeLinear", in, out, attrs...)
 	return nil
+}
+
+// values returns the float values of tensors.
+func (b *builder) values(tensors []int) ([]string, error) {
+	var names []string
+	for _, t := range tensors {
+		name, err := b.value(t)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// value returns the name of the float value of tensor t; a constant is emitted when
+// it is first used.
+func (b *builder) value(t int) (string, error) {
+	if b.real[t] != "" {
+		return b.real[t], nil
+	}
+	tensor := &b.net.Tensors[t]
+	b.real[t] = tensor.Name
+	if tensor.Quant == nil {
+		b.consts = append(b.consts, floats(tensor.Name, tensor.Shape, tensor.Const.Values))
+		return tensor.Name, nil
+	}
+	w, err := weightOf(tensor)
+	if err != nil {
+		return "", err
+	}
+	return tensor.Name, b.dequantizeConst(w, tensor.Name)
 }

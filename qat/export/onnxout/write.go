@@ -1,5 +1,7 @@
 package onnxout
 
+// This file says how a model becomes files.
+
 import (
 	"fmt"
 	"io"
@@ -132,8 +134,4 @@ func writeData(w io.Writer, list []stored) error {
 		at = c.offset + c.size()
 	}
 	return nil
-}
-
-func entry(key, value string) *onnxpb.StringStringEntryProto {
-	return &onnxpb.StringStringEntryProto{Key: &key, Value: &value}
 }
