@@ -3,7 +3,7 @@
 package kern
 
 // fnVector is the number of elements that the kernels of elementary functions take at once.
-const fnVector = 8
+const fnVector = 16
 
 // evalFast does all elements where f has a kernel, else none, and returns how many.
 func evalFast(f Fn, dst, x []float32, p *fnSettings) int {

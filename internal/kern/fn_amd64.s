@@ -296,187 +296,425 @@ DATA fnConst<>+2304(SB)/8, $0x3fd6e9f437afe9d4
 DATA fnConst<>+2312(SB)/8, $0x3fd6e9f437afe9d4
 DATA fnConst<>+2320(SB)/8, $0x3fd6e9f437afe9d4
 DATA fnConst<>+2328(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+2336(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+2344(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+2352(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+2360(SB)/8, $0x3f71030a8d3fc18e
-DATA fnConst<>+2368(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+2376(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+2384(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+2392(SB)/8, $0x3fa4ee6c6e2833e2
-DATA fnConst<>+2400(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+2408(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+2416(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+2424(SB)/8, $0x3fc78c56c06f05b3
-DATA fnConst<>+2432(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+2440(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+2448(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+2456(SB)/8, $0x3fdc1d3eb09e46e7
-DATA fnConst<>+2464(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+2472(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+2480(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+2488(SB)/8, $0x3fe0000001b1a2ec
-DATA fnConst<>+2496(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+2504(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+2512(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+2520(SB)/8, $0x3f85522d1a937070
-DATA fnConst<>+2528(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+2536(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+2544(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+2552(SB)/8, $0x3fba3c3056b8b4f2
-DATA fnConst<>+2560(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+2568(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+2576(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+2584(SB)/8, $0x3fde2b9c4c3da2ef
-DATA fnConst<>+2592(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+2600(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+2608(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+2616(SB)/8, $0x3ff349f200fddadc
-DATA fnConst<>+2624(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+2632(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+2640(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+2648(SB)/8, $0x3ffad2c26a067052
-DATA fnConst<>+2656(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2664(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2672(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2680(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2688(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+2696(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+2704(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+2712(SB)/8, $0x3fd9884533d43651
-DATA fnConst<>+2720(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2728(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2736(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2744(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2752(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2760(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2768(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2776(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2784(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2792(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2800(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2808(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2816(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2824(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2832(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2840(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2848(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2856(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2864(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2872(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2880(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2888(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2896(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2904(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2912(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2920(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2928(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2936(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2944(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2952(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2960(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2968(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2976(SB)/8, $0x0000000000000000
-DATA fnConst<>+2984(SB)/8, $0x0000000000000000
-DATA fnConst<>+2992(SB)/8, $0x0000000000000000
-DATA fnConst<>+3000(SB)/8, $0x0000000000000000
-DATA fnConst<>+3008(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+3016(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+3024(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+3032(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+3040(SB)/8, $0x4000000000000000
-DATA fnConst<>+3048(SB)/8, $0x4000000000000000
-DATA fnConst<>+3056(SB)/8, $0x4000000000000000
-DATA fnConst<>+3064(SB)/8, $0x4000000000000000
-DATA fnConst<>+3072(SB)/8, $0xc000000000000000
-DATA fnConst<>+3080(SB)/8, $0xc000000000000000
-DATA fnConst<>+3088(SB)/8, $0xc000000000000000
-DATA fnConst<>+3096(SB)/8, $0xc000000000000000
-DATA fnConst<>+3104(SB)/8, $0x4008000000000000
-DATA fnConst<>+3112(SB)/8, $0x4008000000000000
-DATA fnConst<>+3120(SB)/8, $0x4008000000000000
-DATA fnConst<>+3128(SB)/8, $0x4008000000000000
-DATA fnConst<>+3136(SB)/8, $0xc008000000000000
-DATA fnConst<>+3144(SB)/8, $0xc008000000000000
-DATA fnConst<>+3152(SB)/8, $0xc008000000000000
-DATA fnConst<>+3160(SB)/8, $0xc008000000000000
-DATA fnConst<>+3168(SB)/8, $0x4010000000000000
-DATA fnConst<>+3176(SB)/8, $0x4010000000000000
-DATA fnConst<>+3184(SB)/8, $0x4010000000000000
-DATA fnConst<>+3192(SB)/8, $0x4010000000000000
-DATA fnConst<>+3200(SB)/8, $0x4018000000000000
-DATA fnConst<>+3208(SB)/8, $0x4018000000000000
-DATA fnConst<>+3216(SB)/8, $0x4018000000000000
-DATA fnConst<>+3224(SB)/8, $0x4018000000000000
-DATA fnConst<>+3232(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+3240(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+3248(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+3256(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+3264(SB)/8, $0x8000000000000000
-DATA fnConst<>+3272(SB)/8, $0x8000000000000000
-DATA fnConst<>+3280(SB)/8, $0x8000000000000000
-DATA fnConst<>+3288(SB)/8, $0x8000000000000000
-DATA fnConst<>+3296(SB)/8, $0x405b800000000000
-DATA fnConst<>+3304(SB)/8, $0x405b800000000000
-DATA fnConst<>+3312(SB)/8, $0x405b800000000000
-DATA fnConst<>+3320(SB)/8, $0x405b800000000000
-DATA fnConst<>+3328(SB)/8, $0xc05b800000000000
-DATA fnConst<>+3336(SB)/8, $0xc05b800000000000
-DATA fnConst<>+3344(SB)/8, $0xc05b800000000000
-DATA fnConst<>+3352(SB)/8, $0xc05b800000000000
-DATA fnConst<>+3360(SB)/8, $0x400f99999999999a
-DATA fnConst<>+3368(SB)/8, $0x400f99999999999a
-DATA fnConst<>+3376(SB)/8, $0x400f99999999999a
-DATA fnConst<>+3384(SB)/8, $0x400f99999999999a
-DATA fnConst<>+3392(SB)/8, $0x402e000000000000
-DATA fnConst<>+3400(SB)/8, $0x402e000000000000
-DATA fnConst<>+3408(SB)/8, $0x402e000000000000
-DATA fnConst<>+3416(SB)/8, $0x402e000000000000
-DATA fnConst<>+3424(SB)/8, $0xc02e000000000000
-DATA fnConst<>+3432(SB)/8, $0xc02e000000000000
-DATA fnConst<>+3440(SB)/8, $0xc02e000000000000
-DATA fnConst<>+3448(SB)/8, $0xc02e000000000000
-DATA fnConst<>+3456(SB)/8, $0x4026000000000000
-DATA fnConst<>+3464(SB)/8, $0x4026000000000000
-DATA fnConst<>+3472(SB)/8, $0x4026000000000000
-DATA fnConst<>+3480(SB)/8, $0x4026000000000000
-DATA fnConst<>+3488(SB)/8, $0xc026000000000000
-DATA fnConst<>+3496(SB)/8, $0xc026000000000000
-DATA fnConst<>+3504(SB)/8, $0xc026000000000000
-DATA fnConst<>+3512(SB)/8, $0xc026000000000000
-DATA fnConst<>+3520(SB)/8, $0x4064000000000000
-DATA fnConst<>+3528(SB)/8, $0x4064000000000000
-DATA fnConst<>+3536(SB)/8, $0x4064000000000000
-DATA fnConst<>+3544(SB)/8, $0x4064000000000000
-DATA fnConst<>+3552(SB)/8, $0xc064000000000000
-DATA fnConst<>+3560(SB)/8, $0xc064000000000000
-DATA fnConst<>+3568(SB)/8, $0xc064000000000000
-DATA fnConst<>+3576(SB)/8, $0xc064000000000000
-DATA fnConst<>+3584(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3592(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3600(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3608(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3616(SB)/8, $0x7830000000000000
-DATA fnConst<>+3624(SB)/8, $0x7830000000000000
-DATA fnConst<>+3632(SB)/8, $0x7830000000000000
-DATA fnConst<>+3640(SB)/8, $0x7830000000000000
-DATA fnConst<>+3648(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3656(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3664(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3672(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3680(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3688(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3696(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3704(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3712(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3720(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3728(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3736(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3744(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+3752(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+3760(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+3768(SB)/8, $0x7ff8000000000001
-GLOBL fnConst<>(SB), RODATA|NOPTR, $3776
+DATA fnConst<>+2336(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2344(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2352(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2360(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+2368(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2376(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2384(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2392(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+2400(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2408(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2416(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2424(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2432(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2440(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2448(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2456(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2464(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2472(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2480(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2488(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2496(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2504(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2512(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2520(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2528(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2536(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2544(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2552(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2560(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2568(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2576(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2584(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2592(SB)/8, $0x0000000000000000
+DATA fnConst<>+2600(SB)/8, $0x0000000000000000
+DATA fnConst<>+2608(SB)/8, $0x0000000000000000
+DATA fnConst<>+2616(SB)/8, $0x0000000000000000
+DATA fnConst<>+2624(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2632(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2640(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2648(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2656(SB)/8, $0x4000000000000000
+DATA fnConst<>+2664(SB)/8, $0x4000000000000000
+DATA fnConst<>+2672(SB)/8, $0x4000000000000000
+DATA fnConst<>+2680(SB)/8, $0x4000000000000000
+DATA fnConst<>+2688(SB)/8, $0xc000000000000000
+DATA fnConst<>+2696(SB)/8, $0xc000000000000000
+DATA fnConst<>+2704(SB)/8, $0xc000000000000000
+DATA fnConst<>+2712(SB)/8, $0xc000000000000000
+DATA fnConst<>+2720(SB)/8, $0x4008000000000000
+DATA fnConst<>+2728(SB)/8, $0x4008000000000000
+DATA fnConst<>+2736(SB)/8, $0x4008000000000000
+DATA fnConst<>+2744(SB)/8, $0x4008000000000000
+DATA fnConst<>+2752(SB)/8, $0xc008000000000000
+DATA fnConst<>+2760(SB)/8, $0xc008000000000000
+DATA fnConst<>+2768(SB)/8, $0xc008000000000000
+DATA fnConst<>+2776(SB)/8, $0xc008000000000000
+DATA fnConst<>+2784(SB)/8, $0x4010000000000000
+DATA fnConst<>+2792(SB)/8, $0x4010000000000000
+DATA fnConst<>+2800(SB)/8, $0x4010000000000000
+DATA fnConst<>+2808(SB)/8, $0x4010000000000000
+DATA fnConst<>+2816(SB)/8, $0x4018000000000000
+DATA fnConst<>+2824(SB)/8, $0x4018000000000000
+DATA fnConst<>+2832(SB)/8, $0x4018000000000000
+DATA fnConst<>+2840(SB)/8, $0x4018000000000000
+DATA fnConst<>+2848(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2856(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2864(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2872(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2880(SB)/8, $0x8000000000000000
+DATA fnConst<>+2888(SB)/8, $0x8000000000000000
+DATA fnConst<>+2896(SB)/8, $0x8000000000000000
+DATA fnConst<>+2904(SB)/8, $0x8000000000000000
+DATA fnConst<>+2912(SB)/8, $0x405b800000000000
+DATA fnConst<>+2920(SB)/8, $0x405b800000000000
+DATA fnConst<>+2928(SB)/8, $0x405b800000000000
+DATA fnConst<>+2936(SB)/8, $0x405b800000000000
+DATA fnConst<>+2944(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2952(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2960(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2968(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2976(SB)/8, $0x400f99999999999a
+DATA fnConst<>+2984(SB)/8, $0x400f99999999999a
+DATA fnConst<>+2992(SB)/8, $0x400f99999999999a
+DATA fnConst<>+3000(SB)/8, $0x400f99999999999a
+DATA fnConst<>+3008(SB)/8, $0x402e000000000000
+DATA fnConst<>+3016(SB)/8, $0x402e000000000000
+DATA fnConst<>+3024(SB)/8, $0x402e000000000000
+DATA fnConst<>+3032(SB)/8, $0x402e000000000000
+DATA fnConst<>+3040(SB)/8, $0x4026000000000000
+DATA fnConst<>+3048(SB)/8, $0x4026000000000000
+DATA fnConst<>+3056(SB)/8, $0x4026000000000000
+DATA fnConst<>+3064(SB)/8, $0x4026000000000000
+DATA fnConst<>+3072(SB)/8, $0xc026000000000000
+DATA fnConst<>+3080(SB)/8, $0xc026000000000000
+DATA fnConst<>+3088(SB)/8, $0xc026000000000000
+DATA fnConst<>+3096(SB)/8, $0xc026000000000000
+DATA fnConst<>+3104(SB)/8, $0x4064000000000000
+DATA fnConst<>+3112(SB)/8, $0x4064000000000000
+DATA fnConst<>+3120(SB)/8, $0x4064000000000000
+DATA fnConst<>+3128(SB)/8, $0x4064000000000000
+DATA fnConst<>+3136(SB)/8, $0xc064000000000000
+DATA fnConst<>+3144(SB)/8, $0xc064000000000000
+DATA fnConst<>+3152(SB)/8, $0xc064000000000000
+DATA fnConst<>+3160(SB)/8, $0xc064000000000000
+DATA fnConst<>+3168(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3176(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3184(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3192(SB)/8, $0x07b0000000000000
+DATA fnConst<>+3200(SB)/8, $0x7830000000000000
+DATA fnConst<>+3208(SB)/8, $0x7830000000000000
+DATA fnConst<>+3216(SB)/8, $0x7830000000000000
+DATA fnConst<>+3224(SB)/8, $0x7830000000000000
+DATA fnConst<>+3232(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3240(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3248(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3256(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+3264(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3272(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3280(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3288(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+3296(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3304(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3312(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3320(SB)/8, $0xfff0000000000000
+DATA fnConst<>+3328(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+3336(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+3344(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+3352(SB)/8, $0x7ff8000000000001
+GLOBL fnConst<>(SB), RODATA|NOPTR, $3360
+
+DATA fnSingle<>+0(SB)/4, $0x4b4000bf
+DATA fnSingle<>+4(SB)/4, $0x4b4000bf
+DATA fnSingle<>+8(SB)/4, $0x4b4000bf
+DATA fnSingle<>+12(SB)/4, $0x4b4000bf
+DATA fnSingle<>+16(SB)/4, $0x4b4000bf
+DATA fnSingle<>+20(SB)/4, $0x4b4000bf
+DATA fnSingle<>+24(SB)/4, $0x4b4000bf
+DATA fnSingle<>+28(SB)/4, $0x4b4000bf
+DATA fnSingle<>+32(SB)/4, $0x1f800000
+DATA fnSingle<>+36(SB)/4, $0x1f800000
+DATA fnSingle<>+40(SB)/4, $0x1f800000
+DATA fnSingle<>+44(SB)/4, $0x1f800000
+DATA fnSingle<>+48(SB)/4, $0x1f800000
+DATA fnSingle<>+52(SB)/4, $0x1f800000
+DATA fnSingle<>+56(SB)/4, $0x1f800000
+DATA fnSingle<>+60(SB)/4, $0x1f800000
+DATA fnSingle<>+64(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+68(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+72(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+76(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+80(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+84(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+88(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+92(SB)/4, $0xbf38aa3b
+DATA fnSingle<>+96(SB)/4, $0x3fb17200
+DATA fnSingle<>+100(SB)/4, $0x3fb17200
+DATA fnSingle<>+104(SB)/4, $0x3fb17200
+DATA fnSingle<>+108(SB)/4, $0x3fb17200
+DATA fnSingle<>+112(SB)/4, $0x3fb17200
+DATA fnSingle<>+116(SB)/4, $0x3fb17200
+DATA fnSingle<>+120(SB)/4, $0x3fb17200
+DATA fnSingle<>+124(SB)/4, $0x3fb17200
+DATA fnSingle<>+128(SB)/4, $0x363fbe8e
+DATA fnSingle<>+132(SB)/4, $0x363fbe8e
+DATA fnSingle<>+136(SB)/4, $0x363fbe8e
+DATA fnSingle<>+140(SB)/4, $0x363fbe8e
+DATA fnSingle<>+144(SB)/4, $0x363fbe8e
+DATA fnSingle<>+148(SB)/4, $0x363fbe8e
+DATA fnSingle<>+152(SB)/4, $0x363fbe8e
+DATA fnSingle<>+156(SB)/4, $0x363fbe8e
+DATA fnSingle<>+160(SB)/4, $0x37b51fda
+DATA fnSingle<>+164(SB)/4, $0x37b51fda
+DATA fnSingle<>+168(SB)/4, $0x37b51fda
+DATA fnSingle<>+172(SB)/4, $0x37b51fda
+DATA fnSingle<>+176(SB)/4, $0x37b51fda
+DATA fnSingle<>+180(SB)/4, $0x37b51fda
+DATA fnSingle<>+184(SB)/4, $0x37b51fda
+DATA fnSingle<>+188(SB)/4, $0x37b51fda
+DATA fnSingle<>+192(SB)/4, $0xb9891cf0
+DATA fnSingle<>+196(SB)/4, $0xb9891cf0
+DATA fnSingle<>+200(SB)/4, $0xb9891cf0
+DATA fnSingle<>+204(SB)/4, $0xb9891cf0
+DATA fnSingle<>+208(SB)/4, $0xb9891cf0
+DATA fnSingle<>+212(SB)/4, $0xb9891cf0
+DATA fnSingle<>+216(SB)/4, $0xb9891cf0
+DATA fnSingle<>+220(SB)/4, $0xb9891cf0
+DATA fnSingle<>+224(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+228(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+232(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+236(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+240(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+244(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+248(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+252(SB)/4, $0x3b2aac5f
+DATA fnSingle<>+256(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+260(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+264(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+268(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+272(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+276(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+280(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+284(SB)/4, $0xbcaaaa49
+DATA fnSingle<>+288(SB)/4, $0x3dfffffe
+DATA fnSingle<>+292(SB)/4, $0x3dfffffe
+DATA fnSingle<>+296(SB)/4, $0x3dfffffe
+DATA fnSingle<>+300(SB)/4, $0x3dfffffe
+DATA fnSingle<>+304(SB)/4, $0x3dfffffe
+DATA fnSingle<>+308(SB)/4, $0x3dfffffe
+DATA fnSingle<>+312(SB)/4, $0x3dfffffe
+DATA fnSingle<>+316(SB)/4, $0x3dfffffe
+DATA fnSingle<>+320(SB)/4, $0xbf000000
+DATA fnSingle<>+324(SB)/4, $0xbf000000
+DATA fnSingle<>+328(SB)/4, $0xbf000000
+DATA fnSingle<>+332(SB)/4, $0xbf000000
+DATA fnSingle<>+336(SB)/4, $0xbf000000
+DATA fnSingle<>+340(SB)/4, $0xbf000000
+DATA fnSingle<>+344(SB)/4, $0xbf000000
+DATA fnSingle<>+348(SB)/4, $0xbf000000
+DATA fnSingle<>+352(SB)/4, $0x4169999a
+DATA fnSingle<>+356(SB)/4, $0x4169999a
+DATA fnSingle<>+360(SB)/4, $0x4169999a
+DATA fnSingle<>+364(SB)/4, $0x4169999a
+DATA fnSingle<>+368(SB)/4, $0x4169999a
+DATA fnSingle<>+372(SB)/4, $0x4169999a
+DATA fnSingle<>+376(SB)/4, $0x4169999a
+DATA fnSingle<>+380(SB)/4, $0x4169999a
+DATA fnSingle<>+384(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+388(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+392(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+396(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+400(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+404(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+408(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+412(SB)/4, $0x3fc53d3e
+DATA fnSingle<>+416(SB)/4, $0x3fc00000
+DATA fnSingle<>+420(SB)/4, $0x3fc00000
+DATA fnSingle<>+424(SB)/4, $0x3fc00000
+DATA fnSingle<>+428(SB)/4, $0x3fc00000
+DATA fnSingle<>+432(SB)/4, $0x3fc00000
+DATA fnSingle<>+436(SB)/4, $0x3fc00000
+DATA fnSingle<>+440(SB)/4, $0x3fc00000
+DATA fnSingle<>+444(SB)/4, $0x3fc00000
+DATA fnSingle<>+448(SB)/4, $0x3f800000
+DATA fnSingle<>+452(SB)/4, $0x3f800000
+DATA fnSingle<>+456(SB)/4, $0x3f800000
+DATA fnSingle<>+460(SB)/4, $0x3f800000
+DATA fnSingle<>+464(SB)/4, $0x3f800000
+DATA fnSingle<>+468(SB)/4, $0x3f800000
+DATA fnSingle<>+472(SB)/4, $0x3f800000
+DATA fnSingle<>+476(SB)/4, $0x3f800000
+DATA fnSingle<>+480(SB)/4, $0x80000000
+DATA fnSingle<>+484(SB)/4, $0x80000000
+DATA fnSingle<>+488(SB)/4, $0x80000000
+DATA fnSingle<>+492(SB)/4, $0x80000000
+DATA fnSingle<>+496(SB)/4, $0x80000000
+DATA fnSingle<>+500(SB)/4, $0x80000000
+DATA fnSingle<>+504(SB)/4, $0x80000000
+DATA fnSingle<>+508(SB)/4, $0x80000000
+DATA fnSingle<>+512(SB)/4, $0x3f04274b
+DATA fnSingle<>+516(SB)/4, $0x3fa54d78
+DATA fnSingle<>+520(SB)/4, $0x40122675
+DATA fnSingle<>+524(SB)/4, $0x4064b18c
+DATA fnSingle<>+528(SB)/4, $0x40b10819
+DATA fnSingle<>+532(SB)/4, $0x4101ce8e
+DATA fnSingle<>+536(SB)/4, $0x413fc2c5
+DATA fnSingle<>+540(SB)/4, $0x00000000
+DATA fnSingle<>+544(SB)/4, $0x00000000
+DATA fnSingle<>+548(SB)/4, $0x00000000
+DATA fnSingle<>+552(SB)/4, $0x00000000
+DATA fnSingle<>+556(SB)/4, $0x00000000
+DATA fnSingle<>+560(SB)/4, $0x00000000
+DATA fnSingle<>+564(SB)/4, $0x00000000
+DATA fnSingle<>+568(SB)/4, $0x00000000
+DATA fnSingle<>+572(SB)/4, $0x3f000000
+DATA fnSingle<>+576(SB)/4, $0x3aed4f73
+DATA fnSingle<>+580(SB)/4, $0x39b44de8
+DATA fnSingle<>+584(SB)/4, $0x3838a070
+DATA fnSingle<>+588(SB)/4, $0x36840bd3
+DATA fnSingle<>+592(SB)/4, $0x348058cd
+DATA fnSingle<>+596(SB)/4, $0x325262df
+DATA fnSingle<>+600(SB)/4, $0x300fa831
+DATA fnSingle<>+604(SB)/4, $0x3be68f06
+DATA fnSingle<>+608(SB)/4, $0xbbdd0f51
+DATA fnSingle<>+612(SB)/4, $0xba94c76e
+DATA fnSingle<>+616(SB)/4, $0xb926f78e
+DATA fnSingle<>+620(SB)/4, $0xb7958493
+DATA fnSingle<>+624(SB)/4, $0xb5b81988
+DATA fnSingle<>+628(SB)/4, $0xb3cf1c58
+DATA fnSingle<>+632(SB)/4, $0xb1c59a3f
+DATA fnSingle<>+636(SB)/4, $0xbcced132
+DATA fnSingle<>+640(SB)/4, $0x3c920528
+DATA fnSingle<>+644(SB)/4, $0x3b5acb97
+DATA fnSingle<>+648(SB)/4, $0x3a0bf2bc
+DATA fnSingle<>+652(SB)/4, $0x389d6405
+DATA fnSingle<>+656(SB)/4, $0x36f0789f
+DATA fnSingle<>+660(SB)/4, $0x353dab0a
+DATA fnSingle<>+664(SB)/4, $0x336f73b4
+DATA fnSingle<>+668(SB)/4, $0x3d7ee11a
+DATA fnSingle<>+672(SB)/4, $0xbd2c2fff
+DATA fnSingle<>+676(SB)/4, $0xbc166622
+DATA fnSingle<>+680(SB)/4, $0xbae83031
+DATA fnSingle<>+684(SB)/4, $0xb9a24198
+DATA fnSingle<>+688(SB)/4, $0xb8255187
+DATA fnSingle<>+692(SB)/4, $0xb6afbfda
+DATA fnSingle<>+696(SB)/4, $0xb51c95cd
+DATA fnSingle<>+700(SB)/4, $0xbe0824bf
+DATA fnSingle<>+704(SB)/4, $0x3db55644
+DATA fnSingle<>+708(SB)/4, $0x3cbb0741
+DATA fnSingle<>+712(SB)/4, $0x3bb061cf
+DATA fnSingle<>+716(SB)/4, $0x3a9b66a1
+DATA fnSingle<>+720(SB)/4, $0x3955bc2e
+DATA fnSingle<>+724(SB)/4, $0x381a93f9
+DATA fnSingle<>+728(SB)/4, $0x36c3ef61
+DATA fnSingle<>+732(SB)/4, $0x3e7fffa9
+DATA fnSingle<>+736(SB)/4, $0xbe243771
+DATA fnSingle<>+740(SB)/4, $0xbd4b6219
+DATA fnSingle<>+744(SB)/4, $0xbc6e360d
+DATA fnSingle<>+748(SB)/4, $0xbb868e63
+DATA fnSingle<>+752(SB)/4, $0xba7cc64f
+DATA fnSingle<>+756(SB)/4, $0xb97ba11b
+DATA fnSingle<>+760(SB)/4, $0xb86382bd
+DATA fnSingle<>+764(SB)/4, $0xbecc4229
+DATA fnSingle<>+768(SB)/4, $0x3e6dda46
+DATA fnSingle<>+772(SB)/4, $0x3db510f7
+DATA fnSingle<>+776(SB)/4, $0x3d06c166
+DATA fnSingle<>+780(SB)/4, $0x3c471f01
+DATA fnSingle<>+784(SB)/4, $0x3b81e307
+DATA fnSingle<>+788(SB)/4, $0x3ab3c7f4
+DATA fnSingle<>+792(SB)/4, $0x39e956ca
+DATA fnSingle<>+796(SB)/4, $0x00000000
+DATA fnSingle<>+800(SB)/4, $0x3e36e853
+DATA fnSingle<>+804(SB)/4, $0x3e959b38
+DATA fnSingle<>+808(SB)/4, $0x3eb194db
+DATA fnSingle<>+812(SB)/4, $0x3ebf09d5
+DATA fnSingle<>+816(SB)/4, $0x3ec626a6
+DATA fnSingle<>+820(SB)/4, $0x3ec9496f
+DATA fnSingle<>+824(SB)/4, $0x3ecadd7b
+DATA fnSingle<>+828(SB)/4, $0x00000000
+DATA fnSingle<>+832(SB)/4, $0x3f037340
+DATA fnSingle<>+836(SB)/4, $0x3fa60950
+DATA fnSingle<>+840(SB)/4, $0x4011f2b6
+DATA fnSingle<>+844(SB)/4, $0x4063fc15
+DATA fnSingle<>+848(SB)/4, $0x40b01f99
+DATA fnSingle<>+852(SB)/4, $0x4101be9b
+DATA fnSingle<>+856(SB)/4, $0x413fca90
+DATA fnSingle<>+860(SB)/4, $0x3e2365ca
+DATA fnSingle<>+864(SB)/4, $0x3b12fef4
+DATA fnSingle<>+868(SB)/4, $0x3a15b9fa
+DATA fnSingle<>+872(SB)/4, $0x38cf7974
+DATA fnSingle<>+876(SB)/4, $0x37580b24
+DATA fnSingle<>+880(SB)/4, $0x35b65eeb
+DATA fnSingle<>+884(SB)/4, $0x34015e06
+DATA fnSingle<>+888(SB)/4, $0x32286ec5
+DATA fnSingle<>+892(SB)/4, $0x3bf1049e
+DATA fnSingle<>+896(SB)/4, $0xbc084e4d
+DATA fnSingle<>+900(SB)/4, $0xbaf19b21
+DATA fnSingle<>+904(SB)/4, $0xb9c2ff56
+DATA fnSingle<>+908(SB)/4, $0xb888333e
+DATA fnSingle<>+912(SB)/4, $0xb7116b8d
+DATA fnSingle<>+916(SB)/4, $0xb5938ec8
+DATA fnSingle<>+920(SB)/4, $0xb407e862
+DATA fnSingle<>+924(SB)/4, $0xbc989c70
+DATA fnSingle<>+928(SB)/4, $0x3cb6844d
+DATA fnSingle<>+932(SB)/4, $0x3bb93c3c
+DATA fnSingle<>+936(SB)/4, $0x3ab09b9b
+DATA fnSingle<>+940(SB)/4, $0x399d3764
+DATA fnSingle<>+944(SB)/4, $0x3859c8f4
+DATA fnSingle<>+948(SB)/4, $0x371aee43
+DATA fnSingle<>+952(SB)/4, $0x35c3c6ca
+DATA fnSingle<>+956(SB)/4, $0x3d375735
+DATA fnSingle<>+960(SB)/4, $0xbd5bfc9e
+DATA fnSingle<>+964(SB)/4, $0xbc868330
+DATA fnSingle<>+968(SB)/4, $0xbb9f43ec
+DATA fnSingle<>+972(SB)/4, $0xbab5117c
+DATA fnSingle<>+976(SB)/4, $0xb9ab57fd
+DATA fnSingle<>+980(SB)/4, $0xb8a7f303
+DATA fnSingle<>+984(SB)/4, $0xb79746bb
+DATA fnSingle<>+988(SB)/4, $0xbdcaeea4
+DATA fnSingle<>+992(SB)/4, $0x3deec1ae
+DATA fnSingle<>+996(SB)/4, $0x3d33e7be
+DATA fnSingle<>+1000(SB)/4, $0x3c8722c2
+DATA fnSingle<>+1004(SB)/4, $0x3bc89e58
+DATA fnSingle<>+1008(SB)/4, $0x3b03b37d
+DATA fnSingle<>+1012(SB)/4, $0x3a3406aa
+DATA fnSingle<>+1016(SB)/4, $0x39693a2f
+DATA fnSingle<>+1020(SB)/4, $0x3e4794a2
+DATA fnSingle<>+1024(SB)/4, $0xbf1eb1fa
+DATA fnSingle<>+1028(SB)/4, $0xbf015372
+DATA fnSingle<>+1032(SB)/4, $0xbee6fd20
+DATA fnSingle<>+1036(SB)/4, $0xbed98c35
+DATA fnSingle<>+1040(SB)/4, $0xbed26c89
+DATA fnSingle<>+1044(SB)/4, $0xbecf3b98
+DATA fnSingle<>+1048(SB)/4, $0xbecda6bd
+DATA fnSingle<>+1052(SB)/4, $0xbf3a31d5
+DATA fnSingle<>+1056(SB)/4, $0x3e112c9d
+DATA fnSingle<>+1060(SB)/4, $0xbe956c29
+DATA fnSingle<>+1064(SB)/4, $0xbf41f9af
+DATA fnSingle<>+1068(SB)/4, $0xbfa880d3
+DATA fnSingle<>+1072(SB)/4, $0xc00806f7
+DATA fnSingle<>+1076(SB)/4, $0xc04bf088
+DATA fnSingle<>+1080(SB)/4, $0xc097f834
+DATA fnSingle<>+1084(SB)/4, $0x3ec1d0d2
+DATA fnSingle<>+1088(SB)/4, $0x80000000
+DATA fnSingle<>+1092(SB)/4, $0x80000000
+DATA fnSingle<>+1096(SB)/4, $0x80000000
+DATA fnSingle<>+1100(SB)/4, $0x80000000
+DATA fnSingle<>+1104(SB)/4, $0x80000000
+DATA fnSingle<>+1108(SB)/4, $0x80000000
+DATA fnSingle<>+1112(SB)/4, $0x80000000
+DATA fnSingle<>+1116(SB)/4, $0x80000000
+DATA fnSingle<>+1120(SB)/4, $0x7fffffff
+DATA fnSingle<>+1124(SB)/4, $0x7fffffff
+DATA fnSingle<>+1128(SB)/4, $0x7fffffff
+DATA fnSingle<>+1132(SB)/4, $0x7fffffff
+DATA fnSingle<>+1136(SB)/4, $0x7fffffff
+DATA fnSingle<>+1140(SB)/4, $0x7fffffff
+DATA fnSingle<>+1144(SB)/4, $0x7fffffff
+DATA fnSingle<>+1148(SB)/4, $0x7fffffff
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $1152
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -484,8 +722,8 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y1
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -540,8 +778,8 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y1
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -599,8 +837,8 @@ TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z1
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -725,8 +963,8 @@ TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z1
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -860,8 +1098,8 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y1
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -897,8 +1135,8 @@ loop:
 	VMULPD       Y3, Y7, Y3
 	VPSLLQ       $0x34, Y4, Y4
 	VPSLLQ       $0x34, Y5, Y5
-	VSUBPD       fnConst<>+3008(SB), Y4, Y6
-	VSUBPD       fnConst<>+3008(SB), Y5, Y7
+	VSUBPD       fnConst<>+2624(SB), Y4, Y6
+	VSUBPD       fnConst<>+2624(SB), Y5, Y7
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y7, Y5, Y3
 	VCVTPD2PSY   Y2, X2
@@ -918,8 +1156,8 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y1
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -977,8 +1215,8 @@ TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z1
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -1049,10 +1287,10 @@ wide:
 	VPSLLQ            $0x34, Z7, Z7
 	VPSLLQ            $0x34, Z8, Z8
 	VPSLLQ            $0x34, Z9, Z9
-	VSUBPD.BCST       fnConst<>+3008(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+3008(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+3008(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+3008(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+2624(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+2624(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+2624(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+2624(SB), Z9, Z13
 	VFMADD213PD       Z10, Z6, Z2
 	VFMADD213PD       Z11, Z7, Z3
 	VFMADD213PD       Z12, Z8, Z4
@@ -1089,7 +1327,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
 	VMULPD            Z2, Z4, Z2
 	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+3008(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+2624(SB), Z3, Z4
 	VFMADD213PD       Z4, Z3, Z2
 	VCVTPD2PS         Z2, Y2
 	VMOVUPS           Y2, (AX)(BX*4)
@@ -1108,8 +1346,8 @@ TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z1
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -1260,8 +1498,8 @@ loop:
 	VANDPD      fnConst<>+384(SB), Y3, Y3
 	VPADDQ      fnConst<>+416(SB), Y2, Y2
 	VPADDQ      fnConst<>+416(SB), Y3, Y3
-	VSUBPD      fnConst<>+3008(SB), Y2, Y2
-	VSUBPD      fnConst<>+3008(SB), Y3, Y3
+	VSUBPD      fnConst<>+2624(SB), Y2, Y2
+	VSUBPD      fnConst<>+2624(SB), Y3, Y3
 	VMOVUPD     fnConst<>+512(SB), Y6
 	VMOVUPD     fnConst<>+512(SB), Y7
 	VFMADD213PD fnConst<>+544(SB), Y2, Y6
@@ -1296,14 +1534,14 @@ loop:
 	VXORPD      Y5, Y5, Y5
 	VCMPPD      $0x00, Y4, Y0, Y6
 	VCMPPD      $0x00, Y5, Y1, Y7
-	VBLENDVPD   Y6, fnConst<>+3712(SB), Y2, Y2
-	VBLENDVPD   Y7, fnConst<>+3712(SB), Y3, Y3
+	VBLENDVPD   Y6, fnConst<>+3296(SB), Y2, Y2
+	VBLENDVPD   Y7, fnConst<>+3296(SB), Y3, Y3
 	VCMPPD      $0x11, Y4, Y0, Y4
 	VCMPPD      $0x11, Y5, Y1, Y5
-	VBLENDVPD   Y4, fnConst<>+3744(SB), Y2, Y2
-	VBLENDVPD   Y5, fnConst<>+3744(SB), Y3, Y3
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y0, Y4
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y5
+	VBLENDVPD   Y4, fnConst<>+3328(SB), Y2, Y2
+	VBLENDVPD   Y5, fnConst<>+3328(SB), Y3, Y3
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y0, Y4
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y5
 	VBLENDVPD   Y4, Y0, Y2, Y0
 	VBLENDVPD   Y5, Y1, Y3, Y1
 	VCVTPD2PSY  Y0, X0
@@ -1388,10 +1626,10 @@ wide:
 	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
 	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
 	VPADDQ.BCST      fnConst<>+416(SB), Z7, Z7
-	VSUBPD.BCST      fnConst<>+3008(SB), Z4, Z4
-	VSUBPD.BCST      fnConst<>+3008(SB), Z5, Z5
-	VSUBPD.BCST      fnConst<>+3008(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+3008(SB), Z7, Z7
+	VSUBPD.BCST      fnConst<>+2624(SB), Z4, Z4
+	VSUBPD.BCST      fnConst<>+2624(SB), Z5, Z5
+	VSUBPD.BCST      fnConst<>+2624(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+2624(SB), Z7, Z7
 	VBROADCASTSD     fnConst<>+512(SB), Z27
 	VBROADCASTSD     fnConst<>+512(SB), Z28
 	VBROADCASTSD     fnConst<>+512(SB), Z29
@@ -1460,22 +1698,22 @@ wide:
 	VCMPPD           $0x00, Z9, Z1, K2
 	VCMPPD           $0x00, Z10, Z2, K3
 	VCMPPD           $0x00, Z11, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z4, K1, Z12
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z5, K2, Z13
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z6, K3, Z14
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z7, K4, Z15
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z4, K1, Z12
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z5, K2, Z13
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z6, K3, Z14
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z7, K4, Z15
 	VCMPPD           $0x11, Z8, Z0, K1
 	VCMPPD           $0x11, Z9, Z1, K2
 	VCMPPD           $0x11, Z10, Z2, K3
 	VCMPPD           $0x11, Z11, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z12, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z13, K2, Z17
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z14, K3, Z18
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z15, K4, Z19
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z1, K2
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z2, K3
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z3, K4
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z12, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z13, K2, Z17
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z14, K3, Z18
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z15, K4, Z19
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z1, K2
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z2, K3
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z3, K4
 	VBLENDMPD        Z0, Z16, K1, Z20
 	VBLENDMPD        Z1, Z17, K2, Z21
 	VBLENDMPD        Z2, Z18, K3, Z22
@@ -1503,7 +1741,7 @@ loop:
 	VSUBPD.BCST      fnConst<>+480(SB), Z2, Z2
 	VANDPD.BCST      fnConst<>+384(SB), Z1, Z1
 	VPADDQ.BCST      fnConst<>+416(SB), Z1, Z1
-	VSUBPD.BCST      fnConst<>+3008(SB), Z1, Z1
+	VSUBPD.BCST      fnConst<>+2624(SB), Z1, Z1
 	VBROADCASTSD     fnConst<>+512(SB), Z3
 	VFMADD213PD.BCST fnConst<>+544(SB), Z1, Z3
 	VFMADD213PD.BCST fnConst<>+576(SB), Z1, Z3
@@ -1521,10 +1759,10 @@ loop:
 	VFMADD231PD.BCST fnConst<>+64(SB), Z2, Z1
 	VXORPD           Z2, Z2, Z2
 	VCMPPD           $0x00, Z2, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z1, K1, Z24
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z1, K1, Z24
 	VCMPPD           $0x11, Z2, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z24, K1, Z25
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z24, K1, Z25
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
 	VBLENDMPD        Z0, Z25, K1, Z26
 	VCVTPD2PS        Z26, Y0
 	VMOVUPS          Y0, (AX)(BX*4)
@@ -1628,8 +1866,8 @@ loop:
 	VANDPD      fnConst<>+384(SB), Y3, Y3
 	VPADDQ      fnConst<>+416(SB), Y2, Y2
 	VPADDQ      fnConst<>+416(SB), Y3, Y3
-	VSUBPD      fnConst<>+3008(SB), Y2, Y2
-	VSUBPD      fnConst<>+3008(SB), Y3, Y3
+	VSUBPD      fnConst<>+2624(SB), Y2, Y2
+	VSUBPD      fnConst<>+2624(SB), Y3, Y3
 	VMOVUPD     fnConst<>+928(SB), Y6
 	VMOVUPD     fnConst<>+928(SB), Y7
 	VFMADD213PD fnConst<>+960(SB), Y2, Y6
@@ -1662,14 +1900,14 @@ loop:
 	VXORPD      Y3, Y3, Y3
 	VCMPPD      $0x00, Y2, Y0, Y4
 	VCMPPD      $0x00, Y3, Y1, Y5
-	VBLENDVPD   Y4, fnConst<>+3712(SB), Y6, Y4
-	VBLENDVPD   Y5, fnConst<>+3712(SB), Y7, Y5
+	VBLENDVPD   Y4, fnConst<>+3296(SB), Y6, Y4
+	VBLENDVPD   Y5, fnConst<>+3296(SB), Y7, Y5
 	VCMPPD      $0x11, Y2, Y0, Y2
 	VCMPPD      $0x11, Y3, Y1, Y3
-	VBLENDVPD   Y2, fnConst<>+3744(SB), Y4, Y2
-	VBLENDVPD   Y3, fnConst<>+3744(SB), Y5, Y3
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y0, Y4
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y5
+	VBLENDVPD   Y2, fnConst<>+3328(SB), Y4, Y2
+	VBLENDVPD   Y3, fnConst<>+3328(SB), Y5, Y3
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y0, Y4
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y5
 	VBLENDVPD   Y4, Y0, Y2, Y0
 	VBLENDVPD   Y5, Y1, Y3, Y1
 	VCVTPD2PSY  Y0, X0
@@ -1750,10 +1988,10 @@ wide:
 	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
 	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
 	VPADDQ.BCST      fnConst<>+416(SB), Z7, Z7
-	VSUBPD.BCST      fnConst<>+3008(SB), Z4, Z4
-	VSUBPD.BCST      fnConst<>+3008(SB), Z5, Z5
-	VSUBPD.BCST      fnConst<>+3008(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+3008(SB), Z7, Z7
+	VSUBPD.BCST      fnConst<>+2624(SB), Z4, Z4
+	VSUBPD.BCST      fnConst<>+2624(SB), Z5, Z5
+	VSUBPD.BCST      fnConst<>+2624(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+2624(SB), Z7, Z7
 	VBROADCASTSD     fnConst<>+928(SB), Z27
 	VBROADCASTSD     fnConst<>+928(SB), Z28
 	VBROADCASTSD     fnConst<>+928(SB), Z29
@@ -1818,22 +2056,22 @@ wide:
 	VCMPPD           $0x00, Z5, Z1, K2
 	VCMPPD           $0x00, Z6, Z2, K3
 	VCMPPD           $0x00, Z7, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z27, K1, Z12
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z28, K2, Z13
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z29, K3, Z14
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z30, K4, Z15
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z27, K1, Z12
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z28, K2, Z13
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z29, K3, Z14
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z30, K4, Z15
 	VCMPPD           $0x11, Z4, Z0, K1
 	VCMPPD           $0x11, Z5, Z1, K2
 	VCMPPD           $0x11, Z6, Z2, K3
 	VCMPPD           $0x11, Z7, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z12, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z13, K2, Z17
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z14, K3, Z18
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z15, K4, Z19
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z1, K2
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z2, K3
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z3, K4
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z12, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z13, K2, Z17
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z14, K3, Z18
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z15, K4, Z19
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z1, K2
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z2, K3
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z3, K4
 	VBLENDMPD        Z0, Z16, K1, Z20
 	VBLENDMPD        Z1, Z17, K2, Z21
 	VBLENDMPD        Z2, Z18, K3, Z22
@@ -1861,7 +2099,7 @@ loop:
 	VSUBPD.BCST      fnConst<>+480(SB), Z2, Z2
 	VANDPD.BCST      fnConst<>+384(SB), Z1, Z1
 	VPADDQ.BCST      fnConst<>+416(SB), Z1, Z1
-	VSUBPD.BCST      fnConst<>+3008(SB), Z1, Z1
+	VSUBPD.BCST      fnConst<>+2624(SB), Z1, Z1
 	VBROADCASTSD     fnConst<>+928(SB), Z3
 	VFMADD213PD.BCST fnConst<>+960(SB), Z1, Z3
 	VFMADD213PD.BCST fnConst<>+992(SB), Z1, Z3
@@ -1878,10 +2116,10 @@ loop:
 	VFMADD213PD      Z2, Z1, Z3
 	VXORPD           Z1, Z1, Z1
 	VCMPPD           $0x00, Z1, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z3, K1, Z24
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z3, K1, Z24
 	VCMPPD           $0x11, Z1, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z24, K1, Z25
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z24, K1, Z25
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
 	VBLENDMPD        Z0, Z25, K1, Z26
 	VCVTPD2PS        Z26, Y0
 	VMOVUPS          Y0, (AX)(BX*4)
@@ -1962,14 +2200,14 @@ TEXT ·fnLog1pAVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y0
-	VADDPD      fnConst<>+3008(SB), Y0, Y1
+	VADDPD      fnConst<>+2624(SB), Y0, Y1
 	VPADDQ      fnConst<>+352(SB), Y1, Y2
 	VPSRLQ      $0x34, Y2, Y3
 	VORPD       fnConst<>+448(SB), Y3, Y3
 	VSUBPD      fnConst<>+480(SB), Y3, Y3
 	VANDPD      fnConst<>+384(SB), Y2, Y2
 	VPADDQ      fnConst<>+416(SB), Y2, Y2
-	VSUBPD      fnConst<>+3008(SB), Y2, Y2
+	VSUBPD      fnConst<>+2624(SB), Y2, Y2
 	VXORPD      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y3, Y4
 	VBLENDVPD   Y4, Y0, Y2, Y0
@@ -1990,22 +2228,22 @@ loop:
 	VFMADD231PD fnConst<>+64(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPD      $0x00, Y2, Y1, Y3
-	VBLENDVPD   Y3, fnConst<>+3712(SB), Y0, Y0
+	VBLENDVPD   Y3, fnConst<>+3296(SB), Y0, Y0
 	VCMPPD      $0x11, Y2, Y1, Y2
-	VBLENDVPD   Y2, fnConst<>+3744(SB), Y0, Y0
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y2
+	VBLENDVPD   Y2, fnConst<>+3328(SB), Y0, Y0
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y2
 	VBLENDVPD   Y2, Y1, Y0, Y0
 	VCVTPD2PSY  Y0, X0
 	VMOVUPS     X0, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y0
-	VADDPD      fnConst<>+3008(SB), Y0, Y1
+	VADDPD      fnConst<>+2624(SB), Y0, Y1
 	VPADDQ      fnConst<>+352(SB), Y1, Y2
 	VPSRLQ      $0x34, Y2, Y3
 	VORPD       fnConst<>+448(SB), Y3, Y3
 	VSUBPD      fnConst<>+480(SB), Y3, Y3
 	VANDPD      fnConst<>+384(SB), Y2, Y2
 	VPADDQ      fnConst<>+416(SB), Y2, Y2
-	VSUBPD      fnConst<>+3008(SB), Y2, Y2
+	VSUBPD      fnConst<>+2624(SB), Y2, Y2
 	VXORPD      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y3, Y4
 	VBLENDVPD   Y4, Y0, Y2, Y0
@@ -2026,10 +2264,10 @@ loop:
 	VFMADD231PD fnConst<>+64(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPD      $0x00, Y2, Y1, Y3
-	VBLENDVPD   Y3, fnConst<>+3712(SB), Y0, Y0
+	VBLENDVPD   Y3, fnConst<>+3296(SB), Y0, Y0
 	VCMPPD      $0x11, Y2, Y1, Y2
-	VBLENDVPD   Y2, fnConst<>+3744(SB), Y0, Y0
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y1, Y2
+	VBLENDVPD   Y2, fnConst<>+3328(SB), Y0, Y0
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y2
 	VBLENDVPD   Y2, Y1, Y0, Y0
 	VCVTPD2PSY  Y0, X0
 	VMOVUPS     X0, 16(AX)(BX*4)
@@ -2051,13 +2289,13 @@ TEXT ·fnLog1pGradAVX2(SB), NOSPLIT, $0-40
 loop:
 	VCVTPS2PD  (CX)(SI*4), Y0
 	VCVTPS2PD  (DX)(SI*4), Y1
-	VADDPD     fnConst<>+3008(SB), Y0, Y0
+	VADDPD     fnConst<>+2624(SB), Y0, Y0
 	VDIVPD     Y0, Y1, Y0
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
 	VCVTPS2PD  16(CX)(SI*4), Y0
 	VCVTPS2PD  16(DX)(SI*4), Y1
-	VADDPD     fnConst<>+3008(SB), Y0, Y0
+	VADDPD     fnConst<>+2624(SB), Y0, Y0
 	VDIVPD     Y0, Y1, Y0
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, 16(AX)(SI*4)
@@ -2081,8 +2319,8 @@ wide:
 	JA               rest
 	VCVTPS2PD        (CX)(BX*4), Z0
 	VCVTPS2PD        32(CX)(BX*4), Z1
-	VADDPD.BCST      fnConst<>+3008(SB), Z0, Z2
-	VADDPD.BCST      fnConst<>+3008(SB), Z1, Z3
+	VADDPD.BCST      fnConst<>+2624(SB), Z0, Z2
+	VADDPD.BCST      fnConst<>+2624(SB), Z1, Z3
 	VPADDQ.BCST      fnConst<>+352(SB), Z2, Z4
 	VPADDQ.BCST      fnConst<>+352(SB), Z3, Z5
 	VPSRLQ           $0x34, Z4, Z6
@@ -2095,8 +2333,8 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z5, Z5
 	VPADDQ.BCST      fnConst<>+416(SB), Z4, Z4
 	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
-	VSUBPD.BCST      fnConst<>+3008(SB), Z4, Z4
-	VSUBPD.BCST      fnConst<>+3008(SB), Z5, Z5
+	VSUBPD.BCST      fnConst<>+2624(SB), Z4, Z4
+	VSUBPD.BCST      fnConst<>+2624(SB), Z5, Z5
 	VXORPD           Z20, Z20, Z20
 	VXORPD           Z21, Z21, Z21
 	VCMPPD           $0x00, Z20, Z6, K1
@@ -2137,14 +2375,14 @@ wide:
 	VXORPD           Z5, Z5, Z5
 	VCMPPD           $0x00, Z4, Z2, K1
 	VCMPPD           $0x00, Z5, Z3, K2
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z0, K1, Z10
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z1, K2, Z11
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z0, K1, Z10
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z1, K2, Z11
 	VCMPPD           $0x11, Z4, Z2, K1
 	VCMPPD           $0x11, Z5, Z3, K2
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z10, K1, Z12
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z11, K2, Z13
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z2, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z3, K2
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z10, K1, Z12
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z11, K2, Z13
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z2, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z3, K2
 	VBLENDMPD        Z2, Z12, K1, Z14
 	VBLENDMPD        Z3, Z13, K2, Z15
 	VCVTPD2PS        Z14, Y0
@@ -2160,14 +2398,14 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z0
-	VADDPD.BCST      fnConst<>+3008(SB), Z0, Z1
+	VADDPD.BCST      fnConst<>+2624(SB), Z0, Z1
 	VPADDQ.BCST      fnConst<>+352(SB), Z1, Z2
 	VPSRLQ           $0x34, Z2, Z3
 	VORPD.BCST       fnConst<>+448(SB), Z3, Z3
 	VSUBPD.BCST      fnConst<>+480(SB), Z3, Z3
 	VANDPD.BCST      fnConst<>+384(SB), Z2, Z2
 	VPADDQ.BCST      fnConst<>+416(SB), Z2, Z2
-	VSUBPD.BCST      fnConst<>+3008(SB), Z2, Z2
+	VSUBPD.BCST      fnConst<>+2624(SB), Z2, Z2
 	VXORPD           Z4, Z4, Z4
 	VCMPPD           $0x00, Z4, Z3, K1
 	VBLENDMPD        Z0, Z2, K1, Z16
@@ -2188,10 +2426,10 @@ loop:
 	VFMADD231PD.BCST fnConst<>+64(SB), Z3, Z0
 	VXORPD           Z2, Z2, Z2
 	VCMPPD           $0x00, Z2, Z1, K1
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z0, K1, Z17
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z0, K1, Z17
 	VCMPPD           $0x11, Z2, Z1, K1
-	VBLENDMPD.BCST   fnConst<>+3744(SB), Z17, K1, Z18
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z1, K1
+	VBLENDMPD.BCST   fnConst<>+3328(SB), Z17, K1, Z18
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z1, K1
 	VBLENDMPD        Z1, Z18, K1, Z19
 	VCVTPD2PS        Z19, Y0
 	VMOVUPS          Y0, (AX)(BX*4)
@@ -2220,8 +2458,8 @@ wide:
 	VCVTPS2PD   32(CX)(SI*4), Z1
 	VCVTPS2PD   (DX)(SI*4), Z2
 	VCVTPS2PD   32(DX)(SI*4), Z3
-	VADDPD.BCST fnConst<>+3008(SB), Z0, Z0
-	VADDPD.BCST fnConst<>+3008(SB), Z1, Z1
+	VADDPD.BCST fnConst<>+2624(SB), Z0, Z0
+	VADDPD.BCST fnConst<>+2624(SB), Z1, Z1
 	VDIVPD      Z0, Z2, Z0
 	VDIVPD      Z1, Z3, Z1
 	VCVTPD2PS   Z0, Y0
@@ -2238,7 +2476,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
-	VADDPD.BCST fnConst<>+3008(SB), Z0, Z0
+	VADDPD.BCST fnConst<>+2624(SB), Z0, Z0
 	VDIVPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
@@ -2256,8 +2494,8 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y1
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -2267,8 +2505,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
 	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+3264(SB), Y2, Y2
-	VXORPD       fnConst<>+3264(SB), Y3, Y3
+	VXORPD       fnConst<>+2880(SB), Y2, Y2
+	VXORPD       fnConst<>+2880(SB), Y3, Y3
 	VMOVUPD      fnConst<>+32(SB), Y4
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
@@ -2297,14 +2535,14 @@ loop:
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y4, Y4, Y2
 	VFMADD213PD  Y5, Y5, Y3
-	VADDPD       fnConst<>+3008(SB), Y2, Y2
-	VADDPD       fnConst<>+3008(SB), Y3, Y3
+	VADDPD       fnConst<>+2624(SB), Y2, Y2
+	VADDPD       fnConst<>+2624(SB), Y3, Y3
 	VMOVUPD      fnConst<>+320(SB), Y4
 	VMOVUPD      fnConst<>+320(SB), Y5
 	VPSUBQ       Y2, Y4, Y4
 	VPSUBQ       Y3, Y5, Y5
-	VMOVUPD      fnConst<>+3008(SB), Y6
-	VMOVUPD      fnConst<>+3008(SB), Y7
+	VMOVUPD      fnConst<>+2624(SB), Y6
+	VMOVUPD      fnConst<>+2624(SB), Y7
 	VFNMADD231PD Y4, Y2, Y6
 	VFNMADD231PD Y5, Y3, Y7
 	VMOVAPD      Y6, Y8
@@ -2313,8 +2551,8 @@ loop:
 	VFMADD231PD  Y7, Y7, Y9
 	VFMADD213PD  Y4, Y8, Y4
 	VFMADD213PD  Y5, Y9, Y5
-	VMOVUPD      fnConst<>+3008(SB), Y6
-	VMOVUPD      fnConst<>+3008(SB), Y7
+	VMOVUPD      fnConst<>+2624(SB), Y6
+	VMOVUPD      fnConst<>+2624(SB), Y7
 	VFNMADD231PD Y4, Y2, Y6
 	VFNMADD231PD Y5, Y3, Y7
 	VMOVAPD      Y6, Y2
@@ -2340,8 +2578,8 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y0
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -2349,12 +2587,12 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y2
 	VCVTPS2PD    (DX)(SI*4), Y3
 	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+3232(SB), Y1, Y1
-	VANDPD       fnConst<>+3232(SB), Y2, Y2
+	VANDPD       fnConst<>+2848(SB), Y1, Y1
+	VANDPD       fnConst<>+2848(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VXORPD       fnConst<>+3264(SB), Y1, Y1
-	VXORPD       fnConst<>+3264(SB), Y2, Y2
+	VXORPD       fnConst<>+2880(SB), Y1, Y1
+	VXORPD       fnConst<>+2880(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -2383,14 +2621,14 @@ loop:
 	VPSLLQ       $0x34, Y6, Y6
 	VFMADD213PD  Y5, Y5, Y1
 	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+3008(SB), Y1, Y5
-	VADDPD       fnConst<>+3008(SB), Y2, Y6
+	VADDPD       fnConst<>+2624(SB), Y1, Y5
+	VADDPD       fnConst<>+2624(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
-	VMOVUPD      fnConst<>+3008(SB), Y10
+	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -2399,8 +2637,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
-	VMOVUPD      fnConst<>+3008(SB), Y10
+	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -2431,8 +2669,8 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z1
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -2451,10 +2689,10 @@ wide:
 	VMINPD            Z3, Z1, Z3
 	VMINPD            Z4, Z1, Z4
 	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z5
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+32(SB), Z6
 	VBROADCASTSD      fnConst<>+32(SB), Z7
 	VBROADCASTSD      fnConst<>+32(SB), Z8
@@ -2511,10 +2749,10 @@ wide:
 	VFMADD213PD       Z7, Z7, Z3
 	VFMADD213PD       Z8, Z8, Z4
 	VFMADD213PD       Z9, Z9, Z5
-	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+3008(SB), Z5, Z5
+	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+2624(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VBROADCASTSD      fnConst<>+320(SB), Z7
 	VBROADCASTSD      fnConst<>+320(SB), Z8
@@ -2523,10 +2761,10 @@ wide:
 	VPSUBQ            Z3, Z7, Z7
 	VPSUBQ            Z4, Z8, Z8
 	VPSUBQ            Z5, Z9, Z9
-	VBROADCASTSD      fnConst<>+3008(SB), Z10
-	VBROADCASTSD      fnConst<>+3008(SB), Z11
-	VBROADCASTSD      fnConst<>+3008(SB), Z12
-	VBROADCASTSD      fnConst<>+3008(SB), Z13
+	VBROADCASTSD      fnConst<>+2624(SB), Z10
+	VBROADCASTSD      fnConst<>+2624(SB), Z11
+	VBROADCASTSD      fnConst<>+2624(SB), Z12
+	VBROADCASTSD      fnConst<>+2624(SB), Z13
 	VFNMADD231PD      Z6, Z2, Z10
 	VFNMADD231PD      Z7, Z3, Z11
 	VFNMADD231PD      Z8, Z4, Z12
@@ -2543,10 +2781,10 @@ wide:
 	VFMADD213PD       Z7, Z15, Z7
 	VFMADD213PD       Z8, Z16, Z8
 	VFMADD213PD       Z9, Z17, Z9
-	VBROADCASTSD      fnConst<>+3008(SB), Z10
-	VBROADCASTSD      fnConst<>+3008(SB), Z11
-	VBROADCASTSD      fnConst<>+3008(SB), Z12
-	VBROADCASTSD      fnConst<>+3008(SB), Z13
+	VBROADCASTSD      fnConst<>+2624(SB), Z10
+	VBROADCASTSD      fnConst<>+2624(SB), Z11
+	VBROADCASTSD      fnConst<>+2624(SB), Z12
+	VBROADCASTSD      fnConst<>+2624(SB), Z13
 	VFNMADD231PD      Z6, Z2, Z10
 	VFNMADD231PD      Z7, Z3, Z11
 	VFNMADD231PD      Z8, Z4, Z12
@@ -2582,7 +2820,7 @@ loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -2597,15 +2835,15 @@ loop:
 	VMULPD            Z2, Z4, Z2
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z2
-	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+320(SB), Z3
 	VPSUBQ            Z2, Z3, Z3
-	VBROADCASTSD      fnConst<>+3008(SB), Z4
+	VBROADCASTSD      fnConst<>+2624(SB), Z4
 	VFNMADD231PD      Z3, Z2, Z4
 	VMOVAPD           Z4, Z5
 	VFMADD231PD       Z4, Z4, Z5
 	VFMADD213PD       Z3, Z5, Z3
-	VBROADCASTSD      fnConst<>+3008(SB), Z4
+	VBROADCASTSD      fnConst<>+2624(SB), Z4
 	VFNMADD231PD      Z3, Z2, Z4
 	VMOVAPD           Z4, Z2
 	VFMADD231PD       Z4, Z4, Z2
@@ -2627,8 +2865,8 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z0
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -2643,18 +2881,18 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z6
 	VCVTPS2PD         64(DX)(SI*4), Z7
 	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -2711,10 +2949,10 @@ wide:
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -2723,10 +2961,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
-	VBROADCASTSD      fnConst<>+3008(SB), Z18
-	VBROADCASTSD      fnConst<>+3008(SB), Z19
-	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z18
+	VBROADCASTSD      fnConst<>+2624(SB), Z19
+	VBROADCASTSD      fnConst<>+2624(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -2743,10 +2981,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
-	VBROADCASTSD      fnConst<>+3008(SB), Z18
-	VBROADCASTSD      fnConst<>+3008(SB), Z19
-	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z18
+	VBROADCASTSD      fnConst<>+2624(SB), Z19
+	VBROADCASTSD      fnConst<>+2624(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -2793,9 +3031,9 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z1
 	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -2810,15 +3048,15 @@ loop:
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -2842,20 +3080,20 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3296(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y1
 	VCVTPS2PD    16(CX)(BX*4), Y2
-	VANDPD       fnConst<>+3264(SB), Y1, Y3
-	VANDPD       fnConst<>+3264(SB), Y2, Y4
-	VANDPD       fnConst<>+3232(SB), Y1, Y1
-	VANDPD       fnConst<>+3232(SB), Y2, Y2
+	VANDPD       fnConst<>+2880(SB), Y1, Y3
+	VANDPD       fnConst<>+2880(SB), Y2, Y4
+	VANDPD       fnConst<>+2848(SB), Y1, Y1
+	VANDPD       fnConst<>+2848(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+3072(SB), Y1, Y1
-	VMULPD       fnConst<>+3072(SB), Y2, Y2
+	VMULPD       fnConst<>+2688(SB), Y1, Y1
+	VMULPD       fnConst<>+2688(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -2882,18 +3120,18 @@ loop:
 	VMULPD       Y2, Y8, Y2
 	VPSLLQ       $0x34, Y5, Y5
 	VPSLLQ       $0x34, Y6, Y6
-	VSUBPD       fnConst<>+3008(SB), Y5, Y7
-	VSUBPD       fnConst<>+3008(SB), Y6, Y8
+	VSUBPD       fnConst<>+2624(SB), Y5, Y7
+	VSUBPD       fnConst<>+2624(SB), Y6, Y8
 	VFMADD213PD  Y7, Y5, Y1
 	VFMADD213PD  Y8, Y6, Y2
-	VADDPD       fnConst<>+3040(SB), Y1, Y5
-	VADDPD       fnConst<>+3040(SB), Y2, Y6
+	VADDPD       fnConst<>+2656(SB), Y1, Y5
+	VADDPD       fnConst<>+2656(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
-	VMOVUPD      fnConst<>+3008(SB), Y10
+	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -2902,8 +3140,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
-	VMOVUPD      fnConst<>+3008(SB), Y10
+	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -2914,8 +3152,8 @@ loop:
 	VFMADD213PD  Y8, Y6, Y8
 	VMULPD       Y7, Y1, Y1
 	VMULPD       Y8, Y2, Y2
-	VXORPD       fnConst<>+3264(SB), Y1, Y1
-	VXORPD       fnConst<>+3264(SB), Y2, Y2
+	VXORPD       fnConst<>+2880(SB), Y1, Y1
+	VXORPD       fnConst<>+2880(SB), Y2, Y2
 	VXORPD       Y3, Y1, Y1
 	VXORPD       Y4, Y2, Y2
 	VCVTPD2PSY   Y1, X1
@@ -2935,7 +3173,7 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3296(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -2943,12 +3181,12 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y2
 	VCVTPS2PD    (DX)(SI*4), Y3
 	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+3232(SB), Y1, Y1
-	VANDPD       fnConst<>+3232(SB), Y2, Y2
+	VANDPD       fnConst<>+2848(SB), Y1, Y1
+	VANDPD       fnConst<>+2848(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+3072(SB), Y1, Y1
-	VMULPD       fnConst<>+3072(SB), Y2, Y2
+	VMULPD       fnConst<>+2688(SB), Y1, Y1
+	VMULPD       fnConst<>+2688(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -2977,14 +3215,14 @@ loop:
 	VPSLLQ       $0x34, Y6, Y6
 	VFMADD213PD  Y5, Y5, Y1
 	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+3008(SB), Y1, Y5
-	VADDPD       fnConst<>+3008(SB), Y2, Y6
+	VADDPD       fnConst<>+2624(SB), Y1, Y5
+	VADDPD       fnConst<>+2624(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
-	VMOVUPD      fnConst<>+3008(SB), Y10
+	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -2993,8 +3231,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
-	VMOVUPD      fnConst<>+3008(SB), Y10
+	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -3003,8 +3241,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y6
 	VFMADD213PD  Y7, Y5, Y7
 	VFMADD213PD  Y8, Y6, Y8
-	VMULPD       fnConst<>+3168(SB), Y1, Y1
-	VMULPD       fnConst<>+3168(SB), Y2, Y2
+	VMULPD       fnConst<>+2784(SB), Y1, Y1
+	VMULPD       fnConst<>+2784(SB), Y2, Y2
 	VMULPD       Y7, Y1, Y1
 	VMULPD       Y8, Y2, Y2
 	VMULPD       Y7, Y1, Y1
@@ -3027,7 +3265,7 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3296(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -3038,22 +3276,22 @@ wide:
 	VCVTPS2PD         32(CX)(BX*4), Z2
 	VCVTPS2PD         64(CX)(BX*4), Z3
 	VCVTPS2PD         96(CX)(BX*4), Z4
-	VANDPD.BCST       fnConst<>+3264(SB), Z1, Z5
-	VANDPD.BCST       fnConst<>+3264(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+3264(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+3264(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+2880(SB), Z1, Z5
+	VANDPD.BCST       fnConst<>+2880(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+2880(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+2880(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+3072(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+3072(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+3072(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2688(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2688(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2688(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -3106,18 +3344,18 @@ wide:
 	VPSLLQ            $0x34, Z10, Z10
 	VPSLLQ            $0x34, Z11, Z11
 	VPSLLQ            $0x34, Z12, Z12
-	VSUBPD.BCST       fnConst<>+3008(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+3008(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+3008(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+3008(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+2624(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+2624(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+2624(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+2624(SB), Z12, Z16
 	VFMADD213PD       Z13, Z9, Z1
 	VFMADD213PD       Z14, Z10, Z2
 	VFMADD213PD       Z15, Z11, Z3
 	VFMADD213PD       Z16, Z12, Z4
-	VADDPD.BCST       fnConst<>+3040(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+3040(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+3040(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+3040(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+2656(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+2656(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+2656(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+2656(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -3126,10 +3364,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
-	VBROADCASTSD      fnConst<>+3008(SB), Z18
-	VBROADCASTSD      fnConst<>+3008(SB), Z19
-	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z18
+	VBROADCASTSD      fnConst<>+2624(SB), Z19
+	VBROADCASTSD      fnConst<>+2624(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3146,10 +3384,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
-	VBROADCASTSD      fnConst<>+3008(SB), Z18
-	VBROADCASTSD      fnConst<>+3008(SB), Z19
-	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z18
+	VBROADCASTSD      fnConst<>+2624(SB), Z19
+	VBROADCASTSD      fnConst<>+2624(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3170,10 +3408,10 @@ wide:
 	VMULPD            Z14, Z2, Z2
 	VMULPD            Z15, Z3, Z3
 	VMULPD            Z16, Z4, Z4
-	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
 	VXORPD            Z5, Z1, Z1
 	VXORPD            Z6, Z2, Z2
 	VXORPD            Z7, Z3, Z3
@@ -3195,10 +3433,10 @@ rest:
 
 loop:
 	VCVTPS2PD         (CX)(BX*4), Z1
-	VANDPD.BCST       fnConst<>+3264(SB), Z1, Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2880(SB), Z1, Z2
+	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3212,23 +3450,23 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+3008(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+2624(SB), Z3, Z4
 	VFMADD213PD       Z4, Z3, Z1
-	VADDPD.BCST       fnConst<>+3040(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+2656(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
 	VFMADD213PD       Z4, Z3, Z4
 	VMULPD            Z4, Z1, Z1
-	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
 	VXORPD            Z2, Z1, Z1
 	VCVTPD2PS         Z1, Y1
 	VMOVUPS           Y1, (AX)(BX*4)
@@ -3247,7 +3485,7 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3296(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -3262,18 +3500,18 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z6
 	VCVTPS2PD         64(DX)(SI*4), Z7
 	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+3072(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+3072(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+3072(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2688(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2688(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2688(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -3330,10 +3568,10 @@ wide:
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -3342,10 +3580,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
-	VBROADCASTSD      fnConst<>+3008(SB), Z18
-	VBROADCASTSD      fnConst<>+3008(SB), Z19
-	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z18
+	VBROADCASTSD      fnConst<>+2624(SB), Z19
+	VBROADCASTSD      fnConst<>+2624(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3362,10 +3600,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
-	VBROADCASTSD      fnConst<>+3008(SB), Z18
-	VBROADCASTSD      fnConst<>+3008(SB), Z19
-	VBROADCASTSD      fnConst<>+3008(SB), Z20
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z18
+	VBROADCASTSD      fnConst<>+2624(SB), Z19
+	VBROADCASTSD      fnConst<>+2624(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3382,10 +3620,10 @@ wide:
 	VFMADD213PD       Z14, Z10, Z14
 	VFMADD213PD       Z15, Z11, Z15
 	VFMADD213PD       Z16, Z12, Z16
-	VMULPD.BCST       fnConst<>+3168(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+3168(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+3168(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+3168(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+2784(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2784(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2784(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2784(SB), Z4, Z4
 	VMULPD            Z13, Z1, Z1
 	VMULPD            Z14, Z2, Z2
 	VMULPD            Z15, Z3, Z3
@@ -3416,9 +3654,9 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z1
 	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+3072(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3433,20 +3671,20 @@ loop:
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+3008(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
 	VFMADD213PD       Z4, Z3, Z4
-	VMULPD.BCST       fnConst<>+3168(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2784(SB), Z1, Z1
 	VMULPD            Z4, Z1, Z1
 	VMULPD            Z4, Z1, Z1
 	VMULPD            Z1, Z2, Z1
@@ -3466,16 +3704,16 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3360(SB), Y0
+	VMOVUPD fnConst<>+2976(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y1
 	VCVTPS2PD   16(CX)(BX*4), Y2
-	VANDPD      fnConst<>+3264(SB), Y1, Y3
-	VANDPD      fnConst<>+3264(SB), Y2, Y4
-	VANDPD      fnConst<>+3232(SB), Y1, Y1
-	VANDPD      fnConst<>+3232(SB), Y2, Y2
+	VANDPD      fnConst<>+2880(SB), Y1, Y3
+	VANDPD      fnConst<>+2880(SB), Y2, Y4
+	VANDPD      fnConst<>+2848(SB), Y1, Y1
+	VANDPD      fnConst<>+2848(SB), Y2, Y2
 	VMINPD      Y1, Y0, Y1
 	VMINPD      Y2, Y0, Y2
 	VMULPD      Y1, Y1, Y5
@@ -3541,7 +3779,7 @@ TEXT ·fnErfGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3360(SB), Y0
+	VMOVUPD fnConst<>+2976(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -3549,14 +3787,14 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y1
 	VCVTPS2PD    (DX)(SI*4), Y2
 	VCVTPS2PD    16(DX)(SI*4), Y3
-	VANDPD       fnConst<>+3232(SB), Y0, Y0
-	VANDPD       fnConst<>+3232(SB), Y1, Y1
-	VMOVUPD      fnConst<>+3392(SB), Y4
-	VMOVUPD      fnConst<>+3392(SB), Y5
+	VANDPD       fnConst<>+2848(SB), Y0, Y0
+	VANDPD       fnConst<>+2848(SB), Y1, Y1
+	VMOVUPD      fnConst<>+3008(SB), Y4
+	VMOVUPD      fnConst<>+3008(SB), Y5
 	VMINPD       Y0, Y4, Y0
 	VMINPD       Y1, Y5, Y1
-	VXORPD       fnConst<>+3264(SB), Y0, Y4
-	VXORPD       fnConst<>+3264(SB), Y1, Y5
+	VXORPD       fnConst<>+2880(SB), Y0, Y4
+	VXORPD       fnConst<>+2880(SB), Y1, Y5
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y1, Y5, Y1
 	VMOVUPD      fnConst<>+32(SB), Y4
@@ -3587,8 +3825,8 @@ loop:
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y4, Y4, Y0
 	VFMADD213PD  Y5, Y5, Y1
-	VMULPD       fnConst<>+2816(SB), Y0, Y0
-	VMULPD       fnConst<>+2816(SB), Y1, Y1
+	VMULPD       fnConst<>+2432(SB), Y0, Y0
+	VMULPD       fnConst<>+2432(SB), Y1, Y1
 	VMULPD       Y0, Y2, Y0
 	VMULPD       Y1, Y3, Y1
 	VCVTPD2PSY   Y0, X0
@@ -3607,7 +3845,7 @@ TEXT ·fnErfAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3360(SB), Z0
+	VBROADCASTSD fnConst<>+2976(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -3618,14 +3856,14 @@ wide:
 	VCVTPS2PD        32(CX)(BX*4), Z2
 	VCVTPS2PD        64(CX)(BX*4), Z3
 	VCVTPS2PD        96(CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+3264(SB), Z1, Z5
-	VANDPD.BCST      fnConst<>+3264(SB), Z2, Z6
-	VANDPD.BCST      fnConst<>+3264(SB), Z3, Z7
-	VANDPD.BCST      fnConst<>+3264(SB), Z4, Z8
-	VANDPD.BCST      fnConst<>+3232(SB), Z1, Z1
-	VANDPD.BCST      fnConst<>+3232(SB), Z2, Z2
-	VANDPD.BCST      fnConst<>+3232(SB), Z3, Z3
-	VANDPD.BCST      fnConst<>+3232(SB), Z4, Z4
+	VANDPD.BCST      fnConst<>+2880(SB), Z1, Z5
+	VANDPD.BCST      fnConst<>+2880(SB), Z2, Z6
+	VANDPD.BCST      fnConst<>+2880(SB), Z3, Z7
+	VANDPD.BCST      fnConst<>+2880(SB), Z4, Z8
+	VANDPD.BCST      fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST      fnConst<>+2848(SB), Z2, Z2
+	VANDPD.BCST      fnConst<>+2848(SB), Z3, Z3
+	VANDPD.BCST      fnConst<>+2848(SB), Z4, Z4
 	VMINPD           Z1, Z0, Z1
 	VMINPD           Z2, Z0, Z2
 	VMINPD           Z3, Z0, Z3
@@ -3739,8 +3977,8 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z1
-	VANDPD.BCST      fnConst<>+3264(SB), Z1, Z2
-	VANDPD.BCST      fnConst<>+3232(SB), Z1, Z1
+	VANDPD.BCST      fnConst<>+2880(SB), Z1, Z2
+	VANDPD.BCST      fnConst<>+2848(SB), Z1, Z1
 	VMINPD           Z1, Z0, Z1
 	VMULPD           Z1, Z1, Z3
 	VSUBPD.BCST      fnConst<>+1696(SB), Z3, Z3
@@ -3782,7 +4020,7 @@ TEXT ·fnErfGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3360(SB), Z0
+	VBROADCASTSD fnConst<>+2976(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -3797,22 +4035,22 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z5
 	VCVTPS2PD         64(DX)(SI*4), Z6
 	VCVTPS2PD         96(DX)(SI*4), Z7
-	VANDPD.BCST       fnConst<>+3232(SB), Z0, Z0
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+3392(SB), Z8
-	VBROADCASTSD      fnConst<>+3392(SB), Z9
-	VBROADCASTSD      fnConst<>+3392(SB), Z10
-	VBROADCASTSD      fnConst<>+3392(SB), Z11
+	VANDPD.BCST       fnConst<>+2848(SB), Z0, Z0
+	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+3008(SB), Z8
+	VBROADCASTSD      fnConst<>+3008(SB), Z9
+	VBROADCASTSD      fnConst<>+3008(SB), Z10
+	VBROADCASTSD      fnConst<>+3008(SB), Z11
 	VMINPD            Z0, Z8, Z0
 	VMINPD            Z1, Z9, Z1
 	VMINPD            Z2, Z10, Z2
 	VMINPD            Z3, Z11, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z0, Z8
-	VXORPD.BCST       fnConst<>+3264(SB), Z1, Z9
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z10
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z11
+	VXORPD.BCST       fnConst<>+2880(SB), Z0, Z8
+	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z9
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z10
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z11
 	VMULPD            Z0, Z8, Z0
 	VMULPD            Z1, Z9, Z1
 	VMULPD            Z2, Z10, Z2
@@ -3873,10 +4111,10 @@ wide:
 	VFMADD213PD       Z9, Z9, Z1
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
-	VMULPD.BCST       fnConst<>+2816(SB), Z0, Z0
-	VMULPD.BCST       fnConst<>+2816(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2816(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2816(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2432(SB), Z0, Z0
+	VMULPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2432(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2432(SB), Z3, Z3
 	VMULPD            Z0, Z4, Z0
 	VMULPD            Z1, Z5, Z1
 	VMULPD            Z2, Z6, Z2
@@ -3899,10 +4137,10 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z0
 	VCVTPS2PD         (DX)(SI*4), Z1
-	VANDPD.BCST       fnConst<>+3232(SB), Z0, Z0
-	VBROADCASTSD      fnConst<>+3392(SB), Z2
+	VANDPD.BCST       fnConst<>+2848(SB), Z0, Z0
+	VBROADCASTSD      fnConst<>+3008(SB), Z2
 	VMINPD            Z0, Z2, Z0
-	VXORPD.BCST       fnConst<>+3264(SB), Z0, Z2
+	VXORPD.BCST       fnConst<>+2880(SB), Z0, Z2
 	VMULPD            Z0, Z2, Z0
 	VBROADCASTSD      fnConst<>+32(SB), Z2
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z0, Z2
@@ -3918,7 +4156,7 @@ loop:
 	VMULPD            Z0, Z3, Z0
 	VPSLLQ            $0x34, Z2, Z2
 	VFMADD213PD       Z2, Z2, Z0
-	VMULPD.BCST       fnConst<>+2816(SB), Z0, Z0
+	VMULPD.BCST       fnConst<>+2432(SB), Z0, Z0
 	VMULPD            Z0, Z1, Z0
 	VCVTPD2PS         Z0, Y0
 	VMOVUPS           Y0, (AX)(SI*4)
@@ -3936,118 +4174,104 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3424(SB), Y0
-	VMOVUPD fnConst<>+3392(SB), Y1
+	VMOVUPD fnSingle<>+352(SB), Y0
+	VMOVUPD fnSingle<>+1088(SB), Y1
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y2
-	VANDPD       fnConst<>+3232(SB), Y2, Y3
-	VMINPD       Y3, Y1, Y3
-	VMULPD       fnConst<>+2944(SB), Y3, Y4
-	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+32(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+2336(SB), Y5
-	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
-	VMOVUPD      fnConst<>+2496(SB), Y6
-	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
-	VMOVUPD      fnConst<>+320(SB), Y3
-	VPSUBQ       Y6, Y3, Y3
-	VMOVUPD      fnConst<>+3008(SB), Y7
-	VFNMADD231PD Y3, Y6, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y3, Y8, Y3
-	VMOVUPD      fnConst<>+3008(SB), Y7
-	VFNMADD231PD Y3, Y6, Y7
-	VMOVAPD      Y7, Y6
-	VFMADD231PD  Y7, Y7, Y6
-	VFMADD213PD  Y3, Y6, Y3
-	VMULPD       Y3, Y5, Y3
-	VMAXPD       Y2, Y0, Y5
-	VMULPD       Y3, Y4, Y3
-	VXORPD       Y4, Y4, Y4
-	VCMPPD       $0x1d, Y4, Y2, Y2
-	VMOVUPD      fnConst<>+3008(SB), Y4
-	VSUBPD       Y3, Y4, Y4
-	VBLENDVPD    Y2, Y4, Y3, Y2
-	VMULPD       Y2, Y5, Y2
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VANDPD       fnConst<>+3232(SB), Y2, Y3
-	VMINPD       Y3, Y1, Y3
-	VMULPD       fnConst<>+2944(SB), Y3, Y4
-	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+32(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+2336(SB), Y5
-	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
-	VMOVUPD      fnConst<>+2496(SB), Y6
-	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
-	VMOVUPD      fnConst<>+320(SB), Y3
-	VPSUBQ       Y6, Y3, Y3
-	VMOVUPD      fnConst<>+3008(SB), Y7
-	VFNMADD231PD Y3, Y6, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y3, Y8, Y3
-	VMOVUPD      fnConst<>+3008(SB), Y7
-	VFNMADD231PD Y3, Y6, Y7
-	VMOVAPD      Y7, Y6
-	VFMADD231PD  Y7, Y7, Y6
-	VFMADD213PD  Y3, Y6, Y3
-	VMULPD       Y3, Y5, Y3
-	VMAXPD       Y2, Y0, Y5
-	VMULPD       Y3, Y4, Y3
-	VXORPD       Y4, Y4, Y4
-	VCMPPD       $0x1d, Y4, Y2, Y2
-	VMOVUPD      fnConst<>+3008(SB), Y4
-	VSUBPD       Y3, Y4, Y4
-	VBLENDVPD    Y2, Y4, Y3, Y2
-	VMULPD       Y2, Y5, Y2
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Y2
+	VANDPS       fnSingle<>+1120(SB), Y2, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPD      fnSingle<>+416(SB), Y4
+	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
+	VPSRLD       $0x16, Y4, Y4
+	VPERMPS      fnSingle<>+512(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y5
+	VPERMPS      fnSingle<>+576(SB), Y4, Y6
+	VPERMPS      fnSingle<>+608(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+640(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+672(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+704(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+736(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+768(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+800(SB), Y4, Y7
+	VPERMPS      fnSingle<>+544(SB), Y4, Y4
+	VFMADD231PS  Y5, Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VMULPS       Y3, Y3, Y4
+	VMOVUPD      fnSingle<>+0(SB), Y5
+	VFMADD231PS  fnSingle<>+64(SB), Y4, Y5
+	VSUBPS       fnSingle<>+0(SB), Y5, Y4
+	VMULPS       fnSingle<>+96(SB), Y4, Y7
+	VFMADD231PS  Y3, Y3, Y7
+	VFMADD231PS  fnSingle<>+128(SB), Y4, Y7
+	VMOVUPD      fnSingle<>+160(SB), Y3
+	VFMADD213PS  fnSingle<>+192(SB), Y7, Y3
+	VFMADD213PS  fnSingle<>+224(SB), Y7, Y3
+	VFMADD213PS  fnSingle<>+256(SB), Y7, Y3
+	VFMADD213PS  fnSingle<>+288(SB), Y7, Y3
+	VMULPS       Y7, Y7, Y4
+	VMULPS       fnSingle<>+320(SB), Y7, Y7
+	VFMADD213PS  Y7, Y4, Y3
+	VFMADD213PS  Y6, Y6, Y3
+	VPSLLD       $0x17, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VMAXPS       Y2, Y1, Y2
+	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
+	VMOVUPS      Y2, (AX)(BX*4)
+	VMOVUPS      32(CX)(BX*4), Y2
+	VANDPS       fnSingle<>+1120(SB), Y2, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPD      fnSingle<>+416(SB), Y4
+	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
+	VPSRLD       $0x16, Y4, Y4
+	VPERMPS      fnSingle<>+512(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y5
+	VPERMPS      fnSingle<>+576(SB), Y4, Y6
+	VPERMPS      fnSingle<>+608(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+640(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+672(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+704(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+736(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+768(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+800(SB), Y4, Y7
+	VPERMPS      fnSingle<>+544(SB), Y4, Y4
+	VFMADD231PS  Y5, Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VMULPS       Y3, Y3, Y4
+	VMOVUPD      fnSingle<>+0(SB), Y5
+	VFMADD231PS  fnSingle<>+64(SB), Y4, Y5
+	VSUBPS       fnSingle<>+0(SB), Y5, Y4
+	VMULPS       fnSingle<>+96(SB), Y4, Y7
+	VFMADD231PS  Y3, Y3, Y7
+	VFMADD231PS  fnSingle<>+128(SB), Y4, Y7
+	VMOVUPD      fnSingle<>+160(SB), Y3
+	VFMADD213PS  fnSingle<>+192(SB), Y7, Y3
+	VFMADD213PS  fnSingle<>+224(SB), Y7, Y3
+	VFMADD213PS  fnSingle<>+256(SB), Y7, Y3
+	VFMADD213PS  fnSingle<>+288(SB), Y7, Y3
+	VMULPS       Y7, Y7, Y4
+	VMULPS       fnSingle<>+320(SB), Y7, Y7
+	VFMADD213PS  Y7, Y4, Y3
+	VFMADD213PS  Y6, Y6, Y3
+	VPSLLD       $0x17, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VMAXPS       Y2, Y1, Y2
+	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
+	VMOVUPS      Y2, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 	VZEROUPPER
@@ -4060,245 +4284,229 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3424(SB), Y0
-	VMOVUPD fnConst<>+3392(SB), Y0
+	VMOVUPD fnSingle<>+352(SB), Y0
+	VMOVUPD fnSingle<>+1088(SB), Y1
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y1
-	VCVTPS2PD    (DX)(SI*4), Y2
-	VANDPD       fnConst<>+3232(SB), Y1, Y3
-	VMINPD       Y3, Y0, Y3
-	VMULPD       fnConst<>+2944(SB), Y3, Y4
-	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+32(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+2336(SB), Y5
-	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
-	VMOVUPD      fnConst<>+2496(SB), Y6
-	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VPSUBQ       Y6, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VFNMADD231PD Y7, Y6, Y8
-	VMOVAPD      Y8, Y9
-	VFMADD231PD  Y8, Y8, Y9
-	VFMADD213PD  Y7, Y9, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VFNMADD231PD Y7, Y6, Y8
-	VMOVAPD      Y8, Y6
-	VFMADD231PD  Y8, Y8, Y6
-	VFMADD213PD  Y7, Y6, Y7
-	VMULPD       Y7, Y5, Y5
-	VFNMADD231PD fnConst<>+2688(SB), Y3, Y5
-	VMULPD       Y5, Y4, Y3
-	VXORPD       Y4, Y4, Y4
-	VCMPPD       $0x1d, Y4, Y1, Y1
-	VMOVUPD      fnConst<>+3008(SB), Y4
-	VSUBPD       Y3, Y4, Y4
-	VBLENDVPD    Y1, Y4, Y3, Y1
-	VMULPD       Y1, Y2, Y1
-	VCVTPD2PSY   Y1, X1
-	VMOVUPS      X1, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y1
-	VCVTPS2PD    16(DX)(SI*4), Y2
-	VANDPD       fnConst<>+3232(SB), Y1, Y3
-	VMINPD       Y3, Y0, Y3
-	VMULPD       fnConst<>+2944(SB), Y3, Y4
-	VMULPD       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+32(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VMOVUPD      fnConst<>+2336(SB), Y5
-	VFMADD213PD  fnConst<>+2368(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2400(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2432(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+2464(SB), Y3, Y5
-	VMOVUPD      fnConst<>+2496(SB), Y6
-	VFMADD213PD  fnConst<>+2528(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2560(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2592(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2624(SB), Y3, Y6
-	VFMADD213PD  fnConst<>+2656(SB), Y3, Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VPSUBQ       Y6, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VFNMADD231PD Y7, Y6, Y8
-	VMOVAPD      Y8, Y9
-	VFMADD231PD  Y8, Y8, Y9
-	VFMADD213PD  Y7, Y9, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VFNMADD231PD Y7, Y6, Y8
-	VMOVAPD      Y8, Y6
-	VFMADD231PD  Y8, Y8, Y6
-	VFMADD213PD  Y7, Y6, Y7
-	VMULPD       Y7, Y5, Y5
-	VFNMADD231PD fnConst<>+2688(SB), Y3, Y5
-	VMULPD       Y5, Y4, Y3
-	VXORPD       Y4, Y4, Y4
-	VCMPPD       $0x1d, Y4, Y1, Y1
-	VMOVUPD      fnConst<>+3008(SB), Y4
-	VSUBPD       Y3, Y4, Y4
-	VBLENDVPD    Y1, Y4, Y3, Y1
-	VMULPD       Y1, Y2, Y1
-	VCVTPD2PSY   Y1, X1
-	VMOVUPS      X1, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VMOVUPS     (CX)(SI*4), Y1
+	VMOVUPS     (DX)(SI*4), Y2
+	VANDPS      fnSingle<>+1120(SB), Y1, Y3
+	VMINPS      Y3, Y0, Y3
+	VMOVUPD     fnSingle<>+416(SB), Y4
+	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     fnSingle<>+832(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y5
+	VPERMPS     fnSingle<>+864(SB), Y4, Y6
+	VPERMPS     fnSingle<>+896(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+928(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+960(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+992(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+1024(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+1056(SB), Y4, Y4
+	VFMADD213PS Y4, Y5, Y6
+	VMULPS      Y3, Y3, Y4
+	VMOVUPD     fnSingle<>+0(SB), Y5
+	VFMADD231PS fnSingle<>+64(SB), Y4, Y5
+	VSUBPS      fnSingle<>+0(SB), Y5, Y4
+	VMULPS      fnSingle<>+96(SB), Y4, Y7
+	VFMADD231PS Y3, Y3, Y7
+	VFMADD231PS fnSingle<>+128(SB), Y4, Y7
+	VMOVUPD     fnSingle<>+160(SB), Y3
+	VFMADD213PS fnSingle<>+192(SB), Y7, Y3
+	VFMADD213PS fnSingle<>+224(SB), Y7, Y3
+	VFMADD213PS fnSingle<>+256(SB), Y7, Y3
+	VFMADD213PS fnSingle<>+288(SB), Y7, Y3
+	VMULPS      Y7, Y7, Y4
+	VMULPS      fnSingle<>+320(SB), Y7, Y7
+	VFMADD213PS Y7, Y4, Y3
+	VFMADD213PS Y6, Y6, Y3
+	VPSLLD      $0x17, Y5, Y4
+	VMULPS      Y4, Y3, Y3
+	VMULPS      fnSingle<>+32(SB), Y3, Y3
+	VXORPD      Y4, Y4, Y4
+	VCMPPS      $0x1d, Y4, Y1, Y1
+	VMOVUPD     fnSingle<>+448(SB), Y4
+	VSUBPS      Y3, Y4, Y4
+	VBLENDVPS   Y1, Y4, Y3, Y1
+	VMULPS      Y1, Y2, Y1
+	VMOVUPS     Y1, (AX)(SI*4)
+	VMOVUPS     32(CX)(SI*4), Y1
+	VMOVUPS     32(DX)(SI*4), Y2
+	VANDPS      fnSingle<>+1120(SB), Y1, Y3
+	VMINPS      Y3, Y0, Y3
+	VMOVUPD     fnSingle<>+416(SB), Y4
+	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     fnSingle<>+832(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y5
+	VPERMPS     fnSingle<>+864(SB), Y4, Y6
+	VPERMPS     fnSingle<>+896(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+928(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+960(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+992(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+1024(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
+	VPERMPS     fnSingle<>+1056(SB), Y4, Y4
+	VFMADD213PS Y4, Y5, Y6
+	VMULPS      Y3, Y3, Y4
+	VMOVUPD     fnSingle<>+0(SB), Y5
+	VFMADD231PS fnSingle<>+64(SB), Y4, Y5
+	VSUBPS      fnSingle<>+0(SB), Y5, Y4
+	VMULPS      fnSingle<>+96(SB), Y4, Y7
+	VFMADD231PS Y3, Y3, Y7
+	VFMADD231PS fnSingle<>+128(SB), Y4, Y7
+	VMOVUPD     fnSingle<>+160(SB), Y3
+	VFMADD213PS fnSingle<>+192(SB), Y7, Y3
+	VFMADD213PS fnSingle<>+224(SB), Y7, Y3
+	VFMADD213PS fnSingle<>+256(SB), Y7, Y3
+	VFMADD213PS fnSingle<>+288(SB), Y7, Y3
+	VMULPS      Y7, Y7, Y4
+	VMULPS      fnSingle<>+320(SB), Y7, Y7
+	VFMADD213PS Y7, Y4, Y3
+	VFMADD213PS Y6, Y6, Y3
+	VPSLLD      $0x17, Y5, Y4
+	VMULPS      Y4, Y3, Y3
+	VMULPS      fnSingle<>+32(SB), Y3, Y3
+	VXORPD      Y4, Y4, Y4
+	VCMPPS      $0x1d, Y4, Y1, Y1
+	VMOVUPD     fnSingle<>+448(SB), Y4
+	VSUBPS      Y3, Y4, Y4
+	VBLENDVPS   Y1, Y4, Y3, Y1
+	VMULPS      Y1, Y2, Y1
+	VMOVUPS     Y1, 32(AX)(SI*4)
+	ADDQ        $0x10, SI
+	CMPQ        SI, BX
+	JB          loop
 	VZEROUPPER
 	RET
 
 // func fnGELUAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3424(SB), Z0
-	VBROADCASTSD fnConst<>+3392(SB), Z1
-	XORQ         BX, BX
+	MOVQ            dst+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            n+16(FP), DX
+	VBROADCASTSS    fnSingle<>+352(SB), Z0
+	VBROADCASTSS    fnSingle<>+1088(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+640(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+672(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+704(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+736(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+768(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+800(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+544(SB), Z11
+	XORQ            BX, BX
 
 wide:
-	LEAQ              16(BX), SI
+	LEAQ              32(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VCVTPS2PD         32(CX)(BX*4), Z3
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z4
-	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z5
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VMULPD.BCST       fnConst<>+2944(SB), Z4, Z6
-	VMULPD.BCST       fnConst<>+2944(SB), Z5, Z7
-	VMULPD            Z4, Z6, Z6
-	VMULPD            Z5, Z7, Z7
-	VBROADCASTSD      fnConst<>+32(SB), Z8
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z8
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z9
-	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z10
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z11
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
-	VBROADCASTSD      fnConst<>+96(SB), Z10
-	VBROADCASTSD      fnConst<>+96(SB), Z11
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z11
-	VMULPD            Z6, Z10, Z6
-	VMULPD            Z7, Z11, Z7
-	VPSLLQ            $0x34, Z8, Z8
-	VPSLLQ            $0x34, Z9, Z9
-	VFMADD213PD       Z8, Z8, Z6
-	VFMADD213PD       Z9, Z9, Z7
-	VBROADCASTSD      fnConst<>+2336(SB), Z8
-	VBROADCASTSD      fnConst<>+2336(SB), Z9
-	VFMADD213PD.BCST  fnConst<>+2368(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+2368(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+2400(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+2400(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+2432(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+2432(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+2464(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+2464(SB), Z5, Z9
-	VBROADCASTSD      fnConst<>+2496(SB), Z10
-	VBROADCASTSD      fnConst<>+2496(SB), Z11
-	VFMADD213PD.BCST  fnConst<>+2528(SB), Z4, Z10
-	VFMADD213PD.BCST  fnConst<>+2528(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2560(SB), Z4, Z10
-	VFMADD213PD.BCST  fnConst<>+2560(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2592(SB), Z4, Z10
-	VFMADD213PD.BCST  fnConst<>+2592(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2624(SB), Z4, Z10
-	VFMADD213PD.BCST  fnConst<>+2624(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2656(SB), Z4, Z10
-	VFMADD213PD.BCST  fnConst<>+2656(SB), Z5, Z11
-	VBROADCASTSD      fnConst<>+320(SB), Z4
-	VBROADCASTSD      fnConst<>+320(SB), Z5
-	VPSUBQ            Z10, Z4, Z4
-	VPSUBQ            Z11, Z5, Z5
-	VBROADCASTSD      fnConst<>+3008(SB), Z12
-	VBROADCASTSD      fnConst<>+3008(SB), Z13
-	VFNMADD231PD      Z4, Z10, Z12
-	VFNMADD231PD      Z5, Z11, Z13
-	VMOVAPD           Z12, Z14
-	VMOVAPD           Z13, Z15
-	VFMADD231PD       Z12, Z12, Z14
-	VFMADD231PD       Z13, Z13, Z15
-	VFMADD213PD       Z4, Z14, Z4
-	VFMADD213PD       Z5, Z15, Z5
-	VBROADCASTSD      fnConst<>+3008(SB), Z12
-	VBROADCASTSD      fnConst<>+3008(SB), Z13
-	VFNMADD231PD      Z4, Z10, Z12
-	VFNMADD231PD      Z5, Z11, Z13
-	VMOVAPD           Z12, Z10
-	VMOVAPD           Z13, Z11
-	VFMADD231PD       Z12, Z12, Z10
-	VFMADD231PD       Z13, Z13, Z11
-	VFMADD213PD       Z4, Z10, Z4
-	VFMADD213PD       Z5, Z11, Z5
-	VMULPD            Z4, Z8, Z4
-	VMULPD            Z5, Z9, Z5
-	VMAXPD            Z2, Z0, Z8
-	VMAXPD            Z3, Z0, Z9
-	VMULPD            Z4, Z6, Z4
-	VMULPD            Z5, Z7, Z5
-	VXORPD            Z6, Z6, Z6
-	VXORPD            Z7, Z7, Z7
-	VCMPPD            $0x1d, Z6, Z2, K1
-	VCMPPD            $0x1d, Z7, Z3, K2
-	VBROADCASTSD      fnConst<>+3008(SB), Z2
-	VBROADCASTSD      fnConst<>+3008(SB), Z3
-	VMOVAPD           Z4, Z6
-	VMOVAPD           Z5, Z7
-	VSUBPD            Z4, Z2, K1, Z6
-	VSUBPD            Z5, Z3, K2, Z7
-	VMULPD            Z6, Z8, Z2
-	VMULPD            Z7, Z9, Z3
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(BX*4)
+	VMOVUPS           (CX)(BX*4), Z12
+	VMOVUPS           64(CX)(BX*4), Z13
+	VANDPS.BCST       fnSingle<>+1120(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+1120(SB), Z13, Z15
+	VMINPS            Z14, Z0, Z14
+	VMINPS            Z15, Z0, Z15
+	VBROADCASTSS      fnSingle<>+416(SB), Z16
+	VBROADCASTSS      fnSingle<>+416(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+384(SB), Z14, Z16
+	VFMADD231PS.BCST  fnSingle<>+384(SB), Z15, Z17
+	VPSRLD            $0x16, Z16, Z16
+	VPSRLD            $0x16, Z17, Z17
+	VPERMPS           Z2, Z16, Z18
+	VPERMPS           Z2, Z17, Z19
+	VSUBPS            Z18, Z14, Z18
+	VSUBPS            Z19, Z15, Z19
+	VPERMPS           Z3, Z16, Z20
+	VPERMPS           Z3, Z17, Z21
+	VPERMPS           Z4, Z16, Z22
+	VPERMPS           Z4, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z5, Z16, Z22
+	VPERMPS           Z5, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z6, Z16, Z22
+	VPERMPS           Z6, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z7, Z16, Z22
+	VPERMPS           Z7, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z8, Z16, Z22
+	VPERMPS           Z8, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z9, Z16, Z22
+	VPERMPS           Z9, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z10, Z16, Z22
+	VPERMPS           Z10, Z17, Z23
+	VPERMPS           Z11, Z16, Z16
+	VPERMPS           Z11, Z17, Z17
+	VFMADD231PS       Z18, Z16, Z22
+	VFMADD231PS       Z19, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VMULPS            Z14, Z14, Z16
+	VMULPS            Z15, Z15, Z17
+	VBROADCASTSS      fnSingle<>+0(SB), Z18
+	VBROADCASTSS      fnSingle<>+0(SB), Z19
+	VFMADD231PS.BCST  fnSingle<>+64(SB), Z16, Z18
+	VFMADD231PS.BCST  fnSingle<>+64(SB), Z17, Z19
+	VSUBPS.BCST       fnSingle<>+0(SB), Z18, Z16
+	VSUBPS.BCST       fnSingle<>+0(SB), Z19, Z17
+	VMULPS.BCST       fnSingle<>+96(SB), Z16, Z22
+	VMULPS.BCST       fnSingle<>+96(SB), Z17, Z23
+	VFMADD231PS       Z14, Z14, Z22
+	VFMADD231PS       Z15, Z15, Z23
+	VFMADD231PS.BCST  fnSingle<>+128(SB), Z16, Z22
+	VFMADD231PS.BCST  fnSingle<>+128(SB), Z17, Z23
+	VBROADCASTSS      fnSingle<>+160(SB), Z14
+	VBROADCASTSS      fnSingle<>+160(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+192(SB), Z22, Z14
+	VFMADD213PS.BCST  fnSingle<>+192(SB), Z23, Z15
+	VFMADD213PS.BCST  fnSingle<>+224(SB), Z22, Z14
+	VFMADD213PS.BCST  fnSingle<>+224(SB), Z23, Z15
+	VFMADD213PS.BCST  fnSingle<>+256(SB), Z22, Z14
+	VFMADD213PS.BCST  fnSingle<>+256(SB), Z23, Z15
+	VFMADD213PS.BCST  fnSingle<>+288(SB), Z22, Z14
+	VFMADD213PS.BCST  fnSingle<>+288(SB), Z23, Z15
+	VMULPS            Z22, Z22, Z16
+	VMULPS            Z23, Z23, Z17
+	VMULPS.BCST       fnSingle<>+320(SB), Z22, Z22
+	VMULPS.BCST       fnSingle<>+320(SB), Z23, Z23
+	VFMADD213PS       Z22, Z16, Z14
+	VFMADD213PS       Z23, Z17, Z15
+	VFMADD213PS       Z20, Z20, Z14
+	VFMADD213PS       Z21, Z21, Z15
+	VPSLLD            $0x17, Z18, Z16
+	VPSLLD            $0x17, Z19, Z17
+	VMULPS            Z16, Z14, Z14
+	VMULPS            Z17, Z15, Z15
+	VMAXPS            Z12, Z1, Z12
+	VMAXPS            Z13, Z1, Z13
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z14, Z12
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z15, Z13
+	VMOVUPS           Z12, (AX)(BX*4)
+	VMOVUPS           Z13, 64(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -4307,60 +4515,53 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z3
-	VMINPD            Z3, Z1, Z3
-	VMULPD.BCST       fnConst<>+2944(SB), Z3, Z4
-	VMULPD            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+32(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
-	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
-	VBROADCASTSD      fnConst<>+96(SB), Z6
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
-	VMULPD            Z4, Z6, Z4
-	VPSLLQ            $0x34, Z5, Z5
-	VFMADD213PD       Z5, Z5, Z4
-	VBROADCASTSD      fnConst<>+2336(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+2368(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+2400(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+2432(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+2464(SB), Z3, Z5
-	VBROADCASTSD      fnConst<>+2496(SB), Z6
-	VFMADD213PD.BCST  fnConst<>+2528(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2560(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2592(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2624(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2656(SB), Z3, Z6
-	VBROADCASTSD      fnConst<>+320(SB), Z3
-	VPSUBQ            Z6, Z3, Z3
-	VBROADCASTSD      fnConst<>+3008(SB), Z7
-	VFNMADD231PD      Z3, Z6, Z7
-	VMOVAPD           Z7, Z8
-	VFMADD231PD       Z7, Z7, Z8
-	VFMADD213PD       Z3, Z8, Z3
-	VBROADCASTSD      fnConst<>+3008(SB), Z7
-	VFNMADD231PD      Z3, Z6, Z7
-	VMOVAPD           Z7, Z6
-	VFMADD231PD       Z7, Z7, Z6
-	VFMADD213PD       Z3, Z6, Z3
-	VMULPD            Z3, Z5, Z3
-	VMAXPD            Z2, Z0, Z5
-	VMULPD            Z3, Z4, Z3
-	VXORPD            Z4, Z4, Z4
-	VCMPPD            $0x1d, Z4, Z2, K1
-	VBROADCASTSD      fnConst<>+3008(SB), Z2
-	VMOVAPD           Z3, Z4
-	VSUBPD            Z3, Z2, K1, Z4
-	VMULPD            Z4, Z5, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	ADDQ              $0x08, BX
+	VMOVUPS           (CX)(BX*4), Z12
+	VANDPS.BCST       fnSingle<>+1120(SB), Z12, Z13
+	VMINPS            Z13, Z0, Z13
+	VBROADCASTSS      fnSingle<>+416(SB), Z14
+	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
+	VPSRLD            $0x16, Z14, Z14
+	VPERMPS           Z2, Z14, Z15
+	VSUBPS            Z15, Z13, Z15
+	VPERMPS           Z3, Z14, Z16
+	VPERMPS           Z4, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z5, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z6, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z7, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z8, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z9, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z10, Z14, Z17
+	VPERMPS           Z11, Z14, Z14
+	VFMADD231PS       Z15, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VMULPS            Z13, Z13, Z14
+	VBROADCASTSS      fnSingle<>+0(SB), Z15
+	VFMADD231PS.BCST  fnSingle<>+64(SB), Z14, Z15
+	VSUBPS.BCST       fnSingle<>+0(SB), Z15, Z14
+	VMULPS.BCST       fnSingle<>+96(SB), Z14, Z17
+	VFMADD231PS       Z13, Z13, Z17
+	VFMADD231PS.BCST  fnSingle<>+128(SB), Z14, Z17
+	VBROADCASTSS      fnSingle<>+160(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+192(SB), Z17, Z13
+	VFMADD213PS.BCST  fnSingle<>+224(SB), Z17, Z13
+	VFMADD213PS.BCST  fnSingle<>+256(SB), Z17, Z13
+	VFMADD213PS.BCST  fnSingle<>+288(SB), Z17, Z13
+	VMULPS            Z17, Z17, Z14
+	VMULPS.BCST       fnSingle<>+320(SB), Z17, Z17
+	VFMADD213PS       Z17, Z14, Z13
+	VFMADD213PS       Z16, Z16, Z13
+	VPSLLD            $0x17, Z15, Z14
+	VMULPS            Z14, Z13, Z13
+	VMAXPS            Z12, Z1, Z12
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z13, Z12
+	VMOVUPS           Z12, (AX)(BX*4)
+	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
 
@@ -4371,191 +4572,181 @@ done:
 // func fnGELUGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ         dx+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         dy+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3424(SB), Z0
-	VBROADCASTSD fnConst<>+3392(SB), Z0
-	XORQ         SI, SI
+	MOVQ            dx+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            dy+16(FP), DX
+	MOVQ            n+24(FP), BX
+	VBROADCASTSS    fnSingle<>+352(SB), Z0
+	VBROADCASTSS    fnSingle<>+1088(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+928(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+960(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+992(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+1024(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+1056(SB), Z8
+	XORQ            SI, SI
 
 wide:
-	LEAQ              16(SI), DI
-	CMPQ              DI, BX
-	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z1
-	VCVTPS2PD         32(CX)(SI*4), Z2
-	VCVTPS2PD         (DX)(SI*4), Z3
-	VCVTPS2PD         32(DX)(SI*4), Z4
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z5
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z6
-	VMINPD            Z5, Z0, Z5
-	VMINPD            Z6, Z0, Z6
-	VMULPD.BCST       fnConst<>+2944(SB), Z5, Z7
-	VMULPD.BCST       fnConst<>+2944(SB), Z6, Z8
-	VMULPD            Z5, Z7, Z7
-	VMULPD            Z6, Z8, Z8
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z10
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z11
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z12
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z8
-	VBROADCASTSD      fnConst<>+96(SB), Z11
-	VBROADCASTSD      fnConst<>+96(SB), Z12
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z12
-	VMULPD            Z7, Z11, Z7
-	VMULPD            Z8, Z12, Z8
-	VPSLLQ            $0x34, Z9, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VFMADD213PD       Z9, Z9, Z7
-	VFMADD213PD       Z10, Z10, Z8
-	VBROADCASTSD      fnConst<>+2336(SB), Z9
-	VBROADCASTSD      fnConst<>+2336(SB), Z10
-	VFMADD213PD.BCST  fnConst<>+2368(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+2368(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+2400(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+2400(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+2432(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+2432(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+2464(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+2464(SB), Z6, Z10
-	VBROADCASTSD      fnConst<>+2496(SB), Z11
-	VBROADCASTSD      fnConst<>+2496(SB), Z12
-	VFMADD213PD.BCST  fnConst<>+2528(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2528(SB), Z6, Z12
-	VFMADD213PD.BCST  fnConst<>+2560(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2560(SB), Z6, Z12
-	VFMADD213PD.BCST  fnConst<>+2592(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2592(SB), Z6, Z12
-	VFMADD213PD.BCST  fnConst<>+2624(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2624(SB), Z6, Z12
-	VFMADD213PD.BCST  fnConst<>+2656(SB), Z5, Z11
-	VFMADD213PD.BCST  fnConst<>+2656(SB), Z6, Z12
-	VBROADCASTSD      fnConst<>+320(SB), Z13
-	VBROADCASTSD      fnConst<>+320(SB), Z14
-	VPSUBQ            Z11, Z13, Z13
-	VPSUBQ            Z12, Z14, Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VFNMADD231PD      Z13, Z11, Z15
-	VFNMADD231PD      Z14, Z12, Z16
-	VMOVAPD           Z15, Z17
-	VMOVAPD           Z16, Z18
-	VFMADD231PD       Z15, Z15, Z17
-	VFMADD231PD       Z16, Z16, Z18
-	VFMADD213PD       Z13, Z17, Z13
-	VFMADD213PD       Z14, Z18, Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VFNMADD231PD      Z13, Z11, Z15
-	VFNMADD231PD      Z14, Z12, Z16
-	VMOVAPD           Z15, Z11
-	VMOVAPD           Z16, Z12
-	VFMADD231PD       Z15, Z15, Z11
-	VFMADD231PD       Z16, Z16, Z12
-	VFMADD213PD       Z13, Z11, Z13
-	VFMADD213PD       Z14, Z12, Z14
-	VMULPD            Z13, Z9, Z9
-	VMULPD            Z14, Z10, Z10
-	VFNMADD231PD.BCST fnConst<>+2688(SB), Z5, Z9
-	VFNMADD231PD.BCST fnConst<>+2688(SB), Z6, Z10
-	VMULPD            Z9, Z7, Z5
-	VMULPD            Z10, Z8, Z6
-	VXORPD            Z7, Z7, Z7
-	VXORPD            Z8, Z8, Z8
-	VCMPPD            $0x1d, Z7, Z1, K1
-	VCMPPD            $0x1d, Z8, Z2, K2
-	VBROADCASTSD      fnConst<>+3008(SB), Z1
-	VBROADCASTSD      fnConst<>+3008(SB), Z2
-	VMOVAPD           Z5, Z7
-	VMOVAPD           Z6, Z8
-	VSUBPD            Z5, Z1, K1, Z7
-	VSUBPD            Z6, Z2, K2, Z8
-	VMULPD            Z7, Z3, Z1
-	VMULPD            Z8, Z4, Z2
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(SI*4)
-	VCVTPD2PS         Z2, Y1
-	VMOVUPS           Y1, 32(AX)(SI*4)
-	MOVQ              DI, SI
-	JMP               wide
+	LEAQ             32(SI), DI
+	CMPQ             DI, BX
+	JA               rest
+	VMOVUPS          (CX)(SI*4), Z9
+	VMOVUPS          64(CX)(SI*4), Z10
+	VMOVUPS          (DX)(SI*4), Z11
+	VMOVUPS          64(DX)(SI*4), Z12
+	VANDPS.BCST      fnSingle<>+1120(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+1120(SB), Z10, Z14
+	VMINPS           Z13, Z0, Z13
+	VMINPS           Z14, Z0, Z14
+	VBROADCASTSS     fnSingle<>+416(SB), Z15
+	VBROADCASTSS     fnSingle<>+416(SB), Z16
+	VFMADD231PS.BCST fnSingle<>+384(SB), Z13, Z15
+	VFMADD231PS.BCST fnSingle<>+384(SB), Z14, Z16
+	VPSRLD           $0x16, Z15, Z15
+	VPSRLD           $0x16, Z16, Z16
+	VPERMPS          Z1, Z15, Z17
+	VPERMPS          Z1, Z16, Z18
+	VSUBPS           Z17, Z13, Z17
+	VSUBPS           Z18, Z14, Z18
+	VPERMPS          Z2, Z15, Z19
+	VPERMPS          Z2, Z16, Z20
+	VPERMPS          Z3, Z15, Z21
+	VPERMPS          Z3, Z16, Z22
+	VFMADD213PS      Z21, Z17, Z19
+	VFMADD213PS      Z22, Z18, Z20
+	VPERMPS          Z4, Z15, Z21
+	VPERMPS          Z4, Z16, Z22
+	VFMADD213PS      Z21, Z17, Z19
+	VFMADD213PS      Z22, Z18, Z20
+	VPERMPS          Z5, Z15, Z21
+	VPERMPS          Z5, Z16, Z22
+	VFMADD213PS      Z21, Z17, Z19
+	VFMADD213PS      Z22, Z18, Z20
+	VPERMPS          Z6, Z15, Z21
+	VPERMPS          Z6, Z16, Z22
+	VFMADD213PS      Z21, Z17, Z19
+	VFMADD213PS      Z22, Z18, Z20
+	VPERMPS          Z7, Z15, Z21
+	VPERMPS          Z7, Z16, Z22
+	VFMADD213PS      Z21, Z17, Z19
+	VFMADD213PS      Z22, Z18, Z20
+	VPERMPS          Z8, Z15, Z15
+	VPERMPS          Z8, Z16, Z16
+	VFMADD213PS      Z15, Z17, Z19
+	VFMADD213PS      Z16, Z18, Z20
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z14, Z16
+	VBROADCASTSS     fnSingle<>+0(SB), Z17
+	VBROADCASTSS     fnSingle<>+0(SB), Z18
+	VFMADD231PS.BCST fnSingle<>+64(SB), Z15, Z17
+	VFMADD231PS.BCST fnSingle<>+64(SB), Z16, Z18
+	VSUBPS.BCST      fnSingle<>+0(SB), Z17, Z15
+	VSUBPS.BCST      fnSingle<>+0(SB), Z18, Z16
+	VMULPS.BCST      fnSingle<>+96(SB), Z15, Z21
+	VMULPS.BCST      fnSingle<>+96(SB), Z16, Z22
+	VFMADD231PS      Z13, Z13, Z21
+	VFMADD231PS      Z14, Z14, Z22
+	VFMADD231PS.BCST fnSingle<>+128(SB), Z15, Z21
+	VFMADD231PS.BCST fnSingle<>+128(SB), Z16, Z22
+	VBROADCASTSS     fnSingle<>+160(SB), Z13
+	VBROADCASTSS     fnSingle<>+160(SB), Z14
+	VFMADD213PS.BCST fnSingle<>+192(SB), Z21, Z13
+	VFMADD213PS.BCST fnSingle<>+192(SB), Z22, Z14
+	VFMADD213PS.BCST fnSingle<>+224(SB), Z21, Z13
+	VFMADD213PS.BCST fnSingle<>+224(SB), Z22, Z14
+	VFMADD213PS.BCST fnSingle<>+256(SB), Z21, Z13
+	VFMADD213PS.BCST fnSingle<>+256(SB), Z22, Z14
+	VFMADD213PS.BCST fnSingle<>+288(SB), Z21, Z13
+	VFMADD213PS.BCST fnSingle<>+288(SB), Z22, Z14
+	VMULPS           Z21, Z21, Z15
+	VMULPS           Z22, Z22, Z16
+	VMULPS.BCST      fnSingle<>+320(SB), Z21, Z21
+	VMULPS.BCST      fnSingle<>+320(SB), Z22, Z22
+	VFMADD213PS      Z21, Z15, Z13
+	VFMADD213PS      Z22, Z16, Z14
+	VFMADD213PS      Z19, Z19, Z13
+	VFMADD213PS      Z20, Z20, Z14
+	VPSLLD           $0x17, Z17, Z15
+	VPSLLD           $0x17, Z18, Z16
+	VMULPS           Z15, Z13, Z13
+	VMULPS           Z16, Z14, Z14
+	VMULPS.BCST      fnSingle<>+32(SB), Z13, Z13
+	VMULPS.BCST      fnSingle<>+32(SB), Z14, Z14
+	VXORPD           Z15, Z15, Z15
+	VXORPD           Z16, Z16, Z16
+	VCMPPS           $0x1d, Z15, Z9, K1
+	VCMPPS           $0x1d, Z16, Z10, K2
+	VBROADCASTSS     fnSingle<>+448(SB), Z9
+	VBROADCASTSS     fnSingle<>+448(SB), Z10
+	VMOVAPD          Z13, Z15
+	VMOVAPD          Z14, Z16
+	VSUBPS           Z13, Z9, K1, Z15
+	VSUBPS           Z14, Z10, K2, Z16
+	VMULPS           Z15, Z11, Z9
+	VMULPS           Z16, Z12, Z10
+	VMOVUPS          Z9, (AX)(SI*4)
+	VMOVUPS          Z10, 64(AX)(SI*4)
+	MOVQ             DI, SI
+	JMP              wide
 
 rest:
 	CMPQ SI, BX
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z1
-	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z1, Z3
-	VMINPD            Z3, Z0, Z3
-	VMULPD.BCST       fnConst<>+2944(SB), Z3, Z4
-	VMULPD            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+32(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
-	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
-	VBROADCASTSD      fnConst<>+96(SB), Z6
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
-	VMULPD            Z4, Z6, Z4
-	VPSLLQ            $0x34, Z5, Z5
-	VFMADD213PD       Z5, Z5, Z4
-	VBROADCASTSD      fnConst<>+2336(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+2368(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+2400(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+2432(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+2464(SB), Z3, Z5
-	VBROADCASTSD      fnConst<>+2496(SB), Z6
-	VFMADD213PD.BCST  fnConst<>+2528(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2560(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2592(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2624(SB), Z3, Z6
-	VFMADD213PD.BCST  fnConst<>+2656(SB), Z3, Z6
-	VBROADCASTSD      fnConst<>+320(SB), Z7
-	VPSUBQ            Z6, Z7, Z7
-	VBROADCASTSD      fnConst<>+3008(SB), Z8
-	VFNMADD231PD      Z7, Z6, Z8
-	VMOVAPD           Z8, Z9
-	VFMADD231PD       Z8, Z8, Z9
-	VFMADD213PD       Z7, Z9, Z7
-	VBROADCASTSD      fnConst<>+3008(SB), Z8
-	VFNMADD231PD      Z7, Z6, Z8
-	VMOVAPD           Z8, Z6
-	VFMADD231PD       Z8, Z8, Z6
-	VFMADD213PD       Z7, Z6, Z7
-	VMULPD            Z7, Z5, Z5
-	VFNMADD231PD.BCST fnConst<>+2688(SB), Z3, Z5
-	VMULPD            Z5, Z4, Z3
-	VXORPD            Z4, Z4, Z4
-	VCMPPD            $0x1d, Z4, Z1, K1
-	VBROADCASTSD      fnConst<>+3008(SB), Z1
-	VMOVAPD           Z3, Z4
-	VSUBPD            Z3, Z1, K1, Z4
-	VMULPD            Z4, Z2, Z1
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(SI*4)
-	ADDQ              $0x08, SI
-	CMPQ              SI, BX
-	JB                loop
+	VMOVUPS          (CX)(SI*4), Z9
+	VMOVUPS          (DX)(SI*4), Z10
+	VANDPS.BCST      fnSingle<>+1120(SB), Z9, Z11
+	VMINPS           Z11, Z0, Z11
+	VBROADCASTSS     fnSingle<>+416(SB), Z12
+	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
+	VPSRLD           $0x16, Z12, Z12
+	VPERMPS          Z1, Z12, Z13
+	VSUBPS           Z13, Z11, Z13
+	VPERMPS          Z2, Z12, Z14
+	VPERMPS          Z3, Z12, Z15
+	VFMADD213PS      Z15, Z13, Z14
+	VPERMPS          Z4, Z12, Z15
+	VFMADD213PS      Z15, Z13, Z14
+	VPERMPS          Z5, Z12, Z15
+	VFMADD213PS      Z15, Z13, Z14
+	VPERMPS          Z6, Z12, Z15
+	VFMADD213PS      Z15, Z13, Z14
+	VPERMPS          Z7, Z12, Z15
+	VFMADD213PS      Z15, Z13, Z14
+	VPERMPS          Z8, Z12, Z12
+	VFMADD213PS      Z12, Z13, Z14
+	VMULPS           Z11, Z11, Z12
+	VBROADCASTSS     fnSingle<>+0(SB), Z13
+	VFMADD231PS.BCST fnSingle<>+64(SB), Z12, Z13
+	VSUBPS.BCST      fnSingle<>+0(SB), Z13, Z12
+	VMULPS.BCST      fnSingle<>+96(SB), Z12, Z15
+	VFMADD231PS      Z11, Z11, Z15
+	VFMADD231PS.BCST fnSingle<>+128(SB), Z12, Z15
+	VBROADCASTSS     fnSingle<>+160(SB), Z11
+	VFMADD213PS.BCST fnSingle<>+192(SB), Z15, Z11
+	VFMADD213PS.BCST fnSingle<>+224(SB), Z15, Z11
+	VFMADD213PS.BCST fnSingle<>+256(SB), Z15, Z11
+	VFMADD213PS.BCST fnSingle<>+288(SB), Z15, Z11
+	VMULPS           Z15, Z15, Z12
+	VMULPS.BCST      fnSingle<>+320(SB), Z15, Z15
+	VFMADD213PS      Z15, Z12, Z11
+	VFMADD213PS      Z14, Z14, Z11
+	VPSLLD           $0x17, Z13, Z12
+	VMULPS           Z12, Z11, Z11
+	VMULPS.BCST      fnSingle<>+32(SB), Z11, Z11
+	VXORPD           Z12, Z12, Z12
+	VCMPPS           $0x1d, Z12, Z9, K1
+	VBROADCASTSS     fnSingle<>+448(SB), Z9
+	VMOVAPD          Z11, Z12
+	VSUBPS           Z11, Z9, K1, Z12
+	VMULPS           Z12, Z10, Z9
+	VMOVUPS          Z9, (AX)(SI*4)
+	ADDQ             $0x10, SI
+	CMPQ             SI, BX
+	JB               loop
 
 done:
 	VZEROUPPER
@@ -4567,8 +4758,8 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3488(SB), Y0
-	VMOVUPD fnConst<>+3456(SB), Y1
+	VMOVUPD fnConst<>+3072(SB), Y0
+	VMOVUPD fnConst<>+3040(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -4580,14 +4771,14 @@ loop:
 	VMINPD       Y3, Y1, Y5
 	VMULPD       Y4, Y4, Y6
 	VMULPD       Y5, Y5, Y7
-	VMOVUPD      fnConst<>+2720(SB), Y8
-	VMOVUPD      fnConst<>+2720(SB), Y9
-	VFMADD231PD  fnConst<>+2752(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+2752(SB), Y7, Y9
+	VMOVUPD      fnConst<>+2336(SB), Y8
+	VMOVUPD      fnConst<>+2336(SB), Y9
+	VFMADD231PD  fnConst<>+2368(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+2368(SB), Y7, Y9
 	VMULPD       Y4, Y8, Y4
 	VMULPD       Y5, Y9, Y5
-	VXORPD       fnConst<>+3264(SB), Y4, Y4
-	VXORPD       fnConst<>+3264(SB), Y5, Y5
+	VXORPD       fnConst<>+2880(SB), Y4, Y4
+	VXORPD       fnConst<>+2880(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -4616,14 +4807,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y4
 	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+3008(SB), Y4, Y4
-	VADDPD       fnConst<>+3008(SB), Y5, Y5
+	VADDPD       fnConst<>+2624(SB), Y4, Y4
+	VADDPD       fnConst<>+2624(SB), Y5, Y5
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y4, Y6, Y6
 	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y10
@@ -4632,8 +4823,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y4
@@ -4661,8 +4852,8 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3488(SB), Y0
-	VMOVUPD fnConst<>+3456(SB), Y1
+	VMOVUPD fnConst<>+3072(SB), Y0
+	VMOVUPD fnConst<>+3040(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -4676,20 +4867,20 @@ loop:
 	VMINPD       Y3, Y1, Y3
 	VMULPD       Y2, Y2, Y6
 	VMULPD       Y3, Y3, Y7
-	VMOVUPD      fnConst<>+2720(SB), Y8
-	VMOVUPD      fnConst<>+2720(SB), Y9
-	VFMADD231PD  fnConst<>+2752(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+2752(SB), Y7, Y9
+	VMOVUPD      fnConst<>+2336(SB), Y8
+	VMOVUPD      fnConst<>+2336(SB), Y9
+	VFMADD231PD  fnConst<>+2368(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+2368(SB), Y7, Y9
 	VMULPD       Y2, Y8, Y8
 	VMULPD       Y3, Y9, Y9
-	VMOVUPD      fnConst<>+2720(SB), Y10
-	VMOVUPD      fnConst<>+2720(SB), Y11
-	VFMADD231PD  fnConst<>+2784(SB), Y6, Y10
-	VFMADD231PD  fnConst<>+2784(SB), Y7, Y11
+	VMOVUPD      fnConst<>+2336(SB), Y10
+	VMOVUPD      fnConst<>+2336(SB), Y11
+	VFMADD231PD  fnConst<>+2400(SB), Y6, Y10
+	VFMADD231PD  fnConst<>+2400(SB), Y7, Y11
 	VMULPD       Y2, Y10, Y2
 	VMULPD       Y3, Y11, Y3
-	VXORPD       fnConst<>+3264(SB), Y8, Y6
-	VXORPD       fnConst<>+3264(SB), Y9, Y7
+	VXORPD       fnConst<>+2880(SB), Y8, Y6
+	VXORPD       fnConst<>+2880(SB), Y9, Y7
 	VMOVUPD      fnConst<>+32(SB), Y8
 	VMOVUPD      fnConst<>+32(SB), Y9
 	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
@@ -4718,14 +4909,14 @@ loop:
 	VPSLLQ       $0x34, Y9, Y9
 	VFMADD213PD  Y8, Y8, Y6
 	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+3008(SB), Y6, Y8
-	VADDPD       fnConst<>+3008(SB), Y7, Y9
+	VADDPD       fnConst<>+2624(SB), Y6, Y8
+	VADDPD       fnConst<>+2624(SB), Y7, Y9
 	VMOVUPD      fnConst<>+320(SB), Y10
 	VMOVUPD      fnConst<>+320(SB), Y11
 	VPSUBQ       Y8, Y10, Y10
 	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+3008(SB), Y12
-	VMOVUPD      fnConst<>+3008(SB), Y13
+	VMOVUPD      fnConst<>+2624(SB), Y12
+	VMOVUPD      fnConst<>+2624(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y14
@@ -4734,8 +4925,8 @@ loop:
 	VFMADD231PD  Y13, Y13, Y15
 	VFMADD213PD  Y10, Y14, Y10
 	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+3008(SB), Y12
-	VMOVUPD      fnConst<>+3008(SB), Y13
+	VMOVUPD      fnConst<>+2624(SB), Y12
+	VMOVUPD      fnConst<>+2624(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y8
@@ -4746,8 +4937,8 @@ loop:
 	VFMADD213PD  Y11, Y9, Y11
 	VMULPD       Y10, Y6, Y6
 	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFMADD231PD  Y2, Y6, Y8
 	VFMADD231PD  Y3, Y7, Y9
 	VMULPD       Y10, Y8, Y2
@@ -4770,8 +4961,8 @@ TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3488(SB), Z0
-	VBROADCASTSD fnConst<>+3456(SB), Z1
+	VBROADCASTSD fnConst<>+3072(SB), Z0
+	VBROADCASTSD fnConst<>+3040(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -4794,22 +4985,22 @@ wide:
 	VMULPD            Z7, Z7, Z11
 	VMULPD            Z8, Z8, Z12
 	VMULPD            Z9, Z9, Z13
-	VBROADCASTSD      fnConst<>+2720(SB), Z14
-	VBROADCASTSD      fnConst<>+2720(SB), Z15
-	VBROADCASTSD      fnConst<>+2720(SB), Z16
-	VBROADCASTSD      fnConst<>+2720(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+2336(SB), Z14
+	VBROADCASTSD      fnConst<>+2336(SB), Z15
+	VBROADCASTSD      fnConst<>+2336(SB), Z16
+	VBROADCASTSD      fnConst<>+2336(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z13, Z17
 	VMULPD            Z6, Z14, Z6
 	VMULPD            Z7, Z15, Z7
 	VMULPD            Z8, Z16, Z8
 	VMULPD            Z9, Z17, Z9
-	VXORPD.BCST       fnConst<>+3264(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+3264(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+3264(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+3264(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+2880(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+2880(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+2880(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+2880(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -4866,10 +5057,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z7
 	VFMADD213PD       Z12, Z12, Z8
 	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+3008(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+3008(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+3008(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+3008(SB), Z9, Z9
+	VADDPD.BCST       fnConst<>+2624(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+2624(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+2624(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+2624(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -4878,10 +5069,10 @@ wide:
 	VPSUBQ            Z7, Z11, Z11
 	VPSUBQ            Z8, Z12, Z12
 	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -4898,10 +5089,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -4942,10 +5133,10 @@ loop:
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z3
 	VMULPD            Z3, Z3, Z4
-	VBROADCASTSD      fnConst<>+2720(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+2336(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z4, Z5
 	VMULPD            Z3, Z5, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -4960,15 +5151,15 @@ loop:
 	VMULPD            Z3, Z5, Z3
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -4991,8 +5182,8 @@ TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3488(SB), Z0
-	VBROADCASTSD fnConst<>+3456(SB), Z1
+	VBROADCASTSD fnConst<>+3072(SB), Z0
+	VBROADCASTSD fnConst<>+3040(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -5019,34 +5210,34 @@ wide:
 	VMULPD            Z3, Z3, Z11
 	VMULPD            Z4, Z4, Z12
 	VMULPD            Z5, Z5, Z13
-	VBROADCASTSD      fnConst<>+2720(SB), Z14
-	VBROADCASTSD      fnConst<>+2720(SB), Z15
-	VBROADCASTSD      fnConst<>+2720(SB), Z16
-	VBROADCASTSD      fnConst<>+2720(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+2336(SB), Z14
+	VBROADCASTSD      fnConst<>+2336(SB), Z15
+	VBROADCASTSD      fnConst<>+2336(SB), Z16
+	VBROADCASTSD      fnConst<>+2336(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z13, Z17
 	VMULPD            Z2, Z14, Z14
 	VMULPD            Z3, Z15, Z15
 	VMULPD            Z4, Z16, Z16
 	VMULPD            Z5, Z17, Z17
-	VBROADCASTSD      fnConst<>+2720(SB), Z18
-	VBROADCASTSD      fnConst<>+2720(SB), Z19
-	VBROADCASTSD      fnConst<>+2720(SB), Z20
-	VBROADCASTSD      fnConst<>+2720(SB), Z21
-	VFMADD231PD.BCST  fnConst<>+2784(SB), Z10, Z18
-	VFMADD231PD.BCST  fnConst<>+2784(SB), Z11, Z19
-	VFMADD231PD.BCST  fnConst<>+2784(SB), Z12, Z20
-	VFMADD231PD.BCST  fnConst<>+2784(SB), Z13, Z21
+	VBROADCASTSD      fnConst<>+2336(SB), Z18
+	VBROADCASTSD      fnConst<>+2336(SB), Z19
+	VBROADCASTSD      fnConst<>+2336(SB), Z20
+	VBROADCASTSD      fnConst<>+2336(SB), Z21
+	VFMADD231PD.BCST  fnConst<>+2400(SB), Z10, Z18
+	VFMADD231PD.BCST  fnConst<>+2400(SB), Z11, Z19
+	VFMADD231PD.BCST  fnConst<>+2400(SB), Z12, Z20
+	VFMADD231PD.BCST  fnConst<>+2400(SB), Z13, Z21
 	VMULPD            Z2, Z18, Z2
 	VMULPD            Z3, Z19, Z3
 	VMULPD            Z4, Z20, Z4
 	VMULPD            Z5, Z21, Z5
-	VXORPD.BCST       fnConst<>+3264(SB), Z14, Z10
-	VXORPD.BCST       fnConst<>+3264(SB), Z15, Z11
-	VXORPD.BCST       fnConst<>+3264(SB), Z16, Z12
-	VXORPD.BCST       fnConst<>+3264(SB), Z17, Z13
+	VXORPD.BCST       fnConst<>+2880(SB), Z14, Z10
+	VXORPD.BCST       fnConst<>+2880(SB), Z15, Z11
+	VXORPD.BCST       fnConst<>+2880(SB), Z16, Z12
+	VXORPD.BCST       fnConst<>+2880(SB), Z17, Z13
 	VBROADCASTSD      fnConst<>+32(SB), Z14
 	VBROADCASTSD      fnConst<>+32(SB), Z15
 	VBROADCASTSD      fnConst<>+32(SB), Z16
@@ -5103,10 +5294,10 @@ wide:
 	VFMADD213PD       Z15, Z15, Z11
 	VFMADD213PD       Z16, Z16, Z12
 	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+3008(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+3008(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+3008(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+3008(SB), Z13, Z17
+	VADDPD.BCST       fnConst<>+2624(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+2624(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+2624(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+2624(SB), Z13, Z17
 	VBROADCASTSD      fnConst<>+320(SB), Z18
 	VBROADCASTSD      fnConst<>+320(SB), Z19
 	VBROADCASTSD      fnConst<>+320(SB), Z20
@@ -5115,10 +5306,10 @@ wide:
 	VPSUBQ            Z15, Z19, Z19
 	VPSUBQ            Z16, Z20, Z20
 	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+3008(SB), Z22
-	VBROADCASTSD      fnConst<>+3008(SB), Z23
-	VBROADCASTSD      fnConst<>+3008(SB), Z24
-	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VBROADCASTSD      fnConst<>+2624(SB), Z22
+	VBROADCASTSD      fnConst<>+2624(SB), Z23
+	VBROADCASTSD      fnConst<>+2624(SB), Z24
+	VBROADCASTSD      fnConst<>+2624(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5135,10 +5326,10 @@ wide:
 	VFMADD213PD       Z19, Z27, Z19
 	VFMADD213PD       Z20, Z28, Z20
 	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+3008(SB), Z22
-	VBROADCASTSD      fnConst<>+3008(SB), Z23
-	VBROADCASTSD      fnConst<>+3008(SB), Z24
-	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VBROADCASTSD      fnConst<>+2624(SB), Z22
+	VBROADCASTSD      fnConst<>+2624(SB), Z23
+	VBROADCASTSD      fnConst<>+2624(SB), Z24
+	VBROADCASTSD      fnConst<>+2624(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5159,10 +5350,10 @@ wide:
 	VMULPD            Z19, Z11, Z11
 	VMULPD            Z20, Z12, Z12
 	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFMADD231PD       Z2, Z10, Z14
 	VFMADD231PD       Z3, Z11, Z15
 	VFMADD231PD       Z4, Z12, Z16
@@ -5196,13 +5387,13 @@ loop:
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
 	VMULPD            Z2, Z2, Z4
-	VBROADCASTSD      fnConst<>+2720(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+2752(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+2336(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+2368(SB), Z4, Z5
 	VMULPD            Z2, Z5, Z5
-	VBROADCASTSD      fnConst<>+2720(SB), Z6
-	VFMADD231PD.BCST  fnConst<>+2784(SB), Z4, Z6
+	VBROADCASTSD      fnConst<>+2336(SB), Z6
+	VFMADD231PD.BCST  fnConst<>+2400(SB), Z4, Z6
 	VMULPD            Z2, Z6, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z4
+	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z5
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
 	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
@@ -5217,21 +5408,21 @@ loop:
 	VMULPD            Z4, Z6, Z4
 	VPSLLQ            $0x34, Z5, Z5
 	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z5
+	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VBROADCASTSD      fnConst<>+2624(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z8
 	VFMADD231PD       Z7, Z7, Z8
 	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VBROADCASTSD      fnConst<>+2624(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z5
 	VFMADD231PD       Z7, Z7, Z5
 	VFMADD213PD       Z6, Z5, Z6
 	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFMADD231PD       Z2, Z4, Z5
 	VMULPD            Z6, Z5, Z2
 	VMULPD            Z2, Z3, Z2
@@ -5251,8 +5442,8 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y1
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -5262,8 +5453,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y4
 	VMINPD       Y3, Y1, Y5
-	VXORPD       fnConst<>+3264(SB), Y4, Y4
-	VXORPD       fnConst<>+3264(SB), Y5, Y5
+	VXORPD       fnConst<>+2880(SB), Y4, Y4
+	VXORPD       fnConst<>+2880(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -5292,14 +5483,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y4
 	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+3008(SB), Y4, Y4
-	VADDPD       fnConst<>+3008(SB), Y5, Y5
+	VADDPD       fnConst<>+2624(SB), Y4, Y4
+	VADDPD       fnConst<>+2624(SB), Y5, Y5
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y4, Y6, Y6
 	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y10
@@ -5308,8 +5499,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y4
@@ -5337,8 +5528,8 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3328(SB), Y0
-	VMOVUPD fnConst<>+3296(SB), Y1
+	VMOVUPD fnConst<>+2944(SB), Y0
+	VMOVUPD fnConst<>+2912(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -5350,8 +5541,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
 	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+3264(SB), Y2, Y6
-	VXORPD       fnConst<>+3264(SB), Y3, Y7
+	VXORPD       fnConst<>+2880(SB), Y2, Y6
+	VXORPD       fnConst<>+2880(SB), Y3, Y7
 	VMOVUPD      fnConst<>+32(SB), Y8
 	VMOVUPD      fnConst<>+32(SB), Y9
 	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
@@ -5380,14 +5571,14 @@ loop:
 	VPSLLQ       $0x34, Y9, Y9
 	VFMADD213PD  Y8, Y8, Y6
 	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+3008(SB), Y6, Y8
-	VADDPD       fnConst<>+3008(SB), Y7, Y9
+	VADDPD       fnConst<>+2624(SB), Y6, Y8
+	VADDPD       fnConst<>+2624(SB), Y7, Y9
 	VMOVUPD      fnConst<>+320(SB), Y10
 	VMOVUPD      fnConst<>+320(SB), Y11
 	VPSUBQ       Y8, Y10, Y10
 	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+3008(SB), Y12
-	VMOVUPD      fnConst<>+3008(SB), Y13
+	VMOVUPD      fnConst<>+2624(SB), Y12
+	VMOVUPD      fnConst<>+2624(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y14
@@ -5396,8 +5587,8 @@ loop:
 	VFMADD231PD  Y13, Y13, Y15
 	VFMADD213PD  Y10, Y14, Y10
 	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+3008(SB), Y12
-	VMOVUPD      fnConst<>+3008(SB), Y13
+	VMOVUPD      fnConst<>+2624(SB), Y12
+	VMOVUPD      fnConst<>+2624(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y8
@@ -5408,8 +5599,8 @@ loop:
 	VFMADD213PD  Y11, Y9, Y11
 	VMULPD       Y10, Y6, Y6
 	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFMADD231PD  Y2, Y6, Y8
 	VFMADD231PD  Y3, Y7, Y9
 	VMULPD       Y10, Y8, Y2
@@ -5432,8 +5623,8 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z1
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -5452,10 +5643,10 @@ wide:
 	VMINPD            Z3, Z1, Z7
 	VMINPD            Z4, Z1, Z8
 	VMINPD            Z5, Z1, Z9
-	VXORPD.BCST       fnConst<>+3264(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+3264(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+3264(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+3264(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+2880(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+2880(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+2880(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+2880(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -5512,10 +5703,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z7
 	VFMADD213PD       Z12, Z12, Z8
 	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+3008(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+3008(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+3008(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+3008(SB), Z9, Z9
+	VADDPD.BCST       fnConst<>+2624(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+2624(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+2624(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+2624(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -5524,10 +5715,10 @@ wide:
 	VPSUBQ            Z7, Z11, Z11
 	VPSUBQ            Z8, Z12, Z12
 	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5544,10 +5735,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5587,7 +5778,7 @@ loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -5602,15 +5793,15 @@ loop:
 	VMULPD            Z3, Z5, Z3
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -5633,8 +5824,8 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3328(SB), Z0
-	VBROADCASTSD fnConst<>+3296(SB), Z1
+	VBROADCASTSD fnConst<>+2944(SB), Z0
+	VBROADCASTSD fnConst<>+2912(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -5657,10 +5848,10 @@ wide:
 	VMINPD            Z3, Z1, Z3
 	VMINPD            Z4, Z1, Z4
 	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z10
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z11
-	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z12
-	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z13
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z10
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z11
+	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z12
+	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z13
 	VBROADCASTSD      fnConst<>+32(SB), Z14
 	VBROADCASTSD      fnConst<>+32(SB), Z15
 	VBROADCASTSD      fnConst<>+32(SB), Z16
@@ -5717,10 +5908,10 @@ wide:
 	VFMADD213PD       Z15, Z15, Z11
 	VFMADD213PD       Z16, Z16, Z12
 	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+3008(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+3008(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+3008(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+3008(SB), Z13, Z17
+	VADDPD.BCST       fnConst<>+2624(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+2624(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+2624(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+2624(SB), Z13, Z17
 	VBROADCASTSD      fnConst<>+320(SB), Z18
 	VBROADCASTSD      fnConst<>+320(SB), Z19
 	VBROADCASTSD      fnConst<>+320(SB), Z20
@@ -5729,10 +5920,10 @@ wide:
 	VPSUBQ            Z15, Z19, Z19
 	VPSUBQ            Z16, Z20, Z20
 	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+3008(SB), Z22
-	VBROADCASTSD      fnConst<>+3008(SB), Z23
-	VBROADCASTSD      fnConst<>+3008(SB), Z24
-	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VBROADCASTSD      fnConst<>+2624(SB), Z22
+	VBROADCASTSD      fnConst<>+2624(SB), Z23
+	VBROADCASTSD      fnConst<>+2624(SB), Z24
+	VBROADCASTSD      fnConst<>+2624(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5749,10 +5940,10 @@ wide:
 	VFMADD213PD       Z19, Z27, Z19
 	VFMADD213PD       Z20, Z28, Z20
 	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+3008(SB), Z22
-	VBROADCASTSD      fnConst<>+3008(SB), Z23
-	VBROADCASTSD      fnConst<>+3008(SB), Z24
-	VBROADCASTSD      fnConst<>+3008(SB), Z25
+	VBROADCASTSD      fnConst<>+2624(SB), Z22
+	VBROADCASTSD      fnConst<>+2624(SB), Z23
+	VBROADCASTSD      fnConst<>+2624(SB), Z24
+	VBROADCASTSD      fnConst<>+2624(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5773,10 +5964,10 @@ wide:
 	VMULPD            Z19, Z11, Z11
 	VMULPD            Z20, Z12, Z12
 	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFMADD231PD       Z2, Z10, Z14
 	VFMADD231PD       Z3, Z11, Z15
 	VFMADD231PD       Z4, Z12, Z16
@@ -5809,7 +6000,7 @@ loop:
 	VCVTPS2PD         (DX)(SI*4), Z3
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z4
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z5
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
 	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
@@ -5824,21 +6015,21 @@ loop:
 	VMULPD            Z4, Z6, Z4
 	VPSLLQ            $0x34, Z5, Z5
 	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z5
+	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VBROADCASTSD      fnConst<>+2624(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z8
 	VFMADD231PD       Z7, Z7, Z8
 	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+3008(SB), Z7
+	VBROADCASTSD      fnConst<>+2624(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z5
 	VFMADD231PD       Z7, Z7, Z5
 	VFMADD213PD       Z6, Z5, Z6
 	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFMADD231PD       Z2, Z4, Z5
 	VMULPD            Z6, Z5, Z2
 	VMULPD            Z2, Z3, Z2
@@ -5861,8 +6052,8 @@ TEXT ·fnHardSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+2976(SB), Y2
-	VMOVUPD      fnConst<>+3008(SB), Y3
+	VMOVUPD      fnConst<>+2592(SB), Y2
+	VMOVUPD      fnConst<>+2624(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -5896,8 +6087,8 @@ TEXT ·fnHardSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+2976(SB), Y2
-	VMOVUPD      fnConst<>+3008(SB), Y3
+	VMOVUPD      fnConst<>+2592(SB), Y2
+	VMOVUPD      fnConst<>+2624(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -5938,8 +6129,8 @@ TEXT ·fnHardSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+2976(SB), Z2
-	VBROADCASTSD fnConst<>+3008(SB), Z3
+	VBROADCASTSD fnConst<>+2592(SB), Z2
+	VBROADCASTSD fnConst<>+2624(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -5993,8 +6184,8 @@ TEXT ·fnHardSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+2976(SB), Z2
-	VBROADCASTSD fnConst<>+3008(SB), Z3
+	VBROADCASTSD fnConst<>+2592(SB), Z2
+	VBROADCASTSD fnConst<>+2624(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -6056,16 +6247,16 @@ TEXT ·fnHardSwishAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2976(SB), Y0
-	VMOVUPD fnConst<>+3200(SB), Y1
-	VMOVUPD fnConst<>+3648(SB), Y2
+	VMOVUPD fnConst<>+2592(SB), Y0
+	VMOVUPD fnConst<>+2816(SB), Y1
+	VMOVUPD fnConst<>+3232(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y3
 	VCVTPS2PD  16(CX)(BX*4), Y4
-	VADDPD     fnConst<>+3104(SB), Y3, Y5
-	VADDPD     fnConst<>+3104(SB), Y4, Y6
+	VADDPD     fnConst<>+2720(SB), Y3, Y5
+	VADDPD     fnConst<>+2720(SB), Y4, Y6
 	VMAXPD     Y5, Y0, Y5
 	VMAXPD     Y6, Y0, Y6
 	VMINPD     Y5, Y1, Y5
@@ -6074,8 +6265,8 @@ loop:
 	VMAXPD     Y4, Y2, Y4
 	VMULPD     Y5, Y3, Y3
 	VMULPD     Y6, Y4, Y4
-	VMULPD     fnConst<>+2848(SB), Y3, Y3
-	VMULPD     fnConst<>+2848(SB), Y4, Y4
+	VMULPD     fnConst<>+2464(SB), Y3, Y3
+	VMULPD     fnConst<>+2464(SB), Y4, Y4
 	VCVTPD2PSY Y3, X3
 	VMOVUPS    X3, (AX)(BX*4)
 	VCVTPD2PSY Y4, X3
@@ -6093,9 +6284,9 @@ TEXT ·fnHardSwishGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2976(SB), Y0
-	VMOVUPD fnConst<>+3200(SB), Y0
-	VMOVUPD fnConst<>+3648(SB), Y0
+	VMOVUPD fnConst<>+2592(SB), Y0
+	VMOVUPD fnConst<>+2816(SB), Y0
+	VMOVUPD fnConst<>+3232(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -6103,16 +6294,16 @@ loop:
 	VCVTPS2PD   16(CX)(SI*4), Y1
 	VCVTPS2PD   (DX)(SI*4), Y2
 	VCVTPS2PD   16(DX)(SI*4), Y3
-	VMOVUPD     fnConst<>+2912(SB), Y4
-	VMOVUPD     fnConst<>+2912(SB), Y5
-	VFMADD231PD fnConst<>+2880(SB), Y0, Y4
-	VFMADD231PD fnConst<>+2880(SB), Y1, Y5
-	VCMPPD      $0x1d, fnConst<>+3104(SB), Y0, Y6
-	VCMPPD      $0x1d, fnConst<>+3104(SB), Y1, Y7
-	VBLENDVPD   Y6, fnConst<>+3008(SB), Y4, Y4
-	VBLENDVPD   Y7, fnConst<>+3008(SB), Y5, Y5
-	VCMPPD      $0x16, fnConst<>+3136(SB), Y0, Y0
-	VCMPPD      $0x16, fnConst<>+3136(SB), Y1, Y1
+	VMOVUPD     fnConst<>+2528(SB), Y4
+	VMOVUPD     fnConst<>+2528(SB), Y5
+	VFMADD231PD fnConst<>+2496(SB), Y0, Y4
+	VFMADD231PD fnConst<>+2496(SB), Y1, Y5
+	VCMPPD      $0x1d, fnConst<>+2720(SB), Y0, Y6
+	VCMPPD      $0x1d, fnConst<>+2720(SB), Y1, Y7
+	VBLENDVPD   Y6, fnConst<>+2624(SB), Y4, Y4
+	VBLENDVPD   Y7, fnConst<>+2624(SB), Y5, Y5
+	VCMPPD      $0x16, fnConst<>+2752(SB), Y0, Y0
+	VCMPPD      $0x16, fnConst<>+2752(SB), Y1, Y1
 	VMULPD      Y4, Y2, Y2
 	VMULPD      Y5, Y3, Y3
 	VANDPD      Y0, Y2, Y0
@@ -6133,9 +6324,9 @@ TEXT ·fnHardSwishAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2976(SB), Z0
-	VBROADCASTSD fnConst<>+3200(SB), Z1
-	VBROADCASTSD fnConst<>+3648(SB), Z2
+	VBROADCASTSD fnConst<>+2592(SB), Z0
+	VBROADCASTSD fnConst<>+2816(SB), Z1
+	VBROADCASTSD fnConst<>+3232(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6146,10 +6337,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z4
 	VCVTPS2PD   64(CX)(BX*4), Z5
 	VCVTPS2PD   96(CX)(BX*4), Z6
-	VADDPD.BCST fnConst<>+3104(SB), Z3, Z7
-	VADDPD.BCST fnConst<>+3104(SB), Z4, Z8
-	VADDPD.BCST fnConst<>+3104(SB), Z5, Z9
-	VADDPD.BCST fnConst<>+3104(SB), Z6, Z10
+	VADDPD.BCST fnConst<>+2720(SB), Z3, Z7
+	VADDPD.BCST fnConst<>+2720(SB), Z4, Z8
+	VADDPD.BCST fnConst<>+2720(SB), Z5, Z9
+	VADDPD.BCST fnConst<>+2720(SB), Z6, Z10
 	VMAXPD      Z7, Z0, Z7
 	VMAXPD      Z8, Z0, Z8
 	VMAXPD      Z9, Z0, Z9
@@ -6166,10 +6357,10 @@ wide:
 	VMULPD      Z8, Z4, Z4
 	VMULPD      Z9, Z5, Z5
 	VMULPD      Z10, Z6, Z6
-	VMULPD.BCST fnConst<>+2848(SB), Z3, Z3
-	VMULPD.BCST fnConst<>+2848(SB), Z4, Z4
-	VMULPD.BCST fnConst<>+2848(SB), Z5, Z5
-	VMULPD.BCST fnConst<>+2848(SB), Z6, Z6
+	VMULPD.BCST fnConst<>+2464(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+2464(SB), Z4, Z4
+	VMULPD.BCST fnConst<>+2464(SB), Z5, Z5
+	VMULPD.BCST fnConst<>+2464(SB), Z6, Z6
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	VCVTPD2PS   Z4, Y3
@@ -6187,12 +6378,12 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z3
-	VADDPD.BCST fnConst<>+3104(SB), Z3, Z4
+	VADDPD.BCST fnConst<>+2720(SB), Z3, Z4
 	VMAXPD      Z4, Z0, Z4
 	VMINPD      Z4, Z1, Z4
 	VMAXPD      Z3, Z2, Z3
 	VMULPD      Z4, Z3, Z3
-	VMULPD.BCST fnConst<>+2848(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+2464(SB), Z3, Z3
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -6210,9 +6401,9 @@ TEXT ·fnHardSwishGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2976(SB), Z0
-	VBROADCASTSD fnConst<>+3200(SB), Z0
-	VBROADCASTSD fnConst<>+3648(SB), Z0
+	VBROADCASTSD fnConst<>+2592(SB), Z0
+	VBROADCASTSD fnConst<>+2816(SB), Z0
+	VBROADCASTSD fnConst<>+3232(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -6227,26 +6418,26 @@ wide:
 	VCVTPS2PD        32(DX)(SI*4), Z10
 	VCVTPS2PD        64(DX)(SI*4), Z11
 	VCVTPS2PD        96(DX)(SI*4), Z12
-	VBROADCASTSD     fnConst<>+2912(SB), Z13
-	VBROADCASTSD     fnConst<>+2912(SB), Z14
-	VBROADCASTSD     fnConst<>+2912(SB), Z15
-	VBROADCASTSD     fnConst<>+2912(SB), Z16
-	VFMADD231PD.BCST fnConst<>+2880(SB), Z0, Z13
-	VFMADD231PD.BCST fnConst<>+2880(SB), Z6, Z14
-	VFMADD231PD.BCST fnConst<>+2880(SB), Z7, Z15
-	VFMADD231PD.BCST fnConst<>+2880(SB), Z8, Z16
-	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z6, K2
-	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z7, K3
-	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z8, K4
-	VBLENDMPD.BCST   fnConst<>+3008(SB), Z13, K1, Z1
-	VBLENDMPD.BCST   fnConst<>+3008(SB), Z14, K2, Z2
-	VBLENDMPD.BCST   fnConst<>+3008(SB), Z15, K3, Z3
-	VBLENDMPD.BCST   fnConst<>+3008(SB), Z16, K4, Z4
-	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z0, K1
-	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z6, K2
-	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z7, K3
-	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z8, K4
+	VBROADCASTSD     fnConst<>+2528(SB), Z13
+	VBROADCASTSD     fnConst<>+2528(SB), Z14
+	VBROADCASTSD     fnConst<>+2528(SB), Z15
+	VBROADCASTSD     fnConst<>+2528(SB), Z16
+	VFMADD231PD.BCST fnConst<>+2496(SB), Z0, Z13
+	VFMADD231PD.BCST fnConst<>+2496(SB), Z6, Z14
+	VFMADD231PD.BCST fnConst<>+2496(SB), Z7, Z15
+	VFMADD231PD.BCST fnConst<>+2496(SB), Z8, Z16
+	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z6, K2
+	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z7, K3
+	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z8, K4
+	VBLENDMPD.BCST   fnConst<>+2624(SB), Z13, K1, Z1
+	VBLENDMPD.BCST   fnConst<>+2624(SB), Z14, K2, Z2
+	VBLENDMPD.BCST   fnConst<>+2624(SB), Z15, K3, Z3
+	VBLENDMPD.BCST   fnConst<>+2624(SB), Z16, K4, Z4
+	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z0, K1
+	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z6, K2
+	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z7, K3
+	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z8, K4
 	VMULPD           Z1, Z9, Z0
 	VMULPD           Z2, Z10, Z6
 	VMULPD           Z3, Z11, Z7
@@ -6273,11 +6464,11 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z0
 	VCVTPS2PD        (DX)(SI*4), Z1
-	VBROADCASTSD     fnConst<>+2912(SB), Z2
-	VFMADD231PD.BCST fnConst<>+2880(SB), Z0, Z2
-	VCMPPD.BCST      $0x1d, fnConst<>+3104(SB), Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3008(SB), Z2, K1, Z5
-	VCMPPD.BCST      $0x16, fnConst<>+3136(SB), Z0, K1
+	VBROADCASTSD     fnConst<>+2528(SB), Z2
+	VFMADD231PD.BCST fnConst<>+2496(SB), Z0, Z2
+	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+2624(SB), Z2, K1, Z5
+	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z0, K1
 	VMULPD           Z5, Z1, Z0
 	VMOVAPD.Z        Z0, K1, Z0
 	VCVTPD2PS        Z0, Y0
@@ -6296,20 +6487,20 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3296(SB), Y0
-	VMOVUPD fnConst<>+3328(SB), Y1
-	VMOVUPD fnConst<>+2976(SB), Y1
+	VMOVUPD fnConst<>+2912(SB), Y0
+	VMOVUPD fnConst<>+2944(SB), Y1
+	VMOVUPD fnConst<>+2592(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
 	VCVTPS2PD    16(CX)(BX*4), Y3
-	VANDPD       fnConst<>+3232(SB), Y2, Y4
-	VANDPD       fnConst<>+3232(SB), Y3, Y5
+	VANDPD       fnConst<>+2848(SB), Y2, Y4
+	VANDPD       fnConst<>+2848(SB), Y3, Y5
 	VMINPD       Y4, Y0, Y4
 	VMINPD       Y5, Y0, Y5
-	VXORPD       fnConst<>+3264(SB), Y4, Y4
-	VXORPD       fnConst<>+3264(SB), Y5, Y5
+	VXORPD       fnConst<>+2880(SB), Y4, Y4
+	VXORPD       fnConst<>+2880(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -6381,9 +6572,9 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3296(SB), Y0
-	VMOVUPD fnConst<>+3328(SB), Y1
-	VMOVUPD fnConst<>+2976(SB), Y2
+	VMOVUPD fnConst<>+2912(SB), Y0
+	VMOVUPD fnConst<>+2944(SB), Y1
+	VMOVUPD fnConst<>+2592(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -6395,8 +6586,8 @@ loop:
 	VMAXPD       Y3, Y1, Y3
 	VMINPD       Y2, Y0, Y2
 	VMINPD       Y3, Y0, Y3
-	VXORPD       fnConst<>+3264(SB), Y2, Y2
-	VXORPD       fnConst<>+3264(SB), Y3, Y3
+	VXORPD       fnConst<>+2880(SB), Y2, Y2
+	VXORPD       fnConst<>+2880(SB), Y3, Y3
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
@@ -6425,14 +6616,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y2
 	VFMADD213PD  Y7, Y7, Y3
-	VADDPD       fnConst<>+3008(SB), Y2, Y2
-	VADDPD       fnConst<>+3008(SB), Y3, Y3
+	VADDPD       fnConst<>+2624(SB), Y2, Y2
+	VADDPD       fnConst<>+2624(SB), Y3, Y3
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -6441,8 +6632,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -6469,9 +6660,9 @@ TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3296(SB), Z0
-	VBROADCASTSD fnConst<>+3328(SB), Z1
-	VBROADCASTSD fnConst<>+2976(SB), Z1
+	VBROADCASTSD fnConst<>+2912(SB), Z0
+	VBROADCASTSD fnConst<>+2944(SB), Z1
+	VBROADCASTSD fnConst<>+2592(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -6482,18 +6673,18 @@ wide:
 	VCVTPS2PD         32(CX)(BX*4), Z3
 	VCVTPS2PD         64(CX)(BX*4), Z4
 	VCVTPS2PD         96(CX)(BX*4), Z5
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+3232(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+3232(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+3232(SB), Z5, Z9
+	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+2848(SB), Z5, Z9
 	VMINPD            Z6, Z0, Z6
 	VMINPD            Z7, Z0, Z7
 	VMINPD            Z8, Z0, Z8
 	VMINPD            Z9, Z0, Z9
-	VXORPD.BCST       fnConst<>+3264(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+3264(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+3264(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+3264(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+2880(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+2880(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+2880(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+2880(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -6619,9 +6810,9 @@ rest:
 
 loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
-	VANDPD.BCST       fnConst<>+3232(SB), Z2, Z3
+	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z3
 	VMINPD            Z3, Z0, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -6666,9 +6857,9 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3296(SB), Z0
-	VBROADCASTSD fnConst<>+3328(SB), Z1
-	VBROADCASTSD fnConst<>+2976(SB), Z2
+	VBROADCASTSD fnConst<>+2912(SB), Z0
+	VBROADCASTSD fnConst<>+2944(SB), Z1
+	VBROADCASTSD fnConst<>+2592(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6691,10 +6882,10 @@ wide:
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
 	VMINPD            Z5, Z0, Z5
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+3264(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+3264(SB), Z5, Z5
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -6751,10 +6942,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
 	VFMADD213PD       Z13, Z13, Z5
-	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+3008(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+3008(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+3008(SB), Z5, Z5
+	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+2624(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -6763,10 +6954,10 @@ wide:
 	VPSUBQ            Z3, Z11, Z11
 	VPSUBQ            Z4, Z12, Z12
 	VPSUBQ            Z5, Z13, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFNMADD231PD      Z10, Z2, Z14
 	VFNMADD231PD      Z11, Z3, Z15
 	VFNMADD231PD      Z12, Z4, Z16
@@ -6783,10 +6974,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+3008(SB), Z14
-	VBROADCASTSD      fnConst<>+3008(SB), Z15
-	VBROADCASTSD      fnConst<>+3008(SB), Z16
-	VBROADCASTSD      fnConst<>+3008(SB), Z17
+	VBROADCASTSD      fnConst<>+2624(SB), Z14
+	VBROADCASTSD      fnConst<>+2624(SB), Z15
+	VBROADCASTSD      fnConst<>+2624(SB), Z16
+	VBROADCASTSD      fnConst<>+2624(SB), Z17
 	VFNMADD231PD      Z10, Z2, Z14
 	VFNMADD231PD      Z11, Z3, Z15
 	VFNMADD231PD      Z12, Z4, Z16
@@ -6827,7 +7018,7 @@ loop:
 	VCVTPS2PD         (DX)(SI*4), Z3
 	VMAXPD            Z2, Z1, Z2
 	VMINPD            Z2, Z0, Z2
-	VXORPD.BCST       fnConst<>+3264(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -6842,15 +7033,15 @@ loop:
 	VMULPD            Z2, Z5, Z2
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z2
-	VADDPD.BCST       fnConst<>+3008(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z2, Z4, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z2, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+3008(SB), Z5
+	VBROADCASTSD      fnConst<>+2624(SB), Z5
 	VFNMADD231PD      Z4, Z2, Z5
 	VMOVAPD           Z5, Z2
 	VFMADD231PD       Z5, Z5, Z2
@@ -6875,8 +7066,8 @@ TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+3328(SB), Y2
-	VMOVUPD      fnConst<>+3296(SB), Y3
+	VMOVUPD      fnConst<>+2944(SB), Y2
+	VMOVUPD      fnConst<>+2912(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -6912,8 +7103,8 @@ loop:
 	VMULPD       Y7, Y11, Y7
 	VPSLLQ       $0x34, Y8, Y8
 	VPSLLQ       $0x34, Y9, Y9
-	VSUBPD       fnConst<>+3008(SB), Y8, Y10
-	VSUBPD       fnConst<>+3008(SB), Y9, Y11
+	VSUBPD       fnConst<>+2624(SB), Y8, Y10
+	VSUBPD       fnConst<>+2624(SB), Y9, Y11
 	VFMADD213PD  Y10, Y8, Y6
 	VFMADD213PD  Y11, Y9, Y7
 	VMULPD       Y0, Y6, Y6
@@ -6946,8 +7137,8 @@ TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+3328(SB), Y2
-	VMOVUPD      fnConst<>+3296(SB), Y3
+	VMOVUPD      fnConst<>+2944(SB), Y2
+	VMOVUPD      fnConst<>+2912(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -7016,8 +7207,8 @@ TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+3328(SB), Z2
-	VBROADCASTSD fnConst<>+3296(SB), Z3
+	VBROADCASTSD fnConst<>+2944(SB), Z2
+	VBROADCASTSD fnConst<>+2912(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -7088,10 +7279,10 @@ wide:
 	VPSLLQ            $0x34, Z18, Z18
 	VPSLLQ            $0x34, Z19, Z19
 	VPSLLQ            $0x34, Z20, Z20
-	VSUBPD.BCST       fnConst<>+3008(SB), Z17, Z21
-	VSUBPD.BCST       fnConst<>+3008(SB), Z18, Z22
-	VSUBPD.BCST       fnConst<>+3008(SB), Z19, Z23
-	VSUBPD.BCST       fnConst<>+3008(SB), Z20, Z24
+	VSUBPD.BCST       fnConst<>+2624(SB), Z17, Z21
+	VSUBPD.BCST       fnConst<>+2624(SB), Z18, Z22
+	VSUBPD.BCST       fnConst<>+2624(SB), Z19, Z23
+	VSUBPD.BCST       fnConst<>+2624(SB), Z20, Z24
 	VFMADD213PD       Z21, Z17, Z8
 	VFMADD213PD       Z22, Z18, Z9
 	VFMADD213PD       Z23, Z19, Z10
@@ -7148,7 +7339,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z7
 	VMULPD            Z5, Z7, Z5
 	VPSLLQ            $0x34, Z6, Z6
-	VSUBPD.BCST       fnConst<>+3008(SB), Z6, Z7
+	VSUBPD.BCST       fnConst<>+2624(SB), Z6, Z7
 	VFMADD213PD       Z7, Z6, Z5
 	VMULPD            Z0, Z5, Z5
 	VXORPD            Z6, Z6, Z6
@@ -7175,8 +7366,8 @@ TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+3328(SB), Z2
-	VBROADCASTSD fnConst<>+3296(SB), Z3
+	VBROADCASTSD fnConst<>+2944(SB), Z2
+	VBROADCASTSD fnConst<>+2912(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -7330,8 +7521,8 @@ TEXT ·fnSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3584(SB), Y0
-	VMOVUPD fnConst<>+3616(SB), Y0
+	VMOVUPD fnConst<>+3168(SB), Y0
+	VMOVUPD fnConst<>+3200(SB), Y0
 	XORQ    BX, BX
 
 loop:
@@ -7360,8 +7551,8 @@ TEXT ·fnSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3584(SB), Y0
-	VMOVUPD fnConst<>+3616(SB), Y1
+	VMOVUPD fnConst<>+3168(SB), Y0
+	VMOVUPD fnConst<>+3200(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -7385,8 +7576,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -7395,8 +7586,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -7423,8 +7614,8 @@ TEXT ·fnSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3584(SB), Z0
-	VBROADCASTSD fnConst<>+3616(SB), Z0
+	VBROADCASTSD fnConst<>+3168(SB), Z0
+	VBROADCASTSD fnConst<>+3200(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -7484,8 +7675,8 @@ TEXT ·fnSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3584(SB), Z0
-	VBROADCASTSD fnConst<>+3616(SB), Z1
+	VBROADCASTSD fnConst<>+3168(SB), Z0
+	VBROADCASTSD fnConst<>+3200(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -7532,10 +7723,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+3008(SB), Z14
-	VBROADCASTSD fnConst<>+3008(SB), Z15
-	VBROADCASTSD fnConst<>+3008(SB), Z16
-	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VBROADCASTSD fnConst<>+2624(SB), Z14
+	VBROADCASTSD fnConst<>+2624(SB), Z15
+	VBROADCASTSD fnConst<>+2624(SB), Z16
+	VBROADCASTSD fnConst<>+2624(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7552,10 +7743,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+3008(SB), Z14
-	VBROADCASTSD fnConst<>+3008(SB), Z15
-	VBROADCASTSD fnConst<>+3008(SB), Z16
-	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VBROADCASTSD fnConst<>+2624(SB), Z14
+	VBROADCASTSD fnConst<>+2624(SB), Z15
+	VBROADCASTSD fnConst<>+2624(SB), Z16
+	VBROADCASTSD fnConst<>+2624(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7602,12 +7793,12 @@ loop:
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+3008(SB), Z5
+	VBROADCASTSD fnConst<>+2624(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+3008(SB), Z5
+	VBROADCASTSD fnConst<>+2624(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
@@ -7629,15 +7820,15 @@ TEXT ·fnInvSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3584(SB), Y0
-	VMOVUPD fnConst<>+3616(SB), Y0
+	VMOVUPD fnConst<>+3168(SB), Y0
+	VMOVUPD fnConst<>+3200(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+3008(SB), Y2
-	VMOVUPD    fnConst<>+3008(SB), Y3
+	VMOVUPD    fnConst<>+2624(SB), Y2
+	VMOVUPD    fnConst<>+2624(SB), Y3
 	VCVTPD2PSY Y0, X0
 	VSQRTPS    X0, X0
 	VCVTPS2PD  X0, Y0
@@ -7669,8 +7860,8 @@ TEXT ·fnInvSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3584(SB), Y0
-	VMOVUPD fnConst<>+3616(SB), Y1
+	VMOVUPD fnConst<>+3168(SB), Y0
+	VMOVUPD fnConst<>+3200(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -7686,8 +7877,8 @@ loop:
 	VCVTPS2PD    X7, Y7
 	VMULPD       Y2, Y6, Y2
 	VMULPD       Y3, Y7, Y3
-	VMULPD       fnConst<>+3040(SB), Y2, Y2
-	VMULPD       fnConst<>+3040(SB), Y3, Y3
+	VMULPD       fnConst<>+2656(SB), Y2, Y2
+	VMULPD       fnConst<>+2656(SB), Y3, Y3
 	VMAXPD       Y2, Y0, Y2
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
@@ -7696,8 +7887,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -7706,8 +7897,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+3008(SB), Y8
-	VMOVUPD      fnConst<>+3008(SB), Y9
+	VMOVUPD      fnConst<>+2624(SB), Y8
+	VMOVUPD      fnConst<>+2624(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -7716,8 +7907,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y3
 	VFMADD213PD  Y6, Y2, Y6
 	VFMADD213PD  Y7, Y3, Y7
-	VXORPD       fnConst<>+3264(SB), Y4, Y2
-	VXORPD       fnConst<>+3264(SB), Y5, Y3
+	VXORPD       fnConst<>+2880(SB), Y4, Y2
+	VXORPD       fnConst<>+2880(SB), Y5, Y3
 	VMULPD       Y6, Y2, Y2
 	VMULPD       Y7, Y3, Y3
 	VCVTPD2PSY   Y2, X2
@@ -7736,8 +7927,8 @@ TEXT ·fnInvSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3584(SB), Z0
-	VBROADCASTSD fnConst<>+3616(SB), Z0
+	VBROADCASTSD fnConst<>+3168(SB), Z0
+	VBROADCASTSD fnConst<>+3200(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -7748,10 +7939,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+3008(SB), Z4
-	VBROADCASTSD fnConst<>+3008(SB), Z5
-	VBROADCASTSD fnConst<>+3008(SB), Z6
-	VBROADCASTSD fnConst<>+3008(SB), Z7
+	VBROADCASTSD fnConst<>+2624(SB), Z4
+	VBROADCASTSD fnConst<>+2624(SB), Z5
+	VBROADCASTSD fnConst<>+2624(SB), Z6
+	VBROADCASTSD fnConst<>+2624(SB), Z7
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -7797,7 +7988,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+3008(SB), Z1
+	VBROADCASTSD fnConst<>+2624(SB), Z1
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -7822,8 +8013,8 @@ TEXT ·fnInvSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3584(SB), Z0
-	VBROADCASTSD fnConst<>+3616(SB), Z1
+	VBROADCASTSD fnConst<>+3168(SB), Z0
+	VBROADCASTSD fnConst<>+3200(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -7854,10 +8045,10 @@ wide:
 	VMULPD       Z3, Z11, Z3
 	VMULPD       Z4, Z12, Z4
 	VMULPD       Z5, Z13, Z5
-	VMULPD.BCST  fnConst<>+3040(SB), Z2, Z2
-	VMULPD.BCST  fnConst<>+3040(SB), Z3, Z3
-	VMULPD.BCST  fnConst<>+3040(SB), Z4, Z4
-	VMULPD.BCST  fnConst<>+3040(SB), Z5, Z5
+	VMULPD.BCST  fnConst<>+2656(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+2656(SB), Z3, Z3
+	VMULPD.BCST  fnConst<>+2656(SB), Z4, Z4
+	VMULPD.BCST  fnConst<>+2656(SB), Z5, Z5
 	VMAXPD       Z2, Z0, Z2
 	VMAXPD       Z3, Z0, Z3
 	VMAXPD       Z4, Z0, Z4
@@ -7874,10 +8065,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+3008(SB), Z14
-	VBROADCASTSD fnConst<>+3008(SB), Z15
-	VBROADCASTSD fnConst<>+3008(SB), Z16
-	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VBROADCASTSD fnConst<>+2624(SB), Z14
+	VBROADCASTSD fnConst<>+2624(SB), Z15
+	VBROADCASTSD fnConst<>+2624(SB), Z16
+	VBROADCASTSD fnConst<>+2624(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7894,10 +8085,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+3008(SB), Z14
-	VBROADCASTSD fnConst<>+3008(SB), Z15
-	VBROADCASTSD fnConst<>+3008(SB), Z16
-	VBROADCASTSD fnConst<>+3008(SB), Z17
+	VBROADCASTSD fnConst<>+2624(SB), Z14
+	VBROADCASTSD fnConst<>+2624(SB), Z15
+	VBROADCASTSD fnConst<>+2624(SB), Z16
+	VBROADCASTSD fnConst<>+2624(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7914,10 +8105,10 @@ wide:
 	VFMADD213PD  Z11, Z3, Z11
 	VFMADD213PD  Z12, Z4, Z12
 	VFMADD213PD  Z13, Z5, Z13
-	VXORPD.BCST  fnConst<>+3264(SB), Z6, Z2
-	VXORPD.BCST  fnConst<>+3264(SB), Z7, Z3
-	VXORPD.BCST  fnConst<>+3264(SB), Z8, Z4
-	VXORPD.BCST  fnConst<>+3264(SB), Z9, Z5
+	VXORPD.BCST  fnConst<>+2880(SB), Z6, Z2
+	VXORPD.BCST  fnConst<>+2880(SB), Z7, Z3
+	VXORPD.BCST  fnConst<>+2880(SB), Z8, Z4
+	VXORPD.BCST  fnConst<>+2880(SB), Z9, Z5
 	VMULPD       Z10, Z2, Z2
 	VMULPD       Z11, Z3, Z3
 	VMULPD       Z12, Z4, Z4
@@ -7944,22 +8135,22 @@ loop:
 	VSQRTPS      Y4, Y4
 	VCVTPS2PD    Y4, Z4
 	VMULPD       Z2, Z4, Z2
-	VMULPD.BCST  fnConst<>+3040(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+2656(SB), Z2, Z2
 	VMAXPD       Z2, Z0, Z2
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+3008(SB), Z5
+	VBROADCASTSD fnConst<>+2624(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+3008(SB), Z5
+	VBROADCASTSD fnConst<>+2624(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
 	VFMADD213PD  Z4, Z2, Z4
-	VXORPD.BCST  fnConst<>+3264(SB), Z3, Z2
+	VXORPD.BCST  fnConst<>+2880(SB), Z3, Z2
 	VMULPD       Z4, Z2, Z2
 	VCVTPD2PS    Z2, Y2
 	VMOVUPS      Y2, (AX)(SI*4)
@@ -7982,8 +8173,8 @@ TEXT ·fnInvAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+3008(SB), Y2
-	VMOVUPD    fnConst<>+3008(SB), Y3
+	VMOVUPD    fnConst<>+2624(SB), Y2
+	VMOVUPD    fnConst<>+2624(SB), Y3
 	VCVTPD2PSY Y2, X2
 	VCVTPD2PSY Y0, X0
 	VDIVPS     X0, X2, X2
@@ -8016,8 +8207,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y1
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  16(DX)(SI*4), Y3
-	VXORPD     fnConst<>+3264(SB), Y2, Y2
-	VXORPD     fnConst<>+3264(SB), Y3, Y3
+	VXORPD     fnConst<>+2880(SB), Y2, Y2
+	VXORPD     fnConst<>+2880(SB), Y3, Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
 	VDIVPD     Y0, Y2, Y0
@@ -8048,10 +8239,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+3008(SB), Z4
-	VBROADCASTSD fnConst<>+3008(SB), Z5
-	VBROADCASTSD fnConst<>+3008(SB), Z6
-	VBROADCASTSD fnConst<>+3008(SB), Z7
+	VBROADCASTSD fnConst<>+2624(SB), Z4
+	VBROADCASTSD fnConst<>+2624(SB), Z5
+	VBROADCASTSD fnConst<>+2624(SB), Z6
+	VBROADCASTSD fnConst<>+2624(SB), Z7
 	VCVTPD2PS    Z4, Y4
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y4, Y4
@@ -8085,7 +8276,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+3008(SB), Z1
+	VBROADCASTSD fnConst<>+2624(SB), Z1
 	VCVTPD2PS    Z1, Y1
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y1, Y1
@@ -8121,10 +8312,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z5
 	VCVTPS2PD   64(DX)(SI*4), Z6
 	VCVTPS2PD   96(DX)(SI*4), Z7
-	VXORPD.BCST fnConst<>+3264(SB), Z4, Z4
-	VXORPD.BCST fnConst<>+3264(SB), Z5, Z5
-	VXORPD.BCST fnConst<>+3264(SB), Z6, Z6
-	VXORPD.BCST fnConst<>+3264(SB), Z7, Z7
+	VXORPD.BCST fnConst<>+2880(SB), Z4, Z4
+	VXORPD.BCST fnConst<>+2880(SB), Z5, Z5
+	VXORPD.BCST fnConst<>+2880(SB), Z6, Z6
+	VXORPD.BCST fnConst<>+2880(SB), Z7, Z7
 	VMULPD      Z0, Z0, Z0
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
@@ -8151,7 +8342,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
-	VXORPD.BCST fnConst<>+3264(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+2880(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z0
 	VDIVPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
@@ -8175,20 +8366,20 @@ TEXT ·fnPowAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Y1
 	VBROADCASTSD 16(BX), Y2
 	VBROADCASTSD 24(BX), Y3
-	VMOVUPD      fnConst<>+3552(SB), Y3
-	VMOVUPD      fnConst<>+3520(SB), Y4
+	VMOVUPD      fnConst<>+3136(SB), Y3
+	VMOVUPD      fnConst<>+3104(SB), Y4
 	XORQ         BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y5
-	VANDPD      fnConst<>+3232(SB), Y5, Y6
+	VANDPD      fnConst<>+2848(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+3008(SB), Y7, Y7
+	VSUBPD      fnConst<>+2624(SB), Y7, Y7
 	VMOVUPD     fnConst<>+928(SB), Y9
 	VFMADD213PD fnConst<>+960(SB), Y7, Y9
 	VFMADD213PD fnConst<>+992(SB), Y7, Y9
@@ -8205,8 +8396,8 @@ loop:
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+3712(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+3296(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -8234,14 +8425,14 @@ loop:
 	VCVTPD2PSY  Y5, X5
 	VMOVUPS     X5, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y5
-	VANDPD      fnConst<>+3232(SB), Y5, Y6
+	VANDPD      fnConst<>+2848(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+3008(SB), Y7, Y7
+	VSUBPD      fnConst<>+2624(SB), Y7, Y7
 	VMOVUPD     fnConst<>+928(SB), Y9
 	VFMADD213PD fnConst<>+960(SB), Y7, Y9
 	VFMADD213PD fnConst<>+992(SB), Y7, Y9
@@ -8258,8 +8449,8 @@ loop:
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+3712(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+3296(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -8304,21 +8495,21 @@ TEXT ·fnPowGradAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Y1
 	VBROADCASTSD 16(SI), Y2
 	VBROADCASTSD 24(SI), Y3
-	VMOVUPD      fnConst<>+3552(SB), Y4
-	VMOVUPD      fnConst<>+3520(SB), Y5
+	VMOVUPD      fnConst<>+3136(SB), Y4
+	VMOVUPD      fnConst<>+3104(SB), Y5
 	XORQ         SI, SI
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Y6
 	VCVTPS2PD   (DX)(SI*4), Y7
-	VANDPD      fnConst<>+3232(SB), Y6, Y8
+	VANDPD      fnConst<>+2848(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+3008(SB), Y9, Y9
+	VSUBPD      fnConst<>+2624(SB), Y9, Y9
 	VMOVUPD     fnConst<>+928(SB), Y11
 	VFMADD213PD fnConst<>+960(SB), Y9, Y11
 	VFMADD213PD fnConst<>+992(SB), Y9, Y11
@@ -8335,8 +8526,8 @@ loop:
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+3712(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+3296(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -8367,14 +8558,14 @@ loop:
 	VMOVUPS     X6, (AX)(SI*4)
 	VCVTPS2PD   16(CX)(SI*4), Y6
 	VCVTPS2PD   16(DX)(SI*4), Y7
-	VANDPD      fnConst<>+3232(SB), Y6, Y8
+	VANDPD      fnConst<>+2848(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+3008(SB), Y9, Y9
+	VSUBPD      fnConst<>+2624(SB), Y9, Y9
 	VMOVUPD     fnConst<>+928(SB), Y11
 	VFMADD213PD fnConst<>+960(SB), Y9, Y11
 	VFMADD213PD fnConst<>+992(SB), Y9, Y11
@@ -8391,8 +8582,8 @@ loop:
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+3712(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+3680(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+3296(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+3264(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -8438,8 +8629,8 @@ TEXT ·fnPowAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Z1
 	VBROADCASTSD 16(BX), Z2
 	VBROADCASTSD 24(BX), Z3
-	VBROADCASTSD fnConst<>+3552(SB), Z3
-	VBROADCASTSD fnConst<>+3520(SB), Z13
+	VBROADCASTSD fnConst<>+3136(SB), Z3
+	VBROADCASTSD fnConst<>+3104(SB), Z13
 	XORQ         BX, BX
 
 wide:
@@ -8448,8 +8639,8 @@ wide:
 	JA               rest
 	VCVTPS2PD        (CX)(BX*4), Z14
 	VCVTPS2PD        32(CX)(BX*4), Z15
-	VANDPD.BCST      fnConst<>+3232(SB), Z14, Z16
-	VANDPD.BCST      fnConst<>+3232(SB), Z15, Z17
+	VANDPD.BCST      fnConst<>+2848(SB), Z14, Z16
+	VANDPD.BCST      fnConst<>+2848(SB), Z15, Z17
 	VPADDQ.BCST      fnConst<>+352(SB), Z16, Z18
 	VPADDQ.BCST      fnConst<>+352(SB), Z17, Z19
 	VPSRLQ           $0x34, Z18, Z20
@@ -8462,8 +8653,8 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z19, Z19
 	VPADDQ.BCST      fnConst<>+416(SB), Z18, Z18
 	VPADDQ.BCST      fnConst<>+416(SB), Z19, Z19
-	VSUBPD.BCST      fnConst<>+3008(SB), Z18, Z18
-	VSUBPD.BCST      fnConst<>+3008(SB), Z19, Z19
+	VSUBPD.BCST      fnConst<>+2624(SB), Z18, Z18
+	VSUBPD.BCST      fnConst<>+2624(SB), Z19, Z19
 	VBROADCASTSD     fnConst<>+928(SB), Z22
 	VBROADCASTSD     fnConst<>+928(SB), Z23
 	VFMADD213PD.BCST fnConst<>+960(SB), Z18, Z22
@@ -8496,10 +8687,10 @@ wide:
 	VXORPD           Z19, Z19, Z19
 	VCMPPD           $0x00, Z18, Z16, K1
 	VCMPPD           $0x00, Z19, Z17, K2
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z22, K1, Z4
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z23, K2, Z5
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z16, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z17, K2
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z22, K1, Z4
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z23, K2, Z5
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z16, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z17, K2
 	VBLENDMPD        Z16, Z4, K1, Z6
 	VBLENDMPD        Z17, Z5, K2, Z7
 	VMULPD           Z0, Z6, Z16
@@ -8561,14 +8752,14 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+3232(SB), Z4, Z5
+	VANDPD.BCST      fnConst<>+2848(SB), Z4, Z5
 	VPADDQ.BCST      fnConst<>+352(SB), Z5, Z6
 	VPSRLQ           $0x34, Z6, Z7
 	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
 	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
 	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
 	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+3008(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+2624(SB), Z6, Z6
 	VBROADCASTSD     fnConst<>+928(SB), Z8
 	VFMADD213PD.BCST fnConst<>+960(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+992(SB), Z6, Z8
@@ -8585,8 +8776,8 @@ loop:
 	VFMADD213PD      Z7, Z6, Z8
 	VXORPD           Z6, Z6, Z6
 	VCMPPD           $0x00, Z6, Z5, K1
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z8, K1, Z10
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z5, K1
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z8, K1, Z10
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z5, K1
 	VBLENDMPD        Z5, Z10, K1, Z11
 	VMULPD           Z0, Z11, Z5
 	VMAXPD           Z5, Z3, Z5
@@ -8633,8 +8824,8 @@ TEXT ·fnPowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Z1
 	VBROADCASTSD 16(SI), Z2
 	VBROADCASTSD 24(SI), Z3
-	VBROADCASTSD fnConst<>+3552(SB), Z4
-	VBROADCASTSD fnConst<>+3520(SB), Z5
+	VBROADCASTSD fnConst<>+3136(SB), Z4
+	VBROADCASTSD fnConst<>+3104(SB), Z5
 	XORQ         SI, SI
 
 wide:
@@ -8645,8 +8836,8 @@ wide:
 	VCVTPS2PD        32(CX)(SI*4), Z7
 	VCVTPS2PD        (DX)(SI*4), Z8
 	VCVTPS2PD        32(DX)(SI*4), Z9
-	VANDPD.BCST      fnConst<>+3232(SB), Z6, Z10
-	VANDPD.BCST      fnConst<>+3232(SB), Z7, Z11
+	VANDPD.BCST      fnConst<>+2848(SB), Z6, Z10
+	VANDPD.BCST      fnConst<>+2848(SB), Z7, Z11
 	VPADDQ.BCST      fnConst<>+352(SB), Z10, Z12
 	VPADDQ.BCST      fnConst<>+352(SB), Z11, Z13
 	VPSRLQ           $0x34, Z12, Z14
@@ -8659,8 +8850,8 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z13, Z13
 	VPADDQ.BCST      fnConst<>+416(SB), Z12, Z12
 	VPADDQ.BCST      fnConst<>+416(SB), Z13, Z13
-	VSUBPD.BCST      fnConst<>+3008(SB), Z12, Z12
-	VSUBPD.BCST      fnConst<>+3008(SB), Z13, Z13
+	VSUBPD.BCST      fnConst<>+2624(SB), Z12, Z12
+	VSUBPD.BCST      fnConst<>+2624(SB), Z13, Z13
 	VBROADCASTSD     fnConst<>+928(SB), Z25
 	VBROADCASTSD     fnConst<>+928(SB), Z26
 	VFMADD213PD.BCST fnConst<>+960(SB), Z12, Z25
@@ -8693,10 +8884,10 @@ wide:
 	VXORPD           Z13, Z13, Z13
 	VCMPPD           $0x00, Z12, Z10, K1
 	VCMPPD           $0x00, Z13, Z11, K2
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z25, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z26, K2, Z17
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z10, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z11, K2
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z25, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z26, K2, Z17
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z10, K1
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z11, K2
 	VBLENDMPD        Z10, Z16, K1, Z18
 	VBLENDMPD        Z11, Z17, K2, Z19
 	VMULPD           Z0, Z18, Z10
@@ -8763,14 +8954,14 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z6
 	VCVTPS2PD        (DX)(SI*4), Z7
-	VANDPD.BCST      fnConst<>+3232(SB), Z6, Z8
+	VANDPD.BCST      fnConst<>+2848(SB), Z6, Z8
 	VPADDQ.BCST      fnConst<>+352(SB), Z8, Z9
 	VPSRLQ           $0x34, Z9, Z10
 	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
 	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
 	VANDPD.BCST      fnConst<>+384(SB), Z9, Z9
 	VPADDQ.BCST      fnConst<>+416(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+3008(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+2624(SB), Z9, Z9
 	VBROADCASTSD     fnConst<>+928(SB), Z11
 	VFMADD213PD.BCST fnConst<>+960(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+992(SB), Z9, Z11
@@ -8787,8 +8978,8 @@ loop:
 	VFMADD213PD      Z10, Z9, Z11
 	VXORPD           Z9, Z9, Z9
 	VCMPPD           $0x00, Z9, Z8, K1
-	VBLENDMPD.BCST   fnConst<>+3712(SB), Z11, K1, Z22
-	VCMPPD.BCST      $0x15, fnConst<>+3680(SB), Z8, K1
+	VBLENDMPD.BCST   fnConst<>+3296(SB), Z11, K1, Z22
+	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z8, K1
 	VBLENDMPD        Z8, Z22, K1, Z23
 	VMULPD           Z0, Z23, Z8
 	VMAXPD           Z8, Z4, Z8
@@ -8866,8 +9057,8 @@ loop:
 	VCVTPS2PD  16(DX)(SI*4), Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
-	VMULPD     fnConst<>+3104(SB), Y0, Y0
-	VMULPD     fnConst<>+3104(SB), Y1, Y1
+	VMULPD     fnConst<>+2720(SB), Y0, Y0
+	VMULPD     fnConst<>+2720(SB), Y1, Y1
 	VMULPD     Y0, Y2, Y0
 	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
@@ -8958,10 +9149,10 @@ wide:
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
 	VMULPD      Z3, Z3, Z3
-	VMULPD.BCST fnConst<>+3104(SB), Z0, Z0
-	VMULPD.BCST fnConst<>+3104(SB), Z1, Z1
-	VMULPD.BCST fnConst<>+3104(SB), Z2, Z2
-	VMULPD.BCST fnConst<>+3104(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+2720(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+2720(SB), Z1, Z1
+	VMULPD.BCST fnConst<>+2720(SB), Z2, Z2
+	VMULPD.BCST fnConst<>+2720(SB), Z3, Z3
 	VMULPD      Z0, Z4, Z0
 	VMULPD      Z1, Z5, Z1
 	VMULPD      Z2, Z6, Z2
@@ -8985,7 +9176,7 @@ loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
 	VMULPD      Z0, Z0, Z0
-	VMULPD.BCST fnConst<>+3104(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+2720(SB), Z0, Z0
 	VMULPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
@@ -9008,8 +9199,8 @@ TEXT ·fnNegAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VXORPD     fnConst<>+3264(SB), Y0, Y0
-	VXORPD     fnConst<>+3264(SB), Y1, Y1
+	VXORPD     fnConst<>+2880(SB), Y0, Y0
+	VXORPD     fnConst<>+2880(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(BX*4)
 	VCVTPD2PSY Y1, X0
@@ -9034,8 +9225,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y0
 	VCVTPS2PD  (DX)(SI*4), Y0
 	VCVTPS2PD  16(DX)(SI*4), Y1
-	VXORPD     fnConst<>+3264(SB), Y0, Y0
-	VXORPD     fnConst<>+3264(SB), Y1, Y1
+	VXORPD     fnConst<>+2880(SB), Y0, Y0
+	VXORPD     fnConst<>+2880(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
 	VCVTPD2PSY Y1, X0
@@ -9062,10 +9253,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z1
 	VCVTPS2PD   64(CX)(BX*4), Z2
 	VCVTPS2PD   96(CX)(BX*4), Z3
-	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+3264(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+3264(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2880(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+2880(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VCVTPD2PS   Z1, Y0
@@ -9083,7 +9274,7 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z0
-	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -9115,10 +9306,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z1
 	VCVTPS2PD   64(DX)(SI*4), Z2
 	VCVTPS2PD   96(DX)(SI*4), Z3
-	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+3264(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+3264(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+3264(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2880(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+2880(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	VCVTPD2PS   Z1, Y0
@@ -9137,7 +9328,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z0
-	VXORPD.BCST fnConst<>+3264(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	ADDQ        $0x08, SI
@@ -9314,8 +9505,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Y0
-	VMOVUPD      fnConst<>+3328(SB), Y1
-	VMOVUPD      fnConst<>+3296(SB), Y2
+	VMOVUPD      fnConst<>+2944(SB), Y1
+	VMOVUPD      fnConst<>+2912(SB), Y2
 	VMOVUPD      (BX), Y3
 	VMOVUPD      32(BX), Y4
 	VMOVUPD      64(BX), Y5
@@ -9511,8 +9702,8 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Z0
-	VBROADCASTSD fnConst<>+3328(SB), Z1
-	VBROADCASTSD fnConst<>+3296(SB), Z2
+	VBROADCASTSD fnConst<>+2944(SB), Z1
+	VBROADCASTSD fnConst<>+2912(SB), Z2
 	VMOVUPD      (BX), Z3
 	VMOVUPD      64(BX), Z4
 	XORQ         SI, SI

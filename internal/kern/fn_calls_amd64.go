@@ -4,7 +4,7 @@
 
 package kern
 
-// fnEval writes the function of n elements, a multiple of 8, and says whether it has a kernel.
+// fnEval writes the function of n elements, a multiple of 16, and says whether it has a kernel.
 func fnEval(fn Fn, dst, x *float32, n int, p *float64, wide bool) bool {
 	switch {
 	case fn == FnExp && wide:

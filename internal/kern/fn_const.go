@@ -73,21 +73,6 @@ var fnErfPoly = [19]float64{
 	0.002189120584573124, -0.022920966913733465, 0.3580294174022616,
 }
 
-// fnTailNum: numerator of Φ(-t)·exp(t²/2) for 0 <= t <= 15, Φ the normal distribution, error 2^-27.2.
-var fnTailNum = [5]float64{
-	0.004153290956296364, 0.04088152737322283, 0.18397030254531685, 0.43928496597173566,
-	0.5000000031551202,
-}
-
-// fnTailDen: denominator of the same.
-var fnTailDen = [6]float64{
-	0.010410644887478976, 0.10248090855812444, 0.47141177602183765, 1.2055530585036456,
-	1.6764549390418506, 1,
-}
-
-// fnDensity: 1/√(2π).
-const fnDensity float64 = 0x1.9884533d43651p-02
-
 // fnTanhOne: 2·√(2/π), of GELU's form with tanh (Hendrycks and Gimpel 2016).
 const fnTanhOne float64 = 0x1.9884533d43651p+00
 
@@ -151,11 +136,8 @@ const fnExpMin float64 = -0x1.b8p+06
 // fnErfMax: erf is 1 as float32 from here on.
 const fnErfMax float64 = 0x1.f99999999999ap+01
 
-// fnTailMax: GELU is 0 or x as float32 beyond.
+// fnTailMax: exp of its square's negative is 0 as float32.
 const fnTailMax float64 = 0x1.ep+03
-
-// fnTailMin: -fnTailMax.
-const fnTailMin float64 = -0x1.ep+03
 
 // fnTanhMax: GELU's form with tanh is 0 or x as float32 beyond.
 const fnTanhMax float64 = 0x1.6p+03

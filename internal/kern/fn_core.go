@@ -103,22 +103,6 @@ func logEnds(y, v float64) float64 {
 	return y
 }
 
-// normalTail returns t = min(|x|, fnTailMax), and exp(-t²/2) and the quotient of which the
-// product is Φ(-t).
-func normalTail(x float64) (e, q, t float64) {
-	t = atMost(math.Abs(x), fnTailMax)
-	e = fnExp(float64(t*-0.5) * t)
-	return e, horner(fnTailNum[:], t) * fnRecip(horner(fnTailDen[:], t)), t
-}
-
-// upper is 1 - m where x >= 0, else m.
-func upper(m, x float64) float64 {
-	if x >= 0 {
-		return 1 - m
-	}
-	return m
-}
-
 // root32 is the square root of a float32, rounded to one.
 func root32(x float64) float64 { return float64(float32(math.Sqrt(x))) }
 

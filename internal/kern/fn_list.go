@@ -57,15 +57,7 @@ var fnList = [fnCount]fnPair{
 			t := atMost(math.Abs(x), fnTailMax)
 			return dy * (fnExp(-t*t) * fnErfSlope)
 		}},
-	FnGELU: {
-		func(x float64, _ *fnSettings) float64 {
-			e, q, _ := normalTail(x)
-			return atLeast(x, -fnTailMax) * upper(float64(e*q), x)
-		},
-		func(x, dy float64, _ *fnSettings) float64 {
-			e, q, t := normalTail(x)
-			return dy * upper(float64(e*math.FMA(-t, fnDensity, q)), x)
-		}},
+	FnGELU: single(geluOf, geluSlope),
 	FnGELUTanh: {
 		func(x float64, _ *fnSettings) float64 {
 			low := atLeast(x, -fnTanhMax)

@@ -19,6 +19,12 @@ var fnCases = []Func{
 	{Fn: FnSin}, {Fn: FnCos}, {FnClip, 0, math.Inf(1)}, {FnClip, -1, 6}, {Fn: FnLeaky, A: 0.1}, {Fn: FnIdentity},
 }
 
+// fnSingleUlps bounds the error of the functions that are computed in float32: half a unit for
+// the sum or product at the end, half for the factor of exp, half for the polynomial, all of
+// which count up to one and a half times as much in what comes of them, and less than half for
+// the inner sums.
+const fnSingleUlps = 2
+
 // fnUlps bounds the error of a function and of its gradient in units in the last place. Half
 // a unit is the rounding; the polynomials add 2^-27 at most, an eighth of a unit; a square
 // root that is rounded first adds 0.71 to what is computed from it, 1/√x above all, where a
@@ -29,6 +35,8 @@ func fnUlps(f Fn) (value, grad float64) {
 		return 0.5, 1.5
 	case FnInvSqrt:
 		return 1.5, 1.5
+	case FnGELU: // in float32
+		return fnSingleUlps, fnSingleUlps
 	case FnLeaky:
 		return 1, 0.7 // the slope is rounded to float32
 	}
@@ -36,8 +44,8 @@ func fnUlps(f Fn) (value, grad float64) {
 }
 
 // gradSlack is what the gradients with a zero of their own may be off besides, with
-// dy = 1: the error of their summands, of which none is above 2 where they cancel.
-const gradSlack = 0x1p-27
+// dy = 1: the error of their summands, of which none is above 1/2 where they cancel, in float32.
+const gradSlack = 0x1p-25
 
 func hasZero(f Fn) bool { return f == FnGELU || f == FnGELUTanh || f == FnSiLU || f == FnHardSwish }
 
@@ -124,7 +132,8 @@ func (f Func) name() string { return f.Fn.String() + " " + ftoa(f.A) + " " + fto
 
 func ftoa(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-// TestFnMonotonic: where a function rises or falls, so do its float32.
+// TestFnMonotonic: where a function rises or falls, so do its float32. Those computed in float32
+// may turn by as much as two of them are off.
 func TestFnMonotonic(t *testing.T) {
 	type stretch struct {
 		f        Func
@@ -161,7 +170,7 @@ func TestFnMonotonic(t *testing.T) {
 					if s.falls {
 						ya, yb = yb, ya
 					}
-					if !(ya <= yb) {
+					if !(ya <= yb || s.f.Fn == FnGELU && ulpsOff(ya, float64(yb)) <= 2*fnSingleUlps) {
 						t.Errorf("%v: %g at %g and %g at %g", s.f, y[i-1], x[i-1], y[i], x[i])
 						return
 					}

@@ -10,11 +10,12 @@ import (
 )
 
 // Set fn: the elementary functions of kern.Func and their gradients, of float32 computed in
-// float64. A kernel takes n elements, a positive multiple of 8, and the settings of the
-// function, float64. Each exists for AVX2 and AVX-512.
+// float64 or, those of fn_single.go, in float32. A kernel takes n elements, a positive multiple
+// of 16, and the settings of the function, float64. Each exists for AVX2 and AVX-512.
 func init() {
 	sets["fn"] = func() {
 		emitConsts()
+		emitSingleConsts()
 		for _, f := range fnKernels {
 			for _, lanes := range []int{4, 8} {
 				emitFn(f, lanes, false)
@@ -53,7 +54,12 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 	TEXT(name, NOSPLIT, fmt.Sprintf("func(%s *float32, n int, p *float64)", args))
 	Doc(fmt.Sprintf("%s %s.", name, doc))
 	Pragma("noescape")
-	f := &fnVec{lanes: lanes, width: 1, limits: map[string]VecVirtual{}}
+	tables, single := fnSingles[k.name]
+	f := &fnVec{lanes: lanes, width: 1, single: single, limits: map[string]VecVirtual{}, tables: map[string]VecVirtual{}}
+	unit := 8 // elements that the loop for what is left takes
+	if single {
+		f.lanes, unit = 2*lanes, 16
+	}
 	ptrs := map[string]GPVirtual{}
 	for _, a := range strings.Split(args, ", ") {
 		ptrs[a] = ptr(a)
@@ -69,6 +75,20 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 	for _, l := range k.limits {
 		f.limits[l] = f.c(l)[0]
 	}
+	if f.wide() {
+		table := tables.forward
+		if grad {
+			table = tables.backward
+		}
+		rows := tablesOf(table)
+		if hasConst(table + "Line") {
+			rows = append(rows, table+"Line")
+		}
+		for _, t := range rows {
+			f.tables[t] = f.reg()
+			VBROADCASTF32X8(fnAt(t, 0), f.tables[t])
+		}
+	}
 	i, end := GP64(), GP64()
 	XORQ(i, i)
 	each := func(at int) {
@@ -80,9 +100,9 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 			f.store(k.forward(f, x), m("dst"))
 		}
 	}
-	if f.width = k.width(lanes); lanes*f.width > 8 {
+	if f.width = k.width(lanes); f.lanes*f.width > unit {
 		Label("wide")
-		LEAQ(Mem{Base: i, Disp: lanes * f.width}, end)
+		LEAQ(Mem{Base: i, Disp: f.lanes * f.width}, end)
 		CMPQ(end, n)
 		JA(LabelRef("rest"))
 		each(0)
@@ -92,12 +112,12 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 		CMPQ(i, n)
 		JAE(LabelRef("done"))
 	}
-	f.width = min(f.width, 8/lanes)
+	f.width = min(f.width, unit/f.lanes)
 	Label("loop")
-	for at := 0; at < 8; at += lanes * f.width {
+	for at := 0; at < unit; at += f.lanes * f.width {
 		each(at)
 	}
-	ADDQ(Imm(8), i)
+	ADDQ(Imm(uint64(unit)), i)
 	CMPQ(i, n)
 	JB(LabelRef("loop"))
 	Label("done")
@@ -174,7 +194,7 @@ func emitExpSum(lanes int) {
 func emitFnCalls() {
 	var b strings.Builder
 	for _, grad := range []bool{false, true} {
-		name, args, doc := "fnEval", "dst, x", "fnEval writes the function of n elements, a multiple of 8, and says whether it has a kernel."
+		name, args, doc := "fnEval", "dst, x", "fnEval writes the function of n elements, a multiple of 16, and says whether it has a kernel."
 		if grad {
 			name, args, doc = "fnGrad", "dx, x, dy", "fnGrad is fnEval for the gradient."
 		}

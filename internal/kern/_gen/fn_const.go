@@ -71,15 +71,6 @@ var fnConsts = []fnConst{
 		-0.0002289407289938682, 0.002189120584573124, -0.022920966913733465,
 		0.3580294174022616,
 	),
-	polynomial("fnTailNum", "numerator of Φ(-t)·exp(t²/2) for 0 <= t <= 15, Φ the normal distribution, error 2^-27.2",
-		0.004153290956296363448, 0.04088152737322283055, 0.1839703025453168561,
-		0.4392849659717356584, 0.5000000031551201473,
-	),
-	polynomial("fnTailDen", "denominator of the same",
-		0.0104106448874789765, 0.1024809085581244487, 0.4714117760218376293,
-		1.205553058503645671, 1.676454939041850559, 1,
-	),
-	number("fnDensity", "1/√(2π)", 1/(math.Sqrt2*math.SqrtPi)),
 	number("fnTanhOne", "2·√(2/π), of GELU's form with tanh (Hendrycks and Gimpel 2016)", 2*math.Sqrt2/math.SqrtPi),
 	number("fnTanhThree", "2·√(2/π)·0.044715", 2*math.Sqrt2/math.SqrtPi*0.044715),
 	number("fnTanhNine", "3·fnTanhThree", 3*2*math.Sqrt2/math.SqrtPi*0.044715),
@@ -101,8 +92,7 @@ var fnConsts = []fnConst{
 	number("fnExpMax", "exp of it is +Inf and exp of its negative 0 as float32", 110),
 	number("fnExpMin", "-fnExpMax", -110),
 	number("fnErfMax", "erf is 1 as float32 from here on", 3.95),
-	number("fnTailMax", "GELU is 0 or x as float32 beyond", 15),
-	number("fnTailMin", "-fnTailMax", -15),
+	number("fnTailMax", "exp of its square's negative is 0 as float32", 15),
 	number("fnTanhMax", "GELU's form with tanh is 0 or x as float32 beyond", 11),
 	number("fnTanhMin", "-fnTanhMax", -11),
 	number("fnPowMax", "2 to its power is +Inf, and to its negative 0, as float32", 160),
@@ -166,6 +156,9 @@ func emitConsts() {
 
 // fnAt is coefficient i of a constant, a whole vector in memory.
 func fnAt(name string, i int) Mem {
+	if at, ok := singleIndex[name]; ok {
+		return singleTable.Offset(4 * singleLane * (at + i))
+	}
 	at, ok := fnIndex[name]
 	if !ok {
 		panic("no constant " + name)
@@ -175,7 +168,7 @@ func fnAt(name string, i int) Mem {
 
 // fnLen is the number of a polynomial's coefficients.
 func fnLen(name string) int {
-	for _, c := range fnConsts {
+	for _, c := range append(append([]fnConst{}, fnConsts...), singleConsts...) {
 		if c.name == name {
 			return len(c.v)
 		}

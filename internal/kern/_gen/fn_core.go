@@ -73,15 +73,6 @@ func (f *fnVec) logEnds(y, v vec) vec {
 	return f.pick(f.cmp(cmpNLT, v, fnAt("inf", 0)), v, y)
 }
 
-// normalTail returns exp(-t²/2) and the quotient of which the product is Φ(-t), for
-// t = min(|x|, fnTailMax), and t.
-func (f *fnVec) normalTail(x vec) (e, q, t vec) {
-	t = f.most(f.and(x, fnAt("fnAbs", 0)), "fnTailMax")
-	e = f.exp(f.mul(f.mul(t, fnAt("fnMinusHalf", 0)), t))
-	q = f.mul(f.poly("fnTailNum", t), f.recip(f.poly("fnTailDen", t)))
-	return e, q, t
-}
-
 // sigmoid is 1/(1+exp(-x)).
 func (f *fnVec) sigmoid(x vec) vec {
 	return f.recip(f.add(f.exp(f.xor(x, fnAt("fnSign", 0))), fnAt("fnOne", 0)))

@@ -3,7 +3,6 @@ package main
 var (
 	expLimits  = []string{"fnExpMin", "fnExpMax"}
 	negLimits  = []string{"fnExpMax"}
-	tailLimits = []string{"fnTailMin", "fnTailMax"}
 	tanhLimits = []string{"fnTanhMin", "fnTanhMax"}
 )
 
@@ -61,14 +60,7 @@ var fnKernels = []fnKernel{
 		e := f.exp(f.mul(f.xor(t, fnAt("fnSign", 0)), t))
 		return f.mul(dy, f.mul(e, fnAt("fnErfSlope", 0)))
 	}},
-	{"GELU", tailLimits, 0, func(f *fnVec, x vec) vec {
-		e, q, _ := f.normalTail(x)
-		return f.mul(f.least(x, "fnTailMin"), f.upper(f.mul(e, q), x))
-	}, func(f *fnVec, x, dy vec) vec {
-		e, q, t := f.normalTail(x)
-		q = f.fnma(t, fnAt("fnDensity", 0), q)
-		return f.mul(dy, f.upper(f.mul(e, q), x))
-	}},
+	geluSingle,
 	{"GELUTanh", tanhLimits, 0, func(f *fnVec, x vec) vec {
 		low := f.least(x, "fnTanhMin")
 		v := f.most(low, "fnTanhMax")

@@ -1,0 +1,103 @@
+package kern
+
+// Which elementary functions are computed in float32, and how: operations of which each is
+// rounded once on every processor. The assembly repeats them one by one. Twice as many fit a
+// vector as of float64.
+
+import "math"
+
+// fuse is a·b + c with one rounding.
+func fuse(a, b, c float32) float32 {
+	s := float64(a)*float64(b) + float64(c)
+	if roundsOnce(s) {
+		return float32(s)
+	}
+	return fmaOdd(a, b, c)
+}
+
+// limitSingle is at most the limit and keeps NaN.
+func limitSingle(v, limit float32) float32 {
+	if v > limit {
+		return limit
+	}
+	return v
+}
+
+// absSingle is |x|.
+func absSingle(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ singleSign) }
+
+// positive is x where it is above 0, else -0 or, of 0 and NaN, what it is.
+func positive(x float32) float32 {
+	if x < 0 {
+		return math.Float32frombits(singleSign)
+	}
+	return x
+}
+
+// upSingle is a·(1+s)·2^(n+64), where t has n, see singleShift. A product of it with singleDown
+// is rounded in the end only if it is below the normal numbers.
+func upSingle(a, s, t float32) float32 {
+	return fuse(s, a, a) * math.Float32frombits(math.Float32bits(t)<<23)
+}
+
+// normalTable has the middles of the intervals, and a polynomial for each. The line is added to
+// the coefficient of power 1: where the middle is 0, that loses no digit.
+type normalTable struct {
+	mid, line *[8]float32
+	rows      []*[8]float32
+}
+
+var (
+	geluTable = normalTable{&singleGELUMid, &singleGELULine, []*[8]float32{&singleGELU7, &singleGELU6, &singleGELU5, &singleGELU4,
+		&singleGELU3, &singleGELU2, &singleGELU1, &singleGELU0}}
+	geluSlopeTable = normalTable{&singleGELUSlopeMid, nil, []*[8]float32{&singleGELUSlope6, &singleGELUSlope5,
+		&singleGELUSlope4, &singleGELUSlope3, &singleGELUSlope2, &singleGELUSlope1, &singleGELUSlope0}}
+)
+
+// at is the table's function of |x|, of the normal distribution, times exp(-x²/2), times 2^64.
+// The square that counts is not rounded, which alone would cost fifty units in the last place.
+func (t *normalTable) at(x float32) float32 {
+	a := limitSingle(absSingle(x), singleTailMax)
+	i := math.Float32bits(fuse(a, singleTailStep, singleTailFrom)) >> 22 & 7
+	d := a - t.mid[i]
+	p := t.rows[0][i]
+	last := len(t.rows) - 1
+	for _, row := range t.rows[1:last] {
+		p = fuse(p, d, row[i])
+	}
+	c := t.rows[last][i]
+	if t.line != nil {
+		c = fuse(t.line[i], d, c)
+	}
+	p = fuse(p, d, c)
+	n := fuse(float32(a*a), singleHalfLog2E, singleShift)
+	whole := n - singleShift
+	r := fuse(whole, singleTwoLn2Low, fuse(a, a, float32(whole*singleTwoLn2)))
+	q := singleHalfExpPoly[0]
+	for _, c := range singleHalfExpPoly[1:] {
+		q = fuse(q, r, c)
+	}
+	return upSingle(p, fuse(q, float32(r*r), r*-0.5), n)
+}
+
+// geluOf is max(x, 0) - |x|·Φ(-|x|).
+func geluOf(x float32) float32 { return fuse(-geluTable.at(x), singleDown, positive(x)) }
+
+// geluSlope is Φ(x) + x·φ(x), φ the density of Φ.
+func geluSlope(x float32) float32 { return upperSingle(geluSlopeTable.at(x)*singleDown, x) }
+
+// upperSingle is 1 - m where x >= 0, else m.
+func upperSingle(m, x float32) float32 {
+	if x >= 0 {
+		return 1 - m
+	}
+	return m
+}
+
+// single makes a pair of a function of float32 and its derivative.
+func single(f, d func(x float32) float32) fnPair {
+	return fnPair{
+		func(x float64, _ *fnSettings) float64 { return float64(f(float32(x))) },
+		func(x, dy float64, _ *fnSettings) float64 { return float64(float32(dy) * d(float32(x))) },
+	}
+}
