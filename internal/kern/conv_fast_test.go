@@ -91,7 +91,11 @@ func TestConvFast(t *testing.T) {
 		for _, e := range append(convCases, fastCases...) {
 			t.Run(e.name, func(t *testing.T) {
 				eachProcs(t, func(t *testing.T) {
-					for seed := range uint64(4) {
+					seeds := uint64(4)
+					if testing.Short() {
+						seeds = 1
+					}
+					for seed := range seeds {
 						checkConvFast(t, &e.c, seed)
 					}
 				})
