@@ -24,7 +24,7 @@ var floors = map[string][]string{
 		"coreml_types.go", "coreml_kinds.go", "coreml_layer.go", "coreml_finish.go", "coreml.go", "read.go",
 	},
 	"qat/frozen": {
-		"doc.go", "errors.go", "op.go", "convert.go", "network.go", "state.go", "codes.go",
+		"doc.go", "errors.go", "convert.go", "op.go", "network.go", "state.go", "codes.go",
 		"tensor.go", "entries.go", "mode.go", "shapes.go", "validate.go", "write.go", "read.go",
 		"way.go", "plan.go", "layer.go", "run.go", "call.go", "trace.go", "text.go",
 	},

@@ -1,29 +1,9 @@
 package frozen
 
-// This file says what each kind of layer is.
+// This file says what each kind of layer is. The kinds are those of internal/nn: same
+// fields, same names. A conversion that does not compile says that they have come apart.
 
-import (
-	"fmt"
-
-	"github.com/goqat/goqat/internal/nn"
-)
-
-// Op is the kind of a [Layer] with its settings: one of this package's types, as a
-// value. Tensors are row-major; images are [N,C,H,W].
-type Op interface {
-	// Kind is the name of the kind in files and in errors: "conv", "max_pool".
-	Kind() string
-	op() nn.Op
-}
-
-// OutShape returns the shape of what a layer of this kind makes of inputs of the given
-// shapes, in new memory. Errors name the kind and say what does not fit.
-func OutShape(op Op, in [][]int) ([]int, error) {
-	if op == nil {
-		return nil, fmt.Errorf("%w: the layer kind is nil", ErrNetwork)
-	}
-	return nn.OutShape(op.op(), in)
-}
+import "github.com/goqat/goqat/internal/nn"
 
 // Conv is a 2-D cross-correlation with groups. Inputs: x [N,C,H,W], w [K,C/Groups,R,S],
 // optionally a float bias [K]. Result: [N,K,OH,OW], where
@@ -35,6 +15,13 @@ type Conv struct {
 	Groups   int    // at least 1; divides C and K
 }
 
+// Kind is the name in files.
+func (o Conv) Kind() string { return o.op().Kind() }
+
+func (o Conv) op() nn.Op { return nn.Conv(o) }
+
+var _ = twin(func(o nn.Conv) Op { return Conv(o) })
+
 // MatMul is a product of matrices, a [M,K] · b [K,N] after the transposes, over equal
 // leading dimensions or none. A third input is a float bias [N] added to every row.
 type MatMul struct {
@@ -42,10 +29,24 @@ type MatMul struct {
 	TransB bool // b is [N,K]
 }
 
+// Kind is the name in files.
+func (o MatMul) Kind() string { return o.op().Kind() }
+
+func (o MatMul) op() nn.Op { return nn.MatMul(o) }
+
+var _ = twin(func(o nn.MatMul) Op { return MatMul(o) })
+
 // Binary is an elementwise operation on two inputs, with NumPy's broadcasting.
 type Binary struct {
 	Fn string // add, sub, mul, div or pow
 }
+
+// Kind is the name in files.
+func (o Binary) Kind() string { return o.op().Kind() }
+
+func (o Binary) op() nn.Op { return nn.Binary(o) }
+
+var _ = twin(func(o nn.Binary) Op { return Binary(o) })
 
 // Unary is an elementwise function of one input. It is also the activation of a Layer.
 type Unary struct {
@@ -60,6 +61,13 @@ type Unary struct {
 	Max   float64
 }
 
+// Kind is the name in files.
+func (o Unary) Kind() string { return o.op().Kind() }
+
+func (o Unary) op() nn.Op { return nn.Unary(o) }
+
+var _ = twin(func(o nn.Unary) Op { return Unary(o) })
+
 // Pool is maximum or average pooling of [N,C,H,W] over windows. Padding never wins a
 // maximum. An average divides by the whole window, padding included.
 type Pool struct {
@@ -71,8 +79,22 @@ type Pool struct {
 	ExcludePad bool
 }
 
+// Kind is the name in files.
+func (o Pool) Kind() string { return o.op().Kind() }
+
+func (o Pool) op() nn.Op { return nn.Pool(o) }
+
+var _ = twin(func(o nn.Pool) Op { return Pool(o) })
+
 // GlobalAvgPool averages [N,C,H,W] over H and W into [N,C,1,1].
 type GlobalAvgPool struct{}
+
+// Kind is the name in files.
+func (o GlobalAvgPool) Kind() string { return o.op().Kind() }
+
+func (o GlobalAvgPool) op() nn.Op { return nn.GlobalAvgPool(o) }
+
+var _ = twin(func(o nn.GlobalAvgPool) Op { return GlobalAvgPool(o) })
 
 // Reduce sums, averages or takes the maximum over axes and drops them.
 type Reduce struct {
@@ -80,20 +102,48 @@ type Reduce struct {
 	Axes []int  // at least one; sorted, distinct, counted from 0
 }
 
+// Kind is the name in files.
+func (o Reduce) Kind() string { return o.op().Kind() }
+
+func (o Reduce) op() nn.Op { return nn.Reduce(o) }
+
+var _ = twin(func(o nn.Reduce) Op { return Reduce(o) })
+
 // Reshape keeps the elements and changes the shape.
 type Reshape struct {
 	Shape []int // one dimension may be -1: it takes what is left
 }
+
+// Kind is the name in files.
+func (o Reshape) Kind() string { return o.op().Kind() }
+
+func (o Reshape) op() nn.Op { return nn.Reshape(o) }
+
+var _ = twin(func(o nn.Reshape) Op { return Reshape(o) })
 
 // Transpose permutes the axes: axis i of the result is axis Perm[i] of the input.
 type Transpose struct {
 	Perm []int // each axis once
 }
 
+// Kind is the name in files.
+func (o Transpose) Kind() string { return o.op().Kind() }
+
+func (o Transpose) op() nn.Op { return nn.Transpose(o) }
+
+var _ = twin(func(o nn.Transpose) Op { return Transpose(o) })
+
 // Concat joins its inputs along an axis.
 type Concat struct {
 	Axis int // from 0
 }
+
+// Kind is the name in files.
+func (o Concat) Kind() string { return o.op().Kind() }
+
+func (o Concat) op() nn.Op { return nn.Concat(o) }
+
+var _ = twin(func(o nn.Concat) Op { return Concat(o) })
 
 // Slice takes elements Start, Start+Step … below End along an axis.
 type Slice struct {
@@ -104,11 +154,25 @@ type Slice struct {
 	Squeeze bool // drops the axis, which has one element then
 }
 
+// Kind is the name in files.
+func (o Slice) Kind() string { return o.op().Kind() }
+
+func (o Slice) op() nn.Op { return nn.Slice(o) }
+
+var _ = twin(func(o nn.Slice) Op { return Slice(o) })
+
 // Softmax is exp(x)/Σ exp(x) along an axis, with the maximum taken off x first.
 type Softmax struct {
 	Axis int  // from 0
 	Log  bool // its natural logarithm
 }
+
+// Kind is the name in files.
+func (o Softmax) Kind() string { return o.op().Kind() }
+
+func (o Softmax) op() nn.Op { return nn.Softmax(o) }
+
+var _ = twin(func(o nn.Softmax) Op { return Softmax(o) })
 
 // BatchNorm normalises each channel (axis 1 of rank 2 or 4) with fixed statistics:
 // (x - mean) / sqrt(variance + Eps) · gamma + beta. Inputs: x, then gamma, beta, mean and
@@ -116,6 +180,13 @@ type Softmax struct {
 type BatchNorm struct {
 	Eps float64 // at least 0, finite
 }
+
+// Kind is the name in files.
+func (o BatchNorm) Kind() string { return o.op().Kind() }
+
+func (o BatchNorm) op() nn.Op { return nn.BatchNorm(o) }
+
+var _ = twin(func(o nn.BatchNorm) Op { return BatchNorm(o) })
 
 // LayerNorm normalises the elements of the axes from Axis on, for each index of those
 // before: (x - mean)/sqrt(variance + Eps)·gamma + beta, or, with RMS,
@@ -127,6 +198,13 @@ type LayerNorm struct {
 	RMS  bool
 }
 
+// Kind is the name in files.
+func (o LayerNorm) Kind() string { return o.op().Kind() }
+
+func (o LayerNorm) op() nn.Op { return nn.LayerNorm(o) }
+
+var _ = twin(func(o nn.LayerNorm) Op { return LayerNorm(o) })
+
 // GroupNorm normalises the channels of axis 1 in groups of neighbours, over all their
 // elements in an image, as LayerNorm does. Inputs: x [N,C,…], optionally gamma [C] and,
 // behind it, beta [C].
@@ -135,10 +213,24 @@ type GroupNorm struct {
 	Eps    float64
 }
 
+// Kind is the name in files.
+func (o GroupNorm) Kind() string { return o.op().Kind() }
+
+func (o GroupNorm) op() nn.Op { return nn.GroupNorm(o) }
+
+var _ = twin(func(o nn.GroupNorm) Op { return GroupNorm(o) })
+
 // Dropout passes its input on.
 type Dropout struct {
 	P float64 // the probability in training that an element is dropped; 0 <= P < 1
 }
+
+// Kind is the name in files.
+func (o Dropout) Kind() string { return o.op().Kind() }
+
+func (o Dropout) op() nn.Op { return nn.Dropout(o) }
+
+var _ = twin(func(o nn.Dropout) Op { return Dropout(o) })
 
 // Pad adds a border of one value.
 type Pad struct {
@@ -146,6 +238,13 @@ type Pad struct {
 	After  []int   // elements behind each axis; at least 0
 	Value  float64 // finite
 }
+
+// Kind is the name in files.
+func (o Pad) Kind() string { return o.op().Kind() }
+
+func (o Pad) op() nn.Op { return nn.Pad(o) }
+
+var _ = twin(func(o nn.Pad) Op { return Pad(o) })
 
 // LRN is local response normalisation over channels (axis 1):
 // x / (Bias + Alpha/Size·Σ x²)^Beta, summed over the Size channels from (Size-1)/2 before
@@ -157,9 +256,23 @@ type LRN struct {
 	Bias  float64 // above 0
 }
 
+// Kind is the name in files.
+func (o LRN) Kind() string { return o.op().Kind() }
+
+func (o LRN) op() nn.Op { return nn.LRN(o) }
+
+var _ = twin(func(o nn.LRN) Op { return LRN(o) })
+
 // Gather looks up rows of a table. Inputs: the table, and indices of any shape: whole
 // numbers from -n to n-1 stored as float32, where n is the length of the table's axis and
 // negative ones count from the end. The shape of the indices takes the axis's place.
 type Gather struct {
 	Axis int // of the table, from 0
 }
+
+// Kind is the name in files.
+func (o Gather) Kind() string { return o.op().Kind() }
+
+func (o Gather) op() nn.Op { return nn.Gather(o) }
+
+var _ = twin(func(o nn.Gather) Op { return Gather(o) })
