@@ -132,9 +132,6 @@ func CentredBytes(x []float32, l Layout, s Spec, p Params) (part func(dst []int8
 	return part, maxAbs, nil
 }
 
-// unitGrain is the number of elements that are worth a goroutine.
-const unitGrain = 16 << 10
-
 // eachGrid calls fn for stretches of elements with one grid, in parallel.
 func eachGrid(l Layout, s Spec, p Params, fn func(lo, hi int, g kern.Grid)) {
 	qmin, qmax := s.QRange()

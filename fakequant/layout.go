@@ -187,3 +187,6 @@ func (l *Layout) unit(u int) (lo, hi, group int) {
 	at := row * l.dim * l.inner
 	return at + b*l.size*l.inner, at + min((b+1)*l.size, l.dim)*l.inner, l.rowGroup(row) + b
 }
+
+// unitGrain is the number of elements that are worth a goroutine.
+const unitGrain = 16 << 10

@@ -5,31 +5,11 @@ import (
 	"math"
 
 	"github.com/goqat/goqat/internal/kern"
-	"github.com/goqat/goqat/internal/par"
-)
-
-// ScaleInit says how a learned scale starts.
-type ScaleInit uint8
-
-const (
-	// InitObserver starts from the observed range. The default.
-	InitObserver ScaleInit = iota
-	// InitLSQ starts from the mean magnitude, 2·mean|x|/sqrt(quant_max), as in
-	// Esser et al. 2020, section 2.1.
-	InitLSQ
 )
 
 // learnedFloor bounds how far a learned scale may fall below where it started, so
 // that one wild step cannot drive a tensor to zero for good.
 const learnedFloor = 0x1p-8
-
-// learned is the memory of learned parameters. A solver writes to it between runs.
-type learned struct {
-	init  ScaleInit
-	scale []float32
-	zero  []float32 // nil for symmetric formats
-	start []float32 // scales when learning began; nil before
-}
 
 // Learn makes the scales (and the zero points of affine formats) of a quantizer
 // with the given number of groups learnable: LSQ and LSQ+ (Esser et al. 2020,
@@ -144,65 +124,6 @@ func (q *Quantizer) initial(p Params, x []float32, l Layout) Params {
 	return p
 }
 
-// BackwardLearned is Backward for a learned quantizer. It overwrites dscale and,
-// for affine formats, dzero (nil otherwise), one element per group, with the LSQ
-// gradients times the factor 1/sqrt(n·quant_max), where n is the number of
-// elements that share a scale; perRow leaves the first axis, the batch, out of n,
-// so that the factor does not depend on the batch size. While the quantizer passes
-// values on, both are zero.
-func (s *Site) BackwardLearned(dx, dscale, dzero, x, dy []float32, shape []int, perRow bool) error {
-	clear(dscale)
-	clear(dzero)
-	if s.used == nil {
-		return s.Backward(dx, x, dy, shape)
-	}
-	q := s.q
-	l, err := q.spec.Layout(shape)
-	if err != nil {
-		return q.wrap(err)
-	}
-	if err := check(len(dx), len(x), l, q.spec, *s.used); err != nil {
-		return q.wrap(err)
-	}
-	if len(dy) != len(x) || len(dscale) != l.Groups() || (dzero != nil && len(dzero) != l.Groups()) {
-		return q.wrap(fmt.Errorf("%w: gradients of %d elements and %d scales, want %d and %d", ErrParams, len(dy), len(dscale), l.Len(), l.Groups()))
-	}
-	ds, dz := make([]float64, l.Groups()), make([]float64, l.Groups())
-	if l.columns() {
-		grids := kern.NewGridRow(l.groups, func(i int) kern.Grid { return s.used.grid(q.spec, i) })
-		for row := range l.rows() {
-			lo, g := row*l.dim, l.rowGroup(row)
-			kern.LSQRow(dx[lo:lo+l.dim], x[lo:lo+l.dim], dy[lo:lo+l.dim], grids, g, ds[g:][:l.dim], dz[g:][:l.dim])
-		}
-	} else {
-		parts := make([][2]float64, l.units())
-		par.For(len(parts), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {
-			for u := from; u < to; u++ {
-				lo, hi, g := l.unit(u)
-				parts[u][0], parts[u][1] = kern.LSQ(dx[lo:hi], x[lo:hi], dy[lo:hi], s.used.grid(q.spec, g))
-			}
-		})
-		for u, p := range parts {
-			_, _, g := l.unit(u)
-			ds[g] += p[0]
-			dz[g] += p[1]
-		}
-	}
-	n := float64(l.Len()) / float64(l.Groups())
-	if perRow && len(shape) > 0 {
-		n /= float64(shape[0])
-	}
-	_, qmax := q.spec.QRange()
-	factor := 1 / math.Sqrt(n*float64(qmax))
-	for g := range ds {
-		dscale[g] = float32(factor * ds[g])
-		if dzero != nil {
-			dzero[g] = float32(factor * dz[g])
-		}
-	}
-	return nil
-}
-
 // checkLearned reports whether a saved state fits the learned memory.
 func (q *Quantizer) checkLearned(st *LearnedState) error {
 	if st == nil {
@@ -246,4 +167,11 @@ func (q *Quantizer) SetLearned(scale, zeroPoint []float32) error {
 		copy(m.zero, zeroPoint)
 	}
 	return nil
+}
+
+// LearnedState is the state of learned parameters, one element per group.
+type LearnedState struct {
+	Scale     []float32 `json:"scale"`                // as the solver left it
+	ZeroPoint []float32 `json:"zero_point,omitempty"` // not rounded; nil for symmetric formats
+	Start     []float32 `json:"start"`                // the scale when learning began
 }

@@ -50,19 +50,6 @@ func (r *ownRange) maskOf(group, n int) []uint8 {
 	return r.mask[group*(len(r.mask)/len(r.clips)):][:maskLen(n)]
 }
 
-// Codes returns the centred codes q - zero_point of y, one byte each, if the last pass
-// wrote y and kept its codes. Passes that observe and quantize in one loop keep them once
-// Codes has been called, where all codes of the format fit. The caller must not have
-// changed y and must not change the codes, which hold until the next pass.
-func (s *Site) Codes(y []float32) (codes []int8, ok bool) {
-	s.own.keeps = true
-	k := s.own.kept
-	if len(y) == 0 || len(k) != len(y) || &k[0] != &y[0] {
-		return nil, false
-	}
-	return s.own.codes, true
-}
-
 // measure finds the range of x. Errors wrap ErrData.
 func (r *ownRange) measure(x []float32, l Layout) error {
 	r.room(l.Groups())

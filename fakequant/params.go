@@ -184,7 +184,3 @@ func span(lo, hi, steps float32) float32 {
 	}
 	return hi/steps - lo/steps
 }
-
-// finite is not spelled v-v == 0: where v is a product, processors with fused
-// multiply-add may subtract from it before it is rounded.
-func finite(v float32) bool { return math.Abs(float64(v)) <= math.MaxFloat32 }

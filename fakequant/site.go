@@ -1,32 +1,12 @@
 package fakequant
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
+	"math"
+
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/internal/par"
 )
-
-// Site is one place where tensors pass through a [Quantizer]. It has its own
-// observer; the quantizer's parameters cover the ranges of all its sites.
-type Site struct {
-	q    *Quantizer
-	obs  Observer
-	used *Params // what the last Forward quantized with; nil if it passed values on
-	own  ownRange
-	last Layout // of the last tensor
-}
-
-// layout applies the quantizer's spec to a shape, which is mostly the last one's.
-func (s *Site) layout(shape []int) (Layout, error) {
-	if s.last.n > 0 && slices.Equal(s.last.shape, shape) {
-		return s.last, nil
-	}
-	l, err := s.q.spec.Layout(shape)
-	if err == nil {
-		s.last = l
-	}
-	return l, err
-}
 
 // NewSite adds a site.
 func (q *Quantizer) NewSite() *Site {
@@ -141,21 +121,6 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 	return nil
 }
 
-// observe shows x to the site's observer and renews the quantizer's parameters.
-func (s *Site) observe(x []float32, l Layout) error {
-	q := s.q
-	if q.proto == nil {
-		return nil // fixed parameters
-	}
-	if _, ok := q.proto.(RangeObserver); ok {
-		if err := s.own.measure(x, l); err != nil {
-			return q.wrap(err)
-		}
-		return s.take(l.Groups(), func(o Observer) error { return o.(RangeObserver).ObserveRange(s.own.lo, s.own.hi) })
-	}
-	return s.take(l.Groups(), func(o Observer) error { return o.Observe(x, l) })
-}
-
 // Used returns the parameters that the last Forward or Eval quantized with; ok
 // is false if it passed values on. The caller must not change them.
 func (s *Site) Used() (p Params, ok bool) {
@@ -211,109 +176,74 @@ func (s *Site) Backward(dx, x, dy []float32, shape []int) error {
 	return nil
 }
 
-// State is everything a quantizer needs to go on where it was, as saved in a
-// checkpoint.
-type State struct {
-	Name   string  `json:"name"`             // the quantizer's
-	Phase  Phase   `json:"phase"`            // as it was
-	Params *Params `json:"params,omitempty"` // nil before any data
-	// Observers holds one saved state for each observed site, in the order of NewSite.
-	Observers []json.RawMessage `json:"observers,omitempty"`
-	// Learned holds the learned scales and zero points as the solver left them, and
-	// where they started; nil before learning began.
-	Learned *LearnedState `json:"learned,omitempty"`
+// Codes returns the centred codes q - zero_point of y, one byte each, if the last pass
+// wrote y and kept its codes. Passes that observe and quantize in one loop keep them once
+// Codes has been called, where all codes of the format fit. The caller must not have
+// changed y and must not change the codes, which hold until the next pass.
+func (s *Site) Codes(y []float32) (codes []int8, ok bool) {
+	s.own.keeps = true
+	k := s.own.kept
+	if len(y) == 0 || len(k) != len(y) || &k[0] != &y[0] {
+		return nil, false
+	}
+	return s.own.codes, true
 }
 
-// LearnedState is the state of learned parameters, one element per group.
-type LearnedState struct {
-	Scale     []float32 `json:"scale"`                // as the solver left it
-	ZeroPoint []float32 `json:"zero_point,omitempty"` // not rounded; nil for symmetric formats
-	Start     []float32 `json:"start"`                // the scale when learning began
-}
-
-// State returns a copy of the quantizer's state.
-func (q *Quantizer) State() (State, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	st := State{Name: q.name, Phase: q.Phase()}
-	p, err := q.current()
-	if err != nil { // learned scales that diverged: a state to go back from is still wanted
-		p = q.params.Load()
+// BackwardLearned is Backward for a learned quantizer. It overwrites dscale and,
+// for affine formats, dzero (nil otherwise), one element per group, with the LSQ
+// gradients times the factor 1/sqrt(n·quant_max), where n is the number of
+// elements that share a scale; perRow leaves the first axis, the batch, out of n,
+// so that the factor does not depend on the batch size. While the quantizer passes
+// values on, both are zero.
+func (s *Site) BackwardLearned(dx, dscale, dzero, x, dy []float32, shape []int, perRow bool) error {
+	clear(dscale)
+	clear(dzero)
+	if s.used == nil {
+		return s.Backward(dx, x, dy, shape)
 	}
-	if p != nil {
-		c := p.Clone()
-		st.Params = &c
-	}
-	if q.learning() {
-		st.Learned = &LearnedState{Scale: slices.Clone(q.learn.scale), ZeroPoint: slices.Clone(q.learn.zero), Start: slices.Clone(q.learn.start)}
-	}
-	for _, s := range q.sites {
-		if s.obs == nil {
-			continue
-		}
-		raw, err := json.Marshal(s.obs)
-		if err != nil {
-			return State{}, q.wrap(err)
-		}
-		st.Observers = append(st.Observers, raw)
-	}
-	return st, nil
-}
-
-// Restore puts a saved state back. The quantizer must have the same name and as
-// many observed sites; on an error it is left as it was.
-func (q *Quantizer) Restore(st State) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if st.Name != q.name {
-		return q.wrap(fmt.Errorf("state belongs to quantizer %q", st.Name))
-	}
-	if st.Phase > Frozen {
-		return q.wrap(fmt.Errorf("state has unknown phase %v", st.Phase))
-	}
-	if st.Params != nil {
-		if err := q.checkParams(*st.Params); err != nil {
-			return q.wrap(err)
-		}
-	}
-	if err := q.checkLearned(st.Learned); err != nil {
+	q := s.q
+	l, err := q.spec.Layout(shape)
+	if err != nil {
 		return q.wrap(err)
 	}
-	var fresh []Observer
-	groups := 0 // of the first observer that has seen data
-	for _, s := range q.sites {
-		if s.obs == nil {
-			continue
+	if err := check(len(dx), len(x), l, q.spec, *s.used); err != nil {
+		return q.wrap(err)
+	}
+	if len(dy) != len(x) || len(dscale) != l.Groups() || (dzero != nil && len(dzero) != l.Groups()) {
+		return q.wrap(fmt.Errorf("%w: gradients of %d elements and %d scales, want %d and %d", ErrParams, len(dy), len(dscale), l.Len(), l.Groups()))
+	}
+	ds, dz := make([]float64, l.Groups()), make([]float64, l.Groups())
+	if l.columns() {
+		grids := kern.NewGridRow(l.groups, func(i int) kern.Grid { return s.used.grid(q.spec, i) })
+		for row := range l.rows() {
+			lo, g := row*l.dim, l.rowGroup(row)
+			kern.LSQRow(dx[lo:lo+l.dim], x[lo:lo+l.dim], dy[lo:lo+l.dim], grids, g, ds[g:][:l.dim], dz[g:][:l.dim])
 		}
-		if len(fresh) == len(st.Observers) {
-			return q.wrap(fmt.Errorf("state has %d observers: the network has more", len(st.Observers)))
-		}
-		o := q.proto.Fresh()
-		if err := json.Unmarshal(st.Observers[len(fresh)], o); err != nil {
-			return q.wrap(fmt.Errorf("observer state: %w", err))
-		}
-		if lo, _, ok := o.Range(); ok {
-			if groups > 0 && len(lo) != groups {
-				return q.wrap(fmt.Errorf("%w: observer states with %d and %d groups", ErrData, groups, len(lo)))
+	} else {
+		parts := make([][2]float64, l.units())
+		par.For(len(parts), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {
+			for u := from; u < to; u++ {
+				lo, hi, g := l.unit(u)
+				parts[u][0], parts[u][1] = kern.LSQ(dx[lo:hi], x[lo:hi], dy[lo:hi], s.used.grid(q.spec, g))
 			}
-			groups = len(lo)
-		}
-		fresh = append(fresh, o)
-	}
-	if len(fresh) != len(st.Observers) {
-		return q.wrap(fmt.Errorf("state has %d observers, the network %d", len(st.Observers), len(fresh)))
-	}
-	for _, s := range q.sites {
-		if s.obs != nil {
-			s.obs, fresh = fresh[0], fresh[1:]
+		})
+		for u, p := range parts {
+			_, _, g := l.unit(u)
+			ds[g] += p[0]
+			dz[g] += p[1]
 		}
 	}
-	q.restoreLearned(st.Learned)
-	q.params.Store(nil)
-	if st.Params != nil {
-		c := st.Params.Clone()
-		q.params.Store(&c)
+	n := float64(l.Len()) / float64(l.Groups())
+	if perRow && len(shape) > 0 {
+		n /= float64(shape[0])
 	}
-	q.SetPhase(st.Phase)
+	_, qmax := q.spec.QRange()
+	factor := 1 / math.Sqrt(n*float64(qmax))
+	for g := range ds {
+		dscale[g] = float32(factor * ds[g])
+		if dzero != nil {
+			dzero[g] = float32(factor * dz[g])
+		}
+	}
 	return nil
 }

@@ -3,6 +3,7 @@ package fakequant
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -161,3 +162,7 @@ func (s Spec) String() string {
 	}
 	return b.String()
 }
+
+// finite is not spelled v-v == 0: where v is a product, processors with fused
+// multiply-add may subtract from it before it is rounded.
+func finite(v float32) bool { return math.Abs(float64(v)) <= math.MaxFloat32 }

@@ -88,3 +88,17 @@ func (s *savedCodes) load() (codes, error) {
 	}
 	return c, c.spec.Validate()
 }
+
+// sameSettings checks two replicas against each other.
+func sameSettings(a, b int, ca, cb codes) error {
+	if a == 0 {
+		a = DefaultBins
+	}
+	if b == 0 {
+		b = DefaultBins
+	}
+	if a != b {
+		return fmt.Errorf("%w: merging Bins %d into %d", ErrSettings, b, a)
+	}
+	return ca.same(cb)
+}

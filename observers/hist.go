@@ -7,13 +7,6 @@ import (
 	"github.com/goqat/goqat/internal/par"
 )
 
-// Limits and default of the number of bins.
-const (
-	DefaultBins = 2048    // of Histogram, Percentile, MSE and KL, as in PyTorch and TensorRT
-	MinBins     = 16      // fewer bins than codes of 4 bits tell nothing
-	MaxBins     = 1 << 16 // 1 MiB of counters per group
-)
-
 // maxCounters bounds the memory of one observer, 256 MiB of counters: a histogram
 // per block of a large weight would take gigabytes.
 const maxCounters = 1 << 25

@@ -1,8 +1,6 @@
 package observers
 
 import (
-	"fmt"
-
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/kern"
 )
@@ -73,20 +71,6 @@ func (o *MSE) Merge(other fakequant.Observer) error {
 		return err
 	}
 	return o.merge(&p.hist)
-}
-
-// sameSettings checks two replicas against each other.
-func sameSettings(a, b int, ca, cb codes) error {
-	if a == 0 {
-		a = DefaultBins
-	}
-	if b == 0 {
-		b = DefaultBins
-	}
-	if a != b {
-		return fmt.Errorf("%w: merging Bins %d into %d", ErrSettings, b, a)
-	}
-	return ca.same(cb)
 }
 
 // bin is a stretch of the real line with values spread evenly over it.

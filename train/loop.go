@@ -44,15 +44,6 @@ type Loop struct {
 	Quiet bool
 }
 
-// Epoch is what a [Loop] reports of an epoch.
-type Epoch struct {
-	Number    int     // from 0
-	Epochs    int     // of the whole run
-	Steps     int     // made so far, with those before Start
-	Loss      float64 // mean over the epoch's steps in this run
-	LearnRate float64 // of the last step
-}
-
 // Run trains until all epochs are done. When ctx is cancelled (by Ctrl-C, say, with
 // signal.NotifyContext) it finishes the current step, calls Checkpoint and returns
 // an error that wraps ctx.Err(). A loss that is NaN or infinite ends the run with
@@ -199,18 +190,4 @@ func lossOf(n *gorgonia.Node) (float64, error) {
 		return 0, fmt.Errorf("loss is %v: %w: lower the learning rate or look at the inputs", loss, ErrNotFinite)
 	}
 	return loss, nil
-}
-
-// values returns the float32 elements that a node holds after a run.
-func values(n *gorgonia.Node) ([]float32, error) {
-	switch v := n.Value().(type) {
-	case *gorgonia.F32:
-		return []float32{float32(*v)}, nil
-	case *tensor.Dense:
-		return plain(v, true)
-	case nil:
-		return nil, fmt.Errorf("node %q has no value: name it as an output of the machine", n.Name())
-	default:
-		return nil, fmt.Errorf("%w: node %q holds %T, want float32", ErrConfig, n.Name(), v)
-	}
 }

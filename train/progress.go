@@ -61,3 +61,12 @@ func (p *progress) close() {
 		_ = p.bar.Clear() // also of a run that did not finish
 	}
 }
+
+// Epoch is what a [Loop] reports of an epoch.
+type Epoch struct {
+	Number    int     // from 0
+	Epochs    int     // of the whole run
+	Steps     int     // made so far, with those before Start
+	Loss      float64 // mean over the epoch's steps in this run
+	LearnRate float64 // of the last step
+}

@@ -218,3 +218,31 @@ func plain(d *tensor.Dense, mayCopy bool) ([]float32, error) {
 	}
 	return d.Float32s(), nil
 }
+
+// State is what an [Optimizer] remembers between steps, ready to be saved (it
+// encodes as JSON). The caller owns it.
+type State struct {
+	Kind   string       `json:"kind"`   // sgd or adam
+	Params []ParamState `json:"params"` // sorted by name
+}
+
+// ParamState is the part of [State] that belongs to one parameter.
+type ParamState struct {
+	Name    string      `json:"name"`
+	Step    int         `json:"step"`    // updates made
+	Moments [][]float32 `json:"moments"` // sgd: velocity; adam: first and second moment
+}
+
+// values returns the float32 elements that a node holds after a run.
+func values(n *gorgonia.Node) ([]float32, error) {
+	switch v := n.Value().(type) {
+	case *gorgonia.F32:
+		return []float32{float32(*v)}, nil
+	case *tensor.Dense:
+		return plain(v, true)
+	case nil:
+		return nil, fmt.Errorf("node %q has no value: name it as an output of the machine", n.Name())
+	default:
+		return nil, fmt.Errorf("%w: node %q holds %T, want float32", ErrConfig, n.Name(), v)
+	}
+}

@@ -8,20 +8,6 @@ import (
 	"github.com/goqat/goqat/internal/kern"
 )
 
-// State is what an [Optimizer] remembers between steps, ready to be saved (it
-// encodes as JSON). The caller owns it.
-type State struct {
-	Kind   string       `json:"kind"`   // sgd or adam
-	Params []ParamState `json:"params"` // sorted by name
-}
-
-// ParamState is the part of [State] that belongs to one parameter.
-type ParamState struct {
-	Name    string      `json:"name"`
-	Step    int         `json:"step"`    // updates made
-	Moments [][]float32 `json:"moments"` // sgd: velocity; adam: first and second moment
-}
-
 // State returns a copy of the optimizer's memory.
 func (s *slots) State() State {
 	st := State{Kind: s.kind}

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
 
 	"github.com/goqat/goqat/internal/safetensors"
 )
@@ -73,13 +71,4 @@ func loadNet(r io.ReaderAt, size int64, net Net, opt Options) (Report, error) {
 		return report, fmt.Errorf("%w: %w", ErrWeights, err)
 	}
 	return report, nil
-}
-
-// sorted returns the slots in the order of their names.
-func sorted(slots map[string]*slot) []*slot {
-	out := make([]*slot, 0, len(slots))
-	for _, name := range slices.Sorted(maps.Keys(slots)) {
-		out = append(out, slots[name])
-	}
-	return out
 }

@@ -1,26 +1,12 @@
 package weights
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/goqat/goqat/internal/safetensors"
-)
-
-var (
-	// ErrWeights is wrapped by errors about a file that does not fit the graph: names,
-	// shapes, element types, numbers that are not finite.
-	ErrWeights = errors.New("weights do not fit")
-	// ErrFormat is wrapped by errors about a file that is not valid safetensors.
-	ErrFormat = safetensors.ErrFormat
-	// ErrNodes is wrapped by errors about nodes that cannot take or give weights.
-	ErrNodes = errors.New("not a parameter")
-	// ErrOptions is wrapped by errors about options that contradict themselves, the
-	// file or the graph.
-	ErrOptions = errors.New("invalid weights options")
 )
 
 // Options say how a file's tensors find their nodes. The zero value wants the same

@@ -63,16 +63,6 @@ func some(names []string) string {
 	return strings.Join(cut, ", ") + rest
 }
 
-// short cuts a name that is longer than anyone wants to read. The limit is in bytes,
-// and %q makes good what a cut leaves of a letter.
-func short(s string) string {
-	const limit = 200
-	if len(s) > limit {
-		return fmt.Sprintf("%q…", s[:limit])
-	}
-	return fmt.Sprintf("%q", s)
-}
-
 func mismatches(list []Mismatch) []string {
 	out := make([]string, len(list))
 	for i, m := range list {

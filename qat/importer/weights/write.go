@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/internal/atomicfile"
 	"github.com/goqat/goqat/internal/safetensors"
@@ -145,4 +147,13 @@ func narrow(x float64, fraction, smallest int, infinite uint16) (bits uint16, ok
 		return 0, false
 	}
 	return bits | uint16(mag), true
+}
+
+// sorted returns the slots in the order of their names.
+func sorted(slots map[string]*slot) []*slot {
+	out := make([]*slot, 0, len(slots))
+	for _, name := range slices.Sorted(maps.Keys(slots)) {
+		out = append(out, slots[name])
+	}
+	return out
 }
