@@ -68,363 +68,311 @@ DATA fnConst<>+480(SB)/8, $0x4330000000000400
 DATA fnConst<>+488(SB)/8, $0x4330000000000400
 DATA fnConst<>+496(SB)/8, $0x4330000000000400
 DATA fnConst<>+504(SB)/8, $0x4330000000000400
-DATA fnConst<>+512(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+520(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+528(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+536(SB)/8, $0x3fab754a3f87c9dc
-DATA fnConst<>+544(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+552(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+560(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+568(SB)/8, $0xbfb958a42b8e4e46
-DATA fnConst<>+576(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+584(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+592(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+600(SB)/8, $0x3fb9af5aff034269
-DATA fnConst<>+608(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+616(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+624(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+632(SB)/8, $0xbfb967095e8aa2a4
-DATA fnConst<>+640(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+648(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+656(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+664(SB)/8, $0x3fbc2c4aac3e83c1
-DATA fnConst<>+672(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+680(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+688(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+696(SB)/8, $0xbfbffe5a2974efbd
-DATA fnConst<>+704(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+712(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+720(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+728(SB)/8, $0x3fc24adee0086870
-DATA fnConst<>+736(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+744(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+752(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+760(SB)/8, $0xbfc5556c8b6b8fa7
-DATA fnConst<>+768(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+776(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+784(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+792(SB)/8, $0x3fc9998fa12d7965
-DATA fnConst<>+800(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+808(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+816(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+824(SB)/8, $0xbfcfffff80e499b3
-DATA fnConst<>+832(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+840(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+848(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+856(SB)/8, $0x3fd55555555677b1
-DATA fnConst<>+864(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+872(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+880(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+888(SB)/8, $0xbfe0000000286ad2
-DATA fnConst<>+896(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+904(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+912(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+920(SB)/8, $0x3feffffffffe11ef
-DATA fnConst<>+928(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+936(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+944(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+952(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+960(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+968(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+976(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+984(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+992(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+1000(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+1008(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+1016(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+1024(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+1032(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+1040(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+1048(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+1056(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+1064(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+1072(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+1080(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+1088(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+1096(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+1104(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+1112(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+1120(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+1128(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+1136(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+1144(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+1152(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+1160(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+1168(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+1176(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+1184(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+1192(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+1200(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+1208(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+1216(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+1224(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+1232(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+1240(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+1248(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+1256(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+1264(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+1272(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+1280(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+1288(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+1296(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+1304(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+1312(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+1320(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+1328(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+1336(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+1344(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+1352(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+1360(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+1368(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+1376(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+1384(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+1392(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+1400(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+1408(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1416(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1424(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1432(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1440(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1448(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1456(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1464(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1472(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1480(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1488(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1496(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1504(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1512(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1520(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1528(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1536(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1544(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1552(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1560(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1568(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1576(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1584(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1592(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1600(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1608(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1616(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1624(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1632(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1640(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1648(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1656(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1664(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1672(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1680(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1688(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1696(SB)/8, $0x401f333333333333
-DATA fnConst<>+1704(SB)/8, $0x401f333333333333
-DATA fnConst<>+1712(SB)/8, $0x401f333333333333
-DATA fnConst<>+1720(SB)/8, $0x401f333333333333
-DATA fnConst<>+1728(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1736(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1744(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1752(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1760(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1768(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1776(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1784(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1792(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1800(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1808(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1816(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1824(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1832(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1840(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1848(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1856(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1864(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1872(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1880(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1888(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1896(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1904(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1912(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1920(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1928(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1936(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1944(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1952(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1960(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1968(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1976(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1984(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+1992(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+2000(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+2008(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+2016(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+2024(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+2032(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+2040(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+2048(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+2056(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+2064(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+2072(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+2080(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+2088(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+2096(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+2104(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+2112(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+2120(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+2128(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+2136(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+2144(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+2152(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+2160(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+2168(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+2176(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+2184(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+2192(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+2200(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+2208(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+2216(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+2224(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+2232(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+2240(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+2248(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+2256(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+2264(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+2272(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+2280(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+2288(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+2296(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+2304(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+2312(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+2320(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+2328(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+2336(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2344(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2352(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2360(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+2368(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2376(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2384(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2392(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+2400(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2408(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2416(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2424(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2432(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2440(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2448(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2456(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2464(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2472(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2480(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2488(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2496(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2504(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2512(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2520(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2528(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2536(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2544(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2552(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2560(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2568(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2576(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2584(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2592(SB)/8, $0x0000000000000000
-DATA fnConst<>+2600(SB)/8, $0x0000000000000000
-DATA fnConst<>+2608(SB)/8, $0x0000000000000000
-DATA fnConst<>+2616(SB)/8, $0x0000000000000000
-DATA fnConst<>+2624(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2632(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2640(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2648(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2656(SB)/8, $0x4000000000000000
-DATA fnConst<>+2664(SB)/8, $0x4000000000000000
-DATA fnConst<>+2672(SB)/8, $0x4000000000000000
-DATA fnConst<>+2680(SB)/8, $0x4000000000000000
-DATA fnConst<>+2688(SB)/8, $0xc000000000000000
-DATA fnConst<>+2696(SB)/8, $0xc000000000000000
-DATA fnConst<>+2704(SB)/8, $0xc000000000000000
-DATA fnConst<>+2712(SB)/8, $0xc000000000000000
-DATA fnConst<>+2720(SB)/8, $0x4008000000000000
-DATA fnConst<>+2728(SB)/8, $0x4008000000000000
-DATA fnConst<>+2736(SB)/8, $0x4008000000000000
-DATA fnConst<>+2744(SB)/8, $0x4008000000000000
-DATA fnConst<>+2752(SB)/8, $0xc008000000000000
-DATA fnConst<>+2760(SB)/8, $0xc008000000000000
-DATA fnConst<>+2768(SB)/8, $0xc008000000000000
-DATA fnConst<>+2776(SB)/8, $0xc008000000000000
-DATA fnConst<>+2784(SB)/8, $0x4010000000000000
-DATA fnConst<>+2792(SB)/8, $0x4010000000000000
-DATA fnConst<>+2800(SB)/8, $0x4010000000000000
-DATA fnConst<>+2808(SB)/8, $0x4010000000000000
-DATA fnConst<>+2816(SB)/8, $0x4018000000000000
-DATA fnConst<>+2824(SB)/8, $0x4018000000000000
-DATA fnConst<>+2832(SB)/8, $0x4018000000000000
-DATA fnConst<>+2840(SB)/8, $0x4018000000000000
-DATA fnConst<>+2848(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2856(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2864(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2872(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2880(SB)/8, $0x8000000000000000
-DATA fnConst<>+2888(SB)/8, $0x8000000000000000
-DATA fnConst<>+2896(SB)/8, $0x8000000000000000
-DATA fnConst<>+2904(SB)/8, $0x8000000000000000
-DATA fnConst<>+2912(SB)/8, $0x405b800000000000
-DATA fnConst<>+2920(SB)/8, $0x405b800000000000
-DATA fnConst<>+2928(SB)/8, $0x405b800000000000
-DATA fnConst<>+2936(SB)/8, $0x405b800000000000
-DATA fnConst<>+2944(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2952(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2960(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2968(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2976(SB)/8, $0x400f99999999999a
-DATA fnConst<>+2984(SB)/8, $0x400f99999999999a
-DATA fnConst<>+2992(SB)/8, $0x400f99999999999a
-DATA fnConst<>+3000(SB)/8, $0x400f99999999999a
-DATA fnConst<>+3008(SB)/8, $0x402e000000000000
-DATA fnConst<>+3016(SB)/8, $0x402e000000000000
-DATA fnConst<>+3024(SB)/8, $0x402e000000000000
-DATA fnConst<>+3032(SB)/8, $0x402e000000000000
-DATA fnConst<>+3040(SB)/8, $0x4026000000000000
-DATA fnConst<>+3048(SB)/8, $0x4026000000000000
-DATA fnConst<>+3056(SB)/8, $0x4026000000000000
-DATA fnConst<>+3064(SB)/8, $0x4026000000000000
-DATA fnConst<>+3072(SB)/8, $0xc026000000000000
-DATA fnConst<>+3080(SB)/8, $0xc026000000000000
-DATA fnConst<>+3088(SB)/8, $0xc026000000000000
-DATA fnConst<>+3096(SB)/8, $0xc026000000000000
-DATA fnConst<>+3104(SB)/8, $0x4064000000000000
-DATA fnConst<>+3112(SB)/8, $0x4064000000000000
-DATA fnConst<>+3120(SB)/8, $0x4064000000000000
-DATA fnConst<>+3128(SB)/8, $0x4064000000000000
-DATA fnConst<>+3136(SB)/8, $0xc064000000000000
-DATA fnConst<>+3144(SB)/8, $0xc064000000000000
-DATA fnConst<>+3152(SB)/8, $0xc064000000000000
-DATA fnConst<>+3160(SB)/8, $0xc064000000000000
-DATA fnConst<>+3168(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3176(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3184(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3192(SB)/8, $0x07b0000000000000
-DATA fnConst<>+3200(SB)/8, $0x7830000000000000
-DATA fnConst<>+3208(SB)/8, $0x7830000000000000
-DATA fnConst<>+3216(SB)/8, $0x7830000000000000
-DATA fnConst<>+3224(SB)/8, $0x7830000000000000
-DATA fnConst<>+3232(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3240(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3248(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3256(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+3264(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3272(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3280(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3288(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+3296(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3304(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3312(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3320(SB)/8, $0xfff0000000000000
-DATA fnConst<>+3328(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+3336(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+3344(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+3352(SB)/8, $0x7ff8000000000001
-GLOBL fnConst<>(SB), RODATA|NOPTR, $3360
+DATA fnConst<>+512(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+520(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+528(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+536(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+544(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+552(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+560(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+568(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+576(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+584(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+592(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+600(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+608(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+616(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+624(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+632(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+640(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+648(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+656(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+664(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+672(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+680(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+688(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+696(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+704(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+712(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+720(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+728(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+736(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+744(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+752(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+760(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+768(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+776(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+784(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+792(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+800(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+808(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+816(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+824(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+832(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+840(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+848(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+856(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+864(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+872(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+880(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+888(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+896(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+904(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+912(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+920(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+928(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+936(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+944(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+952(SB)/8, $0x3f60a170d474d303
+DATA fnConst<>+960(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+968(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+976(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+984(SB)/8, $0xbf8b753e0c12aec3
+DATA fnConst<>+992(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1000(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1008(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1016(SB)/8, $0x3fa53ca9b1664162
+DATA fnConst<>+1024(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1032(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1040(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1048(SB)/8, $0xbfb51affbe2b2693
+DATA fnConst<>+1056(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1064(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1072(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1080(SB)/8, $0x3fbfcaae604012f7
+DATA fnConst<>+1088(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1096(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1104(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1112(SB)/8, $0xbfc49d8f63738b77
+DATA fnConst<>+1120(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1128(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1136(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1144(SB)/8, $0x3fc975d1894482fc
+DATA fnConst<>+1152(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1160(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1168(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1176(SB)/8, $0xbfcffbd5332af417
+DATA fnConst<>+1184(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1192(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1200(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1208(SB)/8, $0x3fd55534ef3118e2
+DATA fnConst<>+1216(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1224(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1232(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1240(SB)/8, $0xbfdfffff3931b883
+DATA fnConst<>+1248(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1256(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1264(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1272(SB)/8, $0x3fefffffff9a556b
+DATA fnConst<>+1280(SB)/8, $0x401f333333333333
+DATA fnConst<>+1288(SB)/8, $0x401f333333333333
+DATA fnConst<>+1296(SB)/8, $0x401f333333333333
+DATA fnConst<>+1304(SB)/8, $0x401f333333333333
+DATA fnConst<>+1312(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1320(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1328(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1336(SB)/8, $0x3bbae0292fbda861
+DATA fnConst<>+1344(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1352(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1360(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1368(SB)/8, $0xbc028c52560376a3
+DATA fnConst<>+1376(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1384(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1392(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1400(SB)/8, $0x3c306a7a35394517
+DATA fnConst<>+1408(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1416(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1424(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1432(SB)/8, $0xbc6cd20abe11d499
+DATA fnConst<>+1440(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1448(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1456(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1464(SB)/8, $0x3cba6e1fa7611b54
+DATA fnConst<>+1472(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1480(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1488(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1496(SB)/8, $0xbcfbc34c476a6622
+DATA fnConst<>+1504(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1512(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1520(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1528(SB)/8, $0x3d378345214db8fe
+DATA fnConst<>+1536(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1544(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1552(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1560(SB)/8, $0xbd747a514f6862ea
+DATA fnConst<>+1568(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+1576(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+1584(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+1592(SB)/8, $0x3db156bafa844472
+DATA fnConst<>+1600(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+1608(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+1616(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+1624(SB)/8, $0xbdeb15064bd2209d
+DATA fnConst<>+1632(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+1640(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+1648(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+1656(SB)/8, $0x3e23bc36707b7f48
+DATA fnConst<>+1664(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+1672(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+1680(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+1688(SB)/8, $0xbe5b151179cf8de0
+DATA fnConst<>+1696(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+1704(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+1712(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+1720(SB)/8, $0x3e9189828e6c4f5b
+DATA fnConst<>+1728(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+1736(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+1744(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+1752(SB)/8, $0xbec59788cde85890
+DATA fnConst<>+1760(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+1768(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+1776(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+1784(SB)/8, $0x3ef9a29baa82344b
+DATA fnConst<>+1792(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+1800(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+1808(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+1816(SB)/8, $0xbf2e01f9e33356dd
+DATA fnConst<>+1824(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+1832(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+1840(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+1848(SB)/8, $0x3f61eeeb2a2af135
+DATA fnConst<>+1856(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+1864(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+1872(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+1880(SB)/8, $0xbf9778980d261360
+DATA fnConst<>+1888(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+1896(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+1904(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+1912(SB)/8, $0x3fd6e9f437afe9d4
+DATA fnConst<>+1920(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1928(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1936(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1944(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1952(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1960(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1968(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1976(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1984(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1992(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2000(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2008(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+2016(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2024(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2032(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2040(SB)/8, $0x3ff20dd750429b6d
+DATA fnConst<>+2048(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2056(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2064(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2072(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+2080(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2088(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2096(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2104(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+2112(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2120(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2128(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2136(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+2144(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2152(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2160(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2168(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+2176(SB)/8, $0x0000000000000000
+DATA fnConst<>+2184(SB)/8, $0x0000000000000000
+DATA fnConst<>+2192(SB)/8, $0x0000000000000000
+DATA fnConst<>+2200(SB)/8, $0x0000000000000000
+DATA fnConst<>+2208(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2216(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2224(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2232(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+2240(SB)/8, $0x4000000000000000
+DATA fnConst<>+2248(SB)/8, $0x4000000000000000
+DATA fnConst<>+2256(SB)/8, $0x4000000000000000
+DATA fnConst<>+2264(SB)/8, $0x4000000000000000
+DATA fnConst<>+2272(SB)/8, $0xc000000000000000
+DATA fnConst<>+2280(SB)/8, $0xc000000000000000
+DATA fnConst<>+2288(SB)/8, $0xc000000000000000
+DATA fnConst<>+2296(SB)/8, $0xc000000000000000
+DATA fnConst<>+2304(SB)/8, $0x4008000000000000
+DATA fnConst<>+2312(SB)/8, $0x4008000000000000
+DATA fnConst<>+2320(SB)/8, $0x4008000000000000
+DATA fnConst<>+2328(SB)/8, $0x4008000000000000
+DATA fnConst<>+2336(SB)/8, $0xc008000000000000
+DATA fnConst<>+2344(SB)/8, $0xc008000000000000
+DATA fnConst<>+2352(SB)/8, $0xc008000000000000
+DATA fnConst<>+2360(SB)/8, $0xc008000000000000
+DATA fnConst<>+2368(SB)/8, $0x4010000000000000
+DATA fnConst<>+2376(SB)/8, $0x4010000000000000
+DATA fnConst<>+2384(SB)/8, $0x4010000000000000
+DATA fnConst<>+2392(SB)/8, $0x4010000000000000
+DATA fnConst<>+2400(SB)/8, $0x4018000000000000
+DATA fnConst<>+2408(SB)/8, $0x4018000000000000
+DATA fnConst<>+2416(SB)/8, $0x4018000000000000
+DATA fnConst<>+2424(SB)/8, $0x4018000000000000
+DATA fnConst<>+2432(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2440(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2448(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2456(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+2464(SB)/8, $0x8000000000000000
+DATA fnConst<>+2472(SB)/8, $0x8000000000000000
+DATA fnConst<>+2480(SB)/8, $0x8000000000000000
+DATA fnConst<>+2488(SB)/8, $0x8000000000000000
+DATA fnConst<>+2496(SB)/8, $0x405b800000000000
+DATA fnConst<>+2504(SB)/8, $0x405b800000000000
+DATA fnConst<>+2512(SB)/8, $0x405b800000000000
+DATA fnConst<>+2520(SB)/8, $0x405b800000000000
+DATA fnConst<>+2528(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2536(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2544(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2552(SB)/8, $0xc05b800000000000
+DATA fnConst<>+2560(SB)/8, $0x400f99999999999a
+DATA fnConst<>+2568(SB)/8, $0x400f99999999999a
+DATA fnConst<>+2576(SB)/8, $0x400f99999999999a
+DATA fnConst<>+2584(SB)/8, $0x400f99999999999a
+DATA fnConst<>+2592(SB)/8, $0x402e000000000000
+DATA fnConst<>+2600(SB)/8, $0x402e000000000000
+DATA fnConst<>+2608(SB)/8, $0x402e000000000000
+DATA fnConst<>+2616(SB)/8, $0x402e000000000000
+DATA fnConst<>+2624(SB)/8, $0x4026000000000000
+DATA fnConst<>+2632(SB)/8, $0x4026000000000000
+DATA fnConst<>+2640(SB)/8, $0x4026000000000000
+DATA fnConst<>+2648(SB)/8, $0x4026000000000000
+DATA fnConst<>+2656(SB)/8, $0xc026000000000000
+DATA fnConst<>+2664(SB)/8, $0xc026000000000000
+DATA fnConst<>+2672(SB)/8, $0xc026000000000000
+DATA fnConst<>+2680(SB)/8, $0xc026000000000000
+DATA fnConst<>+2688(SB)/8, $0x4064000000000000
+DATA fnConst<>+2696(SB)/8, $0x4064000000000000
+DATA fnConst<>+2704(SB)/8, $0x4064000000000000
+DATA fnConst<>+2712(SB)/8, $0x4064000000000000
+DATA fnConst<>+2720(SB)/8, $0xc064000000000000
+DATA fnConst<>+2728(SB)/8, $0xc064000000000000
+DATA fnConst<>+2736(SB)/8, $0xc064000000000000
+DATA fnConst<>+2744(SB)/8, $0xc064000000000000
+DATA fnConst<>+2752(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2760(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2768(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2776(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2784(SB)/8, $0x7830000000000000
+DATA fnConst<>+2792(SB)/8, $0x7830000000000000
+DATA fnConst<>+2800(SB)/8, $0x7830000000000000
+DATA fnConst<>+2808(SB)/8, $0x7830000000000000
+DATA fnConst<>+2816(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2824(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2832(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2840(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2848(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2856(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2864(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2872(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2880(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2888(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2896(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2904(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2912(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+2920(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+2928(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+2936(SB)/8, $0x7ff8000000000001
+GLOBL fnConst<>(SB), RODATA|NOPTR, $2944
 
 DATA fnSingle<>+0(SB)/4, $0x4b4000bf
 DATA fnSingle<>+4(SB)/4, $0x4b4000bf
@@ -698,23 +646,255 @@ DATA fnSingle<>+1072(SB)/4, $0xc00806f7
 DATA fnSingle<>+1076(SB)/4, $0xc04bf088
 DATA fnSingle<>+1080(SB)/4, $0xc097f834
 DATA fnSingle<>+1084(SB)/4, $0x3ec1d0d2
-DATA fnSingle<>+1088(SB)/4, $0x80000000
-DATA fnSingle<>+1092(SB)/4, $0x80000000
-DATA fnSingle<>+1096(SB)/4, $0x80000000
-DATA fnSingle<>+1100(SB)/4, $0x80000000
-DATA fnSingle<>+1104(SB)/4, $0x80000000
-DATA fnSingle<>+1108(SB)/4, $0x80000000
-DATA fnSingle<>+1112(SB)/4, $0x80000000
-DATA fnSingle<>+1116(SB)/4, $0x80000000
-DATA fnSingle<>+1120(SB)/4, $0x7fffffff
-DATA fnSingle<>+1124(SB)/4, $0x7fffffff
-DATA fnSingle<>+1128(SB)/4, $0x7fffffff
-DATA fnSingle<>+1132(SB)/4, $0x7fffffff
-DATA fnSingle<>+1136(SB)/4, $0x7fffffff
-DATA fnSingle<>+1140(SB)/4, $0x7fffffff
-DATA fnSingle<>+1144(SB)/4, $0x7fffffff
-DATA fnSingle<>+1148(SB)/4, $0x7fffffff
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $1152
+DATA fnSingle<>+1088(SB)/4, $0x007fffff
+DATA fnSingle<>+1092(SB)/4, $0x007fffff
+DATA fnSingle<>+1096(SB)/4, $0x007fffff
+DATA fnSingle<>+1100(SB)/4, $0x007fffff
+DATA fnSingle<>+1104(SB)/4, $0x007fffff
+DATA fnSingle<>+1108(SB)/4, $0x007fffff
+DATA fnSingle<>+1112(SB)/4, $0x007fffff
+DATA fnSingle<>+1116(SB)/4, $0x007fffff
+DATA fnSingle<>+1120(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1124(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1128(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1132(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1136(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1140(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1144(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1148(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1152(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1156(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1160(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1164(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1168(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1172(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1176(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1180(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1184(SB)/4, $0x4b800000
+DATA fnSingle<>+1188(SB)/4, $0x4b800000
+DATA fnSingle<>+1192(SB)/4, $0x4b800000
+DATA fnSingle<>+1196(SB)/4, $0x4b800000
+DATA fnSingle<>+1200(SB)/4, $0x4b800000
+DATA fnSingle<>+1204(SB)/4, $0x4b800000
+DATA fnSingle<>+1208(SB)/4, $0x4b800000
+DATA fnSingle<>+1212(SB)/4, $0x4b800000
+DATA fnSingle<>+1216(SB)/4, $0x00800000
+DATA fnSingle<>+1220(SB)/4, $0x00800000
+DATA fnSingle<>+1224(SB)/4, $0x00800000
+DATA fnSingle<>+1228(SB)/4, $0x00800000
+DATA fnSingle<>+1232(SB)/4, $0x00800000
+DATA fnSingle<>+1236(SB)/4, $0x00800000
+DATA fnSingle<>+1240(SB)/4, $0x00800000
+DATA fnSingle<>+1244(SB)/4, $0x00800000
+DATA fnSingle<>+1248(SB)/4, $0x3f317218
+DATA fnSingle<>+1252(SB)/4, $0x3f317218
+DATA fnSingle<>+1256(SB)/4, $0x3f317218
+DATA fnSingle<>+1260(SB)/4, $0x3f317218
+DATA fnSingle<>+1264(SB)/4, $0x3f317218
+DATA fnSingle<>+1268(SB)/4, $0x3f317218
+DATA fnSingle<>+1272(SB)/4, $0x3f317218
+DATA fnSingle<>+1276(SB)/4, $0x3f317218
+DATA fnSingle<>+1280(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1284(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1288(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1292(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1296(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1300(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1304(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1308(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+1312(SB)/4, $0x32a57060
+DATA fnSingle<>+1316(SB)/4, $0x32a57060
+DATA fnSingle<>+1320(SB)/4, $0x32a57060
+DATA fnSingle<>+1324(SB)/4, $0x32a57060
+DATA fnSingle<>+1328(SB)/4, $0x32a57060
+DATA fnSingle<>+1332(SB)/4, $0x32a57060
+DATA fnSingle<>+1336(SB)/4, $0x32a57060
+DATA fnSingle<>+1340(SB)/4, $0x32a57060
+DATA fnSingle<>+1344(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1348(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1352(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1356(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1360(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1364(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1368(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1372(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+1376(SB)/4, $0x3e046777
+DATA fnSingle<>+1380(SB)/4, $0x3e046777
+DATA fnSingle<>+1384(SB)/4, $0x3e046777
+DATA fnSingle<>+1388(SB)/4, $0x3e046777
+DATA fnSingle<>+1392(SB)/4, $0x3e046777
+DATA fnSingle<>+1396(SB)/4, $0x3e046777
+DATA fnSingle<>+1400(SB)/4, $0x3e046777
+DATA fnSingle<>+1404(SB)/4, $0x3e046777
+DATA fnSingle<>+1408(SB)/4, $0xbe0793be
+DATA fnSingle<>+1412(SB)/4, $0xbe0793be
+DATA fnSingle<>+1416(SB)/4, $0xbe0793be
+DATA fnSingle<>+1420(SB)/4, $0xbe0793be
+DATA fnSingle<>+1424(SB)/4, $0xbe0793be
+DATA fnSingle<>+1428(SB)/4, $0xbe0793be
+DATA fnSingle<>+1432(SB)/4, $0xbe0793be
+DATA fnSingle<>+1436(SB)/4, $0xbe0793be
+DATA fnSingle<>+1440(SB)/4, $0x3e112d31
+DATA fnSingle<>+1444(SB)/4, $0x3e112d31
+DATA fnSingle<>+1448(SB)/4, $0x3e112d31
+DATA fnSingle<>+1452(SB)/4, $0x3e112d31
+DATA fnSingle<>+1456(SB)/4, $0x3e112d31
+DATA fnSingle<>+1460(SB)/4, $0x3e112d31
+DATA fnSingle<>+1464(SB)/4, $0x3e112d31
+DATA fnSingle<>+1468(SB)/4, $0x3e112d31
+DATA fnSingle<>+1472(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1476(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1480(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1484(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1488(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1492(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1496(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1500(SB)/4, $0xbe2a1329
+DATA fnSingle<>+1504(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1508(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1512(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1516(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1520(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1524(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1528(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1532(SB)/4, $0x3e4cd296
+DATA fnSingle<>+1536(SB)/4, $0xbe80021a
+DATA fnSingle<>+1540(SB)/4, $0xbe80021a
+DATA fnSingle<>+1544(SB)/4, $0xbe80021a
+DATA fnSingle<>+1548(SB)/4, $0xbe80021a
+DATA fnSingle<>+1552(SB)/4, $0xbe80021a
+DATA fnSingle<>+1556(SB)/4, $0xbe80021a
+DATA fnSingle<>+1560(SB)/4, $0xbe80021a
+DATA fnSingle<>+1564(SB)/4, $0xbe80021a
+DATA fnSingle<>+1568(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1572(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1576(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1580(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1584(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1588(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1592(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1596(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+1600(SB)/4, $0xbefffffc
+DATA fnSingle<>+1604(SB)/4, $0xbefffffc
+DATA fnSingle<>+1608(SB)/4, $0xbefffffc
+DATA fnSingle<>+1612(SB)/4, $0xbefffffc
+DATA fnSingle<>+1616(SB)/4, $0xbefffffc
+DATA fnSingle<>+1620(SB)/4, $0xbefffffc
+DATA fnSingle<>+1624(SB)/4, $0xbefffffc
+DATA fnSingle<>+1628(SB)/4, $0xbefffffc
+DATA fnSingle<>+1632(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1636(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1640(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1644(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1648(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1652(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1656(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1660(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+1664(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1668(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1672(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1676(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1680(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1684(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1688(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1692(SB)/4, $0x3e3f940c
+DATA fnSingle<>+1696(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1700(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1704(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1708(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1712(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1716(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1720(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1724(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+1728(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1732(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1736(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1740(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1744(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1748(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1752(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1756(SB)/4, $0x3e5164ee
+DATA fnSingle<>+1760(SB)/4, $0xbe755125
+DATA fnSingle<>+1764(SB)/4, $0xbe755125
+DATA fnSingle<>+1768(SB)/4, $0xbe755125
+DATA fnSingle<>+1772(SB)/4, $0xbe755125
+DATA fnSingle<>+1776(SB)/4, $0xbe755125
+DATA fnSingle<>+1780(SB)/4, $0xbe755125
+DATA fnSingle<>+1784(SB)/4, $0xbe755125
+DATA fnSingle<>+1788(SB)/4, $0xbe755125
+DATA fnSingle<>+1792(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1796(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1800(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1804(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1808(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1812(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1816(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1820(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+1824(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1828(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1832(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1836(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1840(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1844(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1848(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1852(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+1856(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1860(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1864(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1868(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1872(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1876(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1880(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1884(SB)/4, $0x3ef6384a
+DATA fnSingle<>+1888(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1892(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1896(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1900(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1904(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1908(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1912(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1916(SB)/4, $0xbf38aa38
+DATA fnSingle<>+1920(SB)/4, $0x80000000
+DATA fnSingle<>+1924(SB)/4, $0x80000000
+DATA fnSingle<>+1928(SB)/4, $0x80000000
+DATA fnSingle<>+1932(SB)/4, $0x80000000
+DATA fnSingle<>+1936(SB)/4, $0x80000000
+DATA fnSingle<>+1940(SB)/4, $0x80000000
+DATA fnSingle<>+1944(SB)/4, $0x80000000
+DATA fnSingle<>+1948(SB)/4, $0x80000000
+DATA fnSingle<>+1952(SB)/4, $0x7fffffff
+DATA fnSingle<>+1956(SB)/4, $0x7fffffff
+DATA fnSingle<>+1960(SB)/4, $0x7fffffff
+DATA fnSingle<>+1964(SB)/4, $0x7fffffff
+DATA fnSingle<>+1968(SB)/4, $0x7fffffff
+DATA fnSingle<>+1972(SB)/4, $0x7fffffff
+DATA fnSingle<>+1976(SB)/4, $0x7fffffff
+DATA fnSingle<>+1980(SB)/4, $0x7fffffff
+DATA fnSingle<>+1984(SB)/4, $0x7f800000
+DATA fnSingle<>+1988(SB)/4, $0x7f800000
+DATA fnSingle<>+1992(SB)/4, $0x7f800000
+DATA fnSingle<>+1996(SB)/4, $0x7f800000
+DATA fnSingle<>+2000(SB)/4, $0x7f800000
+DATA fnSingle<>+2004(SB)/4, $0x7f800000
+DATA fnSingle<>+2008(SB)/4, $0x7f800000
+DATA fnSingle<>+2012(SB)/4, $0x7f800000
+DATA fnSingle<>+2016(SB)/4, $0xff800000
+DATA fnSingle<>+2020(SB)/4, $0xff800000
+DATA fnSingle<>+2024(SB)/4, $0xff800000
+DATA fnSingle<>+2028(SB)/4, $0xff800000
+DATA fnSingle<>+2032(SB)/4, $0xff800000
+DATA fnSingle<>+2036(SB)/4, $0xff800000
+DATA fnSingle<>+2040(SB)/4, $0xff800000
+DATA fnSingle<>+2044(SB)/4, $0xff800000
+DATA fnSingle<>+2048(SB)/4, $0x7fc00000
+DATA fnSingle<>+2052(SB)/4, $0x7fc00000
+DATA fnSingle<>+2056(SB)/4, $0x7fc00000
+DATA fnSingle<>+2060(SB)/4, $0x7fc00000
+DATA fnSingle<>+2064(SB)/4, $0x7fc00000
+DATA fnSingle<>+2068(SB)/4, $0x7fc00000
+DATA fnSingle<>+2072(SB)/4, $0x7fc00000
+DATA fnSingle<>+2076(SB)/4, $0x7fc00000
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $2080
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -722,8 +902,8 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y1
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -778,8 +958,8 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y1
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -837,8 +1017,8 @@ TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z1
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -963,8 +1143,8 @@ TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z1
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -1098,8 +1278,8 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y1
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -1135,8 +1315,8 @@ loop:
 	VMULPD       Y3, Y7, Y3
 	VPSLLQ       $0x34, Y4, Y4
 	VPSLLQ       $0x34, Y5, Y5
-	VSUBPD       fnConst<>+2624(SB), Y4, Y6
-	VSUBPD       fnConst<>+2624(SB), Y5, Y7
+	VSUBPD       fnConst<>+2208(SB), Y4, Y6
+	VSUBPD       fnConst<>+2208(SB), Y5, Y7
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y7, Y5, Y3
 	VCVTPD2PSY   Y2, X2
@@ -1156,8 +1336,8 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y1
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -1215,8 +1395,8 @@ TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z1
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -1287,10 +1467,10 @@ wide:
 	VPSLLQ            $0x34, Z7, Z7
 	VPSLLQ            $0x34, Z8, Z8
 	VPSLLQ            $0x34, Z9, Z9
-	VSUBPD.BCST       fnConst<>+2624(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+2624(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+2624(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+2624(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+2208(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+2208(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+2208(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+2208(SB), Z9, Z13
 	VFMADD213PD       Z10, Z6, Z2
 	VFMADD213PD       Z11, Z7, Z3
 	VFMADD213PD       Z12, Z8, Z4
@@ -1327,7 +1507,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
 	VMULPD            Z2, Z4, Z2
 	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+2624(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+2208(SB), Z3, Z4
 	VFMADD213PD       Z4, Z3, Z2
 	VCVTPD2PS         Z2, Y2
 	VMOVUPS           Y2, (AX)(BX*4)
@@ -1346,8 +1526,8 @@ TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z1
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -1484,71 +1664,71 @@ TEXT ·fnLogAVX2(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 loop:
-	VCVTPS2PD   (CX)(BX*4), Y0
-	VCVTPS2PD   16(CX)(BX*4), Y1
-	VPADDQ      fnConst<>+352(SB), Y0, Y2
-	VPADDQ      fnConst<>+352(SB), Y1, Y3
-	VPSRLQ      $0x34, Y2, Y4
-	VPSRLQ      $0x34, Y3, Y5
-	VORPD       fnConst<>+448(SB), Y4, Y4
-	VORPD       fnConst<>+448(SB), Y5, Y5
-	VSUBPD      fnConst<>+480(SB), Y4, Y4
-	VSUBPD      fnConst<>+480(SB), Y5, Y5
-	VANDPD      fnConst<>+384(SB), Y2, Y2
-	VANDPD      fnConst<>+384(SB), Y3, Y3
-	VPADDQ      fnConst<>+416(SB), Y2, Y2
-	VPADDQ      fnConst<>+416(SB), Y3, Y3
-	VSUBPD      fnConst<>+2624(SB), Y2, Y2
-	VSUBPD      fnConst<>+2624(SB), Y3, Y3
-	VMOVUPD     fnConst<>+512(SB), Y6
-	VMOVUPD     fnConst<>+512(SB), Y7
-	VFMADD213PD fnConst<>+544(SB), Y2, Y6
-	VFMADD213PD fnConst<>+544(SB), Y3, Y7
-	VFMADD213PD fnConst<>+576(SB), Y2, Y6
-	VFMADD213PD fnConst<>+576(SB), Y3, Y7
-	VFMADD213PD fnConst<>+608(SB), Y2, Y6
-	VFMADD213PD fnConst<>+608(SB), Y3, Y7
-	VFMADD213PD fnConst<>+640(SB), Y2, Y6
-	VFMADD213PD fnConst<>+640(SB), Y3, Y7
-	VFMADD213PD fnConst<>+672(SB), Y2, Y6
-	VFMADD213PD fnConst<>+672(SB), Y3, Y7
-	VFMADD213PD fnConst<>+704(SB), Y2, Y6
-	VFMADD213PD fnConst<>+704(SB), Y3, Y7
-	VFMADD213PD fnConst<>+736(SB), Y2, Y6
-	VFMADD213PD fnConst<>+736(SB), Y3, Y7
-	VFMADD213PD fnConst<>+768(SB), Y2, Y6
-	VFMADD213PD fnConst<>+768(SB), Y3, Y7
-	VFMADD213PD fnConst<>+800(SB), Y2, Y6
-	VFMADD213PD fnConst<>+800(SB), Y3, Y7
-	VFMADD213PD fnConst<>+832(SB), Y2, Y6
-	VFMADD213PD fnConst<>+832(SB), Y3, Y7
-	VFMADD213PD fnConst<>+864(SB), Y2, Y6
-	VFMADD213PD fnConst<>+864(SB), Y3, Y7
-	VFMADD213PD fnConst<>+896(SB), Y2, Y6
-	VFMADD213PD fnConst<>+896(SB), Y3, Y7
-	VMULPD      Y2, Y6, Y2
-	VMULPD      Y3, Y7, Y3
-	VFMADD231PD fnConst<>+64(SB), Y4, Y2
-	VFMADD231PD fnConst<>+64(SB), Y5, Y3
-	VXORPD      Y4, Y4, Y4
-	VXORPD      Y5, Y5, Y5
-	VCMPPD      $0x00, Y4, Y0, Y6
-	VCMPPD      $0x00, Y5, Y1, Y7
-	VBLENDVPD   Y6, fnConst<>+3296(SB), Y2, Y2
-	VBLENDVPD   Y7, fnConst<>+3296(SB), Y3, Y3
-	VCMPPD      $0x11, Y4, Y0, Y4
-	VCMPPD      $0x11, Y5, Y1, Y5
-	VBLENDVPD   Y4, fnConst<>+3328(SB), Y2, Y2
-	VBLENDVPD   Y5, fnConst<>+3328(SB), Y3, Y3
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y0, Y4
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y5
-	VBLENDVPD   Y4, Y0, Y2, Y0
-	VBLENDVPD   Y5, Y1, Y3, Y1
-	VCVTPD2PSY  Y0, X0
-	VMOVUPS     X0, (AX)(BX*4)
-	VCVTPD2PSY  Y1, X0
-	VMOVUPS     X0, 16(AX)(BX*4)
-	ADDQ        $0x08, BX
+	VMOVUPS     (CX)(BX*4), Y0
+	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1120(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
+	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VBLENDVPS   Y1, Y3, Y0, Y1
+	VPSUBD      Y2, Y1, Y1
+	VPSRAD      $0x17, Y1, Y2
+	VCVTDQ2PS   Y2, Y2
+	VANDPS      fnSingle<>+1088(SB), Y1, Y1
+	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VSUBPS      fnSingle<>+448(SB), Y1, Y1
+	VMOVUPD     fnSingle<>+1344(SB), Y3
+	VFMADD213PS fnSingle<>+1376(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1408(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1440(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1472(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1504(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1536(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1568(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1600(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y4
+	VFMADD213PS Y1, Y4, Y3
+	VFMADD231PS fnSingle<>+1248(SB), Y2, Y3
+	VXORPD      Y1, Y1, Y1
+	VCMPPS      $0x00, Y1, Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+2016(SB), Y3, Y2
+	VCMPPS      $0x11, Y1, Y0, Y1
+	VBLENDVPS   Y1, fnSingle<>+2048(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y0
+	VMOVUPS     Y0, (AX)(BX*4)
+	VMOVUPS     32(CX)(BX*4), Y0
+	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1120(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
+	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VBLENDVPS   Y1, Y3, Y0, Y1
+	VPSUBD      Y2, Y1, Y1
+	VPSRAD      $0x17, Y1, Y2
+	VCVTDQ2PS   Y2, Y2
+	VANDPS      fnSingle<>+1088(SB), Y1, Y1
+	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VSUBPS      fnSingle<>+448(SB), Y1, Y1
+	VMOVUPD     fnSingle<>+1344(SB), Y3
+	VFMADD213PS fnSingle<>+1376(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1408(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1440(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1472(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1504(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1536(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1568(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1600(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y4
+	VFMADD213PS Y1, Y4, Y3
+	VFMADD231PS fnSingle<>+1248(SB), Y2, Y3
+	VXORPD      Y1, Y1, Y1
+	VCMPPS      $0x00, Y1, Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+2016(SB), Y3, Y2
+	VCMPPS      $0x11, Y1, Y0, Y1
+	VBLENDVPS   Y1, fnSingle<>+2048(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y0
+	VMOVUPS     Y0, 32(AX)(BX*4)
+	ADDQ        $0x10, BX
 	CMPQ        BX, DX
 	JB          loop
 	VZEROUPPER
@@ -1564,25 +1744,17 @@ TEXT ·fnLogGradAVX2(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 loop:
-	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  16(CX)(SI*4), Y1
-	VCVTPS2PD  (DX)(SI*4), Y2
-	VCVTPS2PD  16(DX)(SI*4), Y3
-	VCVTPD2PSY Y2, X2
-	VCVTPD2PSY Y0, X0
-	VDIVPS     X0, X2, X2
-	VCVTPS2PD  X2, Y0
-	VCVTPD2PSY Y3, X2
-	VCVTPD2PSY Y1, X1
-	VDIVPS     X1, X2, X2
-	VCVTPS2PD  X2, Y1
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPD2PSY Y1, X0
-	VMOVUPS    X0, 16(AX)(SI*4)
-	ADDQ       $0x08, SI
-	CMPQ       SI, BX
-	JB         loop
+	VMOVUPS (CX)(SI*4), Y0
+	VMOVUPS (DX)(SI*4), Y1
+	VDIVPS  Y0, Y1, Y0
+	VMOVUPS Y0, (AX)(SI*4)
+	VMOVUPS 32(CX)(SI*4), Y0
+	VMOVUPS 32(DX)(SI*4), Y1
+	VDIVPS  Y0, Y1, Y0
+	VMOVUPS Y0, 32(AX)(SI*4)
+	ADDQ    $0x10, SI
+	CMPQ    SI, BX
+	JB      loop
 	VZEROUPPER
 	RET
 
@@ -1598,134 +1770,70 @@ wide:
 	LEAQ             32(BX), SI
 	CMPQ             SI, DX
 	JA               rest
-	VCVTPS2PD        (CX)(BX*4), Z0
-	VCVTPS2PD        32(CX)(BX*4), Z1
-	VCVTPS2PD        64(CX)(BX*4), Z2
-	VCVTPS2PD        96(CX)(BX*4), Z3
-	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z4
-	VPADDQ.BCST      fnConst<>+352(SB), Z1, Z5
-	VPADDQ.BCST      fnConst<>+352(SB), Z2, Z6
-	VPADDQ.BCST      fnConst<>+352(SB), Z3, Z7
-	VPSRLQ           $0x34, Z4, Z8
-	VPSRLQ           $0x34, Z5, Z9
-	VPSRLQ           $0x34, Z6, Z10
-	VPSRLQ           $0x34, Z7, Z11
-	VORPD.BCST       fnConst<>+448(SB), Z8, Z8
-	VORPD.BCST       fnConst<>+448(SB), Z9, Z9
-	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
-	VORPD.BCST       fnConst<>+448(SB), Z11, Z11
-	VSUBPD.BCST      fnConst<>+480(SB), Z8, Z8
-	VSUBPD.BCST      fnConst<>+480(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
-	VSUBPD.BCST      fnConst<>+480(SB), Z11, Z11
-	VANDPD.BCST      fnConst<>+384(SB), Z4, Z4
-	VANDPD.BCST      fnConst<>+384(SB), Z5, Z5
-	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
-	VANDPD.BCST      fnConst<>+384(SB), Z7, Z7
-	VPADDQ.BCST      fnConst<>+416(SB), Z4, Z4
-	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
-	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
-	VPADDQ.BCST      fnConst<>+416(SB), Z7, Z7
-	VSUBPD.BCST      fnConst<>+2624(SB), Z4, Z4
-	VSUBPD.BCST      fnConst<>+2624(SB), Z5, Z5
-	VSUBPD.BCST      fnConst<>+2624(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+2624(SB), Z7, Z7
-	VBROADCASTSD     fnConst<>+512(SB), Z27
-	VBROADCASTSD     fnConst<>+512(SB), Z28
-	VBROADCASTSD     fnConst<>+512(SB), Z29
-	VBROADCASTSD     fnConst<>+512(SB), Z30
-	VFMADD213PD.BCST fnConst<>+544(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+544(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+544(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+544(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+576(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+576(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+576(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+576(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+608(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+608(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+608(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+608(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+640(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+640(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+640(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+640(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+672(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+672(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+672(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+672(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+704(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+704(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+704(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+704(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+736(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+736(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+736(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+736(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+768(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+768(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+768(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+768(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+800(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+800(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+800(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+800(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+832(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+832(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+832(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+832(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+864(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+864(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+864(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+864(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+896(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+896(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+896(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+896(SB), Z7, Z30
-	VMULPD           Z4, Z27, Z4
-	VMULPD           Z5, Z28, Z5
-	VMULPD           Z6, Z29, Z6
-	VMULPD           Z7, Z30, Z7
-	VFMADD231PD.BCST fnConst<>+64(SB), Z8, Z4
-	VFMADD231PD.BCST fnConst<>+64(SB), Z9, Z5
-	VFMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
-	VFMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
-	VXORPD           Z8, Z8, Z8
-	VXORPD           Z9, Z9, Z9
-	VXORPD           Z10, Z10, Z10
-	VXORPD           Z11, Z11, Z11
-	VCMPPD           $0x00, Z8, Z0, K1
-	VCMPPD           $0x00, Z9, Z1, K2
-	VCMPPD           $0x00, Z10, Z2, K3
-	VCMPPD           $0x00, Z11, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z4, K1, Z12
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z5, K2, Z13
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z6, K3, Z14
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z7, K4, Z15
-	VCMPPD           $0x11, Z8, Z0, K1
-	VCMPPD           $0x11, Z9, Z1, K2
-	VCMPPD           $0x11, Z10, Z2, K3
-	VCMPPD           $0x11, Z11, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z12, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z13, K2, Z17
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z14, K3, Z18
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z15, K4, Z19
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z1, K2
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z2, K3
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z3, K4
-	VBLENDMPD        Z0, Z16, K1, Z20
-	VBLENDMPD        Z1, Z17, K2, Z21
-	VBLENDMPD        Z2, Z18, K3, Z22
-	VBLENDMPD        Z3, Z19, K4, Z23
-	VCVTPD2PS        Z20, Y0
-	VMOVUPS          Y0, (AX)(BX*4)
-	VCVTPD2PS        Z21, Y0
-	VMOVUPS          Y0, 32(AX)(BX*4)
-	VCVTPD2PS        Z22, Y0
-	VMOVUPS          Y0, 64(AX)(BX*4)
-	VCVTPD2PS        Z23, Y0
-	VMOVUPS          Y0, 96(AX)(BX*4)
+	VMOVUPS          (CX)(BX*4), Z0
+	VMOVUPS          64(CX)(BX*4), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z1, K2
+	VBROADCASTSS     fnSingle<>+1120(SB), Z2
+	VBROADCASTSS     fnSingle<>+1120(SB), Z3
+	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z2, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z3, K2, Z5
+	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z2
+	VMULPS.BCST      fnSingle<>+1184(SB), Z1, Z3
+	VBLENDMPS        Z2, Z0, K1, Z6
+	VBLENDMPS        Z3, Z1, K2, Z7
+	VPSUBD           Z4, Z6, Z2
+	VPSUBD           Z5, Z7, Z3
+	VPSRAD           $0x17, Z2, Z19
+	VPSRAD           $0x17, Z3, Z20
+	VCVTDQ2PS        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VANDPS.BCST      fnSingle<>+1088(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+1088(SB), Z3, Z3
+	VPADDD.BCST      fnSingle<>+1120(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+1120(SB), Z3, Z3
+	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
+	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z3
+	VBROADCASTSS     fnSingle<>+1344(SB), Z21
+	VBROADCASTSS     fnSingle<>+1344(SB), Z22
+	VFMADD213PS.BCST fnSingle<>+1376(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1376(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1408(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1408(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1440(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1440(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1472(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1472(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1504(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1504(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1536(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1536(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1568(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1568(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1600(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1600(SB), Z3, Z22
+	VMULPS           Z2, Z2, Z23
+	VMULPS           Z3, Z3, Z24
+	VFMADD213PS      Z2, Z23, Z21
+	VFMADD213PS      Z3, Z24, Z22
+	VFMADD231PS.BCST fnSingle<>+1248(SB), Z19, Z21
+	VFMADD231PS.BCST fnSingle<>+1248(SB), Z20, Z22
+	VXORPD           Z2, Z2, Z2
+	VXORPD           Z3, Z3, Z3
+	VCMPPS           $0x00, Z2, Z0, K1
+	VCMPPS           $0x00, Z3, Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z21, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z22, K2, Z9
+	VCMPPS           $0x11, Z2, Z0, K1
+	VCMPPS           $0x11, Z3, Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z1, K2
+	VBLENDMPS        Z0, Z10, K1, Z12
+	VBLENDMPS        Z1, Z11, K2, Z13
+	VMOVUPS          Z12, (AX)(BX*4)
+	VMOVUPS          Z13, 64(AX)(BX*4)
 	MOVQ             SI, BX
 	JMP              wide
 
@@ -1734,39 +1842,39 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD        (CX)(BX*4), Z0
-	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z1
-	VPSRLQ           $0x34, Z1, Z2
-	VORPD.BCST       fnConst<>+448(SB), Z2, Z2
-	VSUBPD.BCST      fnConst<>+480(SB), Z2, Z2
-	VANDPD.BCST      fnConst<>+384(SB), Z1, Z1
-	VPADDQ.BCST      fnConst<>+416(SB), Z1, Z1
-	VSUBPD.BCST      fnConst<>+2624(SB), Z1, Z1
-	VBROADCASTSD     fnConst<>+512(SB), Z3
-	VFMADD213PD.BCST fnConst<>+544(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+576(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+608(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+640(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+672(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+704(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+736(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+768(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+800(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+832(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+864(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+896(SB), Z1, Z3
-	VMULPD           Z1, Z3, Z1
-	VFMADD231PD.BCST fnConst<>+64(SB), Z2, Z1
-	VXORPD           Z2, Z2, Z2
-	VCMPPD           $0x00, Z2, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z1, K1, Z24
-	VCMPPD           $0x11, Z2, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z24, K1, Z25
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
-	VBLENDMPD        Z0, Z25, K1, Z26
-	VCVTPD2PS        Z26, Y0
-	VMOVUPS          Y0, (AX)(BX*4)
-	ADDQ             $0x08, BX
+	VMOVUPS          (CX)(BX*4), Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+1120(SB), Z1
+	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z1, K1, Z14
+	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z1
+	VBLENDMPS        Z1, Z0, K1, Z15
+	VPSUBD           Z14, Z15, Z1
+	VPSRAD           $0x17, Z1, Z2
+	VCVTDQ2PS        Z2, Z2
+	VANDPS.BCST      fnSingle<>+1088(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+1120(SB), Z1, Z1
+	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
+	VBROADCASTSS     fnSingle<>+1344(SB), Z3
+	VFMADD213PS.BCST fnSingle<>+1376(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1408(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1440(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1472(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1504(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1536(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1568(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1600(SB), Z1, Z3
+	VMULPS           Z1, Z1, Z4
+	VFMADD213PS      Z1, Z4, Z3
+	VFMADD231PS.BCST fnSingle<>+1248(SB), Z2, Z3
+	VXORPD           Z1, Z1, Z1
+	VCMPPS           $0x00, Z1, Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z3, K1, Z16
+	VCMPPS           $0x11, Z1, Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
+	VBLENDMPS        Z0, Z17, K1, Z18
+	VMOVUPS          Z18, (AX)(BX*4)
+	ADDQ             $0x10, BX
 	CMPQ             BX, DX
 	JB               loop
 
@@ -1784,60 +1892,32 @@ TEXT ·fnLogGradAVX512(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 wide:
-	LEAQ      32(SI), DI
-	CMPQ      DI, BX
-	JA        rest
-	VCVTPS2PD (CX)(SI*4), Z0
-	VCVTPS2PD 32(CX)(SI*4), Z1
-	VCVTPS2PD 64(CX)(SI*4), Z2
-	VCVTPS2PD 96(CX)(SI*4), Z3
-	VCVTPS2PD (DX)(SI*4), Z4
-	VCVTPS2PD 32(DX)(SI*4), Z5
-	VCVTPS2PD 64(DX)(SI*4), Z6
-	VCVTPS2PD 96(DX)(SI*4), Z7
-	VCVTPD2PS Z4, Y4
-	VCVTPD2PS Z0, Y0
-	VDIVPS    Y0, Y4, Y4
-	VCVTPS2PD Y4, Z0
-	VCVTPD2PS Z5, Y4
-	VCVTPD2PS Z1, Y1
-	VDIVPS    Y1, Y4, Y4
-	VCVTPS2PD Y4, Z1
-	VCVTPD2PS Z6, Y4
-	VCVTPD2PS Z2, Y2
-	VDIVPS    Y2, Y4, Y4
-	VCVTPS2PD Y4, Z2
-	VCVTPD2PS Z7, Y4
-	VCVTPD2PS Z3, Y3
-	VDIVPS    Y3, Y4, Y4
-	VCVTPS2PD Y4, Z3
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(SI*4)
-	VCVTPD2PS Z1, Y0
-	VMOVUPS   Y0, 32(AX)(SI*4)
-	VCVTPD2PS Z2, Y0
-	VMOVUPS   Y0, 64(AX)(SI*4)
-	VCVTPD2PS Z3, Y0
-	VMOVUPS   Y0, 96(AX)(SI*4)
-	MOVQ      DI, SI
-	JMP       wide
+	LEAQ    32(SI), DI
+	CMPQ    DI, BX
+	JA      rest
+	VMOVUPS (CX)(SI*4), Z0
+	VMOVUPS 64(CX)(SI*4), Z1
+	VMOVUPS (DX)(SI*4), Z2
+	VMOVUPS 64(DX)(SI*4), Z3
+	VDIVPS  Z0, Z2, Z0
+	VDIVPS  Z1, Z3, Z1
+	VMOVUPS Z0, (AX)(SI*4)
+	VMOVUPS Z1, 64(AX)(SI*4)
+	MOVQ    DI, SI
+	JMP     wide
 
 rest:
 	CMPQ SI, BX
 	JAE  done
 
 loop:
-	VCVTPS2PD (CX)(SI*4), Z0
-	VCVTPS2PD (DX)(SI*4), Z1
-	VCVTPD2PS Z1, Y1
-	VCVTPD2PS Z0, Y0
-	VDIVPS    Y0, Y1, Y1
-	VCVTPS2PD Y1, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(SI*4)
-	ADDQ      $0x08, SI
-	CMPQ      SI, BX
-	JB        loop
+	VMOVUPS (CX)(SI*4), Z0
+	VMOVUPS (DX)(SI*4), Z1
+	VDIVPS  Z0, Z1, Z0
+	VMOVUPS Z0, (AX)(SI*4)
+	ADDQ    $0x10, SI
+	CMPQ    SI, BX
+	JB      loop
 
 done:
 	VZEROUPPER
@@ -1852,69 +1932,75 @@ TEXT ·fnLog2AVX2(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 loop:
-	VCVTPS2PD   (CX)(BX*4), Y0
-	VCVTPS2PD   16(CX)(BX*4), Y1
-	VPADDQ      fnConst<>+352(SB), Y0, Y2
-	VPADDQ      fnConst<>+352(SB), Y1, Y3
-	VPSRLQ      $0x34, Y2, Y4
-	VPSRLQ      $0x34, Y3, Y5
-	VORPD       fnConst<>+448(SB), Y4, Y4
-	VORPD       fnConst<>+448(SB), Y5, Y5
-	VSUBPD      fnConst<>+480(SB), Y4, Y4
-	VSUBPD      fnConst<>+480(SB), Y5, Y5
-	VANDPD      fnConst<>+384(SB), Y2, Y2
-	VANDPD      fnConst<>+384(SB), Y3, Y3
-	VPADDQ      fnConst<>+416(SB), Y2, Y2
-	VPADDQ      fnConst<>+416(SB), Y3, Y3
-	VSUBPD      fnConst<>+2624(SB), Y2, Y2
-	VSUBPD      fnConst<>+2624(SB), Y3, Y3
-	VMOVUPD     fnConst<>+928(SB), Y6
-	VMOVUPD     fnConst<>+928(SB), Y7
-	VFMADD213PD fnConst<>+960(SB), Y2, Y6
-	VFMADD213PD fnConst<>+960(SB), Y3, Y7
-	VFMADD213PD fnConst<>+992(SB), Y2, Y6
-	VFMADD213PD fnConst<>+992(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1024(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1024(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1056(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1056(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1088(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1088(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1120(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1120(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1152(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1152(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1184(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1184(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1216(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1216(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1248(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1248(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1280(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1280(SB), Y3, Y7
-	VFMADD213PD fnConst<>+1312(SB), Y2, Y6
-	VFMADD213PD fnConst<>+1312(SB), Y3, Y7
-	VFMADD213PD Y4, Y2, Y6
-	VFMADD213PD Y5, Y3, Y7
+	VMOVUPS     (CX)(BX*4), Y0
+	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1120(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
+	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VBLENDVPS   Y1, Y3, Y0, Y1
+	VPSUBD      Y2, Y1, Y1
+	VPSRAD      $0x17, Y1, Y2
+	VCVTDQ2PS   Y2, Y2
+	VANDPS      fnSingle<>+1088(SB), Y1, Y1
+	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VSUBPS      fnSingle<>+448(SB), Y1, Y1
+	VMOVUPD     fnSingle<>+1632(SB), Y3
+	VFMADD213PS fnSingle<>+1664(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1696(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1728(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1760(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1792(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1824(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1856(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1888(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y4
+	VMULPS      Y4, Y3, Y3
+	VFMADD231PS fnSingle<>+1312(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+1280(SB), Y1, Y3
+	VADDPS      Y3, Y2, Y1
 	VXORPD      Y2, Y2, Y2
-	VXORPD      Y3, Y3, Y3
-	VCMPPD      $0x00, Y2, Y0, Y4
-	VCMPPD      $0x00, Y3, Y1, Y5
-	VBLENDVPD   Y4, fnConst<>+3296(SB), Y6, Y4
-	VBLENDVPD   Y5, fnConst<>+3296(SB), Y7, Y5
-	VCMPPD      $0x11, Y2, Y0, Y2
-	VCMPPD      $0x11, Y3, Y1, Y3
-	VBLENDVPD   Y2, fnConst<>+3328(SB), Y4, Y2
-	VBLENDVPD   Y3, fnConst<>+3328(SB), Y5, Y3
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y0, Y4
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y5
-	VBLENDVPD   Y4, Y0, Y2, Y0
-	VBLENDVPD   Y5, Y1, Y3, Y1
-	VCVTPD2PSY  Y0, X0
-	VMOVUPS     X0, (AX)(BX*4)
-	VCVTPD2PSY  Y1, X0
-	VMOVUPS     X0, 16(AX)(BX*4)
-	ADDQ        $0x08, BX
+	VCMPPS      $0x00, Y2, Y0, Y3
+	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y1, Y1
+	VCMPPS      $0x11, Y2, Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y0
+	VMOVUPS     Y0, (AX)(BX*4)
+	VMOVUPS     32(CX)(BX*4), Y0
+	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1120(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
+	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VBLENDVPS   Y1, Y3, Y0, Y1
+	VPSUBD      Y2, Y1, Y1
+	VPSRAD      $0x17, Y1, Y2
+	VCVTDQ2PS   Y2, Y2
+	VANDPS      fnSingle<>+1088(SB), Y1, Y1
+	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VSUBPS      fnSingle<>+448(SB), Y1, Y1
+	VMOVUPD     fnSingle<>+1632(SB), Y3
+	VFMADD213PS fnSingle<>+1664(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1696(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1728(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1760(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1792(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1824(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1856(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+1888(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y4
+	VMULPS      Y4, Y3, Y3
+	VFMADD231PS fnSingle<>+1312(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+1280(SB), Y1, Y3
+	VADDPS      Y3, Y2, Y1
+	VXORPD      Y2, Y2, Y2
+	VCMPPS      $0x00, Y2, Y0, Y3
+	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y1, Y1
+	VCMPPS      $0x11, Y2, Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y0
+	VMOVUPS     Y0, 32(AX)(BX*4)
+	ADDQ        $0x10, BX
 	CMPQ        BX, DX
 	JB          loop
 	VZEROUPPER
@@ -1930,21 +2016,19 @@ TEXT ·fnLog2GradAVX2(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 loop:
-	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  16(CX)(SI*4), Y1
-	VCVTPS2PD  (DX)(SI*4), Y2
-	VCVTPS2PD  16(DX)(SI*4), Y3
-	VMULPD     fnConst<>+64(SB), Y0, Y0
-	VMULPD     fnConst<>+64(SB), Y1, Y1
-	VDIVPD     Y0, Y2, Y0
-	VDIVPD     Y1, Y3, Y1
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPD2PSY Y1, X0
-	VMOVUPS    X0, 16(AX)(SI*4)
-	ADDQ       $0x08, SI
-	CMPQ       SI, BX
-	JB         loop
+	VMOVUPS (CX)(SI*4), Y0
+	VMOVUPS (DX)(SI*4), Y1
+	VDIVPS  Y0, Y1, Y0
+	VMULPS  fnSingle<>+1280(SB), Y0, Y0
+	VMOVUPS Y0, (AX)(SI*4)
+	VMOVUPS 32(CX)(SI*4), Y0
+	VMOVUPS 32(DX)(SI*4), Y1
+	VDIVPS  Y0, Y1, Y0
+	VMULPS  fnSingle<>+1280(SB), Y0, Y0
+	VMOVUPS Y0, 32(AX)(SI*4)
+	ADDQ    $0x10, SI
+	CMPQ    SI, BX
+	JB      loop
 	VZEROUPPER
 	RET
 
@@ -1960,130 +2044,74 @@ wide:
 	LEAQ             32(BX), SI
 	CMPQ             SI, DX
 	JA               rest
-	VCVTPS2PD        (CX)(BX*4), Z0
-	VCVTPS2PD        32(CX)(BX*4), Z1
-	VCVTPS2PD        64(CX)(BX*4), Z2
-	VCVTPS2PD        96(CX)(BX*4), Z3
-	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z4
-	VPADDQ.BCST      fnConst<>+352(SB), Z1, Z5
-	VPADDQ.BCST      fnConst<>+352(SB), Z2, Z6
-	VPADDQ.BCST      fnConst<>+352(SB), Z3, Z7
-	VPSRLQ           $0x34, Z4, Z8
-	VPSRLQ           $0x34, Z5, Z9
-	VPSRLQ           $0x34, Z6, Z10
-	VPSRLQ           $0x34, Z7, Z11
-	VORPD.BCST       fnConst<>+448(SB), Z8, Z8
-	VORPD.BCST       fnConst<>+448(SB), Z9, Z9
-	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
-	VORPD.BCST       fnConst<>+448(SB), Z11, Z11
-	VSUBPD.BCST      fnConst<>+480(SB), Z8, Z8
-	VSUBPD.BCST      fnConst<>+480(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
-	VSUBPD.BCST      fnConst<>+480(SB), Z11, Z11
-	VANDPD.BCST      fnConst<>+384(SB), Z4, Z4
-	VANDPD.BCST      fnConst<>+384(SB), Z5, Z5
-	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
-	VANDPD.BCST      fnConst<>+384(SB), Z7, Z7
-	VPADDQ.BCST      fnConst<>+416(SB), Z4, Z4
-	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
-	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
-	VPADDQ.BCST      fnConst<>+416(SB), Z7, Z7
-	VSUBPD.BCST      fnConst<>+2624(SB), Z4, Z4
-	VSUBPD.BCST      fnConst<>+2624(SB), Z5, Z5
-	VSUBPD.BCST      fnConst<>+2624(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+2624(SB), Z7, Z7
-	VBROADCASTSD     fnConst<>+928(SB), Z27
-	VBROADCASTSD     fnConst<>+928(SB), Z28
-	VBROADCASTSD     fnConst<>+928(SB), Z29
-	VBROADCASTSD     fnConst<>+928(SB), Z30
-	VFMADD213PD.BCST fnConst<>+960(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+960(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+960(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+960(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+992(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+992(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+992(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+992(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z7, Z30
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z4, Z27
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z5, Z28
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z6, Z29
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z7, Z30
-	VFMADD213PD      Z8, Z4, Z27
-	VFMADD213PD      Z9, Z5, Z28
-	VFMADD213PD      Z10, Z6, Z29
-	VFMADD213PD      Z11, Z7, Z30
-	VXORPD           Z4, Z4, Z4
-	VXORPD           Z5, Z5, Z5
-	VXORPD           Z6, Z6, Z6
-	VXORPD           Z7, Z7, Z7
-	VCMPPD           $0x00, Z4, Z0, K1
-	VCMPPD           $0x00, Z5, Z1, K2
-	VCMPPD           $0x00, Z6, Z2, K3
-	VCMPPD           $0x00, Z7, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z27, K1, Z12
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z28, K2, Z13
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z29, K3, Z14
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z30, K4, Z15
-	VCMPPD           $0x11, Z4, Z0, K1
-	VCMPPD           $0x11, Z5, Z1, K2
-	VCMPPD           $0x11, Z6, Z2, K3
-	VCMPPD           $0x11, Z7, Z3, K4
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z12, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z13, K2, Z17
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z14, K3, Z18
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z15, K4, Z19
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z1, K2
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z2, K3
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z3, K4
-	VBLENDMPD        Z0, Z16, K1, Z20
-	VBLENDMPD        Z1, Z17, K2, Z21
-	VBLENDMPD        Z2, Z18, K3, Z22
-	VBLENDMPD        Z3, Z19, K4, Z23
-	VCVTPD2PS        Z20, Y0
-	VMOVUPS          Y0, (AX)(BX*4)
-	VCVTPD2PS        Z21, Y0
-	VMOVUPS          Y0, 32(AX)(BX*4)
-	VCVTPD2PS        Z22, Y0
-	VMOVUPS          Y0, 64(AX)(BX*4)
-	VCVTPD2PS        Z23, Y0
-	VMOVUPS          Y0, 96(AX)(BX*4)
+	VMOVUPS          (CX)(BX*4), Z0
+	VMOVUPS          64(CX)(BX*4), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z1, K2
+	VBROADCASTSS     fnSingle<>+1120(SB), Z2
+	VBROADCASTSS     fnSingle<>+1120(SB), Z3
+	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z2, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z3, K2, Z5
+	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z2
+	VMULPS.BCST      fnSingle<>+1184(SB), Z1, Z3
+	VBLENDMPS        Z2, Z0, K1, Z6
+	VBLENDMPS        Z3, Z1, K2, Z7
+	VPSUBD           Z4, Z6, Z2
+	VPSUBD           Z5, Z7, Z3
+	VPSRAD           $0x17, Z2, Z19
+	VPSRAD           $0x17, Z3, Z20
+	VCVTDQ2PS        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VANDPS.BCST      fnSingle<>+1088(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+1088(SB), Z3, Z3
+	VPADDD.BCST      fnSingle<>+1120(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+1120(SB), Z3, Z3
+	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
+	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z3
+	VBROADCASTSS     fnSingle<>+1632(SB), Z21
+	VBROADCASTSS     fnSingle<>+1632(SB), Z22
+	VFMADD213PS.BCST fnSingle<>+1664(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1664(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1696(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1696(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1856(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1856(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+1888(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+1888(SB), Z3, Z22
+	VMULPS           Z2, Z2, Z23
+	VMULPS           Z3, Z3, Z24
+	VMULPS           Z23, Z21, Z21
+	VMULPS           Z24, Z22, Z22
+	VFMADD231PS.BCST fnSingle<>+1312(SB), Z2, Z21
+	VFMADD231PS.BCST fnSingle<>+1312(SB), Z3, Z22
+	VFMADD231PS.BCST fnSingle<>+1280(SB), Z2, Z21
+	VFMADD231PS.BCST fnSingle<>+1280(SB), Z3, Z22
+	VADDPS           Z21, Z19, Z2
+	VADDPS           Z22, Z20, Z3
+	VXORPD           Z19, Z19, Z19
+	VXORPD           Z20, Z20, Z20
+	VCMPPS           $0x00, Z19, Z0, K1
+	VCMPPS           $0x00, Z20, Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z2, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z3, K2, Z9
+	VCMPPS           $0x11, Z19, Z0, K1
+	VCMPPS           $0x11, Z20, Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z1, K2
+	VBLENDMPS        Z0, Z10, K1, Z12
+	VBLENDMPS        Z1, Z11, K2, Z13
+	VMOVUPS          Z12, (AX)(BX*4)
+	VMOVUPS          Z13, 64(AX)(BX*4)
 	MOVQ             SI, BX
 	JMP              wide
 
@@ -2092,38 +2120,41 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD        (CX)(BX*4), Z0
-	VPADDQ.BCST      fnConst<>+352(SB), Z0, Z1
-	VPSRLQ           $0x34, Z1, Z2
-	VORPD.BCST       fnConst<>+448(SB), Z2, Z2
-	VSUBPD.BCST      fnConst<>+480(SB), Z2, Z2
-	VANDPD.BCST      fnConst<>+384(SB), Z1, Z1
-	VPADDQ.BCST      fnConst<>+416(SB), Z1, Z1
-	VSUBPD.BCST      fnConst<>+2624(SB), Z1, Z1
-	VBROADCASTSD     fnConst<>+928(SB), Z3
-	VFMADD213PD.BCST fnConst<>+960(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+992(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z1, Z3
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z1, Z3
-	VFMADD213PD      Z2, Z1, Z3
-	VXORPD           Z1, Z1, Z1
-	VCMPPD           $0x00, Z1, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z3, K1, Z24
-	VCMPPD           $0x11, Z1, Z0, K1
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z24, K1, Z25
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z0, K1
-	VBLENDMPD        Z0, Z25, K1, Z26
-	VCVTPD2PS        Z26, Y0
-	VMOVUPS          Y0, (AX)(BX*4)
-	ADDQ             $0x08, BX
+	VMOVUPS          (CX)(BX*4), Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+1120(SB), Z1
+	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z1, K1, Z14
+	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z1
+	VBLENDMPS        Z1, Z0, K1, Z15
+	VPSUBD           Z14, Z15, Z1
+	VPSRAD           $0x17, Z1, Z2
+	VCVTDQ2PS        Z2, Z2
+	VANDPS.BCST      fnSingle<>+1088(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+1120(SB), Z1, Z1
+	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
+	VBROADCASTSS     fnSingle<>+1632(SB), Z3
+	VFMADD213PS.BCST fnSingle<>+1664(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1696(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1856(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+1888(SB), Z1, Z3
+	VMULPS           Z1, Z1, Z4
+	VMULPS           Z4, Z3, Z3
+	VFMADD231PS.BCST fnSingle<>+1312(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+1280(SB), Z1, Z3
+	VADDPS           Z3, Z2, Z1
+	VXORPD           Z2, Z2, Z2
+	VCMPPS           $0x00, Z2, Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z1, K1, Z16
+	VCMPPS           $0x11, Z2, Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
+	VBLENDMPS        Z0, Z17, K1, Z18
+	VMOVUPS          Z18, (AX)(BX*4)
+	ADDQ             $0x10, BX
 	CMPQ             BX, DX
 	JB               loop
 
@@ -2144,30 +2175,16 @@ wide:
 	LEAQ        32(SI), DI
 	CMPQ        DI, BX
 	JA          rest
-	VCVTPS2PD   (CX)(SI*4), Z0
-	VCVTPS2PD   32(CX)(SI*4), Z1
-	VCVTPS2PD   64(CX)(SI*4), Z2
-	VCVTPS2PD   96(CX)(SI*4), Z3
-	VCVTPS2PD   (DX)(SI*4), Z4
-	VCVTPS2PD   32(DX)(SI*4), Z5
-	VCVTPS2PD   64(DX)(SI*4), Z6
-	VCVTPS2PD   96(DX)(SI*4), Z7
-	VMULPD.BCST fnConst<>+64(SB), Z0, Z0
-	VMULPD.BCST fnConst<>+64(SB), Z1, Z1
-	VMULPD.BCST fnConst<>+64(SB), Z2, Z2
-	VMULPD.BCST fnConst<>+64(SB), Z3, Z3
-	VDIVPD      Z0, Z4, Z0
-	VDIVPD      Z1, Z5, Z1
-	VDIVPD      Z2, Z6, Z2
-	VDIVPD      Z3, Z7, Z3
-	VCVTPD2PS   Z0, Y0
-	VMOVUPS     Y0, (AX)(SI*4)
-	VCVTPD2PS   Z1, Y0
-	VMOVUPS     Y0, 32(AX)(SI*4)
-	VCVTPD2PS   Z2, Y0
-	VMOVUPS     Y0, 64(AX)(SI*4)
-	VCVTPD2PS   Z3, Y0
-	VMOVUPS     Y0, 96(AX)(SI*4)
+	VMOVUPS     (CX)(SI*4), Z0
+	VMOVUPS     64(CX)(SI*4), Z1
+	VMOVUPS     (DX)(SI*4), Z2
+	VMOVUPS     64(DX)(SI*4), Z3
+	VDIVPS      Z0, Z2, Z0
+	VDIVPS      Z1, Z3, Z1
+	VMULPS.BCST fnSingle<>+1280(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+1280(SB), Z1, Z1
+	VMOVUPS     Z0, (AX)(SI*4)
+	VMOVUPS     Z1, 64(AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         wide
 
@@ -2176,13 +2193,12 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD   (CX)(SI*4), Z0
-	VCVTPS2PD   (DX)(SI*4), Z1
-	VMULPD.BCST fnConst<>+64(SB), Z0, Z0
-	VDIVPD      Z0, Z1, Z0
-	VCVTPD2PS   Z0, Y0
-	VMOVUPS     Y0, (AX)(SI*4)
-	ADDQ        $0x08, SI
+	VMOVUPS     (CX)(SI*4), Z0
+	VMOVUPS     (DX)(SI*4), Z1
+	VDIVPS      Z0, Z1, Z0
+	VMULPS.BCST fnSingle<>+1280(SB), Z0, Z0
+	VMOVUPS     Z0, (AX)(SI*4)
+	ADDQ        $0x10, SI
 	CMPQ        SI, BX
 	JB          loop
 
@@ -2199,79 +2215,79 @@ TEXT ·fnLog1pAVX2(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 loop:
-	VCVTPS2PD   (CX)(BX*4), Y0
-	VADDPD      fnConst<>+2624(SB), Y0, Y1
-	VPADDQ      fnConst<>+352(SB), Y1, Y2
-	VPSRLQ      $0x34, Y2, Y3
-	VORPD       fnConst<>+448(SB), Y3, Y3
-	VSUBPD      fnConst<>+480(SB), Y3, Y3
-	VANDPD      fnConst<>+384(SB), Y2, Y2
-	VPADDQ      fnConst<>+416(SB), Y2, Y2
-	VSUBPD      fnConst<>+2624(SB), Y2, Y2
-	VXORPD      Y4, Y4, Y4
-	VCMPPD      $0x00, Y4, Y3, Y4
-	VBLENDVPD   Y4, Y0, Y2, Y0
-	VMOVUPD     fnConst<>+512(SB), Y2
-	VFMADD213PD fnConst<>+544(SB), Y0, Y2
-	VFMADD213PD fnConst<>+576(SB), Y0, Y2
-	VFMADD213PD fnConst<>+608(SB), Y0, Y2
-	VFMADD213PD fnConst<>+640(SB), Y0, Y2
-	VFMADD213PD fnConst<>+672(SB), Y0, Y2
-	VFMADD213PD fnConst<>+704(SB), Y0, Y2
-	VFMADD213PD fnConst<>+736(SB), Y0, Y2
-	VFMADD213PD fnConst<>+768(SB), Y0, Y2
-	VFMADD213PD fnConst<>+800(SB), Y0, Y2
-	VFMADD213PD fnConst<>+832(SB), Y0, Y2
-	VFMADD213PD fnConst<>+864(SB), Y0, Y2
-	VFMADD213PD fnConst<>+896(SB), Y0, Y2
-	VMULPD      Y0, Y2, Y0
-	VFMADD231PD fnConst<>+64(SB), Y3, Y0
+	VMOVUPS     (CX)(BX*4), Y0
+	VADDPS      fnSingle<>+448(SB), Y0, Y1
+	VSUBPS      fnSingle<>+448(SB), Y1, Y2
+	VSUBPS      Y2, Y0, Y0
+	VMOVUPD     fnSingle<>+448(SB), Y3
+	VSUBPS      Y2, Y1, Y2
+	VSUBPS      Y2, Y3, Y2
+	VADDPS      Y2, Y0, Y0
+	VPSUBD      fnSingle<>+1120(SB), Y1, Y2
+	VPSRAD      $0x17, Y2, Y3
+	VCVTDQ2PS   Y3, Y3
+	VANDPS      fnSingle<>+1088(SB), Y2, Y2
+	VPADDD      fnSingle<>+1120(SB), Y2, Y2
+	VSUBPS      fnSingle<>+448(SB), Y2, Y2
+	VMOVUPD     fnSingle<>+1344(SB), Y4
+	VFMADD213PS fnSingle<>+1376(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1408(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1440(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1472(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1504(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1536(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1568(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1600(SB), Y2, Y4
+	VMULPS      Y2, Y2, Y5
+	VDIVPS      Y1, Y0, Y0
+	VFMADD213PS Y0, Y5, Y4
+	VADDPS      Y4, Y2, Y0
+	VFMADD231PS fnSingle<>+1248(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
-	VCMPPD      $0x00, Y2, Y1, Y3
-	VBLENDVPD   Y3, fnConst<>+3296(SB), Y0, Y0
-	VCMPPD      $0x11, Y2, Y1, Y2
-	VBLENDVPD   Y2, fnConst<>+3328(SB), Y0, Y0
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y2
-	VBLENDVPD   Y2, Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VMOVUPS     X0, (AX)(BX*4)
-	VCVTPS2PD   16(CX)(BX*4), Y0
-	VADDPD      fnConst<>+2624(SB), Y0, Y1
-	VPADDQ      fnConst<>+352(SB), Y1, Y2
-	VPSRLQ      $0x34, Y2, Y3
-	VORPD       fnConst<>+448(SB), Y3, Y3
-	VSUBPD      fnConst<>+480(SB), Y3, Y3
-	VANDPD      fnConst<>+384(SB), Y2, Y2
-	VPADDQ      fnConst<>+416(SB), Y2, Y2
-	VSUBPD      fnConst<>+2624(SB), Y2, Y2
-	VXORPD      Y4, Y4, Y4
-	VCMPPD      $0x00, Y4, Y3, Y4
-	VBLENDVPD   Y4, Y0, Y2, Y0
-	VMOVUPD     fnConst<>+512(SB), Y2
-	VFMADD213PD fnConst<>+544(SB), Y0, Y2
-	VFMADD213PD fnConst<>+576(SB), Y0, Y2
-	VFMADD213PD fnConst<>+608(SB), Y0, Y2
-	VFMADD213PD fnConst<>+640(SB), Y0, Y2
-	VFMADD213PD fnConst<>+672(SB), Y0, Y2
-	VFMADD213PD fnConst<>+704(SB), Y0, Y2
-	VFMADD213PD fnConst<>+736(SB), Y0, Y2
-	VFMADD213PD fnConst<>+768(SB), Y0, Y2
-	VFMADD213PD fnConst<>+800(SB), Y0, Y2
-	VFMADD213PD fnConst<>+832(SB), Y0, Y2
-	VFMADD213PD fnConst<>+864(SB), Y0, Y2
-	VFMADD213PD fnConst<>+896(SB), Y0, Y2
-	VMULPD      Y0, Y2, Y0
-	VFMADD231PD fnConst<>+64(SB), Y3, Y0
+	VCMPPS      $0x00, Y2, Y1, Y3
+	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y0, Y0
+	VCMPPS      $0x11, Y2, Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+1984(SB), Y1, Y2
+	VBLENDVPS   Y2, Y1, Y0, Y0
+	VMOVUPS     Y0, (AX)(BX*4)
+	VMOVUPS     32(CX)(BX*4), Y0
+	VADDPS      fnSingle<>+448(SB), Y0, Y1
+	VSUBPS      fnSingle<>+448(SB), Y1, Y2
+	VSUBPS      Y2, Y0, Y0
+	VMOVUPD     fnSingle<>+448(SB), Y3
+	VSUBPS      Y2, Y1, Y2
+	VSUBPS      Y2, Y3, Y2
+	VADDPS      Y2, Y0, Y0
+	VPSUBD      fnSingle<>+1120(SB), Y1, Y2
+	VPSRAD      $0x17, Y2, Y3
+	VCVTDQ2PS   Y3, Y3
+	VANDPS      fnSingle<>+1088(SB), Y2, Y2
+	VPADDD      fnSingle<>+1120(SB), Y2, Y2
+	VSUBPS      fnSingle<>+448(SB), Y2, Y2
+	VMOVUPD     fnSingle<>+1344(SB), Y4
+	VFMADD213PS fnSingle<>+1376(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1408(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1440(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1472(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1504(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1536(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1568(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+1600(SB), Y2, Y4
+	VMULPS      Y2, Y2, Y5
+	VDIVPS      Y1, Y0, Y0
+	VFMADD213PS Y0, Y5, Y4
+	VADDPS      Y4, Y2, Y0
+	VFMADD231PS fnSingle<>+1248(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
-	VCMPPD      $0x00, Y2, Y1, Y3
-	VBLENDVPD   Y3, fnConst<>+3296(SB), Y0, Y0
-	VCMPPD      $0x11, Y2, Y1, Y2
-	VBLENDVPD   Y2, fnConst<>+3328(SB), Y0, Y0
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y1, Y2
-	VBLENDVPD   Y2, Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VMOVUPS     X0, 16(AX)(BX*4)
-	ADDQ        $0x08, BX
+	VCMPPS      $0x00, Y2, Y1, Y3
+	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y0, Y0
+	VCMPPS      $0x11, Y2, Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+1984(SB), Y1, Y2
+	VBLENDVPS   Y2, Y1, Y0, Y0
+	VMOVUPS     Y0, 32(AX)(BX*4)
+	ADDQ        $0x10, BX
 	CMPQ        BX, DX
 	JB          loop
 	VZEROUPPER
@@ -2287,21 +2303,19 @@ TEXT ·fnLog1pGradAVX2(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 loop:
-	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  (DX)(SI*4), Y1
-	VADDPD     fnConst<>+2624(SB), Y0, Y0
-	VDIVPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPS2PD  16(CX)(SI*4), Y0
-	VCVTPS2PD  16(DX)(SI*4), Y1
-	VADDPD     fnConst<>+2624(SB), Y0, Y0
-	VDIVPD     Y0, Y1, Y0
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, 16(AX)(SI*4)
-	ADDQ       $0x08, SI
-	CMPQ       SI, BX
-	JB         loop
+	VMOVUPS (CX)(SI*4), Y0
+	VMOVUPS (DX)(SI*4), Y1
+	VADDPS  fnSingle<>+448(SB), Y0, Y0
+	VDIVPS  Y0, Y1, Y0
+	VMOVUPS Y0, (AX)(SI*4)
+	VMOVUPS 32(CX)(SI*4), Y0
+	VMOVUPS 32(DX)(SI*4), Y1
+	VADDPS  fnSingle<>+448(SB), Y0, Y0
+	VDIVPS  Y0, Y1, Y0
+	VMOVUPS Y0, 32(AX)(SI*4)
+	ADDQ    $0x10, SI
+	CMPQ    SI, BX
+	JB      loop
 	VZEROUPPER
 	RET
 
@@ -2314,81 +2328,81 @@ TEXT ·fnLog1pAVX512(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 wide:
-	LEAQ             16(BX), SI
+	LEAQ             32(BX), SI
 	CMPQ             SI, DX
 	JA               rest
-	VCVTPS2PD        (CX)(BX*4), Z0
-	VCVTPS2PD        32(CX)(BX*4), Z1
-	VADDPD.BCST      fnConst<>+2624(SB), Z0, Z2
-	VADDPD.BCST      fnConst<>+2624(SB), Z1, Z3
-	VPADDQ.BCST      fnConst<>+352(SB), Z2, Z4
-	VPADDQ.BCST      fnConst<>+352(SB), Z3, Z5
-	VPSRLQ           $0x34, Z4, Z6
-	VPSRLQ           $0x34, Z5, Z7
-	VORPD.BCST       fnConst<>+448(SB), Z6, Z6
-	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
-	VSUBPD.BCST      fnConst<>+480(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
-	VANDPD.BCST      fnConst<>+384(SB), Z4, Z4
-	VANDPD.BCST      fnConst<>+384(SB), Z5, Z5
-	VPADDQ.BCST      fnConst<>+416(SB), Z4, Z4
-	VPADDQ.BCST      fnConst<>+416(SB), Z5, Z5
-	VSUBPD.BCST      fnConst<>+2624(SB), Z4, Z4
-	VSUBPD.BCST      fnConst<>+2624(SB), Z5, Z5
-	VXORPD           Z20, Z20, Z20
-	VXORPD           Z21, Z21, Z21
-	VCMPPD           $0x00, Z20, Z6, K1
-	VCMPPD           $0x00, Z21, Z7, K2
-	VBLENDMPD        Z0, Z4, K1, Z8
-	VBLENDMPD        Z1, Z5, K2, Z9
-	VBROADCASTSD     fnConst<>+512(SB), Z0
-	VBROADCASTSD     fnConst<>+512(SB), Z1
-	VFMADD213PD.BCST fnConst<>+544(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+544(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+576(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+576(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+608(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+608(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+640(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+640(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+672(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+672(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+704(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+704(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+736(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+736(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+768(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+768(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+800(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+800(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+832(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+832(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+864(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+864(SB), Z9, Z1
-	VFMADD213PD.BCST fnConst<>+896(SB), Z8, Z0
-	VFMADD213PD.BCST fnConst<>+896(SB), Z9, Z1
-	VMULPD           Z8, Z0, Z0
-	VMULPD           Z9, Z1, Z1
-	VFMADD231PD.BCST fnConst<>+64(SB), Z6, Z0
-	VFMADD231PD.BCST fnConst<>+64(SB), Z7, Z1
+	VMOVUPS          (CX)(BX*4), Z0
+	VMOVUPS          64(CX)(BX*4), Z1
+	VADDPS.BCST      fnSingle<>+448(SB), Z0, Z2
+	VADDPS.BCST      fnSingle<>+448(SB), Z1, Z3
+	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z4
+	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z5
+	VSUBPS           Z4, Z0, Z0
+	VSUBPS           Z5, Z1, Z1
+	VBROADCASTSS     fnSingle<>+448(SB), Z15
+	VBROADCASTSS     fnSingle<>+448(SB), Z16
+	VSUBPS           Z4, Z2, Z4
+	VSUBPS           Z5, Z3, Z5
+	VSUBPS           Z4, Z15, Z4
+	VSUBPS           Z5, Z16, Z5
+	VADDPS           Z4, Z0, Z0
+	VADDPS           Z5, Z1, Z1
+	VPSUBD.BCST      fnSingle<>+1120(SB), Z2, Z4
+	VPSUBD.BCST      fnSingle<>+1120(SB), Z3, Z5
+	VPSRAD           $0x17, Z4, Z15
+	VPSRAD           $0x17, Z5, Z16
+	VCVTDQ2PS        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VANDPS.BCST      fnSingle<>+1088(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+1088(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+1120(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+1120(SB), Z5, Z5
+	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
+	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
+	VBROADCASTSS     fnSingle<>+1344(SB), Z17
+	VBROADCASTSS     fnSingle<>+1344(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+1376(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1376(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+1408(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1408(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+1440(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1440(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+1472(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1472(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+1504(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1504(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+1536(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1536(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+1568(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1568(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+1600(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+1600(SB), Z5, Z18
+	VMULPS           Z4, Z4, Z19
+	VMULPS           Z5, Z5, Z20
+	VDIVPS           Z2, Z0, Z0
+	VDIVPS           Z3, Z1, Z1
+	VFMADD213PS      Z0, Z19, Z17
+	VFMADD213PS      Z1, Z20, Z18
+	VADDPS           Z17, Z4, Z0
+	VADDPS           Z18, Z5, Z1
+	VFMADD231PS.BCST fnSingle<>+1248(SB), Z15, Z0
+	VFMADD231PS.BCST fnSingle<>+1248(SB), Z16, Z1
 	VXORPD           Z4, Z4, Z4
 	VXORPD           Z5, Z5, Z5
-	VCMPPD           $0x00, Z4, Z2, K1
-	VCMPPD           $0x00, Z5, Z3, K2
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z0, K1, Z10
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z1, K2, Z11
-	VCMPPD           $0x11, Z4, Z2, K1
-	VCMPPD           $0x11, Z5, Z3, K2
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z10, K1, Z12
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z11, K2, Z13
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z2, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z3, K2
-	VBLENDMPD        Z2, Z12, K1, Z14
-	VBLENDMPD        Z3, Z13, K2, Z15
-	VCVTPD2PS        Z14, Y0
-	VMOVUPS          Y0, (AX)(BX*4)
-	VCVTPD2PS        Z15, Y0
-	VMOVUPS          Y0, 32(AX)(BX*4)
+	VCMPPS           $0x00, Z4, Z2, K1
+	VCMPPS           $0x00, Z5, Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z0, K1, Z6
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z1, K2, Z7
+	VCMPPS           $0x11, Z4, Z2, K1
+	VCMPPS           $0x11, Z5, Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z6, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z7, K2, Z9
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z3, K2
+	VBLENDMPS        Z2, Z8, K1, Z10
+	VBLENDMPS        Z3, Z9, K2, Z11
+	VMOVUPS          Z10, (AX)(BX*4)
+	VMOVUPS          Z11, 64(AX)(BX*4)
 	MOVQ             SI, BX
 	JMP              wide
 
@@ -2397,43 +2411,43 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD        (CX)(BX*4), Z0
-	VADDPD.BCST      fnConst<>+2624(SB), Z0, Z1
-	VPADDQ.BCST      fnConst<>+352(SB), Z1, Z2
-	VPSRLQ           $0x34, Z2, Z3
-	VORPD.BCST       fnConst<>+448(SB), Z3, Z3
-	VSUBPD.BCST      fnConst<>+480(SB), Z3, Z3
-	VANDPD.BCST      fnConst<>+384(SB), Z2, Z2
-	VPADDQ.BCST      fnConst<>+416(SB), Z2, Z2
-	VSUBPD.BCST      fnConst<>+2624(SB), Z2, Z2
-	VXORPD           Z4, Z4, Z4
-	VCMPPD           $0x00, Z4, Z3, K1
-	VBLENDMPD        Z0, Z2, K1, Z16
-	VBROADCASTSD     fnConst<>+512(SB), Z0
-	VFMADD213PD.BCST fnConst<>+544(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+576(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+608(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+640(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+672(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+704(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+736(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+768(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+800(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+832(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+864(SB), Z16, Z0
-	VFMADD213PD.BCST fnConst<>+896(SB), Z16, Z0
-	VMULPD           Z16, Z0, Z0
-	VFMADD231PD.BCST fnConst<>+64(SB), Z3, Z0
+	VMOVUPS          (CX)(BX*4), Z0
+	VADDPS.BCST      fnSingle<>+448(SB), Z0, Z1
+	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z2
+	VSUBPS           Z2, Z0, Z0
+	VBROADCASTSS     fnSingle<>+448(SB), Z3
+	VSUBPS           Z2, Z1, Z2
+	VSUBPS           Z2, Z3, Z2
+	VADDPS           Z2, Z0, Z0
+	VPSUBD.BCST      fnSingle<>+1120(SB), Z1, Z2
+	VPSRAD           $0x17, Z2, Z3
+	VCVTDQ2PS        Z3, Z3
+	VANDPS.BCST      fnSingle<>+1088(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+1120(SB), Z2, Z2
+	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
+	VBROADCASTSS     fnSingle<>+1344(SB), Z4
+	VFMADD213PS.BCST fnSingle<>+1376(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+1408(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+1440(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+1472(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+1504(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+1536(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+1568(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+1600(SB), Z2, Z4
+	VMULPS           Z2, Z2, Z5
+	VDIVPS           Z1, Z0, Z0
+	VFMADD213PS      Z0, Z5, Z4
+	VADDPS           Z4, Z2, Z0
+	VFMADD231PS.BCST fnSingle<>+1248(SB), Z3, Z0
 	VXORPD           Z2, Z2, Z2
-	VCMPPD           $0x00, Z2, Z1, K1
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z0, K1, Z17
-	VCMPPD           $0x11, Z2, Z1, K1
-	VBLENDMPD.BCST   fnConst<>+3328(SB), Z17, K1, Z18
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z1, K1
-	VBLENDMPD        Z1, Z18, K1, Z19
-	VCVTPD2PS        Z19, Y0
-	VMOVUPS          Y0, (AX)(BX*4)
-	ADDQ             $0x08, BX
+	VCMPPS           $0x00, Z2, Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z0, K1, Z12
+	VCMPPS           $0x11, Z2, Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z12, K1, Z13
+	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z1, K1
+	VBLENDMPS        Z1, Z13, K1, Z14
+	VMOVUPS          Z14, (AX)(BX*4)
+	ADDQ             $0x10, BX
 	CMPQ             BX, DX
 	JB               loop
 
@@ -2451,21 +2465,19 @@ TEXT ·fnLog1pGradAVX512(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 wide:
-	LEAQ        16(SI), DI
+	LEAQ        32(SI), DI
 	CMPQ        DI, BX
 	JA          rest
-	VCVTPS2PD   (CX)(SI*4), Z0
-	VCVTPS2PD   32(CX)(SI*4), Z1
-	VCVTPS2PD   (DX)(SI*4), Z2
-	VCVTPS2PD   32(DX)(SI*4), Z3
-	VADDPD.BCST fnConst<>+2624(SB), Z0, Z0
-	VADDPD.BCST fnConst<>+2624(SB), Z1, Z1
-	VDIVPD      Z0, Z2, Z0
-	VDIVPD      Z1, Z3, Z1
-	VCVTPD2PS   Z0, Y0
-	VMOVUPS     Y0, (AX)(SI*4)
-	VCVTPD2PS   Z1, Y0
-	VMOVUPS     Y0, 32(AX)(SI*4)
+	VMOVUPS     (CX)(SI*4), Z0
+	VMOVUPS     64(CX)(SI*4), Z1
+	VMOVUPS     (DX)(SI*4), Z2
+	VMOVUPS     64(DX)(SI*4), Z3
+	VADDPS.BCST fnSingle<>+448(SB), Z0, Z0
+	VADDPS.BCST fnSingle<>+448(SB), Z1, Z1
+	VDIVPS      Z0, Z2, Z0
+	VDIVPS      Z1, Z3, Z1
+	VMOVUPS     Z0, (AX)(SI*4)
+	VMOVUPS     Z1, 64(AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         wide
 
@@ -2474,13 +2486,12 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD   (CX)(SI*4), Z0
-	VCVTPS2PD   (DX)(SI*4), Z1
-	VADDPD.BCST fnConst<>+2624(SB), Z0, Z0
-	VDIVPD      Z0, Z1, Z0
-	VCVTPD2PS   Z0, Y0
-	VMOVUPS     Y0, (AX)(SI*4)
-	ADDQ        $0x08, SI
+	VMOVUPS     (CX)(SI*4), Z0
+	VMOVUPS     (DX)(SI*4), Z1
+	VADDPS.BCST fnSingle<>+448(SB), Z0, Z0
+	VDIVPS      Z0, Z1, Z0
+	VMOVUPS     Z0, (AX)(SI*4)
+	ADDQ        $0x10, SI
 	CMPQ        SI, BX
 	JB          loop
 
@@ -2494,8 +2505,8 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y1
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -2505,8 +2516,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
 	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+2880(SB), Y2, Y2
-	VXORPD       fnConst<>+2880(SB), Y3, Y3
+	VXORPD       fnConst<>+2464(SB), Y2, Y2
+	VXORPD       fnConst<>+2464(SB), Y3, Y3
 	VMOVUPD      fnConst<>+32(SB), Y4
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
@@ -2535,14 +2546,14 @@ loop:
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y4, Y4, Y2
 	VFMADD213PD  Y5, Y5, Y3
-	VADDPD       fnConst<>+2624(SB), Y2, Y2
-	VADDPD       fnConst<>+2624(SB), Y3, Y3
+	VADDPD       fnConst<>+2208(SB), Y2, Y2
+	VADDPD       fnConst<>+2208(SB), Y3, Y3
 	VMOVUPD      fnConst<>+320(SB), Y4
 	VMOVUPD      fnConst<>+320(SB), Y5
 	VPSUBQ       Y2, Y4, Y4
 	VPSUBQ       Y3, Y5, Y5
-	VMOVUPD      fnConst<>+2624(SB), Y6
-	VMOVUPD      fnConst<>+2624(SB), Y7
+	VMOVUPD      fnConst<>+2208(SB), Y6
+	VMOVUPD      fnConst<>+2208(SB), Y7
 	VFNMADD231PD Y4, Y2, Y6
 	VFNMADD231PD Y5, Y3, Y7
 	VMOVAPD      Y6, Y8
@@ -2551,8 +2562,8 @@ loop:
 	VFMADD231PD  Y7, Y7, Y9
 	VFMADD213PD  Y4, Y8, Y4
 	VFMADD213PD  Y5, Y9, Y5
-	VMOVUPD      fnConst<>+2624(SB), Y6
-	VMOVUPD      fnConst<>+2624(SB), Y7
+	VMOVUPD      fnConst<>+2208(SB), Y6
+	VMOVUPD      fnConst<>+2208(SB), Y7
 	VFNMADD231PD Y4, Y2, Y6
 	VFNMADD231PD Y5, Y3, Y7
 	VMOVAPD      Y6, Y2
@@ -2578,8 +2589,8 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y0
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -2587,12 +2598,12 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y2
 	VCVTPS2PD    (DX)(SI*4), Y3
 	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+2848(SB), Y1, Y1
-	VANDPD       fnConst<>+2848(SB), Y2, Y2
+	VANDPD       fnConst<>+2432(SB), Y1, Y1
+	VANDPD       fnConst<>+2432(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VXORPD       fnConst<>+2880(SB), Y1, Y1
-	VXORPD       fnConst<>+2880(SB), Y2, Y2
+	VXORPD       fnConst<>+2464(SB), Y1, Y1
+	VXORPD       fnConst<>+2464(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -2621,14 +2632,14 @@ loop:
 	VPSLLQ       $0x34, Y6, Y6
 	VFMADD213PD  Y5, Y5, Y1
 	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+2624(SB), Y1, Y5
-	VADDPD       fnConst<>+2624(SB), Y2, Y6
+	VADDPD       fnConst<>+2208(SB), Y1, Y5
+	VADDPD       fnConst<>+2208(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
-	VMOVUPD      fnConst<>+2624(SB), Y10
+	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -2637,8 +2648,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
-	VMOVUPD      fnConst<>+2624(SB), Y10
+	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -2669,8 +2680,8 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z1
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -2689,10 +2700,10 @@ wide:
 	VMINPD            Z3, Z1, Z3
 	VMINPD            Z4, Z1, Z4
 	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z5
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+32(SB), Z6
 	VBROADCASTSD      fnConst<>+32(SB), Z7
 	VBROADCASTSD      fnConst<>+32(SB), Z8
@@ -2749,10 +2760,10 @@ wide:
 	VFMADD213PD       Z7, Z7, Z3
 	VFMADD213PD       Z8, Z8, Z4
 	VFMADD213PD       Z9, Z9, Z5
-	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+2624(SB), Z5, Z5
+	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+2208(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VBROADCASTSD      fnConst<>+320(SB), Z7
 	VBROADCASTSD      fnConst<>+320(SB), Z8
@@ -2761,10 +2772,10 @@ wide:
 	VPSUBQ            Z3, Z7, Z7
 	VPSUBQ            Z4, Z8, Z8
 	VPSUBQ            Z5, Z9, Z9
-	VBROADCASTSD      fnConst<>+2624(SB), Z10
-	VBROADCASTSD      fnConst<>+2624(SB), Z11
-	VBROADCASTSD      fnConst<>+2624(SB), Z12
-	VBROADCASTSD      fnConst<>+2624(SB), Z13
+	VBROADCASTSD      fnConst<>+2208(SB), Z10
+	VBROADCASTSD      fnConst<>+2208(SB), Z11
+	VBROADCASTSD      fnConst<>+2208(SB), Z12
+	VBROADCASTSD      fnConst<>+2208(SB), Z13
 	VFNMADD231PD      Z6, Z2, Z10
 	VFNMADD231PD      Z7, Z3, Z11
 	VFNMADD231PD      Z8, Z4, Z12
@@ -2781,10 +2792,10 @@ wide:
 	VFMADD213PD       Z7, Z15, Z7
 	VFMADD213PD       Z8, Z16, Z8
 	VFMADD213PD       Z9, Z17, Z9
-	VBROADCASTSD      fnConst<>+2624(SB), Z10
-	VBROADCASTSD      fnConst<>+2624(SB), Z11
-	VBROADCASTSD      fnConst<>+2624(SB), Z12
-	VBROADCASTSD      fnConst<>+2624(SB), Z13
+	VBROADCASTSD      fnConst<>+2208(SB), Z10
+	VBROADCASTSD      fnConst<>+2208(SB), Z11
+	VBROADCASTSD      fnConst<>+2208(SB), Z12
+	VBROADCASTSD      fnConst<>+2208(SB), Z13
 	VFNMADD231PD      Z6, Z2, Z10
 	VFNMADD231PD      Z7, Z3, Z11
 	VFNMADD231PD      Z8, Z4, Z12
@@ -2820,7 +2831,7 @@ loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -2835,15 +2846,15 @@ loop:
 	VMULPD            Z2, Z4, Z2
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z2
-	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+320(SB), Z3
 	VPSUBQ            Z2, Z3, Z3
-	VBROADCASTSD      fnConst<>+2624(SB), Z4
+	VBROADCASTSD      fnConst<>+2208(SB), Z4
 	VFNMADD231PD      Z3, Z2, Z4
 	VMOVAPD           Z4, Z5
 	VFMADD231PD       Z4, Z4, Z5
 	VFMADD213PD       Z3, Z5, Z3
-	VBROADCASTSD      fnConst<>+2624(SB), Z4
+	VBROADCASTSD      fnConst<>+2208(SB), Z4
 	VFNMADD231PD      Z3, Z2, Z4
 	VMOVAPD           Z4, Z2
 	VFMADD231PD       Z4, Z4, Z2
@@ -2865,8 +2876,8 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z0
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -2881,18 +2892,18 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z6
 	VCVTPS2PD         64(DX)(SI*4), Z7
 	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -2949,10 +2960,10 @@ wide:
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -2961,10 +2972,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
-	VBROADCASTSD      fnConst<>+2624(SB), Z18
-	VBROADCASTSD      fnConst<>+2624(SB), Z19
-	VBROADCASTSD      fnConst<>+2624(SB), Z20
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z18
+	VBROADCASTSD      fnConst<>+2208(SB), Z19
+	VBROADCASTSD      fnConst<>+2208(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -2981,10 +2992,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
-	VBROADCASTSD      fnConst<>+2624(SB), Z18
-	VBROADCASTSD      fnConst<>+2624(SB), Z19
-	VBROADCASTSD      fnConst<>+2624(SB), Z20
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z18
+	VBROADCASTSD      fnConst<>+2208(SB), Z19
+	VBROADCASTSD      fnConst<>+2208(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3031,9 +3042,9 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z1
 	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3048,15 +3059,15 @@ loop:
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -3080,20 +3091,20 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2912(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y1
 	VCVTPS2PD    16(CX)(BX*4), Y2
-	VANDPD       fnConst<>+2880(SB), Y1, Y3
-	VANDPD       fnConst<>+2880(SB), Y2, Y4
-	VANDPD       fnConst<>+2848(SB), Y1, Y1
-	VANDPD       fnConst<>+2848(SB), Y2, Y2
+	VANDPD       fnConst<>+2464(SB), Y1, Y3
+	VANDPD       fnConst<>+2464(SB), Y2, Y4
+	VANDPD       fnConst<>+2432(SB), Y1, Y1
+	VANDPD       fnConst<>+2432(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+2688(SB), Y1, Y1
-	VMULPD       fnConst<>+2688(SB), Y2, Y2
+	VMULPD       fnConst<>+2272(SB), Y1, Y1
+	VMULPD       fnConst<>+2272(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -3120,18 +3131,18 @@ loop:
 	VMULPD       Y2, Y8, Y2
 	VPSLLQ       $0x34, Y5, Y5
 	VPSLLQ       $0x34, Y6, Y6
-	VSUBPD       fnConst<>+2624(SB), Y5, Y7
-	VSUBPD       fnConst<>+2624(SB), Y6, Y8
+	VSUBPD       fnConst<>+2208(SB), Y5, Y7
+	VSUBPD       fnConst<>+2208(SB), Y6, Y8
 	VFMADD213PD  Y7, Y5, Y1
 	VFMADD213PD  Y8, Y6, Y2
-	VADDPD       fnConst<>+2656(SB), Y1, Y5
-	VADDPD       fnConst<>+2656(SB), Y2, Y6
+	VADDPD       fnConst<>+2240(SB), Y1, Y5
+	VADDPD       fnConst<>+2240(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
-	VMOVUPD      fnConst<>+2624(SB), Y10
+	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -3140,8 +3151,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
-	VMOVUPD      fnConst<>+2624(SB), Y10
+	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -3152,8 +3163,8 @@ loop:
 	VFMADD213PD  Y8, Y6, Y8
 	VMULPD       Y7, Y1, Y1
 	VMULPD       Y8, Y2, Y2
-	VXORPD       fnConst<>+2880(SB), Y1, Y1
-	VXORPD       fnConst<>+2880(SB), Y2, Y2
+	VXORPD       fnConst<>+2464(SB), Y1, Y1
+	VXORPD       fnConst<>+2464(SB), Y2, Y2
 	VXORPD       Y3, Y1, Y1
 	VXORPD       Y4, Y2, Y2
 	VCVTPD2PSY   Y1, X1
@@ -3173,7 +3184,7 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2912(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -3181,12 +3192,12 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y2
 	VCVTPS2PD    (DX)(SI*4), Y3
 	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+2848(SB), Y1, Y1
-	VANDPD       fnConst<>+2848(SB), Y2, Y2
+	VANDPD       fnConst<>+2432(SB), Y1, Y1
+	VANDPD       fnConst<>+2432(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+2688(SB), Y1, Y1
-	VMULPD       fnConst<>+2688(SB), Y2, Y2
+	VMULPD       fnConst<>+2272(SB), Y1, Y1
+	VMULPD       fnConst<>+2272(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -3215,14 +3226,14 @@ loop:
 	VPSLLQ       $0x34, Y6, Y6
 	VFMADD213PD  Y5, Y5, Y1
 	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+2624(SB), Y1, Y5
-	VADDPD       fnConst<>+2624(SB), Y2, Y6
+	VADDPD       fnConst<>+2208(SB), Y1, Y5
+	VADDPD       fnConst<>+2208(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
-	VMOVUPD      fnConst<>+2624(SB), Y10
+	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -3231,8 +3242,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
-	VMOVUPD      fnConst<>+2624(SB), Y10
+	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -3241,8 +3252,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y6
 	VFMADD213PD  Y7, Y5, Y7
 	VFMADD213PD  Y8, Y6, Y8
-	VMULPD       fnConst<>+2784(SB), Y1, Y1
-	VMULPD       fnConst<>+2784(SB), Y2, Y2
+	VMULPD       fnConst<>+2368(SB), Y1, Y1
+	VMULPD       fnConst<>+2368(SB), Y2, Y2
 	VMULPD       Y7, Y1, Y1
 	VMULPD       Y8, Y2, Y2
 	VMULPD       Y7, Y1, Y1
@@ -3265,7 +3276,7 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2912(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -3276,22 +3287,22 @@ wide:
 	VCVTPS2PD         32(CX)(BX*4), Z2
 	VCVTPS2PD         64(CX)(BX*4), Z3
 	VCVTPS2PD         96(CX)(BX*4), Z4
-	VANDPD.BCST       fnConst<>+2880(SB), Z1, Z5
-	VANDPD.BCST       fnConst<>+2880(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+2880(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+2880(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+2464(SB), Z1, Z5
+	VANDPD.BCST       fnConst<>+2464(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+2464(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+2464(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2688(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2688(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+2688(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2272(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2272(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2272(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -3344,18 +3355,18 @@ wide:
 	VPSLLQ            $0x34, Z10, Z10
 	VPSLLQ            $0x34, Z11, Z11
 	VPSLLQ            $0x34, Z12, Z12
-	VSUBPD.BCST       fnConst<>+2624(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+2624(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+2624(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+2624(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+2208(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+2208(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+2208(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+2208(SB), Z12, Z16
 	VFMADD213PD       Z13, Z9, Z1
 	VFMADD213PD       Z14, Z10, Z2
 	VFMADD213PD       Z15, Z11, Z3
 	VFMADD213PD       Z16, Z12, Z4
-	VADDPD.BCST       fnConst<>+2656(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+2656(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+2656(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+2656(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+2240(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+2240(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+2240(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+2240(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -3364,10 +3375,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
-	VBROADCASTSD      fnConst<>+2624(SB), Z18
-	VBROADCASTSD      fnConst<>+2624(SB), Z19
-	VBROADCASTSD      fnConst<>+2624(SB), Z20
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z18
+	VBROADCASTSD      fnConst<>+2208(SB), Z19
+	VBROADCASTSD      fnConst<>+2208(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3384,10 +3395,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
-	VBROADCASTSD      fnConst<>+2624(SB), Z18
-	VBROADCASTSD      fnConst<>+2624(SB), Z19
-	VBROADCASTSD      fnConst<>+2624(SB), Z20
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z18
+	VBROADCASTSD      fnConst<>+2208(SB), Z19
+	VBROADCASTSD      fnConst<>+2208(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3408,10 +3419,10 @@ wide:
 	VMULPD            Z14, Z2, Z2
 	VMULPD            Z15, Z3, Z3
 	VMULPD            Z16, Z4, Z4
-	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
 	VXORPD            Z5, Z1, Z1
 	VXORPD            Z6, Z2, Z2
 	VXORPD            Z7, Z3, Z3
@@ -3433,10 +3444,10 @@ rest:
 
 loop:
 	VCVTPS2PD         (CX)(BX*4), Z1
-	VANDPD.BCST       fnConst<>+2880(SB), Z1, Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2464(SB), Z1, Z2
+	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3450,23 +3461,23 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+2624(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+2208(SB), Z3, Z4
 	VFMADD213PD       Z4, Z3, Z1
-	VADDPD.BCST       fnConst<>+2656(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+2240(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
 	VFMADD213PD       Z4, Z3, Z4
 	VMULPD            Z4, Z1, Z1
-	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
 	VXORPD            Z2, Z1, Z1
 	VCVTPD2PS         Z1, Y1
 	VMOVUPS           Y1, (AX)(BX*4)
@@ -3485,7 +3496,7 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2912(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -3500,18 +3511,18 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z6
 	VCVTPS2PD         64(DX)(SI*4), Z7
 	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2688(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2688(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+2688(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2272(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2272(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2272(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -3568,10 +3579,10 @@ wide:
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -3580,10 +3591,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
-	VBROADCASTSD      fnConst<>+2624(SB), Z18
-	VBROADCASTSD      fnConst<>+2624(SB), Z19
-	VBROADCASTSD      fnConst<>+2624(SB), Z20
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z18
+	VBROADCASTSD      fnConst<>+2208(SB), Z19
+	VBROADCASTSD      fnConst<>+2208(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3600,10 +3611,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
-	VBROADCASTSD      fnConst<>+2624(SB), Z18
-	VBROADCASTSD      fnConst<>+2624(SB), Z19
-	VBROADCASTSD      fnConst<>+2624(SB), Z20
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z18
+	VBROADCASTSD      fnConst<>+2208(SB), Z19
+	VBROADCASTSD      fnConst<>+2208(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3620,10 +3631,10 @@ wide:
 	VFMADD213PD       Z14, Z10, Z14
 	VFMADD213PD       Z15, Z11, Z15
 	VFMADD213PD       Z16, Z12, Z16
-	VMULPD.BCST       fnConst<>+2784(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2784(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2784(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+2784(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+2368(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2368(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2368(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2368(SB), Z4, Z4
 	VMULPD            Z13, Z1, Z1
 	VMULPD            Z14, Z2, Z2
 	VMULPD            Z15, Z3, Z3
@@ -3654,9 +3665,9 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z1
 	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+2688(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3671,20 +3682,20 @@ loop:
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+2624(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
 	VFMADD213PD       Z4, Z3, Z4
-	VMULPD.BCST       fnConst<>+2784(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2368(SB), Z1, Z1
 	VMULPD            Z4, Z1, Z1
 	VMULPD            Z4, Z1, Z1
 	VMULPD            Z1, Z2, Z1
@@ -3704,24 +3715,50 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2976(SB), Y0
+	VMOVUPD fnConst<>+2560(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y1
 	VCVTPS2PD   16(CX)(BX*4), Y2
-	VANDPD      fnConst<>+2880(SB), Y1, Y3
-	VANDPD      fnConst<>+2880(SB), Y2, Y4
-	VANDPD      fnConst<>+2848(SB), Y1, Y1
-	VANDPD      fnConst<>+2848(SB), Y2, Y2
+	VANDPD      fnConst<>+2464(SB), Y1, Y3
+	VANDPD      fnConst<>+2464(SB), Y2, Y4
+	VANDPD      fnConst<>+2432(SB), Y1, Y1
+	VANDPD      fnConst<>+2432(SB), Y2, Y2
 	VMINPD      Y1, Y0, Y1
 	VMINPD      Y2, Y0, Y2
 	VMULPD      Y1, Y1, Y5
 	VMULPD      Y2, Y2, Y6
-	VSUBPD      fnConst<>+1696(SB), Y5, Y5
-	VSUBPD      fnConst<>+1696(SB), Y6, Y6
-	VMOVUPD     fnConst<>+1728(SB), Y7
-	VMOVUPD     fnConst<>+1728(SB), Y8
+	VSUBPD      fnConst<>+1280(SB), Y5, Y5
+	VSUBPD      fnConst<>+1280(SB), Y6, Y6
+	VMOVUPD     fnConst<>+1312(SB), Y7
+	VMOVUPD     fnConst<>+1312(SB), Y8
+	VFMADD213PD fnConst<>+1344(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1344(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1376(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1376(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1408(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1408(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1440(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1440(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1472(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1472(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1504(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1504(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1536(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1536(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1568(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1568(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1600(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1600(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1632(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1632(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1664(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1664(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1696(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1696(SB), Y6, Y8
+	VFMADD213PD fnConst<>+1728(SB), Y5, Y7
+	VFMADD213PD fnConst<>+1728(SB), Y6, Y8
 	VFMADD213PD fnConst<>+1760(SB), Y5, Y7
 	VFMADD213PD fnConst<>+1760(SB), Y6, Y8
 	VFMADD213PD fnConst<>+1792(SB), Y5, Y7
@@ -3732,32 +3769,6 @@ loop:
 	VFMADD213PD fnConst<>+1856(SB), Y6, Y8
 	VFMADD213PD fnConst<>+1888(SB), Y5, Y7
 	VFMADD213PD fnConst<>+1888(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1920(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1920(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1952(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1952(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1984(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1984(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2016(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2016(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2048(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2048(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2080(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2080(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2112(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2112(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2144(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2144(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2176(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2176(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2208(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2208(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2240(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2240(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2272(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2272(SB), Y6, Y8
-	VFMADD213PD fnConst<>+2304(SB), Y5, Y7
-	VFMADD213PD fnConst<>+2304(SB), Y6, Y8
 	VMULPD      Y1, Y7, Y1
 	VMULPD      Y2, Y8, Y2
 	VXORPD      Y3, Y1, Y1
@@ -3779,7 +3790,7 @@ TEXT ·fnErfGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2976(SB), Y0
+	VMOVUPD fnConst<>+2560(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -3787,14 +3798,14 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y1
 	VCVTPS2PD    (DX)(SI*4), Y2
 	VCVTPS2PD    16(DX)(SI*4), Y3
-	VANDPD       fnConst<>+2848(SB), Y0, Y0
-	VANDPD       fnConst<>+2848(SB), Y1, Y1
-	VMOVUPD      fnConst<>+3008(SB), Y4
-	VMOVUPD      fnConst<>+3008(SB), Y5
+	VANDPD       fnConst<>+2432(SB), Y0, Y0
+	VANDPD       fnConst<>+2432(SB), Y1, Y1
+	VMOVUPD      fnConst<>+2592(SB), Y4
+	VMOVUPD      fnConst<>+2592(SB), Y5
 	VMINPD       Y0, Y4, Y0
 	VMINPD       Y1, Y5, Y1
-	VXORPD       fnConst<>+2880(SB), Y0, Y4
-	VXORPD       fnConst<>+2880(SB), Y1, Y5
+	VXORPD       fnConst<>+2464(SB), Y0, Y4
+	VXORPD       fnConst<>+2464(SB), Y1, Y5
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y1, Y5, Y1
 	VMOVUPD      fnConst<>+32(SB), Y4
@@ -3825,8 +3836,8 @@ loop:
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y4, Y4, Y0
 	VFMADD213PD  Y5, Y5, Y1
-	VMULPD       fnConst<>+2432(SB), Y0, Y0
-	VMULPD       fnConst<>+2432(SB), Y1, Y1
+	VMULPD       fnConst<>+2016(SB), Y0, Y0
+	VMULPD       fnConst<>+2016(SB), Y1, Y1
 	VMULPD       Y0, Y2, Y0
 	VMULPD       Y1, Y3, Y1
 	VCVTPD2PSY   Y0, X0
@@ -3845,7 +3856,7 @@ TEXT ·fnErfAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2976(SB), Z0
+	VBROADCASTSD fnConst<>+2560(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -3856,14 +3867,14 @@ wide:
 	VCVTPS2PD        32(CX)(BX*4), Z2
 	VCVTPS2PD        64(CX)(BX*4), Z3
 	VCVTPS2PD        96(CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+2880(SB), Z1, Z5
-	VANDPD.BCST      fnConst<>+2880(SB), Z2, Z6
-	VANDPD.BCST      fnConst<>+2880(SB), Z3, Z7
-	VANDPD.BCST      fnConst<>+2880(SB), Z4, Z8
-	VANDPD.BCST      fnConst<>+2848(SB), Z1, Z1
-	VANDPD.BCST      fnConst<>+2848(SB), Z2, Z2
-	VANDPD.BCST      fnConst<>+2848(SB), Z3, Z3
-	VANDPD.BCST      fnConst<>+2848(SB), Z4, Z4
+	VANDPD.BCST      fnConst<>+2464(SB), Z1, Z5
+	VANDPD.BCST      fnConst<>+2464(SB), Z2, Z6
+	VANDPD.BCST      fnConst<>+2464(SB), Z3, Z7
+	VANDPD.BCST      fnConst<>+2464(SB), Z4, Z8
+	VANDPD.BCST      fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST      fnConst<>+2432(SB), Z2, Z2
+	VANDPD.BCST      fnConst<>+2432(SB), Z3, Z3
+	VANDPD.BCST      fnConst<>+2432(SB), Z4, Z4
 	VMINPD           Z1, Z0, Z1
 	VMINPD           Z2, Z0, Z2
 	VMINPD           Z3, Z0, Z3
@@ -3872,14 +3883,66 @@ wide:
 	VMULPD           Z2, Z2, Z10
 	VMULPD           Z3, Z3, Z11
 	VMULPD           Z4, Z4, Z12
-	VSUBPD.BCST      fnConst<>+1696(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+1696(SB), Z10, Z10
-	VSUBPD.BCST      fnConst<>+1696(SB), Z11, Z11
-	VSUBPD.BCST      fnConst<>+1696(SB), Z12, Z12
-	VBROADCASTSD     fnConst<>+1728(SB), Z13
-	VBROADCASTSD     fnConst<>+1728(SB), Z14
-	VBROADCASTSD     fnConst<>+1728(SB), Z15
-	VBROADCASTSD     fnConst<>+1728(SB), Z16
+	VSUBPD.BCST      fnConst<>+1280(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+1280(SB), Z10, Z10
+	VSUBPD.BCST      fnConst<>+1280(SB), Z11, Z11
+	VSUBPD.BCST      fnConst<>+1280(SB), Z12, Z12
+	VBROADCASTSD     fnConst<>+1312(SB), Z13
+	VBROADCASTSD     fnConst<>+1312(SB), Z14
+	VBROADCASTSD     fnConst<>+1312(SB), Z15
+	VBROADCASTSD     fnConst<>+1312(SB), Z16
+	VFMADD213PD.BCST fnConst<>+1344(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1344(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1344(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1344(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1376(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1376(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1376(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1376(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1408(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1408(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1408(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1408(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1440(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1440(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1440(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1440(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1472(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1472(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1472(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1472(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1504(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1504(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1504(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1504(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1536(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1536(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1536(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1536(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1568(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1568(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1568(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1568(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1600(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1600(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1600(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1600(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1632(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1632(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1632(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1632(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1664(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1664(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1664(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1664(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1696(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1696(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1696(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1696(SB), Z12, Z16
+	VFMADD213PD.BCST fnConst<>+1728(SB), Z9, Z13
+	VFMADD213PD.BCST fnConst<>+1728(SB), Z10, Z14
+	VFMADD213PD.BCST fnConst<>+1728(SB), Z11, Z15
+	VFMADD213PD.BCST fnConst<>+1728(SB), Z12, Z16
 	VFMADD213PD.BCST fnConst<>+1760(SB), Z9, Z13
 	VFMADD213PD.BCST fnConst<>+1760(SB), Z10, Z14
 	VFMADD213PD.BCST fnConst<>+1760(SB), Z11, Z15
@@ -3900,58 +3963,6 @@ wide:
 	VFMADD213PD.BCST fnConst<>+1888(SB), Z10, Z14
 	VFMADD213PD.BCST fnConst<>+1888(SB), Z11, Z15
 	VFMADD213PD.BCST fnConst<>+1888(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1920(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1920(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1920(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1920(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1952(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1952(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1952(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1952(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1984(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1984(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1984(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1984(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2016(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2016(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2016(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2016(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2048(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2048(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2048(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2048(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2080(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2080(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2080(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2080(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2112(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2112(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2112(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2112(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2144(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2144(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2144(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2144(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2176(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2176(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2176(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2176(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2208(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2208(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2208(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2208(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2240(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2240(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2240(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2240(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2272(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2272(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2272(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2272(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+2304(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+2304(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+2304(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+2304(SB), Z12, Z16
 	VMULPD           Z1, Z13, Z1
 	VMULPD           Z2, Z14, Z2
 	VMULPD           Z3, Z15, Z3
@@ -3977,30 +3988,30 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z1
-	VANDPD.BCST      fnConst<>+2880(SB), Z1, Z2
-	VANDPD.BCST      fnConst<>+2848(SB), Z1, Z1
+	VANDPD.BCST      fnConst<>+2464(SB), Z1, Z2
+	VANDPD.BCST      fnConst<>+2432(SB), Z1, Z1
 	VMINPD           Z1, Z0, Z1
 	VMULPD           Z1, Z1, Z3
-	VSUBPD.BCST      fnConst<>+1696(SB), Z3, Z3
-	VBROADCASTSD     fnConst<>+1728(SB), Z4
+	VSUBPD.BCST      fnConst<>+1280(SB), Z3, Z3
+	VBROADCASTSD     fnConst<>+1312(SB), Z4
+	VFMADD213PD.BCST fnConst<>+1344(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1376(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1408(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1440(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1472(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1504(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1536(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1568(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1600(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1632(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1664(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1696(SB), Z3, Z4
+	VFMADD213PD.BCST fnConst<>+1728(SB), Z3, Z4
 	VFMADD213PD.BCST fnConst<>+1760(SB), Z3, Z4
 	VFMADD213PD.BCST fnConst<>+1792(SB), Z3, Z4
 	VFMADD213PD.BCST fnConst<>+1824(SB), Z3, Z4
 	VFMADD213PD.BCST fnConst<>+1856(SB), Z3, Z4
 	VFMADD213PD.BCST fnConst<>+1888(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1920(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1952(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1984(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2016(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2048(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2080(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2112(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2144(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2176(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2208(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2240(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2272(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+2304(SB), Z3, Z4
 	VMULPD           Z1, Z4, Z1
 	VXORPD           Z2, Z1, Z1
 	VCVTPD2PS        Z1, Y1
@@ -4020,7 +4031,7 @@ TEXT ·fnErfGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2976(SB), Z0
+	VBROADCASTSD fnConst<>+2560(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -4035,22 +4046,22 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z5
 	VCVTPS2PD         64(DX)(SI*4), Z6
 	VCVTPS2PD         96(DX)(SI*4), Z7
-	VANDPD.BCST       fnConst<>+2848(SB), Z0, Z0
-	VANDPD.BCST       fnConst<>+2848(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+3008(SB), Z8
-	VBROADCASTSD      fnConst<>+3008(SB), Z9
-	VBROADCASTSD      fnConst<>+3008(SB), Z10
-	VBROADCASTSD      fnConst<>+3008(SB), Z11
+	VANDPD.BCST       fnConst<>+2432(SB), Z0, Z0
+	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
+	VBROADCASTSD      fnConst<>+2592(SB), Z8
+	VBROADCASTSD      fnConst<>+2592(SB), Z9
+	VBROADCASTSD      fnConst<>+2592(SB), Z10
+	VBROADCASTSD      fnConst<>+2592(SB), Z11
 	VMINPD            Z0, Z8, Z0
 	VMINPD            Z1, Z9, Z1
 	VMINPD            Z2, Z10, Z2
 	VMINPD            Z3, Z11, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z0, Z8
-	VXORPD.BCST       fnConst<>+2880(SB), Z1, Z9
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z10
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z11
+	VXORPD.BCST       fnConst<>+2464(SB), Z0, Z8
+	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z9
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z10
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z11
 	VMULPD            Z0, Z8, Z0
 	VMULPD            Z1, Z9, Z1
 	VMULPD            Z2, Z10, Z2
@@ -4111,10 +4122,10 @@ wide:
 	VFMADD213PD       Z9, Z9, Z1
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
-	VMULPD.BCST       fnConst<>+2432(SB), Z0, Z0
-	VMULPD.BCST       fnConst<>+2432(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2432(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2432(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+2016(SB), Z0, Z0
+	VMULPD.BCST       fnConst<>+2016(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+2016(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+2016(SB), Z3, Z3
 	VMULPD            Z0, Z4, Z0
 	VMULPD            Z1, Z5, Z1
 	VMULPD            Z2, Z6, Z2
@@ -4137,10 +4148,10 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z0
 	VCVTPS2PD         (DX)(SI*4), Z1
-	VANDPD.BCST       fnConst<>+2848(SB), Z0, Z0
-	VBROADCASTSD      fnConst<>+3008(SB), Z2
+	VANDPD.BCST       fnConst<>+2432(SB), Z0, Z0
+	VBROADCASTSD      fnConst<>+2592(SB), Z2
 	VMINPD            Z0, Z2, Z0
-	VXORPD.BCST       fnConst<>+2880(SB), Z0, Z2
+	VXORPD.BCST       fnConst<>+2464(SB), Z0, Z2
 	VMULPD            Z0, Z2, Z0
 	VBROADCASTSD      fnConst<>+32(SB), Z2
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z0, Z2
@@ -4156,7 +4167,7 @@ loop:
 	VMULPD            Z0, Z3, Z0
 	VPSLLQ            $0x34, Z2, Z2
 	VFMADD213PD       Z2, Z2, Z0
-	VMULPD.BCST       fnConst<>+2432(SB), Z0, Z0
+	VMULPD.BCST       fnConst<>+2016(SB), Z0, Z0
 	VMULPD            Z0, Z1, Z0
 	VCVTPD2PS         Z0, Y0
 	VMOVUPS           Y0, (AX)(SI*4)
@@ -4175,12 +4186,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+1088(SB), Y1
+	VMOVUPD fnSingle<>+1920(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+1120(SB), Y2, Y3
+	VANDPS       fnSingle<>+1952(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4226,7 +4237,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+1120(SB), Y2, Y3
+	VANDPS       fnSingle<>+1952(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4285,13 +4296,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+1088(SB), Y1
+	VMOVUPD fnSingle<>+1920(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+1120(SB), Y1, Y3
+	VANDPS      fnSingle<>+1952(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4339,7 +4350,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+1120(SB), Y1, Y3
+	VANDPS      fnSingle<>+1952(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4398,7 +4409,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+1088(SB), Z1
+	VBROADCASTSS    fnSingle<>+1920(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -4417,8 +4428,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+1120(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+1120(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+1952(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+1952(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -4516,7 +4527,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+1120(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+1952(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -4577,7 +4588,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+1088(SB), Z1
+	VBROADCASTSS    fnSingle<>+1920(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -4596,8 +4607,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+1120(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+1120(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+1952(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+1952(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -4698,7 +4709,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+1120(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+1952(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -4758,8 +4769,8 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3072(SB), Y0
-	VMOVUPD fnConst<>+3040(SB), Y1
+	VMOVUPD fnConst<>+2656(SB), Y0
+	VMOVUPD fnConst<>+2624(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -4771,14 +4782,14 @@ loop:
 	VMINPD       Y3, Y1, Y5
 	VMULPD       Y4, Y4, Y6
 	VMULPD       Y5, Y5, Y7
-	VMOVUPD      fnConst<>+2336(SB), Y8
-	VMOVUPD      fnConst<>+2336(SB), Y9
-	VFMADD231PD  fnConst<>+2368(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+2368(SB), Y7, Y9
+	VMOVUPD      fnConst<>+1920(SB), Y8
+	VMOVUPD      fnConst<>+1920(SB), Y9
+	VFMADD231PD  fnConst<>+1952(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+1952(SB), Y7, Y9
 	VMULPD       Y4, Y8, Y4
 	VMULPD       Y5, Y9, Y5
-	VXORPD       fnConst<>+2880(SB), Y4, Y4
-	VXORPD       fnConst<>+2880(SB), Y5, Y5
+	VXORPD       fnConst<>+2464(SB), Y4, Y4
+	VXORPD       fnConst<>+2464(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -4807,14 +4818,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y4
 	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+2624(SB), Y4, Y4
-	VADDPD       fnConst<>+2624(SB), Y5, Y5
+	VADDPD       fnConst<>+2208(SB), Y4, Y4
+	VADDPD       fnConst<>+2208(SB), Y5, Y5
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y4, Y6, Y6
 	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y10
@@ -4823,8 +4834,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y4
@@ -4852,8 +4863,8 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3072(SB), Y0
-	VMOVUPD fnConst<>+3040(SB), Y1
+	VMOVUPD fnConst<>+2656(SB), Y0
+	VMOVUPD fnConst<>+2624(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -4867,20 +4878,20 @@ loop:
 	VMINPD       Y3, Y1, Y3
 	VMULPD       Y2, Y2, Y6
 	VMULPD       Y3, Y3, Y7
-	VMOVUPD      fnConst<>+2336(SB), Y8
-	VMOVUPD      fnConst<>+2336(SB), Y9
-	VFMADD231PD  fnConst<>+2368(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+2368(SB), Y7, Y9
+	VMOVUPD      fnConst<>+1920(SB), Y8
+	VMOVUPD      fnConst<>+1920(SB), Y9
+	VFMADD231PD  fnConst<>+1952(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+1952(SB), Y7, Y9
 	VMULPD       Y2, Y8, Y8
 	VMULPD       Y3, Y9, Y9
-	VMOVUPD      fnConst<>+2336(SB), Y10
-	VMOVUPD      fnConst<>+2336(SB), Y11
-	VFMADD231PD  fnConst<>+2400(SB), Y6, Y10
-	VFMADD231PD  fnConst<>+2400(SB), Y7, Y11
+	VMOVUPD      fnConst<>+1920(SB), Y10
+	VMOVUPD      fnConst<>+1920(SB), Y11
+	VFMADD231PD  fnConst<>+1984(SB), Y6, Y10
+	VFMADD231PD  fnConst<>+1984(SB), Y7, Y11
 	VMULPD       Y2, Y10, Y2
 	VMULPD       Y3, Y11, Y3
-	VXORPD       fnConst<>+2880(SB), Y8, Y6
-	VXORPD       fnConst<>+2880(SB), Y9, Y7
+	VXORPD       fnConst<>+2464(SB), Y8, Y6
+	VXORPD       fnConst<>+2464(SB), Y9, Y7
 	VMOVUPD      fnConst<>+32(SB), Y8
 	VMOVUPD      fnConst<>+32(SB), Y9
 	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
@@ -4909,14 +4920,14 @@ loop:
 	VPSLLQ       $0x34, Y9, Y9
 	VFMADD213PD  Y8, Y8, Y6
 	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+2624(SB), Y6, Y8
-	VADDPD       fnConst<>+2624(SB), Y7, Y9
+	VADDPD       fnConst<>+2208(SB), Y6, Y8
+	VADDPD       fnConst<>+2208(SB), Y7, Y9
 	VMOVUPD      fnConst<>+320(SB), Y10
 	VMOVUPD      fnConst<>+320(SB), Y11
 	VPSUBQ       Y8, Y10, Y10
 	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+2624(SB), Y12
-	VMOVUPD      fnConst<>+2624(SB), Y13
+	VMOVUPD      fnConst<>+2208(SB), Y12
+	VMOVUPD      fnConst<>+2208(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y14
@@ -4925,8 +4936,8 @@ loop:
 	VFMADD231PD  Y13, Y13, Y15
 	VFMADD213PD  Y10, Y14, Y10
 	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+2624(SB), Y12
-	VMOVUPD      fnConst<>+2624(SB), Y13
+	VMOVUPD      fnConst<>+2208(SB), Y12
+	VMOVUPD      fnConst<>+2208(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y8
@@ -4937,8 +4948,8 @@ loop:
 	VFMADD213PD  Y11, Y9, Y11
 	VMULPD       Y10, Y6, Y6
 	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFMADD231PD  Y2, Y6, Y8
 	VFMADD231PD  Y3, Y7, Y9
 	VMULPD       Y10, Y8, Y2
@@ -4961,8 +4972,8 @@ TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3072(SB), Z0
-	VBROADCASTSD fnConst<>+3040(SB), Z1
+	VBROADCASTSD fnConst<>+2656(SB), Z0
+	VBROADCASTSD fnConst<>+2624(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -4985,22 +4996,22 @@ wide:
 	VMULPD            Z7, Z7, Z11
 	VMULPD            Z8, Z8, Z12
 	VMULPD            Z9, Z9, Z13
-	VBROADCASTSD      fnConst<>+2336(SB), Z14
-	VBROADCASTSD      fnConst<>+2336(SB), Z15
-	VBROADCASTSD      fnConst<>+2336(SB), Z16
-	VBROADCASTSD      fnConst<>+2336(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+1920(SB), Z14
+	VBROADCASTSD      fnConst<>+1920(SB), Z15
+	VBROADCASTSD      fnConst<>+1920(SB), Z16
+	VBROADCASTSD      fnConst<>+1920(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z13, Z17
 	VMULPD            Z6, Z14, Z6
 	VMULPD            Z7, Z15, Z7
 	VMULPD            Z8, Z16, Z8
 	VMULPD            Z9, Z17, Z9
-	VXORPD.BCST       fnConst<>+2880(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+2880(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+2880(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+2880(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+2464(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+2464(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+2464(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+2464(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -5057,10 +5068,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z7
 	VFMADD213PD       Z12, Z12, Z8
 	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+2624(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+2624(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+2624(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+2624(SB), Z9, Z9
+	VADDPD.BCST       fnConst<>+2208(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+2208(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+2208(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+2208(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -5069,10 +5080,10 @@ wide:
 	VPSUBQ            Z7, Z11, Z11
 	VPSUBQ            Z8, Z12, Z12
 	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5089,10 +5100,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5133,10 +5144,10 @@ loop:
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z3
 	VMULPD            Z3, Z3, Z4
-	VBROADCASTSD      fnConst<>+2336(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+1920(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z4, Z5
 	VMULPD            Z3, Z5, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -5151,15 +5162,15 @@ loop:
 	VMULPD            Z3, Z5, Z3
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -5182,8 +5193,8 @@ TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3072(SB), Z0
-	VBROADCASTSD fnConst<>+3040(SB), Z1
+	VBROADCASTSD fnConst<>+2656(SB), Z0
+	VBROADCASTSD fnConst<>+2624(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -5210,34 +5221,34 @@ wide:
 	VMULPD            Z3, Z3, Z11
 	VMULPD            Z4, Z4, Z12
 	VMULPD            Z5, Z5, Z13
-	VBROADCASTSD      fnConst<>+2336(SB), Z14
-	VBROADCASTSD      fnConst<>+2336(SB), Z15
-	VBROADCASTSD      fnConst<>+2336(SB), Z16
-	VBROADCASTSD      fnConst<>+2336(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+1920(SB), Z14
+	VBROADCASTSD      fnConst<>+1920(SB), Z15
+	VBROADCASTSD      fnConst<>+1920(SB), Z16
+	VBROADCASTSD      fnConst<>+1920(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z13, Z17
 	VMULPD            Z2, Z14, Z14
 	VMULPD            Z3, Z15, Z15
 	VMULPD            Z4, Z16, Z16
 	VMULPD            Z5, Z17, Z17
-	VBROADCASTSD      fnConst<>+2336(SB), Z18
-	VBROADCASTSD      fnConst<>+2336(SB), Z19
-	VBROADCASTSD      fnConst<>+2336(SB), Z20
-	VBROADCASTSD      fnConst<>+2336(SB), Z21
-	VFMADD231PD.BCST  fnConst<>+2400(SB), Z10, Z18
-	VFMADD231PD.BCST  fnConst<>+2400(SB), Z11, Z19
-	VFMADD231PD.BCST  fnConst<>+2400(SB), Z12, Z20
-	VFMADD231PD.BCST  fnConst<>+2400(SB), Z13, Z21
+	VBROADCASTSD      fnConst<>+1920(SB), Z18
+	VBROADCASTSD      fnConst<>+1920(SB), Z19
+	VBROADCASTSD      fnConst<>+1920(SB), Z20
+	VBROADCASTSD      fnConst<>+1920(SB), Z21
+	VFMADD231PD.BCST  fnConst<>+1984(SB), Z10, Z18
+	VFMADD231PD.BCST  fnConst<>+1984(SB), Z11, Z19
+	VFMADD231PD.BCST  fnConst<>+1984(SB), Z12, Z20
+	VFMADD231PD.BCST  fnConst<>+1984(SB), Z13, Z21
 	VMULPD            Z2, Z18, Z2
 	VMULPD            Z3, Z19, Z3
 	VMULPD            Z4, Z20, Z4
 	VMULPD            Z5, Z21, Z5
-	VXORPD.BCST       fnConst<>+2880(SB), Z14, Z10
-	VXORPD.BCST       fnConst<>+2880(SB), Z15, Z11
-	VXORPD.BCST       fnConst<>+2880(SB), Z16, Z12
-	VXORPD.BCST       fnConst<>+2880(SB), Z17, Z13
+	VXORPD.BCST       fnConst<>+2464(SB), Z14, Z10
+	VXORPD.BCST       fnConst<>+2464(SB), Z15, Z11
+	VXORPD.BCST       fnConst<>+2464(SB), Z16, Z12
+	VXORPD.BCST       fnConst<>+2464(SB), Z17, Z13
 	VBROADCASTSD      fnConst<>+32(SB), Z14
 	VBROADCASTSD      fnConst<>+32(SB), Z15
 	VBROADCASTSD      fnConst<>+32(SB), Z16
@@ -5294,10 +5305,10 @@ wide:
 	VFMADD213PD       Z15, Z15, Z11
 	VFMADD213PD       Z16, Z16, Z12
 	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+2624(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+2624(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+2624(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+2624(SB), Z13, Z17
+	VADDPD.BCST       fnConst<>+2208(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+2208(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+2208(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+2208(SB), Z13, Z17
 	VBROADCASTSD      fnConst<>+320(SB), Z18
 	VBROADCASTSD      fnConst<>+320(SB), Z19
 	VBROADCASTSD      fnConst<>+320(SB), Z20
@@ -5306,10 +5317,10 @@ wide:
 	VPSUBQ            Z15, Z19, Z19
 	VPSUBQ            Z16, Z20, Z20
 	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+2624(SB), Z22
-	VBROADCASTSD      fnConst<>+2624(SB), Z23
-	VBROADCASTSD      fnConst<>+2624(SB), Z24
-	VBROADCASTSD      fnConst<>+2624(SB), Z25
+	VBROADCASTSD      fnConst<>+2208(SB), Z22
+	VBROADCASTSD      fnConst<>+2208(SB), Z23
+	VBROADCASTSD      fnConst<>+2208(SB), Z24
+	VBROADCASTSD      fnConst<>+2208(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5326,10 +5337,10 @@ wide:
 	VFMADD213PD       Z19, Z27, Z19
 	VFMADD213PD       Z20, Z28, Z20
 	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+2624(SB), Z22
-	VBROADCASTSD      fnConst<>+2624(SB), Z23
-	VBROADCASTSD      fnConst<>+2624(SB), Z24
-	VBROADCASTSD      fnConst<>+2624(SB), Z25
+	VBROADCASTSD      fnConst<>+2208(SB), Z22
+	VBROADCASTSD      fnConst<>+2208(SB), Z23
+	VBROADCASTSD      fnConst<>+2208(SB), Z24
+	VBROADCASTSD      fnConst<>+2208(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5350,10 +5361,10 @@ wide:
 	VMULPD            Z19, Z11, Z11
 	VMULPD            Z20, Z12, Z12
 	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFMADD231PD       Z2, Z10, Z14
 	VFMADD231PD       Z3, Z11, Z15
 	VFMADD231PD       Z4, Z12, Z16
@@ -5387,13 +5398,13 @@ loop:
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
 	VMULPD            Z2, Z2, Z4
-	VBROADCASTSD      fnConst<>+2336(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+2368(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+1920(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+1952(SB), Z4, Z5
 	VMULPD            Z2, Z5, Z5
-	VBROADCASTSD      fnConst<>+2336(SB), Z6
-	VFMADD231PD.BCST  fnConst<>+2400(SB), Z4, Z6
+	VBROADCASTSD      fnConst<>+1920(SB), Z6
+	VFMADD231PD.BCST  fnConst<>+1984(SB), Z4, Z6
 	VMULPD            Z2, Z6, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z4
+	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z5
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
 	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
@@ -5408,21 +5419,21 @@ loop:
 	VMULPD            Z4, Z6, Z4
 	VPSLLQ            $0x34, Z5, Z5
 	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z5
+	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+2624(SB), Z7
+	VBROADCASTSD      fnConst<>+2208(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z8
 	VFMADD231PD       Z7, Z7, Z8
 	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+2624(SB), Z7
+	VBROADCASTSD      fnConst<>+2208(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z5
 	VFMADD231PD       Z7, Z7, Z5
 	VFMADD213PD       Z6, Z5, Z6
 	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFMADD231PD       Z2, Z4, Z5
 	VMULPD            Z6, Z5, Z2
 	VMULPD            Z2, Z3, Z2
@@ -5442,8 +5453,8 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y1
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -5453,8 +5464,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y4
 	VMINPD       Y3, Y1, Y5
-	VXORPD       fnConst<>+2880(SB), Y4, Y4
-	VXORPD       fnConst<>+2880(SB), Y5, Y5
+	VXORPD       fnConst<>+2464(SB), Y4, Y4
+	VXORPD       fnConst<>+2464(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -5483,14 +5494,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y4
 	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+2624(SB), Y4, Y4
-	VADDPD       fnConst<>+2624(SB), Y5, Y5
+	VADDPD       fnConst<>+2208(SB), Y4, Y4
+	VADDPD       fnConst<>+2208(SB), Y5, Y5
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y4, Y6, Y6
 	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y10
@@ -5499,8 +5510,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y4
@@ -5528,8 +5539,8 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2944(SB), Y0
-	VMOVUPD fnConst<>+2912(SB), Y1
+	VMOVUPD fnConst<>+2528(SB), Y0
+	VMOVUPD fnConst<>+2496(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -5541,8 +5552,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
 	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+2880(SB), Y2, Y6
-	VXORPD       fnConst<>+2880(SB), Y3, Y7
+	VXORPD       fnConst<>+2464(SB), Y2, Y6
+	VXORPD       fnConst<>+2464(SB), Y3, Y7
 	VMOVUPD      fnConst<>+32(SB), Y8
 	VMOVUPD      fnConst<>+32(SB), Y9
 	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
@@ -5571,14 +5582,14 @@ loop:
 	VPSLLQ       $0x34, Y9, Y9
 	VFMADD213PD  Y8, Y8, Y6
 	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+2624(SB), Y6, Y8
-	VADDPD       fnConst<>+2624(SB), Y7, Y9
+	VADDPD       fnConst<>+2208(SB), Y6, Y8
+	VADDPD       fnConst<>+2208(SB), Y7, Y9
 	VMOVUPD      fnConst<>+320(SB), Y10
 	VMOVUPD      fnConst<>+320(SB), Y11
 	VPSUBQ       Y8, Y10, Y10
 	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+2624(SB), Y12
-	VMOVUPD      fnConst<>+2624(SB), Y13
+	VMOVUPD      fnConst<>+2208(SB), Y12
+	VMOVUPD      fnConst<>+2208(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y14
@@ -5587,8 +5598,8 @@ loop:
 	VFMADD231PD  Y13, Y13, Y15
 	VFMADD213PD  Y10, Y14, Y10
 	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+2624(SB), Y12
-	VMOVUPD      fnConst<>+2624(SB), Y13
+	VMOVUPD      fnConst<>+2208(SB), Y12
+	VMOVUPD      fnConst<>+2208(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y8
@@ -5599,8 +5610,8 @@ loop:
 	VFMADD213PD  Y11, Y9, Y11
 	VMULPD       Y10, Y6, Y6
 	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFMADD231PD  Y2, Y6, Y8
 	VFMADD231PD  Y3, Y7, Y9
 	VMULPD       Y10, Y8, Y2
@@ -5623,8 +5634,8 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z1
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -5643,10 +5654,10 @@ wide:
 	VMINPD            Z3, Z1, Z7
 	VMINPD            Z4, Z1, Z8
 	VMINPD            Z5, Z1, Z9
-	VXORPD.BCST       fnConst<>+2880(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+2880(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+2880(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+2880(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+2464(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+2464(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+2464(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+2464(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -5703,10 +5714,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z7
 	VFMADD213PD       Z12, Z12, Z8
 	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+2624(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+2624(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+2624(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+2624(SB), Z9, Z9
+	VADDPD.BCST       fnConst<>+2208(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+2208(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+2208(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+2208(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -5715,10 +5726,10 @@ wide:
 	VPSUBQ            Z7, Z11, Z11
 	VPSUBQ            Z8, Z12, Z12
 	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5735,10 +5746,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5778,7 +5789,7 @@ loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -5793,15 +5804,15 @@ loop:
 	VMULPD            Z3, Z5, Z3
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -5824,8 +5835,8 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2944(SB), Z0
-	VBROADCASTSD fnConst<>+2912(SB), Z1
+	VBROADCASTSD fnConst<>+2528(SB), Z0
+	VBROADCASTSD fnConst<>+2496(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -5848,10 +5859,10 @@ wide:
 	VMINPD            Z3, Z1, Z3
 	VMINPD            Z4, Z1, Z4
 	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z10
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z11
-	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z12
-	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z13
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z10
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z11
+	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z12
+	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z13
 	VBROADCASTSD      fnConst<>+32(SB), Z14
 	VBROADCASTSD      fnConst<>+32(SB), Z15
 	VBROADCASTSD      fnConst<>+32(SB), Z16
@@ -5908,10 +5919,10 @@ wide:
 	VFMADD213PD       Z15, Z15, Z11
 	VFMADD213PD       Z16, Z16, Z12
 	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+2624(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+2624(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+2624(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+2624(SB), Z13, Z17
+	VADDPD.BCST       fnConst<>+2208(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+2208(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+2208(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+2208(SB), Z13, Z17
 	VBROADCASTSD      fnConst<>+320(SB), Z18
 	VBROADCASTSD      fnConst<>+320(SB), Z19
 	VBROADCASTSD      fnConst<>+320(SB), Z20
@@ -5920,10 +5931,10 @@ wide:
 	VPSUBQ            Z15, Z19, Z19
 	VPSUBQ            Z16, Z20, Z20
 	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+2624(SB), Z22
-	VBROADCASTSD      fnConst<>+2624(SB), Z23
-	VBROADCASTSD      fnConst<>+2624(SB), Z24
-	VBROADCASTSD      fnConst<>+2624(SB), Z25
+	VBROADCASTSD      fnConst<>+2208(SB), Z22
+	VBROADCASTSD      fnConst<>+2208(SB), Z23
+	VBROADCASTSD      fnConst<>+2208(SB), Z24
+	VBROADCASTSD      fnConst<>+2208(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5940,10 +5951,10 @@ wide:
 	VFMADD213PD       Z19, Z27, Z19
 	VFMADD213PD       Z20, Z28, Z20
 	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+2624(SB), Z22
-	VBROADCASTSD      fnConst<>+2624(SB), Z23
-	VBROADCASTSD      fnConst<>+2624(SB), Z24
-	VBROADCASTSD      fnConst<>+2624(SB), Z25
+	VBROADCASTSD      fnConst<>+2208(SB), Z22
+	VBROADCASTSD      fnConst<>+2208(SB), Z23
+	VBROADCASTSD      fnConst<>+2208(SB), Z24
+	VBROADCASTSD      fnConst<>+2208(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5964,10 +5975,10 @@ wide:
 	VMULPD            Z19, Z11, Z11
 	VMULPD            Z20, Z12, Z12
 	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFMADD231PD       Z2, Z10, Z14
 	VFMADD231PD       Z3, Z11, Z15
 	VFMADD231PD       Z4, Z12, Z16
@@ -6000,7 +6011,7 @@ loop:
 	VCVTPS2PD         (DX)(SI*4), Z3
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z4
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z5
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
 	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
@@ -6015,21 +6026,21 @@ loop:
 	VMULPD            Z4, Z6, Z4
 	VPSLLQ            $0x34, Z5, Z5
 	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z5
+	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+2624(SB), Z7
+	VBROADCASTSD      fnConst<>+2208(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z8
 	VFMADD231PD       Z7, Z7, Z8
 	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+2624(SB), Z7
+	VBROADCASTSD      fnConst<>+2208(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z5
 	VFMADD231PD       Z7, Z7, Z5
 	VFMADD213PD       Z6, Z5, Z6
 	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFMADD231PD       Z2, Z4, Z5
 	VMULPD            Z6, Z5, Z2
 	VMULPD            Z2, Z3, Z2
@@ -6052,8 +6063,8 @@ TEXT ·fnHardSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+2592(SB), Y2
-	VMOVUPD      fnConst<>+2624(SB), Y3
+	VMOVUPD      fnConst<>+2176(SB), Y2
+	VMOVUPD      fnConst<>+2208(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -6087,8 +6098,8 @@ TEXT ·fnHardSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+2592(SB), Y2
-	VMOVUPD      fnConst<>+2624(SB), Y3
+	VMOVUPD      fnConst<>+2176(SB), Y2
+	VMOVUPD      fnConst<>+2208(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -6129,8 +6140,8 @@ TEXT ·fnHardSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+2592(SB), Z2
-	VBROADCASTSD fnConst<>+2624(SB), Z3
+	VBROADCASTSD fnConst<>+2176(SB), Z2
+	VBROADCASTSD fnConst<>+2208(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -6184,8 +6195,8 @@ TEXT ·fnHardSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+2592(SB), Z2
-	VBROADCASTSD fnConst<>+2624(SB), Z3
+	VBROADCASTSD fnConst<>+2176(SB), Z2
+	VBROADCASTSD fnConst<>+2208(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -6247,16 +6258,16 @@ TEXT ·fnHardSwishAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2592(SB), Y0
-	VMOVUPD fnConst<>+2816(SB), Y1
-	VMOVUPD fnConst<>+3232(SB), Y2
+	VMOVUPD fnConst<>+2176(SB), Y0
+	VMOVUPD fnConst<>+2400(SB), Y1
+	VMOVUPD fnConst<>+2816(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y3
 	VCVTPS2PD  16(CX)(BX*4), Y4
-	VADDPD     fnConst<>+2720(SB), Y3, Y5
-	VADDPD     fnConst<>+2720(SB), Y4, Y6
+	VADDPD     fnConst<>+2304(SB), Y3, Y5
+	VADDPD     fnConst<>+2304(SB), Y4, Y6
 	VMAXPD     Y5, Y0, Y5
 	VMAXPD     Y6, Y0, Y6
 	VMINPD     Y5, Y1, Y5
@@ -6265,8 +6276,8 @@ loop:
 	VMAXPD     Y4, Y2, Y4
 	VMULPD     Y5, Y3, Y3
 	VMULPD     Y6, Y4, Y4
-	VMULPD     fnConst<>+2464(SB), Y3, Y3
-	VMULPD     fnConst<>+2464(SB), Y4, Y4
+	VMULPD     fnConst<>+2048(SB), Y3, Y3
+	VMULPD     fnConst<>+2048(SB), Y4, Y4
 	VCVTPD2PSY Y3, X3
 	VMOVUPS    X3, (AX)(BX*4)
 	VCVTPD2PSY Y4, X3
@@ -6284,9 +6295,9 @@ TEXT ·fnHardSwishGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2592(SB), Y0
+	VMOVUPD fnConst<>+2176(SB), Y0
+	VMOVUPD fnConst<>+2400(SB), Y0
 	VMOVUPD fnConst<>+2816(SB), Y0
-	VMOVUPD fnConst<>+3232(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -6294,16 +6305,16 @@ loop:
 	VCVTPS2PD   16(CX)(SI*4), Y1
 	VCVTPS2PD   (DX)(SI*4), Y2
 	VCVTPS2PD   16(DX)(SI*4), Y3
-	VMOVUPD     fnConst<>+2528(SB), Y4
-	VMOVUPD     fnConst<>+2528(SB), Y5
-	VFMADD231PD fnConst<>+2496(SB), Y0, Y4
-	VFMADD231PD fnConst<>+2496(SB), Y1, Y5
-	VCMPPD      $0x1d, fnConst<>+2720(SB), Y0, Y6
-	VCMPPD      $0x1d, fnConst<>+2720(SB), Y1, Y7
-	VBLENDVPD   Y6, fnConst<>+2624(SB), Y4, Y4
-	VBLENDVPD   Y7, fnConst<>+2624(SB), Y5, Y5
-	VCMPPD      $0x16, fnConst<>+2752(SB), Y0, Y0
-	VCMPPD      $0x16, fnConst<>+2752(SB), Y1, Y1
+	VMOVUPD     fnConst<>+2112(SB), Y4
+	VMOVUPD     fnConst<>+2112(SB), Y5
+	VFMADD231PD fnConst<>+2080(SB), Y0, Y4
+	VFMADD231PD fnConst<>+2080(SB), Y1, Y5
+	VCMPPD      $0x1d, fnConst<>+2304(SB), Y0, Y6
+	VCMPPD      $0x1d, fnConst<>+2304(SB), Y1, Y7
+	VBLENDVPD   Y6, fnConst<>+2208(SB), Y4, Y4
+	VBLENDVPD   Y7, fnConst<>+2208(SB), Y5, Y5
+	VCMPPD      $0x16, fnConst<>+2336(SB), Y0, Y0
+	VCMPPD      $0x16, fnConst<>+2336(SB), Y1, Y1
 	VMULPD      Y4, Y2, Y2
 	VMULPD      Y5, Y3, Y3
 	VANDPD      Y0, Y2, Y0
@@ -6324,9 +6335,9 @@ TEXT ·fnHardSwishAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2592(SB), Z0
-	VBROADCASTSD fnConst<>+2816(SB), Z1
-	VBROADCASTSD fnConst<>+3232(SB), Z2
+	VBROADCASTSD fnConst<>+2176(SB), Z0
+	VBROADCASTSD fnConst<>+2400(SB), Z1
+	VBROADCASTSD fnConst<>+2816(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6337,10 +6348,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z4
 	VCVTPS2PD   64(CX)(BX*4), Z5
 	VCVTPS2PD   96(CX)(BX*4), Z6
-	VADDPD.BCST fnConst<>+2720(SB), Z3, Z7
-	VADDPD.BCST fnConst<>+2720(SB), Z4, Z8
-	VADDPD.BCST fnConst<>+2720(SB), Z5, Z9
-	VADDPD.BCST fnConst<>+2720(SB), Z6, Z10
+	VADDPD.BCST fnConst<>+2304(SB), Z3, Z7
+	VADDPD.BCST fnConst<>+2304(SB), Z4, Z8
+	VADDPD.BCST fnConst<>+2304(SB), Z5, Z9
+	VADDPD.BCST fnConst<>+2304(SB), Z6, Z10
 	VMAXPD      Z7, Z0, Z7
 	VMAXPD      Z8, Z0, Z8
 	VMAXPD      Z9, Z0, Z9
@@ -6357,10 +6368,10 @@ wide:
 	VMULPD      Z8, Z4, Z4
 	VMULPD      Z9, Z5, Z5
 	VMULPD      Z10, Z6, Z6
-	VMULPD.BCST fnConst<>+2464(SB), Z3, Z3
-	VMULPD.BCST fnConst<>+2464(SB), Z4, Z4
-	VMULPD.BCST fnConst<>+2464(SB), Z5, Z5
-	VMULPD.BCST fnConst<>+2464(SB), Z6, Z6
+	VMULPD.BCST fnConst<>+2048(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+2048(SB), Z4, Z4
+	VMULPD.BCST fnConst<>+2048(SB), Z5, Z5
+	VMULPD.BCST fnConst<>+2048(SB), Z6, Z6
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	VCVTPD2PS   Z4, Y3
@@ -6378,12 +6389,12 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z3
-	VADDPD.BCST fnConst<>+2720(SB), Z3, Z4
+	VADDPD.BCST fnConst<>+2304(SB), Z3, Z4
 	VMAXPD      Z4, Z0, Z4
 	VMINPD      Z4, Z1, Z4
 	VMAXPD      Z3, Z2, Z3
 	VMULPD      Z4, Z3, Z3
-	VMULPD.BCST fnConst<>+2464(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+2048(SB), Z3, Z3
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -6401,9 +6412,9 @@ TEXT ·fnHardSwishGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2592(SB), Z0
+	VBROADCASTSD fnConst<>+2176(SB), Z0
+	VBROADCASTSD fnConst<>+2400(SB), Z0
 	VBROADCASTSD fnConst<>+2816(SB), Z0
-	VBROADCASTSD fnConst<>+3232(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -6418,26 +6429,26 @@ wide:
 	VCVTPS2PD        32(DX)(SI*4), Z10
 	VCVTPS2PD        64(DX)(SI*4), Z11
 	VCVTPS2PD        96(DX)(SI*4), Z12
-	VBROADCASTSD     fnConst<>+2528(SB), Z13
-	VBROADCASTSD     fnConst<>+2528(SB), Z14
-	VBROADCASTSD     fnConst<>+2528(SB), Z15
-	VBROADCASTSD     fnConst<>+2528(SB), Z16
-	VFMADD231PD.BCST fnConst<>+2496(SB), Z0, Z13
-	VFMADD231PD.BCST fnConst<>+2496(SB), Z6, Z14
-	VFMADD231PD.BCST fnConst<>+2496(SB), Z7, Z15
-	VFMADD231PD.BCST fnConst<>+2496(SB), Z8, Z16
-	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z6, K2
-	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z7, K3
-	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z8, K4
-	VBLENDMPD.BCST   fnConst<>+2624(SB), Z13, K1, Z1
-	VBLENDMPD.BCST   fnConst<>+2624(SB), Z14, K2, Z2
-	VBLENDMPD.BCST   fnConst<>+2624(SB), Z15, K3, Z3
-	VBLENDMPD.BCST   fnConst<>+2624(SB), Z16, K4, Z4
-	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z0, K1
-	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z6, K2
-	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z7, K3
-	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z8, K4
+	VBROADCASTSD     fnConst<>+2112(SB), Z13
+	VBROADCASTSD     fnConst<>+2112(SB), Z14
+	VBROADCASTSD     fnConst<>+2112(SB), Z15
+	VBROADCASTSD     fnConst<>+2112(SB), Z16
+	VFMADD231PD.BCST fnConst<>+2080(SB), Z0, Z13
+	VFMADD231PD.BCST fnConst<>+2080(SB), Z6, Z14
+	VFMADD231PD.BCST fnConst<>+2080(SB), Z7, Z15
+	VFMADD231PD.BCST fnConst<>+2080(SB), Z8, Z16
+	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z6, K2
+	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z7, K3
+	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z8, K4
+	VBLENDMPD.BCST   fnConst<>+2208(SB), Z13, K1, Z1
+	VBLENDMPD.BCST   fnConst<>+2208(SB), Z14, K2, Z2
+	VBLENDMPD.BCST   fnConst<>+2208(SB), Z15, K3, Z3
+	VBLENDMPD.BCST   fnConst<>+2208(SB), Z16, K4, Z4
+	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z0, K1
+	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z6, K2
+	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z7, K3
+	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z8, K4
 	VMULPD           Z1, Z9, Z0
 	VMULPD           Z2, Z10, Z6
 	VMULPD           Z3, Z11, Z7
@@ -6464,11 +6475,11 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z0
 	VCVTPS2PD        (DX)(SI*4), Z1
-	VBROADCASTSD     fnConst<>+2528(SB), Z2
-	VFMADD231PD.BCST fnConst<>+2496(SB), Z0, Z2
-	VCMPPD.BCST      $0x1d, fnConst<>+2720(SB), Z0, K1
-	VBLENDMPD.BCST   fnConst<>+2624(SB), Z2, K1, Z5
-	VCMPPD.BCST      $0x16, fnConst<>+2752(SB), Z0, K1
+	VBROADCASTSD     fnConst<>+2112(SB), Z2
+	VFMADD231PD.BCST fnConst<>+2080(SB), Z0, Z2
+	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+2208(SB), Z2, K1, Z5
+	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z0, K1
 	VMULPD           Z5, Z1, Z0
 	VMOVAPD.Z        Z0, K1, Z0
 	VCVTPD2PS        Z0, Y0
@@ -6487,20 +6498,20 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2912(SB), Y0
-	VMOVUPD fnConst<>+2944(SB), Y1
-	VMOVUPD fnConst<>+2592(SB), Y1
+	VMOVUPD fnConst<>+2496(SB), Y0
+	VMOVUPD fnConst<>+2528(SB), Y1
+	VMOVUPD fnConst<>+2176(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
 	VCVTPS2PD    16(CX)(BX*4), Y3
-	VANDPD       fnConst<>+2848(SB), Y2, Y4
-	VANDPD       fnConst<>+2848(SB), Y3, Y5
+	VANDPD       fnConst<>+2432(SB), Y2, Y4
+	VANDPD       fnConst<>+2432(SB), Y3, Y5
 	VMINPD       Y4, Y0, Y4
 	VMINPD       Y5, Y0, Y5
-	VXORPD       fnConst<>+2880(SB), Y4, Y4
-	VXORPD       fnConst<>+2880(SB), Y5, Y5
+	VXORPD       fnConst<>+2464(SB), Y4, Y4
+	VXORPD       fnConst<>+2464(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -6529,28 +6540,28 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y4
 	VFMADD213PD  Y7, Y7, Y5
-	VMOVUPD      fnConst<>+1344(SB), Y6
-	VMOVUPD      fnConst<>+1344(SB), Y7
-	VFMADD213PD  fnConst<>+1376(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1376(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1408(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1408(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1440(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1440(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1472(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1472(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1504(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1504(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1536(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1536(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1568(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1568(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1600(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1600(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1632(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1632(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1664(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1664(SB), Y5, Y7
+	VMOVUPD      fnConst<>+928(SB), Y6
+	VMOVUPD      fnConst<>+928(SB), Y7
+	VFMADD213PD  fnConst<>+960(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+960(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+992(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+992(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1024(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1024(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1056(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1056(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1088(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1088(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1120(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1120(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1152(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1152(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1184(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1184(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1216(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1216(SB), Y5, Y7
+	VFMADD213PD  fnConst<>+1248(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+1248(SB), Y5, Y7
 	VMAXPD       Y2, Y1, Y2
 	VMAXPD       Y3, Y1, Y3
 	VFMADD213PD  Y2, Y4, Y6
@@ -6572,9 +6583,9 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2912(SB), Y0
-	VMOVUPD fnConst<>+2944(SB), Y1
-	VMOVUPD fnConst<>+2592(SB), Y2
+	VMOVUPD fnConst<>+2496(SB), Y0
+	VMOVUPD fnConst<>+2528(SB), Y1
+	VMOVUPD fnConst<>+2176(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -6586,8 +6597,8 @@ loop:
 	VMAXPD       Y3, Y1, Y3
 	VMINPD       Y2, Y0, Y2
 	VMINPD       Y3, Y0, Y3
-	VXORPD       fnConst<>+2880(SB), Y2, Y2
-	VXORPD       fnConst<>+2880(SB), Y3, Y3
+	VXORPD       fnConst<>+2464(SB), Y2, Y2
+	VXORPD       fnConst<>+2464(SB), Y3, Y3
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
@@ -6616,14 +6627,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y2
 	VFMADD213PD  Y7, Y7, Y3
-	VADDPD       fnConst<>+2624(SB), Y2, Y2
-	VADDPD       fnConst<>+2624(SB), Y3, Y3
+	VADDPD       fnConst<>+2208(SB), Y2, Y2
+	VADDPD       fnConst<>+2208(SB), Y3, Y3
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -6632,8 +6643,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -6660,9 +6671,9 @@ TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2912(SB), Z0
-	VBROADCASTSD fnConst<>+2944(SB), Z1
-	VBROADCASTSD fnConst<>+2592(SB), Z1
+	VBROADCASTSD fnConst<>+2496(SB), Z0
+	VBROADCASTSD fnConst<>+2528(SB), Z1
+	VBROADCASTSD fnConst<>+2176(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -6673,18 +6684,18 @@ wide:
 	VCVTPS2PD         32(CX)(BX*4), Z3
 	VCVTPS2PD         64(CX)(BX*4), Z4
 	VCVTPS2PD         96(CX)(BX*4), Z5
-	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+2848(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+2848(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+2848(SB), Z5, Z9
+	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+2432(SB), Z5, Z9
 	VMINPD            Z6, Z0, Z6
 	VMINPD            Z7, Z0, Z7
 	VMINPD            Z8, Z0, Z8
 	VMINPD            Z9, Z0, Z9
-	VXORPD.BCST       fnConst<>+2880(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+2880(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+2880(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+2880(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+2464(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+2464(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+2464(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+2464(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -6741,50 +6752,50 @@ wide:
 	VFMADD213PD       Z11, Z11, Z7
 	VFMADD213PD       Z12, Z12, Z8
 	VFMADD213PD       Z13, Z13, Z9
-	VBROADCASTSD      fnConst<>+1344(SB), Z10
-	VBROADCASTSD      fnConst<>+1344(SB), Z11
-	VBROADCASTSD      fnConst<>+1344(SB), Z12
-	VBROADCASTSD      fnConst<>+1344(SB), Z13
-	VFMADD213PD.BCST  fnConst<>+1376(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1376(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1376(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1376(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1408(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1408(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1408(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1408(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1440(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1440(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1440(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1440(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1472(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1472(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1472(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1472(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1504(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1504(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1504(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1504(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1536(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1536(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1536(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1536(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1568(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1568(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1568(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1568(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1600(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1600(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1600(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1600(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1632(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1632(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1632(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1632(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1664(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1664(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1664(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1664(SB), Z9, Z13
+	VBROADCASTSD      fnConst<>+928(SB), Z10
+	VBROADCASTSD      fnConst<>+928(SB), Z11
+	VBROADCASTSD      fnConst<>+928(SB), Z12
+	VBROADCASTSD      fnConst<>+928(SB), Z13
+	VFMADD213PD.BCST  fnConst<>+960(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+960(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+960(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+960(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+992(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+992(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+992(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+992(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1024(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1024(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1024(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1024(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1056(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1056(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1056(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1056(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1088(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1088(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1088(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1088(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1120(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1120(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1120(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1120(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1152(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1152(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1152(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1152(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1184(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1184(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1184(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1184(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1216(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1216(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1216(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1216(SB), Z9, Z13
+	VFMADD213PD.BCST  fnConst<>+1248(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+1248(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+1248(SB), Z8, Z12
+	VFMADD213PD.BCST  fnConst<>+1248(SB), Z9, Z13
 	VMAXPD            Z2, Z1, Z2
 	VMAXPD            Z3, Z1, Z3
 	VMAXPD            Z4, Z1, Z4
@@ -6810,9 +6821,9 @@ rest:
 
 loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
-	VANDPD.BCST       fnConst<>+2848(SB), Z2, Z3
+	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z3
 	VMINPD            Z3, Z0, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -6827,17 +6838,17 @@ loop:
 	VMULPD            Z3, Z5, Z3
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z3
-	VBROADCASTSD      fnConst<>+1344(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+1376(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1408(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1440(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1472(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1504(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1536(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1568(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1600(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1632(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1664(SB), Z3, Z4
+	VBROADCASTSD      fnConst<>+928(SB), Z4
+	VFMADD213PD.BCST  fnConst<>+960(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+992(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1024(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1056(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1088(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1120(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1152(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1184(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1216(SB), Z3, Z4
+	VFMADD213PD.BCST  fnConst<>+1248(SB), Z3, Z4
 	VMAXPD            Z2, Z1, Z2
 	VFMADD213PD       Z2, Z3, Z4
 	VCVTPD2PS         Z4, Y2
@@ -6857,9 +6868,9 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2912(SB), Z0
-	VBROADCASTSD fnConst<>+2944(SB), Z1
-	VBROADCASTSD fnConst<>+2592(SB), Z2
+	VBROADCASTSD fnConst<>+2496(SB), Z0
+	VBROADCASTSD fnConst<>+2528(SB), Z1
+	VBROADCASTSD fnConst<>+2176(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6882,10 +6893,10 @@ wide:
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
 	VMINPD            Z5, Z0, Z5
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2880(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+2880(SB), Z5, Z5
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -6942,10 +6953,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
 	VFMADD213PD       Z13, Z13, Z5
-	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+2624(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+2624(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+2624(SB), Z5, Z5
+	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+2208(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -6954,10 +6965,10 @@ wide:
 	VPSUBQ            Z3, Z11, Z11
 	VPSUBQ            Z4, Z12, Z12
 	VPSUBQ            Z5, Z13, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFNMADD231PD      Z10, Z2, Z14
 	VFNMADD231PD      Z11, Z3, Z15
 	VFNMADD231PD      Z12, Z4, Z16
@@ -6974,10 +6985,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+2624(SB), Z14
-	VBROADCASTSD      fnConst<>+2624(SB), Z15
-	VBROADCASTSD      fnConst<>+2624(SB), Z16
-	VBROADCASTSD      fnConst<>+2624(SB), Z17
+	VBROADCASTSD      fnConst<>+2208(SB), Z14
+	VBROADCASTSD      fnConst<>+2208(SB), Z15
+	VBROADCASTSD      fnConst<>+2208(SB), Z16
+	VBROADCASTSD      fnConst<>+2208(SB), Z17
 	VFNMADD231PD      Z10, Z2, Z14
 	VFNMADD231PD      Z11, Z3, Z15
 	VFNMADD231PD      Z12, Z4, Z16
@@ -7018,7 +7029,7 @@ loop:
 	VCVTPS2PD         (DX)(SI*4), Z3
 	VMAXPD            Z2, Z1, Z2
 	VMINPD            Z2, Z0, Z2
-	VXORPD.BCST       fnConst<>+2880(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -7033,15 +7044,15 @@ loop:
 	VMULPD            Z2, Z5, Z2
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z2
-	VADDPD.BCST       fnConst<>+2624(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z2, Z4, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z2, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2624(SB), Z5
+	VBROADCASTSD      fnConst<>+2208(SB), Z5
 	VFNMADD231PD      Z4, Z2, Z5
 	VMOVAPD           Z5, Z2
 	VFMADD231PD       Z5, Z5, Z2
@@ -7066,8 +7077,8 @@ TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+2944(SB), Y2
-	VMOVUPD      fnConst<>+2912(SB), Y3
+	VMOVUPD      fnConst<>+2528(SB), Y2
+	VMOVUPD      fnConst<>+2496(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -7103,8 +7114,8 @@ loop:
 	VMULPD       Y7, Y11, Y7
 	VPSLLQ       $0x34, Y8, Y8
 	VPSLLQ       $0x34, Y9, Y9
-	VSUBPD       fnConst<>+2624(SB), Y8, Y10
-	VSUBPD       fnConst<>+2624(SB), Y9, Y11
+	VSUBPD       fnConst<>+2208(SB), Y8, Y10
+	VSUBPD       fnConst<>+2208(SB), Y9, Y11
 	VFMADD213PD  Y10, Y8, Y6
 	VFMADD213PD  Y11, Y9, Y7
 	VMULPD       Y0, Y6, Y6
@@ -7137,8 +7148,8 @@ TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+2944(SB), Y2
-	VMOVUPD      fnConst<>+2912(SB), Y3
+	VMOVUPD      fnConst<>+2528(SB), Y2
+	VMOVUPD      fnConst<>+2496(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -7207,8 +7218,8 @@ TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+2944(SB), Z2
-	VBROADCASTSD fnConst<>+2912(SB), Z3
+	VBROADCASTSD fnConst<>+2528(SB), Z2
+	VBROADCASTSD fnConst<>+2496(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -7279,10 +7290,10 @@ wide:
 	VPSLLQ            $0x34, Z18, Z18
 	VPSLLQ            $0x34, Z19, Z19
 	VPSLLQ            $0x34, Z20, Z20
-	VSUBPD.BCST       fnConst<>+2624(SB), Z17, Z21
-	VSUBPD.BCST       fnConst<>+2624(SB), Z18, Z22
-	VSUBPD.BCST       fnConst<>+2624(SB), Z19, Z23
-	VSUBPD.BCST       fnConst<>+2624(SB), Z20, Z24
+	VSUBPD.BCST       fnConst<>+2208(SB), Z17, Z21
+	VSUBPD.BCST       fnConst<>+2208(SB), Z18, Z22
+	VSUBPD.BCST       fnConst<>+2208(SB), Z19, Z23
+	VSUBPD.BCST       fnConst<>+2208(SB), Z20, Z24
 	VFMADD213PD       Z21, Z17, Z8
 	VFMADD213PD       Z22, Z18, Z9
 	VFMADD213PD       Z23, Z19, Z10
@@ -7339,7 +7350,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z7
 	VMULPD            Z5, Z7, Z5
 	VPSLLQ            $0x34, Z6, Z6
-	VSUBPD.BCST       fnConst<>+2624(SB), Z6, Z7
+	VSUBPD.BCST       fnConst<>+2208(SB), Z6, Z7
 	VFMADD213PD       Z7, Z6, Z5
 	VMULPD            Z0, Z5, Z5
 	VXORPD            Z6, Z6, Z6
@@ -7366,8 +7377,8 @@ TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+2944(SB), Z2
-	VBROADCASTSD fnConst<>+2912(SB), Z3
+	VBROADCASTSD fnConst<>+2528(SB), Z2
+	VBROADCASTSD fnConst<>+2496(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -7521,8 +7532,8 @@ TEXT ·fnSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3168(SB), Y0
-	VMOVUPD fnConst<>+3200(SB), Y0
+	VMOVUPD fnConst<>+2752(SB), Y0
+	VMOVUPD fnConst<>+2784(SB), Y0
 	XORQ    BX, BX
 
 loop:
@@ -7551,8 +7562,8 @@ TEXT ·fnSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3168(SB), Y0
-	VMOVUPD fnConst<>+3200(SB), Y1
+	VMOVUPD fnConst<>+2752(SB), Y0
+	VMOVUPD fnConst<>+2784(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -7576,8 +7587,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -7586,8 +7597,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -7614,8 +7625,8 @@ TEXT ·fnSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3168(SB), Z0
-	VBROADCASTSD fnConst<>+3200(SB), Z0
+	VBROADCASTSD fnConst<>+2752(SB), Z0
+	VBROADCASTSD fnConst<>+2784(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -7675,8 +7686,8 @@ TEXT ·fnSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3168(SB), Z0
-	VBROADCASTSD fnConst<>+3200(SB), Z1
+	VBROADCASTSD fnConst<>+2752(SB), Z0
+	VBROADCASTSD fnConst<>+2784(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -7723,10 +7734,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+2624(SB), Z14
-	VBROADCASTSD fnConst<>+2624(SB), Z15
-	VBROADCASTSD fnConst<>+2624(SB), Z16
-	VBROADCASTSD fnConst<>+2624(SB), Z17
+	VBROADCASTSD fnConst<>+2208(SB), Z14
+	VBROADCASTSD fnConst<>+2208(SB), Z15
+	VBROADCASTSD fnConst<>+2208(SB), Z16
+	VBROADCASTSD fnConst<>+2208(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7743,10 +7754,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+2624(SB), Z14
-	VBROADCASTSD fnConst<>+2624(SB), Z15
-	VBROADCASTSD fnConst<>+2624(SB), Z16
-	VBROADCASTSD fnConst<>+2624(SB), Z17
+	VBROADCASTSD fnConst<>+2208(SB), Z14
+	VBROADCASTSD fnConst<>+2208(SB), Z15
+	VBROADCASTSD fnConst<>+2208(SB), Z16
+	VBROADCASTSD fnConst<>+2208(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7793,12 +7804,12 @@ loop:
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+2624(SB), Z5
+	VBROADCASTSD fnConst<>+2208(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+2624(SB), Z5
+	VBROADCASTSD fnConst<>+2208(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
@@ -7820,15 +7831,15 @@ TEXT ·fnInvSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+3168(SB), Y0
-	VMOVUPD fnConst<>+3200(SB), Y0
+	VMOVUPD fnConst<>+2752(SB), Y0
+	VMOVUPD fnConst<>+2784(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+2624(SB), Y2
-	VMOVUPD    fnConst<>+2624(SB), Y3
+	VMOVUPD    fnConst<>+2208(SB), Y2
+	VMOVUPD    fnConst<>+2208(SB), Y3
 	VCVTPD2PSY Y0, X0
 	VSQRTPS    X0, X0
 	VCVTPS2PD  X0, Y0
@@ -7860,8 +7871,8 @@ TEXT ·fnInvSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+3168(SB), Y0
-	VMOVUPD fnConst<>+3200(SB), Y1
+	VMOVUPD fnConst<>+2752(SB), Y0
+	VMOVUPD fnConst<>+2784(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -7877,8 +7888,8 @@ loop:
 	VCVTPS2PD    X7, Y7
 	VMULPD       Y2, Y6, Y2
 	VMULPD       Y3, Y7, Y3
-	VMULPD       fnConst<>+2656(SB), Y2, Y2
-	VMULPD       fnConst<>+2656(SB), Y3, Y3
+	VMULPD       fnConst<>+2240(SB), Y2, Y2
+	VMULPD       fnConst<>+2240(SB), Y3, Y3
 	VMAXPD       Y2, Y0, Y2
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
@@ -7887,8 +7898,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -7897,8 +7908,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2624(SB), Y8
-	VMOVUPD      fnConst<>+2624(SB), Y9
+	VMOVUPD      fnConst<>+2208(SB), Y8
+	VMOVUPD      fnConst<>+2208(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -7907,8 +7918,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y3
 	VFMADD213PD  Y6, Y2, Y6
 	VFMADD213PD  Y7, Y3, Y7
-	VXORPD       fnConst<>+2880(SB), Y4, Y2
-	VXORPD       fnConst<>+2880(SB), Y5, Y3
+	VXORPD       fnConst<>+2464(SB), Y4, Y2
+	VXORPD       fnConst<>+2464(SB), Y5, Y3
 	VMULPD       Y6, Y2, Y2
 	VMULPD       Y7, Y3, Y3
 	VCVTPD2PSY   Y2, X2
@@ -7927,8 +7938,8 @@ TEXT ·fnInvSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+3168(SB), Z0
-	VBROADCASTSD fnConst<>+3200(SB), Z0
+	VBROADCASTSD fnConst<>+2752(SB), Z0
+	VBROADCASTSD fnConst<>+2784(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -7939,10 +7950,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+2624(SB), Z4
-	VBROADCASTSD fnConst<>+2624(SB), Z5
-	VBROADCASTSD fnConst<>+2624(SB), Z6
-	VBROADCASTSD fnConst<>+2624(SB), Z7
+	VBROADCASTSD fnConst<>+2208(SB), Z4
+	VBROADCASTSD fnConst<>+2208(SB), Z5
+	VBROADCASTSD fnConst<>+2208(SB), Z6
+	VBROADCASTSD fnConst<>+2208(SB), Z7
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -7988,7 +7999,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+2624(SB), Z1
+	VBROADCASTSD fnConst<>+2208(SB), Z1
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -8013,8 +8024,8 @@ TEXT ·fnInvSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+3168(SB), Z0
-	VBROADCASTSD fnConst<>+3200(SB), Z1
+	VBROADCASTSD fnConst<>+2752(SB), Z0
+	VBROADCASTSD fnConst<>+2784(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -8045,10 +8056,10 @@ wide:
 	VMULPD       Z3, Z11, Z3
 	VMULPD       Z4, Z12, Z4
 	VMULPD       Z5, Z13, Z5
-	VMULPD.BCST  fnConst<>+2656(SB), Z2, Z2
-	VMULPD.BCST  fnConst<>+2656(SB), Z3, Z3
-	VMULPD.BCST  fnConst<>+2656(SB), Z4, Z4
-	VMULPD.BCST  fnConst<>+2656(SB), Z5, Z5
+	VMULPD.BCST  fnConst<>+2240(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+2240(SB), Z3, Z3
+	VMULPD.BCST  fnConst<>+2240(SB), Z4, Z4
+	VMULPD.BCST  fnConst<>+2240(SB), Z5, Z5
 	VMAXPD       Z2, Z0, Z2
 	VMAXPD       Z3, Z0, Z3
 	VMAXPD       Z4, Z0, Z4
@@ -8065,10 +8076,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+2624(SB), Z14
-	VBROADCASTSD fnConst<>+2624(SB), Z15
-	VBROADCASTSD fnConst<>+2624(SB), Z16
-	VBROADCASTSD fnConst<>+2624(SB), Z17
+	VBROADCASTSD fnConst<>+2208(SB), Z14
+	VBROADCASTSD fnConst<>+2208(SB), Z15
+	VBROADCASTSD fnConst<>+2208(SB), Z16
+	VBROADCASTSD fnConst<>+2208(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8085,10 +8096,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+2624(SB), Z14
-	VBROADCASTSD fnConst<>+2624(SB), Z15
-	VBROADCASTSD fnConst<>+2624(SB), Z16
-	VBROADCASTSD fnConst<>+2624(SB), Z17
+	VBROADCASTSD fnConst<>+2208(SB), Z14
+	VBROADCASTSD fnConst<>+2208(SB), Z15
+	VBROADCASTSD fnConst<>+2208(SB), Z16
+	VBROADCASTSD fnConst<>+2208(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8105,10 +8116,10 @@ wide:
 	VFMADD213PD  Z11, Z3, Z11
 	VFMADD213PD  Z12, Z4, Z12
 	VFMADD213PD  Z13, Z5, Z13
-	VXORPD.BCST  fnConst<>+2880(SB), Z6, Z2
-	VXORPD.BCST  fnConst<>+2880(SB), Z7, Z3
-	VXORPD.BCST  fnConst<>+2880(SB), Z8, Z4
-	VXORPD.BCST  fnConst<>+2880(SB), Z9, Z5
+	VXORPD.BCST  fnConst<>+2464(SB), Z6, Z2
+	VXORPD.BCST  fnConst<>+2464(SB), Z7, Z3
+	VXORPD.BCST  fnConst<>+2464(SB), Z8, Z4
+	VXORPD.BCST  fnConst<>+2464(SB), Z9, Z5
 	VMULPD       Z10, Z2, Z2
 	VMULPD       Z11, Z3, Z3
 	VMULPD       Z12, Z4, Z4
@@ -8135,22 +8146,22 @@ loop:
 	VSQRTPS      Y4, Y4
 	VCVTPS2PD    Y4, Z4
 	VMULPD       Z2, Z4, Z2
-	VMULPD.BCST  fnConst<>+2656(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+2240(SB), Z2, Z2
 	VMAXPD       Z2, Z0, Z2
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+2624(SB), Z5
+	VBROADCASTSD fnConst<>+2208(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+2624(SB), Z5
+	VBROADCASTSD fnConst<>+2208(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
 	VFMADD213PD  Z4, Z2, Z4
-	VXORPD.BCST  fnConst<>+2880(SB), Z3, Z2
+	VXORPD.BCST  fnConst<>+2464(SB), Z3, Z2
 	VMULPD       Z4, Z2, Z2
 	VCVTPD2PS    Z2, Y2
 	VMOVUPS      Y2, (AX)(SI*4)
@@ -8173,8 +8184,8 @@ TEXT ·fnInvAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+2624(SB), Y2
-	VMOVUPD    fnConst<>+2624(SB), Y3
+	VMOVUPD    fnConst<>+2208(SB), Y2
+	VMOVUPD    fnConst<>+2208(SB), Y3
 	VCVTPD2PSY Y2, X2
 	VCVTPD2PSY Y0, X0
 	VDIVPS     X0, X2, X2
@@ -8207,8 +8218,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y1
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  16(DX)(SI*4), Y3
-	VXORPD     fnConst<>+2880(SB), Y2, Y2
-	VXORPD     fnConst<>+2880(SB), Y3, Y3
+	VXORPD     fnConst<>+2464(SB), Y2, Y2
+	VXORPD     fnConst<>+2464(SB), Y3, Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
 	VDIVPD     Y0, Y2, Y0
@@ -8239,10 +8250,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+2624(SB), Z4
-	VBROADCASTSD fnConst<>+2624(SB), Z5
-	VBROADCASTSD fnConst<>+2624(SB), Z6
-	VBROADCASTSD fnConst<>+2624(SB), Z7
+	VBROADCASTSD fnConst<>+2208(SB), Z4
+	VBROADCASTSD fnConst<>+2208(SB), Z5
+	VBROADCASTSD fnConst<>+2208(SB), Z6
+	VBROADCASTSD fnConst<>+2208(SB), Z7
 	VCVTPD2PS    Z4, Y4
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y4, Y4
@@ -8276,7 +8287,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+2624(SB), Z1
+	VBROADCASTSD fnConst<>+2208(SB), Z1
 	VCVTPD2PS    Z1, Y1
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y1, Y1
@@ -8312,10 +8323,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z5
 	VCVTPS2PD   64(DX)(SI*4), Z6
 	VCVTPS2PD   96(DX)(SI*4), Z7
-	VXORPD.BCST fnConst<>+2880(SB), Z4, Z4
-	VXORPD.BCST fnConst<>+2880(SB), Z5, Z5
-	VXORPD.BCST fnConst<>+2880(SB), Z6, Z6
-	VXORPD.BCST fnConst<>+2880(SB), Z7, Z7
+	VXORPD.BCST fnConst<>+2464(SB), Z4, Z4
+	VXORPD.BCST fnConst<>+2464(SB), Z5, Z5
+	VXORPD.BCST fnConst<>+2464(SB), Z6, Z6
+	VXORPD.BCST fnConst<>+2464(SB), Z7, Z7
 	VMULPD      Z0, Z0, Z0
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
@@ -8342,7 +8353,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
-	VXORPD.BCST fnConst<>+2880(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+2464(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z0
 	VDIVPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
@@ -8366,38 +8377,38 @@ TEXT ·fnPowAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Y1
 	VBROADCASTSD 16(BX), Y2
 	VBROADCASTSD 24(BX), Y3
-	VMOVUPD      fnConst<>+3136(SB), Y3
-	VMOVUPD      fnConst<>+3104(SB), Y4
+	VMOVUPD      fnConst<>+2720(SB), Y3
+	VMOVUPD      fnConst<>+2688(SB), Y4
 	XORQ         BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y5
-	VANDPD      fnConst<>+2848(SB), Y5, Y6
+	VANDPD      fnConst<>+2432(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+2624(SB), Y7, Y7
-	VMOVUPD     fnConst<>+928(SB), Y9
-	VFMADD213PD fnConst<>+960(SB), Y7, Y9
-	VFMADD213PD fnConst<>+992(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1024(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1056(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1088(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1120(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1152(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1184(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1216(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1248(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1280(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1312(SB), Y7, Y9
+	VSUBPD      fnConst<>+2208(SB), Y7, Y7
+	VMOVUPD     fnConst<>+512(SB), Y9
+	VFMADD213PD fnConst<>+544(SB), Y7, Y9
+	VFMADD213PD fnConst<>+576(SB), Y7, Y9
+	VFMADD213PD fnConst<>+608(SB), Y7, Y9
+	VFMADD213PD fnConst<>+640(SB), Y7, Y9
+	VFMADD213PD fnConst<>+672(SB), Y7, Y9
+	VFMADD213PD fnConst<>+704(SB), Y7, Y9
+	VFMADD213PD fnConst<>+736(SB), Y7, Y9
+	VFMADD213PD fnConst<>+768(SB), Y7, Y9
+	VFMADD213PD fnConst<>+800(SB), Y7, Y9
+	VFMADD213PD fnConst<>+832(SB), Y7, Y9
+	VFMADD213PD fnConst<>+864(SB), Y7, Y9
+	VFMADD213PD fnConst<>+896(SB), Y7, Y9
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+3296(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+2880(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+2848(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -8425,32 +8436,32 @@ loop:
 	VCVTPD2PSY  Y5, X5
 	VMOVUPS     X5, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y5
-	VANDPD      fnConst<>+2848(SB), Y5, Y6
+	VANDPD      fnConst<>+2432(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+2624(SB), Y7, Y7
-	VMOVUPD     fnConst<>+928(SB), Y9
-	VFMADD213PD fnConst<>+960(SB), Y7, Y9
-	VFMADD213PD fnConst<>+992(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1024(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1056(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1088(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1120(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1152(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1184(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1216(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1248(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1280(SB), Y7, Y9
-	VFMADD213PD fnConst<>+1312(SB), Y7, Y9
+	VSUBPD      fnConst<>+2208(SB), Y7, Y7
+	VMOVUPD     fnConst<>+512(SB), Y9
+	VFMADD213PD fnConst<>+544(SB), Y7, Y9
+	VFMADD213PD fnConst<>+576(SB), Y7, Y9
+	VFMADD213PD fnConst<>+608(SB), Y7, Y9
+	VFMADD213PD fnConst<>+640(SB), Y7, Y9
+	VFMADD213PD fnConst<>+672(SB), Y7, Y9
+	VFMADD213PD fnConst<>+704(SB), Y7, Y9
+	VFMADD213PD fnConst<>+736(SB), Y7, Y9
+	VFMADD213PD fnConst<>+768(SB), Y7, Y9
+	VFMADD213PD fnConst<>+800(SB), Y7, Y9
+	VFMADD213PD fnConst<>+832(SB), Y7, Y9
+	VFMADD213PD fnConst<>+864(SB), Y7, Y9
+	VFMADD213PD fnConst<>+896(SB), Y7, Y9
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+3296(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+2880(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+2848(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -8495,39 +8506,39 @@ TEXT ·fnPowGradAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Y1
 	VBROADCASTSD 16(SI), Y2
 	VBROADCASTSD 24(SI), Y3
-	VMOVUPD      fnConst<>+3136(SB), Y4
-	VMOVUPD      fnConst<>+3104(SB), Y5
+	VMOVUPD      fnConst<>+2720(SB), Y4
+	VMOVUPD      fnConst<>+2688(SB), Y5
 	XORQ         SI, SI
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Y6
 	VCVTPS2PD   (DX)(SI*4), Y7
-	VANDPD      fnConst<>+2848(SB), Y6, Y8
+	VANDPD      fnConst<>+2432(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+2624(SB), Y9, Y9
-	VMOVUPD     fnConst<>+928(SB), Y11
-	VFMADD213PD fnConst<>+960(SB), Y9, Y11
-	VFMADD213PD fnConst<>+992(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1024(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1056(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1088(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1120(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1152(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1184(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1216(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1248(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1280(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1312(SB), Y9, Y11
+	VSUBPD      fnConst<>+2208(SB), Y9, Y9
+	VMOVUPD     fnConst<>+512(SB), Y11
+	VFMADD213PD fnConst<>+544(SB), Y9, Y11
+	VFMADD213PD fnConst<>+576(SB), Y9, Y11
+	VFMADD213PD fnConst<>+608(SB), Y9, Y11
+	VFMADD213PD fnConst<>+640(SB), Y9, Y11
+	VFMADD213PD fnConst<>+672(SB), Y9, Y11
+	VFMADD213PD fnConst<>+704(SB), Y9, Y11
+	VFMADD213PD fnConst<>+736(SB), Y9, Y11
+	VFMADD213PD fnConst<>+768(SB), Y9, Y11
+	VFMADD213PD fnConst<>+800(SB), Y9, Y11
+	VFMADD213PD fnConst<>+832(SB), Y9, Y11
+	VFMADD213PD fnConst<>+864(SB), Y9, Y11
+	VFMADD213PD fnConst<>+896(SB), Y9, Y11
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+3296(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+2880(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+2848(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -8558,32 +8569,32 @@ loop:
 	VMOVUPS     X6, (AX)(SI*4)
 	VCVTPS2PD   16(CX)(SI*4), Y6
 	VCVTPS2PD   16(DX)(SI*4), Y7
-	VANDPD      fnConst<>+2848(SB), Y6, Y8
+	VANDPD      fnConst<>+2432(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+2624(SB), Y9, Y9
-	VMOVUPD     fnConst<>+928(SB), Y11
-	VFMADD213PD fnConst<>+960(SB), Y9, Y11
-	VFMADD213PD fnConst<>+992(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1024(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1056(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1088(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1120(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1152(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1184(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1216(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1248(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1280(SB), Y9, Y11
-	VFMADD213PD fnConst<>+1312(SB), Y9, Y11
+	VSUBPD      fnConst<>+2208(SB), Y9, Y9
+	VMOVUPD     fnConst<>+512(SB), Y11
+	VFMADD213PD fnConst<>+544(SB), Y9, Y11
+	VFMADD213PD fnConst<>+576(SB), Y9, Y11
+	VFMADD213PD fnConst<>+608(SB), Y9, Y11
+	VFMADD213PD fnConst<>+640(SB), Y9, Y11
+	VFMADD213PD fnConst<>+672(SB), Y9, Y11
+	VFMADD213PD fnConst<>+704(SB), Y9, Y11
+	VFMADD213PD fnConst<>+736(SB), Y9, Y11
+	VFMADD213PD fnConst<>+768(SB), Y9, Y11
+	VFMADD213PD fnConst<>+800(SB), Y9, Y11
+	VFMADD213PD fnConst<>+832(SB), Y9, Y11
+	VFMADD213PD fnConst<>+864(SB), Y9, Y11
+	VFMADD213PD fnConst<>+896(SB), Y9, Y11
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+3296(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+3264(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+2880(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+2848(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -8629,8 +8640,8 @@ TEXT ·fnPowAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Z1
 	VBROADCASTSD 16(BX), Z2
 	VBROADCASTSD 24(BX), Z3
-	VBROADCASTSD fnConst<>+3136(SB), Z3
-	VBROADCASTSD fnConst<>+3104(SB), Z13
+	VBROADCASTSD fnConst<>+2720(SB), Z3
+	VBROADCASTSD fnConst<>+2688(SB), Z13
 	XORQ         BX, BX
 
 wide:
@@ -8639,8 +8650,8 @@ wide:
 	JA               rest
 	VCVTPS2PD        (CX)(BX*4), Z14
 	VCVTPS2PD        32(CX)(BX*4), Z15
-	VANDPD.BCST      fnConst<>+2848(SB), Z14, Z16
-	VANDPD.BCST      fnConst<>+2848(SB), Z15, Z17
+	VANDPD.BCST      fnConst<>+2432(SB), Z14, Z16
+	VANDPD.BCST      fnConst<>+2432(SB), Z15, Z17
 	VPADDQ.BCST      fnConst<>+352(SB), Z16, Z18
 	VPADDQ.BCST      fnConst<>+352(SB), Z17, Z19
 	VPSRLQ           $0x34, Z18, Z20
@@ -8653,44 +8664,44 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z19, Z19
 	VPADDQ.BCST      fnConst<>+416(SB), Z18, Z18
 	VPADDQ.BCST      fnConst<>+416(SB), Z19, Z19
-	VSUBPD.BCST      fnConst<>+2624(SB), Z18, Z18
-	VSUBPD.BCST      fnConst<>+2624(SB), Z19, Z19
-	VBROADCASTSD     fnConst<>+928(SB), Z22
-	VBROADCASTSD     fnConst<>+928(SB), Z23
-	VFMADD213PD.BCST fnConst<>+960(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+960(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+992(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+992(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z19, Z23
+	VSUBPD.BCST      fnConst<>+2208(SB), Z18, Z18
+	VSUBPD.BCST      fnConst<>+2208(SB), Z19, Z19
+	VBROADCASTSD     fnConst<>+512(SB), Z22
+	VBROADCASTSD     fnConst<>+512(SB), Z23
+	VFMADD213PD.BCST fnConst<>+544(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+544(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+576(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+576(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+608(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+608(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+640(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+640(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+672(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+672(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+704(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+704(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+736(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+736(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+768(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+768(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+800(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+800(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+832(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+832(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+864(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+864(SB), Z19, Z23
+	VFMADD213PD.BCST fnConst<>+896(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+896(SB), Z19, Z23
 	VFMADD213PD      Z20, Z18, Z22
 	VFMADD213PD      Z21, Z19, Z23
 	VXORPD           Z18, Z18, Z18
 	VXORPD           Z19, Z19, Z19
 	VCMPPD           $0x00, Z18, Z16, K1
 	VCMPPD           $0x00, Z19, Z17, K2
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z22, K1, Z4
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z23, K2, Z5
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z16, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z17, K2
+	VBLENDMPD.BCST   fnConst<>+2880(SB), Z22, K1, Z4
+	VBLENDMPD.BCST   fnConst<>+2880(SB), Z23, K2, Z5
+	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z16, K1
+	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z17, K2
 	VBLENDMPD        Z16, Z4, K1, Z6
 	VBLENDMPD        Z17, Z5, K2, Z7
 	VMULPD           Z0, Z6, Z16
@@ -8752,32 +8763,32 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+2848(SB), Z4, Z5
+	VANDPD.BCST      fnConst<>+2432(SB), Z4, Z5
 	VPADDQ.BCST      fnConst<>+352(SB), Z5, Z6
 	VPSRLQ           $0x34, Z6, Z7
 	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
 	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
 	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
 	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+2624(SB), Z6, Z6
-	VBROADCASTSD     fnConst<>+928(SB), Z8
-	VFMADD213PD.BCST fnConst<>+960(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+992(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z6, Z8
+	VSUBPD.BCST      fnConst<>+2208(SB), Z6, Z6
+	VBROADCASTSD     fnConst<>+512(SB), Z8
+	VFMADD213PD.BCST fnConst<>+544(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+576(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+608(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+640(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+672(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+704(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+736(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+768(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+800(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+832(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+864(SB), Z6, Z8
+	VFMADD213PD.BCST fnConst<>+896(SB), Z6, Z8
 	VFMADD213PD      Z7, Z6, Z8
 	VXORPD           Z6, Z6, Z6
 	VCMPPD           $0x00, Z6, Z5, K1
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z8, K1, Z10
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z5, K1
+	VBLENDMPD.BCST   fnConst<>+2880(SB), Z8, K1, Z10
+	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z5, K1
 	VBLENDMPD        Z5, Z10, K1, Z11
 	VMULPD           Z0, Z11, Z5
 	VMAXPD           Z5, Z3, Z5
@@ -8824,8 +8835,8 @@ TEXT ·fnPowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Z1
 	VBROADCASTSD 16(SI), Z2
 	VBROADCASTSD 24(SI), Z3
-	VBROADCASTSD fnConst<>+3136(SB), Z4
-	VBROADCASTSD fnConst<>+3104(SB), Z5
+	VBROADCASTSD fnConst<>+2720(SB), Z4
+	VBROADCASTSD fnConst<>+2688(SB), Z5
 	XORQ         SI, SI
 
 wide:
@@ -8836,8 +8847,8 @@ wide:
 	VCVTPS2PD        32(CX)(SI*4), Z7
 	VCVTPS2PD        (DX)(SI*4), Z8
 	VCVTPS2PD        32(DX)(SI*4), Z9
-	VANDPD.BCST      fnConst<>+2848(SB), Z6, Z10
-	VANDPD.BCST      fnConst<>+2848(SB), Z7, Z11
+	VANDPD.BCST      fnConst<>+2432(SB), Z6, Z10
+	VANDPD.BCST      fnConst<>+2432(SB), Z7, Z11
 	VPADDQ.BCST      fnConst<>+352(SB), Z10, Z12
 	VPADDQ.BCST      fnConst<>+352(SB), Z11, Z13
 	VPSRLQ           $0x34, Z12, Z14
@@ -8850,44 +8861,44 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z13, Z13
 	VPADDQ.BCST      fnConst<>+416(SB), Z12, Z12
 	VPADDQ.BCST      fnConst<>+416(SB), Z13, Z13
-	VSUBPD.BCST      fnConst<>+2624(SB), Z12, Z12
-	VSUBPD.BCST      fnConst<>+2624(SB), Z13, Z13
-	VBROADCASTSD     fnConst<>+928(SB), Z25
-	VBROADCASTSD     fnConst<>+928(SB), Z26
-	VFMADD213PD.BCST fnConst<>+960(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+960(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+992(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+992(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z13, Z26
+	VSUBPD.BCST      fnConst<>+2208(SB), Z12, Z12
+	VSUBPD.BCST      fnConst<>+2208(SB), Z13, Z13
+	VBROADCASTSD     fnConst<>+512(SB), Z25
+	VBROADCASTSD     fnConst<>+512(SB), Z26
+	VFMADD213PD.BCST fnConst<>+544(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+544(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+576(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+576(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+608(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+608(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+640(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+640(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+672(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+672(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+704(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+704(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+736(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+736(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+768(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+768(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+800(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+800(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+832(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+832(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+864(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+864(SB), Z13, Z26
+	VFMADD213PD.BCST fnConst<>+896(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+896(SB), Z13, Z26
 	VFMADD213PD      Z14, Z12, Z25
 	VFMADD213PD      Z15, Z13, Z26
 	VXORPD           Z12, Z12, Z12
 	VXORPD           Z13, Z13, Z13
 	VCMPPD           $0x00, Z12, Z10, K1
 	VCMPPD           $0x00, Z13, Z11, K2
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z25, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z26, K2, Z17
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z10, K1
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z11, K2
+	VBLENDMPD.BCST   fnConst<>+2880(SB), Z25, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+2880(SB), Z26, K2, Z17
+	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z10, K1
+	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z11, K2
 	VBLENDMPD        Z10, Z16, K1, Z18
 	VBLENDMPD        Z11, Z17, K2, Z19
 	VMULPD           Z0, Z18, Z10
@@ -8954,32 +8965,32 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z6
 	VCVTPS2PD        (DX)(SI*4), Z7
-	VANDPD.BCST      fnConst<>+2848(SB), Z6, Z8
+	VANDPD.BCST      fnConst<>+2432(SB), Z6, Z8
 	VPADDQ.BCST      fnConst<>+352(SB), Z8, Z9
 	VPSRLQ           $0x34, Z9, Z10
 	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
 	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
 	VANDPD.BCST      fnConst<>+384(SB), Z9, Z9
 	VPADDQ.BCST      fnConst<>+416(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+2624(SB), Z9, Z9
-	VBROADCASTSD     fnConst<>+928(SB), Z11
-	VFMADD213PD.BCST fnConst<>+960(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+992(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1024(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1056(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1088(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1120(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1152(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1184(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1216(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1248(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1280(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+1312(SB), Z9, Z11
+	VSUBPD.BCST      fnConst<>+2208(SB), Z9, Z9
+	VBROADCASTSD     fnConst<>+512(SB), Z11
+	VFMADD213PD.BCST fnConst<>+544(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+576(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+608(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+640(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+672(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+704(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+736(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+768(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+800(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+832(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+864(SB), Z9, Z11
+	VFMADD213PD.BCST fnConst<>+896(SB), Z9, Z11
 	VFMADD213PD      Z10, Z9, Z11
 	VXORPD           Z9, Z9, Z9
 	VCMPPD           $0x00, Z9, Z8, K1
-	VBLENDMPD.BCST   fnConst<>+3296(SB), Z11, K1, Z22
-	VCMPPD.BCST      $0x15, fnConst<>+3264(SB), Z8, K1
+	VBLENDMPD.BCST   fnConst<>+2880(SB), Z11, K1, Z22
+	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z8, K1
 	VBLENDMPD        Z8, Z22, K1, Z23
 	VMULPD           Z0, Z23, Z8
 	VMAXPD           Z8, Z4, Z8
@@ -9057,8 +9068,8 @@ loop:
 	VCVTPS2PD  16(DX)(SI*4), Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
-	VMULPD     fnConst<>+2720(SB), Y0, Y0
-	VMULPD     fnConst<>+2720(SB), Y1, Y1
+	VMULPD     fnConst<>+2304(SB), Y0, Y0
+	VMULPD     fnConst<>+2304(SB), Y1, Y1
 	VMULPD     Y0, Y2, Y0
 	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
@@ -9149,10 +9160,10 @@ wide:
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
 	VMULPD      Z3, Z3, Z3
-	VMULPD.BCST fnConst<>+2720(SB), Z0, Z0
-	VMULPD.BCST fnConst<>+2720(SB), Z1, Z1
-	VMULPD.BCST fnConst<>+2720(SB), Z2, Z2
-	VMULPD.BCST fnConst<>+2720(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+2304(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+2304(SB), Z1, Z1
+	VMULPD.BCST fnConst<>+2304(SB), Z2, Z2
+	VMULPD.BCST fnConst<>+2304(SB), Z3, Z3
 	VMULPD      Z0, Z4, Z0
 	VMULPD      Z1, Z5, Z1
 	VMULPD      Z2, Z6, Z2
@@ -9176,7 +9187,7 @@ loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
 	VMULPD      Z0, Z0, Z0
-	VMULPD.BCST fnConst<>+2720(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+2304(SB), Z0, Z0
 	VMULPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
@@ -9199,8 +9210,8 @@ TEXT ·fnNegAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VXORPD     fnConst<>+2880(SB), Y0, Y0
-	VXORPD     fnConst<>+2880(SB), Y1, Y1
+	VXORPD     fnConst<>+2464(SB), Y0, Y0
+	VXORPD     fnConst<>+2464(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(BX*4)
 	VCVTPD2PSY Y1, X0
@@ -9225,8 +9236,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y0
 	VCVTPS2PD  (DX)(SI*4), Y0
 	VCVTPS2PD  16(DX)(SI*4), Y1
-	VXORPD     fnConst<>+2880(SB), Y0, Y0
-	VXORPD     fnConst<>+2880(SB), Y1, Y1
+	VXORPD     fnConst<>+2464(SB), Y0, Y0
+	VXORPD     fnConst<>+2464(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
 	VCVTPD2PSY Y1, X0
@@ -9253,10 +9264,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z1
 	VCVTPS2PD   64(CX)(BX*4), Z2
 	VCVTPS2PD   96(CX)(BX*4), Z3
-	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+2880(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+2880(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2464(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+2464(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VCVTPD2PS   Z1, Y0
@@ -9274,7 +9285,7 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z0
-	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -9306,10 +9317,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z1
 	VCVTPS2PD   64(DX)(SI*4), Z2
 	VCVTPS2PD   96(DX)(SI*4), Z3
-	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+2880(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+2880(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+2880(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2464(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+2464(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	VCVTPD2PS   Z1, Y0
@@ -9328,7 +9339,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z0
-	VXORPD.BCST fnConst<>+2880(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	ADDQ        $0x08, SI
@@ -9505,8 +9516,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Y0
-	VMOVUPD      fnConst<>+2944(SB), Y1
-	VMOVUPD      fnConst<>+2912(SB), Y2
+	VMOVUPD      fnConst<>+2528(SB), Y1
+	VMOVUPD      fnConst<>+2496(SB), Y2
 	VMOVUPD      (BX), Y3
 	VMOVUPD      32(BX), Y4
 	VMOVUPD      64(BX), Y5
@@ -9702,8 +9713,8 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Z0
-	VBROADCASTSD fnConst<>+2944(SB), Z1
-	VBROADCASTSD fnConst<>+2912(SB), Z2
+	VBROADCASTSD fnConst<>+2528(SB), Z1
+	VBROADCASTSD fnConst<>+2496(SB), Z2
 	VMOVUPD      (BX), Z3
 	VMOVUPD      64(BX), Z4
 	XORQ         SI, SI

@@ -19,18 +19,9 @@ var fnList = [fnCount]fnPair{
 	FnExpm1: {
 		func(x float64, _ *fnSettings) float64 { return fnExpm1(within(x, fnExpMax)) },
 		func(x, dy float64, _ *fnSettings) float64 { return dy * fnExp(within(x, fnExpMax)) }},
-	FnLog: {
-		func(x float64, _ *fnSettings) float64 { return fnLogOf(x, x, false) },
-		func(x, dy float64, _ *fnSettings) float64 { return dy / x }},
-	FnLog2: {
-		func(x float64, _ *fnSettings) float64 {
-			e, f := logParts(x)
-			return logEnds(math.FMA(horner(fnLog2Poly[:], f), f, e), x)
-		},
-		func(x, dy float64, _ *fnSettings) float64 { return dy / float64(x*fnLn2) }},
-	FnLog1p: {
-		func(x float64, _ *fnSettings) float64 { return fnLogOf(x+1, x, true) },
-		func(x, dy float64, _ *fnSettings) float64 { return dy / (x + 1) }},
+	FnLog:   singleOf(logOf, logSlope),
+	FnLog2:  singleOf(log2Of, log2Slope),
+	FnLog1p: singleOf(log1pOf, log1pSlope),
 	FnSigmoid: {
 		func(x float64, _ *fnSettings) float64 { return fnGate(within(x, fnExpMax)) },
 		func(x, dy float64, _ *fnSettings) float64 {
@@ -160,15 +151,6 @@ var fnList = [fnCount]fnPair{
 
 // fnFlat is the gradient of steps.
 func fnFlat(_, dy float64, _ *fnSettings) float64 { return dy * 0 }
-
-// fnLogOf is log(v), where v is 1+x rounded if one says so.
-func fnLogOf(v, x float64, one bool) float64 {
-	e, f := logParts(v)
-	if one && e == 0 {
-		f = x
-	}
-	return logEnds(math.FMA(e, fnLn2, float64(horner(fnLogPoly[:], f)*f)), v)
-}
 
 // signed gives y the sign of x in addition to its own.
 func signed(y, x float64) float64 {

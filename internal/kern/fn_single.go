@@ -101,3 +101,11 @@ func single(f, d func(x float32) float32) fnPair {
 		func(x, dy float64, _ *fnSettings) float64 { return float64(float32(dy) * d(float32(x))) },
 	}
 }
+
+// singleOf is single for a gradient d of x and dy that is not their product with a rounded derivative.
+func singleOf(f func(x float32) float32, d func(x, dy float32) float32) fnPair {
+	return fnPair{
+		func(x float64, _ *fnSettings) float64 { return float64(f(float32(x))) },
+		func(x, dy float64, _ *fnSettings) float64 { return float64(d(float32(x), float32(dy))) },
+	}
+}

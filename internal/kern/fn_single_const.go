@@ -150,3 +150,41 @@ var singleGELUSlope0 = [8]float32{
 	0.14177175, -0.29184082, -0.7577161, -1.3164314,
 	-2.125425, -3.1865559, -4.749048, 0.3785463,
 }
+
+// singleLogLow: mask of the bits below the exponent.
+const singleLogLow uint32 = 0x7fffff
+
+// singleLogHalf: √½.
+const singleLogHalf uint32 = 0x3f3504f3
+
+// singleLogLowHalf: √½ times singleLogUp.
+const singleLogLowHalf uint32 = 0x4b3504f3
+
+// singleLogUp: 2^24, which brings all numbers to normal ones.
+const singleLogUp float32 = 0x1p+24
+
+// singleLeastNormal: the least normal number.
+const singleLeastNormal float32 = 0x1p-126
+
+// singleLn2: ln 2.
+const singleLn2 float32 = 0x1.62e43p-01
+
+// singleLog2E: 1/ln 2.
+const singleLog2E float32 = 0x1.715476p+00
+
+// singleLog2ELow: 1/ln 2 - singleLog2E.
+const singleLog2ELow float32 = 0x1.4ae0cp-26
+
+// singleLogPoly: (log(1+m)-m)/m² for √½ <= 1+m <= √2, error of log 2^-27.8.
+var singleLogPoly = [9]float32{
+	-0.076600984, 0.12930094, -0.13239953, 0.14177395,
+	-0.16608872, 0.20002207, -0.25001603, 0.33333322,
+	-0.49999988,
+}
+
+// singleLog2Poly: (log2(1+m)-m/ln 2)/m² for √½ <= 1+m <= √2, error of log2 2^-27.7.
+var singleLog2Poly = [9]float32{
+	-0.1102559, 0.18708819, -0.19139083, 0.20448658,
+	-0.23956735, 0.28857142, -0.36069867, 0.4808982,
+	-0.72134733,
+}

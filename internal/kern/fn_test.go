@@ -35,7 +35,7 @@ func fnUlps(f Fn) (value, grad float64) {
 		return 0.5, 1.5
 	case FnInvSqrt:
 		return 1.5, 1.5
-	case FnGELU: // in float32
+	case FnGELU, FnLog, FnLog2, FnLog1p: // in float32
 		return fnSingleUlps, fnSingleUlps
 	case FnLeaky:
 		return 1, 0.7 // the slope is rounded to float32
@@ -197,8 +197,8 @@ func TestFnSpecial(t *testing.T) {
 		{Func{Fn: FnExp}, []float32{inf, -inf, 89, -104, -103.9, 0}, []float32{inf, 0, inf, 0, 1e-45, 1}},
 		{Func{Fn: FnExpm1}, []float32{inf, -inf, -zero, 1e-30}, []float32{inf, -1, -zero, 1e-30}},
 		{Func{Fn: FnLog}, []float32{inf, 0, -zero, -1, -inf, 1}, []float32{inf, -inf, -inf, nan, nan, 0}},
-		{Func{Fn: FnLog2}, []float32{8, 0x1p-149, 0x1p127}, []float32{3, -149, 127}},
-		{Func{Fn: FnLog1p}, []float32{-1, -2, inf, 1e-40}, []float32{-inf, nan, inf, 1e-40}},
+		{Func{Fn: FnLog2}, []float32{8, 0x1p-149, 0x1p127, inf, 0, -zero, -1, -inf}, []float32{3, -149, 127, inf, -inf, -inf, nan, nan}},
+		{Func{Fn: FnLog1p}, []float32{-1, -2, inf, 1e-40, 0, -inf, math.MaxFloat32}, []float32{-inf, nan, inf, 1e-40, 0, nan, 128 * math.Ln2}},
 		{Func{Fn: FnSigmoid}, []float32{inf, -inf, 0, 200, -200}, []float32{1, 0, 0.5, 1, 0}},
 		{Func{Fn: FnTanh}, []float32{inf, -inf, 20, -20, 1e-40}, []float32{1, -1, 1, -1, 1e-40}},
 		{Func{Fn: FnErf}, []float32{inf, -inf, 4, -4}, []float32{1, -1, 1, -1}},

@@ -129,7 +129,7 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 func (k *fnKernel) width(lanes int) int {
 	wide := 4
 	switch k.name {
-	case "Log1p", "GELU", "HardSigmoid", "Pow":
+	case "Log", "Log2", "Log1p", "GELU", "HardSigmoid", "Pow":
 		wide = 2
 	}
 	if lanes == 4 { // sixteen registers, though the allocator takes as many as with AVX-512

@@ -64,15 +64,6 @@ func (f *fnVec) logParts(x vec) (e, m vec) {
 	return e, f.sub(m, fnAt("fnOne", 0))
 }
 
-// logEnds replaces y, the logarithm of v where it is finite and positive, by what it is
-// elsewhere.
-func (f *fnVec) logEnds(y, v vec) vec {
-	zero := f.zero()
-	y = f.pick(f.cmp(cmpEQ, v, zero), fnAt("negInf", 0), y)
-	y = f.pick(f.cmp(cmpLT, v, zero), fnAt("nan", 0), y)
-	return f.pick(f.cmp(cmpNLT, v, fnAt("inf", 0)), v, y)
-}
-
 // sigmoid is 1/(1+exp(-x)).
 func (f *fnVec) sigmoid(x vec) vec {
 	return f.recip(f.add(f.exp(f.xor(x, fnAt("fnSign", 0))), fnAt("fnOne", 0)))

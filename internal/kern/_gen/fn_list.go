@@ -15,22 +15,7 @@ var fnKernels = []fnKernel{
 	{"Expm1", expLimits, 0,
 		func(f *fnVec, x vec) vec { return f.expm1(f.clamp(x, "fnExp")) },
 		func(f *fnVec, x, dy vec) vec { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
-	{"Log", nil, 0, func(f *fnVec, x vec) vec {
-		e, m := f.logParts(x)
-		y := f.mul(f.poly("fnLogPoly", m), m)
-		return f.logEnds(f.fma(e, fnAt("fnLn2", 0), y), x)
-	}, func(f *fnVec, x, dy vec) vec { return f.quotient(dy, x) }},
-	{"Log2", nil, 0, func(f *fnVec, x vec) vec {
-		e, m := f.logParts(x)
-		return f.logEnds(f.muladd(f.poly("fnLog2Poly", m), m, e), x)
-	}, func(f *fnVec, x, dy vec) vec { return f.div(dy, f.mul(x, fnAt("fnLn2", 0))) }},
-	{"Log1p", nil, 0, func(f *fnVec, x vec) vec {
-		w := f.add(x, fnAt("fnOne", 0))
-		e, m := f.logParts(w)
-		m = f.pick(f.cmp(cmpEQ, e, f.zero()), x, m)
-		y := f.mul(f.poly("fnLogPoly", m), m)
-		return f.logEnds(f.fma(e, fnAt("fnLn2", 0), y), w)
-	}, func(f *fnVec, x, dy vec) vec { return f.div(dy, f.add(x, fnAt("fnOne", 0))) }},
+	logSingle, log2Single, log1pSingle,
 	{"Sigmoid", expLimits, 0, func(f *fnVec, x vec) vec {
 		return f.sigmoid(f.clamp(x, "fnExp"))
 	}, func(f *fnVec, x, dy vec) vec {

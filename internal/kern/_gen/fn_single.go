@@ -12,6 +12,7 @@ import (
 // names of their rows begin with.
 var fnSingles = map[string]struct{ forward, backward string }{
 	"GELU": {"singleGELU", "singleGELUSlope"},
+	"Log":  {}, "Log2": {}, "Log1p": {},
 }
 
 func hasConst(name string) bool { _, ok := singleIndex[name]; return ok }
