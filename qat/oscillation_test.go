@@ -356,10 +356,11 @@ func TestOscillationOff(t *testing.T) {
 func TestOscillationWhy(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x, w := leaf(g, "x", 4, 6), param(g, "w", 6, 6)
-	shared := must(gorgonia.Mul(relu(must(gorgonia.Mul(x, w))), w))
+	// Channels of the second product are rows of w: two sets of codes.
+	shared := must(gorgonia.Mul(relu(must(gorgonia.Mul(x, w))), must(gorgonia.Transpose(w))))
 	g2 := gorgonia.NewGraph()
 	computed := must(gorgonia.Mul(leaf(g2, "x", 4, 6), must(gorgonia.Square(param(g2, "w", 6, 6)))))
-	for want, y := range map[string]*gorgonia.Node{"several layers share": shared, "computed from parameters": computed} {
+	for want, y := range map[string]*gorgonia.Node{"several layers have codes of their own": shared, "computed from parameters": computed} {
 		n := prepare(t, fourBits(qconfig.Oscillation{Damping: 0.1}), y.Graph(), y)
 		n.step(n.machine(), 0)
 		r, err := n.m.Report()

@@ -42,7 +42,7 @@ var floors = map[string][]string{
 		"way.go", "plan.go", "layer.go", "run.go", "call.go", "trace.go", "text.go",
 	},
 	"qat/internal/plan": {
-		"types.go", "parts.go",
+		"types.go", "share.go", "parts.go",
 		"fuse.go", "place_quantizers.go", "place.go", "oscillation.go", "plan.go",
 		"memory.go", "tuned.go", "phase.go",
 		"exact.go", "nodes.go", "carry.go", "emit.go",

@@ -60,7 +60,7 @@ func TestRefused(t *testing.T) {
 		{"shared", func(m *maker) int {
 			w := m.weight("w.weight", q, 4, 4)
 			h := m.layer("fc1", frozen.MatMul{}, []int{-1, 4}, m.input("x", -1, 4), w)
-			return m.layer("fc2", frozen.MatMul{}, []int{-1, 4}, h, w)
+			return m.layer("fc2", frozen.MatMul{}, []int{-1, 4}, h, w, m.float("b", 4))
 		}, Options{}, []string{"w.weight", "2 layers"}},
 		{"computed bias", func(m *maker) int {
 			b := m.layer("neg", frozen.Unary{Fn: "neg"}, []int{3}, m.input("b", 3))

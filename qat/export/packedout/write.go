@@ -77,8 +77,8 @@ func (m *model) addLinears(n *frozen.Network) map[int]bool {
 			seen[t] = true
 			lin, err := linearOf(n, l)
 			switch {
-			case readers[t] > 1:
-				err = fmt.Errorf("%d layers read it; each linear layer has weights of its own", readers[t])
+			case err == nil && !oneModule(n, l, t):
+				err = fmt.Errorf("%d layers read it, not all as the same linear layer: a module has one weight and one bias", readers[t])
 			case err == nil && place != 1:
 				err = fmt.Errorf("it is operand %d of its layer, which is not the weights", place)
 			}
@@ -88,7 +88,7 @@ func (m *model) addLinears(n *frozen.Network) map[int]bool {
 			}
 			m.add(lin)
 			taken[t] = true
-			if lin.bias != nil && (readers[l.Inputs[2]] == 1 || lin.bias.Name == lin.module+".bias") {
+			if lin.bias != nil && (readers[l.Inputs[2]] == readers[t] || lin.bias.Name == lin.module+".bias") {
 				taken[l.Inputs[2]] = true
 			}
 		}
@@ -99,6 +99,18 @@ func (m *model) addLinears(n *frozen.Network) map[int]bool {
 		}
 	}
 	return taken
+}
+
+// oneModule reports whether all layers that read weight t are the linear layer l again:
+// the same product with the same bias.
+func oneModule(n *frozen.Network, l *frozen.Layer, t int) bool {
+	for i := range n.Layers {
+		u := &n.Layers[i]
+		if slices.Contains(u.Inputs, t) && (u.Op != l.Op || !slices.Equal(u.Inputs[1:], l.Inputs[1:])) {
+			return false
+		}
+	}
+	return true
 }
 
 // add puts a layer's tensors into the file.

@@ -38,7 +38,11 @@ func Mixed(p *plan.Plan, s report.Sensitivity, budget int) (report.Mixed, error)
 		}
 		m.Bytes += x.High - x.Low
 		x.Bits = report.HighBits
-		raise(p, &m.Config, x.Layer)
+		for _, l := range p.Layers {
+			if l.Owner().Name == x.Layer {
+				raise(p, &m.Config, l)
+			}
+		}
 	}
 	return m, m.Config.Validate()
 }
@@ -57,6 +61,9 @@ func mixedRows(p *plan.Plan, s report.Sensitivity, r report.Report) ([]report.Mi
 	}
 	var rows []report.MixedRow
 	for _, l := range p.Tunable() {
+		if l.Shares != nil {
+			continue // its owner's row is for both
+		}
 		sqnr, ok := measured[l.Name]
 		if !ok || math.IsNaN(float64(sqnr)) {
 			return nil, fmt.Errorf("layer %q was not measured: give the result of Sensitivity on this Model", l.Name)
@@ -79,20 +86,14 @@ func mixedRows(p *plan.Plan, s report.Sensitivity, r report.Report) ([]report.Mi
 }
 
 // raise gives one layer 8 bits and leaves its other settings as they are.
-func raise(p *plan.Plan, cfg *qconfig.Config, name string) {
+func raise(p *plan.Plan, cfg *qconfig.Config, l *plan.Layer) {
 	if cfg.Names == nil {
 		cfg.Names = map[string]*qconfig.Layer{}
 	}
 	var own qconfig.Layer
-	kind := ""
-	for _, l := range p.Layers {
-		if l.Name == name {
-			kind = l.Kind
-		}
-	}
-	if c, _ := p.Config.Entry(name, kind); c != nil {
+	if c, _ := p.Config.Entry(l.Name, l.Kind); c != nil {
 		own = *c // a name's entry hides that of its type
 	}
 	own.Weights.Bits = report.HighBits
-	cfg.Names[name] = &own
+	cfg.Names[l.Name] = &own
 }

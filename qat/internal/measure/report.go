@@ -36,11 +36,12 @@ func Report(p *plan.Plan, sample [][]float32) (report.Report, error) {
 	for _, v := range p.Net.Inputs {
 		r.Rows = append(r.Rows, activationRow(p, report.Row{Layer: v.Name, Kind: "input"}, v, raw))
 	}
+	seen := counted{}
 	for _, l := range p.Layers {
 		if p.Static[l.Out] {
 			continue
 		}
-		if l.Weighted {
+		if l.Weighted && !seen.weights(l, e) {
 			row, err := weightRow(p, l, e)
 			if err != nil {
 				return report.Report{}, &fakequant.LayerError{Layer: l.Name, Part: "weight", Err: err}
@@ -48,14 +49,35 @@ func Report(p *plan.Plan, sample [][]float32) (report.Report, error) {
 			r.Rows = append(r.Rows, row)
 			r.Bytes += row.BytesAfter
 			r.FloatBytes += row.BytesBefore
-			if b := e.Weights[l].Bias; b != nil {
-				r.Bytes += 4 * b.Shape().TotalSize()
-				r.FloatBytes += 4 * b.Shape().TotalSize()
-			}
+		}
+		if b := e.Weights[l].Bias; b != nil && !seen.bias(l) {
+			r.Bytes += 4 * b.Shape().TotalSize()
+			r.FloatBytes += 4 * b.Shape().TotalSize()
 		}
 		r.Rows = append(r.Rows, activationRow(p, report.Row{Layer: l.Name, Kind: l.Kind, Why: l.Why}, l.Out, raw))
 	}
 	return r, nil
+}
+
+// counted are parameters that have their row and their bytes: several layers may share
+// them.
+type counted map[any]bool
+
+func (c counted) first(key any) bool {
+	old := c[key]
+	c[key] = true
+	return !old
+}
+
+// weights reports whether the weights of l were counted before.
+func (c counted) weights(l *plan.Layer, e *plan.Emitter) bool {
+	return l.Shares != nil || l.WeightQuantizer == nil && !c.first(e.Weights[l].Float)
+}
+
+// bias reports whether the bias of l was counted before. A batch normalisation makes one
+// of its own.
+func (c counted) bias(l *plan.Layer) bool {
+	return l.Bias != nil && l.BatchNorm == nil && !c.first(l.Bias.Base())
 }
 
 // rawActivations runs the sample and returns each quantized tensor before its

@@ -55,7 +55,7 @@ func everything(e *plan.Emitter) []*gorgonia.Node {
 		}
 	}
 	for _, l := range e.Plan.Layers {
-		if w, ok := e.Weights[l]; ok && l.WeightQuantizer != nil {
+		if w, ok := e.Weights[l]; ok && l.WeightQuantizer != nil && l.Shares == nil {
 			ns = append(ns, w.Quant)
 		}
 	}
@@ -92,7 +92,7 @@ func (c *comparison) run() error {
 
 // weights compares the codes of a layer's weights.
 func (c *comparison) weights(l *plan.Layer) error {
-	if l.WeightQuantizer == nil {
+	if l.WeightQuantizer == nil || l.Shares != nil {
 		return nil
 	}
 	t := c.tensor(l.Name + ".weight")

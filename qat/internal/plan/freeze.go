@@ -5,6 +5,8 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
@@ -22,6 +24,15 @@ type freezer struct {
 	e     *Emitter
 	net   *frozen.Network
 	index map[*graph.Value]int // tensor of each activation and float constant
+
+	weights map[*gorgonia.Node]int // tensor of weights that stay float
+	owned   map[*Layer]owned       // tensors of the layers that own weights
+}
+
+// owned are the tensors of a layer that others may share.
+type owned struct {
+	weights int
+	bias    int // -1 for none
 }
 
 func (p *Plan) Freeze() (*frozen.Network, error) {
@@ -38,7 +49,8 @@ func (p *Plan) Freeze() (*frozen.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &freezer{p: p, e: e, net: &frozen.Network{}, index: map[*graph.Value]int{}}
+	f := &freezer{p: p, e: e, net: &frozen.Network{}, index: map[*graph.Value]int{},
+		weights: map[*gorgonia.Node]int{}, owned: map[*Layer]owned{}}
 	if err := f.computeConstants(); err != nil {
 		return nil, err
 	}
@@ -219,41 +231,82 @@ func (f *freezer) operands(vs []*graph.Value) ([]int, error) {
 	return in, nil
 }
 
-// product returns the inputs of a weighted layer: x, weights and perhaps a bias.
+// product returns the inputs of a weighted layer: x, weights and perhaps a bias. Layers
+// that share weights share the tensor, and that of the bias if it is the same.
 func (f *freezer) product(l *Layer) ([]int, error) {
 	x, err := f.tensorOf(l.In[0])
 	if err != nil {
 		return nil, err
 	}
-	w := f.e.Weights[l]
-	data, err := Floats(w.Tuned)
-	if err != nil {
+	own := owned{bias: -1}
+	if own.weights, err = f.weightsOf(l); err != nil {
 		return nil, err
 	}
+	in := []int{x, own.weights}
+	if bias := f.e.Weights[l].Bias; bias != nil {
+		if own.bias, err = f.biasOf(l, bias); err != nil {
+			return nil, err
+		}
+		in = append(in, own.bias)
+	}
+	if l.Shares == nil {
+		f.owned[l] = own
+	}
+	return in, nil
+}
+
+// weightsOf returns the tensor of a layer's weights, added when first needed.
+func (f *freezer) weightsOf(l *Layer) (int, error) {
+	if l.Shares != nil {
+		return f.owned[l.Shares].weights, nil
+	}
+	w := f.e.Weights[l]
+	if i, ok := f.weights[w.Tuned]; ok && l.WeightQuantizer == nil {
+		return i, nil
+	}
+	data, err := Floats(w.Tuned)
+	if err != nil {
+		return 0, err
+	}
 	if err := noNaN(l.Name+".weight", data); err != nil {
-		return nil, err
+		return 0, err
 	}
 	var quant *frozen.Quant
 	if l.WeightQuantizer != nil {
 		p, err := f.p.WeightParams(l, data, w.Float.Shape())
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		quant = &frozen.Quant{Spec: l.WeightQuantizer.Spec(), Params: p}
 	}
 	t, err := frozen.NewConst(l.Name+".weight", w.Float.Shape(), data, quant)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	in := []int{x, f.add(t)}
-	if w.Bias == nil {
-		return in, nil
+	i := f.add(t)
+	if quant == nil {
+		f.weights[w.Tuned] = i
 	}
-	if data, err = Floats(w.Bias); err != nil {
-		return nil, err
+	return i, nil
+}
+
+// biasOf returns the tensor of a layer's bias.
+func (f *freezer) biasOf(l *Layer, bias *gorgonia.Node) (int, error) {
+	data, err := Floats(bias)
+	if err != nil {
+		return 0, err
 	}
-	b, err := f.constant(l.Name+".bias", w.Bias.Shape(), data)
-	return append(in, b), err
+	if l.Shares != nil {
+		if i := f.owned[l.Shares].bias; i >= 0 && sameBits(f.net.Tensors[i].Const.Values, data) {
+			return i, nil
+		}
+	}
+	return f.constant(l.Name+".bias", bias.Shape(), data)
+}
+
+// sameBits compares floats as they are stored.
+func sameBits(x, y []float32) bool {
+	return slices.EqualFunc(x, y, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) })
 }
 
 // WeightParams returns what the weights are quantized with.

@@ -98,6 +98,9 @@ func (p *Plan) fuse() {
 		if l.Weighted && len(src.In) > 2 { // a bias as the third operand
 			l.In, l.Bias = src.In[:2:2], src.In[2]
 		}
+		if l.Weighted {
+			p.straighten(l)
+		}
 		for {
 			next := uses[l.Out]
 			if len(next) != 1 || next[0] == nil || !p.absorb(l, next[0]) {

@@ -276,16 +276,14 @@ func (e *Emitter) product(l *Layer) (*gorgonia.Node, error) {
 			}
 		}
 	}
-	nodes := WeightNodes{Float: w}
-	if w, bias, err = e.tune(l, w, bias); err != nil {
+	nodes, err := e.weights(l, w)
+	if err != nil {
 		return nil, err
 	}
-	nodes.Tuned, nodes.Quant, nodes.Bias = w, w, bias
-	if l.weightSite != nil {
-		if nodes.Quant, err = e.fakeQuantize(w, e.weightSite(l), false); err != nil {
-			return nil, err
-		}
+	if nodes.Bias, err = e.tuneBias(l, bias); err != nil {
+		return nil, err
 	}
+	bias = nodes.Bias
 	in := []*gorgonia.Node{x, nodes.Quant}
 	live := l.BatchNorm != nil && e.training
 	if bias != nil && !live {
@@ -299,6 +297,22 @@ func (e *Emitter) product(l *Layer) (*gorgonia.Node, error) {
 		return y, err
 	}
 	return ops.Unfold(y, f, gamma, beta, bias, e.Plan.Statistics[l.BatchNorm])
+}
+
+// weights emits what becomes of the float weights w of a layer. Layers that share them
+// share the nodes, so that weights are quantized once a step.
+func (e *Emitter) weights(l *Layer, w *gorgonia.Node) (WeightNodes, error) {
+	if o := e.Weights[l.Owner()]; o.Float == w {
+		return WeightNodes{Float: w, Tuned: o.Tuned, Quant: o.Quant}, nil
+	}
+	nodes := WeightNodes{Float: w}
+	var err error
+	if nodes.Tuned, err = e.tuneWeights(l, w); err != nil || l.weightSite == nil {
+		nodes.Quant = nodes.Tuned
+		return nodes, err
+	}
+	nodes.Quant, err = e.fakeQuantize(nodes.Tuned, e.weightSite(l), false)
+	return nodes, err
 }
 
 // foldWeights scales the output channels of w by gamma/sigma.

@@ -18,12 +18,12 @@ import (
 func (p *Plan) watch() error {
 	users := map[*graph.Value]int{}
 	for _, l := range p.Layers {
-		if l.Weighted {
+		if l.Weighted && l.Shares == nil {
 			users[l.In[1]]++
 		}
 	}
 	for _, l := range p.Layers {
-		if l.WeightQuantizer == nil || !l.Config.Oscillation.Active() {
+		if l.WeightQuantizer == nil || l.Shares != nil || !l.Config.Oscillation.Active() {
 			continue
 		}
 		o := &Oscillator{set: l.Config.Oscillation, weights: l.In[1], owner: l}
@@ -32,7 +32,7 @@ func (p *Plan) watch() error {
 		case o.weights.Role != graph.Param:
 			o.Why = "the weights are computed from parameters"
 		case users[o.weights] > 1:
-			o.Why = "several layers share the weights"
+			o.Why = "several layers have codes of their own for the weights"
 		}
 		if o.Why == "" && l.BatchNorm != nil {
 			if o.factor = p.foldFactor(l.BatchNorm); o.factor == nil {

@@ -23,8 +23,8 @@ func (l *Layer) WeightAxes() (out, in int) {
 
 // EvalQuantizer is the quantizer of the layer's weights in evaluation forms.
 func (l *Layer) EvalQuantizer() *fakequant.Quantizer {
-	if l.Tuned != nil && l.Tuned.Quantizer != nil {
-		return l.Tuned.Quantizer
+	if t := l.Owner().Tuned; t != nil && t.Quantizer != nil {
+		return t.Quantizer
 	}
 	return l.WeightQuantizer
 }
@@ -66,7 +66,7 @@ func (p *Plan) Quantizers() []*fakequant.Quantizer {
 		qs = append(qs, g.Quantizer)
 	}
 	for _, l := range p.Layers {
-		if l.WeightQuantizer != nil {
+		if l.WeightQuantizer != nil && l.Shares == nil {
 			qs = append(qs, l.WeightQuantizer)
 		}
 	}
@@ -124,7 +124,11 @@ func (p *Plan) Owners() []Owner {
 		all = append(all, Owner{Name: v.Name, Kind: "input", results: results[v.Name]})
 	}
 	for _, l := range p.Layers {
-		all = append(all, Owner{Name: l.Name, Kind: l.Kind, Weights: l.WeightQuantizer, results: results[l.Name]})
+		o := Owner{Name: l.Name, Kind: l.Kind, results: results[l.Name]}
+		if l.Shares == nil {
+			o.Weights = l.WeightQuantizer
+		}
+		all = append(all, o)
 	}
 	return slices.DeleteFunc(all, func(o Owner) bool { return o.Weights == nil && len(o.results) == 0 })
 }

@@ -13,7 +13,8 @@ func (p *Plan) SetPhases(c Clock) {
 		p.setPhase(g.Quantizer, p.owner(g), p.nameOf(g), c)
 	}
 	for _, l := range p.Layers {
-		if l.WeightQuantizer != nil {
+		// What was switched by hand for one of the layers that share weights holds for them.
+		if _, byHand := c.Observing[l.Name]; l.WeightQuantizer != nil && (l.Shares == nil || byHand) {
 			p.setPhase(l.WeightQuantizer, l, l.Name, c)
 			p.setPhase(l.EvalQuantizer(), l, l.Name, c)
 		}

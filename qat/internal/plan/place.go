@@ -33,9 +33,10 @@ func (p *Plan) place() error {
 	if err := p.joinFamilies(wanted); err != nil {
 		return err
 	}
+	owners := map[weightKey]*Layer{}
 	for _, l := range p.Layers {
 		if l.Weighted && l.on && !l.Config.Weights.Off {
-			if err := p.placeWeights(l); err != nil {
+			if err := p.placeWeights(l, owners); err != nil {
 				return err
 			}
 		}

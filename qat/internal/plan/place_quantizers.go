@@ -110,8 +110,9 @@ func (p *Plan) isNonNegative(v *graph.Value) bool {
 // MaxTerms products of two centred codes, each at most 255 in magnitude, fit int32.
 const MaxTerms = math.MaxInt32 / (255 * 255)
 
-// placeWeights makes the quantizer of a layer's weights.
-func (p *Plan) placeWeights(l *Layer) error {
+// placeWeights makes the quantizer of a layer's weights, or takes that of the layer
+// that owns them.
+func (p *Plan) placeWeights(l *Layer, owners map[weightKey]*Layer) error {
 	if terms := nn.Terms(l.Op, l.In[0].Shape, l.In[1].Shape); terms > MaxTerms && !l.Config.Activations.Off {
 		return nil // hasIntegerForm said why
 	}
@@ -131,6 +132,10 @@ func (p *Plan) placeWeights(l *Layer) error {
 	spec := l.Config.Weights.Spec(out, in, false)
 	if spec.Granularity == fakequant.PerBlock {
 		spec.BlockSize = min(spec.BlockSize, l.In[1].Shape[in])
+	}
+	if p.own(l, spec, owners); l.Shares != nil {
+		l.WeightQuantizer, l.weightSite = l.Shares.WeightQuantizer, l.Shares.weightSite
+		return nil
 	}
 	obs, err := newObserver(l.Config.Weights, spec, false)
 	if err != nil {

@@ -22,8 +22,8 @@ func (e *Emitter) weightQuantizer(l *Layer) *fakequant.Quantizer {
 
 // weightSite is where the layer's weights are quantized in this graph.
 func (e *Emitter) weightSite(l *Layer) *fakequant.Site {
-	if !e.training && l.Tuned != nil && l.Tuned.site != nil {
-		return l.Tuned.site
+	if t := l.Owner().Tuned; !e.training && t != nil && t.site != nil {
+		return t.site
 	}
 	return l.weightSite
 }
@@ -38,30 +38,28 @@ func (p *Plan) DropTuned() {
 	}
 }
 
-// tune returns a layer's weights and bias as the helpers left them, nil for no bias.
-func (e *Emitter) tune(l *Layer, w, bias *gorgonia.Node) (*gorgonia.Node, *gorgonia.Node, error) {
+// tuneWeights returns a layer's weights as the helpers left them.
+func (e *Emitter) tuneWeights(l *Layer, w *gorgonia.Node) (*gorgonia.Node, error) {
+	t := l.Owner().Tuned
+	if e.training || t == nil || l.WeightQuantizer == nil || t.Weights == nil {
+		return w, nil
+	}
+	k := tuning{q: l.WeightQuantizer, mode: e.mode, weights: t.Weights}
+	return ops.New(ops.Spec{Label: l.Name + " rounded weights", Out: w.Shape(), Kernel: k}, w)
+}
+
+// tuneBias returns a layer's bias as the helpers left it, nil for none.
+func (e *Emitter) tuneBias(l *Layer, bias *gorgonia.Node) (*gorgonia.Node, error) {
 	t := l.Tuned
-	if e.training || t == nil || l.WeightQuantizer == nil {
-		return w, bias, nil
-	}
-	k := tuning{q: l.WeightQuantizer, mode: e.mode}
-	var err error
-	if t.Weights != nil {
-		k.weights = t.Weights
-		if w, err = ops.New(ops.Spec{Label: l.Name + " rounded weights", Out: w.Shape(), Kernel: k}, w); err != nil {
-			return nil, nil, err
-		}
-	}
-	if t.bias == nil {
-		return w, bias, nil
+	if e.training || t == nil || l.WeightQuantizer == nil || t.bias == nil {
+		return bias, nil
 	}
 	if bias == nil {
 		zeros := tensor.New(tensor.WithShape(len(t.bias)), tensor.WithBacking(make([]float32, len(t.bias))))
 		bias = gorgonia.NewConstant(zeros, gorgonia.WithName(l.Name+".bias correction"), gorgonia.In(e.Graph))
 	}
-	k.weights, k.bias = nil, t.bias
-	bias, err = ops.New(ops.Spec{Label: l.Name + " corrected bias", Out: bias.Shape(), Kernel: k}, bias)
-	return w, bias, err
+	k := tuning{q: l.WeightQuantizer, mode: e.mode, bias: t.bias}
+	return ops.New(ops.Spec{Label: l.Name + " corrected bias", Out: bias.Shape(), Kernel: k}, bias)
 }
 
 // tuning replaces weights or adds to a bias while its quantizer quantizes.

@@ -50,6 +50,7 @@ type Layer struct {
 	Why      string // why it, or a part of it, is left float; may be empty
 
 	WeightQuantizer *fakequant.Quantizer // of the weights; nil if they stay float
+	Shares          *Layer               // whose weights and quantizer these are; nil for its own
 	weightSite      *fakequant.Site
 	Oscillation     *Oscillator // follows the weights in training; nil unless the config asks for it
 	Tuned           *Tuned      // what post-training helpers put into evaluation forms; may be nil

@@ -32,15 +32,38 @@ func correctEach(p *plan.Plan, data ptq.Data) ([]ptq.BiasCorrection, error) {
 		return nil, err
 	}
 	var out []ptq.BiasCorrection
+	at := map[*plan.Layer]int{}
 	for i, l := range layers {
-		quantized, err := QuantizedMean(p, l, data)
-		if err != nil {
-			return nil, &fakequant.LayerError{Layer: l.Name, Err: err}
+		at[l] = i
+	}
+	for _, l := range layers {
+		if l.Shares != nil {
+			continue // corrected with its owner
 		}
-		d, c := float[i].Less(quantized)
-		c.Layer = l.Name
-		l.AddBias(d)
-		out = append(out, c)
+		users := p.Users(l)
+		var mean []float64 // of the corrections that each would want
+		for _, u := range users {
+			quantized, err := QuantizedMean(p, u, data)
+			if err != nil {
+				return nil, &fakequant.LayerError{Layer: u.Name, Err: err}
+			}
+			d, c := float[at[u]].Less(quantized)
+			c.Layer = u.Name
+			out = append(out, c)
+			if mean == nil {
+				mean = make([]float64, len(d))
+			}
+			for i, v := range d {
+				mean[i] += float64(v) / float64(len(users))
+			}
+		}
+		d := make([]float32, len(mean))
+		for i, v := range mean {
+			d[i] = float32(v)
+		}
+		for _, u := range users {
+			u.AddBias(d)
+		}
 	}
 	return out, nil
 }

@@ -66,18 +66,12 @@ type pair struct {
 // they have no partner.
 func FindPairs(p *plan.Plan) ([]pair, []ptq.BrokenPair) {
 	readers := map[*graph.Value][]*plan.Layer{}
-	shared := map[*graph.Value]int{} // how many layers of the net read a parameter
 	for _, l := range p.Layers {
 		for _, v := range l.In {
 			readers[v] = append(readers[v], l)
 		}
 	}
-	for _, l := range slices.Concat(p.Net.Layers, p.CarriedUsers()) {
-		for _, v := range l.In {
-			shared[v]++
-		}
-	}
-	w := walker{p: p, readers: readers, shared: shared}
+	w := walker{p: p, readers: readers, shared: countReaders(slices.Concat(p.Net.Layers, p.CarriedUsers()))}
 	var pairs []pair
 	var broken []ptq.BrokenPair
 	for _, l := range p.Layers {
@@ -95,6 +89,23 @@ func FindPairs(p *plan.Plan) ([]pair, []ptq.BrokenPair) {
 		pairs = append(pairs, pair{l, to, owner})
 	}
 	return pairs, broken
+}
+
+// countReaders counts the layers that read each value, as it is or in another shape or
+// order.
+func countReaders(layers []*graph.Layer) map[*graph.Value]int {
+	n := map[*graph.Value]int{}
+	for _, l := range layers {
+		if nn.TraitsOf(l.Op).Relayout {
+			continue // its readers count
+		}
+		for _, v := range l.In {
+			for n[v]++; v != v.Base(); n[v]++ {
+				v = v.Producer.In[0]
+			}
+		}
+	}
+	return n
 }
 
 // walker follows values from one weighted layer to the next.

@@ -51,6 +51,9 @@ func roundEach(p *plan.Plan, data ptq.Data, opt ptq.RoundOptions) ([]ptq.Rounded
 	}
 	var out []ptq.RoundedLayer
 	for _, l := range p.Tunable() {
+		if l.Shares != nil {
+			continue // rounded with its owner
+		}
 		r := rounder{p: p, l: l, opt: opt, geo: geometryOf(l)}
 		row, err := r.round(e, data)
 		if err != nil {
@@ -108,7 +111,10 @@ func (r *rounder) round(e *plan.Emitter, data ptq.Data) (ptq.RoundedLayer, error
 		return row, err
 	}
 	if !r.opt.KeepBias {
-		r.l.AddBias(r.shift(weights))
+		d := r.shift(weights)
+		for _, l := range r.p.Users(r.l) {
+			l.AddBias(d)
+		}
 	}
 	return row, nil
 }
@@ -143,12 +149,20 @@ func (r *rounder) solveAll(units []unit, params fakequant.Params, weights []floa
 	return final
 }
 
-// gather runs the data through the float and the quantized network up to the layer.
+// gather runs the data through the float and the quantized network up to the layer, or
+// to all that share its weights.
 func (r *rounder) gather(data ptq.Data) error {
 	for range r.geo.groups {
 		r.m = append(r.m, NewMoments(r.geo.cols))
 	}
-	input := func(e *plan.Emitter) []*gorgonia.Node { return []*gorgonia.Node{e.Nodes[r.l.In[0]]} }
+	users := r.p.Users(r.l)
+	input := func(e *plan.Emitter) []*gorgonia.Node {
+		var ns []*gorgonia.Node
+		for _, l := range users {
+			ns = append(ns, e.Nodes[l.In[0]])
+		}
+		return ns
+	}
 	float, quantized := r.p.NewProbe(fqop.Eval, input), r.p.NewProbe(fqop.Quantized, input)
 	err := plan.EachBatch(data, func(inputs [][]float32) error {
 		xq, err := quantized.Run(inputs)
@@ -161,17 +175,19 @@ func (r *rounder) gather(data ptq.Data) error {
 				return err
 			}
 		}
-		for _, x := range [][]float32{xq[0].Data, xf[0].Data} {
-			if err := plan.CheckFinite(x); err != nil {
-				return fmt.Errorf("input: %w", err)
+		for i, l := range users {
+			for _, x := range [][]float32{xq[i].Data, xf[i].Data} {
+				if err := plan.CheckFinite(x); err != nil {
+					return fmt.Errorf("input: %w", err)
+				}
 			}
+			cut := rowsOf(l, xq[i].Shape, r.opt.MaxPositions)
+			par.For(r.geo.groups, 1, func(lo, hi int) {
+				for g := lo; g < hi; g++ {
+					r.m[g].add(cut, g, xf[i].Data, xq[i].Data)
+				}
+			})
 		}
-		cut := rowsOf(r.l, xq[0].Shape, r.opt.MaxPositions)
-		par.For(r.geo.groups, 1, func(lo, hi int) {
-			for g := lo; g < hi; g++ {
-				r.m[g].add(cut, g, xf[0].Data, xq[0].Data)
-			}
-		})
 		return nil
 	})
 	for _, m := range r.m {
