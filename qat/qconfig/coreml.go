@@ -100,7 +100,7 @@ func (c *Config) readCoreML(n *yaml.Node) error {
 		known["non_traceable_module_names"] = r.readIgnored("no effect here: a Gorgonia graph is not traced, all of it is visible")
 		known["preserved_attributes"] = r.readIgnored("no effect here: Prepare leaves your own graph and its attributes alone")
 	}
-	known[types] = func(n *yaml.Node, path string) error { return r.readEntries(n, path, &r.types, r.kind) }
+	known[types] = func(n *yaml.Node, path string) error { return r.readEntries(n, path, &r.types, r.kinds) }
 	known[names] = func(n *yaml.Node, path string) error { return r.readEntries(n, path, &r.names, r.name) }
 	err := pairs(n, "", func(path string, key, _ *yaml.Node) error {
 		if known[key.Value] != nil || !slices.Contains(rootKeys, key.Value) {
@@ -246,14 +246,14 @@ func (r *coreMLReader) readGlobal(n *yaml.Node, path string) error {
 	return err
 }
 
-// readEntries reads a map of layer configs. accept turns a key into a kind or name
-// of layers; it returns "" for one that no layer can have.
-func (r *coreMLReader) readEntries(n *yaml.Node, path string, into *[]coreMLEntry, accept func(key, path string) (string, error)) error {
+// readEntries reads a map of layer configs. accept turns a key into the kinds or the name
+// of layers; it returns none for one that no layer can have.
+func (r *coreMLReader) readEntries(n *yaml.Node, path string, into *[]coreMLEntry, accept func(key, path string) ([]string, error)) error {
 	if isNull(n) {
 		return nil
 	}
 	return r.c.mapping(n, path, func(key string, _, value *yaml.Node, path string) error {
-		name, err := accept(key, path)
+		keys, err := accept(key, path)
 		if err != nil {
 			return err
 		}
@@ -263,8 +263,11 @@ func (r *coreMLReader) readEntries(n *yaml.Node, path string, into *[]coreMLEntr
 				return err
 			}
 		}
-		e.key = name
-		if name != "" {
+		for _, e.key = range keys {
+			if e.layer != nil { // each key has settings of its own
+				own := *e.layer
+				e.layer = &own
+			}
 			*into = append(*into, e)
 		}
 		return nil

@@ -10,16 +10,16 @@ import (
 	"github.com/goqat/goqat/internal/words"
 )
 
-// coreMLKinds gives the kind of layer that a type has in goqat, and "" for types
-// that no Gorgonia graph can have or that read as other layers. Keys are module
-// classes and functions of PyTorch and op types of Core ML's MIL, in lower case,
-// without "torch." and the like.
+// coreMLKinds gives the kinds of layers that a type has in goqat, with spaces between.
+// Keys are module classes and functions of PyTorch and op types of Core ML's MIL, in lower
+// case, without "torch." and the like.
 var coreMLKinds = map[string]string{
 	"conv1d": "conv", "conv2d": "conv", "conv": "conv",
 	"linear": "matmul", "matmul": "matmul", "mm": "matmul", "bmm": "matmul",
 	"batchnorm1d": "batch_norm", "batchnorm2d": "batch_norm", "batch_norm": "batch_norm",
 	"relu": "relu", "relu_": "relu", "relu6": "clip", "hardtanh": "clip", "clip": "clip", "clamp": "clip",
 	"leakyrelu": "leaky_relu", "leaky_relu": "leaky_relu",
+	"gelu": "gelu gelu_tanh", "sigmoid_hard": "hard_sigmoid",
 	"sigmoid": "sigmoid", "tanh": "tanh", "softplus": "softplus", "exp": "exp", "log": "log",
 	"softmax": "softmax", "logsoftmax": "log_softmax", "log_softmax": "log_softmax",
 	"maxpool1d": "max_pool", "maxpool2d": "max_pool", "max_pool1d": "max_pool", "max_pool2d": "max_pool", "max_pool": "max_pool",
@@ -29,35 +29,53 @@ var coreMLKinds = map[string]string{
 	"cat": "concat", "concat": "concat", "flatten": "reshape", "reshape": "reshape", "view": "reshape",
 	"transpose": "transpose", "permute": "transpose",
 	"mean": "reduce_mean", "sum": "reduce_sum", "reduce_mean": "reduce_mean", "reduce_sum": "reduce_sum", "reduce_max": "reduce_max",
-	"dropout": "dropout", "dropout1d": "dropout", "dropout2d": "dropout",
+	"instancenorm1d": "group_norm", "instancenorm2d": "group_norm", "instance_norm": "group_norm", "rmsnorm": "rms_norm",
+	"embedding": "gather",
+	"dropout":   "dropout", "dropout1d": "dropout", "dropout2d": "dropout",
 }
 
-// coreMLOther are the types that Core ML Tools knows and goqat has no layer for.
+// coreMLOther are further types that Core ML Tools knows. Where goqat has a kind of the
+// same letters, that is meant, else it has no layer for them.
 var coreMLOther = strings.Fields(`
 	identity conv3d convtranspose1d convtranspose2d convtranspose3d conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose
-	batchnorm3d maxpool3d avgpool3d adaptiveavgpool1d adaptiveavgpool3d dropout3d einsum embedding embeddingbag gather
-	prelu rrelu logsigmoid hardsigmoid silu elu celu selu glu mish gelu hardswish exp2 scaled_tanh sigmoid_hard
-	layernorm groupnorm instancenorm1d instancenorm2d instancenorm3d layer_norm instance_norm l2_norm
+	batchnorm3d maxpool3d avgpool3d adaptiveavgpool1d adaptiveavgpool3d dropout3d einsum embeddingbag gather
+	prelu rrelu logsigmoid hardsigmoid silu elu celu selu glu mish hardswish exp2 scaled_tanh
+	layernorm groupnorm instancenorm3d layer_norm l2_norm
 	lstm gru rnn multiheadattention`)
 
-// kind turns a type of Core ML Tools into a kind of layer.
-func (r *coreMLReader) kind(key, path string) (string, error) {
+// kinds turns a type of Core ML Tools into kinds of layers.
+func (r *coreMLReader) kinds(key, path string) ([]string, error) {
 	if key == "const" {
-		return "", r.c.fault(path, "const stands for all weights in Core ML Tools, whatever reads them; here settings belong to layers: write them as global_config, or name the types of op that read the weights, such as conv")
+		return nil, r.c.fault(path, "const stands for all weights in Core ML Tools, whatever reads them; here settings belong to layers: write them as global_config, or name the types of op that read the weights, such as conv")
 	}
 	bare := key
 	for _, prefix := range []string{"torch.nn.functional.", "torch.nn.", "torch.", "operator.", "nn.", "F."} {
 		bare = strings.TrimPrefix(bare, prefix)
 	}
 	bare = strings.ToLower(bare)
-	if kind, ok := coreMLKinds[bare]; ok {
-		return kind, nil
+	if kinds, ok := coreMLKinds[bare]; ok {
+		return strings.Fields(kinds), nil
 	}
 	if slices.Contains(coreMLOther, bare) {
+		if kind := sameLetters(bare); kind != "" {
+			return []string{kind}, nil
+		}
 		r.c.note(path, "no effect here: %s", whyOther(bare))
-		return "", nil
+		return nil, nil
 	}
-	return "", r.c.fault(path, "unknown type of layer: %s", suggestType(bare, key))
+	return nil, r.c.fault(path, "unknown type of layer: %s", suggestType(bare, key))
+}
+
+// sameLetters returns the kind that is spelled as the type is, but for underscores and
+// what says that images are meant; "" without one.
+func sameLetters(bare string) string {
+	letters := func(s string) string { return strings.ReplaceAll(s, "_", "") }
+	for _, kind := range nn.Kinds() {
+		if letters(kind) == letters(strings.TrimSuffix(bare, "2d")) {
+			return kind
+		}
+	}
+	return ""
 }
 
 func whyOther(bare string) string {
@@ -84,11 +102,11 @@ func suggestType(bare, key string) string {
 
 // name checks a name of layers. PostTrainingQuantizer reads names as regular
 // expressions; a dot alone is harmless.
-func (r *coreMLReader) name(key, path string) (string, error) {
+func (r *coreMLReader) name(key, path string) ([]string, error) {
 	if r.form == postTrainingQuantizer {
 		if i := strings.IndexAny(key, `\*+?[](){}|^$`); i >= 0 {
-			return "", r.c.fault(path, "a regular expression (%q): write the names out, or a name above them, such as block1 for block1.conv1", key[i])
+			return nil, r.c.fault(path, "a regular expression (%q): write the names out, or a name above them, such as block1 for block1.conv1", key[i])
 		}
 	}
-	return key, r.c.checkKey(path, key)
+	return []string{key}, r.c.checkKey(path, key)
 }

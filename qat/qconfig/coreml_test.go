@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goqat/goqat/internal/nn"
 )
 
 // The settings that Core ML Tools' classes have by default.
@@ -67,8 +70,14 @@ func TestCoreMLConfigs(t *testing.T) {
 			Config{Global: trainedByDefault(), Names: map[string]*Layer{"fc": changed(trainedByDefault(), func(l *Layer) { l.Milestones = ms })}}},
 		{"types by their other names", "global_config: {}\nmodule_type_configs: {torch.nn.Conv2d: null, conv2d: null, operator.add: null, ReLU6: null, torch.cat: null}",
 			Config{Global: trainedByDefault(), Types: map[string]*Layer{"conv": nil, "add": nil, "clip": nil, "concat": nil}}},
-		{"types without a layer here", "global_config: {}\nmodule_type_configs: {ConvTranspose2d: null, GELU: {}, Softmax: null}",
+		{"types without a layer here", "global_config: {}\nmodule_type_configs: {Conv3d: null, LSTM: {}, Softmax: null}",
 			Config{Global: trainedByDefault(), Types: map[string]*Layer{"softmax": nil}}},
+		{"activations and norms", "global_config: {}\nmodule_type_configs: {GELU: null, SiLU: null, Hardswish: null, torch.nn.ELU: null, SELU: null, Hardsigmoid: null, LayerNorm: null, GroupNorm: null, InstanceNorm2d: null, Embedding: null}",
+			Config{Global: trainedByDefault(), Types: map[string]*Layer{"gelu": nil, "gelu_tanh": nil, "silu": nil, "hard_swish": nil, "elu": nil, "selu": nil,
+				"hard_sigmoid": nil, "layer_norm": nil, "group_norm": nil, "gather": nil}}},
+		{"both forms of GELU", "global_config: {}\nmodule_type_configs: {gelu: {weight_dtype: quint4}}",
+			Config{Global: trainedByDefault(), Types: map[string]*Layer{"gelu": changed(trainedByDefault(), func(l *Layer) { l.Weights.Bits, l.Weights.Unsigned = 4, Yes }),
+				"gelu_tanh": changed(trainedByDefault(), func(l *Layer) { l.Weights.Bits, l.Weights.Unsigned = 4, Yes })}}},
 		{"one kind by two keys", "global_config: {}\nmodule_type_configs: {Conv1d: {weight_dtype: quint4}, Conv2d: {weight_dtype: quint4}}",
 			Config{Global: trainedByDefault(), Types: map[string]*Layer{"conv": changed(trainedByDefault(), func(l *Layer) { l.Weights.Bits, l.Weights.Unsigned = 4, Yes })}}},
 		{"weights in float after training", "global_config: {weight_dtype: float32, granularity: per_tensor}", Config{Global: &off}},
@@ -142,6 +151,22 @@ func FuzzCoreML(f *testing.F) {
 	})
 }
 
+// TestCoreMLKinds: what types mean are kinds of layers that there are, and no type is
+// twice in the lists.
+func TestCoreMLKinds(t *testing.T) {
+	all := nn.Kinds()
+	for bare, kinds := range coreMLKinds {
+		for _, k := range strings.Fields(kinds) {
+			if !slices.Contains(all, k) {
+				t.Errorf("%s means %s, which is no kind of layer", bare, k)
+			}
+		}
+		if slices.Contains(coreMLOther, bare) {
+			t.Errorf("%s stands in both lists", bare)
+		}
+	}
+}
+
 // TestCoreMLFiles: a file and its JSON twin read alike.
 func TestCoreMLFiles(t *testing.T) {
 	dir := t.TempDir()
@@ -183,9 +208,9 @@ func TestCoreMLNotes(t *testing.T) {
 			"without a global_config, layers that no entry names stay float",
 			"line 5, column 3: module_name_configs.a: layers differ in their quantization_scheme",
 			"line 5, column 57: module_name_configs.a.algorithm: layers differ in their algorithm"}},
-		{"global_config: {weight_dtype: float32, activation_dtype: float32}\nmodule_type_configs: {ConvTranspose2d: null, GELU: null}\npreserved_attributes: [a]\nnon_traceable_module_names: []", []string{
-			"line 2, column 23: module_type_configs.ConvTranspose2d: no effect here: Gorgonia has no transposed convolution",
-			"line 2, column 46: module_type_configs.GELU: no effect here: goqat has no such kind of layer",
+		{"global_config: {weight_dtype: float32, activation_dtype: float32}\nmodule_type_configs: {ConvTranspose3d: null, LSTM: null}\npreserved_attributes: [a]\nnon_traceable_module_names: []", []string{
+			"line 2, column 23: module_type_configs.ConvTranspose3d: no effect here: Gorgonia has no transposed convolution",
+			"line 2, column 46: module_type_configs.LSTM: no effect here: goqat has no such kind of layer",
 			"line 3, column 1: preserved_attributes: no effect here"}},
 		{"global_config: {weight_dtype: float32, activation_dtype: float32, milestones: [1, 2, 3, 4]}\nmodule_name_configs: {a: {weight_dtype: float32, activation_dtype: float32, milestones: [2, 2, 3, 4]}}", []string{
 			"line 2, column 77: module_name_configs.a.milestones: they are not those of the network"}},
