@@ -164,215 +164,123 @@ DATA fnConst<>+1248(SB)/8, $0x3fefffffff9a556b
 DATA fnConst<>+1256(SB)/8, $0x3fefffffff9a556b
 DATA fnConst<>+1264(SB)/8, $0x3fefffffff9a556b
 DATA fnConst<>+1272(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1280(SB)/8, $0x401f333333333333
-DATA fnConst<>+1288(SB)/8, $0x401f333333333333
-DATA fnConst<>+1296(SB)/8, $0x401f333333333333
-DATA fnConst<>+1304(SB)/8, $0x401f333333333333
-DATA fnConst<>+1312(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1320(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1328(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1336(SB)/8, $0x3bbae0292fbda861
-DATA fnConst<>+1344(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1352(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1360(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1368(SB)/8, $0xbc028c52560376a3
-DATA fnConst<>+1376(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1384(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1392(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1400(SB)/8, $0x3c306a7a35394517
-DATA fnConst<>+1408(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1416(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1424(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1432(SB)/8, $0xbc6cd20abe11d499
-DATA fnConst<>+1440(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1448(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1456(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1464(SB)/8, $0x3cba6e1fa7611b54
-DATA fnConst<>+1472(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1480(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1488(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1496(SB)/8, $0xbcfbc34c476a6622
-DATA fnConst<>+1504(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1512(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1520(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1528(SB)/8, $0x3d378345214db8fe
-DATA fnConst<>+1536(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1544(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1552(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1560(SB)/8, $0xbd747a514f6862ea
-DATA fnConst<>+1568(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+1576(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+1584(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+1592(SB)/8, $0x3db156bafa844472
-DATA fnConst<>+1600(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+1608(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+1616(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+1624(SB)/8, $0xbdeb15064bd2209d
-DATA fnConst<>+1632(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+1640(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+1648(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+1656(SB)/8, $0x3e23bc36707b7f48
-DATA fnConst<>+1664(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+1672(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+1680(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+1688(SB)/8, $0xbe5b151179cf8de0
-DATA fnConst<>+1696(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+1704(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+1712(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+1720(SB)/8, $0x3e9189828e6c4f5b
-DATA fnConst<>+1728(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+1736(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+1744(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+1752(SB)/8, $0xbec59788cde85890
-DATA fnConst<>+1760(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+1768(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+1776(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+1784(SB)/8, $0x3ef9a29baa82344b
-DATA fnConst<>+1792(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+1800(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+1808(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+1816(SB)/8, $0xbf2e01f9e33356dd
-DATA fnConst<>+1824(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+1832(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+1840(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+1848(SB)/8, $0x3f61eeeb2a2af135
-DATA fnConst<>+1856(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+1864(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+1872(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+1880(SB)/8, $0xbf9778980d261360
-DATA fnConst<>+1888(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+1896(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+1904(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+1912(SB)/8, $0x3fd6e9f437afe9d4
-DATA fnConst<>+1920(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1928(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1936(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1944(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1952(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1960(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1968(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1976(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1984(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1992(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2000(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2008(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+2016(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2024(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2032(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2040(SB)/8, $0x3ff20dd750429b6d
-DATA fnConst<>+2048(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2056(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2064(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2072(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+2080(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2088(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2096(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2104(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+2112(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2120(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2128(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2136(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+2144(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2152(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2160(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2168(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+2176(SB)/8, $0x0000000000000000
-DATA fnConst<>+2184(SB)/8, $0x0000000000000000
-DATA fnConst<>+2192(SB)/8, $0x0000000000000000
-DATA fnConst<>+2200(SB)/8, $0x0000000000000000
-DATA fnConst<>+2208(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2216(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2224(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2232(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+2240(SB)/8, $0x4000000000000000
-DATA fnConst<>+2248(SB)/8, $0x4000000000000000
-DATA fnConst<>+2256(SB)/8, $0x4000000000000000
-DATA fnConst<>+2264(SB)/8, $0x4000000000000000
-DATA fnConst<>+2272(SB)/8, $0xc000000000000000
-DATA fnConst<>+2280(SB)/8, $0xc000000000000000
-DATA fnConst<>+2288(SB)/8, $0xc000000000000000
-DATA fnConst<>+2296(SB)/8, $0xc000000000000000
-DATA fnConst<>+2304(SB)/8, $0x4008000000000000
-DATA fnConst<>+2312(SB)/8, $0x4008000000000000
-DATA fnConst<>+2320(SB)/8, $0x4008000000000000
-DATA fnConst<>+2328(SB)/8, $0x4008000000000000
-DATA fnConst<>+2336(SB)/8, $0xc008000000000000
-DATA fnConst<>+2344(SB)/8, $0xc008000000000000
-DATA fnConst<>+2352(SB)/8, $0xc008000000000000
-DATA fnConst<>+2360(SB)/8, $0xc008000000000000
-DATA fnConst<>+2368(SB)/8, $0x4010000000000000
-DATA fnConst<>+2376(SB)/8, $0x4010000000000000
-DATA fnConst<>+2384(SB)/8, $0x4010000000000000
-DATA fnConst<>+2392(SB)/8, $0x4010000000000000
-DATA fnConst<>+2400(SB)/8, $0x4018000000000000
-DATA fnConst<>+2408(SB)/8, $0x4018000000000000
-DATA fnConst<>+2416(SB)/8, $0x4018000000000000
-DATA fnConst<>+2424(SB)/8, $0x4018000000000000
-DATA fnConst<>+2432(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2440(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2448(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2456(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+2464(SB)/8, $0x8000000000000000
-DATA fnConst<>+2472(SB)/8, $0x8000000000000000
-DATA fnConst<>+2480(SB)/8, $0x8000000000000000
-DATA fnConst<>+2488(SB)/8, $0x8000000000000000
-DATA fnConst<>+2496(SB)/8, $0x405b800000000000
-DATA fnConst<>+2504(SB)/8, $0x405b800000000000
-DATA fnConst<>+2512(SB)/8, $0x405b800000000000
-DATA fnConst<>+2520(SB)/8, $0x405b800000000000
-DATA fnConst<>+2528(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2536(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2544(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2552(SB)/8, $0xc05b800000000000
-DATA fnConst<>+2560(SB)/8, $0x400f99999999999a
-DATA fnConst<>+2568(SB)/8, $0x400f99999999999a
-DATA fnConst<>+2576(SB)/8, $0x400f99999999999a
-DATA fnConst<>+2584(SB)/8, $0x400f99999999999a
-DATA fnConst<>+2592(SB)/8, $0x402e000000000000
-DATA fnConst<>+2600(SB)/8, $0x402e000000000000
-DATA fnConst<>+2608(SB)/8, $0x402e000000000000
-DATA fnConst<>+2616(SB)/8, $0x402e000000000000
-DATA fnConst<>+2624(SB)/8, $0x4026000000000000
-DATA fnConst<>+2632(SB)/8, $0x4026000000000000
-DATA fnConst<>+2640(SB)/8, $0x4026000000000000
-DATA fnConst<>+2648(SB)/8, $0x4026000000000000
-DATA fnConst<>+2656(SB)/8, $0xc026000000000000
-DATA fnConst<>+2664(SB)/8, $0xc026000000000000
-DATA fnConst<>+2672(SB)/8, $0xc026000000000000
-DATA fnConst<>+2680(SB)/8, $0xc026000000000000
-DATA fnConst<>+2688(SB)/8, $0x4064000000000000
-DATA fnConst<>+2696(SB)/8, $0x4064000000000000
-DATA fnConst<>+2704(SB)/8, $0x4064000000000000
-DATA fnConst<>+2712(SB)/8, $0x4064000000000000
-DATA fnConst<>+2720(SB)/8, $0xc064000000000000
-DATA fnConst<>+2728(SB)/8, $0xc064000000000000
-DATA fnConst<>+2736(SB)/8, $0xc064000000000000
-DATA fnConst<>+2744(SB)/8, $0xc064000000000000
-DATA fnConst<>+2752(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2760(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2768(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2776(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2784(SB)/8, $0x7830000000000000
-DATA fnConst<>+2792(SB)/8, $0x7830000000000000
-DATA fnConst<>+2800(SB)/8, $0x7830000000000000
-DATA fnConst<>+2808(SB)/8, $0x7830000000000000
-DATA fnConst<>+2816(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2824(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2832(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2840(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2848(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2856(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2864(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2872(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2880(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2888(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2896(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2904(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2912(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+2920(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+2928(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+2936(SB)/8, $0x7ff8000000000001
-GLOBL fnConst<>(SB), RODATA|NOPTR, $2944
+DATA fnConst<>+1280(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1288(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1296(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1304(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+1312(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1320(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1328(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1336(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+1344(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1352(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1360(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1368(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1376(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1384(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1392(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1400(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1408(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1416(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1424(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1432(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1440(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1448(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1456(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1464(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1472(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1480(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1488(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1496(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1504(SB)/8, $0x0000000000000000
+DATA fnConst<>+1512(SB)/8, $0x0000000000000000
+DATA fnConst<>+1520(SB)/8, $0x0000000000000000
+DATA fnConst<>+1528(SB)/8, $0x0000000000000000
+DATA fnConst<>+1536(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1544(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1552(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1560(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1568(SB)/8, $0x4000000000000000
+DATA fnConst<>+1576(SB)/8, $0x4000000000000000
+DATA fnConst<>+1584(SB)/8, $0x4000000000000000
+DATA fnConst<>+1592(SB)/8, $0x4000000000000000
+DATA fnConst<>+1600(SB)/8, $0xc000000000000000
+DATA fnConst<>+1608(SB)/8, $0xc000000000000000
+DATA fnConst<>+1616(SB)/8, $0xc000000000000000
+DATA fnConst<>+1624(SB)/8, $0xc000000000000000
+DATA fnConst<>+1632(SB)/8, $0x4008000000000000
+DATA fnConst<>+1640(SB)/8, $0x4008000000000000
+DATA fnConst<>+1648(SB)/8, $0x4008000000000000
+DATA fnConst<>+1656(SB)/8, $0x4008000000000000
+DATA fnConst<>+1664(SB)/8, $0xc008000000000000
+DATA fnConst<>+1672(SB)/8, $0xc008000000000000
+DATA fnConst<>+1680(SB)/8, $0xc008000000000000
+DATA fnConst<>+1688(SB)/8, $0xc008000000000000
+DATA fnConst<>+1696(SB)/8, $0x4010000000000000
+DATA fnConst<>+1704(SB)/8, $0x4010000000000000
+DATA fnConst<>+1712(SB)/8, $0x4010000000000000
+DATA fnConst<>+1720(SB)/8, $0x4010000000000000
+DATA fnConst<>+1728(SB)/8, $0x4018000000000000
+DATA fnConst<>+1736(SB)/8, $0x4018000000000000
+DATA fnConst<>+1744(SB)/8, $0x4018000000000000
+DATA fnConst<>+1752(SB)/8, $0x4018000000000000
+DATA fnConst<>+1760(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1768(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1776(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1784(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1792(SB)/8, $0x8000000000000000
+DATA fnConst<>+1800(SB)/8, $0x8000000000000000
+DATA fnConst<>+1808(SB)/8, $0x8000000000000000
+DATA fnConst<>+1816(SB)/8, $0x8000000000000000
+DATA fnConst<>+1824(SB)/8, $0x405b800000000000
+DATA fnConst<>+1832(SB)/8, $0x405b800000000000
+DATA fnConst<>+1840(SB)/8, $0x405b800000000000
+DATA fnConst<>+1848(SB)/8, $0x405b800000000000
+DATA fnConst<>+1856(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1864(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1872(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1880(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1888(SB)/8, $0x4026000000000000
+DATA fnConst<>+1896(SB)/8, $0x4026000000000000
+DATA fnConst<>+1904(SB)/8, $0x4026000000000000
+DATA fnConst<>+1912(SB)/8, $0x4026000000000000
+DATA fnConst<>+1920(SB)/8, $0xc026000000000000
+DATA fnConst<>+1928(SB)/8, $0xc026000000000000
+DATA fnConst<>+1936(SB)/8, $0xc026000000000000
+DATA fnConst<>+1944(SB)/8, $0xc026000000000000
+DATA fnConst<>+1952(SB)/8, $0x4064000000000000
+DATA fnConst<>+1960(SB)/8, $0x4064000000000000
+DATA fnConst<>+1968(SB)/8, $0x4064000000000000
+DATA fnConst<>+1976(SB)/8, $0x4064000000000000
+DATA fnConst<>+1984(SB)/8, $0xc064000000000000
+DATA fnConst<>+1992(SB)/8, $0xc064000000000000
+DATA fnConst<>+2000(SB)/8, $0xc064000000000000
+DATA fnConst<>+2008(SB)/8, $0xc064000000000000
+DATA fnConst<>+2016(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2024(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2032(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2040(SB)/8, $0x07b0000000000000
+DATA fnConst<>+2048(SB)/8, $0x7830000000000000
+DATA fnConst<>+2056(SB)/8, $0x7830000000000000
+DATA fnConst<>+2064(SB)/8, $0x7830000000000000
+DATA fnConst<>+2072(SB)/8, $0x7830000000000000
+DATA fnConst<>+2080(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2088(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2096(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2104(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+2112(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2120(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2128(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2136(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+2144(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2152(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2160(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2168(SB)/8, $0xfff0000000000000
+DATA fnConst<>+2176(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+2184(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+2192(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+2200(SB)/8, $0x7ff8000000000001
+GLOBL fnConst<>(SB), RODATA|NOPTR, $2208
 
 DATA fnSingle<>+0(SB)/4, $0x4b4000bf
 DATA fnSingle<>+4(SB)/4, $0x4b4000bf
@@ -646,255 +554,447 @@ DATA fnSingle<>+1072(SB)/4, $0xc00806f7
 DATA fnSingle<>+1076(SB)/4, $0xc04bf088
 DATA fnSingle<>+1080(SB)/4, $0xc097f834
 DATA fnSingle<>+1084(SB)/4, $0x3ec1d0d2
-DATA fnSingle<>+1088(SB)/4, $0x007fffff
-DATA fnSingle<>+1092(SB)/4, $0x007fffff
-DATA fnSingle<>+1096(SB)/4, $0x007fffff
-DATA fnSingle<>+1100(SB)/4, $0x007fffff
-DATA fnSingle<>+1104(SB)/4, $0x007fffff
-DATA fnSingle<>+1108(SB)/4, $0x007fffff
-DATA fnSingle<>+1112(SB)/4, $0x007fffff
-DATA fnSingle<>+1116(SB)/4, $0x007fffff
-DATA fnSingle<>+1120(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1124(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1128(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1132(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1136(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1140(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1144(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1148(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1152(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1156(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1160(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1164(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1168(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1172(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1176(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1180(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1184(SB)/4, $0x4b800000
-DATA fnSingle<>+1188(SB)/4, $0x4b800000
-DATA fnSingle<>+1192(SB)/4, $0x4b800000
-DATA fnSingle<>+1196(SB)/4, $0x4b800000
-DATA fnSingle<>+1200(SB)/4, $0x4b800000
-DATA fnSingle<>+1204(SB)/4, $0x4b800000
-DATA fnSingle<>+1208(SB)/4, $0x4b800000
-DATA fnSingle<>+1212(SB)/4, $0x4b800000
-DATA fnSingle<>+1216(SB)/4, $0x00800000
-DATA fnSingle<>+1220(SB)/4, $0x00800000
-DATA fnSingle<>+1224(SB)/4, $0x00800000
-DATA fnSingle<>+1228(SB)/4, $0x00800000
-DATA fnSingle<>+1232(SB)/4, $0x00800000
-DATA fnSingle<>+1236(SB)/4, $0x00800000
-DATA fnSingle<>+1240(SB)/4, $0x00800000
-DATA fnSingle<>+1244(SB)/4, $0x00800000
-DATA fnSingle<>+1248(SB)/4, $0x3f317218
-DATA fnSingle<>+1252(SB)/4, $0x3f317218
-DATA fnSingle<>+1256(SB)/4, $0x3f317218
-DATA fnSingle<>+1260(SB)/4, $0x3f317218
-DATA fnSingle<>+1264(SB)/4, $0x3f317218
-DATA fnSingle<>+1268(SB)/4, $0x3f317218
-DATA fnSingle<>+1272(SB)/4, $0x3f317218
-DATA fnSingle<>+1276(SB)/4, $0x3f317218
-DATA fnSingle<>+1280(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1284(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1288(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1292(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1296(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1300(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1304(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1308(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+1312(SB)/4, $0x32a57060
-DATA fnSingle<>+1316(SB)/4, $0x32a57060
-DATA fnSingle<>+1320(SB)/4, $0x32a57060
-DATA fnSingle<>+1324(SB)/4, $0x32a57060
-DATA fnSingle<>+1328(SB)/4, $0x32a57060
-DATA fnSingle<>+1332(SB)/4, $0x32a57060
-DATA fnSingle<>+1336(SB)/4, $0x32a57060
-DATA fnSingle<>+1340(SB)/4, $0x32a57060
-DATA fnSingle<>+1344(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1348(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1352(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1356(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1360(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1364(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1368(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1372(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+1376(SB)/4, $0x3e046777
-DATA fnSingle<>+1380(SB)/4, $0x3e046777
-DATA fnSingle<>+1384(SB)/4, $0x3e046777
-DATA fnSingle<>+1388(SB)/4, $0x3e046777
-DATA fnSingle<>+1392(SB)/4, $0x3e046777
-DATA fnSingle<>+1396(SB)/4, $0x3e046777
-DATA fnSingle<>+1400(SB)/4, $0x3e046777
-DATA fnSingle<>+1404(SB)/4, $0x3e046777
-DATA fnSingle<>+1408(SB)/4, $0xbe0793be
-DATA fnSingle<>+1412(SB)/4, $0xbe0793be
-DATA fnSingle<>+1416(SB)/4, $0xbe0793be
-DATA fnSingle<>+1420(SB)/4, $0xbe0793be
-DATA fnSingle<>+1424(SB)/4, $0xbe0793be
-DATA fnSingle<>+1428(SB)/4, $0xbe0793be
-DATA fnSingle<>+1432(SB)/4, $0xbe0793be
-DATA fnSingle<>+1436(SB)/4, $0xbe0793be
-DATA fnSingle<>+1440(SB)/4, $0x3e112d31
-DATA fnSingle<>+1444(SB)/4, $0x3e112d31
-DATA fnSingle<>+1448(SB)/4, $0x3e112d31
-DATA fnSingle<>+1452(SB)/4, $0x3e112d31
-DATA fnSingle<>+1456(SB)/4, $0x3e112d31
-DATA fnSingle<>+1460(SB)/4, $0x3e112d31
-DATA fnSingle<>+1464(SB)/4, $0x3e112d31
-DATA fnSingle<>+1468(SB)/4, $0x3e112d31
-DATA fnSingle<>+1472(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1476(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1480(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1484(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1488(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1492(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1496(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1500(SB)/4, $0xbe2a1329
-DATA fnSingle<>+1504(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1508(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1512(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1516(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1520(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1524(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1528(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1532(SB)/4, $0x3e4cd296
-DATA fnSingle<>+1536(SB)/4, $0xbe80021a
-DATA fnSingle<>+1540(SB)/4, $0xbe80021a
-DATA fnSingle<>+1544(SB)/4, $0xbe80021a
-DATA fnSingle<>+1548(SB)/4, $0xbe80021a
-DATA fnSingle<>+1552(SB)/4, $0xbe80021a
-DATA fnSingle<>+1556(SB)/4, $0xbe80021a
-DATA fnSingle<>+1560(SB)/4, $0xbe80021a
-DATA fnSingle<>+1564(SB)/4, $0xbe80021a
-DATA fnSingle<>+1568(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1572(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1576(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1580(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1584(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1588(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1592(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1596(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+1600(SB)/4, $0xbefffffc
-DATA fnSingle<>+1604(SB)/4, $0xbefffffc
-DATA fnSingle<>+1608(SB)/4, $0xbefffffc
-DATA fnSingle<>+1612(SB)/4, $0xbefffffc
-DATA fnSingle<>+1616(SB)/4, $0xbefffffc
-DATA fnSingle<>+1620(SB)/4, $0xbefffffc
-DATA fnSingle<>+1624(SB)/4, $0xbefffffc
-DATA fnSingle<>+1628(SB)/4, $0xbefffffc
-DATA fnSingle<>+1632(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1636(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1640(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1644(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1648(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1652(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1656(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1660(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+1664(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1668(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1672(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1676(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1680(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1684(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1688(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1692(SB)/4, $0x3e3f940c
-DATA fnSingle<>+1696(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1700(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1704(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1708(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1712(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1716(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1720(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1724(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+1728(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1732(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1736(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1740(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1744(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1748(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1752(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1756(SB)/4, $0x3e5164ee
-DATA fnSingle<>+1760(SB)/4, $0xbe755125
-DATA fnSingle<>+1764(SB)/4, $0xbe755125
-DATA fnSingle<>+1768(SB)/4, $0xbe755125
-DATA fnSingle<>+1772(SB)/4, $0xbe755125
-DATA fnSingle<>+1776(SB)/4, $0xbe755125
-DATA fnSingle<>+1780(SB)/4, $0xbe755125
-DATA fnSingle<>+1784(SB)/4, $0xbe755125
-DATA fnSingle<>+1788(SB)/4, $0xbe755125
-DATA fnSingle<>+1792(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1796(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1800(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1804(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1808(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1812(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1816(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1820(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+1824(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1828(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1832(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1836(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1840(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1844(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1848(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1852(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+1856(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1860(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1864(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1868(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1872(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1876(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1880(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1884(SB)/4, $0x3ef6384a
-DATA fnSingle<>+1888(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1892(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1896(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1900(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1904(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1908(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1912(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1916(SB)/4, $0xbf38aa38
-DATA fnSingle<>+1920(SB)/4, $0x80000000
-DATA fnSingle<>+1924(SB)/4, $0x80000000
-DATA fnSingle<>+1928(SB)/4, $0x80000000
-DATA fnSingle<>+1932(SB)/4, $0x80000000
-DATA fnSingle<>+1936(SB)/4, $0x80000000
-DATA fnSingle<>+1940(SB)/4, $0x80000000
-DATA fnSingle<>+1944(SB)/4, $0x80000000
-DATA fnSingle<>+1948(SB)/4, $0x80000000
-DATA fnSingle<>+1952(SB)/4, $0x7fffffff
-DATA fnSingle<>+1956(SB)/4, $0x7fffffff
-DATA fnSingle<>+1960(SB)/4, $0x7fffffff
-DATA fnSingle<>+1964(SB)/4, $0x7fffffff
-DATA fnSingle<>+1968(SB)/4, $0x7fffffff
-DATA fnSingle<>+1972(SB)/4, $0x7fffffff
-DATA fnSingle<>+1976(SB)/4, $0x7fffffff
-DATA fnSingle<>+1980(SB)/4, $0x7fffffff
-DATA fnSingle<>+1984(SB)/4, $0x7f800000
-DATA fnSingle<>+1988(SB)/4, $0x7f800000
-DATA fnSingle<>+1992(SB)/4, $0x7f800000
-DATA fnSingle<>+1996(SB)/4, $0x7f800000
-DATA fnSingle<>+2000(SB)/4, $0x7f800000
-DATA fnSingle<>+2004(SB)/4, $0x7f800000
-DATA fnSingle<>+2008(SB)/4, $0x7f800000
-DATA fnSingle<>+2012(SB)/4, $0x7f800000
-DATA fnSingle<>+2016(SB)/4, $0xff800000
-DATA fnSingle<>+2020(SB)/4, $0xff800000
-DATA fnSingle<>+2024(SB)/4, $0xff800000
-DATA fnSingle<>+2028(SB)/4, $0xff800000
-DATA fnSingle<>+2032(SB)/4, $0xff800000
-DATA fnSingle<>+2036(SB)/4, $0xff800000
-DATA fnSingle<>+2040(SB)/4, $0xff800000
-DATA fnSingle<>+2044(SB)/4, $0xff800000
-DATA fnSingle<>+2048(SB)/4, $0x7fc00000
-DATA fnSingle<>+2052(SB)/4, $0x7fc00000
-DATA fnSingle<>+2056(SB)/4, $0x7fc00000
-DATA fnSingle<>+2060(SB)/4, $0x7fc00000
-DATA fnSingle<>+2064(SB)/4, $0x7fc00000
-DATA fnSingle<>+2068(SB)/4, $0x7fc00000
-DATA fnSingle<>+2072(SB)/4, $0x7fc00000
-DATA fnSingle<>+2076(SB)/4, $0x7fc00000
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $2080
+DATA fnSingle<>+1088(SB)/4, $0x407c0000
+DATA fnSingle<>+1092(SB)/4, $0x407c0000
+DATA fnSingle<>+1096(SB)/4, $0x407c0000
+DATA fnSingle<>+1100(SB)/4, $0x407c0000
+DATA fnSingle<>+1104(SB)/4, $0x407c0000
+DATA fnSingle<>+1108(SB)/4, $0x407c0000
+DATA fnSingle<>+1112(SB)/4, $0x407c0000
+DATA fnSingle<>+1116(SB)/4, $0x407c0000
+DATA fnSingle<>+1120(SB)/4, $0x3ff33333
+DATA fnSingle<>+1124(SB)/4, $0x3ff33333
+DATA fnSingle<>+1128(SB)/4, $0x3ff33333
+DATA fnSingle<>+1132(SB)/4, $0x3ff33333
+DATA fnSingle<>+1136(SB)/4, $0x3ff33333
+DATA fnSingle<>+1140(SB)/4, $0x3ff33333
+DATA fnSingle<>+1144(SB)/4, $0x3ff33333
+DATA fnSingle<>+1148(SB)/4, $0x3ff33333
+DATA fnSingle<>+1152(SB)/4, $0x4b000000
+DATA fnSingle<>+1156(SB)/4, $0x4b000000
+DATA fnSingle<>+1160(SB)/4, $0x4b000000
+DATA fnSingle<>+1164(SB)/4, $0x4b000000
+DATA fnSingle<>+1168(SB)/4, $0x4b000000
+DATA fnSingle<>+1172(SB)/4, $0x4b000000
+DATA fnSingle<>+1176(SB)/4, $0x4b000000
+DATA fnSingle<>+1180(SB)/4, $0x4b000000
+DATA fnSingle<>+1184(SB)/4, $0x00000000
+DATA fnSingle<>+1188(SB)/4, $0x3f066817
+DATA fnSingle<>+1192(SB)/4, $0x3f863f21
+DATA fnSingle<>+1196(SB)/4, $0x3fca482b
+DATA fnSingle<>+1200(SB)/4, $0x4006c772
+DATA fnSingle<>+1204(SB)/4, $0x40283858
+DATA fnSingle<>+1208(SB)/4, $0x4049df4f
+DATA fnSingle<>+1212(SB)/4, $0x407ccccd
+DATA fnSingle<>+1216(SB)/4, $0x3f800000
+DATA fnSingle<>+1220(SB)/4, $0x00000000
+DATA fnSingle<>+1224(SB)/4, $0x00000000
+DATA fnSingle<>+1228(SB)/4, $0x00000000
+DATA fnSingle<>+1232(SB)/4, $0x00000000
+DATA fnSingle<>+1236(SB)/4, $0x00000000
+DATA fnSingle<>+1240(SB)/4, $0x00000000
+DATA fnSingle<>+1244(SB)/4, $0x00000000
+DATA fnSingle<>+1248(SB)/4, $0xbcf6609d
+DATA fnSingle<>+1252(SB)/4, $0x3bd4edde
+DATA fnSingle<>+1256(SB)/4, $0x3c517ab6
+DATA fnSingle<>+1260(SB)/4, $0xbbb7a6f2
+DATA fnSingle<>+1264(SB)/4, $0xbb0c144a
+DATA fnSingle<>+1268(SB)/4, $0x3a2cef84
+DATA fnSingle<>+1272(SB)/4, $0x397e353f
+DATA fnSingle<>+1276(SB)/4, $0x3b903748
+DATA fnSingle<>+1280(SB)/4, $0x3b5db2c9
+DATA fnSingle<>+1284(SB)/4, $0xbd434b8c
+DATA fnSingle<>+1288(SB)/4, $0x3c0f6d6f
+DATA fnSingle<>+1292(SB)/4, $0x3c844630
+DATA fnSingle<>+1296(SB)/4, $0xbab3af49
+DATA fnSingle<>+1300(SB)/4, $0xbb11d7e9
+DATA fnSingle<>+1304(SB)/4, $0xb9d8c05c
+DATA fnSingle<>+1308(SB)/4, $0x3c08226c
+DATA fnSingle<>+1312(SB)/4, $0x3de4c57a
+DATA fnSingle<>+1316(SB)/4, $0xb80e9664
+DATA fnSingle<>+1320(SB)/4, $0xbd896158
+DATA fnSingle<>+1324(SB)/4, $0xbbcd7263
+DATA fnSingle<>+1328(SB)/4, $0x3c4ff4e1
+DATA fnSingle<>+1332(SB)/4, $0x3b88bb36
+DATA fnSingle<>+1336(SB)/4, $0x3a03aa3a
+DATA fnSingle<>+1340(SB)/4, $0x3bcc7ded
+DATA fnSingle<>+1344(SB)/4, $0x392e67a9
+DATA fnSingle<>+1348(SB)/4, $0x3e3be22d
+DATA fnSingle<>+1352(SB)/4, $0x3d57438a
+DATA fnSingle<>+1356(SB)/4, $0xbd47d2da
+DATA fnSingle<>+1360(SB)/4, $0xbce1d96f
+DATA fnSingle<>+1364(SB)/4, $0xbbaf0f4b
+DATA fnSingle<>+1368(SB)/4, $0xb9fac360
+DATA fnSingle<>+1372(SB)/4, $0x3b19d434
+DATA fnSingle<>+1376(SB)/4, $0xbec0950e
+DATA fnSingle<>+1380(SB)/4, $0xbe032efa
+DATA fnSingle<>+1384(SB)/4, $0x3e19d867
+DATA fnSingle<>+1388(SB)/4, $0x3dfd3f65
+DATA fnSingle<>+1392(SB)/4, $0x3d0fbf51
+DATA fnSingle<>+1396(SB)/4, $0x3b9dd326
+DATA fnSingle<>+1400(SB)/4, $0x39b1fd68
+DATA fnSingle<>+1404(SB)/4, $0x39f5472e
+DATA fnSingle<>+1408(SB)/4, $0x3488ab86
+DATA fnSingle<>+1412(SB)/4, $0xbee63ed2
+DATA fnSingle<>+1416(SB)/4, $0xbec9b2aa
+DATA fnSingle<>+1420(SB)/4, $0xbe1645d2
+DATA fnSingle<>+1424(SB)/4, $0xbce6cbc8
+DATA fnSingle<>+1428(SB)/4, $0xbb423086
+DATA fnSingle<>+1432(SB)/4, $0xb9323f83
+DATA fnSingle<>+1436(SB)/4, $0x383e8da7
+DATA fnSingle<>+1440(SB)/4, $0x3e0375d4
+DATA fnSingle<>+1444(SB)/4, $0x3f5b4555
+DATA fnSingle<>+1448(SB)/4, $0x3ec05007
+DATA fnSingle<>+1452(SB)/4, $0x3dbe2ddd
+DATA fnSingle<>+1456(SB)/4, $0x3c5b3029
+DATA fnSingle<>+1460(SB)/4, $0x3a93c2b3
+DATA fnSingle<>+1464(SB)/4, $0x3862096c
+DATA fnSingle<>+1468(SB)/4, $0x360f5d1f
+DATA fnSingle<>+1472(SB)/4, $0x00000000
+DATA fnSingle<>+1476(SB)/4, $0x3f0ace95
+DATA fnSingle<>+1480(SB)/4, $0x3f5cab26
+DATA fnSingle<>+1484(SB)/4, $0x3f797de8
+DATA fnSingle<>+1488(SB)/4, $0x3f7f41ff
+DATA fnSingle<>+1492(SB)/4, $0x3f7ff2cc
+DATA fnSingle<>+1496(SB)/4, $0x3f7fff77
+DATA fnSingle<>+1500(SB)/4, $0x3f800000
+DATA fnSingle<>+1504(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1508(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1512(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1516(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1520(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1524(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1528(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1532(SB)/4, $0x3f906ebb
+DATA fnSingle<>+1536(SB)/4, $0xb37bd649
+DATA fnSingle<>+1540(SB)/4, $0xb37bd649
+DATA fnSingle<>+1544(SB)/4, $0xb37bd649
+DATA fnSingle<>+1548(SB)/4, $0xb37bd649
+DATA fnSingle<>+1552(SB)/4, $0xb37bd649
+DATA fnSingle<>+1556(SB)/4, $0xb37bd649
+DATA fnSingle<>+1560(SB)/4, $0xb37bd649
+DATA fnSingle<>+1564(SB)/4, $0xb37bd649
+DATA fnSingle<>+1568(SB)/4, $0x4124cccd
+DATA fnSingle<>+1572(SB)/4, $0x4124cccd
+DATA fnSingle<>+1576(SB)/4, $0x4124cccd
+DATA fnSingle<>+1580(SB)/4, $0x4124cccd
+DATA fnSingle<>+1584(SB)/4, $0x4124cccd
+DATA fnSingle<>+1588(SB)/4, $0x4124cccd
+DATA fnSingle<>+1592(SB)/4, $0x4124cccd
+DATA fnSingle<>+1596(SB)/4, $0x4124cccd
+DATA fnSingle<>+1600(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1604(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1608(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1612(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1616(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1620(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1624(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1628(SB)/4, $0xbfb8aa3b
+DATA fnSingle<>+1632(SB)/4, $0x3f317200
+DATA fnSingle<>+1636(SB)/4, $0x3f317200
+DATA fnSingle<>+1640(SB)/4, $0x3f317200
+DATA fnSingle<>+1644(SB)/4, $0x3f317200
+DATA fnSingle<>+1648(SB)/4, $0x3f317200
+DATA fnSingle<>+1652(SB)/4, $0x3f317200
+DATA fnSingle<>+1656(SB)/4, $0x3f317200
+DATA fnSingle<>+1660(SB)/4, $0x3f317200
+DATA fnSingle<>+1664(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1668(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1672(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1676(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1680(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1684(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1688(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1692(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+1696(SB)/4, $0x3ab52001
+DATA fnSingle<>+1700(SB)/4, $0x3ab52001
+DATA fnSingle<>+1704(SB)/4, $0x3ab52001
+DATA fnSingle<>+1708(SB)/4, $0x3ab52001
+DATA fnSingle<>+1712(SB)/4, $0x3ab52001
+DATA fnSingle<>+1716(SB)/4, $0x3ab52001
+DATA fnSingle<>+1720(SB)/4, $0x3ab52001
+DATA fnSingle<>+1724(SB)/4, $0x3ab52001
+DATA fnSingle<>+1728(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1732(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1736(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1740(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1744(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1748(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1752(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1756(SB)/4, $0xbc091cf6
+DATA fnSingle<>+1760(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1764(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1768(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1772(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1776(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1780(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1784(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1788(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+1792(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1796(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1800(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1804(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1808(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1812(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1816(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1820(SB)/4, $0xbe2aaa49
+DATA fnSingle<>+1824(SB)/4, $0x3efffffe
+DATA fnSingle<>+1828(SB)/4, $0x3efffffe
+DATA fnSingle<>+1832(SB)/4, $0x3efffffe
+DATA fnSingle<>+1836(SB)/4, $0x3efffffe
+DATA fnSingle<>+1840(SB)/4, $0x3efffffe
+DATA fnSingle<>+1844(SB)/4, $0x3efffffe
+DATA fnSingle<>+1848(SB)/4, $0x3efffffe
+DATA fnSingle<>+1852(SB)/4, $0x3efffffe
+DATA fnSingle<>+1856(SB)/4, $0x007fffff
+DATA fnSingle<>+1860(SB)/4, $0x007fffff
+DATA fnSingle<>+1864(SB)/4, $0x007fffff
+DATA fnSingle<>+1868(SB)/4, $0x007fffff
+DATA fnSingle<>+1872(SB)/4, $0x007fffff
+DATA fnSingle<>+1876(SB)/4, $0x007fffff
+DATA fnSingle<>+1880(SB)/4, $0x007fffff
+DATA fnSingle<>+1884(SB)/4, $0x007fffff
+DATA fnSingle<>+1888(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1892(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1896(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1900(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1904(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1908(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1912(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1916(SB)/4, $0x3f3504f3
+DATA fnSingle<>+1920(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1924(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1928(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1932(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1936(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1940(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1944(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1948(SB)/4, $0x4b3504f3
+DATA fnSingle<>+1952(SB)/4, $0x4b800000
+DATA fnSingle<>+1956(SB)/4, $0x4b800000
+DATA fnSingle<>+1960(SB)/4, $0x4b800000
+DATA fnSingle<>+1964(SB)/4, $0x4b800000
+DATA fnSingle<>+1968(SB)/4, $0x4b800000
+DATA fnSingle<>+1972(SB)/4, $0x4b800000
+DATA fnSingle<>+1976(SB)/4, $0x4b800000
+DATA fnSingle<>+1980(SB)/4, $0x4b800000
+DATA fnSingle<>+1984(SB)/4, $0x00800000
+DATA fnSingle<>+1988(SB)/4, $0x00800000
+DATA fnSingle<>+1992(SB)/4, $0x00800000
+DATA fnSingle<>+1996(SB)/4, $0x00800000
+DATA fnSingle<>+2000(SB)/4, $0x00800000
+DATA fnSingle<>+2004(SB)/4, $0x00800000
+DATA fnSingle<>+2008(SB)/4, $0x00800000
+DATA fnSingle<>+2012(SB)/4, $0x00800000
+DATA fnSingle<>+2016(SB)/4, $0x3f317218
+DATA fnSingle<>+2020(SB)/4, $0x3f317218
+DATA fnSingle<>+2024(SB)/4, $0x3f317218
+DATA fnSingle<>+2028(SB)/4, $0x3f317218
+DATA fnSingle<>+2032(SB)/4, $0x3f317218
+DATA fnSingle<>+2036(SB)/4, $0x3f317218
+DATA fnSingle<>+2040(SB)/4, $0x3f317218
+DATA fnSingle<>+2044(SB)/4, $0x3f317218
+DATA fnSingle<>+2048(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2052(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2056(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2060(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2064(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2068(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2072(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2076(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2080(SB)/4, $0x32a57060
+DATA fnSingle<>+2084(SB)/4, $0x32a57060
+DATA fnSingle<>+2088(SB)/4, $0x32a57060
+DATA fnSingle<>+2092(SB)/4, $0x32a57060
+DATA fnSingle<>+2096(SB)/4, $0x32a57060
+DATA fnSingle<>+2100(SB)/4, $0x32a57060
+DATA fnSingle<>+2104(SB)/4, $0x32a57060
+DATA fnSingle<>+2108(SB)/4, $0x32a57060
+DATA fnSingle<>+2112(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2116(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2120(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2124(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2128(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2132(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2136(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2140(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2144(SB)/4, $0x3e046777
+DATA fnSingle<>+2148(SB)/4, $0x3e046777
+DATA fnSingle<>+2152(SB)/4, $0x3e046777
+DATA fnSingle<>+2156(SB)/4, $0x3e046777
+DATA fnSingle<>+2160(SB)/4, $0x3e046777
+DATA fnSingle<>+2164(SB)/4, $0x3e046777
+DATA fnSingle<>+2168(SB)/4, $0x3e046777
+DATA fnSingle<>+2172(SB)/4, $0x3e046777
+DATA fnSingle<>+2176(SB)/4, $0xbe0793be
+DATA fnSingle<>+2180(SB)/4, $0xbe0793be
+DATA fnSingle<>+2184(SB)/4, $0xbe0793be
+DATA fnSingle<>+2188(SB)/4, $0xbe0793be
+DATA fnSingle<>+2192(SB)/4, $0xbe0793be
+DATA fnSingle<>+2196(SB)/4, $0xbe0793be
+DATA fnSingle<>+2200(SB)/4, $0xbe0793be
+DATA fnSingle<>+2204(SB)/4, $0xbe0793be
+DATA fnSingle<>+2208(SB)/4, $0x3e112d31
+DATA fnSingle<>+2212(SB)/4, $0x3e112d31
+DATA fnSingle<>+2216(SB)/4, $0x3e112d31
+DATA fnSingle<>+2220(SB)/4, $0x3e112d31
+DATA fnSingle<>+2224(SB)/4, $0x3e112d31
+DATA fnSingle<>+2228(SB)/4, $0x3e112d31
+DATA fnSingle<>+2232(SB)/4, $0x3e112d31
+DATA fnSingle<>+2236(SB)/4, $0x3e112d31
+DATA fnSingle<>+2240(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2244(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2248(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2252(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2256(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2260(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2264(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2268(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2272(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2276(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2280(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2284(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2288(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2292(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2296(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2300(SB)/4, $0x3e4cd296
+DATA fnSingle<>+2304(SB)/4, $0xbe80021a
+DATA fnSingle<>+2308(SB)/4, $0xbe80021a
+DATA fnSingle<>+2312(SB)/4, $0xbe80021a
+DATA fnSingle<>+2316(SB)/4, $0xbe80021a
+DATA fnSingle<>+2320(SB)/4, $0xbe80021a
+DATA fnSingle<>+2324(SB)/4, $0xbe80021a
+DATA fnSingle<>+2328(SB)/4, $0xbe80021a
+DATA fnSingle<>+2332(SB)/4, $0xbe80021a
+DATA fnSingle<>+2336(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2340(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2344(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2348(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2352(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2356(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2360(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2364(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+2368(SB)/4, $0xbefffffc
+DATA fnSingle<>+2372(SB)/4, $0xbefffffc
+DATA fnSingle<>+2376(SB)/4, $0xbefffffc
+DATA fnSingle<>+2380(SB)/4, $0xbefffffc
+DATA fnSingle<>+2384(SB)/4, $0xbefffffc
+DATA fnSingle<>+2388(SB)/4, $0xbefffffc
+DATA fnSingle<>+2392(SB)/4, $0xbefffffc
+DATA fnSingle<>+2396(SB)/4, $0xbefffffc
+DATA fnSingle<>+2400(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2404(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2408(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2412(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2416(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2420(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2424(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2428(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+2432(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2436(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2440(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2444(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2448(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2452(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2456(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2460(SB)/4, $0x3e3f940c
+DATA fnSingle<>+2464(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2468(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2472(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2476(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2480(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2484(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2488(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2492(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+2496(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2500(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2504(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2508(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2512(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2516(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2520(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2524(SB)/4, $0x3e5164ee
+DATA fnSingle<>+2528(SB)/4, $0xbe755125
+DATA fnSingle<>+2532(SB)/4, $0xbe755125
+DATA fnSingle<>+2536(SB)/4, $0xbe755125
+DATA fnSingle<>+2540(SB)/4, $0xbe755125
+DATA fnSingle<>+2544(SB)/4, $0xbe755125
+DATA fnSingle<>+2548(SB)/4, $0xbe755125
+DATA fnSingle<>+2552(SB)/4, $0xbe755125
+DATA fnSingle<>+2556(SB)/4, $0xbe755125
+DATA fnSingle<>+2560(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2564(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2568(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2572(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2576(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2580(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2584(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2588(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+2592(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2596(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2600(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2604(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2608(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2612(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2616(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2620(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+2624(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2628(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2632(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2636(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2640(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2644(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2648(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2652(SB)/4, $0x3ef6384a
+DATA fnSingle<>+2656(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2660(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2664(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2668(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2672(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2676(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2680(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2684(SB)/4, $0xbf38aa38
+DATA fnSingle<>+2688(SB)/4, $0x80000000
+DATA fnSingle<>+2692(SB)/4, $0x80000000
+DATA fnSingle<>+2696(SB)/4, $0x80000000
+DATA fnSingle<>+2700(SB)/4, $0x80000000
+DATA fnSingle<>+2704(SB)/4, $0x80000000
+DATA fnSingle<>+2708(SB)/4, $0x80000000
+DATA fnSingle<>+2712(SB)/4, $0x80000000
+DATA fnSingle<>+2716(SB)/4, $0x80000000
+DATA fnSingle<>+2720(SB)/4, $0x7fffffff
+DATA fnSingle<>+2724(SB)/4, $0x7fffffff
+DATA fnSingle<>+2728(SB)/4, $0x7fffffff
+DATA fnSingle<>+2732(SB)/4, $0x7fffffff
+DATA fnSingle<>+2736(SB)/4, $0x7fffffff
+DATA fnSingle<>+2740(SB)/4, $0x7fffffff
+DATA fnSingle<>+2744(SB)/4, $0x7fffffff
+DATA fnSingle<>+2748(SB)/4, $0x7fffffff
+DATA fnSingle<>+2752(SB)/4, $0x7f800000
+DATA fnSingle<>+2756(SB)/4, $0x7f800000
+DATA fnSingle<>+2760(SB)/4, $0x7f800000
+DATA fnSingle<>+2764(SB)/4, $0x7f800000
+DATA fnSingle<>+2768(SB)/4, $0x7f800000
+DATA fnSingle<>+2772(SB)/4, $0x7f800000
+DATA fnSingle<>+2776(SB)/4, $0x7f800000
+DATA fnSingle<>+2780(SB)/4, $0x7f800000
+DATA fnSingle<>+2784(SB)/4, $0xff800000
+DATA fnSingle<>+2788(SB)/4, $0xff800000
+DATA fnSingle<>+2792(SB)/4, $0xff800000
+DATA fnSingle<>+2796(SB)/4, $0xff800000
+DATA fnSingle<>+2800(SB)/4, $0xff800000
+DATA fnSingle<>+2804(SB)/4, $0xff800000
+DATA fnSingle<>+2808(SB)/4, $0xff800000
+DATA fnSingle<>+2812(SB)/4, $0xff800000
+DATA fnSingle<>+2816(SB)/4, $0x7fc00000
+DATA fnSingle<>+2820(SB)/4, $0x7fc00000
+DATA fnSingle<>+2824(SB)/4, $0x7fc00000
+DATA fnSingle<>+2828(SB)/4, $0x7fc00000
+DATA fnSingle<>+2832(SB)/4, $0x7fc00000
+DATA fnSingle<>+2836(SB)/4, $0x7fc00000
+DATA fnSingle<>+2840(SB)/4, $0x7fc00000
+DATA fnSingle<>+2844(SB)/4, $0x7fc00000
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $2848
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -902,8 +1002,8 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y1
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -958,8 +1058,8 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y1
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -1017,8 +1117,8 @@ TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z1
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -1143,8 +1243,8 @@ TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z1
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -1278,8 +1378,8 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y1
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -1315,8 +1415,8 @@ loop:
 	VMULPD       Y3, Y7, Y3
 	VPSLLQ       $0x34, Y4, Y4
 	VPSLLQ       $0x34, Y5, Y5
-	VSUBPD       fnConst<>+2208(SB), Y4, Y6
-	VSUBPD       fnConst<>+2208(SB), Y5, Y7
+	VSUBPD       fnConst<>+1536(SB), Y4, Y6
+	VSUBPD       fnConst<>+1536(SB), Y5, Y7
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y7, Y5, Y3
 	VCVTPD2PSY   Y2, X2
@@ -1336,8 +1436,8 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y1
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -1395,8 +1495,8 @@ TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z1
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -1467,10 +1567,10 @@ wide:
 	VPSLLQ            $0x34, Z7, Z7
 	VPSLLQ            $0x34, Z8, Z8
 	VPSLLQ            $0x34, Z9, Z9
-	VSUBPD.BCST       fnConst<>+2208(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+2208(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+2208(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+2208(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+1536(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+1536(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+1536(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+1536(SB), Z9, Z13
 	VFMADD213PD       Z10, Z6, Z2
 	VFMADD213PD       Z11, Z7, Z3
 	VFMADD213PD       Z12, Z8, Z4
@@ -1507,7 +1607,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
 	VMULPD            Z2, Z4, Z2
 	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+2208(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+1536(SB), Z3, Z4
 	VFMADD213PD       Z4, Z3, Z2
 	VCVTPD2PS         Z2, Y2
 	VMOVUPS           Y2, (AX)(BX*4)
@@ -1526,8 +1626,8 @@ TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z1
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -1665,67 +1765,67 @@ TEXT ·fnLogAVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1120(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
-	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1888(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
+	VMULPS      fnSingle<>+1952(SB), Y0, Y3
 	VBLENDVPS   Y1, Y3, Y0, Y1
 	VPSUBD      Y2, Y1, Y1
 	VPSRAD      $0x17, Y1, Y2
 	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1088(SB), Y1, Y1
-	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VANDPS      fnSingle<>+1856(SB), Y1, Y1
+	VPADDD      fnSingle<>+1888(SB), Y1, Y1
 	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+1344(SB), Y3
-	VFMADD213PS fnSingle<>+1376(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1408(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1440(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1472(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1504(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1536(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1568(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1600(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2112(SB), Y3
+	VFMADD213PS fnSingle<>+2144(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2176(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2208(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2240(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2272(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2304(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2336(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2368(SB), Y1, Y3
 	VMULPS      Y1, Y1, Y4
 	VFMADD213PS Y1, Y4, Y3
-	VFMADD231PS fnSingle<>+1248(SB), Y2, Y3
+	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
 	VXORPD      Y1, Y1, Y1
 	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2016(SB), Y3, Y2
+	VBLENDVPS   Y2, fnSingle<>+2784(SB), Y3, Y2
 	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+2048(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y1, fnSingle<>+2816(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1120(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
-	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1888(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
+	VMULPS      fnSingle<>+1952(SB), Y0, Y3
 	VBLENDVPS   Y1, Y3, Y0, Y1
 	VPSUBD      Y2, Y1, Y1
 	VPSRAD      $0x17, Y1, Y2
 	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1088(SB), Y1, Y1
-	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VANDPS      fnSingle<>+1856(SB), Y1, Y1
+	VPADDD      fnSingle<>+1888(SB), Y1, Y1
 	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+1344(SB), Y3
-	VFMADD213PS fnSingle<>+1376(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1408(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1440(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1472(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1504(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1536(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1568(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1600(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2112(SB), Y3
+	VFMADD213PS fnSingle<>+2144(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2176(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2208(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2240(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2272(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2304(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2336(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2368(SB), Y1, Y3
 	VMULPS      Y1, Y1, Y4
 	VFMADD213PS Y1, Y4, Y3
-	VFMADD231PS fnSingle<>+1248(SB), Y2, Y3
+	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
 	VXORPD      Y1, Y1, Y1
 	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2016(SB), Y3, Y2
+	VBLENDVPS   Y2, fnSingle<>+2784(SB), Y3, Y2
 	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+2048(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y1, fnSingle<>+2816(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -1772,14 +1872,14 @@ wide:
 	JA               rest
 	VMOVUPS          (CX)(BX*4), Z0
 	VMOVUPS          64(CX)(BX*4), Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z1, K2
-	VBROADCASTSS     fnSingle<>+1120(SB), Z2
-	VBROADCASTSS     fnSingle<>+1120(SB), Z3
-	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z2, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z3, K2, Z5
-	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z2
-	VMULPS.BCST      fnSingle<>+1184(SB), Z1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z1, K2
+	VBROADCASTSS     fnSingle<>+1888(SB), Z2
+	VBROADCASTSS     fnSingle<>+1888(SB), Z3
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z2, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z3, K2, Z5
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z2
+	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z3
 	VBLENDMPS        Z2, Z0, K1, Z6
 	VBLENDMPS        Z3, Z1, K2, Z7
 	VPSUBD           Z4, Z6, Z2
@@ -1788,48 +1888,48 @@ wide:
 	VPSRAD           $0x17, Z3, Z20
 	VCVTDQ2PS        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
-	VANDPS.BCST      fnSingle<>+1088(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+1088(SB), Z3, Z3
-	VPADDD.BCST      fnSingle<>+1120(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+1120(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+1856(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+1856(SB), Z3, Z3
+	VPADDD.BCST      fnSingle<>+1888(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+1888(SB), Z3, Z3
 	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
 	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z3
-	VBROADCASTSS     fnSingle<>+1344(SB), Z21
-	VBROADCASTSS     fnSingle<>+1344(SB), Z22
-	VFMADD213PS.BCST fnSingle<>+1376(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1376(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1408(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1408(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1440(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1440(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1472(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1472(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1504(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1504(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1536(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1536(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1568(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1568(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1600(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1600(SB), Z3, Z22
+	VBROADCASTSS     fnSingle<>+2112(SB), Z21
+	VBROADCASTSS     fnSingle<>+2112(SB), Z22
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z3, Z22
 	VMULPS           Z2, Z2, Z23
 	VMULPS           Z3, Z3, Z24
 	VFMADD213PS      Z2, Z23, Z21
 	VFMADD213PS      Z3, Z24, Z22
-	VFMADD231PS.BCST fnSingle<>+1248(SB), Z19, Z21
-	VFMADD231PS.BCST fnSingle<>+1248(SB), Z20, Z22
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z19, Z21
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z20, Z22
 	VXORPD           Z2, Z2, Z2
 	VXORPD           Z3, Z3, Z3
 	VCMPPS           $0x00, Z2, Z0, K1
 	VCMPPS           $0x00, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z21, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z22, K2, Z9
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z21, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z22, K2, Z9
 	VCMPPS           $0x11, Z2, Z0, K1
 	VCMPPS           $0x11, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z1, K2
 	VBLENDMPS        Z0, Z10, K1, Z12
 	VBLENDMPS        Z1, Z11, K2, Z13
 	VMOVUPS          Z12, (AX)(BX*4)
@@ -1843,35 +1943,35 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+1120(SB), Z1
-	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z1, K1, Z14
-	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+1888(SB), Z1
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z14
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z1
 	VBLENDMPS        Z1, Z0, K1, Z15
 	VPSUBD           Z14, Z15, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+1088(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+1120(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+1856(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+1888(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+1344(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+1376(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1408(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1440(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1472(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1504(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1536(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1568(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1600(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+2112(SB), Z3
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
-	VFMADD231PS.BCST fnSingle<>+1248(SB), Z2, Z3
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z2, Z3
 	VXORPD           Z1, Z1, Z1
 	VCMPPS           $0x00, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z3, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z3, K1, Z16
 	VCMPPS           $0x11, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
 	VBLENDMPS        Z0, Z17, K1, Z18
 	VMOVUPS          Z18, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -1933,71 +2033,71 @@ TEXT ·fnLog2AVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1120(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
-	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1888(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
+	VMULPS      fnSingle<>+1952(SB), Y0, Y3
 	VBLENDVPS   Y1, Y3, Y0, Y1
 	VPSUBD      Y2, Y1, Y1
 	VPSRAD      $0x17, Y1, Y2
 	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1088(SB), Y1, Y1
-	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VANDPS      fnSingle<>+1856(SB), Y1, Y1
+	VPADDD      fnSingle<>+1888(SB), Y1, Y1
 	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+1632(SB), Y3
-	VFMADD213PS fnSingle<>+1664(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1696(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1728(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1760(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1792(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1824(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1856(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1888(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2400(SB), Y3
+	VFMADD213PS fnSingle<>+2432(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2464(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2496(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2528(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2560(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2592(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2624(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2656(SB), Y1, Y3
 	VMULPS      Y1, Y1, Y4
 	VMULPS      Y4, Y3, Y3
-	VFMADD231PS fnSingle<>+1312(SB), Y1, Y3
-	VFMADD231PS fnSingle<>+1280(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+2080(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+2048(SB), Y1, Y3
 	VADDPS      Y3, Y2, Y1
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y1, Y1
+	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y1, Y1
 	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1216(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1120(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1152(SB), Y2, Y2
-	VMULPS      fnSingle<>+1184(SB), Y0, Y3
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
+	VMOVUPD     fnSingle<>+1888(SB), Y2
+	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
+	VMULPS      fnSingle<>+1952(SB), Y0, Y3
 	VBLENDVPS   Y1, Y3, Y0, Y1
 	VPSUBD      Y2, Y1, Y1
 	VPSRAD      $0x17, Y1, Y2
 	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1088(SB), Y1, Y1
-	VPADDD      fnSingle<>+1120(SB), Y1, Y1
+	VANDPS      fnSingle<>+1856(SB), Y1, Y1
+	VPADDD      fnSingle<>+1888(SB), Y1, Y1
 	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+1632(SB), Y3
-	VFMADD213PS fnSingle<>+1664(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1696(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1728(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1760(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1792(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1824(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1856(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+1888(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2400(SB), Y3
+	VFMADD213PS fnSingle<>+2432(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2464(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2496(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2528(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2560(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2592(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2624(SB), Y1, Y3
+	VFMADD213PS fnSingle<>+2656(SB), Y1, Y3
 	VMULPS      Y1, Y1, Y4
 	VMULPS      Y4, Y3, Y3
-	VFMADD231PS fnSingle<>+1312(SB), Y1, Y3
-	VFMADD231PS fnSingle<>+1280(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+2080(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+2048(SB), Y1, Y3
 	VADDPS      Y3, Y2, Y1
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y1, Y1
+	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y1, Y1
 	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+1984(SB), Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2019,12 +2119,12 @@ loop:
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VDIVPS  Y0, Y1, Y0
-	VMULPS  fnSingle<>+1280(SB), Y0, Y0
+	VMULPS  fnSingle<>+2048(SB), Y0, Y0
 	VMOVUPS Y0, (AX)(SI*4)
 	VMOVUPS 32(CX)(SI*4), Y0
 	VMOVUPS 32(DX)(SI*4), Y1
 	VDIVPS  Y0, Y1, Y0
-	VMULPS  fnSingle<>+1280(SB), Y0, Y0
+	VMULPS  fnSingle<>+2048(SB), Y0, Y0
 	VMOVUPS Y0, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
 	CMPQ    SI, BX
@@ -2046,14 +2146,14 @@ wide:
 	JA               rest
 	VMOVUPS          (CX)(BX*4), Z0
 	VMOVUPS          64(CX)(BX*4), Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z1, K2
-	VBROADCASTSS     fnSingle<>+1120(SB), Z2
-	VBROADCASTSS     fnSingle<>+1120(SB), Z3
-	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z2, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z3, K2, Z5
-	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z2
-	VMULPS.BCST      fnSingle<>+1184(SB), Z1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z1, K2
+	VBROADCASTSS     fnSingle<>+1888(SB), Z2
+	VBROADCASTSS     fnSingle<>+1888(SB), Z3
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z2, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z3, K2, Z5
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z2
+	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z3
 	VBLENDMPS        Z2, Z0, K1, Z6
 	VBLENDMPS        Z3, Z1, K2, Z7
 	VPSUBD           Z4, Z6, Z2
@@ -2062,52 +2162,52 @@ wide:
 	VPSRAD           $0x17, Z3, Z20
 	VCVTDQ2PS        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
-	VANDPS.BCST      fnSingle<>+1088(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+1088(SB), Z3, Z3
-	VPADDD.BCST      fnSingle<>+1120(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+1120(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+1856(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+1856(SB), Z3, Z3
+	VPADDD.BCST      fnSingle<>+1888(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+1888(SB), Z3, Z3
 	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
 	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z3
-	VBROADCASTSS     fnSingle<>+1632(SB), Z21
-	VBROADCASTSS     fnSingle<>+1632(SB), Z22
-	VFMADD213PS.BCST fnSingle<>+1664(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1664(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1696(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1696(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1728(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1728(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1760(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1760(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1792(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1792(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1824(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1824(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1856(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1856(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+1888(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+1888(SB), Z3, Z22
+	VBROADCASTSS     fnSingle<>+2400(SB), Z21
+	VBROADCASTSS     fnSingle<>+2400(SB), Z22
+	VFMADD213PS.BCST fnSingle<>+2432(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2432(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2464(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2464(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2496(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2496(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2528(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2528(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2560(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2560(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2592(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2592(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2624(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2624(SB), Z3, Z22
+	VFMADD213PS.BCST fnSingle<>+2656(SB), Z2, Z21
+	VFMADD213PS.BCST fnSingle<>+2656(SB), Z3, Z22
 	VMULPS           Z2, Z2, Z23
 	VMULPS           Z3, Z3, Z24
 	VMULPS           Z23, Z21, Z21
 	VMULPS           Z24, Z22, Z22
-	VFMADD231PS.BCST fnSingle<>+1312(SB), Z2, Z21
-	VFMADD231PS.BCST fnSingle<>+1312(SB), Z3, Z22
-	VFMADD231PS.BCST fnSingle<>+1280(SB), Z2, Z21
-	VFMADD231PS.BCST fnSingle<>+1280(SB), Z3, Z22
+	VFMADD231PS.BCST fnSingle<>+2080(SB), Z2, Z21
+	VFMADD231PS.BCST fnSingle<>+2080(SB), Z3, Z22
+	VFMADD231PS.BCST fnSingle<>+2048(SB), Z2, Z21
+	VFMADD231PS.BCST fnSingle<>+2048(SB), Z3, Z22
 	VADDPS           Z21, Z19, Z2
 	VADDPS           Z22, Z20, Z3
 	VXORPD           Z19, Z19, Z19
 	VXORPD           Z20, Z20, Z20
 	VCMPPS           $0x00, Z19, Z0, K1
 	VCMPPS           $0x00, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z2, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z3, K2, Z9
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z2, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z3, K2, Z9
 	VCMPPS           $0x11, Z19, Z0, K1
 	VCMPPS           $0x11, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z1, K2
 	VBLENDMPS        Z0, Z10, K1, Z12
 	VBLENDMPS        Z1, Z11, K2, Z13
 	VMOVUPS          Z12, (AX)(BX*4)
@@ -2121,37 +2221,37 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+1216(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+1120(SB), Z1
-	VBLENDMPS.BCST   fnSingle<>+1152(SB), Z1, K1, Z14
-	VMULPS.BCST      fnSingle<>+1184(SB), Z0, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+1888(SB), Z1
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z14
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z1
 	VBLENDMPS        Z1, Z0, K1, Z15
 	VPSUBD           Z14, Z15, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+1088(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+1120(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+1856(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+1888(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+1632(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+1664(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1696(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1728(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1760(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1792(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1824(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1856(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+1888(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+2400(SB), Z3
+	VFMADD213PS.BCST fnSingle<>+2432(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2464(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2496(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2528(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2560(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2592(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2624(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2656(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VMULPS           Z4, Z3, Z3
-	VFMADD231PS.BCST fnSingle<>+1312(SB), Z1, Z3
-	VFMADD231PS.BCST fnSingle<>+1280(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+2080(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+2048(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
 	VXORPD           Z2, Z2, Z2
 	VCMPPS           $0x00, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z1, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z1, K1, Z16
 	VCMPPS           $0x11, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
 	VBLENDMPS        Z0, Z17, K1, Z18
 	VMOVUPS          Z18, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2181,8 +2281,8 @@ wide:
 	VMOVUPS     64(DX)(SI*4), Z3
 	VDIVPS      Z0, Z2, Z0
 	VDIVPS      Z1, Z3, Z1
-	VMULPS.BCST fnSingle<>+1280(SB), Z0, Z0
-	VMULPS.BCST fnSingle<>+1280(SB), Z1, Z1
+	VMULPS.BCST fnSingle<>+2048(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+2048(SB), Z1, Z1
 	VMOVUPS     Z0, (AX)(SI*4)
 	VMOVUPS     Z1, 64(AX)(SI*4)
 	MOVQ        DI, SI
@@ -2196,7 +2296,7 @@ loop:
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
 	VDIVPS      Z0, Z1, Z0
-	VMULPS.BCST fnSingle<>+1280(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+2048(SB), Z0, Z0
 	VMOVUPS     Z0, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, BX
@@ -2223,32 +2323,32 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+1120(SB), Y1, Y2
+	VPSUBD      fnSingle<>+1888(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+1088(SB), Y2, Y2
-	VPADDD      fnSingle<>+1120(SB), Y2, Y2
+	VANDPS      fnSingle<>+1856(SB), Y2, Y2
+	VPADDD      fnSingle<>+1888(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+1344(SB), Y4
-	VFMADD213PS fnSingle<>+1376(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1408(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1440(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1472(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1504(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1536(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1568(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1600(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+2112(SB), Y4
+	VFMADD213PS fnSingle<>+2144(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2176(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2208(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2240(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2272(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2304(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2336(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2368(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+1248(SB), Y3, Y0
+	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y0, Y0
+	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y0, Y0
 	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+1984(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+2752(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2259,32 +2359,32 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+1120(SB), Y1, Y2
+	VPSUBD      fnSingle<>+1888(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+1088(SB), Y2, Y2
-	VPADDD      fnSingle<>+1120(SB), Y2, Y2
+	VANDPS      fnSingle<>+1856(SB), Y2, Y2
+	VPADDD      fnSingle<>+1888(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+1344(SB), Y4
-	VFMADD213PS fnSingle<>+1376(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1408(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1440(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1472(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1504(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1536(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1568(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+1600(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+2112(SB), Y4
+	VFMADD213PS fnSingle<>+2144(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2176(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2208(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2240(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2272(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2304(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2336(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2368(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+1248(SB), Y3, Y0
+	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+2016(SB), Y0, Y0
+	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y0, Y0
 	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+2048(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+1984(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+2752(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2347,36 +2447,36 @@ wide:
 	VSUBPS           Z5, Z16, Z5
 	VADDPS           Z4, Z0, Z0
 	VADDPS           Z5, Z1, Z1
-	VPSUBD.BCST      fnSingle<>+1120(SB), Z2, Z4
-	VPSUBD.BCST      fnSingle<>+1120(SB), Z3, Z5
+	VPSUBD.BCST      fnSingle<>+1888(SB), Z2, Z4
+	VPSUBD.BCST      fnSingle<>+1888(SB), Z3, Z5
 	VPSRAD           $0x17, Z4, Z15
 	VPSRAD           $0x17, Z5, Z16
 	VCVTDQ2PS        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
-	VANDPS.BCST      fnSingle<>+1088(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+1088(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+1120(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+1120(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+1856(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+1856(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+1888(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+1888(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
-	VBROADCASTSS     fnSingle<>+1344(SB), Z17
-	VBROADCASTSS     fnSingle<>+1344(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+1376(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1376(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+1408(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1408(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+1440(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1440(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+1472(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1472(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+1504(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1504(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+1536(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1536(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+1568(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1568(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+1600(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+1600(SB), Z5, Z18
+	VBROADCASTSS     fnSingle<>+2112(SB), Z17
+	VBROADCASTSS     fnSingle<>+2112(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z5, Z18
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z4, Z17
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z5, Z18
 	VMULPS           Z4, Z4, Z19
 	VMULPS           Z5, Z5, Z20
 	VDIVPS           Z2, Z0, Z0
@@ -2385,20 +2485,20 @@ wide:
 	VFMADD213PS      Z1, Z20, Z18
 	VADDPS           Z17, Z4, Z0
 	VADDPS           Z18, Z5, Z1
-	VFMADD231PS.BCST fnSingle<>+1248(SB), Z15, Z0
-	VFMADD231PS.BCST fnSingle<>+1248(SB), Z16, Z1
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z15, Z0
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z16, Z1
 	VXORPD           Z4, Z4, Z4
 	VXORPD           Z5, Z5, Z5
 	VCMPPS           $0x00, Z4, Z2, K1
 	VCMPPS           $0x00, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z0, K1, Z6
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z1, K2, Z7
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z0, K1, Z6
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z1, K2, Z7
 	VCMPPS           $0x11, Z4, Z2, K1
 	VCMPPS           $0x11, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z6, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z7, K2, Z9
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z6, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z7, K2, Z9
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z3, K2
 	VBLENDMPS        Z2, Z8, K1, Z10
 	VBLENDMPS        Z3, Z9, K2, Z11
 	VMOVUPS          Z10, (AX)(BX*4)
@@ -2419,32 +2519,32 @@ loop:
 	VSUBPS           Z2, Z1, Z2
 	VSUBPS           Z2, Z3, Z2
 	VADDPS           Z2, Z0, Z0
-	VPSUBD.BCST      fnSingle<>+1120(SB), Z1, Z2
+	VPSUBD.BCST      fnSingle<>+1888(SB), Z1, Z2
 	VPSRAD           $0x17, Z2, Z3
 	VCVTDQ2PS        Z3, Z3
-	VANDPS.BCST      fnSingle<>+1088(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+1120(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+1856(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+1888(SB), Z2, Z2
 	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
-	VBROADCASTSS     fnSingle<>+1344(SB), Z4
-	VFMADD213PS.BCST fnSingle<>+1376(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+1408(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+1440(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+1472(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+1504(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+1536(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+1568(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+1600(SB), Z2, Z4
+	VBROADCASTSS     fnSingle<>+2112(SB), Z4
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z2, Z4
 	VMULPS           Z2, Z2, Z5
 	VDIVPS           Z1, Z0, Z0
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
-	VFMADD231PS.BCST fnSingle<>+1248(SB), Z3, Z0
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z3, Z0
 	VXORPD           Z2, Z2, Z2
 	VCMPPS           $0x00, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+2016(SB), Z0, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z0, K1, Z12
 	VCMPPS           $0x11, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+2048(SB), Z12, K1, Z13
-	VCMPPS.BCST      $0x15, fnSingle<>+1984(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z12, K1, Z13
+	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z1, K1
 	VBLENDMPS        Z1, Z13, K1, Z14
 	VMOVUPS          Z14, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2505,8 +2605,8 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y1
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -2516,8 +2616,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
 	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+2464(SB), Y2, Y2
-	VXORPD       fnConst<>+2464(SB), Y3, Y3
+	VXORPD       fnConst<>+1792(SB), Y2, Y2
+	VXORPD       fnConst<>+1792(SB), Y3, Y3
 	VMOVUPD      fnConst<>+32(SB), Y4
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
@@ -2546,14 +2646,14 @@ loop:
 	VPSLLQ       $0x34, Y5, Y5
 	VFMADD213PD  Y4, Y4, Y2
 	VFMADD213PD  Y5, Y5, Y3
-	VADDPD       fnConst<>+2208(SB), Y2, Y2
-	VADDPD       fnConst<>+2208(SB), Y3, Y3
+	VADDPD       fnConst<>+1536(SB), Y2, Y2
+	VADDPD       fnConst<>+1536(SB), Y3, Y3
 	VMOVUPD      fnConst<>+320(SB), Y4
 	VMOVUPD      fnConst<>+320(SB), Y5
 	VPSUBQ       Y2, Y4, Y4
 	VPSUBQ       Y3, Y5, Y5
-	VMOVUPD      fnConst<>+2208(SB), Y6
-	VMOVUPD      fnConst<>+2208(SB), Y7
+	VMOVUPD      fnConst<>+1536(SB), Y6
+	VMOVUPD      fnConst<>+1536(SB), Y7
 	VFNMADD231PD Y4, Y2, Y6
 	VFNMADD231PD Y5, Y3, Y7
 	VMOVAPD      Y6, Y8
@@ -2562,8 +2662,8 @@ loop:
 	VFMADD231PD  Y7, Y7, Y9
 	VFMADD213PD  Y4, Y8, Y4
 	VFMADD213PD  Y5, Y9, Y5
-	VMOVUPD      fnConst<>+2208(SB), Y6
-	VMOVUPD      fnConst<>+2208(SB), Y7
+	VMOVUPD      fnConst<>+1536(SB), Y6
+	VMOVUPD      fnConst<>+1536(SB), Y7
 	VFNMADD231PD Y4, Y2, Y6
 	VFNMADD231PD Y5, Y3, Y7
 	VMOVAPD      Y6, Y2
@@ -2589,8 +2689,8 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y0
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -2598,12 +2698,12 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y2
 	VCVTPS2PD    (DX)(SI*4), Y3
 	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+2432(SB), Y1, Y1
-	VANDPD       fnConst<>+2432(SB), Y2, Y2
+	VANDPD       fnConst<>+1760(SB), Y1, Y1
+	VANDPD       fnConst<>+1760(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VXORPD       fnConst<>+2464(SB), Y1, Y1
-	VXORPD       fnConst<>+2464(SB), Y2, Y2
+	VXORPD       fnConst<>+1792(SB), Y1, Y1
+	VXORPD       fnConst<>+1792(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -2632,14 +2732,14 @@ loop:
 	VPSLLQ       $0x34, Y6, Y6
 	VFMADD213PD  Y5, Y5, Y1
 	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+2208(SB), Y1, Y5
-	VADDPD       fnConst<>+2208(SB), Y2, Y6
+	VADDPD       fnConst<>+1536(SB), Y1, Y5
+	VADDPD       fnConst<>+1536(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
-	VMOVUPD      fnConst<>+2208(SB), Y10
+	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -2648,8 +2748,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
-	VMOVUPD      fnConst<>+2208(SB), Y10
+	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -2680,8 +2780,8 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z1
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -2700,10 +2800,10 @@ wide:
 	VMINPD            Z3, Z1, Z3
 	VMINPD            Z4, Z1, Z4
 	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z5
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+32(SB), Z6
 	VBROADCASTSD      fnConst<>+32(SB), Z7
 	VBROADCASTSD      fnConst<>+32(SB), Z8
@@ -2760,10 +2860,10 @@ wide:
 	VFMADD213PD       Z7, Z7, Z3
 	VFMADD213PD       Z8, Z8, Z4
 	VFMADD213PD       Z9, Z9, Z5
-	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+2208(SB), Z5, Z5
+	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+1536(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VBROADCASTSD      fnConst<>+320(SB), Z7
 	VBROADCASTSD      fnConst<>+320(SB), Z8
@@ -2772,10 +2872,10 @@ wide:
 	VPSUBQ            Z3, Z7, Z7
 	VPSUBQ            Z4, Z8, Z8
 	VPSUBQ            Z5, Z9, Z9
-	VBROADCASTSD      fnConst<>+2208(SB), Z10
-	VBROADCASTSD      fnConst<>+2208(SB), Z11
-	VBROADCASTSD      fnConst<>+2208(SB), Z12
-	VBROADCASTSD      fnConst<>+2208(SB), Z13
+	VBROADCASTSD      fnConst<>+1536(SB), Z10
+	VBROADCASTSD      fnConst<>+1536(SB), Z11
+	VBROADCASTSD      fnConst<>+1536(SB), Z12
+	VBROADCASTSD      fnConst<>+1536(SB), Z13
 	VFNMADD231PD      Z6, Z2, Z10
 	VFNMADD231PD      Z7, Z3, Z11
 	VFNMADD231PD      Z8, Z4, Z12
@@ -2792,10 +2892,10 @@ wide:
 	VFMADD213PD       Z7, Z15, Z7
 	VFMADD213PD       Z8, Z16, Z8
 	VFMADD213PD       Z9, Z17, Z9
-	VBROADCASTSD      fnConst<>+2208(SB), Z10
-	VBROADCASTSD      fnConst<>+2208(SB), Z11
-	VBROADCASTSD      fnConst<>+2208(SB), Z12
-	VBROADCASTSD      fnConst<>+2208(SB), Z13
+	VBROADCASTSD      fnConst<>+1536(SB), Z10
+	VBROADCASTSD      fnConst<>+1536(SB), Z11
+	VBROADCASTSD      fnConst<>+1536(SB), Z12
+	VBROADCASTSD      fnConst<>+1536(SB), Z13
 	VFNMADD231PD      Z6, Z2, Z10
 	VFNMADD231PD      Z7, Z3, Z11
 	VFNMADD231PD      Z8, Z4, Z12
@@ -2831,7 +2931,7 @@ loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -2846,15 +2946,15 @@ loop:
 	VMULPD            Z2, Z4, Z2
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z2
-	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+320(SB), Z3
 	VPSUBQ            Z2, Z3, Z3
-	VBROADCASTSD      fnConst<>+2208(SB), Z4
+	VBROADCASTSD      fnConst<>+1536(SB), Z4
 	VFNMADD231PD      Z3, Z2, Z4
 	VMOVAPD           Z4, Z5
 	VFMADD231PD       Z4, Z4, Z5
 	VFMADD213PD       Z3, Z5, Z3
-	VBROADCASTSD      fnConst<>+2208(SB), Z4
+	VBROADCASTSD      fnConst<>+1536(SB), Z4
 	VFNMADD231PD      Z3, Z2, Z4
 	VMOVAPD           Z4, Z2
 	VFMADD231PD       Z4, Z4, Z2
@@ -2876,8 +2976,8 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z0
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -2892,18 +2992,18 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z6
 	VCVTPS2PD         64(DX)(SI*4), Z7
 	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -2960,10 +3060,10 @@ wide:
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -2972,10 +3072,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
-	VBROADCASTSD      fnConst<>+2208(SB), Z18
-	VBROADCASTSD      fnConst<>+2208(SB), Z19
-	VBROADCASTSD      fnConst<>+2208(SB), Z20
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z18
+	VBROADCASTSD      fnConst<>+1536(SB), Z19
+	VBROADCASTSD      fnConst<>+1536(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -2992,10 +3092,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
-	VBROADCASTSD      fnConst<>+2208(SB), Z18
-	VBROADCASTSD      fnConst<>+2208(SB), Z19
-	VBROADCASTSD      fnConst<>+2208(SB), Z20
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z18
+	VBROADCASTSD      fnConst<>+1536(SB), Z19
+	VBROADCASTSD      fnConst<>+1536(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3042,9 +3142,9 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z1
 	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3059,15 +3159,15 @@ loop:
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -3091,20 +3191,20 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2496(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y1
 	VCVTPS2PD    16(CX)(BX*4), Y2
-	VANDPD       fnConst<>+2464(SB), Y1, Y3
-	VANDPD       fnConst<>+2464(SB), Y2, Y4
-	VANDPD       fnConst<>+2432(SB), Y1, Y1
-	VANDPD       fnConst<>+2432(SB), Y2, Y2
+	VANDPD       fnConst<>+1792(SB), Y1, Y3
+	VANDPD       fnConst<>+1792(SB), Y2, Y4
+	VANDPD       fnConst<>+1760(SB), Y1, Y1
+	VANDPD       fnConst<>+1760(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+2272(SB), Y1, Y1
-	VMULPD       fnConst<>+2272(SB), Y2, Y2
+	VMULPD       fnConst<>+1600(SB), Y1, Y1
+	VMULPD       fnConst<>+1600(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -3131,18 +3231,18 @@ loop:
 	VMULPD       Y2, Y8, Y2
 	VPSLLQ       $0x34, Y5, Y5
 	VPSLLQ       $0x34, Y6, Y6
-	VSUBPD       fnConst<>+2208(SB), Y5, Y7
-	VSUBPD       fnConst<>+2208(SB), Y6, Y8
+	VSUBPD       fnConst<>+1536(SB), Y5, Y7
+	VSUBPD       fnConst<>+1536(SB), Y6, Y8
 	VFMADD213PD  Y7, Y5, Y1
 	VFMADD213PD  Y8, Y6, Y2
-	VADDPD       fnConst<>+2240(SB), Y1, Y5
-	VADDPD       fnConst<>+2240(SB), Y2, Y6
+	VADDPD       fnConst<>+1568(SB), Y1, Y5
+	VADDPD       fnConst<>+1568(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
-	VMOVUPD      fnConst<>+2208(SB), Y10
+	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -3151,8 +3251,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
-	VMOVUPD      fnConst<>+2208(SB), Y10
+	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -3163,8 +3263,8 @@ loop:
 	VFMADD213PD  Y8, Y6, Y8
 	VMULPD       Y7, Y1, Y1
 	VMULPD       Y8, Y2, Y2
-	VXORPD       fnConst<>+2464(SB), Y1, Y1
-	VXORPD       fnConst<>+2464(SB), Y2, Y2
+	VXORPD       fnConst<>+1792(SB), Y1, Y1
+	VXORPD       fnConst<>+1792(SB), Y2, Y2
 	VXORPD       Y3, Y1, Y1
 	VXORPD       Y4, Y2, Y2
 	VCVTPD2PSY   Y1, X1
@@ -3184,7 +3284,7 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2496(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -3192,12 +3292,12 @@ loop:
 	VCVTPS2PD    16(CX)(SI*4), Y2
 	VCVTPS2PD    (DX)(SI*4), Y3
 	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+2432(SB), Y1, Y1
-	VANDPD       fnConst<>+2432(SB), Y2, Y2
+	VANDPD       fnConst<>+1760(SB), Y1, Y1
+	VANDPD       fnConst<>+1760(SB), Y2, Y2
 	VMINPD       Y1, Y0, Y1
 	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+2272(SB), Y1, Y1
-	VMULPD       fnConst<>+2272(SB), Y2, Y2
+	VMULPD       fnConst<>+1600(SB), Y1, Y1
+	VMULPD       fnConst<>+1600(SB), Y2, Y2
 	VMOVUPD      fnConst<>+32(SB), Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
@@ -3226,14 +3326,14 @@ loop:
 	VPSLLQ       $0x34, Y6, Y6
 	VFMADD213PD  Y5, Y5, Y1
 	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+2208(SB), Y1, Y5
-	VADDPD       fnConst<>+2208(SB), Y2, Y6
+	VADDPD       fnConst<>+1536(SB), Y1, Y5
+	VADDPD       fnConst<>+1536(SB), Y2, Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VMOVUPD      fnConst<>+320(SB), Y8
 	VPSUBQ       Y5, Y7, Y7
 	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
-	VMOVUPD      fnConst<>+2208(SB), Y10
+	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y11
@@ -3242,8 +3342,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y12
 	VFMADD213PD  Y7, Y11, Y7
 	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
-	VMOVUPD      fnConst<>+2208(SB), Y10
+	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y10
 	VFNMADD231PD Y7, Y5, Y9
 	VFNMADD231PD Y8, Y6, Y10
 	VMOVAPD      Y9, Y5
@@ -3252,8 +3352,8 @@ loop:
 	VFMADD231PD  Y10, Y10, Y6
 	VFMADD213PD  Y7, Y5, Y7
 	VFMADD213PD  Y8, Y6, Y8
-	VMULPD       fnConst<>+2368(SB), Y1, Y1
-	VMULPD       fnConst<>+2368(SB), Y2, Y2
+	VMULPD       fnConst<>+1696(SB), Y1, Y1
+	VMULPD       fnConst<>+1696(SB), Y2, Y2
 	VMULPD       Y7, Y1, Y1
 	VMULPD       Y8, Y2, Y2
 	VMULPD       Y7, Y1, Y1
@@ -3276,7 +3376,7 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2496(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -3287,22 +3387,22 @@ wide:
 	VCVTPS2PD         32(CX)(BX*4), Z2
 	VCVTPS2PD         64(CX)(BX*4), Z3
 	VCVTPS2PD         96(CX)(BX*4), Z4
-	VANDPD.BCST       fnConst<>+2464(SB), Z1, Z5
-	VANDPD.BCST       fnConst<>+2464(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+2464(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+2464(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+1792(SB), Z1, Z5
+	VANDPD.BCST       fnConst<>+1792(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+1792(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+1792(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2272(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2272(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+2272(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+1600(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+1600(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+1600(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -3355,18 +3455,18 @@ wide:
 	VPSLLQ            $0x34, Z10, Z10
 	VPSLLQ            $0x34, Z11, Z11
 	VPSLLQ            $0x34, Z12, Z12
-	VSUBPD.BCST       fnConst<>+2208(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+2208(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+2208(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+2208(SB), Z12, Z16
+	VSUBPD.BCST       fnConst<>+1536(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+1536(SB), Z10, Z14
+	VSUBPD.BCST       fnConst<>+1536(SB), Z11, Z15
+	VSUBPD.BCST       fnConst<>+1536(SB), Z12, Z16
 	VFMADD213PD       Z13, Z9, Z1
 	VFMADD213PD       Z14, Z10, Z2
 	VFMADD213PD       Z15, Z11, Z3
 	VFMADD213PD       Z16, Z12, Z4
-	VADDPD.BCST       fnConst<>+2240(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+2240(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+2240(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+2240(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+1568(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+1568(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+1568(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+1568(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -3375,10 +3475,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
-	VBROADCASTSD      fnConst<>+2208(SB), Z18
-	VBROADCASTSD      fnConst<>+2208(SB), Z19
-	VBROADCASTSD      fnConst<>+2208(SB), Z20
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z18
+	VBROADCASTSD      fnConst<>+1536(SB), Z19
+	VBROADCASTSD      fnConst<>+1536(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3395,10 +3495,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
-	VBROADCASTSD      fnConst<>+2208(SB), Z18
-	VBROADCASTSD      fnConst<>+2208(SB), Z19
-	VBROADCASTSD      fnConst<>+2208(SB), Z20
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z18
+	VBROADCASTSD      fnConst<>+1536(SB), Z19
+	VBROADCASTSD      fnConst<>+1536(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3419,10 +3519,10 @@ wide:
 	VMULPD            Z14, Z2, Z2
 	VMULPD            Z15, Z3, Z3
 	VMULPD            Z16, Z4, Z4
-	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
 	VXORPD            Z5, Z1, Z1
 	VXORPD            Z6, Z2, Z2
 	VXORPD            Z7, Z3, Z3
@@ -3444,10 +3544,10 @@ rest:
 
 loop:
 	VCVTPS2PD         (CX)(BX*4), Z1
-	VANDPD.BCST       fnConst<>+2464(SB), Z1, Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+1792(SB), Z1, Z2
+	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3461,23 +3561,23 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+2208(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+1536(SB), Z3, Z4
 	VFMADD213PD       Z4, Z3, Z1
-	VADDPD.BCST       fnConst<>+2240(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+1568(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
 	VFMADD213PD       Z4, Z3, Z4
 	VMULPD            Z4, Z1, Z1
-	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z1
+	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
 	VXORPD            Z2, Z1, Z1
 	VCVTPD2PS         Z1, Y1
 	VMOVUPS           Y1, (AX)(BX*4)
@@ -3496,7 +3596,7 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2496(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -3511,18 +3611,18 @@ wide:
 	VCVTPS2PD         32(DX)(SI*4), Z6
 	VCVTPS2PD         64(DX)(SI*4), Z7
 	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z4
+	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z2
+	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z3
+	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z4
 	VMINPD            Z1, Z0, Z1
 	VMINPD            Z2, Z0, Z2
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2272(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2272(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+2272(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+1600(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+1600(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+1600(SB), Z4, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
@@ -3579,10 +3679,10 @@ wide:
 	VFMADD213PD       Z10, Z10, Z2
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z12
+	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z9
+	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z10
+	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z11
+	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z12
 	VBROADCASTSD      fnConst<>+320(SB), Z13
 	VBROADCASTSD      fnConst<>+320(SB), Z14
 	VBROADCASTSD      fnConst<>+320(SB), Z15
@@ -3591,10 +3691,10 @@ wide:
 	VPSUBQ            Z10, Z14, Z14
 	VPSUBQ            Z11, Z15, Z15
 	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
-	VBROADCASTSD      fnConst<>+2208(SB), Z18
-	VBROADCASTSD      fnConst<>+2208(SB), Z19
-	VBROADCASTSD      fnConst<>+2208(SB), Z20
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z18
+	VBROADCASTSD      fnConst<>+1536(SB), Z19
+	VBROADCASTSD      fnConst<>+1536(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3611,10 +3711,10 @@ wide:
 	VFMADD213PD       Z14, Z22, Z14
 	VFMADD213PD       Z15, Z23, Z15
 	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
-	VBROADCASTSD      fnConst<>+2208(SB), Z18
-	VBROADCASTSD      fnConst<>+2208(SB), Z19
-	VBROADCASTSD      fnConst<>+2208(SB), Z20
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z18
+	VBROADCASTSD      fnConst<>+1536(SB), Z19
+	VBROADCASTSD      fnConst<>+1536(SB), Z20
 	VFNMADD231PD      Z13, Z9, Z17
 	VFNMADD231PD      Z14, Z10, Z18
 	VFNMADD231PD      Z15, Z11, Z19
@@ -3631,10 +3731,10 @@ wide:
 	VFMADD213PD       Z14, Z10, Z14
 	VFMADD213PD       Z15, Z11, Z15
 	VFMADD213PD       Z16, Z12, Z16
-	VMULPD.BCST       fnConst<>+2368(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2368(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2368(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+2368(SB), Z4, Z4
+	VMULPD.BCST       fnConst<>+1696(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+1696(SB), Z2, Z2
+	VMULPD.BCST       fnConst<>+1696(SB), Z3, Z3
+	VMULPD.BCST       fnConst<>+1696(SB), Z4, Z4
 	VMULPD            Z13, Z1, Z1
 	VMULPD            Z14, Z2, Z2
 	VMULPD            Z15, Z3, Z3
@@ -3665,9 +3765,9 @@ rest:
 loop:
 	VCVTPS2PD         (CX)(SI*4), Z1
 	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
+	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
 	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+2272(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
 	VBROADCASTSD      fnConst<>+32(SB), Z3
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
 	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
@@ -3682,20 +3782,20 @@ loop:
 	VMULPD            Z1, Z4, Z1
 	VPSLLQ            $0x34, Z3, Z3
 	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+2208(SB), Z1, Z3
+	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
 	VFMADD213PD       Z4, Z3, Z4
-	VMULPD.BCST       fnConst<>+2368(SB), Z1, Z1
+	VMULPD.BCST       fnConst<>+1696(SB), Z1, Z1
 	VMULPD            Z4, Z1, Z1
 	VMULPD            Z4, Z1, Z1
 	VMULPD            Z1, Z2, Z1
@@ -3710,74 +3810,71 @@ done:
 	RET
 
 // func fnErfAVX2(dst *float32, x *float32, n int, p *float64)
-// Requires: AVX, FMA3
+// Requires: AVX, AVX2, FMA3
 TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2560(SB), Y0
+	VMOVUPD fnSingle<>+1088(SB), Y0
+	VMOVUPD fnSingle<>+1568(SB), Y1
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD   (CX)(BX*4), Y1
-	VCVTPS2PD   16(CX)(BX*4), Y2
-	VANDPD      fnConst<>+2464(SB), Y1, Y3
-	VANDPD      fnConst<>+2464(SB), Y2, Y4
-	VANDPD      fnConst<>+2432(SB), Y1, Y1
-	VANDPD      fnConst<>+2432(SB), Y2, Y2
-	VMINPD      Y1, Y0, Y1
-	VMINPD      Y2, Y0, Y2
-	VMULPD      Y1, Y1, Y5
-	VMULPD      Y2, Y2, Y6
-	VSUBPD      fnConst<>+1280(SB), Y5, Y5
-	VSUBPD      fnConst<>+1280(SB), Y6, Y6
-	VMOVUPD     fnConst<>+1312(SB), Y7
-	VMOVUPD     fnConst<>+1312(SB), Y8
-	VFMADD213PD fnConst<>+1344(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1344(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1376(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1376(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1408(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1408(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1440(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1440(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1472(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1472(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1504(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1504(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1536(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1536(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1568(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1568(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1600(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1600(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1632(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1632(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1664(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1664(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1696(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1696(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1728(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1728(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1760(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1760(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1792(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1792(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1824(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1824(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1856(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1856(SB), Y6, Y8
-	VFMADD213PD fnConst<>+1888(SB), Y5, Y7
-	VFMADD213PD fnConst<>+1888(SB), Y6, Y8
-	VMULPD      Y1, Y7, Y1
-	VMULPD      Y2, Y8, Y2
-	VXORPD      Y3, Y1, Y1
-	VXORPD      Y4, Y2, Y2
-	VCVTPD2PSY  Y1, X1
-	VMOVUPS     X1, (AX)(BX*4)
-	VCVTPD2PSY  Y2, X1
-	VMOVUPS     X1, 16(AX)(BX*4)
-	ADDQ        $0x08, BX
+	VMOVUPS     (CX)(BX*4), Y1
+	VMOVUPS     32(CX)(BX*4), Y2
+	VANDPS      fnSingle<>+2720(SB), Y1, Y3
+	VANDPS      fnSingle<>+2720(SB), Y2, Y4
+	VMINPS      Y3, Y0, Y3
+	VMINPS      Y4, Y0, Y4
+	VMOVUPD     fnSingle<>+1152(SB), Y5
+	VMOVUPD     fnSingle<>+1152(SB), Y6
+	VFMADD231PS fnSingle<>+1120(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+1120(SB), Y4, Y6
+	VPERMPS     fnSingle<>+1184(SB), Y5, Y7
+	VPERMPS     fnSingle<>+1184(SB), Y6, Y8
+	VSUBPS      Y7, Y3, Y3
+	VSUBPS      Y8, Y4, Y4
+	VPERMPS     fnSingle<>+1248(SB), Y5, Y7
+	VPERMPS     fnSingle<>+1248(SB), Y6, Y8
+	VPERMPS     fnSingle<>+1280(SB), Y5, Y9
+	VPERMPS     fnSingle<>+1280(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+1312(SB), Y5, Y9
+	VPERMPS     fnSingle<>+1312(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+1344(SB), Y5, Y9
+	VPERMPS     fnSingle<>+1344(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+1376(SB), Y5, Y9
+	VPERMPS     fnSingle<>+1376(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+1408(SB), Y5, Y9
+	VPERMPS     fnSingle<>+1408(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+1440(SB), Y5, Y9
+	VPERMPS     fnSingle<>+1440(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+1472(SB), Y5, Y9
+	VPERMPS     fnSingle<>+1472(SB), Y6, Y10
+	VPERMPS     fnSingle<>+1216(SB), Y5, Y5
+	VPERMPS     fnSingle<>+1216(SB), Y6, Y6
+	VFMADD231PS Y3, Y5, Y9
+	VFMADD231PS Y4, Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VANDPS      fnSingle<>+2688(SB), Y1, Y1
+	VANDPS      fnSingle<>+2688(SB), Y2, Y2
+	VXORPS      Y1, Y7, Y1
+	VXORPS      Y2, Y8, Y2
+	VMOVUPS     Y1, (AX)(BX*4)
+	VMOVUPS     Y2, 32(AX)(BX*4)
+	ADDQ        $0x10, BX
 	CMPQ        BX, DX
 	JB          loop
 	VZEROUPPER
@@ -3790,195 +3887,203 @@ TEXT ·fnErfGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2560(SB), Y0
+	VMOVUPD fnSingle<>+1088(SB), Y0
+	VMOVUPD fnSingle<>+1568(SB), Y0
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y0
-	VCVTPS2PD    16(CX)(SI*4), Y1
-	VCVTPS2PD    (DX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VANDPD       fnConst<>+2432(SB), Y0, Y0
-	VANDPD       fnConst<>+2432(SB), Y1, Y1
-	VMOVUPD      fnConst<>+2592(SB), Y4
-	VMOVUPD      fnConst<>+2592(SB), Y5
-	VMINPD       Y0, Y4, Y0
-	VMINPD       Y1, Y5, Y1
-	VXORPD       fnConst<>+2464(SB), Y0, Y4
-	VXORPD       fnConst<>+2464(SB), Y1, Y5
-	VMULPD       Y0, Y4, Y0
-	VMULPD       Y1, Y5, Y1
-	VMOVUPD      fnConst<>+32(SB), Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y0, Y4
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
-	VSUBPD       fnConst<>+32(SB), Y4, Y6
-	VSUBPD       fnConst<>+32(SB), Y5, Y7
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y0
-	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VMOVUPD      fnConst<>+96(SB), Y7
-	VFMADD213PD  fnConst<>+128(SB), Y0, Y6
-	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+160(SB), Y0, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+192(SB), Y0, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+224(SB), Y0, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+256(SB), Y0, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+288(SB), Y0, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
-	VMULPD       Y0, Y6, Y0
-	VMULPD       Y1, Y7, Y1
-	VPSLLQ       $0x34, Y4, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y4, Y4, Y0
-	VFMADD213PD  Y5, Y5, Y1
-	VMULPD       fnConst<>+2016(SB), Y0, Y0
-	VMULPD       fnConst<>+2016(SB), Y1, Y1
-	VMULPD       Y0, Y2, Y0
-	VMULPD       Y1, Y3, Y1
-	VCVTPD2PSY   Y0, X0
-	VMOVUPS      X0, (AX)(SI*4)
-	VCVTPD2PSY   Y1, X0
-	VMOVUPS      X0, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VMOVUPS     (CX)(SI*4), Y1
+	VMOVUPS     32(CX)(SI*4), Y2
+	VMOVUPS     (DX)(SI*4), Y3
+	VMOVUPS     32(DX)(SI*4), Y4
+	VANDPS      fnSingle<>+2720(SB), Y1, Y1
+	VANDPS      fnSingle<>+2720(SB), Y2, Y2
+	VMINPS      Y1, Y0, Y1
+	VMINPS      Y2, Y0, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y2, Y6
+	VMOVUPD     fnSingle<>+0(SB), Y7
+	VMOVUPD     fnSingle<>+0(SB), Y8
+	VFMADD231PS fnSingle<>+1600(SB), Y5, Y7
+	VFMADD231PS fnSingle<>+1600(SB), Y6, Y8
+	VSUBPS      fnSingle<>+0(SB), Y7, Y5
+	VSUBPS      fnSingle<>+0(SB), Y8, Y6
+	VMULPS      fnSingle<>+1632(SB), Y5, Y9
+	VMULPS      fnSingle<>+1632(SB), Y6, Y10
+	VFMADD231PS Y1, Y1, Y9
+	VFMADD231PS Y2, Y2, Y10
+	VFMADD231PS fnSingle<>+1664(SB), Y5, Y9
+	VFMADD231PS fnSingle<>+1664(SB), Y6, Y10
+	VMOVUPD     fnSingle<>+1696(SB), Y1
+	VMOVUPD     fnSingle<>+1696(SB), Y2
+	VFMADD213PS fnSingle<>+1728(SB), Y9, Y1
+	VFMADD213PS fnSingle<>+1728(SB), Y10, Y2
+	VFMADD213PS fnSingle<>+1760(SB), Y9, Y1
+	VFMADD213PS fnSingle<>+1760(SB), Y10, Y2
+	VFMADD213PS fnSingle<>+1792(SB), Y9, Y1
+	VFMADD213PS fnSingle<>+1792(SB), Y10, Y2
+	VFMADD213PS fnSingle<>+1824(SB), Y9, Y1
+	VFMADD213PS fnSingle<>+1824(SB), Y10, Y2
+	VMULPS      Y9, Y9, Y5
+	VMULPS      Y10, Y10, Y6
+	VMULPS      Y5, Y1, Y1
+	VMULPS      Y6, Y2, Y2
+	VSUBPS      Y9, Y1, Y1
+	VSUBPS      Y10, Y2, Y2
+	VMOVUPD     fnSingle<>+1536(SB), Y5
+	VMOVUPD     fnSingle<>+1536(SB), Y6
+	VFMADD231PS fnSingle<>+1504(SB), Y1, Y5
+	VFMADD231PS fnSingle<>+1504(SB), Y2, Y6
+	VADDPS      fnSingle<>+1504(SB), Y5, Y1
+	VADDPS      fnSingle<>+1504(SB), Y6, Y2
+	VPSLLD      $0x17, Y7, Y5
+	VPSLLD      $0x17, Y8, Y6
+	VMULPS      Y5, Y1, Y1
+	VMULPS      Y6, Y2, Y2
+	VMULPS      fnSingle<>+32(SB), Y1, Y1
+	VMULPS      fnSingle<>+32(SB), Y2, Y2
+	VMULPS      Y1, Y3, Y1
+	VMULPS      Y2, Y4, Y2
+	VMOVUPS     Y1, (AX)(SI*4)
+	VMOVUPS     Y2, 32(AX)(SI*4)
+	ADDQ        $0x10, SI
+	CMPQ        SI, BX
+	JB          loop
 	VZEROUPPER
 	RET
 
 // func fnErfAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnErfAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2560(SB), Z0
-	XORQ         BX, BX
+	MOVQ            dst+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            n+16(FP), DX
+	VBROADCASTSS    fnSingle<>+1088(SB), Z0
+	VBROADCASTSS    fnSingle<>+1568(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+1184(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+1248(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+1280(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+1312(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+1344(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+1376(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+1408(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+1440(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+1472(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+1216(SB), Z10
+	XORQ            BX, BX
 
 wide:
-	LEAQ             32(BX), SI
+	LEAQ             64(BX), SI
 	CMPQ             SI, DX
 	JA               rest
-	VCVTPS2PD        (CX)(BX*4), Z1
-	VCVTPS2PD        32(CX)(BX*4), Z2
-	VCVTPS2PD        64(CX)(BX*4), Z3
-	VCVTPS2PD        96(CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+2464(SB), Z1, Z5
-	VANDPD.BCST      fnConst<>+2464(SB), Z2, Z6
-	VANDPD.BCST      fnConst<>+2464(SB), Z3, Z7
-	VANDPD.BCST      fnConst<>+2464(SB), Z4, Z8
-	VANDPD.BCST      fnConst<>+2432(SB), Z1, Z1
-	VANDPD.BCST      fnConst<>+2432(SB), Z2, Z2
-	VANDPD.BCST      fnConst<>+2432(SB), Z3, Z3
-	VANDPD.BCST      fnConst<>+2432(SB), Z4, Z4
-	VMINPD           Z1, Z0, Z1
-	VMINPD           Z2, Z0, Z2
-	VMINPD           Z3, Z0, Z3
-	VMINPD           Z4, Z0, Z4
-	VMULPD           Z1, Z1, Z9
-	VMULPD           Z2, Z2, Z10
-	VMULPD           Z3, Z3, Z11
-	VMULPD           Z4, Z4, Z12
-	VSUBPD.BCST      fnConst<>+1280(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+1280(SB), Z10, Z10
-	VSUBPD.BCST      fnConst<>+1280(SB), Z11, Z11
-	VSUBPD.BCST      fnConst<>+1280(SB), Z12, Z12
-	VBROADCASTSD     fnConst<>+1312(SB), Z13
-	VBROADCASTSD     fnConst<>+1312(SB), Z14
-	VBROADCASTSD     fnConst<>+1312(SB), Z15
-	VBROADCASTSD     fnConst<>+1312(SB), Z16
-	VFMADD213PD.BCST fnConst<>+1344(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1344(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1344(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1344(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1376(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1376(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1376(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1376(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1408(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1408(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1408(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1408(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1440(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1440(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1440(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1440(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1472(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1472(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1472(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1472(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1504(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1504(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1504(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1504(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1536(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1536(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1536(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1536(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1568(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1568(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1568(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1568(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1600(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1600(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1600(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1600(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1632(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1632(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1632(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1632(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1664(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1664(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1664(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1664(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1696(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1696(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1696(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1696(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1728(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1728(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1728(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1728(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1760(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1760(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1760(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1760(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1792(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1792(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1792(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1792(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1824(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1824(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1824(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1824(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1856(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1856(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1856(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1856(SB), Z12, Z16
-	VFMADD213PD.BCST fnConst<>+1888(SB), Z9, Z13
-	VFMADD213PD.BCST fnConst<>+1888(SB), Z10, Z14
-	VFMADD213PD.BCST fnConst<>+1888(SB), Z11, Z15
-	VFMADD213PD.BCST fnConst<>+1888(SB), Z12, Z16
-	VMULPD           Z1, Z13, Z1
-	VMULPD           Z2, Z14, Z2
-	VMULPD           Z3, Z15, Z3
-	VMULPD           Z4, Z16, Z4
-	VXORPD           Z5, Z1, Z1
-	VXORPD           Z6, Z2, Z2
-	VXORPD           Z7, Z3, Z3
-	VXORPD           Z8, Z4, Z4
-	VCVTPD2PS        Z1, Y1
-	VMOVUPS          Y1, (AX)(BX*4)
-	VCVTPD2PS        Z2, Y1
-	VMOVUPS          Y1, 32(AX)(BX*4)
-	VCVTPD2PS        Z3, Y1
-	VMOVUPS          Y1, 64(AX)(BX*4)
-	VCVTPD2PS        Z4, Y1
-	VMOVUPS          Y1, 96(AX)(BX*4)
+	VMOVUPS          (CX)(BX*4), Z11
+	VMOVUPS          64(CX)(BX*4), Z12
+	VMOVUPS          128(CX)(BX*4), Z13
+	VMOVUPS          192(CX)(BX*4), Z14
+	VANDPS.BCST      fnSingle<>+2720(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+2720(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+2720(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+2720(SB), Z14, Z18
+	VMINPS           Z15, Z0, Z15
+	VMINPS           Z16, Z0, Z16
+	VMINPS           Z17, Z0, Z17
+	VMINPS           Z18, Z0, Z18
+	VBROADCASTSS     fnSingle<>+1152(SB), Z19
+	VBROADCASTSS     fnSingle<>+1152(SB), Z20
+	VBROADCASTSS     fnSingle<>+1152(SB), Z21
+	VBROADCASTSS     fnSingle<>+1152(SB), Z22
+	VFMADD231PS.BCST fnSingle<>+1120(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+1120(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+1120(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+1120(SB), Z18, Z22
+	VPERMPS          Z1, Z19, Z23
+	VPERMPS          Z1, Z20, Z24
+	VPERMPS          Z1, Z21, Z25
+	VPERMPS          Z1, Z22, Z26
+	VSUBPS           Z23, Z15, Z15
+	VSUBPS           Z24, Z16, Z16
+	VSUBPS           Z25, Z17, Z17
+	VSUBPS           Z26, Z18, Z18
+	VPERMPS          Z2, Z19, Z23
+	VPERMPS          Z2, Z20, Z24
+	VPERMPS          Z2, Z21, Z25
+	VPERMPS          Z2, Z22, Z26
+	VPERMPS          Z3, Z19, Z27
+	VPERMPS          Z3, Z20, Z28
+	VPERMPS          Z3, Z21, Z29
+	VPERMPS          Z3, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z4, Z19, Z27
+	VPERMPS          Z4, Z20, Z28
+	VPERMPS          Z4, Z21, Z29
+	VPERMPS          Z4, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z5, Z19, Z27
+	VPERMPS          Z5, Z20, Z28
+	VPERMPS          Z5, Z21, Z29
+	VPERMPS          Z5, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z6, Z19, Z27
+	VPERMPS          Z6, Z20, Z28
+	VPERMPS          Z6, Z21, Z29
+	VPERMPS          Z6, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z7, Z19, Z27
+	VPERMPS          Z7, Z20, Z28
+	VPERMPS          Z7, Z21, Z29
+	VPERMPS          Z7, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z8, Z19, Z27
+	VPERMPS          Z8, Z20, Z28
+	VPERMPS          Z8, Z21, Z29
+	VPERMPS          Z8, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z9, Z19, Z27
+	VPERMPS          Z9, Z20, Z28
+	VPERMPS          Z9, Z21, Z29
+	VPERMPS          Z9, Z22, Z30
+	VPERMPS          Z10, Z19, Z19
+	VPERMPS          Z10, Z20, Z20
+	VPERMPS          Z10, Z21, Z21
+	VPERMPS          Z10, Z22, Z22
+	VFMADD231PS      Z15, Z19, Z27
+	VFMADD231PS      Z16, Z20, Z28
+	VFMADD231PS      Z17, Z21, Z29
+	VFMADD231PS      Z18, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VANDPS.BCST      fnSingle<>+2688(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+2688(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+2688(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+2688(SB), Z14, Z14
+	VXORPS           Z11, Z23, Z11
+	VXORPS           Z12, Z24, Z12
+	VXORPS           Z13, Z25, Z13
+	VXORPS           Z14, Z26, Z14
+	VMOVUPS          Z11, (AX)(BX*4)
+	VMOVUPS          Z12, 64(AX)(BX*4)
+	VMOVUPS          Z13, 128(AX)(BX*4)
+	VMOVUPS          Z14, 192(AX)(BX*4)
 	MOVQ             SI, BX
 	JMP              wide
 
@@ -3987,36 +4092,34 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD        (CX)(BX*4), Z1
-	VANDPD.BCST      fnConst<>+2464(SB), Z1, Z2
-	VANDPD.BCST      fnConst<>+2432(SB), Z1, Z1
-	VMINPD           Z1, Z0, Z1
-	VMULPD           Z1, Z1, Z3
-	VSUBPD.BCST      fnConst<>+1280(SB), Z3, Z3
-	VBROADCASTSD     fnConst<>+1312(SB), Z4
-	VFMADD213PD.BCST fnConst<>+1344(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1376(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1408(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1440(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1472(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1504(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1536(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1568(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1600(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1632(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1664(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1696(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1728(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1760(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1792(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1824(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1856(SB), Z3, Z4
-	VFMADD213PD.BCST fnConst<>+1888(SB), Z3, Z4
-	VMULPD           Z1, Z4, Z1
-	VXORPD           Z2, Z1, Z1
-	VCVTPD2PS        Z1, Y1
-	VMOVUPS          Y1, (AX)(BX*4)
-	ADDQ             $0x08, BX
+	VMOVUPS          (CX)(BX*4), Z11
+	VANDPS.BCST      fnSingle<>+2720(SB), Z11, Z12
+	VMINPS           Z12, Z0, Z12
+	VBROADCASTSS     fnSingle<>+1152(SB), Z13
+	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
+	VPERMPS          Z1, Z13, Z14
+	VSUBPS           Z14, Z12, Z12
+	VPERMPS          Z2, Z13, Z14
+	VPERMPS          Z3, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z4, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z5, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z6, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z7, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z8, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z9, Z13, Z15
+	VPERMPS          Z10, Z13, Z13
+	VFMADD231PS      Z12, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VANDPS.BCST      fnSingle<>+2688(SB), Z11, Z11
+	VXORPS           Z11, Z14, Z11
+	VMOVUPS          Z11, (AX)(BX*4)
+	ADDQ             $0x10, BX
 	CMPQ             BX, DX
 	JB               loop
 
@@ -4031,149 +4134,160 @@ TEXT ·fnErfGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2560(SB), Z0
+	VBROADCASTSS fnSingle<>+1088(SB), Z0
+	VBROADCASTSS fnSingle<>+1568(SB), Z0
 	XORQ         SI, SI
 
 wide:
-	LEAQ              32(SI), DI
-	CMPQ              DI, BX
-	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z0
-	VCVTPS2PD         32(CX)(SI*4), Z1
-	VCVTPS2PD         64(CX)(SI*4), Z2
-	VCVTPS2PD         96(CX)(SI*4), Z3
-	VCVTPS2PD         (DX)(SI*4), Z4
-	VCVTPS2PD         32(DX)(SI*4), Z5
-	VCVTPS2PD         64(DX)(SI*4), Z6
-	VCVTPS2PD         96(DX)(SI*4), Z7
-	VANDPD.BCST       fnConst<>+2432(SB), Z0, Z0
-	VANDPD.BCST       fnConst<>+2432(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+2592(SB), Z8
-	VBROADCASTSD      fnConst<>+2592(SB), Z9
-	VBROADCASTSD      fnConst<>+2592(SB), Z10
-	VBROADCASTSD      fnConst<>+2592(SB), Z11
-	VMINPD            Z0, Z8, Z0
-	VMINPD            Z1, Z9, Z1
-	VMINPD            Z2, Z10, Z2
-	VMINPD            Z3, Z11, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z0, Z8
-	VXORPD.BCST       fnConst<>+2464(SB), Z1, Z9
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z10
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z11
-	VMULPD            Z0, Z8, Z0
-	VMULPD            Z1, Z9, Z1
-	VMULPD            Z2, Z10, Z2
-	VMULPD            Z3, Z11, Z3
-	VBROADCASTSD      fnConst<>+32(SB), Z8
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z0, Z8
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
-	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z0
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
-	VBROADCASTSD      fnConst<>+96(SB), Z12
-	VBROADCASTSD      fnConst<>+96(SB), Z13
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z0, Z12
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z0, Z12
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z0, Z12
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z0, Z12
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z0, Z12
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z0, Z12
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
-	VMULPD            Z0, Z12, Z0
-	VMULPD            Z1, Z13, Z1
-	VMULPD            Z2, Z14, Z2
-	VMULPD            Z3, Z15, Z3
-	VPSLLQ            $0x34, Z8, Z8
-	VPSLLQ            $0x34, Z9, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VFMADD213PD       Z8, Z8, Z0
-	VFMADD213PD       Z9, Z9, Z1
-	VFMADD213PD       Z10, Z10, Z2
-	VFMADD213PD       Z11, Z11, Z3
-	VMULPD.BCST       fnConst<>+2016(SB), Z0, Z0
-	VMULPD.BCST       fnConst<>+2016(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+2016(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+2016(SB), Z3, Z3
-	VMULPD            Z0, Z4, Z0
-	VMULPD            Z1, Z5, Z1
-	VMULPD            Z2, Z6, Z2
-	VMULPD            Z3, Z7, Z3
-	VCVTPD2PS         Z0, Y0
-	VMOVUPS           Y0, (AX)(SI*4)
-	VCVTPD2PS         Z1, Y0
-	VMOVUPS           Y0, 32(AX)(SI*4)
-	VCVTPD2PS         Z2, Y0
-	VMOVUPS           Y0, 64(AX)(SI*4)
-	VCVTPD2PS         Z3, Y0
-	VMOVUPS           Y0, 96(AX)(SI*4)
-	MOVQ              DI, SI
-	JMP               wide
+	LEAQ             64(SI), DI
+	CMPQ             DI, BX
+	JA               rest
+	VMOVUPS          (CX)(SI*4), Z1
+	VMOVUPS          64(CX)(SI*4), Z2
+	VMOVUPS          128(CX)(SI*4), Z3
+	VMOVUPS          192(CX)(SI*4), Z4
+	VMOVUPS          (DX)(SI*4), Z5
+	VMOVUPS          64(DX)(SI*4), Z6
+	VMOVUPS          128(DX)(SI*4), Z7
+	VMOVUPS          192(DX)(SI*4), Z8
+	VANDPS.BCST      fnSingle<>+2720(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+2720(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+2720(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+2720(SB), Z4, Z4
+	VMINPS           Z1, Z0, Z1
+	VMINPS           Z2, Z0, Z2
+	VMINPS           Z3, Z0, Z3
+	VMINPS           Z4, Z0, Z4
+	VMULPS           Z1, Z1, Z9
+	VMULPS           Z2, Z2, Z10
+	VMULPS           Z3, Z3, Z11
+	VMULPS           Z4, Z4, Z12
+	VBROADCASTSS     fnSingle<>+0(SB), Z13
+	VBROADCASTSS     fnSingle<>+0(SB), Z14
+	VBROADCASTSS     fnSingle<>+0(SB), Z15
+	VBROADCASTSS     fnSingle<>+0(SB), Z16
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z9, Z13
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z10, Z14
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z11, Z15
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z12, Z16
+	VSUBPS.BCST      fnSingle<>+0(SB), Z13, Z9
+	VSUBPS.BCST      fnSingle<>+0(SB), Z14, Z10
+	VSUBPS.BCST      fnSingle<>+0(SB), Z15, Z11
+	VSUBPS.BCST      fnSingle<>+0(SB), Z16, Z12
+	VMULPS.BCST      fnSingle<>+1632(SB), Z9, Z17
+	VMULPS.BCST      fnSingle<>+1632(SB), Z10, Z18
+	VMULPS.BCST      fnSingle<>+1632(SB), Z11, Z19
+	VMULPS.BCST      fnSingle<>+1632(SB), Z12, Z20
+	VFMADD231PS      Z1, Z1, Z17
+	VFMADD231PS      Z2, Z2, Z18
+	VFMADD231PS      Z3, Z3, Z19
+	VFMADD231PS      Z4, Z4, Z20
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z9, Z17
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z10, Z18
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z11, Z19
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z12, Z20
+	VBROADCASTSS     fnSingle<>+1696(SB), Z1
+	VBROADCASTSS     fnSingle<>+1696(SB), Z2
+	VBROADCASTSS     fnSingle<>+1696(SB), Z3
+	VBROADCASTSS     fnSingle<>+1696(SB), Z4
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z17, Z1
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z18, Z2
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z19, Z3
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z20, Z4
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z17, Z1
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z18, Z2
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z19, Z3
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z20, Z4
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z17, Z1
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z18, Z2
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z19, Z3
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z20, Z4
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z17, Z1
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z18, Z2
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z19, Z3
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z20, Z4
+	VMULPS           Z17, Z17, Z9
+	VMULPS           Z18, Z18, Z10
+	VMULPS           Z19, Z19, Z11
+	VMULPS           Z20, Z20, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VSUBPS           Z17, Z1, Z1
+	VSUBPS           Z18, Z2, Z2
+	VSUBPS           Z19, Z3, Z3
+	VSUBPS           Z20, Z4, Z4
+	VBROADCASTSS     fnSingle<>+1536(SB), Z9
+	VBROADCASTSS     fnSingle<>+1536(SB), Z10
+	VBROADCASTSS     fnSingle<>+1536(SB), Z11
+	VBROADCASTSS     fnSingle<>+1536(SB), Z12
+	VFMADD231PS.BCST fnSingle<>+1504(SB), Z1, Z9
+	VFMADD231PS.BCST fnSingle<>+1504(SB), Z2, Z10
+	VFMADD231PS.BCST fnSingle<>+1504(SB), Z3, Z11
+	VFMADD231PS.BCST fnSingle<>+1504(SB), Z4, Z12
+	VADDPS.BCST      fnSingle<>+1504(SB), Z9, Z1
+	VADDPS.BCST      fnSingle<>+1504(SB), Z10, Z2
+	VADDPS.BCST      fnSingle<>+1504(SB), Z11, Z3
+	VADDPS.BCST      fnSingle<>+1504(SB), Z12, Z4
+	VPSLLD           $0x17, Z13, Z9
+	VPSLLD           $0x17, Z14, Z10
+	VPSLLD           $0x17, Z15, Z11
+	VPSLLD           $0x17, Z16, Z12
+	VMULPS           Z9, Z1, Z1
+	VMULPS           Z10, Z2, Z2
+	VMULPS           Z11, Z3, Z3
+	VMULPS           Z12, Z4, Z4
+	VMULPS.BCST      fnSingle<>+32(SB), Z1, Z1
+	VMULPS.BCST      fnSingle<>+32(SB), Z2, Z2
+	VMULPS.BCST      fnSingle<>+32(SB), Z3, Z3
+	VMULPS.BCST      fnSingle<>+32(SB), Z4, Z4
+	VMULPS           Z1, Z5, Z1
+	VMULPS           Z2, Z6, Z2
+	VMULPS           Z3, Z7, Z3
+	VMULPS           Z4, Z8, Z4
+	VMOVUPS          Z1, (AX)(SI*4)
+	VMOVUPS          Z2, 64(AX)(SI*4)
+	VMOVUPS          Z3, 128(AX)(SI*4)
+	VMOVUPS          Z4, 192(AX)(SI*4)
+	MOVQ             DI, SI
+	JMP              wide
 
 rest:
 	CMPQ SI, BX
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z0
-	VCVTPS2PD         (DX)(SI*4), Z1
-	VANDPD.BCST       fnConst<>+2432(SB), Z0, Z0
-	VBROADCASTSD      fnConst<>+2592(SB), Z2
-	VMINPD            Z0, Z2, Z0
-	VXORPD.BCST       fnConst<>+2464(SB), Z0, Z2
-	VMULPD            Z0, Z2, Z0
-	VBROADCASTSD      fnConst<>+32(SB), Z2
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z0, Z2
-	VSUBPD.BCST       fnConst<>+32(SB), Z2, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z3, Z0
-	VBROADCASTSD      fnConst<>+96(SB), Z3
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z0, Z3
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z0, Z3
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z0, Z3
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z0, Z3
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z0, Z3
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z0, Z3
-	VMULPD            Z0, Z3, Z0
-	VPSLLQ            $0x34, Z2, Z2
-	VFMADD213PD       Z2, Z2, Z0
-	VMULPD.BCST       fnConst<>+2016(SB), Z0, Z0
-	VMULPD            Z0, Z1, Z0
-	VCVTPD2PS         Z0, Y0
-	VMOVUPS           Y0, (AX)(SI*4)
-	ADDQ              $0x08, SI
-	CMPQ              SI, BX
-	JB                loop
+	VMOVUPS          (CX)(SI*4), Z1
+	VMOVUPS          (DX)(SI*4), Z2
+	VANDPS.BCST      fnSingle<>+2720(SB), Z1, Z1
+	VMINPS           Z1, Z0, Z1
+	VMULPS           Z1, Z1, Z3
+	VBROADCASTSS     fnSingle<>+0(SB), Z4
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z3, Z4
+	VSUBPS.BCST      fnSingle<>+0(SB), Z4, Z3
+	VMULPS.BCST      fnSingle<>+1632(SB), Z3, Z5
+	VFMADD231PS      Z1, Z1, Z5
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z3, Z5
+	VBROADCASTSS     fnSingle<>+1696(SB), Z1
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z5, Z1
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z5, Z1
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z5, Z1
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z5, Z1
+	VMULPS           Z5, Z5, Z3
+	VMULPS           Z3, Z1, Z1
+	VSUBPS           Z5, Z1, Z1
+	VBROADCASTSS     fnSingle<>+1536(SB), Z3
+	VFMADD231PS.BCST fnSingle<>+1504(SB), Z1, Z3
+	VADDPS.BCST      fnSingle<>+1504(SB), Z3, Z1
+	VPSLLD           $0x17, Z4, Z3
+	VMULPS           Z3, Z1, Z1
+	VMULPS.BCST      fnSingle<>+32(SB), Z1, Z1
+	VMULPS           Z1, Z2, Z1
+	VMOVUPS          Z1, (AX)(SI*4)
+	ADDQ             $0x10, SI
+	CMPQ             SI, BX
+	JB               loop
 
 done:
 	VZEROUPPER
@@ -4186,12 +4300,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+1920(SB), Y1
+	VMOVUPD fnSingle<>+2688(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+1952(SB), Y2, Y3
+	VANDPS       fnSingle<>+2720(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4237,7 +4351,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+1952(SB), Y2, Y3
+	VANDPS       fnSingle<>+2720(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4296,13 +4410,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+1920(SB), Y1
+	VMOVUPD fnSingle<>+2688(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+1952(SB), Y1, Y3
+	VANDPS      fnSingle<>+2720(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4350,7 +4464,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+1952(SB), Y1, Y3
+	VANDPS      fnSingle<>+2720(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4409,7 +4523,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+1920(SB), Z1
+	VBROADCASTSS    fnSingle<>+2688(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -4428,8 +4542,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+1952(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+1952(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+2720(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+2720(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -4527,7 +4641,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+1952(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+2720(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -4588,7 +4702,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+1920(SB), Z1
+	VBROADCASTSS    fnSingle<>+2688(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -4607,8 +4721,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+1952(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+1952(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+2720(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+2720(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -4709,7 +4823,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+1952(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+2720(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -4769,8 +4883,8 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2656(SB), Y0
-	VMOVUPD fnConst<>+2624(SB), Y1
+	VMOVUPD fnConst<>+1920(SB), Y0
+	VMOVUPD fnConst<>+1888(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -4782,14 +4896,14 @@ loop:
 	VMINPD       Y3, Y1, Y5
 	VMULPD       Y4, Y4, Y6
 	VMULPD       Y5, Y5, Y7
-	VMOVUPD      fnConst<>+1920(SB), Y8
-	VMOVUPD      fnConst<>+1920(SB), Y9
-	VFMADD231PD  fnConst<>+1952(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+1952(SB), Y7, Y9
+	VMOVUPD      fnConst<>+1280(SB), Y8
+	VMOVUPD      fnConst<>+1280(SB), Y9
+	VFMADD231PD  fnConst<>+1312(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+1312(SB), Y7, Y9
 	VMULPD       Y4, Y8, Y4
 	VMULPD       Y5, Y9, Y5
-	VXORPD       fnConst<>+2464(SB), Y4, Y4
-	VXORPD       fnConst<>+2464(SB), Y5, Y5
+	VXORPD       fnConst<>+1792(SB), Y4, Y4
+	VXORPD       fnConst<>+1792(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -4818,14 +4932,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y4
 	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+2208(SB), Y4, Y4
-	VADDPD       fnConst<>+2208(SB), Y5, Y5
+	VADDPD       fnConst<>+1536(SB), Y4, Y4
+	VADDPD       fnConst<>+1536(SB), Y5, Y5
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y4, Y6, Y6
 	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y10
@@ -4834,8 +4948,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y4
@@ -4863,8 +4977,8 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2656(SB), Y0
-	VMOVUPD fnConst<>+2624(SB), Y1
+	VMOVUPD fnConst<>+1920(SB), Y0
+	VMOVUPD fnConst<>+1888(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -4878,20 +4992,20 @@ loop:
 	VMINPD       Y3, Y1, Y3
 	VMULPD       Y2, Y2, Y6
 	VMULPD       Y3, Y3, Y7
-	VMOVUPD      fnConst<>+1920(SB), Y8
-	VMOVUPD      fnConst<>+1920(SB), Y9
-	VFMADD231PD  fnConst<>+1952(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+1952(SB), Y7, Y9
+	VMOVUPD      fnConst<>+1280(SB), Y8
+	VMOVUPD      fnConst<>+1280(SB), Y9
+	VFMADD231PD  fnConst<>+1312(SB), Y6, Y8
+	VFMADD231PD  fnConst<>+1312(SB), Y7, Y9
 	VMULPD       Y2, Y8, Y8
 	VMULPD       Y3, Y9, Y9
-	VMOVUPD      fnConst<>+1920(SB), Y10
-	VMOVUPD      fnConst<>+1920(SB), Y11
-	VFMADD231PD  fnConst<>+1984(SB), Y6, Y10
-	VFMADD231PD  fnConst<>+1984(SB), Y7, Y11
+	VMOVUPD      fnConst<>+1280(SB), Y10
+	VMOVUPD      fnConst<>+1280(SB), Y11
+	VFMADD231PD  fnConst<>+1344(SB), Y6, Y10
+	VFMADD231PD  fnConst<>+1344(SB), Y7, Y11
 	VMULPD       Y2, Y10, Y2
 	VMULPD       Y3, Y11, Y3
-	VXORPD       fnConst<>+2464(SB), Y8, Y6
-	VXORPD       fnConst<>+2464(SB), Y9, Y7
+	VXORPD       fnConst<>+1792(SB), Y8, Y6
+	VXORPD       fnConst<>+1792(SB), Y9, Y7
 	VMOVUPD      fnConst<>+32(SB), Y8
 	VMOVUPD      fnConst<>+32(SB), Y9
 	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
@@ -4920,14 +5034,14 @@ loop:
 	VPSLLQ       $0x34, Y9, Y9
 	VFMADD213PD  Y8, Y8, Y6
 	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+2208(SB), Y6, Y8
-	VADDPD       fnConst<>+2208(SB), Y7, Y9
+	VADDPD       fnConst<>+1536(SB), Y6, Y8
+	VADDPD       fnConst<>+1536(SB), Y7, Y9
 	VMOVUPD      fnConst<>+320(SB), Y10
 	VMOVUPD      fnConst<>+320(SB), Y11
 	VPSUBQ       Y8, Y10, Y10
 	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+2208(SB), Y12
-	VMOVUPD      fnConst<>+2208(SB), Y13
+	VMOVUPD      fnConst<>+1536(SB), Y12
+	VMOVUPD      fnConst<>+1536(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y14
@@ -4936,8 +5050,8 @@ loop:
 	VFMADD231PD  Y13, Y13, Y15
 	VFMADD213PD  Y10, Y14, Y10
 	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+2208(SB), Y12
-	VMOVUPD      fnConst<>+2208(SB), Y13
+	VMOVUPD      fnConst<>+1536(SB), Y12
+	VMOVUPD      fnConst<>+1536(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y8
@@ -4948,8 +5062,8 @@ loop:
 	VFMADD213PD  Y11, Y9, Y11
 	VMULPD       Y10, Y6, Y6
 	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFMADD231PD  Y2, Y6, Y8
 	VFMADD231PD  Y3, Y7, Y9
 	VMULPD       Y10, Y8, Y2
@@ -4972,8 +5086,8 @@ TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2656(SB), Z0
-	VBROADCASTSD fnConst<>+2624(SB), Z1
+	VBROADCASTSD fnConst<>+1920(SB), Z0
+	VBROADCASTSD fnConst<>+1888(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -4996,22 +5110,22 @@ wide:
 	VMULPD            Z7, Z7, Z11
 	VMULPD            Z8, Z8, Z12
 	VMULPD            Z9, Z9, Z13
-	VBROADCASTSD      fnConst<>+1920(SB), Z14
-	VBROADCASTSD      fnConst<>+1920(SB), Z15
-	VBROADCASTSD      fnConst<>+1920(SB), Z16
-	VBROADCASTSD      fnConst<>+1920(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+1280(SB), Z14
+	VBROADCASTSD      fnConst<>+1280(SB), Z15
+	VBROADCASTSD      fnConst<>+1280(SB), Z16
+	VBROADCASTSD      fnConst<>+1280(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z13, Z17
 	VMULPD            Z6, Z14, Z6
 	VMULPD            Z7, Z15, Z7
 	VMULPD            Z8, Z16, Z8
 	VMULPD            Z9, Z17, Z9
-	VXORPD.BCST       fnConst<>+2464(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+2464(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+2464(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+2464(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+1792(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+1792(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -5068,10 +5182,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z7
 	VFMADD213PD       Z12, Z12, Z8
 	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+2208(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+2208(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+2208(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+2208(SB), Z9, Z9
+	VADDPD.BCST       fnConst<>+1536(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+1536(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+1536(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+1536(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -5080,10 +5194,10 @@ wide:
 	VPSUBQ            Z7, Z11, Z11
 	VPSUBQ            Z8, Z12, Z12
 	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5100,10 +5214,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5144,10 +5258,10 @@ loop:
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z3
 	VMULPD            Z3, Z3, Z4
-	VBROADCASTSD      fnConst<>+1920(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+1280(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z4, Z5
 	VMULPD            Z3, Z5, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -5162,15 +5276,15 @@ loop:
 	VMULPD            Z3, Z5, Z3
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -5193,8 +5307,8 @@ TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2656(SB), Z0
-	VBROADCASTSD fnConst<>+2624(SB), Z1
+	VBROADCASTSD fnConst<>+1920(SB), Z0
+	VBROADCASTSD fnConst<>+1888(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -5221,34 +5335,34 @@ wide:
 	VMULPD            Z3, Z3, Z11
 	VMULPD            Z4, Z4, Z12
 	VMULPD            Z5, Z5, Z13
-	VBROADCASTSD      fnConst<>+1920(SB), Z14
-	VBROADCASTSD      fnConst<>+1920(SB), Z15
-	VBROADCASTSD      fnConst<>+1920(SB), Z16
-	VBROADCASTSD      fnConst<>+1920(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z13, Z17
+	VBROADCASTSD      fnConst<>+1280(SB), Z14
+	VBROADCASTSD      fnConst<>+1280(SB), Z15
+	VBROADCASTSD      fnConst<>+1280(SB), Z16
+	VBROADCASTSD      fnConst<>+1280(SB), Z17
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z10, Z14
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z11, Z15
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z12, Z16
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z13, Z17
 	VMULPD            Z2, Z14, Z14
 	VMULPD            Z3, Z15, Z15
 	VMULPD            Z4, Z16, Z16
 	VMULPD            Z5, Z17, Z17
-	VBROADCASTSD      fnConst<>+1920(SB), Z18
-	VBROADCASTSD      fnConst<>+1920(SB), Z19
-	VBROADCASTSD      fnConst<>+1920(SB), Z20
-	VBROADCASTSD      fnConst<>+1920(SB), Z21
-	VFMADD231PD.BCST  fnConst<>+1984(SB), Z10, Z18
-	VFMADD231PD.BCST  fnConst<>+1984(SB), Z11, Z19
-	VFMADD231PD.BCST  fnConst<>+1984(SB), Z12, Z20
-	VFMADD231PD.BCST  fnConst<>+1984(SB), Z13, Z21
+	VBROADCASTSD      fnConst<>+1280(SB), Z18
+	VBROADCASTSD      fnConst<>+1280(SB), Z19
+	VBROADCASTSD      fnConst<>+1280(SB), Z20
+	VBROADCASTSD      fnConst<>+1280(SB), Z21
+	VFMADD231PD.BCST  fnConst<>+1344(SB), Z10, Z18
+	VFMADD231PD.BCST  fnConst<>+1344(SB), Z11, Z19
+	VFMADD231PD.BCST  fnConst<>+1344(SB), Z12, Z20
+	VFMADD231PD.BCST  fnConst<>+1344(SB), Z13, Z21
 	VMULPD            Z2, Z18, Z2
 	VMULPD            Z3, Z19, Z3
 	VMULPD            Z4, Z20, Z4
 	VMULPD            Z5, Z21, Z5
-	VXORPD.BCST       fnConst<>+2464(SB), Z14, Z10
-	VXORPD.BCST       fnConst<>+2464(SB), Z15, Z11
-	VXORPD.BCST       fnConst<>+2464(SB), Z16, Z12
-	VXORPD.BCST       fnConst<>+2464(SB), Z17, Z13
+	VXORPD.BCST       fnConst<>+1792(SB), Z14, Z10
+	VXORPD.BCST       fnConst<>+1792(SB), Z15, Z11
+	VXORPD.BCST       fnConst<>+1792(SB), Z16, Z12
+	VXORPD.BCST       fnConst<>+1792(SB), Z17, Z13
 	VBROADCASTSD      fnConst<>+32(SB), Z14
 	VBROADCASTSD      fnConst<>+32(SB), Z15
 	VBROADCASTSD      fnConst<>+32(SB), Z16
@@ -5305,10 +5419,10 @@ wide:
 	VFMADD213PD       Z15, Z15, Z11
 	VFMADD213PD       Z16, Z16, Z12
 	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+2208(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+2208(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+2208(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+2208(SB), Z13, Z17
+	VADDPD.BCST       fnConst<>+1536(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+1536(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+1536(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+1536(SB), Z13, Z17
 	VBROADCASTSD      fnConst<>+320(SB), Z18
 	VBROADCASTSD      fnConst<>+320(SB), Z19
 	VBROADCASTSD      fnConst<>+320(SB), Z20
@@ -5317,10 +5431,10 @@ wide:
 	VPSUBQ            Z15, Z19, Z19
 	VPSUBQ            Z16, Z20, Z20
 	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+2208(SB), Z22
-	VBROADCASTSD      fnConst<>+2208(SB), Z23
-	VBROADCASTSD      fnConst<>+2208(SB), Z24
-	VBROADCASTSD      fnConst<>+2208(SB), Z25
+	VBROADCASTSD      fnConst<>+1536(SB), Z22
+	VBROADCASTSD      fnConst<>+1536(SB), Z23
+	VBROADCASTSD      fnConst<>+1536(SB), Z24
+	VBROADCASTSD      fnConst<>+1536(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5337,10 +5451,10 @@ wide:
 	VFMADD213PD       Z19, Z27, Z19
 	VFMADD213PD       Z20, Z28, Z20
 	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+2208(SB), Z22
-	VBROADCASTSD      fnConst<>+2208(SB), Z23
-	VBROADCASTSD      fnConst<>+2208(SB), Z24
-	VBROADCASTSD      fnConst<>+2208(SB), Z25
+	VBROADCASTSD      fnConst<>+1536(SB), Z22
+	VBROADCASTSD      fnConst<>+1536(SB), Z23
+	VBROADCASTSD      fnConst<>+1536(SB), Z24
+	VBROADCASTSD      fnConst<>+1536(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5361,10 +5475,10 @@ wide:
 	VMULPD            Z19, Z11, Z11
 	VMULPD            Z20, Z12, Z12
 	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFMADD231PD       Z2, Z10, Z14
 	VFMADD231PD       Z3, Z11, Z15
 	VFMADD231PD       Z4, Z12, Z16
@@ -5398,13 +5512,13 @@ loop:
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
 	VMULPD            Z2, Z2, Z4
-	VBROADCASTSD      fnConst<>+1920(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+1952(SB), Z4, Z5
+	VBROADCASTSD      fnConst<>+1280(SB), Z5
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z4, Z5
 	VMULPD            Z2, Z5, Z5
-	VBROADCASTSD      fnConst<>+1920(SB), Z6
-	VFMADD231PD.BCST  fnConst<>+1984(SB), Z4, Z6
+	VBROADCASTSD      fnConst<>+1280(SB), Z6
+	VFMADD231PD.BCST  fnConst<>+1344(SB), Z4, Z6
 	VMULPD            Z2, Z6, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z4
+	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z5
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
 	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
@@ -5419,21 +5533,21 @@ loop:
 	VMULPD            Z4, Z6, Z4
 	VPSLLQ            $0x34, Z5, Z5
 	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z5
+	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+2208(SB), Z7
+	VBROADCASTSD      fnConst<>+1536(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z8
 	VFMADD231PD       Z7, Z7, Z8
 	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+2208(SB), Z7
+	VBROADCASTSD      fnConst<>+1536(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z5
 	VFMADD231PD       Z7, Z7, Z5
 	VFMADD213PD       Z6, Z5, Z6
 	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFMADD231PD       Z2, Z4, Z5
 	VMULPD            Z6, Z5, Z2
 	VMULPD            Z2, Z3, Z2
@@ -5453,8 +5567,8 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y1
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -5464,8 +5578,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y4
 	VMINPD       Y3, Y1, Y5
-	VXORPD       fnConst<>+2464(SB), Y4, Y4
-	VXORPD       fnConst<>+2464(SB), Y5, Y5
+	VXORPD       fnConst<>+1792(SB), Y4, Y4
+	VXORPD       fnConst<>+1792(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -5494,14 +5608,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y4
 	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+2208(SB), Y4, Y4
-	VADDPD       fnConst<>+2208(SB), Y5, Y5
+	VADDPD       fnConst<>+1536(SB), Y4, Y4
+	VADDPD       fnConst<>+1536(SB), Y5, Y5
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y4, Y6, Y6
 	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y10
@@ -5510,8 +5624,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y4, Y8
 	VFNMADD231PD Y7, Y5, Y9
 	VMOVAPD      Y8, Y4
@@ -5539,8 +5653,8 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2528(SB), Y0
-	VMOVUPD fnConst<>+2496(SB), Y1
+	VMOVUPD fnConst<>+1856(SB), Y0
+	VMOVUPD fnConst<>+1824(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -5552,8 +5666,8 @@ loop:
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
 	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+2464(SB), Y2, Y6
-	VXORPD       fnConst<>+2464(SB), Y3, Y7
+	VXORPD       fnConst<>+1792(SB), Y2, Y6
+	VXORPD       fnConst<>+1792(SB), Y3, Y7
 	VMOVUPD      fnConst<>+32(SB), Y8
 	VMOVUPD      fnConst<>+32(SB), Y9
 	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
@@ -5582,14 +5696,14 @@ loop:
 	VPSLLQ       $0x34, Y9, Y9
 	VFMADD213PD  Y8, Y8, Y6
 	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+2208(SB), Y6, Y8
-	VADDPD       fnConst<>+2208(SB), Y7, Y9
+	VADDPD       fnConst<>+1536(SB), Y6, Y8
+	VADDPD       fnConst<>+1536(SB), Y7, Y9
 	VMOVUPD      fnConst<>+320(SB), Y10
 	VMOVUPD      fnConst<>+320(SB), Y11
 	VPSUBQ       Y8, Y10, Y10
 	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+2208(SB), Y12
-	VMOVUPD      fnConst<>+2208(SB), Y13
+	VMOVUPD      fnConst<>+1536(SB), Y12
+	VMOVUPD      fnConst<>+1536(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y14
@@ -5598,8 +5712,8 @@ loop:
 	VFMADD231PD  Y13, Y13, Y15
 	VFMADD213PD  Y10, Y14, Y10
 	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+2208(SB), Y12
-	VMOVUPD      fnConst<>+2208(SB), Y13
+	VMOVUPD      fnConst<>+1536(SB), Y12
+	VMOVUPD      fnConst<>+1536(SB), Y13
 	VFNMADD231PD Y10, Y8, Y12
 	VFNMADD231PD Y11, Y9, Y13
 	VMOVAPD      Y12, Y8
@@ -5610,8 +5724,8 @@ loop:
 	VFMADD213PD  Y11, Y9, Y11
 	VMULPD       Y10, Y6, Y6
 	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFMADD231PD  Y2, Y6, Y8
 	VFMADD231PD  Y3, Y7, Y9
 	VMULPD       Y10, Y8, Y2
@@ -5634,8 +5748,8 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z1
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -5654,10 +5768,10 @@ wide:
 	VMINPD            Z3, Z1, Z7
 	VMINPD            Z4, Z1, Z8
 	VMINPD            Z5, Z1, Z9
-	VXORPD.BCST       fnConst<>+2464(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+2464(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+2464(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+2464(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+1792(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+1792(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -5714,10 +5828,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z7
 	VFMADD213PD       Z12, Z12, Z8
 	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+2208(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+2208(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+2208(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+2208(SB), Z9, Z9
+	VADDPD.BCST       fnConst<>+1536(SB), Z6, Z6
+	VADDPD.BCST       fnConst<>+1536(SB), Z7, Z7
+	VADDPD.BCST       fnConst<>+1536(SB), Z8, Z8
+	VADDPD.BCST       fnConst<>+1536(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -5726,10 +5840,10 @@ wide:
 	VPSUBQ            Z7, Z11, Z11
 	VPSUBQ            Z8, Z12, Z12
 	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5746,10 +5860,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFNMADD231PD      Z10, Z6, Z14
 	VFNMADD231PD      Z11, Z7, Z15
 	VFNMADD231PD      Z12, Z8, Z16
@@ -5789,7 +5903,7 @@ loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -5804,15 +5918,15 @@ loop:
 	VMULPD            Z3, Z5, Z3
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z3, Z5
 	VMOVAPD           Z5, Z3
 	VFMADD231PD       Z5, Z5, Z3
@@ -5835,8 +5949,8 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2528(SB), Z0
-	VBROADCASTSD fnConst<>+2496(SB), Z1
+	VBROADCASTSD fnConst<>+1856(SB), Z0
+	VBROADCASTSD fnConst<>+1824(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -5859,10 +5973,10 @@ wide:
 	VMINPD            Z3, Z1, Z3
 	VMINPD            Z4, Z1, Z4
 	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z10
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z11
-	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z12
-	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z13
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z10
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z11
+	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z12
+	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z13
 	VBROADCASTSD      fnConst<>+32(SB), Z14
 	VBROADCASTSD      fnConst<>+32(SB), Z15
 	VBROADCASTSD      fnConst<>+32(SB), Z16
@@ -5919,10 +6033,10 @@ wide:
 	VFMADD213PD       Z15, Z15, Z11
 	VFMADD213PD       Z16, Z16, Z12
 	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+2208(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+2208(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+2208(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+2208(SB), Z13, Z17
+	VADDPD.BCST       fnConst<>+1536(SB), Z10, Z14
+	VADDPD.BCST       fnConst<>+1536(SB), Z11, Z15
+	VADDPD.BCST       fnConst<>+1536(SB), Z12, Z16
+	VADDPD.BCST       fnConst<>+1536(SB), Z13, Z17
 	VBROADCASTSD      fnConst<>+320(SB), Z18
 	VBROADCASTSD      fnConst<>+320(SB), Z19
 	VBROADCASTSD      fnConst<>+320(SB), Z20
@@ -5931,10 +6045,10 @@ wide:
 	VPSUBQ            Z15, Z19, Z19
 	VPSUBQ            Z16, Z20, Z20
 	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+2208(SB), Z22
-	VBROADCASTSD      fnConst<>+2208(SB), Z23
-	VBROADCASTSD      fnConst<>+2208(SB), Z24
-	VBROADCASTSD      fnConst<>+2208(SB), Z25
+	VBROADCASTSD      fnConst<>+1536(SB), Z22
+	VBROADCASTSD      fnConst<>+1536(SB), Z23
+	VBROADCASTSD      fnConst<>+1536(SB), Z24
+	VBROADCASTSD      fnConst<>+1536(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5951,10 +6065,10 @@ wide:
 	VFMADD213PD       Z19, Z27, Z19
 	VFMADD213PD       Z20, Z28, Z20
 	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+2208(SB), Z22
-	VBROADCASTSD      fnConst<>+2208(SB), Z23
-	VBROADCASTSD      fnConst<>+2208(SB), Z24
-	VBROADCASTSD      fnConst<>+2208(SB), Z25
+	VBROADCASTSD      fnConst<>+1536(SB), Z22
+	VBROADCASTSD      fnConst<>+1536(SB), Z23
+	VBROADCASTSD      fnConst<>+1536(SB), Z24
+	VBROADCASTSD      fnConst<>+1536(SB), Z25
 	VFNMADD231PD      Z18, Z14, Z22
 	VFNMADD231PD      Z19, Z15, Z23
 	VFNMADD231PD      Z20, Z16, Z24
@@ -5975,10 +6089,10 @@ wide:
 	VMULPD            Z19, Z11, Z11
 	VMULPD            Z20, Z12, Z12
 	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFMADD231PD       Z2, Z10, Z14
 	VFMADD231PD       Z3, Z11, Z15
 	VFMADD231PD       Z4, Z12, Z16
@@ -6011,7 +6125,7 @@ loop:
 	VCVTPS2PD         (DX)(SI*4), Z3
 	VMAXPD            Z2, Z0, Z2
 	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z4
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z4
 	VBROADCASTSD      fnConst<>+32(SB), Z5
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
 	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
@@ -6026,21 +6140,21 @@ loop:
 	VMULPD            Z4, Z6, Z4
 	VPSLLQ            $0x34, Z5, Z5
 	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z5
+	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z6
 	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+2208(SB), Z7
+	VBROADCASTSD      fnConst<>+1536(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z8
 	VFMADD231PD       Z7, Z7, Z8
 	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+2208(SB), Z7
+	VBROADCASTSD      fnConst<>+1536(SB), Z7
 	VFNMADD231PD      Z6, Z5, Z7
 	VMOVAPD           Z7, Z5
 	VFMADD231PD       Z7, Z7, Z5
 	VFMADD213PD       Z6, Z5, Z6
 	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFMADD231PD       Z2, Z4, Z5
 	VMULPD            Z6, Z5, Z2
 	VMULPD            Z2, Z3, Z2
@@ -6063,8 +6177,8 @@ TEXT ·fnHardSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+2176(SB), Y2
-	VMOVUPD      fnConst<>+2208(SB), Y3
+	VMOVUPD      fnConst<>+1504(SB), Y2
+	VMOVUPD      fnConst<>+1536(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -6098,8 +6212,8 @@ TEXT ·fnHardSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+2176(SB), Y2
-	VMOVUPD      fnConst<>+2208(SB), Y3
+	VMOVUPD      fnConst<>+1504(SB), Y2
+	VMOVUPD      fnConst<>+1536(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -6140,8 +6254,8 @@ TEXT ·fnHardSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+2176(SB), Z2
-	VBROADCASTSD fnConst<>+2208(SB), Z3
+	VBROADCASTSD fnConst<>+1504(SB), Z2
+	VBROADCASTSD fnConst<>+1536(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -6195,8 +6309,8 @@ TEXT ·fnHardSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+2176(SB), Z2
-	VBROADCASTSD fnConst<>+2208(SB), Z3
+	VBROADCASTSD fnConst<>+1504(SB), Z2
+	VBROADCASTSD fnConst<>+1536(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -6258,16 +6372,16 @@ TEXT ·fnHardSwishAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2176(SB), Y0
-	VMOVUPD fnConst<>+2400(SB), Y1
-	VMOVUPD fnConst<>+2816(SB), Y2
+	VMOVUPD fnConst<>+1504(SB), Y0
+	VMOVUPD fnConst<>+1728(SB), Y1
+	VMOVUPD fnConst<>+2080(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y3
 	VCVTPS2PD  16(CX)(BX*4), Y4
-	VADDPD     fnConst<>+2304(SB), Y3, Y5
-	VADDPD     fnConst<>+2304(SB), Y4, Y6
+	VADDPD     fnConst<>+1632(SB), Y3, Y5
+	VADDPD     fnConst<>+1632(SB), Y4, Y6
 	VMAXPD     Y5, Y0, Y5
 	VMAXPD     Y6, Y0, Y6
 	VMINPD     Y5, Y1, Y5
@@ -6276,8 +6390,8 @@ loop:
 	VMAXPD     Y4, Y2, Y4
 	VMULPD     Y5, Y3, Y3
 	VMULPD     Y6, Y4, Y4
-	VMULPD     fnConst<>+2048(SB), Y3, Y3
-	VMULPD     fnConst<>+2048(SB), Y4, Y4
+	VMULPD     fnConst<>+1376(SB), Y3, Y3
+	VMULPD     fnConst<>+1376(SB), Y4, Y4
 	VCVTPD2PSY Y3, X3
 	VMOVUPS    X3, (AX)(BX*4)
 	VCVTPD2PSY Y4, X3
@@ -6295,9 +6409,9 @@ TEXT ·fnHardSwishGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2176(SB), Y0
-	VMOVUPD fnConst<>+2400(SB), Y0
-	VMOVUPD fnConst<>+2816(SB), Y0
+	VMOVUPD fnConst<>+1504(SB), Y0
+	VMOVUPD fnConst<>+1728(SB), Y0
+	VMOVUPD fnConst<>+2080(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -6305,16 +6419,16 @@ loop:
 	VCVTPS2PD   16(CX)(SI*4), Y1
 	VCVTPS2PD   (DX)(SI*4), Y2
 	VCVTPS2PD   16(DX)(SI*4), Y3
-	VMOVUPD     fnConst<>+2112(SB), Y4
-	VMOVUPD     fnConst<>+2112(SB), Y5
-	VFMADD231PD fnConst<>+2080(SB), Y0, Y4
-	VFMADD231PD fnConst<>+2080(SB), Y1, Y5
-	VCMPPD      $0x1d, fnConst<>+2304(SB), Y0, Y6
-	VCMPPD      $0x1d, fnConst<>+2304(SB), Y1, Y7
-	VBLENDVPD   Y6, fnConst<>+2208(SB), Y4, Y4
-	VBLENDVPD   Y7, fnConst<>+2208(SB), Y5, Y5
-	VCMPPD      $0x16, fnConst<>+2336(SB), Y0, Y0
-	VCMPPD      $0x16, fnConst<>+2336(SB), Y1, Y1
+	VMOVUPD     fnConst<>+1440(SB), Y4
+	VMOVUPD     fnConst<>+1440(SB), Y5
+	VFMADD231PD fnConst<>+1408(SB), Y0, Y4
+	VFMADD231PD fnConst<>+1408(SB), Y1, Y5
+	VCMPPD      $0x1d, fnConst<>+1632(SB), Y0, Y6
+	VCMPPD      $0x1d, fnConst<>+1632(SB), Y1, Y7
+	VBLENDVPD   Y6, fnConst<>+1536(SB), Y4, Y4
+	VBLENDVPD   Y7, fnConst<>+1536(SB), Y5, Y5
+	VCMPPD      $0x16, fnConst<>+1664(SB), Y0, Y0
+	VCMPPD      $0x16, fnConst<>+1664(SB), Y1, Y1
 	VMULPD      Y4, Y2, Y2
 	VMULPD      Y5, Y3, Y3
 	VANDPD      Y0, Y2, Y0
@@ -6335,9 +6449,9 @@ TEXT ·fnHardSwishAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2176(SB), Z0
-	VBROADCASTSD fnConst<>+2400(SB), Z1
-	VBROADCASTSD fnConst<>+2816(SB), Z2
+	VBROADCASTSD fnConst<>+1504(SB), Z0
+	VBROADCASTSD fnConst<>+1728(SB), Z1
+	VBROADCASTSD fnConst<>+2080(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6348,10 +6462,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z4
 	VCVTPS2PD   64(CX)(BX*4), Z5
 	VCVTPS2PD   96(CX)(BX*4), Z6
-	VADDPD.BCST fnConst<>+2304(SB), Z3, Z7
-	VADDPD.BCST fnConst<>+2304(SB), Z4, Z8
-	VADDPD.BCST fnConst<>+2304(SB), Z5, Z9
-	VADDPD.BCST fnConst<>+2304(SB), Z6, Z10
+	VADDPD.BCST fnConst<>+1632(SB), Z3, Z7
+	VADDPD.BCST fnConst<>+1632(SB), Z4, Z8
+	VADDPD.BCST fnConst<>+1632(SB), Z5, Z9
+	VADDPD.BCST fnConst<>+1632(SB), Z6, Z10
 	VMAXPD      Z7, Z0, Z7
 	VMAXPD      Z8, Z0, Z8
 	VMAXPD      Z9, Z0, Z9
@@ -6368,10 +6482,10 @@ wide:
 	VMULPD      Z8, Z4, Z4
 	VMULPD      Z9, Z5, Z5
 	VMULPD      Z10, Z6, Z6
-	VMULPD.BCST fnConst<>+2048(SB), Z3, Z3
-	VMULPD.BCST fnConst<>+2048(SB), Z4, Z4
-	VMULPD.BCST fnConst<>+2048(SB), Z5, Z5
-	VMULPD.BCST fnConst<>+2048(SB), Z6, Z6
+	VMULPD.BCST fnConst<>+1376(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+1376(SB), Z4, Z4
+	VMULPD.BCST fnConst<>+1376(SB), Z5, Z5
+	VMULPD.BCST fnConst<>+1376(SB), Z6, Z6
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	VCVTPD2PS   Z4, Y3
@@ -6389,12 +6503,12 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z3
-	VADDPD.BCST fnConst<>+2304(SB), Z3, Z4
+	VADDPD.BCST fnConst<>+1632(SB), Z3, Z4
 	VMAXPD      Z4, Z0, Z4
 	VMINPD      Z4, Z1, Z4
 	VMAXPD      Z3, Z2, Z3
 	VMULPD      Z4, Z3, Z3
-	VMULPD.BCST fnConst<>+2048(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+1376(SB), Z3, Z3
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -6412,9 +6526,9 @@ TEXT ·fnHardSwishGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2176(SB), Z0
-	VBROADCASTSD fnConst<>+2400(SB), Z0
-	VBROADCASTSD fnConst<>+2816(SB), Z0
+	VBROADCASTSD fnConst<>+1504(SB), Z0
+	VBROADCASTSD fnConst<>+1728(SB), Z0
+	VBROADCASTSD fnConst<>+2080(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -6429,26 +6543,26 @@ wide:
 	VCVTPS2PD        32(DX)(SI*4), Z10
 	VCVTPS2PD        64(DX)(SI*4), Z11
 	VCVTPS2PD        96(DX)(SI*4), Z12
-	VBROADCASTSD     fnConst<>+2112(SB), Z13
-	VBROADCASTSD     fnConst<>+2112(SB), Z14
-	VBROADCASTSD     fnConst<>+2112(SB), Z15
-	VBROADCASTSD     fnConst<>+2112(SB), Z16
-	VFMADD231PD.BCST fnConst<>+2080(SB), Z0, Z13
-	VFMADD231PD.BCST fnConst<>+2080(SB), Z6, Z14
-	VFMADD231PD.BCST fnConst<>+2080(SB), Z7, Z15
-	VFMADD231PD.BCST fnConst<>+2080(SB), Z8, Z16
-	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z6, K2
-	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z7, K3
-	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z8, K4
-	VBLENDMPD.BCST   fnConst<>+2208(SB), Z13, K1, Z1
-	VBLENDMPD.BCST   fnConst<>+2208(SB), Z14, K2, Z2
-	VBLENDMPD.BCST   fnConst<>+2208(SB), Z15, K3, Z3
-	VBLENDMPD.BCST   fnConst<>+2208(SB), Z16, K4, Z4
-	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z0, K1
-	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z6, K2
-	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z7, K3
-	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z8, K4
+	VBROADCASTSD     fnConst<>+1440(SB), Z13
+	VBROADCASTSD     fnConst<>+1440(SB), Z14
+	VBROADCASTSD     fnConst<>+1440(SB), Z15
+	VBROADCASTSD     fnConst<>+1440(SB), Z16
+	VFMADD231PD.BCST fnConst<>+1408(SB), Z0, Z13
+	VFMADD231PD.BCST fnConst<>+1408(SB), Z6, Z14
+	VFMADD231PD.BCST fnConst<>+1408(SB), Z7, Z15
+	VFMADD231PD.BCST fnConst<>+1408(SB), Z8, Z16
+	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z6, K2
+	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z7, K3
+	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z8, K4
+	VBLENDMPD.BCST   fnConst<>+1536(SB), Z13, K1, Z1
+	VBLENDMPD.BCST   fnConst<>+1536(SB), Z14, K2, Z2
+	VBLENDMPD.BCST   fnConst<>+1536(SB), Z15, K3, Z3
+	VBLENDMPD.BCST   fnConst<>+1536(SB), Z16, K4, Z4
+	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z0, K1
+	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z6, K2
+	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z7, K3
+	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z8, K4
 	VMULPD           Z1, Z9, Z0
 	VMULPD           Z2, Z10, Z6
 	VMULPD           Z3, Z11, Z7
@@ -6475,11 +6589,11 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z0
 	VCVTPS2PD        (DX)(SI*4), Z1
-	VBROADCASTSD     fnConst<>+2112(SB), Z2
-	VFMADD231PD.BCST fnConst<>+2080(SB), Z0, Z2
-	VCMPPD.BCST      $0x1d, fnConst<>+2304(SB), Z0, K1
-	VBLENDMPD.BCST   fnConst<>+2208(SB), Z2, K1, Z5
-	VCMPPD.BCST      $0x16, fnConst<>+2336(SB), Z0, K1
+	VBROADCASTSD     fnConst<>+1440(SB), Z2
+	VFMADD231PD.BCST fnConst<>+1408(SB), Z0, Z2
+	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+1536(SB), Z2, K1, Z5
+	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z0, K1
 	VMULPD           Z5, Z1, Z0
 	VMOVAPD.Z        Z0, K1, Z0
 	VCVTPD2PS        Z0, Y0
@@ -6498,20 +6612,20 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2496(SB), Y0
-	VMOVUPD fnConst<>+2528(SB), Y1
-	VMOVUPD fnConst<>+2176(SB), Y1
+	VMOVUPD fnConst<>+1824(SB), Y0
+	VMOVUPD fnConst<>+1856(SB), Y1
+	VMOVUPD fnConst<>+1504(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
 	VCVTPS2PD    16(CX)(BX*4), Y3
-	VANDPD       fnConst<>+2432(SB), Y2, Y4
-	VANDPD       fnConst<>+2432(SB), Y3, Y5
+	VANDPD       fnConst<>+1760(SB), Y2, Y4
+	VANDPD       fnConst<>+1760(SB), Y3, Y5
 	VMINPD       Y4, Y0, Y4
 	VMINPD       Y5, Y0, Y5
-	VXORPD       fnConst<>+2464(SB), Y4, Y4
-	VXORPD       fnConst<>+2464(SB), Y5, Y5
+	VXORPD       fnConst<>+1792(SB), Y4, Y4
+	VXORPD       fnConst<>+1792(SB), Y5, Y5
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
@@ -6583,9 +6697,9 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2496(SB), Y0
-	VMOVUPD fnConst<>+2528(SB), Y1
-	VMOVUPD fnConst<>+2176(SB), Y2
+	VMOVUPD fnConst<>+1824(SB), Y0
+	VMOVUPD fnConst<>+1856(SB), Y1
+	VMOVUPD fnConst<>+1504(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -6597,8 +6711,8 @@ loop:
 	VMAXPD       Y3, Y1, Y3
 	VMINPD       Y2, Y0, Y2
 	VMINPD       Y3, Y0, Y3
-	VXORPD       fnConst<>+2464(SB), Y2, Y2
-	VXORPD       fnConst<>+2464(SB), Y3, Y3
+	VXORPD       fnConst<>+1792(SB), Y2, Y2
+	VXORPD       fnConst<>+1792(SB), Y3, Y3
 	VMOVUPD      fnConst<>+32(SB), Y6
 	VMOVUPD      fnConst<>+32(SB), Y7
 	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
@@ -6627,14 +6741,14 @@ loop:
 	VPSLLQ       $0x34, Y7, Y7
 	VFMADD213PD  Y6, Y6, Y2
 	VFMADD213PD  Y7, Y7, Y3
-	VADDPD       fnConst<>+2208(SB), Y2, Y2
-	VADDPD       fnConst<>+2208(SB), Y3, Y3
+	VADDPD       fnConst<>+1536(SB), Y2, Y2
+	VADDPD       fnConst<>+1536(SB), Y3, Y3
 	VMOVUPD      fnConst<>+320(SB), Y6
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -6643,8 +6757,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -6671,9 +6785,9 @@ TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2496(SB), Z0
-	VBROADCASTSD fnConst<>+2528(SB), Z1
-	VBROADCASTSD fnConst<>+2176(SB), Z1
+	VBROADCASTSD fnConst<>+1824(SB), Z0
+	VBROADCASTSD fnConst<>+1856(SB), Z1
+	VBROADCASTSD fnConst<>+1504(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -6684,18 +6798,18 @@ wide:
 	VCVTPS2PD         32(CX)(BX*4), Z3
 	VCVTPS2PD         64(CX)(BX*4), Z4
 	VCVTPS2PD         96(CX)(BX*4), Z5
-	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+2432(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+2432(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+2432(SB), Z5, Z9
+	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z6
+	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z7
+	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z8
+	VANDPD.BCST       fnConst<>+1760(SB), Z5, Z9
 	VMINPD            Z6, Z0, Z6
 	VMINPD            Z7, Z0, Z7
 	VMINPD            Z8, Z0, Z8
 	VMINPD            Z9, Z0, Z9
-	VXORPD.BCST       fnConst<>+2464(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+2464(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+2464(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+2464(SB), Z9, Z9
+	VXORPD.BCST       fnConst<>+1792(SB), Z6, Z6
+	VXORPD.BCST       fnConst<>+1792(SB), Z7, Z7
+	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z8
+	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z9
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -6821,9 +6935,9 @@ rest:
 
 loop:
 	VCVTPS2PD         (CX)(BX*4), Z2
-	VANDPD.BCST       fnConst<>+2432(SB), Z2, Z3
+	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z3
 	VMINPD            Z3, Z0, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -6868,9 +6982,9 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2496(SB), Z0
-	VBROADCASTSD fnConst<>+2528(SB), Z1
-	VBROADCASTSD fnConst<>+2176(SB), Z2
+	VBROADCASTSD fnConst<>+1824(SB), Z0
+	VBROADCASTSD fnConst<>+1856(SB), Z1
+	VBROADCASTSD fnConst<>+1504(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6893,10 +7007,10 @@ wide:
 	VMINPD            Z3, Z0, Z3
 	VMINPD            Z4, Z0, Z4
 	VMINPD            Z5, Z0, Z5
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+2464(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+2464(SB), Z5, Z5
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+32(SB), Z10
 	VBROADCASTSD      fnConst<>+32(SB), Z11
 	VBROADCASTSD      fnConst<>+32(SB), Z12
@@ -6953,10 +7067,10 @@ wide:
 	VFMADD213PD       Z11, Z11, Z3
 	VFMADD213PD       Z12, Z12, Z4
 	VFMADD213PD       Z13, Z13, Z5
-	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+2208(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+2208(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+2208(SB), Z5, Z5
+	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
+	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+1536(SB), Z5, Z5
 	VBROADCASTSD      fnConst<>+320(SB), Z10
 	VBROADCASTSD      fnConst<>+320(SB), Z11
 	VBROADCASTSD      fnConst<>+320(SB), Z12
@@ -6965,10 +7079,10 @@ wide:
 	VPSUBQ            Z3, Z11, Z11
 	VPSUBQ            Z4, Z12, Z12
 	VPSUBQ            Z5, Z13, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFNMADD231PD      Z10, Z2, Z14
 	VFNMADD231PD      Z11, Z3, Z15
 	VFNMADD231PD      Z12, Z4, Z16
@@ -6985,10 +7099,10 @@ wide:
 	VFMADD213PD       Z11, Z19, Z11
 	VFMADD213PD       Z12, Z20, Z12
 	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+2208(SB), Z14
-	VBROADCASTSD      fnConst<>+2208(SB), Z15
-	VBROADCASTSD      fnConst<>+2208(SB), Z16
-	VBROADCASTSD      fnConst<>+2208(SB), Z17
+	VBROADCASTSD      fnConst<>+1536(SB), Z14
+	VBROADCASTSD      fnConst<>+1536(SB), Z15
+	VBROADCASTSD      fnConst<>+1536(SB), Z16
+	VBROADCASTSD      fnConst<>+1536(SB), Z17
 	VFNMADD231PD      Z10, Z2, Z14
 	VFNMADD231PD      Z11, Z3, Z15
 	VFNMADD231PD      Z12, Z4, Z16
@@ -7029,7 +7143,7 @@ loop:
 	VCVTPS2PD         (DX)(SI*4), Z3
 	VMAXPD            Z2, Z1, Z2
 	VMINPD            Z2, Z0, Z2
-	VXORPD.BCST       fnConst<>+2464(SB), Z2, Z2
+	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+32(SB), Z4
 	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
 	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
@@ -7044,15 +7158,15 @@ loop:
 	VMULPD            Z2, Z5, Z2
 	VPSLLQ            $0x34, Z4, Z4
 	VFMADD213PD       Z4, Z4, Z2
-	VADDPD.BCST       fnConst<>+2208(SB), Z2, Z2
+	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
 	VBROADCASTSD      fnConst<>+320(SB), Z4
 	VPSUBQ            Z2, Z4, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z2, Z5
 	VMOVAPD           Z5, Z6
 	VFMADD231PD       Z5, Z5, Z6
 	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+2208(SB), Z5
+	VBROADCASTSD      fnConst<>+1536(SB), Z5
 	VFNMADD231PD      Z4, Z2, Z5
 	VMOVAPD           Z5, Z2
 	VFMADD231PD       Z5, Z5, Z2
@@ -7077,8 +7191,8 @@ TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+2528(SB), Y2
-	VMOVUPD      fnConst<>+2496(SB), Y3
+	VMOVUPD      fnConst<>+1856(SB), Y2
+	VMOVUPD      fnConst<>+1824(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -7114,8 +7228,8 @@ loop:
 	VMULPD       Y7, Y11, Y7
 	VPSLLQ       $0x34, Y8, Y8
 	VPSLLQ       $0x34, Y9, Y9
-	VSUBPD       fnConst<>+2208(SB), Y8, Y10
-	VSUBPD       fnConst<>+2208(SB), Y9, Y11
+	VSUBPD       fnConst<>+1536(SB), Y8, Y10
+	VSUBPD       fnConst<>+1536(SB), Y9, Y11
 	VFMADD213PD  Y10, Y8, Y6
 	VFMADD213PD  Y11, Y9, Y7
 	VMULPD       Y0, Y6, Y6
@@ -7148,8 +7262,8 @@ TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+2528(SB), Y2
-	VMOVUPD      fnConst<>+2496(SB), Y3
+	VMOVUPD      fnConst<>+1856(SB), Y2
+	VMOVUPD      fnConst<>+1824(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -7218,8 +7332,8 @@ TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+2528(SB), Z2
-	VBROADCASTSD fnConst<>+2496(SB), Z3
+	VBROADCASTSD fnConst<>+1856(SB), Z2
+	VBROADCASTSD fnConst<>+1824(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -7290,10 +7404,10 @@ wide:
 	VPSLLQ            $0x34, Z18, Z18
 	VPSLLQ            $0x34, Z19, Z19
 	VPSLLQ            $0x34, Z20, Z20
-	VSUBPD.BCST       fnConst<>+2208(SB), Z17, Z21
-	VSUBPD.BCST       fnConst<>+2208(SB), Z18, Z22
-	VSUBPD.BCST       fnConst<>+2208(SB), Z19, Z23
-	VSUBPD.BCST       fnConst<>+2208(SB), Z20, Z24
+	VSUBPD.BCST       fnConst<>+1536(SB), Z17, Z21
+	VSUBPD.BCST       fnConst<>+1536(SB), Z18, Z22
+	VSUBPD.BCST       fnConst<>+1536(SB), Z19, Z23
+	VSUBPD.BCST       fnConst<>+1536(SB), Z20, Z24
 	VFMADD213PD       Z21, Z17, Z8
 	VFMADD213PD       Z22, Z18, Z9
 	VFMADD213PD       Z23, Z19, Z10
@@ -7350,7 +7464,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z7
 	VMULPD            Z5, Z7, Z5
 	VPSLLQ            $0x34, Z6, Z6
-	VSUBPD.BCST       fnConst<>+2208(SB), Z6, Z7
+	VSUBPD.BCST       fnConst<>+1536(SB), Z6, Z7
 	VFMADD213PD       Z7, Z6, Z5
 	VMULPD            Z0, Z5, Z5
 	VXORPD            Z6, Z6, Z6
@@ -7377,8 +7491,8 @@ TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+2528(SB), Z2
-	VBROADCASTSD fnConst<>+2496(SB), Z3
+	VBROADCASTSD fnConst<>+1856(SB), Z2
+	VBROADCASTSD fnConst<>+1824(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -7532,8 +7646,8 @@ TEXT ·fnSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2752(SB), Y0
-	VMOVUPD fnConst<>+2784(SB), Y0
+	VMOVUPD fnConst<>+2016(SB), Y0
+	VMOVUPD fnConst<>+2048(SB), Y0
 	XORQ    BX, BX
 
 loop:
@@ -7562,8 +7676,8 @@ TEXT ·fnSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2752(SB), Y0
-	VMOVUPD fnConst<>+2784(SB), Y1
+	VMOVUPD fnConst<>+2016(SB), Y0
+	VMOVUPD fnConst<>+2048(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -7587,8 +7701,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -7597,8 +7711,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -7625,8 +7739,8 @@ TEXT ·fnSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2752(SB), Z0
-	VBROADCASTSD fnConst<>+2784(SB), Z0
+	VBROADCASTSD fnConst<>+2016(SB), Z0
+	VBROADCASTSD fnConst<>+2048(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -7686,8 +7800,8 @@ TEXT ·fnSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2752(SB), Z0
-	VBROADCASTSD fnConst<>+2784(SB), Z1
+	VBROADCASTSD fnConst<>+2016(SB), Z0
+	VBROADCASTSD fnConst<>+2048(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -7734,10 +7848,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+2208(SB), Z14
-	VBROADCASTSD fnConst<>+2208(SB), Z15
-	VBROADCASTSD fnConst<>+2208(SB), Z16
-	VBROADCASTSD fnConst<>+2208(SB), Z17
+	VBROADCASTSD fnConst<>+1536(SB), Z14
+	VBROADCASTSD fnConst<>+1536(SB), Z15
+	VBROADCASTSD fnConst<>+1536(SB), Z16
+	VBROADCASTSD fnConst<>+1536(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7754,10 +7868,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+2208(SB), Z14
-	VBROADCASTSD fnConst<>+2208(SB), Z15
-	VBROADCASTSD fnConst<>+2208(SB), Z16
-	VBROADCASTSD fnConst<>+2208(SB), Z17
+	VBROADCASTSD fnConst<>+1536(SB), Z14
+	VBROADCASTSD fnConst<>+1536(SB), Z15
+	VBROADCASTSD fnConst<>+1536(SB), Z16
+	VBROADCASTSD fnConst<>+1536(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -7804,12 +7918,12 @@ loop:
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+2208(SB), Z5
+	VBROADCASTSD fnConst<>+1536(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+2208(SB), Z5
+	VBROADCASTSD fnConst<>+1536(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
@@ -7831,15 +7945,15 @@ TEXT ·fnInvSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2752(SB), Y0
-	VMOVUPD fnConst<>+2784(SB), Y0
+	VMOVUPD fnConst<>+2016(SB), Y0
+	VMOVUPD fnConst<>+2048(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+2208(SB), Y2
-	VMOVUPD    fnConst<>+2208(SB), Y3
+	VMOVUPD    fnConst<>+1536(SB), Y2
+	VMOVUPD    fnConst<>+1536(SB), Y3
 	VCVTPD2PSY Y0, X0
 	VSQRTPS    X0, X0
 	VCVTPS2PD  X0, Y0
@@ -7871,8 +7985,8 @@ TEXT ·fnInvSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2752(SB), Y0
-	VMOVUPD fnConst<>+2784(SB), Y1
+	VMOVUPD fnConst<>+2016(SB), Y0
+	VMOVUPD fnConst<>+2048(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -7888,8 +8002,8 @@ loop:
 	VCVTPS2PD    X7, Y7
 	VMULPD       Y2, Y6, Y2
 	VMULPD       Y3, Y7, Y3
-	VMULPD       fnConst<>+2240(SB), Y2, Y2
-	VMULPD       fnConst<>+2240(SB), Y3, Y3
+	VMULPD       fnConst<>+1568(SB), Y2, Y2
+	VMULPD       fnConst<>+1568(SB), Y3, Y3
 	VMAXPD       Y2, Y0, Y2
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
@@ -7898,8 +8012,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -7908,8 +8022,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+2208(SB), Y8
-	VMOVUPD      fnConst<>+2208(SB), Y9
+	VMOVUPD      fnConst<>+1536(SB), Y8
+	VMOVUPD      fnConst<>+1536(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -7918,8 +8032,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y3
 	VFMADD213PD  Y6, Y2, Y6
 	VFMADD213PD  Y7, Y3, Y7
-	VXORPD       fnConst<>+2464(SB), Y4, Y2
-	VXORPD       fnConst<>+2464(SB), Y5, Y3
+	VXORPD       fnConst<>+1792(SB), Y4, Y2
+	VXORPD       fnConst<>+1792(SB), Y5, Y3
 	VMULPD       Y6, Y2, Y2
 	VMULPD       Y7, Y3, Y3
 	VCVTPD2PSY   Y2, X2
@@ -7938,8 +8052,8 @@ TEXT ·fnInvSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2752(SB), Z0
-	VBROADCASTSD fnConst<>+2784(SB), Z0
+	VBROADCASTSD fnConst<>+2016(SB), Z0
+	VBROADCASTSD fnConst<>+2048(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -7950,10 +8064,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+2208(SB), Z4
-	VBROADCASTSD fnConst<>+2208(SB), Z5
-	VBROADCASTSD fnConst<>+2208(SB), Z6
-	VBROADCASTSD fnConst<>+2208(SB), Z7
+	VBROADCASTSD fnConst<>+1536(SB), Z4
+	VBROADCASTSD fnConst<>+1536(SB), Z5
+	VBROADCASTSD fnConst<>+1536(SB), Z6
+	VBROADCASTSD fnConst<>+1536(SB), Z7
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -7999,7 +8113,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+2208(SB), Z1
+	VBROADCASTSD fnConst<>+1536(SB), Z1
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -8024,8 +8138,8 @@ TEXT ·fnInvSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2752(SB), Z0
-	VBROADCASTSD fnConst<>+2784(SB), Z1
+	VBROADCASTSD fnConst<>+2016(SB), Z0
+	VBROADCASTSD fnConst<>+2048(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -8056,10 +8170,10 @@ wide:
 	VMULPD       Z3, Z11, Z3
 	VMULPD       Z4, Z12, Z4
 	VMULPD       Z5, Z13, Z5
-	VMULPD.BCST  fnConst<>+2240(SB), Z2, Z2
-	VMULPD.BCST  fnConst<>+2240(SB), Z3, Z3
-	VMULPD.BCST  fnConst<>+2240(SB), Z4, Z4
-	VMULPD.BCST  fnConst<>+2240(SB), Z5, Z5
+	VMULPD.BCST  fnConst<>+1568(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+1568(SB), Z3, Z3
+	VMULPD.BCST  fnConst<>+1568(SB), Z4, Z4
+	VMULPD.BCST  fnConst<>+1568(SB), Z5, Z5
 	VMAXPD       Z2, Z0, Z2
 	VMAXPD       Z3, Z0, Z3
 	VMAXPD       Z4, Z0, Z4
@@ -8076,10 +8190,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+2208(SB), Z14
-	VBROADCASTSD fnConst<>+2208(SB), Z15
-	VBROADCASTSD fnConst<>+2208(SB), Z16
-	VBROADCASTSD fnConst<>+2208(SB), Z17
+	VBROADCASTSD fnConst<>+1536(SB), Z14
+	VBROADCASTSD fnConst<>+1536(SB), Z15
+	VBROADCASTSD fnConst<>+1536(SB), Z16
+	VBROADCASTSD fnConst<>+1536(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8096,10 +8210,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+2208(SB), Z14
-	VBROADCASTSD fnConst<>+2208(SB), Z15
-	VBROADCASTSD fnConst<>+2208(SB), Z16
-	VBROADCASTSD fnConst<>+2208(SB), Z17
+	VBROADCASTSD fnConst<>+1536(SB), Z14
+	VBROADCASTSD fnConst<>+1536(SB), Z15
+	VBROADCASTSD fnConst<>+1536(SB), Z16
+	VBROADCASTSD fnConst<>+1536(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8116,10 +8230,10 @@ wide:
 	VFMADD213PD  Z11, Z3, Z11
 	VFMADD213PD  Z12, Z4, Z12
 	VFMADD213PD  Z13, Z5, Z13
-	VXORPD.BCST  fnConst<>+2464(SB), Z6, Z2
-	VXORPD.BCST  fnConst<>+2464(SB), Z7, Z3
-	VXORPD.BCST  fnConst<>+2464(SB), Z8, Z4
-	VXORPD.BCST  fnConst<>+2464(SB), Z9, Z5
+	VXORPD.BCST  fnConst<>+1792(SB), Z6, Z2
+	VXORPD.BCST  fnConst<>+1792(SB), Z7, Z3
+	VXORPD.BCST  fnConst<>+1792(SB), Z8, Z4
+	VXORPD.BCST  fnConst<>+1792(SB), Z9, Z5
 	VMULPD       Z10, Z2, Z2
 	VMULPD       Z11, Z3, Z3
 	VMULPD       Z12, Z4, Z4
@@ -8146,22 +8260,22 @@ loop:
 	VSQRTPS      Y4, Y4
 	VCVTPS2PD    Y4, Z4
 	VMULPD       Z2, Z4, Z2
-	VMULPD.BCST  fnConst<>+2240(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+1568(SB), Z2, Z2
 	VMAXPD       Z2, Z0, Z2
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+2208(SB), Z5
+	VBROADCASTSD fnConst<>+1536(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+2208(SB), Z5
+	VBROADCASTSD fnConst<>+1536(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
 	VFMADD213PD  Z4, Z2, Z4
-	VXORPD.BCST  fnConst<>+2464(SB), Z3, Z2
+	VXORPD.BCST  fnConst<>+1792(SB), Z3, Z2
 	VMULPD       Z4, Z2, Z2
 	VCVTPD2PS    Z2, Y2
 	VMOVUPS      Y2, (AX)(SI*4)
@@ -8184,8 +8298,8 @@ TEXT ·fnInvAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+2208(SB), Y2
-	VMOVUPD    fnConst<>+2208(SB), Y3
+	VMOVUPD    fnConst<>+1536(SB), Y2
+	VMOVUPD    fnConst<>+1536(SB), Y3
 	VCVTPD2PSY Y2, X2
 	VCVTPD2PSY Y0, X0
 	VDIVPS     X0, X2, X2
@@ -8218,8 +8332,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y1
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  16(DX)(SI*4), Y3
-	VXORPD     fnConst<>+2464(SB), Y2, Y2
-	VXORPD     fnConst<>+2464(SB), Y3, Y3
+	VXORPD     fnConst<>+1792(SB), Y2, Y2
+	VXORPD     fnConst<>+1792(SB), Y3, Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
 	VDIVPD     Y0, Y2, Y0
@@ -8250,10 +8364,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+2208(SB), Z4
-	VBROADCASTSD fnConst<>+2208(SB), Z5
-	VBROADCASTSD fnConst<>+2208(SB), Z6
-	VBROADCASTSD fnConst<>+2208(SB), Z7
+	VBROADCASTSD fnConst<>+1536(SB), Z4
+	VBROADCASTSD fnConst<>+1536(SB), Z5
+	VBROADCASTSD fnConst<>+1536(SB), Z6
+	VBROADCASTSD fnConst<>+1536(SB), Z7
 	VCVTPD2PS    Z4, Y4
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y4, Y4
@@ -8287,7 +8401,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+2208(SB), Z1
+	VBROADCASTSD fnConst<>+1536(SB), Z1
 	VCVTPD2PS    Z1, Y1
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y1, Y1
@@ -8323,10 +8437,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z5
 	VCVTPS2PD   64(DX)(SI*4), Z6
 	VCVTPS2PD   96(DX)(SI*4), Z7
-	VXORPD.BCST fnConst<>+2464(SB), Z4, Z4
-	VXORPD.BCST fnConst<>+2464(SB), Z5, Z5
-	VXORPD.BCST fnConst<>+2464(SB), Z6, Z6
-	VXORPD.BCST fnConst<>+2464(SB), Z7, Z7
+	VXORPD.BCST fnConst<>+1792(SB), Z4, Z4
+	VXORPD.BCST fnConst<>+1792(SB), Z5, Z5
+	VXORPD.BCST fnConst<>+1792(SB), Z6, Z6
+	VXORPD.BCST fnConst<>+1792(SB), Z7, Z7
 	VMULPD      Z0, Z0, Z0
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
@@ -8353,7 +8467,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
-	VXORPD.BCST fnConst<>+2464(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1792(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z0
 	VDIVPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
@@ -8377,20 +8491,20 @@ TEXT ·fnPowAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Y1
 	VBROADCASTSD 16(BX), Y2
 	VBROADCASTSD 24(BX), Y3
-	VMOVUPD      fnConst<>+2720(SB), Y3
-	VMOVUPD      fnConst<>+2688(SB), Y4
+	VMOVUPD      fnConst<>+1984(SB), Y3
+	VMOVUPD      fnConst<>+1952(SB), Y4
 	XORQ         BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y5
-	VANDPD      fnConst<>+2432(SB), Y5, Y6
+	VANDPD      fnConst<>+1760(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+2208(SB), Y7, Y7
+	VSUBPD      fnConst<>+1536(SB), Y7, Y7
 	VMOVUPD     fnConst<>+512(SB), Y9
 	VFMADD213PD fnConst<>+544(SB), Y7, Y9
 	VFMADD213PD fnConst<>+576(SB), Y7, Y9
@@ -8407,8 +8521,8 @@ loop:
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+2880(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+2848(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+2144(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+2112(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -8436,14 +8550,14 @@ loop:
 	VCVTPD2PSY  Y5, X5
 	VMOVUPS     X5, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y5
-	VANDPD      fnConst<>+2432(SB), Y5, Y6
+	VANDPD      fnConst<>+1760(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+2208(SB), Y7, Y7
+	VSUBPD      fnConst<>+1536(SB), Y7, Y7
 	VMOVUPD     fnConst<>+512(SB), Y9
 	VFMADD213PD fnConst<>+544(SB), Y7, Y9
 	VFMADD213PD fnConst<>+576(SB), Y7, Y9
@@ -8460,8 +8574,8 @@ loop:
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+2880(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+2848(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+2144(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+2112(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -8506,21 +8620,21 @@ TEXT ·fnPowGradAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Y1
 	VBROADCASTSD 16(SI), Y2
 	VBROADCASTSD 24(SI), Y3
-	VMOVUPD      fnConst<>+2720(SB), Y4
-	VMOVUPD      fnConst<>+2688(SB), Y5
+	VMOVUPD      fnConst<>+1984(SB), Y4
+	VMOVUPD      fnConst<>+1952(SB), Y5
 	XORQ         SI, SI
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Y6
 	VCVTPS2PD   (DX)(SI*4), Y7
-	VANDPD      fnConst<>+2432(SB), Y6, Y8
+	VANDPD      fnConst<>+1760(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+2208(SB), Y9, Y9
+	VSUBPD      fnConst<>+1536(SB), Y9, Y9
 	VMOVUPD     fnConst<>+512(SB), Y11
 	VFMADD213PD fnConst<>+544(SB), Y9, Y11
 	VFMADD213PD fnConst<>+576(SB), Y9, Y11
@@ -8537,8 +8651,8 @@ loop:
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+2880(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+2848(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+2144(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+2112(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -8569,14 +8683,14 @@ loop:
 	VMOVUPS     X6, (AX)(SI*4)
 	VCVTPS2PD   16(CX)(SI*4), Y6
 	VCVTPS2PD   16(DX)(SI*4), Y7
-	VANDPD      fnConst<>+2432(SB), Y6, Y8
+	VANDPD      fnConst<>+1760(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+2208(SB), Y9, Y9
+	VSUBPD      fnConst<>+1536(SB), Y9, Y9
 	VMOVUPD     fnConst<>+512(SB), Y11
 	VFMADD213PD fnConst<>+544(SB), Y9, Y11
 	VFMADD213PD fnConst<>+576(SB), Y9, Y11
@@ -8593,8 +8707,8 @@ loop:
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+2880(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+2848(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+2144(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+2112(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -8640,8 +8754,8 @@ TEXT ·fnPowAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Z1
 	VBROADCASTSD 16(BX), Z2
 	VBROADCASTSD 24(BX), Z3
-	VBROADCASTSD fnConst<>+2720(SB), Z3
-	VBROADCASTSD fnConst<>+2688(SB), Z13
+	VBROADCASTSD fnConst<>+1984(SB), Z3
+	VBROADCASTSD fnConst<>+1952(SB), Z13
 	XORQ         BX, BX
 
 wide:
@@ -8650,8 +8764,8 @@ wide:
 	JA               rest
 	VCVTPS2PD        (CX)(BX*4), Z14
 	VCVTPS2PD        32(CX)(BX*4), Z15
-	VANDPD.BCST      fnConst<>+2432(SB), Z14, Z16
-	VANDPD.BCST      fnConst<>+2432(SB), Z15, Z17
+	VANDPD.BCST      fnConst<>+1760(SB), Z14, Z16
+	VANDPD.BCST      fnConst<>+1760(SB), Z15, Z17
 	VPADDQ.BCST      fnConst<>+352(SB), Z16, Z18
 	VPADDQ.BCST      fnConst<>+352(SB), Z17, Z19
 	VPSRLQ           $0x34, Z18, Z20
@@ -8664,8 +8778,8 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z19, Z19
 	VPADDQ.BCST      fnConst<>+416(SB), Z18, Z18
 	VPADDQ.BCST      fnConst<>+416(SB), Z19, Z19
-	VSUBPD.BCST      fnConst<>+2208(SB), Z18, Z18
-	VSUBPD.BCST      fnConst<>+2208(SB), Z19, Z19
+	VSUBPD.BCST      fnConst<>+1536(SB), Z18, Z18
+	VSUBPD.BCST      fnConst<>+1536(SB), Z19, Z19
 	VBROADCASTSD     fnConst<>+512(SB), Z22
 	VBROADCASTSD     fnConst<>+512(SB), Z23
 	VFMADD213PD.BCST fnConst<>+544(SB), Z18, Z22
@@ -8698,10 +8812,10 @@ wide:
 	VXORPD           Z19, Z19, Z19
 	VCMPPD           $0x00, Z18, Z16, K1
 	VCMPPD           $0x00, Z19, Z17, K2
-	VBLENDMPD.BCST   fnConst<>+2880(SB), Z22, K1, Z4
-	VBLENDMPD.BCST   fnConst<>+2880(SB), Z23, K2, Z5
-	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z16, K1
-	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z17, K2
+	VBLENDMPD.BCST   fnConst<>+2144(SB), Z22, K1, Z4
+	VBLENDMPD.BCST   fnConst<>+2144(SB), Z23, K2, Z5
+	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z16, K1
+	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z17, K2
 	VBLENDMPD        Z16, Z4, K1, Z6
 	VBLENDMPD        Z17, Z5, K2, Z7
 	VMULPD           Z0, Z6, Z16
@@ -8763,14 +8877,14 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+2432(SB), Z4, Z5
+	VANDPD.BCST      fnConst<>+1760(SB), Z4, Z5
 	VPADDQ.BCST      fnConst<>+352(SB), Z5, Z6
 	VPSRLQ           $0x34, Z6, Z7
 	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
 	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
 	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
 	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+2208(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+1536(SB), Z6, Z6
 	VBROADCASTSD     fnConst<>+512(SB), Z8
 	VFMADD213PD.BCST fnConst<>+544(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+576(SB), Z6, Z8
@@ -8787,8 +8901,8 @@ loop:
 	VFMADD213PD      Z7, Z6, Z8
 	VXORPD           Z6, Z6, Z6
 	VCMPPD           $0x00, Z6, Z5, K1
-	VBLENDMPD.BCST   fnConst<>+2880(SB), Z8, K1, Z10
-	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z5, K1
+	VBLENDMPD.BCST   fnConst<>+2144(SB), Z8, K1, Z10
+	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z5, K1
 	VBLENDMPD        Z5, Z10, K1, Z11
 	VMULPD           Z0, Z11, Z5
 	VMAXPD           Z5, Z3, Z5
@@ -8835,8 +8949,8 @@ TEXT ·fnPowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Z1
 	VBROADCASTSD 16(SI), Z2
 	VBROADCASTSD 24(SI), Z3
-	VBROADCASTSD fnConst<>+2720(SB), Z4
-	VBROADCASTSD fnConst<>+2688(SB), Z5
+	VBROADCASTSD fnConst<>+1984(SB), Z4
+	VBROADCASTSD fnConst<>+1952(SB), Z5
 	XORQ         SI, SI
 
 wide:
@@ -8847,8 +8961,8 @@ wide:
 	VCVTPS2PD        32(CX)(SI*4), Z7
 	VCVTPS2PD        (DX)(SI*4), Z8
 	VCVTPS2PD        32(DX)(SI*4), Z9
-	VANDPD.BCST      fnConst<>+2432(SB), Z6, Z10
-	VANDPD.BCST      fnConst<>+2432(SB), Z7, Z11
+	VANDPD.BCST      fnConst<>+1760(SB), Z6, Z10
+	VANDPD.BCST      fnConst<>+1760(SB), Z7, Z11
 	VPADDQ.BCST      fnConst<>+352(SB), Z10, Z12
 	VPADDQ.BCST      fnConst<>+352(SB), Z11, Z13
 	VPSRLQ           $0x34, Z12, Z14
@@ -8861,8 +8975,8 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z13, Z13
 	VPADDQ.BCST      fnConst<>+416(SB), Z12, Z12
 	VPADDQ.BCST      fnConst<>+416(SB), Z13, Z13
-	VSUBPD.BCST      fnConst<>+2208(SB), Z12, Z12
-	VSUBPD.BCST      fnConst<>+2208(SB), Z13, Z13
+	VSUBPD.BCST      fnConst<>+1536(SB), Z12, Z12
+	VSUBPD.BCST      fnConst<>+1536(SB), Z13, Z13
 	VBROADCASTSD     fnConst<>+512(SB), Z25
 	VBROADCASTSD     fnConst<>+512(SB), Z26
 	VFMADD213PD.BCST fnConst<>+544(SB), Z12, Z25
@@ -8895,10 +9009,10 @@ wide:
 	VXORPD           Z13, Z13, Z13
 	VCMPPD           $0x00, Z12, Z10, K1
 	VCMPPD           $0x00, Z13, Z11, K2
-	VBLENDMPD.BCST   fnConst<>+2880(SB), Z25, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+2880(SB), Z26, K2, Z17
-	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z10, K1
-	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z11, K2
+	VBLENDMPD.BCST   fnConst<>+2144(SB), Z25, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+2144(SB), Z26, K2, Z17
+	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z10, K1
+	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z11, K2
 	VBLENDMPD        Z10, Z16, K1, Z18
 	VBLENDMPD        Z11, Z17, K2, Z19
 	VMULPD           Z0, Z18, Z10
@@ -8965,14 +9079,14 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z6
 	VCVTPS2PD        (DX)(SI*4), Z7
-	VANDPD.BCST      fnConst<>+2432(SB), Z6, Z8
+	VANDPD.BCST      fnConst<>+1760(SB), Z6, Z8
 	VPADDQ.BCST      fnConst<>+352(SB), Z8, Z9
 	VPSRLQ           $0x34, Z9, Z10
 	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
 	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
 	VANDPD.BCST      fnConst<>+384(SB), Z9, Z9
 	VPADDQ.BCST      fnConst<>+416(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+2208(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+1536(SB), Z9, Z9
 	VBROADCASTSD     fnConst<>+512(SB), Z11
 	VFMADD213PD.BCST fnConst<>+544(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+576(SB), Z9, Z11
@@ -8989,8 +9103,8 @@ loop:
 	VFMADD213PD      Z10, Z9, Z11
 	VXORPD           Z9, Z9, Z9
 	VCMPPD           $0x00, Z9, Z8, K1
-	VBLENDMPD.BCST   fnConst<>+2880(SB), Z11, K1, Z22
-	VCMPPD.BCST      $0x15, fnConst<>+2848(SB), Z8, K1
+	VBLENDMPD.BCST   fnConst<>+2144(SB), Z11, K1, Z22
+	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z8, K1
 	VBLENDMPD        Z8, Z22, K1, Z23
 	VMULPD           Z0, Z23, Z8
 	VMAXPD           Z8, Z4, Z8
@@ -9068,8 +9182,8 @@ loop:
 	VCVTPS2PD  16(DX)(SI*4), Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
-	VMULPD     fnConst<>+2304(SB), Y0, Y0
-	VMULPD     fnConst<>+2304(SB), Y1, Y1
+	VMULPD     fnConst<>+1632(SB), Y0, Y0
+	VMULPD     fnConst<>+1632(SB), Y1, Y1
 	VMULPD     Y0, Y2, Y0
 	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
@@ -9160,10 +9274,10 @@ wide:
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
 	VMULPD      Z3, Z3, Z3
-	VMULPD.BCST fnConst<>+2304(SB), Z0, Z0
-	VMULPD.BCST fnConst<>+2304(SB), Z1, Z1
-	VMULPD.BCST fnConst<>+2304(SB), Z2, Z2
-	VMULPD.BCST fnConst<>+2304(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+1632(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+1632(SB), Z1, Z1
+	VMULPD.BCST fnConst<>+1632(SB), Z2, Z2
+	VMULPD.BCST fnConst<>+1632(SB), Z3, Z3
 	VMULPD      Z0, Z4, Z0
 	VMULPD      Z1, Z5, Z1
 	VMULPD      Z2, Z6, Z2
@@ -9187,7 +9301,7 @@ loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
 	VMULPD      Z0, Z0, Z0
-	VMULPD.BCST fnConst<>+2304(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+1632(SB), Z0, Z0
 	VMULPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
@@ -9210,8 +9324,8 @@ TEXT ·fnNegAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VXORPD     fnConst<>+2464(SB), Y0, Y0
-	VXORPD     fnConst<>+2464(SB), Y1, Y1
+	VXORPD     fnConst<>+1792(SB), Y0, Y0
+	VXORPD     fnConst<>+1792(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(BX*4)
 	VCVTPD2PSY Y1, X0
@@ -9236,8 +9350,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y0
 	VCVTPS2PD  (DX)(SI*4), Y0
 	VCVTPS2PD  16(DX)(SI*4), Y1
-	VXORPD     fnConst<>+2464(SB), Y0, Y0
-	VXORPD     fnConst<>+2464(SB), Y1, Y1
+	VXORPD     fnConst<>+1792(SB), Y0, Y0
+	VXORPD     fnConst<>+1792(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
 	VCVTPD2PSY Y1, X0
@@ -9264,10 +9378,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z1
 	VCVTPS2PD   64(CX)(BX*4), Z2
 	VCVTPS2PD   96(CX)(BX*4), Z3
-	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+2464(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+2464(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1792(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1792(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+1792(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VCVTPD2PS   Z1, Y0
@@ -9285,7 +9399,7 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z0
-	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -9317,10 +9431,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z1
 	VCVTPS2PD   64(DX)(SI*4), Z2
 	VCVTPS2PD   96(DX)(SI*4), Z3
-	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+2464(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+2464(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+2464(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1792(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1792(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+1792(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	VCVTPD2PS   Z1, Y0
@@ -9339,7 +9453,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z0
-	VXORPD.BCST fnConst<>+2464(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	ADDQ        $0x08, SI
@@ -9516,8 +9630,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Y0
-	VMOVUPD      fnConst<>+2528(SB), Y1
-	VMOVUPD      fnConst<>+2496(SB), Y2
+	VMOVUPD      fnConst<>+1856(SB), Y1
+	VMOVUPD      fnConst<>+1824(SB), Y2
 	VMOVUPD      (BX), Y3
 	VMOVUPD      32(BX), Y4
 	VMOVUPD      64(BX), Y5
@@ -9713,8 +9827,8 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Z0
-	VBROADCASTSD fnConst<>+2528(SB), Z1
-	VBROADCASTSD fnConst<>+2496(SB), Z2
+	VBROADCASTSD fnConst<>+1856(SB), Z1
+	VBROADCASTSD fnConst<>+1824(SB), Z2
 	VMOVUPD      (BX), Z3
 	VMOVUPD      64(BX), Z4
 	XORQ         SI, SI

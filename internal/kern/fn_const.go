@@ -53,18 +53,6 @@ var fnLog1pPoly = [11]float64{
 	0.3333256088120732, -0.4999998148476907, 0.99999999926028,
 }
 
-// fnErfMid: middle of the argument t² of fnErfPoly.
-const fnErfMid float64 = 0x1.f333333333333p+02
-
-// fnErfPoly: erf(t)/t in t² - 7.8 for 0 <= t <= 3.95, error 2^-32.1.
-var fnErfPoly = [19]float64{
-	5.691135695084058e-21, -1.2568702689072318e-19, 8.899091991004577e-19, -1.2498889257318763e-17,
-	3.667922979101185e-16, -6.164598315077422e-15, 8.353415236504275e-14, -1.1640283443617448e-12,
-	1.5769538155584737e-11, -1.970484104968406e-10, 2.2974803204512597e-09, -2.5222355415952446e-08,
-	2.6132387491547415e-07, -2.573958780570261e-06, 2.444762017765984e-05, -0.0002289407289938682,
-	0.002189120584573124, -0.022920966913733465, 0.3580294174022616,
-}
-
 // fnTanhOne: 2·√(2/π), of GELU's form with tanh (Hendrycks and Gimpel 2016).
 const fnTanhOne float64 = 0x1.9884533d43651p+00
 
@@ -73,9 +61,6 @@ const fnTanhThree float64 = 0x1.2444f2a4d8b4bp-04
 
 // fnTanhNine: 3·fnTanhThree.
 const fnTanhNine float64 = 0x1.b6676bf7450fp-03
-
-// fnErfSlope: 2/√π.
-const fnErfSlope float64 = 0x1.20dd750429b6dp+00
 
 // fnSixth: 1/6.
 const fnSixth float64 = 0x1.5555555555555p-03
@@ -124,12 +109,6 @@ const fnExpMax float64 = 0x1.b8p+06
 
 // fnExpMin: -fnExpMax.
 const fnExpMin float64 = -0x1.b8p+06
-
-// fnErfMax: erf is 1 as float32 from here on.
-const fnErfMax float64 = 0x1.f99999999999ap+01
-
-// fnTailMax: exp of its square's negative is 0 as float32.
-const fnTailMax float64 = 0x1.ep+03
 
 // fnTanhMax: GELU's form with tanh is 0 or x as float32 beyond.
 const fnTanhMax float64 = 0x1.6p+03

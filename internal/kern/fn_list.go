@@ -39,15 +39,7 @@ var fnList = [fnCount]fnPair{
 			s := fnRecip(e + 1)
 			return dy * (e * 4 * s * s)
 		}},
-	FnErf: {
-		func(x float64, _ *fnSettings) float64 {
-			t := atMost(math.Abs(x), fnErfMax)
-			return signed(horner(fnErfPoly[:], float64(t*t)-fnErfMid)*t, x)
-		},
-		func(x, dy float64, _ *fnSettings) float64 {
-			t := atMost(math.Abs(x), fnTailMax)
-			return dy * (fnExp(-t*t) * fnErfSlope)
-		}},
+	FnErf:  single(erfOf, erfSlope),
 	FnGELU: single(geluOf, geluSlope),
 	FnGELUTanh: {
 		func(x float64, _ *fnSettings) float64 {

@@ -40,26 +40,24 @@ func upSingle(a, s, t float32) float32 {
 	return fuse(s, a, a) * math.Float32frombits(math.Float32bits(t)<<23)
 }
 
-// normalTable has the middles of the intervals, and a polynomial for each. The line is added to
+// pieceTable has the middles of intervals, and a polynomial for each. The line is added to
 // the coefficient of power 1: where the middle is 0, that loses no digit.
-type normalTable struct {
+type pieceTable struct {
 	mid, line *[8]float32
 	rows      []*[8]float32
 }
 
 var (
-	geluTable = normalTable{&singleGELUMid, &singleGELULine, []*[8]float32{&singleGELU7, &singleGELU6, &singleGELU5, &singleGELU4,
+	geluTable = pieceTable{&singleGELUMid, &singleGELULine, []*[8]float32{&singleGELU7, &singleGELU6, &singleGELU5, &singleGELU4,
 		&singleGELU3, &singleGELU2, &singleGELU1, &singleGELU0}}
-	geluSlopeTable = normalTable{&singleGELUSlopeMid, nil, []*[8]float32{&singleGELUSlope6, &singleGELUSlope5,
+	geluSlopeTable = pieceTable{&singleGELUSlopeMid, nil, []*[8]float32{&singleGELUSlope6, &singleGELUSlope5,
 		&singleGELUSlope4, &singleGELUSlope3, &singleGELUSlope2, &singleGELUSlope1, &singleGELUSlope0}}
 )
 
-// at is the table's function of |x|, of the normal distribution, times exp(-x²/2), times 2^64.
-// The square that counts is not rounded, which alone would cost fifty units in the last place.
-func (t *normalTable) at(x float32) float32 {
-	a := limitSingle(absSingle(x), singleTailMax)
-	i := math.Float32bits(fuse(a, singleTailStep, singleTailFrom)) >> 22 & 7
-	d := a - t.mid[i]
+// piece is the polynomial of interval at%8, at v.
+func (t *pieceTable) piece(v float32, at uint32) float32 {
+	i := at & 7
+	d := v - t.mid[i]
 	p := t.rows[0][i]
 	last := len(t.rows) - 1
 	for _, row := range t.rows[1:last] {
@@ -69,7 +67,14 @@ func (t *normalTable) at(x float32) float32 {
 	if t.line != nil {
 		c = fuse(t.line[i], d, c)
 	}
-	p = fuse(p, d, c)
+	return fuse(p, d, c)
+}
+
+// normal is the table's function of |x|, of the normal distribution, times exp(-x²/2), times 2^64.
+// The square that counts is not rounded, which alone would cost fifty units in the last place.
+func (t *pieceTable) normal(x float32) float32 {
+	a := limitSingle(absSingle(x), singleTailMax)
+	p := t.piece(a, math.Float32bits(fuse(a, singleTailStep, singleTailFrom))>>22)
 	n := fuse(float32(a*a), singleHalfLog2E, singleShift)
 	whole := n - singleShift
 	r := fuse(whole, singleTwoLn2Low, fuse(a, a, float32(whole*singleTwoLn2)))
@@ -81,10 +86,10 @@ func (t *normalTable) at(x float32) float32 {
 }
 
 // geluOf is max(x, 0) - |x|·Φ(-|x|).
-func geluOf(x float32) float32 { return fuse(-geluTable.at(x), singleDown, positive(x)) }
+func geluOf(x float32) float32 { return fuse(-geluTable.normal(x), singleDown, positive(x)) }
 
 // geluSlope is Φ(x) + x·φ(x), φ the density of Φ.
-func geluSlope(x float32) float32 { return upperSingle(geluSlopeTable.at(x)*singleDown, x) }
+func geluSlope(x float32) float32 { return upperSingle(geluSlopeTable.normal(x)*singleDown, x) }
 
 // upperSingle is 1 - m where x >= 0, else m.
 func upperSingle(m, x float32) float32 {

@@ -35,16 +35,7 @@ var fnKernels = []fnKernel{
 		s := f.recip(f.add(e, fnAt("fnOne", 0)))
 		return f.mul(dy, f.mul(f.mul(f.mul(e, fnAt("fnFour", 0)), s), s))
 	}},
-	{"Erf", []string{"fnErfMax"}, 0, func(f *fnVec, x vec) vec {
-		sign := f.and(x, fnAt("fnSign", 0))
-		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnErfMax")
-		w := f.sub(f.mul(t, t), fnAt("fnErfMid", 0))
-		return f.xor(f.mul(f.poly("fnErfPoly", w), t), sign)
-	}, func(f *fnVec, x, dy vec) vec {
-		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnTailMax")
-		e := f.exp(f.mul(f.xor(t, fnAt("fnSign", 0)), t))
-		return f.mul(dy, f.mul(e, fnAt("fnErfSlope", 0)))
-	}},
+	erfSingle,
 	geluSingle,
 	{"GELUTanh", tanhLimits, 0, func(f *fnVec, x vec) vec {
 		low := f.least(x, "fnTanhMin")

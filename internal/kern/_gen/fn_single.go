@@ -12,6 +12,7 @@ import (
 // names of their rows begin with.
 var fnSingles = map[string]struct{ forward, backward string }{
 	"GELU": {"singleGELU", "singleGELUSlope"},
+	"Erf":  {"singleErf", ""},
 	"Log":  {}, "Log2": {}, "Log1p": {},
 }
 
@@ -36,6 +37,21 @@ func (f *fnVec) upSingle(a, s, t vec) vec {
 	return f.mul(f.muladd(s, a, a), f.power(t))
 }
 
+// pieces is the polynomial of interval at%8 of a table, at t.
+func (f *fnVec) pieces(name string, t, at vec) vec {
+	rows := tablesOf(name)
+	d := f.sub(t, f.table(rows[0], at))
+	p := f.table(rows[1], at)
+	for _, row := range rows[2 : len(rows)-1] {
+		f.muladd(p, d, f.table(row, at))
+	}
+	last := f.table(rows[len(rows)-1], at)
+	if line := name + "Line"; hasConst(line) {
+		last = f.fma(f.table(line, at), d, last)
+	}
+	return f.muladd(p, d, last)
+}
+
 // normalSingle returns the table's polynomial at t = min(|x|, singleTailMax), and s and n of
 // exp(-t²/2) = (1+s)·2^n.
 func (f *fnVec) normalSingle(x vec, name string) (p, s, n vec) {
@@ -46,17 +62,7 @@ func (f *fnVec) normalSingle(x vec, name string) (p, s, n vec) {
 		VPSRLD(Imm(22), at[i], v)
 		return v
 	})
-	rows := tablesOf(name)
-	d := f.sub(t, f.table(rows[0], at))
-	p = f.table(rows[1], at)
-	for _, row := range rows[2 : len(rows)-1] {
-		f.muladd(p, d, f.table(row, at))
-	}
-	last := f.table(rows[len(rows)-1], at)
-	if line := name + "Line"; hasConst(line) {
-		last = f.fma(f.table(line, at), d, last)
-	}
-	f.muladd(p, d, last)
+	p = f.pieces(name, t, at)
 	n = f.fma(f.mul(t, t), fnAt("singleHalfLog2E", 0), f.c("singleShift"))
 	whole := f.sub(n, fnAt("singleShift", 0))
 	r := f.fma(t, t, f.mul(whole, fnAt("singleTwoLn2", 0)))
