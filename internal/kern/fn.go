@@ -14,8 +14,8 @@ type Fn uint8
 
 // The functions. Of float32 they are computed with fused multiply-adds, with the same bits on
 // every level and processor. Most are computed in float64 and rounded once: the error is below
-// 0.7 units in the last place (1.2 for the roots' and inverses' gradients). GELU, erf and
-// the logarithms are computed in float32, in half the time: the error is below 2 units. NaN stays NaN
+// 0.7 units in the last place (1.2 for the roots' and inverses' gradients). Those that
+// single and singleOf make are computed in float32, in half the time: the error is below 2 units. NaN stays NaN
 // and results beyond float32 are ±Inf or, below, denormal or 0. Where the limits at ±Inf
 // exist they are the values there: SiLU(-Inf) is -0, not NaN.
 //

@@ -954,47 +954,119 @@ DATA fnSingle<>+2672(SB)/4, $0xbf38aa38
 DATA fnSingle<>+2676(SB)/4, $0xbf38aa38
 DATA fnSingle<>+2680(SB)/4, $0xbf38aa38
 DATA fnSingle<>+2684(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2688(SB)/4, $0x80000000
-DATA fnSingle<>+2692(SB)/4, $0x80000000
-DATA fnSingle<>+2696(SB)/4, $0x80000000
-DATA fnSingle<>+2700(SB)/4, $0x80000000
-DATA fnSingle<>+2704(SB)/4, $0x80000000
-DATA fnSingle<>+2708(SB)/4, $0x80000000
-DATA fnSingle<>+2712(SB)/4, $0x80000000
-DATA fnSingle<>+2716(SB)/4, $0x80000000
-DATA fnSingle<>+2720(SB)/4, $0x7fffffff
-DATA fnSingle<>+2724(SB)/4, $0x7fffffff
-DATA fnSingle<>+2728(SB)/4, $0x7fffffff
-DATA fnSingle<>+2732(SB)/4, $0x7fffffff
-DATA fnSingle<>+2736(SB)/4, $0x7fffffff
-DATA fnSingle<>+2740(SB)/4, $0x7fffffff
-DATA fnSingle<>+2744(SB)/4, $0x7fffffff
-DATA fnSingle<>+2748(SB)/4, $0x7fffffff
-DATA fnSingle<>+2752(SB)/4, $0x7f800000
-DATA fnSingle<>+2756(SB)/4, $0x7f800000
-DATA fnSingle<>+2760(SB)/4, $0x7f800000
-DATA fnSingle<>+2764(SB)/4, $0x7f800000
-DATA fnSingle<>+2768(SB)/4, $0x7f800000
-DATA fnSingle<>+2772(SB)/4, $0x7f800000
-DATA fnSingle<>+2776(SB)/4, $0x7f800000
-DATA fnSingle<>+2780(SB)/4, $0x7f800000
-DATA fnSingle<>+2784(SB)/4, $0xff800000
-DATA fnSingle<>+2788(SB)/4, $0xff800000
-DATA fnSingle<>+2792(SB)/4, $0xff800000
-DATA fnSingle<>+2796(SB)/4, $0xff800000
-DATA fnSingle<>+2800(SB)/4, $0xff800000
-DATA fnSingle<>+2804(SB)/4, $0xff800000
-DATA fnSingle<>+2808(SB)/4, $0xff800000
-DATA fnSingle<>+2812(SB)/4, $0xff800000
-DATA fnSingle<>+2816(SB)/4, $0x7fc00000
-DATA fnSingle<>+2820(SB)/4, $0x7fc00000
-DATA fnSingle<>+2824(SB)/4, $0x7fc00000
-DATA fnSingle<>+2828(SB)/4, $0x7fc00000
-DATA fnSingle<>+2832(SB)/4, $0x7fc00000
-DATA fnSingle<>+2836(SB)/4, $0x7fc00000
-DATA fnSingle<>+2840(SB)/4, $0x7fc00000
-DATA fnSingle<>+2844(SB)/4, $0x7fc00000
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $2848
+DATA fnSingle<>+2688(SB)/4, $0x3f317200
+DATA fnSingle<>+2692(SB)/4, $0x3f317200
+DATA fnSingle<>+2696(SB)/4, $0x3f317200
+DATA fnSingle<>+2700(SB)/4, $0x3f317200
+DATA fnSingle<>+2704(SB)/4, $0x3f317200
+DATA fnSingle<>+2708(SB)/4, $0x3f317200
+DATA fnSingle<>+2712(SB)/4, $0x3f317200
+DATA fnSingle<>+2716(SB)/4, $0x3f317200
+DATA fnSingle<>+2720(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2724(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2728(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2732(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2736(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2740(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2744(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2748(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+2752(SB)/4, $0x4b40003f
+DATA fnSingle<>+2756(SB)/4, $0x4b40003f
+DATA fnSingle<>+2760(SB)/4, $0x4b40003f
+DATA fnSingle<>+2764(SB)/4, $0x4b40003f
+DATA fnSingle<>+2768(SB)/4, $0x4b40003f
+DATA fnSingle<>+2772(SB)/4, $0x4b40003f
+DATA fnSingle<>+2776(SB)/4, $0x4b40003f
+DATA fnSingle<>+2780(SB)/4, $0x4b40003f
+DATA fnSingle<>+2784(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2788(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2792(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2796(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2800(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2804(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2808(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2812(SB)/4, $0x3ab51fda
+DATA fnSingle<>+2816(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2820(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2824(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2828(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2832(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2836(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2840(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2844(SB)/4, $0x3c091cf0
+DATA fnSingle<>+2848(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2852(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2856(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2860(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2864(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2868(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2872(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2876(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+2880(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2884(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2888(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2892(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2896(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2900(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2904(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2908(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+2912(SB)/4, $0x3efffffe
+DATA fnSingle<>+2916(SB)/4, $0x3efffffe
+DATA fnSingle<>+2920(SB)/4, $0x3efffffe
+DATA fnSingle<>+2924(SB)/4, $0x3efffffe
+DATA fnSingle<>+2928(SB)/4, $0x3efffffe
+DATA fnSingle<>+2932(SB)/4, $0x3efffffe
+DATA fnSingle<>+2936(SB)/4, $0x3efffffe
+DATA fnSingle<>+2940(SB)/4, $0x3efffffe
+DATA fnSingle<>+2944(SB)/4, $0x42d00000
+DATA fnSingle<>+2948(SB)/4, $0x42d00000
+DATA fnSingle<>+2952(SB)/4, $0x42d00000
+DATA fnSingle<>+2956(SB)/4, $0x42d00000
+DATA fnSingle<>+2960(SB)/4, $0x42d00000
+DATA fnSingle<>+2964(SB)/4, $0x42d00000
+DATA fnSingle<>+2968(SB)/4, $0x42d00000
+DATA fnSingle<>+2972(SB)/4, $0x42d00000
+DATA fnSingle<>+2976(SB)/4, $0x80000000
+DATA fnSingle<>+2980(SB)/4, $0x80000000
+DATA fnSingle<>+2984(SB)/4, $0x80000000
+DATA fnSingle<>+2988(SB)/4, $0x80000000
+DATA fnSingle<>+2992(SB)/4, $0x80000000
+DATA fnSingle<>+2996(SB)/4, $0x80000000
+DATA fnSingle<>+3000(SB)/4, $0x80000000
+DATA fnSingle<>+3004(SB)/4, $0x80000000
+DATA fnSingle<>+3008(SB)/4, $0x7fffffff
+DATA fnSingle<>+3012(SB)/4, $0x7fffffff
+DATA fnSingle<>+3016(SB)/4, $0x7fffffff
+DATA fnSingle<>+3020(SB)/4, $0x7fffffff
+DATA fnSingle<>+3024(SB)/4, $0x7fffffff
+DATA fnSingle<>+3028(SB)/4, $0x7fffffff
+DATA fnSingle<>+3032(SB)/4, $0x7fffffff
+DATA fnSingle<>+3036(SB)/4, $0x7fffffff
+DATA fnSingle<>+3040(SB)/4, $0x7f800000
+DATA fnSingle<>+3044(SB)/4, $0x7f800000
+DATA fnSingle<>+3048(SB)/4, $0x7f800000
+DATA fnSingle<>+3052(SB)/4, $0x7f800000
+DATA fnSingle<>+3056(SB)/4, $0x7f800000
+DATA fnSingle<>+3060(SB)/4, $0x7f800000
+DATA fnSingle<>+3064(SB)/4, $0x7f800000
+DATA fnSingle<>+3068(SB)/4, $0x7f800000
+DATA fnSingle<>+3072(SB)/4, $0xff800000
+DATA fnSingle<>+3076(SB)/4, $0xff800000
+DATA fnSingle<>+3080(SB)/4, $0xff800000
+DATA fnSingle<>+3084(SB)/4, $0xff800000
+DATA fnSingle<>+3088(SB)/4, $0xff800000
+DATA fnSingle<>+3092(SB)/4, $0xff800000
+DATA fnSingle<>+3096(SB)/4, $0xff800000
+DATA fnSingle<>+3100(SB)/4, $0xff800000
+DATA fnSingle<>+3104(SB)/4, $0x7fc00000
+DATA fnSingle<>+3108(SB)/4, $0x7fc00000
+DATA fnSingle<>+3112(SB)/4, $0x7fc00000
+DATA fnSingle<>+3116(SB)/4, $0x7fc00000
+DATA fnSingle<>+3120(SB)/4, $0x7fc00000
+DATA fnSingle<>+3124(SB)/4, $0x7fc00000
+DATA fnSingle<>+3128(SB)/4, $0x7fc00000
+DATA fnSingle<>+3132(SB)/4, $0x7fc00000
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $3136
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -1790,10 +1862,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
 	VXORPD      Y1, Y1, Y1
 	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2784(SB), Y3, Y2
+	VBLENDVPS   Y2, fnSingle<>+3072(SB), Y3, Y2
 	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+2816(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
+	VBLENDVPS   Y1, fnSingle<>+3104(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -1822,10 +1894,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
 	VXORPD      Y1, Y1, Y1
 	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2784(SB), Y3, Y2
+	VBLENDVPS   Y2, fnSingle<>+3072(SB), Y3, Y2
 	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+2816(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
+	VBLENDVPS   Y1, fnSingle<>+3104(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -1922,14 +1994,14 @@ wide:
 	VXORPD           Z3, Z3, Z3
 	VCMPPS           $0x00, Z2, Z0, K1
 	VCMPPS           $0x00, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z21, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z22, K2, Z9
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z21, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z22, K2, Z9
 	VCMPPS           $0x11, Z2, Z0, K1
 	VCMPPS           $0x11, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z1, K2
 	VBLENDMPS        Z0, Z10, K1, Z12
 	VBLENDMPS        Z1, Z11, K2, Z13
 	VMOVUPS          Z12, (AX)(BX*4)
@@ -1968,10 +2040,10 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z2, Z3
 	VXORPD           Z1, Z1, Z1
 	VCMPPS           $0x00, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z3, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z3, K1, Z16
 	VCMPPS           $0x11, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
 	VBLENDMPS        Z0, Z17, K1, Z18
 	VMOVUPS          Z18, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2060,10 +2132,10 @@ loop:
 	VADDPS      Y3, Y2, Y1
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y1, Y1
+	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y1, Y1
 	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2094,10 +2166,10 @@ loop:
 	VADDPS      Y3, Y2, Y1
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y1, Y1
+	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y1, Y1
 	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+2752(SB), Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2200,14 +2272,14 @@ wide:
 	VXORPD           Z20, Z20, Z20
 	VCMPPS           $0x00, Z19, Z0, K1
 	VCMPPS           $0x00, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z2, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z3, K2, Z9
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z2, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z3, K2, Z9
 	VCMPPS           $0x11, Z19, Z0, K1
 	VCMPPS           $0x11, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z1, K2
 	VBLENDMPS        Z0, Z10, K1, Z12
 	VBLENDMPS        Z1, Z11, K2, Z13
 	VMOVUPS          Z12, (AX)(BX*4)
@@ -2248,10 +2320,10 @@ loop:
 	VADDPS           Z3, Z2, Z1
 	VXORPD           Z2, Z2, Z2
 	VCMPPS           $0x00, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z1, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z1, K1, Z16
 	VCMPPS           $0x11, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
 	VBLENDMPS        Z0, Z17, K1, Z18
 	VMOVUPS          Z18, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2345,10 +2417,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y0, Y0
+	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y0, Y0
 	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+2752(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+3040(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2381,10 +2453,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+2784(SB), Y0, Y0
+	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y0, Y0
 	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+2816(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+2752(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+3040(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2491,14 +2563,14 @@ wide:
 	VXORPD           Z5, Z5, Z5
 	VCMPPS           $0x00, Z4, Z2, K1
 	VCMPPS           $0x00, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z0, K1, Z6
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z1, K2, Z7
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z0, K1, Z6
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z1, K2, Z7
 	VCMPPS           $0x11, Z4, Z2, K1
 	VCMPPS           $0x11, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z6, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z7, K2, Z9
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z6, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z7, K2, Z9
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z3, K2
 	VBLENDMPS        Z2, Z8, K1, Z10
 	VBLENDMPS        Z3, Z9, K2, Z11
 	VMOVUPS          Z10, (AX)(BX*4)
@@ -2541,10 +2613,10 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z3, Z0
 	VXORPD           Z2, Z2, Z2
 	VCMPPS           $0x00, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+2784(SB), Z0, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z0, K1, Z12
 	VCMPPS           $0x11, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+2816(SB), Z12, K1, Z13
-	VCMPPS.BCST      $0x15, fnSingle<>+2752(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z12, K1, Z13
+	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z1, K1
 	VBLENDMPS        Z1, Z13, K1, Z14
 	VMOVUPS          Z14, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2605,78 +2677,68 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y1
+	VMOVUPD fnSingle<>+2944(SB), Y0
+	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y2
-	VCVTPS2PD    16(CX)(BX*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+1792(SB), Y2, Y2
-	VXORPD       fnConst<>+1792(SB), Y3, Y3
-	VMOVUPD      fnConst<>+32(SB), Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y5
-	VSUBPD       fnConst<>+32(SB), Y4, Y6
-	VSUBPD       fnConst<>+32(SB), Y5, Y7
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y2
-	VFNMADD231PD fnConst<>+64(SB), Y7, Y3
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VMOVUPD      fnConst<>+96(SB), Y7
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y7
-	VMULPD       Y2, Y6, Y2
-	VMULPD       Y3, Y7, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y4, Y4, Y2
-	VFMADD213PD  Y5, Y5, Y3
-	VADDPD       fnConst<>+1536(SB), Y2, Y2
-	VADDPD       fnConst<>+1536(SB), Y3, Y3
-	VMOVUPD      fnConst<>+320(SB), Y4
-	VMOVUPD      fnConst<>+320(SB), Y5
-	VPSUBQ       Y2, Y4, Y4
-	VPSUBQ       Y3, Y5, Y5
-	VMOVUPD      fnConst<>+1536(SB), Y6
-	VMOVUPD      fnConst<>+1536(SB), Y7
-	VFNMADD231PD Y4, Y2, Y6
-	VFNMADD231PD Y5, Y3, Y7
-	VMOVAPD      Y6, Y8
-	VMOVAPD      Y7, Y9
-	VFMADD231PD  Y6, Y6, Y8
-	VFMADD231PD  Y7, Y7, Y9
-	VFMADD213PD  Y4, Y8, Y4
-	VFMADD213PD  Y5, Y9, Y5
-	VMOVUPD      fnConst<>+1536(SB), Y6
-	VMOVUPD      fnConst<>+1536(SB), Y7
-	VFNMADD231PD Y4, Y2, Y6
-	VFNMADD231PD Y5, Y3, Y7
-	VMOVAPD      Y6, Y2
-	VMOVAPD      Y7, Y3
-	VFMADD231PD  Y6, Y6, Y2
-	VFMADD231PD  Y7, Y7, Y3
-	VFMADD213PD  Y4, Y2, Y4
-	VFMADD213PD  Y5, Y3, Y5
-	VCVTPD2PSY   Y4, X2
-	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPD2PSY   Y5, X2
-	VMOVUPS      X2, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Y2
+	VMOVUPS      32(CX)(BX*4), Y3
+	VANDPS       fnSingle<>+3008(SB), Y2, Y4
+	VANDPS       fnSingle<>+3008(SB), Y3, Y5
+	VMINPS       Y4, Y0, Y4
+	VMINPS       Y5, Y0, Y5
+	VMOVUPD      fnSingle<>+2752(SB), Y6
+	VMOVUPD      fnSingle<>+2752(SB), Y7
+	VFMADD231PS  fnSingle<>+2048(SB), Y4, Y6
+	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y7
+	VSUBPS       fnSingle<>+2752(SB), Y6, Y8
+	VSUBPS       fnSingle<>+2752(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+2688(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+2688(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+2720(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+2720(SB), Y9, Y5
+	VMOVUPD      fnSingle<>+2784(SB), Y8
+	VMOVUPD      fnSingle<>+2784(SB), Y9
+	VFMADD213PS  fnSingle<>+2816(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+2816(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+2848(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+2848(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+2880(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+2880(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+2912(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+2912(SB), Y5, Y9
+	VMULPS       Y4, Y4, Y10
+	VMULPS       Y5, Y5, Y11
+	VFMADD213PS  Y4, Y10, Y8
+	VFMADD213PS  Y5, Y11, Y9
+	VPSLLD       $0x17, Y6, Y4
+	VPSLLD       $0x17, Y7, Y5
+	VADDPS       fnSingle<>+32(SB), Y4, Y6
+	VADDPS       fnSingle<>+32(SB), Y5, Y7
+	VSUBPS       Y4, Y6, Y10
+	VSUBPS       Y5, Y7, Y11
+	VSUBPS       Y10, Y1, Y10
+	VSUBPS       Y11, Y1, Y11
+	VFMADD213PS  Y10, Y4, Y8
+	VFMADD213PS  Y11, Y5, Y9
+	VADDPS       Y8, Y6, Y4
+	VADDPS       Y9, Y7, Y5
+	VDIVPS       Y4, Y1, Y4
+	VDIVPS       Y5, Y1, Y5
+	VXORPD       Y6, Y6, Y6
+	VXORPD       Y7, Y7, Y7
+	VCMPPS       $0x1d, Y6, Y2, Y2
+	VCMPPS       $0x1d, Y7, Y3, Y3
+	VMOVUPD      fnSingle<>+448(SB), Y6
+	VMOVUPD      fnSingle<>+448(SB), Y7
+	VSUBPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y7, Y7
+	VBLENDVPS    Y2, Y6, Y4, Y2
+	VBLENDVPS    Y3, Y7, Y5, Y3
+	VMOVUPS      Y2, (AX)(BX*4)
+	VMOVUPS      Y3, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 	VZEROUPPER
@@ -2689,86 +2751,74 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y0
+	VMOVUPD fnSingle<>+2944(SB), Y0
+	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y1
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
-	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+1760(SB), Y1, Y1
-	VANDPD       fnConst<>+1760(SB), Y2, Y2
-	VMINPD       Y1, Y0, Y1
-	VMINPD       Y2, Y0, Y2
-	VXORPD       fnConst<>+1792(SB), Y1, Y1
-	VXORPD       fnConst<>+1792(SB), Y2, Y2
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
-	VSUBPD       fnConst<>+32(SB), Y5, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
-	VMOVUPD      fnConst<>+96(SB), Y7
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
-	VMULPD       Y1, Y7, Y1
-	VMULPD       Y2, Y8, Y2
-	VPSLLQ       $0x34, Y5, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VFMADD213PD  Y5, Y5, Y1
-	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+1536(SB), Y1, Y5
-	VADDPD       fnConst<>+1536(SB), Y2, Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VMOVUPD      fnConst<>+320(SB), Y8
-	VPSUBQ       Y5, Y7, Y7
-	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VMOVUPD      fnConst<>+1536(SB), Y10
-	VFNMADD231PD Y7, Y5, Y9
-	VFNMADD231PD Y8, Y6, Y10
-	VMOVAPD      Y9, Y11
-	VMOVAPD      Y10, Y12
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD231PD  Y10, Y10, Y12
-	VFMADD213PD  Y7, Y11, Y7
-	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VMOVUPD      fnConst<>+1536(SB), Y10
-	VFNMADD231PD Y7, Y5, Y9
-	VFNMADD231PD Y8, Y6, Y10
-	VMOVAPD      Y9, Y5
-	VMOVAPD      Y10, Y6
-	VFMADD231PD  Y9, Y9, Y5
-	VFMADD231PD  Y10, Y10, Y6
-	VFMADD213PD  Y7, Y5, Y7
-	VFMADD213PD  Y8, Y6, Y8
-	VMULPD       Y7, Y1, Y1
-	VMULPD       Y8, Y2, Y2
-	VMULPD       Y7, Y1, Y1
-	VMULPD       Y8, Y2, Y2
-	VMULPD       Y1, Y3, Y1
-	VMULPD       Y2, Y4, Y2
-	VCVTPD2PSY   Y1, X1
-	VMOVUPS      X1, (AX)(SI*4)
-	VCVTPD2PSY   Y2, X1
-	VMOVUPS      X1, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      32(CX)(SI*4), Y3
+	VMOVUPS      (DX)(SI*4), Y4
+	VMOVUPS      32(DX)(SI*4), Y5
+	VANDPS       fnSingle<>+3008(SB), Y2, Y2
+	VANDPS       fnSingle<>+3008(SB), Y3, Y3
+	VMINPS       Y2, Y0, Y2
+	VMINPS       Y3, Y0, Y3
+	VMOVUPD      fnSingle<>+2752(SB), Y6
+	VMOVUPD      fnSingle<>+2752(SB), Y7
+	VFMADD231PS  fnSingle<>+2048(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+2048(SB), Y3, Y7
+	VSUBPS       fnSingle<>+2752(SB), Y6, Y8
+	VSUBPS       fnSingle<>+2752(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+2688(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+2688(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+2720(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+2720(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+2784(SB), Y8
+	VMOVUPD      fnSingle<>+2784(SB), Y9
+	VFMADD213PS  fnSingle<>+2816(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+2816(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+2848(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+2848(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+2880(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+2880(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+2912(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+2912(SB), Y3, Y9
+	VMULPS       Y2, Y2, Y10
+	VMULPS       Y3, Y3, Y11
+	VFMADD213PS  Y2, Y10, Y8
+	VFMADD213PS  Y3, Y11, Y9
+	VPSLLD       $0x17, Y6, Y2
+	VPSLLD       $0x17, Y7, Y3
+	VADDPS       fnSingle<>+32(SB), Y2, Y6
+	VADDPS       fnSingle<>+32(SB), Y3, Y7
+	VSUBPS       Y2, Y6, Y10
+	VSUBPS       Y3, Y7, Y11
+	VSUBPS       Y10, Y1, Y10
+	VSUBPS       Y11, Y1, Y11
+	VFMADD213PS  Y10, Y2, Y8
+	VFMADD213PS  Y11, Y3, Y9
+	VADDPS       Y8, Y6, Y2
+	VADDPS       Y9, Y7, Y3
+	VMOVUPD      fnSingle<>+448(SB), Y6
+	VMOVUPD      fnSingle<>+448(SB), Y7
+	VDIVPS       Y2, Y6, Y6
+	VDIVPS       Y3, Y7, Y7
+	VMOVUPD      fnSingle<>+448(SB), Y8
+	VMOVUPD      fnSingle<>+448(SB), Y9
+	VFNMADD231PS Y6, Y2, Y8
+	VFNMADD231PS Y7, Y3, Y9
+	VMULPS       fnSingle<>+32(SB), Y6, Y2
+	VMULPS       fnSingle<>+32(SB), Y7, Y3
+	VSUBPS       Y2, Y8, Y6
+	VSUBPS       Y3, Y9, Y7
+	VFMADD213PS  Y2, Y2, Y6
+	VFMADD213PS  Y3, Y3, Y7
+	VMULPS       Y6, Y4, Y2
+	VMULPS       Y7, Y5, Y3
+	VMOVUPS      Y2, (AX)(SI*4)
+	VMOVUPS      Y3, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -2780,146 +2830,126 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z1
+	VBROADCASTSS fnSingle<>+2944(SB), Z0
+	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         BX, BX
 
 wide:
-	LEAQ              32(BX), SI
+	LEAQ              64(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VCVTPS2PD         32(CX)(BX*4), Z3
-	VCVTPS2PD         64(CX)(BX*4), Z4
-	VCVTPS2PD         96(CX)(BX*4), Z5
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z2
-	VMINPD            Z3, Z1, Z3
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z6
-	VBROADCASTSD      fnConst<>+32(SB), Z7
-	VBROADCASTSD      fnConst<>+32(SB), Z8
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z6
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z7
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z8
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z9
-	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z10
-	VBROADCASTSD      fnConst<>+96(SB), Z11
-	VBROADCASTSD      fnConst<>+96(SB), Z12
-	VBROADCASTSD      fnConst<>+96(SB), Z13
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z13
-	VMULPD            Z2, Z10, Z2
-	VMULPD            Z3, Z11, Z3
-	VMULPD            Z4, Z12, Z4
-	VMULPD            Z5, Z13, Z5
-	VPSLLQ            $0x34, Z6, Z6
-	VPSLLQ            $0x34, Z7, Z7
-	VPSLLQ            $0x34, Z8, Z8
-	VPSLLQ            $0x34, Z9, Z9
-	VFMADD213PD       Z6, Z6, Z2
-	VFMADD213PD       Z7, Z7, Z3
-	VFMADD213PD       Z8, Z8, Z4
-	VFMADD213PD       Z9, Z9, Z5
-	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+1536(SB), Z5, Z5
-	VBROADCASTSD      fnConst<>+320(SB), Z6
-	VBROADCASTSD      fnConst<>+320(SB), Z7
-	VBROADCASTSD      fnConst<>+320(SB), Z8
-	VBROADCASTSD      fnConst<>+320(SB), Z9
-	VPSUBQ            Z2, Z6, Z6
-	VPSUBQ            Z3, Z7, Z7
-	VPSUBQ            Z4, Z8, Z8
-	VPSUBQ            Z5, Z9, Z9
-	VBROADCASTSD      fnConst<>+1536(SB), Z10
-	VBROADCASTSD      fnConst<>+1536(SB), Z11
-	VBROADCASTSD      fnConst<>+1536(SB), Z12
-	VBROADCASTSD      fnConst<>+1536(SB), Z13
-	VFNMADD231PD      Z6, Z2, Z10
-	VFNMADD231PD      Z7, Z3, Z11
-	VFNMADD231PD      Z8, Z4, Z12
-	VFNMADD231PD      Z9, Z5, Z13
-	VMOVAPD           Z10, Z14
-	VMOVAPD           Z11, Z15
-	VMOVAPD           Z12, Z16
-	VMOVAPD           Z13, Z17
-	VFMADD231PD       Z10, Z10, Z14
-	VFMADD231PD       Z11, Z11, Z15
-	VFMADD231PD       Z12, Z12, Z16
-	VFMADD231PD       Z13, Z13, Z17
-	VFMADD213PD       Z6, Z14, Z6
-	VFMADD213PD       Z7, Z15, Z7
-	VFMADD213PD       Z8, Z16, Z8
-	VFMADD213PD       Z9, Z17, Z9
-	VBROADCASTSD      fnConst<>+1536(SB), Z10
-	VBROADCASTSD      fnConst<>+1536(SB), Z11
-	VBROADCASTSD      fnConst<>+1536(SB), Z12
-	VBROADCASTSD      fnConst<>+1536(SB), Z13
-	VFNMADD231PD      Z6, Z2, Z10
-	VFNMADD231PD      Z7, Z3, Z11
-	VFNMADD231PD      Z8, Z4, Z12
-	VFNMADD231PD      Z9, Z5, Z13
-	VMOVAPD           Z10, Z2
-	VMOVAPD           Z11, Z3
-	VMOVAPD           Z12, Z4
-	VMOVAPD           Z13, Z5
-	VFMADD231PD       Z10, Z10, Z2
-	VFMADD231PD       Z11, Z11, Z3
-	VFMADD231PD       Z12, Z12, Z4
-	VFMADD231PD       Z13, Z13, Z5
-	VFMADD213PD       Z6, Z2, Z6
-	VFMADD213PD       Z7, Z3, Z7
-	VFMADD213PD       Z8, Z4, Z8
-	VFMADD213PD       Z9, Z5, Z9
-	VCVTPD2PS         Z6, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	VCVTPD2PS         Z7, Y2
-	VMOVUPS           Y2, 32(AX)(BX*4)
-	VCVTPD2PS         Z8, Y2
-	VMOVUPS           Y2, 64(AX)(BX*4)
-	VCVTPD2PS         Z9, Y2
-	VMOVUPS           Y2, 96(AX)(BX*4)
+	VMOVUPS           (CX)(BX*4), Z2
+	VMOVUPS           64(CX)(BX*4), Z3
+	VMOVUPS           128(CX)(BX*4), Z4
+	VMOVUPS           192(CX)(BX*4), Z5
+	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+3008(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+3008(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+3008(SB), Z5, Z9
+	VMINPS            Z6, Z0, Z6
+	VMINPS            Z7, Z0, Z7
+	VMINPS            Z8, Z0, Z8
+	VMINPS            Z9, Z0, Z9
+	VBROADCASTSS      fnSingle<>+2752(SB), Z10
+	VBROADCASTSS      fnSingle<>+2752(SB), Z11
+	VBROADCASTSS      fnSingle<>+2752(SB), Z12
+	VBROADCASTSS      fnSingle<>+2752(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z6, Z10
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z7, Z11
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z8, Z12
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z17, Z9
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z17, Z9
+	VBROADCASTSS      fnSingle<>+2784(SB), Z14
+	VBROADCASTSS      fnSingle<>+2784(SB), Z15
+	VBROADCASTSS      fnSingle<>+2784(SB), Z16
+	VBROADCASTSS      fnSingle<>+2784(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z9, Z17
+	VMULPS            Z6, Z6, Z18
+	VMULPS            Z7, Z7, Z19
+	VMULPS            Z8, Z8, Z20
+	VMULPS            Z9, Z9, Z21
+	VFMADD213PS       Z6, Z18, Z14
+	VFMADD213PS       Z7, Z19, Z15
+	VFMADD213PS       Z8, Z20, Z16
+	VFMADD213PS       Z9, Z21, Z17
+	VPSLLD            $0x17, Z10, Z6
+	VPSLLD            $0x17, Z11, Z7
+	VPSLLD            $0x17, Z12, Z8
+	VPSLLD            $0x17, Z13, Z9
+	VADDPS.BCST       fnSingle<>+32(SB), Z6, Z10
+	VADDPS.BCST       fnSingle<>+32(SB), Z7, Z11
+	VADDPS.BCST       fnSingle<>+32(SB), Z8, Z12
+	VADDPS.BCST       fnSingle<>+32(SB), Z9, Z13
+	VSUBPS            Z6, Z10, Z18
+	VSUBPS            Z7, Z11, Z19
+	VSUBPS            Z8, Z12, Z20
+	VSUBPS            Z9, Z13, Z21
+	VSUBPS            Z18, Z1, Z18
+	VSUBPS            Z19, Z1, Z19
+	VSUBPS            Z20, Z1, Z20
+	VSUBPS            Z21, Z1, Z21
+	VFMADD213PS       Z18, Z6, Z14
+	VFMADD213PS       Z19, Z7, Z15
+	VFMADD213PS       Z20, Z8, Z16
+	VFMADD213PS       Z21, Z9, Z17
+	VADDPS            Z14, Z10, Z6
+	VADDPS            Z15, Z11, Z7
+	VADDPS            Z16, Z12, Z8
+	VADDPS            Z17, Z13, Z9
+	VDIVPS            Z6, Z1, Z6
+	VDIVPS            Z7, Z1, Z7
+	VDIVPS            Z8, Z1, Z8
+	VDIVPS            Z9, Z1, Z9
+	VXORPD            Z10, Z10, Z10
+	VXORPD            Z11, Z11, Z11
+	VXORPD            Z12, Z12, Z12
+	VXORPD            Z13, Z13, Z13
+	VCMPPS            $0x1d, Z10, Z2, K1
+	VCMPPS            $0x1d, Z11, Z3, K2
+	VCMPPS            $0x1d, Z12, Z4, K3
+	VCMPPS            $0x1d, Z13, Z5, K4
+	VBROADCASTSS      fnSingle<>+448(SB), Z2
+	VBROADCASTSS      fnSingle<>+448(SB), Z3
+	VBROADCASTSS      fnSingle<>+448(SB), Z4
+	VBROADCASTSS      fnSingle<>+448(SB), Z5
+	VMOVAPD           Z6, Z10
+	VMOVAPD           Z7, Z11
+	VMOVAPD           Z8, Z12
+	VMOVAPD           Z9, Z13
+	VSUBPS            Z6, Z2, K1, Z10
+	VSUBPS            Z7, Z3, K2, Z11
+	VSUBPS            Z8, Z4, K3, Z12
+	VSUBPS            Z9, Z5, K4, Z13
+	VMOVUPS           Z10, (AX)(BX*4)
+	VMOVUPS           Z11, 64(AX)(BX*4)
+	VMOVUPS           Z12, 128(AX)(BX*4)
+	VMOVUPS           Z13, 192(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -2928,40 +2958,35 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
-	VBROADCASTSD      fnConst<>+32(SB), Z3
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
-	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z2
-	VBROADCASTSD      fnConst<>+96(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
-	VMULPD            Z2, Z4, Z2
-	VPSLLQ            $0x34, Z3, Z3
-	VFMADD213PD       Z3, Z3, Z2
-	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
-	VBROADCASTSD      fnConst<>+320(SB), Z3
-	VPSUBQ            Z2, Z3, Z3
-	VBROADCASTSD      fnConst<>+1536(SB), Z4
-	VFNMADD231PD      Z3, Z2, Z4
-	VMOVAPD           Z4, Z5
-	VFMADD231PD       Z4, Z4, Z5
-	VFMADD213PD       Z3, Z5, Z3
-	VBROADCASTSD      fnConst<>+1536(SB), Z4
-	VFNMADD231PD      Z3, Z2, Z4
-	VMOVAPD           Z4, Z2
-	VFMADD231PD       Z4, Z4, Z2
-	VFMADD213PD       Z3, Z2, Z3
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	ADDQ              $0x08, BX
+	VMOVUPS           (CX)(BX*4), Z2
+	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z3
+	VMINPS            Z3, Z0, Z3
+	VBROADCASTSS      fnSingle<>+2752(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z4
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z5, Z3
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z5, Z3
+	VBROADCASTSS      fnSingle<>+2784(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z3, Z5
+	VMULPS            Z3, Z3, Z6
+	VFMADD213PS       Z3, Z6, Z5
+	VPSLLD            $0x17, Z4, Z3
+	VADDPS.BCST       fnSingle<>+32(SB), Z3, Z4
+	VSUBPS            Z3, Z4, Z6
+	VSUBPS            Z6, Z1, Z6
+	VFMADD213PS       Z6, Z3, Z5
+	VADDPS            Z5, Z4, Z3
+	VDIVPS            Z3, Z1, Z3
+	VXORPD            Z4, Z4, Z4
+	VCMPPS            $0x1d, Z4, Z2, K1
+	VBROADCASTSS      fnSingle<>+448(SB), Z2
+	VMOVAPD           Z3, Z4
+	VSUBPS            Z3, Z2, K1, Z4
+	VMOVUPS           Z4, (AX)(BX*4)
+	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
 
@@ -2976,162 +3001,138 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z0
+	VBROADCASTSS fnSingle<>+2944(SB), Z0
+	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         SI, SI
 
 wide:
-	LEAQ              32(SI), DI
+	LEAQ              64(SI), DI
 	CMPQ              DI, BX
 	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z1
-	VCVTPS2PD         32(CX)(SI*4), Z2
-	VCVTPS2PD         64(CX)(SI*4), Z3
-	VCVTPS2PD         96(CX)(SI*4), Z4
-	VCVTPS2PD         (DX)(SI*4), Z5
-	VCVTPS2PD         32(DX)(SI*4), Z6
-	VCVTPS2PD         64(DX)(SI*4), Z7
-	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z4
-	VMINPD            Z1, Z0, Z1
-	VMINPD            Z2, Z0, Z2
-	VMINPD            Z3, Z0, Z3
-	VMINPD            Z4, Z0, Z4
-	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
-	VBROADCASTSD      fnConst<>+96(SB), Z13
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
-	VMULPD            Z1, Z13, Z1
-	VMULPD            Z2, Z14, Z2
-	VMULPD            Z3, Z15, Z3
-	VMULPD            Z4, Z16, Z4
-	VPSLLQ            $0x34, Z9, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VFMADD213PD       Z9, Z9, Z1
-	VFMADD213PD       Z10, Z10, Z2
-	VFMADD213PD       Z11, Z11, Z3
-	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z12
-	VBROADCASTSD      fnConst<>+320(SB), Z13
-	VBROADCASTSD      fnConst<>+320(SB), Z14
-	VBROADCASTSD      fnConst<>+320(SB), Z15
-	VBROADCASTSD      fnConst<>+320(SB), Z16
-	VPSUBQ            Z9, Z13, Z13
-	VPSUBQ            Z10, Z14, Z14
-	VPSUBQ            Z11, Z15, Z15
-	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VBROADCASTSD      fnConst<>+1536(SB), Z18
-	VBROADCASTSD      fnConst<>+1536(SB), Z19
-	VBROADCASTSD      fnConst<>+1536(SB), Z20
-	VFNMADD231PD      Z13, Z9, Z17
-	VFNMADD231PD      Z14, Z10, Z18
-	VFNMADD231PD      Z15, Z11, Z19
-	VFNMADD231PD      Z16, Z12, Z20
-	VMOVAPD           Z17, Z21
-	VMOVAPD           Z18, Z22
-	VMOVAPD           Z19, Z23
-	VMOVAPD           Z20, Z24
-	VFMADD231PD       Z17, Z17, Z21
-	VFMADD231PD       Z18, Z18, Z22
-	VFMADD231PD       Z19, Z19, Z23
-	VFMADD231PD       Z20, Z20, Z24
-	VFMADD213PD       Z13, Z21, Z13
-	VFMADD213PD       Z14, Z22, Z14
-	VFMADD213PD       Z15, Z23, Z15
-	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VBROADCASTSD      fnConst<>+1536(SB), Z18
-	VBROADCASTSD      fnConst<>+1536(SB), Z19
-	VBROADCASTSD      fnConst<>+1536(SB), Z20
-	VFNMADD231PD      Z13, Z9, Z17
-	VFNMADD231PD      Z14, Z10, Z18
-	VFNMADD231PD      Z15, Z11, Z19
-	VFNMADD231PD      Z16, Z12, Z20
-	VMOVAPD           Z17, Z9
-	VMOVAPD           Z18, Z10
-	VMOVAPD           Z19, Z11
-	VMOVAPD           Z20, Z12
-	VFMADD231PD       Z17, Z17, Z9
-	VFMADD231PD       Z18, Z18, Z10
-	VFMADD231PD       Z19, Z19, Z11
-	VFMADD231PD       Z20, Z20, Z12
-	VFMADD213PD       Z13, Z9, Z13
-	VFMADD213PD       Z14, Z10, Z14
-	VFMADD213PD       Z15, Z11, Z15
-	VFMADD213PD       Z16, Z12, Z16
-	VMULPD            Z13, Z1, Z1
-	VMULPD            Z14, Z2, Z2
-	VMULPD            Z15, Z3, Z3
-	VMULPD            Z16, Z4, Z4
-	VMULPD            Z13, Z1, Z1
-	VMULPD            Z14, Z2, Z2
-	VMULPD            Z15, Z3, Z3
-	VMULPD            Z16, Z4, Z4
-	VMULPD            Z1, Z5, Z1
-	VMULPD            Z2, Z6, Z2
-	VMULPD            Z3, Z7, Z3
-	VMULPD            Z4, Z8, Z4
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(SI*4)
-	VCVTPD2PS         Z2, Y1
-	VMOVUPS           Y1, 32(AX)(SI*4)
-	VCVTPD2PS         Z3, Y1
-	VMOVUPS           Y1, 64(AX)(SI*4)
-	VCVTPD2PS         Z4, Y1
-	VMOVUPS           Y1, 96(AX)(SI*4)
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           64(CX)(SI*4), Z3
+	VMOVUPS           128(CX)(SI*4), Z4
+	VMOVUPS           192(CX)(SI*4), Z5
+	VMOVUPS           (DX)(SI*4), Z6
+	VMOVUPS           64(DX)(SI*4), Z7
+	VMOVUPS           128(DX)(SI*4), Z8
+	VMOVUPS           192(DX)(SI*4), Z9
+	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+3008(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+3008(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+3008(SB), Z5, Z5
+	VMINPS            Z2, Z0, Z2
+	VMINPS            Z3, Z0, Z3
+	VMINPS            Z4, Z0, Z4
+	VMINPS            Z5, Z0, Z5
+	VBROADCASTSS      fnSingle<>+2752(SB), Z10
+	VBROADCASTSS      fnSingle<>+2752(SB), Z11
+	VBROADCASTSS      fnSingle<>+2752(SB), Z12
+	VBROADCASTSS      fnSingle<>+2752(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z17, Z5
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z17, Z5
+	VBROADCASTSS      fnSingle<>+2784(SB), Z14
+	VBROADCASTSS      fnSingle<>+2784(SB), Z15
+	VBROADCASTSS      fnSingle<>+2784(SB), Z16
+	VBROADCASTSS      fnSingle<>+2784(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z5, Z17
+	VMULPS            Z2, Z2, Z18
+	VMULPS            Z3, Z3, Z19
+	VMULPS            Z4, Z4, Z20
+	VMULPS            Z5, Z5, Z21
+	VFMADD213PS       Z2, Z18, Z14
+	VFMADD213PS       Z3, Z19, Z15
+	VFMADD213PS       Z4, Z20, Z16
+	VFMADD213PS       Z5, Z21, Z17
+	VPSLLD            $0x17, Z10, Z2
+	VPSLLD            $0x17, Z11, Z3
+	VPSLLD            $0x17, Z12, Z4
+	VPSLLD            $0x17, Z13, Z5
+	VADDPS.BCST       fnSingle<>+32(SB), Z2, Z10
+	VADDPS.BCST       fnSingle<>+32(SB), Z3, Z11
+	VADDPS.BCST       fnSingle<>+32(SB), Z4, Z12
+	VADDPS.BCST       fnSingle<>+32(SB), Z5, Z13
+	VSUBPS            Z2, Z10, Z18
+	VSUBPS            Z3, Z11, Z19
+	VSUBPS            Z4, Z12, Z20
+	VSUBPS            Z5, Z13, Z21
+	VSUBPS            Z18, Z1, Z18
+	VSUBPS            Z19, Z1, Z19
+	VSUBPS            Z20, Z1, Z20
+	VSUBPS            Z21, Z1, Z21
+	VFMADD213PS       Z18, Z2, Z14
+	VFMADD213PS       Z19, Z3, Z15
+	VFMADD213PS       Z20, Z4, Z16
+	VFMADD213PS       Z21, Z5, Z17
+	VADDPS            Z14, Z10, Z2
+	VADDPS            Z15, Z11, Z3
+	VADDPS            Z16, Z12, Z4
+	VADDPS            Z17, Z13, Z5
+	VBROADCASTSS      fnSingle<>+448(SB), Z10
+	VBROADCASTSS      fnSingle<>+448(SB), Z11
+	VBROADCASTSS      fnSingle<>+448(SB), Z12
+	VBROADCASTSS      fnSingle<>+448(SB), Z13
+	VDIVPS            Z2, Z10, Z10
+	VDIVPS            Z3, Z11, Z11
+	VDIVPS            Z4, Z12, Z12
+	VDIVPS            Z5, Z13, Z13
+	VBROADCASTSS      fnSingle<>+448(SB), Z14
+	VBROADCASTSS      fnSingle<>+448(SB), Z15
+	VBROADCASTSS      fnSingle<>+448(SB), Z16
+	VBROADCASTSS      fnSingle<>+448(SB), Z17
+	VFNMADD231PS      Z10, Z2, Z14
+	VFNMADD231PS      Z11, Z3, Z15
+	VFNMADD231PS      Z12, Z4, Z16
+	VFNMADD231PS      Z13, Z5, Z17
+	VMULPS.BCST       fnSingle<>+32(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+32(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+32(SB), Z12, Z4
+	VMULPS.BCST       fnSingle<>+32(SB), Z13, Z5
+	VSUBPS            Z2, Z14, Z10
+	VSUBPS            Z3, Z15, Z11
+	VSUBPS            Z4, Z16, Z12
+	VSUBPS            Z5, Z17, Z13
+	VFMADD213PS       Z2, Z2, Z10
+	VFMADD213PS       Z3, Z3, Z11
+	VFMADD213PS       Z4, Z4, Z12
+	VFMADD213PS       Z5, Z5, Z13
+	VMULPS            Z10, Z6, Z2
+	VMULPS            Z11, Z7, Z3
+	VMULPS            Z12, Z8, Z4
+	VMULPS            Z13, Z9, Z5
+	VMOVUPS           Z2, (AX)(SI*4)
+	VMOVUPS           Z3, 64(AX)(SI*4)
+	VMOVUPS           Z4, 128(AX)(SI*4)
+	VMOVUPS           Z5, 192(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               wide
 
@@ -3140,44 +3141,38 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z1
-	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
-	VMINPD            Z1, Z0, Z1
-	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
-	VBROADCASTSD      fnConst<>+32(SB), Z3
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
-	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z1
-	VBROADCASTSD      fnConst<>+96(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
-	VMULPD            Z1, Z4, Z1
-	VPSLLQ            $0x34, Z3, Z3
-	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z3
-	VBROADCASTSD      fnConst<>+320(SB), Z4
-	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z6
-	VFMADD231PD       Z5, Z5, Z6
-	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z3
-	VFMADD231PD       Z5, Z5, Z3
-	VFMADD213PD       Z4, Z3, Z4
-	VMULPD            Z4, Z1, Z1
-	VMULPD            Z4, Z1, Z1
-	VMULPD            Z1, Z2, Z1
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(SI*4)
-	ADDQ              $0x08, SI
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           (DX)(SI*4), Z3
+	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z2
+	VMINPS            Z2, Z0, Z2
+	VBROADCASTSS      fnSingle<>+2752(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z5, Z2
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z5, Z2
+	VBROADCASTSS      fnSingle<>+2784(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z2, Z5
+	VMULPS            Z2, Z2, Z6
+	VFMADD213PS       Z2, Z6, Z5
+	VPSLLD            $0x17, Z4, Z2
+	VADDPS.BCST       fnSingle<>+32(SB), Z2, Z4
+	VSUBPS            Z2, Z4, Z6
+	VSUBPS            Z6, Z1, Z6
+	VFMADD213PS       Z6, Z2, Z5
+	VADDPS            Z5, Z4, Z2
+	VBROADCASTSS      fnSingle<>+448(SB), Z4
+	VDIVPS            Z2, Z4, Z4
+	VBROADCASTSS      fnSingle<>+448(SB), Z5
+	VFNMADD231PS      Z4, Z2, Z5
+	VMULPS.BCST       fnSingle<>+32(SB), Z4, Z2
+	VSUBPS            Z2, Z5, Z4
+	VFMADD213PS       Z2, Z2, Z4
+	VMULPS            Z4, Z3, Z2
+	VMOVUPS           Z2, (AX)(SI*4)
+	ADDQ              $0x10, SI
 	CMPQ              SI, BX
 	JB                loop
 
@@ -3822,8 +3817,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+2720(SB), Y1, Y3
-	VANDPS      fnSingle<>+2720(SB), Y2, Y4
+	VANDPS      fnSingle<>+3008(SB), Y1, Y3
+	VANDPS      fnSingle<>+3008(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -3868,8 +3863,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+2688(SB), Y1, Y1
-	VANDPS      fnSingle<>+2688(SB), Y2, Y2
+	VANDPS      fnSingle<>+2976(SB), Y1, Y1
+	VANDPS      fnSingle<>+2976(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -3896,8 +3891,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+2720(SB), Y1, Y1
-	VANDPS      fnSingle<>+2720(SB), Y2, Y2
+	VANDPS      fnSingle<>+3008(SB), Y1, Y1
+	VANDPS      fnSingle<>+3008(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -3980,10 +3975,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+2720(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+2720(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+2720(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+2720(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+3008(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+3008(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+3008(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+3008(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4072,10 +4067,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+2688(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+2688(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+2688(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+2688(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+2976(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+2976(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+2976(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+2976(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4093,7 +4088,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+2720(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+3008(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4116,7 +4111,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+2688(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+2976(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4150,10 +4145,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+2720(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+2720(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+2720(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+2720(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+3008(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+3008(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+3008(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+3008(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -4260,7 +4255,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+2720(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+3008(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -4300,12 +4295,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+2688(SB), Y1
+	VMOVUPD fnSingle<>+2976(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+2720(SB), Y2, Y3
+	VANDPS       fnSingle<>+3008(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4351,7 +4346,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+2720(SB), Y2, Y3
+	VANDPS       fnSingle<>+3008(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4410,13 +4405,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+2688(SB), Y1
+	VMOVUPD fnSingle<>+2976(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+2720(SB), Y1, Y3
+	VANDPS      fnSingle<>+3008(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4464,7 +4459,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+2720(SB), Y1, Y3
+	VANDPS      fnSingle<>+3008(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4523,7 +4518,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+2688(SB), Z1
+	VBROADCASTSS    fnSingle<>+2976(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -4542,8 +4537,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+2720(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+2720(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+3008(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+3008(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -4641,7 +4636,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+2720(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+3008(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -4702,7 +4697,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+2688(SB), Z1
+	VBROADCASTSS    fnSingle<>+2976(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -4721,8 +4716,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+2720(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+2720(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+3008(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+3008(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -4823,7 +4818,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+2720(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+3008(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12

@@ -19,16 +19,10 @@ var fnList = [fnCount]fnPair{
 	FnExpm1: {
 		func(x float64, _ *fnSettings) float64 { return fnExpm1(within(x, fnExpMax)) },
 		func(x, dy float64, _ *fnSettings) float64 { return dy * fnExp(within(x, fnExpMax)) }},
-	FnLog:   singleOf(logOf, logSlope),
-	FnLog2:  singleOf(log2Of, log2Slope),
-	FnLog1p: singleOf(log1pOf, log1pSlope),
-	FnSigmoid: {
-		func(x float64, _ *fnSettings) float64 { return fnGate(within(x, fnExpMax)) },
-		func(x, dy float64, _ *fnSettings) float64 {
-			e := expNeg(x)
-			s := fnRecip(e + 1)
-			return dy * (e * s * s)
-		}},
+	FnLog:     singleOf(logOf, logSlope),
+	FnLog2:    singleOf(log2Of, log2Slope),
+	FnLog1p:   singleOf(log1pOf, log1pSlope),
+	FnSigmoid: single(sigmoidOf, sigmoidSlope),
 	FnTanh: {
 		func(x float64, _ *fnSettings) float64 {
 			m := fnExpm1(atMost(math.Abs(x), fnExpMax) * -2)

@@ -281,3 +281,21 @@ var singleLog2Poly = [9]float32{
 	-0.23956735, 0.28857142, -0.36069867, 0.4808982,
 	-0.72134733,
 }
+
+// singleGrowLn2: ln 2 with 15 digits: its product with a whole number below 2^9 is exact.
+const singleGrowLn2 float32 = 0x1.62e4p-01
+
+// singleGrowLn2Low: ln 2 - singleGrowLn2.
+const singleGrowLn2Low float32 = 0x1.7f7d1cp-20
+
+// singleGrowShift: 1.5·2^23 + 127 - 64: a sum with it is rounded to a whole number n, and its low bits are the exponent of 2^(n-64).
+const singleGrowShift float32 = 0x1.80007ep+23
+
+// singleExpPoly: (exp(r)-1-r)/r² for |r| <= ln2/2, error of exp 2^-28.2.
+var singleExpPoly = [5]float32{
+	0.0013818697, 0.008368716, 0.041668292, 0.16666521,
+	0.49999994,
+}
+
+// singleExpMax: exp of its negative is 0 as float32.
+const singleExpMax float32 = 0x1.ap+06

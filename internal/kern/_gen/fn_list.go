@@ -16,13 +16,7 @@ var fnKernels = []fnKernel{
 		func(f *fnVec, x vec) vec { return f.expm1(f.clamp(x, "fnExp")) },
 		func(f *fnVec, x, dy vec) vec { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
 	logSingle, log2Single, log1pSingle,
-	{"Sigmoid", expLimits, 0, func(f *fnVec, x vec) vec {
-		return f.sigmoid(f.clamp(x, "fnExp"))
-	}, func(f *fnVec, x, dy vec) vec {
-		e := f.expNeg(x)
-		s := f.recip(f.add(e, fnAt("fnOne", 0)))
-		return f.mul(dy, f.mul(f.mul(e, s), s))
-	}},
+	sigmoidSingle,
 	{"Tanh", negLimits, 0, func(f *fnVec, x vec) vec {
 		sign := f.and(x, fnAt("fnSign", 0))
 		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnExpMax")
