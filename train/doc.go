@@ -7,6 +7,8 @@
 //	err := train.Fit(ctx, train.Float(net), data, train.Recipe{Epochs: 40, Schedule: train.Cosine{Base: 3e-3}})
 //	score, err := train.Evaluate(train.LogitsOf(net), test, 64)
 //
+// A *qat.Model takes the place of train.Float(net) to train with quantization.
+//
 // The configured way is a [Loop] on the nodes of any Gorgonia graph, quantized or
 // not: [CrossEntropy] adds a loss to it, [Gradients] the gradients.
 //

@@ -303,6 +303,8 @@ func (b *builder) dispatch(n *node) error {
 	switch {
 	case h == nil && fold != nil:
 		return fmt.Errorf("%w: goqat computes this operator only while reading, on values that depend on no input", ErrUnsupported)
+	case h == nil && (n.op == "QuantizeLinear" || n.op == "DequantizeLinear"):
+		return fmt.Errorf("%w operator of a quantized model: Read wants float ones, ReadFrozen reads the quantized ones that goqat wrote", ErrUnsupported)
 	case h == nil:
 		return fmt.Errorf("%w operator", ErrUnsupported)
 	case n.whole() && !movesWhole[n.op]:

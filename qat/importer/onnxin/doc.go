@@ -4,7 +4,7 @@
 // network it came from.
 //
 //	m, err := onnxin.ReadFile("resnet.onnx", onnxin.Options{Batch: 32})
-//	p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
+//	q, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
 //
 // # What is read
 //

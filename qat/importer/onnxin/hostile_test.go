@@ -129,6 +129,7 @@ var hostile = []struct {
 		return f
 	}, ErrUnsupported, "segments"},
 	{"external data in a stream", func() *file { return external1("weights.bin") }, ErrUnsupported, "ReadFile"},
+	{"quantized model", func() *file { f := small(); f.Graph.Node[1].OpType = proto.String("QuantizeLinear"); return f }, ErrUnsupported, "ReadFrozen reads"},
 	{"unknown operator", func() *file { f := small(); f.Graph.Node[1].OpType = proto.String("Einsum"); return f }, ErrUnsupported, "act (Einsum)"},
 	{"operator of a vendor", func() *file {
 		f := small()
