@@ -27,6 +27,8 @@ type opShare struct {
 	Vector *float64 `json:"vector"`
 	// Rest is the function that takes most of what is left.
 	Rest string `json:"rest,omitempty"`
+	// Others is the part of the kind's time in each function that is no vector code, of one percent or more.
+	Others map[string]float64 `json:"others,omitempty"`
 }
 
 const (
@@ -105,7 +107,7 @@ func (c clock) table(n int, all time.Duration, where map[string]*place) []opShar
 			Share: round(spent.Seconds()/all.Seconds(), 4)}
 		if p := where[what]; p != nil && p.samples >= fewSamples {
 			v := round(float64(p.vector)/float64(p.samples), 3)
-			s.Vector, s.Rest = &v, p.slowest()
+			s.Vector, s.Rest, s.Others = &v, p.slowest(), p.parts()
 		}
 		out = append(out, s)
 	}

@@ -26,7 +26,21 @@ func (p *place) slowest() string {
 			best = f
 		}
 	}
-	return best[strings.LastIndexByte(best, '/')+1:]
+	return short(best)
+}
+
+// short is a function's name without the path of its package.
+func short(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// parts is the part of the samples in each function outside of vector code, from one percent on.
+func (p *place) parts() map[string]float64 {
+	out := map[string]float64{}
+	for f, n := range p.others {
+		if part := round(float64(n)/float64(p.samples), 3); part >= 0.01 {
+			out[short(f)] += part
+		}
+	}
+	return out
 }
 
 // vectorCode reports whether a function is the project's assembly, all of which is

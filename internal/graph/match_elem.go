@@ -176,11 +176,17 @@ func broadcastsTo(shape, full []int) bool {
 	return product(full[:pad]) == 1
 }
 
-// binary reads Add, Sub, HadamardProd, HadamardDiv, Pow, Mul by a scalar, and the
-// broadcasting forms.
+// comparisons are the names of Gorgonia's in package nn. Those whose results are truth values
+// instead of 1 and 0 are no layers.
+var comparisons = map[string]string{"lt": "less", "lte": "less_equal", "gt": "greater", "gte": "greater_equal", "eq": "equal", "ne": "not_equal"}
+
+// binary reads Add, Sub, HadamardProd, HadamardDiv, Pow, Mul by a scalar, comparisons, and
+// the broadcasting forms.
 func (r *reader) binary(n *gorgonia.Node) *match {
 	b, ok := r.elem(n)
-	if !ok || !slices.Contains(binaryNames[:5], b.fn) {
+	if ok && b.retSame && comparisons[b.fn] != "" {
+		b.fn = comparisons[b.fn]
+	} else if !ok || !slices.Contains(binaryNames[:5], b.fn) {
 		return nil
 	}
 	sides := [2]operand{r.strip(b.x), r.strip(b.y)}

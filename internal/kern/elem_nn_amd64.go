@@ -55,6 +55,10 @@ func binaryOneFast[F Float](op elemOp, dst, a []F, b F) int {
 		mulOneAVX2(d, &x[0], n, float32(b))
 	case opDiv:
 		divOneAVX2(d, &x[0], n, float32(b))
+	case opMin:
+		smallerOneAVX2(d, &x[0], n, float32(b))
+	case opMax:
+		largerOneAVX2(d, &x[0], n, float32(b))
 	case opOneDiv:
 		oneDivAVX2(d, &x[0], n, float32(b))
 	default:

@@ -219,6 +219,33 @@ var elemTrials = map[string]func(t *trial, n, c int){
 		Max(t.out(n), a, b)
 		Add(a, a, b)
 	},
+	"choices": func(t *trial, n, c int) {
+		a, b, one := t.in(n), t.in(n), t.in(1)[0]
+		copy(b[n/2:], a[n/2:]) // equal numbers, too
+		cond := t.out(n)
+		for r := Less; r <= GreaterEqual; r++ {
+			Compare(r, cond, a, b)
+			CompareOne(r, t.out(n), a, one)
+			CompareOne(r, t.out(n), a, a[0])
+			Select(t.out(n), cond, a, 1, b, 1)
+		}
+		Select(t.out(n), a, a, 1, b, 0)
+		Select(t.out(n), cond, a, 0, b, 1)
+		Select(t.out(n), cond, a, 0, b, 0)
+		MinOne(t.out(n), a, one)
+		MaxOne(t.out(n), a, one)
+		x := t.fill(c*n, t.r.IntN(2) == 0)
+		for _, smallest := range []bool{false, true} {
+			top := t.out(c)
+			RowExtreme(top, x, n, smallest)
+			t.note(float64(RowFind(x[:n], top[0])))
+		}
+		left, most := t.in(n), t.in(n)
+		GiveOnce(t.out(n), left, a, b)
+		GiveOnce(t.out(n), left, a, most)
+		Select(a, cond, a, 1, b, 1)
+		Compare(GreaterEqual, b, a, b)
+	},
 	"norm rows": func(t *trial, n, c int) {
 		x, dy, gamma, stats, means := t.in(c*n), t.in(c*n), t.in(n), t.in(2*c), t.in(2*c)
 		moments, dots, room := make([]float64, 2*c), make([]float64, 2*c), (n+15)&^15

@@ -2,13 +2,18 @@ package nn
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/goqat/goqat/internal/kern"
 )
 
 // Binary is an elementwise operation with NumPy's broadcasting.
 type Binary struct {
-	Fn string `json:"fn"` // add sub mul div pow
+	// Fn is add, sub, mul, div, pow, min or max; or a comparison, whose results are 1 and 0:
+	// less, less_equal, greater, greater_equal, equal or not_equal.
+	Fn string `json:"fn"`
 }
 
 func (b Binary) Kind() string { return b.Fn }
@@ -21,9 +26,14 @@ const (
 	fnMul
 	fnDiv
 	fnPow
+	fnMin
+	fnMax
+	fnCompare // and behind it, in the order of kern.Relation
 )
 
-var binaryFns = map[string]binaryFn{"add": fnAdd, "sub": fnSub, "mul": fnMul, "div": fnDiv, "pow": fnPow}
+var binaryFns = map[string]binaryFn{"add": fnAdd, "sub": fnSub, "mul": fnMul, "div": fnDiv, "pow": fnPow, "min": fnMin, "max": fnMax,
+	"less": fnCompare + binaryFn(kern.Less), "less_equal": fnCompare + binaryFn(kern.LessEqual), "equal": fnCompare + binaryFn(kern.Equal),
+	"not_equal": fnCompare + binaryFn(kern.NotEqual), "greater": fnCompare + binaryFn(kern.Greater), "greater_equal": fnCompare + binaryFn(kern.GreaterEqual)}
 
 func binaryForward[F Float](o Binary, out, a, b Tensor[F]) {
 	fn := binaryFns[o.Fn]
@@ -62,10 +72,50 @@ func binaryRun[F Float](fn binaryFn, y, a, b []F, da, db int) {
 		default:
 			fill(y, a[0]/b[0])
 		}
-	default:
+	case fnMin, fnMax:
+		limitRun(fn, y, a, b, da, db)
+	case fnPow:
 		for i := range y {
 			y[i] = F(kern.PowOf(float64(a[i*da]), float64(b[i*db])))
 		}
+	default:
+		compareRun(kern.Relation(fn-fnCompare), y, a, b, da, db)
+	}
+}
+
+// limitRun is min or max of one stretch.
+func limitRun[F Float](fn binaryFn, y, a, b []F, da, db int) {
+	if da == 0 {
+		a, b, da, db = b, a, db, da
+	}
+	one, two := kern.MinOne[F], kern.Min[F]
+	if fn == fnMax {
+		one, two = kern.MaxOne[F], kern.Max[F]
+	}
+	switch {
+	case db == 1:
+		two(y, a[:len(y)], b[:len(y)])
+	case da == 1:
+		one(y, a[:len(y)], b[0])
+	default:
+		one(y[:1], a[:1], b[0])
+		fill(y, y[0])
+	}
+}
+
+// compareRun compares one stretch.
+func compareRun[F Float](r kern.Relation, y, a, b []F, da, db int) {
+	if da == 0 {
+		r, a, b, da, db = r.Swapped(), b, a, db, da
+	}
+	switch {
+	case db == 1:
+		kern.Compare(r, y, a[:len(y)], b[:len(y)])
+	case da == 1:
+		kern.CompareOne(r, y, a[:len(y)], b[0])
+	default:
+		kern.CompareOne(r, y[:1], a[:1], b[0])
+		fill(y, y[0])
 	}
 }
 
@@ -99,6 +149,8 @@ func binaryBackward[F Float](o Binary, grads []Tensor[F], a, b, out, dout Tensor
 	for side, g := range grads {
 		switch {
 		case g.Data == nil:
+		case fn >= fnCompare: // flat everywhere
+			clear(g.Data)
 		case len(g.Data) == len(out.Data):
 			walkParallel(out.Shape, sa, sb, func(at, oa, ob, n, da, db int) {
 				binaryGrad(fn, side == 0, g.Data[at:at+n], a.Data[oa:], b.Data[ob:], dout.Data[at:], da, db)
@@ -200,10 +252,33 @@ func binaryGrad[F Float](fn binaryFn, left bool, dst, a, b, d []F, da, db int) {
 			hi := min(lo+quotientPiece, len(dst))
 			quotientGrad(left, dst[lo:hi], a[lo*da:], b[lo*db:], d[lo:hi], da, db)
 		}
+	case fn == fnMin || fn == fnMax:
+		limitGrad(fn, left, dst, a, b, d, da, db)
 	default:
 		partial := powerPartial(left)
 		for i, v := range d {
 			dst[i] = F(partial(float64(a[i*da]), float64(b[i*db]), float64(v)))
+		}
+	}
+}
+
+// limitGrad: a gets the gradient where it is the result, also of two equal numbers, and b
+// the others'.
+func limitGrad[F Float](fn binaryFn, left bool, dst, a, b, d []F, da, db int) {
+	r, none := kern.LessEqual, []F{0}
+	if fn == fnMax {
+		r = kern.GreaterEqual
+	}
+	mask := kern.Scratch[F](min(len(dst), quotientPiece))
+	defer kern.Return(mask)
+	for lo := 0; lo < len(dst); lo += quotientPiece {
+		hi := min(lo+quotientPiece, len(dst))
+		m := (*mask)[:hi-lo]
+		compareRun(r, m, a[lo*da:], b[lo*db:], da, db)
+		if left {
+			kern.Select(dst[lo:hi], m, d[lo:hi], 1, none, 0)
+		} else {
+			kern.Select(dst[lo:hi], m, none, 0, d[lo:hi], 1)
 		}
 	}
 }
@@ -256,6 +331,7 @@ func powerPartial(left bool) func(a, b, d float64) float64 {
 	}
 }
 
+// broadcast is NumPy's rule for two operands.
 func broadcast(o Binary, a, b []int) ([]int, error) {
 	out := make([]int, max(len(a), len(b)))
 	for i := range out {
@@ -285,16 +361,19 @@ func init() {
 		kinds: kinds, inputs: [2]int{2, 2},
 		check: func(o Binary) error {
 			if _, ok := binaryFns[o.Fn]; !ok {
-				return settingsErr(o, "unknown function %q, want add, sub, mul, div or pow", o.Fn)
+				return settingsErr(o, "unknown function %q, want one of %s", o.Fn, strings.Join(slices.Sorted(maps.Keys(binaryFns)), ", "))
 			}
 			return nil
 		},
 		shape: func(o Binary, in [][]int) ([]int, error) { return broadcast(o, in[0], in[1]) },
 		traits: func(o Binary) Traits {
+			if binaryFns[o.Fn] >= fnCompare {
+				return Traits{NonNegative: true, IgnoresInputs: true, IgnoresOutput: true}
+			}
 			linear := o.Fn == "add" || o.Fn == "sub"
 			// Quotients and powers become no codes: their range depends on single small operands.
 			return Traits{Quantized: o.OnCodes(), DataOnly: true, TakesActivation: o.OnCodes(), Adds: o.Fn == "add",
-				KeepsNonNegative: o.Fn == "add" || o.Fn == "mul", IgnoresInputs: linear, IgnoresOutput: true,
+				KeepsNonNegative: slices.Contains([]string{"add", "mul", "min", "max"}, o.Fn), IgnoresInputs: linear, IgnoresOutput: true,
 				OnlyForOther: [2]bool{o.Fn == "mul" || o.Fn == "div", o.Fn == "mul"}}
 		},
 		batch: binaryBatch,

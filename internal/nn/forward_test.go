@@ -53,7 +53,14 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 		return poolElement(Pool{Average: true, Kernel: [2]int{h, w}, Stride: one1}, x, ix)
 	case Binary:
 		a, b := at(x, ix), at(in[1], ix)
-		return map[string]float64{"add": a + b, "sub": a - b, "mul": a * b, "div": a / b, "pow": math.Pow(a, b)}[o.Fn]
+		is := map[bool]float64{true: 1}
+		return map[string]float64{"add": a + b, "sub": a - b, "mul": a * b, "div": a / b, "pow": math.Pow(a, b), "min": min(a, b), "max": max(a, b),
+			"less": is[a < b], "less_equal": is[a <= b], "greater": is[a > b], "greater_equal": is[a >= b], "equal": is[a == b], "not_equal": is[a != b]}[o.Fn]
+	case Where:
+		if at(x, ix) != 0 {
+			return at(in[1], ix)
+		}
+		return at(in[2], ix)
 	case Reduce:
 		return reduceElement(o, x, ix)
 	case Transpose:
@@ -223,7 +230,7 @@ func poolElement(o Pool, x Tensor[float64], ix []int) float64 {
 }
 
 func reduceElement(o Reduce, x Tensor[float64], ix []int) float64 {
-	sum, top, n := 0.0, math.Inf(-1), 0
+	sum, top, low, n := 0.0, math.Inf(-1), math.Inf(1), 0
 	indices(x.Shape, func(ax []int) {
 		kept := []int{}
 		for a, i := range ax {
@@ -233,10 +240,10 @@ func reduceElement(o Reduce, x Tensor[float64], ix []int) float64 {
 		}
 		if slices.Equal(kept, ix) {
 			v := x.Data[offset(x.Shape, ax)]
-			sum, top, n = sum+v, max(top, v), n+1
+			sum, top, low, n = sum+v, max(top, v), min(low, v), n+1
 		}
 	})
-	return map[string]float64{"sum": sum, "mean": sum / float64(n), "max": top}[o.Fn]
+	return map[string]float64{"sum": sum, "mean": sum / float64(n), "max": top, "min": low}[o.Fn]
 }
 
 func unaryElement(o Unary, x float64) float64 {
@@ -303,6 +310,7 @@ func TestSpecialValues(t *testing.T) {
 		{Unary{Fn: "softplus"}, []float32{nan, 1000, -1000}, []float32{nan, 1000, 0}},
 		{Reduce{"max", []int{0}}, []float32{1, nan, 2}, []float32{nan}},
 		{Reduce{"max", []int{0}}, []float32{-inf, -inf}, []float32{-inf}},
+		{Reduce{"min", []int{0}}, []float32{3, nan, -inf}, []float32{nan}},
 		{Softmax{}, []float32{1000, 1000}, []float32{0.5, 0.5}},
 		{Softmax{}, []float32{0, -inf}, []float32{1, 0}},
 		{Softmax{}, []float32{0, nan}, []float32{nan, nan}},

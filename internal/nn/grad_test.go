@@ -44,6 +44,10 @@ func TestGradients(t *testing.T) {
 					wantSame(t, "gradient of indices", grads[k].Data, make([]float64, len(x.Data)))
 					continue
 				}
+				if _, ok := c.op.(Where); ok && k == 0 {
+					wantSame(t, "gradient of a condition", grads[k].Data, make([]float64, len(x.Data)))
+					continue
+				}
 				for j, v := range x.Data {
 					x.Data[j] = v + gradStep
 					up := loss()
@@ -84,6 +88,10 @@ func TestProcessors(t *testing.T) {
 		layerCase{"large tanh", Unary{Fn: "tanh"}, [][]int{{40000}}, false},
 		layerCase{"large add", Binary{"add"}, [][]int{{40000}, {40000}}, false},
 		layerCase{"large softmax", Softmax{Axis: 1}, [][]int{{600, 10}}, false},
+		layerCase{"large max of rows", Reduce{"max", []int{1}}, [][]int{{600, 100}}, false},
+		layerCase{"large max of columns", Reduce{"max", []int{1}}, [][]int{{60, 10, 100}}, false},
+		layerCase{"large maximum", Binary{"max"}, [][]int{{400, 100}, {100}}, false},
+		layerCase{"large where", Where{}, [][]int{{400, 100}, {100}, {400, 1}}, false},
 		layerCase{"large matmul", MatMul{TransB: true}, [][]int{{70, 90}, {130, 90}, {130}}, false},
 		layerCase{"large conv", conv(one1, one1, [4]int{1, 1, 1, 1}, 1), [][]int{{20, 5, 12, 11}, {9, 5, 3, 3}, {9}}, false},
 		layerCase{"large pool", Pool{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}}, [][]int{{16, 8, 28, 28}}, false},
@@ -163,6 +171,7 @@ func TestKinks(t *testing.T) {
 		{Unary{Fn: "sign"}, []float64{-3, 0, 4}, []float64{0, 0, 0}},
 		{Reduce{"max", []int{0}}, []float64{1, 3, 3}, []float64{0, 1, 0}},
 		{Reduce{"max", []int{0}}, []float64{1, nan, 3, nan}, []float64{0, 1, 0, 0}},
+		{Reduce{"min", []int{0}}, []float64{3, 1, 1}, []float64{0, 1, 0}},
 	}
 	for _, c := range cases {
 		in := []Tensor[float64]{{[]int{len(c.x)}, c.x}}

@@ -78,12 +78,15 @@ func layerCases() []layerCase {
 		{"gather middle", Gather{Axis: 1}, [][]int{{2, 5, 3}, {6}}, false},
 		{"gather one", Gather{Axis: 1}, [][]int{{2, 5}, {}}, false},
 	}
-	for _, fn := range []string{"add", "sub", "mul", "div", "pow"} {
+	for _, s := range [][][]int{{{2, 3, 4}, {2, 3, 4}, {2, 3, 4}}, {{3, 1}, {2, 3, 4}, {1}}, {{2, 3, 1, 2}, {3, 4, 1}, {3, 1, 2}}, {{}, {4}, {4}}, {{2, 9}, {}, {}}} {
+		cases = append(cases, layerCase{"where", Where{}, s, false})
+	}
+	for _, fn := range []string{"add", "sub", "mul", "div", "pow", "min", "max", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal"} {
 		for _, s := range [][][]int{{{2, 3, 4}, {2, 3, 4}}, {{2, 3, 1, 2}, {3, 4, 1}}, {{3, 1}, {1, 4}}, {{}, {2, 2}}, {{2, 3}, {1}}} {
 			cases = append(cases, layerCase{fn, Binary{fn}, s, fn == "div" || fn == "pow"})
 		}
 	}
-	for _, fn := range []string{"sum", "mean", "max"} {
+	for _, fn := range []string{"sum", "mean", "max", "min"} {
 		for _, axes := range [][]int{{0}, {1}, {2}, {0, 2}, {1, 2}, {0, 1, 2}} {
 			cases = append(cases, layerCase{"reduce " + fn, Reduce{fn, axes}, [][]int{{3, 4, 2}}, false})
 		}
@@ -128,6 +131,16 @@ func (c layerCase) inputs(seed uint64) []Tensor[float64] {
 		n := c.in[0][o.Axis]
 		for i := range in[1].Data {
 			in[1].Data[i] = float64((3*i+1)%(2*n) - n)
+		}
+	}
+	if o, ok := c.op.(Binary); ok && binaryFns[o.Fn] >= fnMin { // no ties
+		for i := range in[1].Data {
+			in[1].Data[i] += spreadStep / 2
+		}
+	}
+	if _, ok := c.op.(Where); ok {
+		for i, v := range in[0].Data {
+			in[0].Data[i] = float64(int(v/spreadStep+1e3) % 3)
 		}
 	}
 	return in

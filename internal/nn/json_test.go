@@ -68,7 +68,7 @@ func TestUnmarshalErrors(t *testing.T) {
 		{"max_pool", `{"average":true,"kernel":[1,1],"stride":[1,1],"pad":[0,0,0,0]}`},
 		{"softmax", `{"axis":0,"log":true}`},
 		{"reduce_sum", `{"fn":"mean","axes":[0]}`},
-		{"reduce_min", `{"fn":"min","axes":[0]}`},
+		{"reduce_range", `{"fn":"range","axes":[0]}`},
 		{"reduce_sum", `{"fn":"sum"}`},
 		{"slice", `{"axis":0,"start":0,"end":1.5,"step":1}`},
 	} {

@@ -6,10 +6,11 @@ import (
 	"github.com/goqat/goqat/internal/kern"
 )
 
-// Reduce sums, averages or takes the maximum over Axes (sorted, distinct) and drops them.
-// All axes reduced leaves a scalar.
+// Reduce sums, averages or takes the maximum or the minimum over Axes (sorted, distinct) and
+// drops them. All axes reduced leaves a scalar. An extreme is NaN where there is one, and +0
+// for a zero of any sign; the first element that is it gets its gradient.
 type Reduce struct {
-	Fn   string `json:"fn"` // sum mean max
+	Fn   string `json:"fn"` // sum mean max min
 	Axes []int  `json:"axes"`
 }
 
@@ -30,16 +31,8 @@ func reducedStrides(o Reduce, x []int) []int {
 
 func reduceForward[F Float](o Reduce, out, x Tensor[F]) {
 	to := reducedStrides(o, x.Shape)
-	if o.Fn == "max" {
-		seen := make([]bool, len(out.Data))
-		walk(x.Shape, to, to, func(at, ot, _, n, dt, _ int) {
-			for i, v := range x.Data[at : at+n] {
-				k := ot + i*dt
-				if m := out.Data[k]; !seen[k] || v > m || v != v {
-					out.Data[k], seen[k] = v, true
-				}
-			}
-		})
+	if o.extreme() {
+		extremeForward(o, out, x, to)
 		return
 	}
 	kept := kern.Scratch[float64](len(out.Data))
@@ -88,17 +81,8 @@ func (o Reduce) divisor(in, out int) float64 {
 
 func reduceBackward[F Float](o Reduce, dx, x, out, dout Tensor[F]) {
 	from := reducedStrides(o, x.Shape)
-	if o.Fn == "max" {
-		clear(dx.Data)
-		given := make([]bool, len(out.Data))
-		walk(x.Shape, from, from, func(at, ot, _, n, dt, _ int) {
-			for i, v := range x.Data[at : at+n] {
-				k := ot + i*dt
-				if m := out.Data[k]; !given[k] && (v == m || v != v && m != m) {
-					dx.Data[at+i], given[k] = dout.Data[k], true
-				}
-			}
-		})
+	if o.extreme() {
+		extremeBackward(dx, x, out, dout, from)
 		return
 	}
 	div := F(o.divisor(len(x.Data), len(out.Data)))
@@ -129,8 +113,8 @@ func fill[F Float](row []F, v F) {
 }
 
 func checkReduce(o Reduce) error {
-	if o.Fn != "sum" && o.Fn != "mean" && o.Fn != "max" {
-		return settingsErr(o, "unknown function %q, want sum, mean or max", o.Fn)
+	if o.Fn != "sum" && o.Fn != "mean" && !o.extreme() {
+		return settingsErr(o, "unknown function %q, want sum, mean, max or min", o.Fn)
 	}
 	if len(o.Axes) == 0 {
 		return settingsErr(o, "no axes: name every axis to reduce")
@@ -158,11 +142,11 @@ func reduceShape(o Reduce, x []int) ([]int, error) {
 
 func init() {
 	register(family[Reduce]{
-		kinds: []string{"reduce_sum", "reduce_mean", "reduce_max"}, inputs: [2]int{1, 1},
+		kinds: []string{"reduce_sum", "reduce_mean", "reduce_max", "reduce_min"}, inputs: [2]int{1, 1},
 		check: checkReduce,
 		shape: func(o Reduce, in [][]int) ([]int, error) { return reduceShape(o, in[0]) },
 		traits: func(o Reduce) Traits {
-			linear := o.Fn != "max"
+			linear := !o.extreme()
 			return Traits{KeepsNonNegative: true, IgnoresInputs: linear, IgnoresOutput: linear}
 		},
 		batch: func(o Reduce, g *Growth) (int, error) { return axisBehind(o.Axes, g.In[0].Axis), nil },

@@ -23,8 +23,9 @@ func Forward[F Float](op Op, out Tensor[F], in []Tensor[F]) error {
 //
 // Where a derivative does not exist: relu, leaky_relu and abs take the left
 // side or 0 at 0 (relu 0, leaky_relu Alpha, abs 0), clip passes a gradient only
-// strictly inside its limits, a maximum passes it to the first largest element in
-// row-major order. The statistics of a BatchNorm get zeros.
+// strictly inside its limits, an extreme of several elements passes it to the first in
+// row-major order, and that of two equal operands to the first operand. The statistics of a
+// BatchNorm, comparisons and conditions get zeros.
 func Backward[F Float](op Op, grads []Tensor[F], in []Tensor[F], out, dout Tensor[F]) error {
 	if err := checkGrads(op, grads, in, out, dout); err != nil {
 		return err

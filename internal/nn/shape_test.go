@@ -64,7 +64,7 @@ func TestBadSettingsAndShapes(t *testing.T) {
 		{Pool{Kernel: one1, Stride: one1}, [][]int{{3, 3}}, ErrShape, "[N,C,H,W]"},
 		{Pool{Kernel: one1, Stride: one1, Pad: [4]int{0, -1, 0, 0}}, [][]int{x}, ErrSettings, "padding"},
 		{GlobalAvgPool{}, [][]int{{3, 3}}, ErrShape, "[N,C,H,W]"},
-		{Reduce{"min", []int{0}}, [][]int{x}, ErrSettings, "unknown function"},
+		{Reduce{"range", []int{0}}, [][]int{x}, ErrSettings, "unknown function"},
 		{Reduce{"sum", nil}, [][]int{x}, ErrSettings, "no axes"},
 		{Reduce{"sum", []int{1, 1}}, [][]int{x}, ErrSettings, "distinct"},
 		{Reduce{"sum", []int{-1}}, [][]int{x}, ErrSettings, "at least 0"},

@@ -38,7 +38,9 @@ var _ = twin(func(o nn.MatMul) Op { return MatMul(o) })
 
 // Binary is an elementwise operation on two inputs, with NumPy's broadcasting.
 type Binary struct {
-	Fn string // add, sub, mul, div or pow
+	// Fn is add, sub, mul, div, pow, min or max; or a comparison, whose results are 1 and 0:
+	// less, less_equal, greater, greater_equal, equal or not_equal.
+	Fn string
 }
 
 // Kind is the name in files.
@@ -96,9 +98,21 @@ func (o GlobalAvgPool) op() nn.Op { return nn.GlobalAvgPool(o) }
 
 var _ = twin(func(o nn.GlobalAvgPool) Op { return GlobalAvgPool(o) })
 
-// Reduce sums, averages or takes the maximum over axes and drops them.
+// Where takes elements of its second input where those of the first are not 0, and of the
+// third where they are, with NumPy's broadcasting.
+type Where struct{}
+
+// Kind is the name in files.
+func (o Where) Kind() string { return o.op().Kind() }
+
+func (o Where) op() nn.Op { return nn.Where(o) }
+
+var _ = twin(func(o nn.Where) Op { return Where(o) })
+
+// Reduce sums, averages or takes an extreme over axes and drops them. An extreme is NaN where
+// there is one, and +0 for a zero of any sign.
 type Reduce struct {
-	Fn   string // sum, mean or max
+	Fn   string // sum, mean, max or min
 	Axes []int  // at least one; sorted, distinct, counted from 0
 }
 

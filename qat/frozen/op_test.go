@@ -12,7 +12,7 @@ import (
 var kinds = []Op{
 	Conv{Stride: [2]int{1, 2}, Pad: [4]int{0, 1, 2, 3}, Dilation: [2]int{1, 1}, Groups: 2}, MatMul{TransB: true},
 	Binary{Fn: "sub"}, Unary{Fn: "leaky_relu", Alpha: 0.1}, Pool{Kernel: [2]int{2, 3}, Stride: [2]int{1, 1}},
-	GlobalAvgPool{}, Reduce{Fn: "mean", Axes: []int{1}}, Reshape{Shape: []int{-1, 2}}, Transpose{Perm: []int{1, 0}},
+	GlobalAvgPool{}, Where{}, Binary{Fn: "greater_equal"}, Reduce{Fn: "min", Axes: []int{0}}, Reduce{Fn: "mean", Axes: []int{1}}, Reshape{Shape: []int{-1, 2}}, Transpose{Perm: []int{1, 0}},
 	Concat{Axis: 1}, Slice{End: 3, Step: 1}, Softmax{Axis: 1, Log: true}, BatchNorm{Eps: 1e-5}, LayerNorm{Axis: 1, Eps: 1e-5, RMS: true}, GroupNorm{Groups: 2, Eps: 1e-5}, Dropout{P: 0.5},
 	Pad{Before: []int{1}, After: []int{0}, Value: 2}, LRN{Size: 3, Alpha: 1, Beta: 0.75, Bias: 1}, Gather{Axis: 1},
 }

@@ -147,6 +147,11 @@ func (a *arguments) compute() tensor {
 			a.p.t.Error("concat interleaves")
 		}
 		return a.layer(nn.Concat{Axis: a.int("axis")}, a.all["values"]...)
+	case "select":
+		cond, to := a.get("cond"), a.get("a")
+		a.p.want(cond.dtype, mlpb.DataType_BOOL)
+		cond.dtype = to.dtype
+		return a.layer(nn.Where{}, cond, to, a.get("b"))
 	}
 	return a.computeOf(a.get("x"))
 }
@@ -174,6 +179,12 @@ func (a *arguments) computeOf(x tensor) tensor {
 		return a.layer(nn.MatMul{TransA: a.bool("transpose_x"), TransB: a.bool("transpose_y")}, x, a.get("y"))
 	case "add", "sub", "mul", "pow":
 		return a.layer(nn.Binary{Fn: kind}, x, a.get("y"))
+	case "minimum", "maximum":
+		return a.layer(nn.Binary{Fn: kind[:3]}, x, a.get("y"))
+	case "less", "less_equal", "greater", "greater_equal", "equal", "not_equal":
+		out := a.layer(nn.Binary{Fn: kind}, x, a.get("y"))
+		out.dtype = mlpb.DataType_BOOL
+		return out
 	case "real_div":
 		return a.layer(nn.Binary{Fn: "div"}, x, a.get("y"))
 	case "relu", "sigmoid", "tanh", "exp", "abs", "sign", "ceil", "floor", "sin", "cos", "sqrt", "softplus", "erf":
@@ -198,7 +209,7 @@ func (a *arguments) computeOf(x tensor) tensor {
 			a.p.t.Error("ceil_mode")
 		}
 		return a.layer(op, x)
-	case "reduce_sum", "reduce_mean", "reduce_max":
+	case "reduce_sum", "reduce_mean", "reduce_max", "reduce_min":
 		out := a.layer(nn.Reduce{Fn: kind[7:], Axes: a.ints("axes")}, x)
 		if a.bool("keep_dims") {
 			for _, i := range a.ints("axes") {
@@ -255,7 +266,7 @@ func (a *arguments) computeOf(x tensor) tensor {
 	case "gather":
 		return a.gather(x)
 	case "cast":
-		to := map[string]mlpb.DataType{"fp16": mlpb.DataType_FLOAT16, "fp32": mlpb.DataType_FLOAT32, "int32": mlpb.DataType_INT32}
+		to := map[string]mlpb.DataType{"fp16": mlpb.DataType_FLOAT16, "fp32": mlpb.DataType_FLOAT32, "int32": mlpb.DataType_INT32, "bool": mlpb.DataType_BOOL}
 		return tensor{dtype: to[a.get("dtype").text], shape: x.shape, data: x.data}
 	}
 	a.p.t.Fatalf("unknown operation %q", a.op.Type)

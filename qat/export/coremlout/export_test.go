@@ -161,10 +161,19 @@ func layerCases() []testCase {
 	for _, fn := range []string{"log", "log2", "sqrt", "inv", "inv_sqrt", "log1p"} {
 		list = append(list, testCase{fn, positiveNet(fn), Options{}, nil})
 	}
-	for _, fn := range []string{"add", "sub", "mul", "div", "pow"} {
+	for _, fn := range []string{"add", "sub", "mul", "div", "pow", "min", "max", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal"} {
 		list = append(list, testCase{fn, binaryNet(fn), Options{}, nil})
 	}
-	return list
+	return append(list, testCase{"choice", choiceNet, Options{}, nil})
+}
+
+// choiceNet takes the larger of two tensors where it is above 1.
+func choiceNet(m *frozentest.Maker) *frozen.Network {
+	x, y := m.Input("x", []int{-1, 3, 4}, nil), m.Input("y", []int{3, 1}, nil)
+	is := m.Layer("is", frozen.Binary{Fn: "greater"}, nil, nil, x, m.Values("one", []int{}, []float32{1}, nil))
+	least := m.Layer("least", frozen.Reduce{Fn: "min", Axes: []int{2}}, nil, nil, x)
+	least = m.Layer("column", frozen.Reshape{Shape: []int{-1, 3, 1}}, nil, nil, least)
+	return m.Net(m.Layer("choice", frozen.Where{}, nil, nil, is, y, least))
 }
 
 func binaryNet(fn string) func(*frozentest.Maker) *frozen.Network {

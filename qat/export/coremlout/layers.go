@@ -36,6 +36,13 @@ func (b *builder) op(i int, out string) value {
 		if kind, ok := binaryOps[o.Fn]; ok {
 			return b.emit(kind, out, b.float, shape, arg{"x", x}, arg{"y", in[1]})
 		}
+		if kind, ok := compareOps[o.Fn]; ok {
+			is := b.emit(kind, b.step(out), mlpb.DataType_BOOL, shape, arg{"x", x}, arg{"y", in[1]})
+			return b.emit("cast", out, b.float, shape, arg{"x", is}, arg{"dtype", b.floatName()})
+		}
+	case frozen.Where:
+		is := b.emit("cast", b.step(out), mlpb.DataType_BOOL, x.shape, arg{"x", x}, arg{"dtype", "bool"})
+		return b.emit("select", out, b.float, shape, arg{"cond", is}, arg{"a", in[1]}, arg{"b", in[2]})
 	case frozen.Pool:
 		return b.pool(o, x, shape, out)
 	case frozen.GlobalAvgPool:
@@ -76,8 +83,9 @@ func (b *builder) op(i int, out string) value {
 }
 
 var (
-	binaryOps = map[string]string{"add": "add", "sub": "sub", "mul": "mul", "div": "real_div", "pow": "pow"}
-	reduceOps = map[string]string{"sum": "reduce_sum", "mean": "reduce_mean", "max": "reduce_max"}
+	binaryOps  = map[string]string{"add": "add", "sub": "sub", "mul": "mul", "div": "real_div", "pow": "pow", "min": "minimum", "max": "maximum"}
+	compareOps = map[string]string{"less": "less", "less_equal": "less_equal", "greater": "greater", "greater_equal": "greater_equal", "equal": "equal", "not_equal": "not_equal"}
+	reduceOps  = map[string]string{"sum": "reduce_sum", "mean": "reduce_mean", "max": "reduce_max", "min": "reduce_min"}
 )
 
 // unaryOps are the functions that are one operation without parameters.

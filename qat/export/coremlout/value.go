@@ -237,6 +237,14 @@ func (b *builder) narrow(x value) value {
 	return b.cast(x, b.names.unique(x.name+"_half"))
 }
 
+// floatName is the float type of the program in MIL's words.
+func (b *builder) floatName() string {
+	if b.float == mlpb.DataType_FLOAT16 {
+		return "fp16"
+	}
+	return "fp32"
+}
+
 // cast converts a value to the other float type.
 func (b *builder) cast(v value, name string) value {
 	to, text := mlpb.DataType_FLOAT16, "fp16"

@@ -181,7 +181,15 @@ func kindCases() []netCase {
 		{name: "batch norm", make: batchNormNet([]int{-1, 5, 4, 4}, nil)},
 		{name: "batch norm of a matrix", make: batchNormNet([]int{-1, 5}, frozentest.I8)},
 	}
-	for _, fn := range []string{"sum", "mean", "max"} {
+	cases = append(cases, netCase{name: "where", make: func(m *frozentest.Maker) *frozen.Network {
+		a := m.Input("a", image, nil)
+		is := m.Layer("is", frozen.Binary{Fn: "greater"}, nil, nil, a, m.Values("zero", []int{}, []float32{0}, nil))
+		return m.Net(m.Layer("layer", frozen.Where{}, nil, nil, is, a, m.Input("b", []int{3, 1, 6}, nil)))
+	}})
+	for _, fn := range []string{"min", "max", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal"} {
+		cases = append(cases, netCase{name: fn, make: two(frozen.Binary{Fn: fn}, image, []int{3, 1, 6}, nil, nil)})
+	}
+	for _, fn := range []string{"sum", "mean", "max", "min"} {
 		for name, s := range map[string]*fakequant.Spec{"": frozentest.I8, " float": nil} {
 			cases = append(cases, netCase{name: "reduce " + fn + name, make: one(frozen.Reduce{Fn: fn, Axes: []int{1, 3}}, image, s, s)})
 		}

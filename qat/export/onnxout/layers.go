@@ -28,11 +28,11 @@ func (b *builder) op(i int, out string) error {
 	case frozen.Unary:
 		return b.unary(o, l.Name, in[0], out)
 	case frozen.Binary:
-		op, ok := binaryOps[o.Fn]
-		if !ok {
-			return unsupported(o)
-		}
-		b.emit(op, l.Name, in, out)
+		return b.binary(o, l.Name, in, out)
+	case frozen.Where:
+		is := b.unique(out + "_condition")
+		b.emit("Cast", l.Name+"/condition", in[:1], is, intAttr("to", int(onnxpb.TensorProto_BOOL)))
+		b.emit("Where", l.Name, []string{is, in[1], in[2]}, out)
 	case frozen.Pool:
 		b.pool(o, l.Name, in, out)
 	case frozen.GlobalAvgPool:
@@ -86,8 +86,9 @@ func unsupported(op frozen.Op) error {
 }
 
 var (
-	binaryOps = map[string]string{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow"}
-	reduceOps = map[string]string{"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}
+	binaryOps  = map[string]string{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "min": "Min", "max": "Max"}
+	reduceOps  = map[string]string{"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin"}
+	compareOps = map[string]string{"less": "Less", "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual", "equal": "Equal"}
 	// unaryOps are the functions that are one node without attributes.
 	unaryOps = map[string]string{
 		"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "log": "Log", "neg": "Neg",
@@ -96,6 +97,29 @@ var (
 		"erf": "Erf", "hard_swish": "HardSwish", "gelu": "Gelu",
 	}
 )
+
+// binary emits an operation on two tensors. Comparisons give truth values, which a Cast makes
+// 1 and 0; there is none for not equal.
+func (b *builder) binary(o frozen.Binary, name string, in []string, out string) error {
+	if op, ok := binaryOps[o.Fn]; ok {
+		b.emit(op, name, in, out)
+		return nil
+	}
+	op, ok := compareOps[o.Fn]
+	is := b.unique(out + "_truth")
+	switch {
+	case ok:
+		b.emit(op, name, in, is)
+	case o.Fn == "not_equal":
+		same := b.unique(out + "_equal")
+		b.emit("Equal", name, in, same)
+		b.emit("Not", name+"/not", []string{same}, is)
+	default:
+		return unsupported(o)
+	}
+	b.emit("Cast", name+"/cast", []string{is}, out, intAttr("to", int(onnxpb.TensorProto_FLOAT)))
+	return nil
+}
 
 // unary emits an elementwise function. ONNX has no silu, log2, square, cube, inv_sqrt,
 // log1p and expm1; they become two nodes. The last two lose relative precision near

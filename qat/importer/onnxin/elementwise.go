@@ -8,7 +8,59 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-var binaries = map[string]string{"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow"}
+var binaries = map[string]string{"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow", "Min": "min", "Max": "max"}
+
+// comparisons and the operators on truth values, which are 0 and 1.
+var (
+	comparisons = map[string]string{"Less": "less", "LessOrEqual": "less_equal", "Greater": "greater", "GreaterOrEqual": "greater_equal", "Equal": "equal"}
+	logic       = map[string]string{"And": "min", "Or": "max", "Xor": "not_equal"}
+)
+
+// truthOf is a comparison or an operation on truth values: numbers 0 and 1 that count as
+// whole.
+func truthOf(n *node) error {
+	in, err := n.all(2, 2)
+	if err != nil {
+		return err
+	}
+	fn := comparisons[n.op]
+	if fn == "" {
+		fn = logic[n.op]
+	}
+	y, err := n.apply(nn.Binary{Fn: fn}, in...)
+	return n.setTruth(y, err)
+}
+
+func not(n *node) error {
+	in, err := n.all(1, 1)
+	if err != nil {
+		return err
+	}
+	y, err := n.apply(nn.Binary{Fn: "equal"}, in[0], n.single(0))
+	return n.setTruth(y, err)
+}
+
+func (n *node) setTruth(y *gorgonia.Node, err error) error {
+	if err := n.set(0, y, err); err != nil {
+		return err
+	}
+	n.b.values[n.pb.Output[0]].whole = true
+	return nil
+}
+
+// where chooses between two tensors; the condition is of truth values.
+func where(n *node) error {
+	in, err := n.all(3, 3)
+	if err != nil {
+		return err
+	}
+	y, err := n.apply(nn.Where{}, in...)
+	if err := n.set(0, y, err); err != nil {
+		return err
+	}
+	n.b.values[n.pb.Output[0]].whole = n.in[1].whole || n.in[2].whole
+	return nil
+}
 
 func pairOf(n *node) error {
 	in, err := n.all(2, 2)
@@ -60,36 +112,49 @@ func sum(n *node) error {
 	return n.set(0, y, err)
 }
 
-// limit is Max or Min of a tensor and numbers.
+// limit is Max or Min: numbers become one clip, tensors are compared one after the other.
 func limit(n *node) error {
-	var x *gorgonia.Node
-	clip := nn.Unary{Fn: "clip", Min: -math.MaxFloat32, Max: math.MaxFloat32}
+	var y *gorgonia.Node
+	clip, numbers := nn.Unary{Fn: "clip", Min: -math.MaxFloat32, Max: math.MaxFloat32}, false
 	for i, v := range n.in {
 		if v != nil && v.known() && !v.isParam() {
-			at, err := n.number(i, "", 0)
+			c, err := n.b.constant(v)
 			if err != nil {
 				return err
 			}
-			at = finite(at)
-			if n.op == "Max" {
-				clip.Min = max(clip.Min, at)
-			} else {
-				clip.Max = min(clip.Max, at)
+			if c.size() == 1 && len(c.shape) <= 1 {
+				at, err := n.number(i, "", 0)
+				if err != nil {
+					return err
+				}
+				at, numbers = finite(at), true
+				if n.op == "Max" {
+					clip.Min = max(clip.Min, at)
+				} else {
+					clip.Max = min(clip.Max, at)
+				}
+				continue
 			}
-			continue
 		}
-		if x != nil {
-			return fmt.Errorf("%w: goqat compares one tensor with numbers, not two tensors", ErrUnsupported)
+		x, err := n.data(i)
+		if err == nil && y != nil {
+			x, err = n.apply(nn.Binary{Fn: binaries[n.op]}, y, x)
 		}
-		var err error
-		if x, err = n.data(i); err != nil {
+		if err != nil {
 			return err
 		}
+		y = x
 	}
-	if x == nil {
+	if y == nil {
 		return fmt.Errorf("%w: no operands", ErrFormat)
 	}
-	y, err := n.apply(clipOp(clip), x)
+	if !numbers {
+		if len(n.in) == 1 {
+			return n.b.alias(n, n.in[0])
+		}
+		return n.set(0, y, nil)
+	}
+	y, err := n.apply(clipOp(clip), y)
 	return n.set(0, y, err)
 }
 

@@ -41,8 +41,9 @@ func ReadFrozenFile(path string) (*frozen.Network, error) {
 type thawer struct {
 	*builder
 	net     *frozen.Network
-	tensors map[string]int // tensor of each value
-	quiet   map[*node]bool // nodes that are part of an earlier layer
+	tensors map[string]int  // tensor of each value
+	quiet   map[*node]bool  // nodes that are part of an earlier layer
+	lasts   map[*node]*node // of a layer of several nodes the last, by the first
 	// shapes are those of all tensors at two batches; dimensions that differ are open.
 	shapes [2][][]int
 }
@@ -56,7 +57,7 @@ func buildFrozen(p *parsed, files fileSource) (net *frozen.Network, err error) {
 			net, err = nil, fmt.Errorf("onnxin: %w: building the network: %v", ErrFormat, r)
 		}
 	}()
-	t := &thawer{builder: newBuilder(p, files, Options{}), net: &frozen.Network{}, tensors: map[string]int{}, quiet: map[*node]bool{}}
+	t := &thawer{builder: newBuilder(p, files, Options{}), net: &frozen.Network{}, tensors: map[string]int{}, quiet: map[*node]bool{}, lasts: map[*node]*node{}}
 	if err := t.thaw(); err != nil {
 		return nil, fmt.Errorf("onnxin: %w", err)
 	}
@@ -296,6 +297,9 @@ func (t *thawer) layer(n *node, op nn.Op, in []string) error {
 // end is the name of the layer's result before its activation: behind the bias of a
 // product, the squeeze of a slice or the product of a silu, which are nodes of their own.
 func (t *thawer) end(n *node) string {
+	if last := t.lasts[n]; last != nil {
+		return last.pb.Output[0]
+	}
 	end := n.pb.Output[0]
 	u := t.onlyUser(end)
 	if u != nil && t.quiet[u] && (u.op == "Add" || u.op == "Squeeze" || u.op == "Mul") {

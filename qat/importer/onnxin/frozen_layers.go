@@ -21,6 +21,9 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	if fn, ok := binaries[n.op]; ok {
 		return nn.Binary{Fn: fn}, in, n.arity(2, 2)
 	}
+	if fn, ok := comparisons[n.op]; ok {
+		return t.comparisonOf(n, fn), in, n.arity(2, 2)
+	}
 	if t.gatedBy(n) != nil {
 		return t.siluOf(n), in, nil
 	}
@@ -79,6 +82,8 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 			err = checkRank(len(shape))
 		}
 		return nn.Reshape{Shape: shape}, in[:1], err
+	case "Where":
+		return nn.Where{}, in, n.arity(3, 3)
 	case "HardSigmoid":
 		return hardSigmoid(n), in[:1], nil
 	case "Elu":
@@ -160,6 +165,27 @@ func (t *thawer) siluOf(n *node) nn.Unary {
 	u := t.gatedBy(n)
 	t.quiet[u], n.label = true, u.label
 	return nn.Unary{Fn: "silu"}
+}
+
+// comparisonOf takes in the nodes that make numbers of the truth values, as the exporter
+// writes them.
+func (t *thawer) comparisonOf(n *node, fn string) nn.Binary {
+	if fn == "equal" && t.takeIn(n, "Not", "not") {
+		fn = "not_equal"
+	}
+	t.takeIn(n, "Cast", "cast")
+	return nn.Binary{Fn: fn}
+}
+
+// takeIn makes the only user of what n's layer has so far a part of it, if it is such an
+// operator and named after n.
+func (t *thawer) takeIn(n *node, op, name string) bool {
+	u := t.onlyUser(t.end(n))
+	if u == nil || u.op != op || u.label != n.label+"/"+name || len(u.pb.Output) != 1 {
+		return false
+	}
+	t.quiet[u], t.lasts[n] = true, u
+	return true
 }
 
 // maker returns the live node that makes a value, or nil.

@@ -10,6 +10,7 @@ import (
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 	"github.com/goqat/goqat/qat/qconfig"
 )
 
@@ -64,6 +65,51 @@ func TestFrozenRoundTrip(t *testing.T) {
 				sameRun(t, back, fz, x)
 			})
 		}
+	}
+}
+
+// TestFrozenKinds: layers that no model of the other tests has.
+func TestFrozenKinds(t *testing.T) {
+	for name, build := range frozenKinds {
+		t.Run(name, func(t *testing.T) {
+			m := frozentest.New(t)
+			x := m.Layer("x", frozen.Unary{Fn: "sin"}, nil, nil, m.Input("in", []int{-1, 4, 6}, nil))
+			fz := m.Net(build(m, x))
+			var file bytes.Buffer
+			if err := onnxout.Write(&file, fz, onnxout.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			back, err := ReadFrozen(&file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameNetwork(t, back, fz)
+			sameRun(t, back, fz, numbers(3, 2*4*6))
+		})
+	}
+}
+
+var frozenKinds = map[string]func(m *frozentest.Maker, x int) int{
+	"where": func(m *frozentest.Maker, x int) int {
+		is := m.Layer("is", frozen.Binary{Fn: "not_equal"}, nil, nil, x, m.Values("zero", []int{}, []float32{0}, nil))
+		return m.Layer("layer", frozen.Where{}, nil, nil, is, x, m.Weight("b", []int{6}, nil))
+	},
+	"smallest": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.Reduce{Fn: "min", Axes: []int{1}}, nil, nil, x)
+	},
+	"minimum":   pairNet("min"),
+	"maximum":   pairNet("max"),
+	"less":      pairNet("less"),
+	"at most":   pairNet("less_equal"),
+	"greater":   pairNet("greater"),
+	"at least":  pairNet("greater_equal"),
+	"equal":     pairNet("equal"),
+	"not equal": pairNet("not_equal"),
+}
+
+func pairNet(fn string) func(m *frozentest.Maker, x int) int {
+	return func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.Binary{Fn: fn}, nil, nil, x, m.Weight("b", []int{4, 1}, nil))
 	}
 }
 

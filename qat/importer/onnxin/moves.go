@@ -53,12 +53,13 @@ func cast(n *node) error {
 	if err != nil {
 		return err
 	}
+	if to == onnxpb.TensorProto_BOOL {
+		y, err := n.apply(nn.Binary{Fn: "not_equal"}, x, n.single(0))
+		return n.setTruth(y, err)
+	}
 	whole := n.whole()
 	if !isFloatType(to) && !whole {
 		return fmt.Errorf("%w: cast of floats that depend on an input to %v", ErrUnsupported, to)
-	}
-	if to == onnxpb.TensorProto_BOOL {
-		return fmt.Errorf("%w: cast of values that depend on an input to truth values", ErrUnsupported)
 	}
 	return n.setValue(0, &value{n: x, whole: !isFloatType(to)})
 }

@@ -223,16 +223,8 @@ func reduce(n *node) error {
 		return n.b.alias(n, n.in[0])
 	}
 	keep := n.int("keepdims", 1) != 0
-	fn := map[string]string{"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "max"}[n.op]
-	if n.op == "ReduceMin" { // min(x) = -max(-x)
-		if x, err = n.apply(nn.Unary{Fn: "neg"}, x); err != nil {
-			return err
-		}
-	}
+	fn := map[string]string{"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}[n.op]
 	y, err := n.reduced(x, fn, over, keep)
-	if err == nil && n.op == "ReduceMin" {
-		y, err = n.apply(nn.Unary{Fn: "neg"}, y)
-	}
 	return n.set(0, y, err)
 }
 

@@ -11,7 +11,9 @@ var handlers map[string]func(*node) error
 // movesWhole are the operators that also work on whole numbers that depend on inputs,
 // which float32 holds.
 var movesWhole = map[string]bool{"Gather": true, "Cast": true, "Identity": true, "Reshape": true, "Unsqueeze": true, "Squeeze": true,
-	"Flatten": true, "Transpose": true, "Concat": true, "Slice": true, "Split": true, "Add": true, "Sub": true, "Mul": true}
+	"Flatten": true, "Transpose": true, "Concat": true, "Slice": true, "Split": true, "Add": true, "Sub": true, "Mul": true,
+	"Where": true, "Less": true, "LessOrEqual": true, "Greater": true, "GreaterOrEqual": true, "Equal": true, "And": true, "Or": true, "Xor": true, "Not": true,
+	"Max": true, "Min": true}
 
 func init() {
 	handlers = map[string]func(*node) error{
@@ -26,7 +28,13 @@ func init() {
 		"ReduceMean": reduce, "ReduceSum": reduce, "ReduceMax": reduce, "ReduceMin": reduce,
 		"Identity": identity, "Cast": cast, "Reshape": reshape, "Flatten": flatten, "Transpose": transpose,
 		"Squeeze": squeeze, "Unsqueeze": unsqueeze, "Concat": concat, "Slice": slice, "Split": split,
-		"Gather": gather, "Expand": expand,
+		"Gather": gather, "Expand": expand, "Where": where, "Not": not,
+	}
+	for op := range comparisons {
+		handlers[op] = truthOf
+	}
+	for op := range logic {
+		handlers[op] = truthOf
 	}
 	for op := range unaries {
 		handlers[op] = unary

@@ -94,6 +94,9 @@ var opCases = []opCase{
 	{"mean", "Mean", 17, nil, seq(1, 2), []any{vec(3, 4)}, row(2, 3)},
 	{"max", "Max", 17, nil, row(-1, 2), []any{ten{nil, []float32{0}}, ten{nil, []float32{1}}}, row(1, 2)},
 	{"min", "Min", 17, nil, row(-1, 2), []any{ten{nil, []float32{1}}}, row(-1, 1)},
+	{"max of tensors", "Max", 17, nil, row(-1, 2, 0), []any{vec(0, 1, 5), ten{nil, []float32{1}}}, row(1, 2, 5)},
+	{"min of tensors", "Min", 17, nil, row(-1, 2, 0), []any{vec(0, 1, 5), vec(9, 0, 9)}, row(-1, 0, 0)},
+	{"where", "Where", 17, nil, row(0, 2, -1), []any{vec(1, 2, 3), ten{nil, []float32{7}}}, row(7, 2, 3)},
 	{"prelu", "PRelu", 17, nil, row(-2, 3), []any{vec(0.5, 0.5)}, row(-1, 3)},
 	{"relu", "Relu", 17, nil, row(-1, 2), nil, row(0, 2)},
 	{"leaky relu", "LeakyRelu", 17, []any{"alpha", 0.5}, row(-2, 3), nil, row(-1, 3)},
@@ -139,6 +142,9 @@ const opTol = 1e-6
 
 func TestOps(t *testing.T) {
 	tested := map[string]bool{"Split": true} // see TestSplit
+	for _, c := range truthCases {
+		tested[c.op] = true
+	}
 	for _, c := range opCases {
 		tested[c.op] = true
 		t.Run(c.name, func(t *testing.T) {
@@ -181,6 +187,52 @@ func TestOps(t *testing.T) {
 	for _, op := range layers {
 		if !tested[op] && !slices.Contains(simple, op) {
 			t.Errorf("no case of %s", op)
+		}
+	}
+}
+
+// truthCases compare x = -1, 0, 0, 2 with 0, 0, 1, 1; the operators on truth values take
+// those of x < 1 and of x ≥ 0.
+var truthCases = []struct {
+	op   string
+	want []float32
+}{
+	{"Less", []float32{1, 0, 1, 0}}, {"LessOrEqual", []float32{1, 1, 1, 0}}, {"Greater", []float32{0, 0, 0, 1}},
+	{"GreaterOrEqual", []float32{0, 1, 0, 1}}, {"Equal", []float32{0, 1, 0, 0}},
+	{"And", []float32{0, 1, 1, 0}}, {"Or", []float32{1, 1, 1, 1}}, {"Xor", []float32{1, 0, 0, 1}}, {"Not", []float32{0, 0, 0, 1}},
+	{"Cast", []float32{1, 0, 0, 1}},
+}
+
+func TestTruth(t *testing.T) {
+	for _, c := range truthCases {
+		f := newFile(17)
+		x := f.input("x", 1, 4)
+		var is string
+		switch c.op {
+		case "Cast":
+			is = f.node("Cast", []string{x}, "to", int(onnxpb.TensorProto_BOOL))
+		case "And", "Or", "Xor", "Not":
+			in := []string{f.node("Less", []string{x, f.init(floatTensor("one", nil, 1))}), f.node("GreaterOrEqual", []string{x, f.init(floatTensor("zero", nil, 0))})}
+			if c.op == "Not" {
+				in = in[:1]
+			}
+			is = f.node(c.op, in)
+		default:
+			is = f.node(c.op, []string{x, f.init(floatTensor("y", []int{4}, 0, 0, 1, 1))})
+		}
+		f.output(f.node("Cast", []string{is}, "to", int(onnxpb.TensorProto_FLOAT)))
+		f.output(f.node("Where", []string{is, x, f.init(floatTensor("none", nil, 9))}))
+		m, err := f.read(t, Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", c.op, err)
+		}
+		at := []float32{-1, 0, 0, 2}
+		got := forward(t, m, at)
+		near(t, c.op, got[0], c.want, 0)
+		for i, v := range c.want {
+			if want := at[i]*v + 9*(1-v); got[1][i] != want {
+				t.Errorf("%s: chosen %v, element %d is not %v", c.op, got[1], i, want)
+			}
 		}
 	}
 }
