@@ -22,6 +22,7 @@
 //	Depthwise?                          depthwise.go: what; conv_depth.go, conv_depth_weight.go: how
 //	Where is padding?                   conv_work.go (float), int_pack.go (codes), pool_taps.go (pools)
 //	Where are tiles chosen?             conv_plan.go, gemm_fast.go; int_plan.go for codes
+//	When are factors packed?            gemm_pack.go; pack.go: how
 //	Products of codes?                  int.go: what; int_conv.go, int_matmul.go, int_depthwise.go: how
 //	Codes that are moved or looked up?  codes.go, int_elem.go
 //	Pools?                              pool.go: what; pool_max.go: how

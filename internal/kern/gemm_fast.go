@@ -28,21 +28,24 @@ type product struct {
 	panelsUnit int  // by this many panels
 	byPanel    bool // units go down the rows first, not along the panels
 
-	aPtr, bPtr    unsafe.Pointer
-	rs            int // bytes between rows of A
-	bRow, bPanel  int // bytes between rows of B in a panel, and between panels
-	aStep         int // bytes between steps of A
-	offA, offB    *int
-	tables        [2]*[]int
-	packed        [2]*[]float32
-	late          bool             // panels of B are packed by the unit that needs them
-	pack, compute func(lo, hi int) // methods of this product, made once
+	aPtr, bPtr   unsafe.Pointer
+	rs           int // bytes between rows of A
+	bRow, bPanel int // bytes between rows of B in a panel, and between panels
+	aStep        int // bytes between steps of A
+	aTile        int // bytes between tiles of A where they are packed
+	packing      packing
+	offA, offB   *int
+	tables       [2]*[]int
+	packed       [2]*[]float32
+	late         bool             // panels of B are packed by the unit that needs them
+	packA, packB func(lo, hi int) // methods of this product, made once
+	compute      func(lo, hi int)
 }
 
 // products holds product values for reuse, so that a call allocates nothing.
 var products = sync.Pool{New: func() any {
 	p := &product{}
-	p.pack, p.compute = p.packPanels, p.computeUnits
+	p.packA, p.packB, p.compute = p.packTiles, p.packPanels, p.computeUnits
 	return p
 }}
 
@@ -68,7 +71,7 @@ func (p *product) release() {
 			giveBack(p.tables[i])
 		}
 	}
-	*p = product{pack: p.pack, compute: p.compute} // keeps no operand alive
+	*p = product{packA: p.packA, packB: p.packB, compute: p.compute} // keeps no operand alive
 	products.Put(p)
 }
 
@@ -141,8 +144,20 @@ func (p *product) cut() {
 	p.width = vectors * tileLanes
 	p.rowTiles, p.panels = ceilDiv(p.m, rows), ceilDiv(p.n, p.width)
 	tiles := unitWork(p.m*p.n*p.k) / (rows * p.width * p.k)
-	p.tilesUnit = evenRows(p.rowTiles, min(tiles, 8*ceilDiv(KC, p.k)))
 	procs := runtime.GOMAXPROCS(0)
+	if p.n > p.m && p.m*min(p.k, KC) <= nearby && p.panels >= 4*procs {
+		// B is the larger factor, and the steps of a chain of all A stay in the cache: each
+		// unit packs panels that no other needs.
+		p.tilesUnit, p.panelsUnit = p.rowTiles, evenRows(p.panels, tiles/p.rowTiles)
+		return
+	}
+	p.tilesUnit = evenRows(p.rowTiles, min(tiles, 8*ceilDiv(KC, p.k)))
+	if p.far() {
+		// A unit packs its tiles of A for as many panels as there are.
+		p.panelsUnit = evenRows(p.panels, 16)
+		p.tilesUnit = evenRows(p.rowTiles, min(tiles/p.panelsUnit, 8))
+		return
+	}
 	byRow := procs > 1 && tiles > 1 && p.rowTiles >= procs && p.m >= 2*p.k
 	if byRow {
 		// What comes next goes by rows, too: each goroutine is to have its own, and the
@@ -159,102 +174,6 @@ func (p *product) cut() {
 	// Panels in one unit read A once from memory, if that leaves enough units.
 	if p.panelsUnit == 1 && p.panels == 2 && p.m*p.k > farAway && ceilDiv(p.rowTiles, p.tilesUnit) >= 4*procs {
 		p.panelsUnit = 2
-	}
-}
-
-// badStride is the distance at which rows fall on the same lines of the
-// first-level cache.
-const badStride = 2048
-
-func (p *product) prepareA() {
-	p.aPtr, p.rs, p.aStep = unsafe.Pointer(unsafe.SliceData(p.a.Data)), 4*p.a.Row, 4*p.a.Col
-	if p.aStep == 4 && p.rs%badStride == 0 && p.m > 1 && p.panels > 1 {
-		stride := p.k + tileLanes
-		p.packed[0] = borrow[float32](p.m * stride)
-		dst := *p.packed[0]
-		par.For(p.m, max(1, packGrain*4/p.k), func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				copy(dst[i*stride:][:p.k], p.a.Data[i*p.a.Row:])
-			}
-		})
-		p.aPtr, p.rs = unsafe.Pointer(unsafe.SliceData(dst)), 4*stride
-	}
-	p.offA, p.tables[0] = p.offsets(p.aStep)
-}
-
-// inPlace says that B is used where it lies.
-func (p *product) inPlace() bool {
-	whole := level > LevelAVX2 || p.n%p.width == 0 // AVX2 reads all lanes
-	return p.b.Col == 1 && whole && p.m <= inPlaceRows()
-}
-
-func (p *product) prepareB() {
-	p.bPtr, p.bRow, p.bPanel = unsafe.Pointer(unsafe.SliceData(p.b.Data)), 4*p.b.Row, 4*p.width
-	if !p.inPlace() {
-		p.bRow, p.bPanel = 4*p.width, 4*p.width*p.k
-		if p.tilesUnit == p.rowTiles { // no other unit needs the same panel
-			p.late = true
-		} else {
-			p.packed[1] = borrow[float32](p.panels * p.width * p.k)
-			p.bPtr = unsafe.Pointer(unsafe.SliceData(*p.packed[1]))
-			par.For(p.panels, max(1, packGrain*4/(p.k*p.width)), p.pack)
-		}
-	}
-	p.offB, p.tables[1] = p.offsets(p.bRow)
-}
-
-// Tables of offsets that most products share: steps of one dword, one vector and
-// two.
-var ramps = func() (r [3][KC]int) {
-	for i, step := range []int{4, 4 * tileLanes, 8 * tileLanes} {
-		for k := range r[i] {
-			r[i][k] = k * step
-		}
-	}
-	return r
-}()
-
-// offsets returns a table of the steps of one chain and, if borrowed, the table
-// to give back.
-func (p *product) offsets(step int) (*int, *[]int) {
-	for i := range ramps {
-		if ramps[i][1] == step {
-			return &ramps[i][0], nil
-		}
-	}
-	t := borrow[int](min(p.k, KC))
-	for i := range *t {
-		(*t)[i] = i * step
-	}
-	return &(*t)[0], t
-}
-
-// packPanels copies panels [lo, hi) of B.
-func (p *product) packPanels(lo, hi int) {
-	for i := lo; i < hi; i++ {
-		p.packPanel((*p.packed[1])[i*p.width*p.k:][:p.width*p.k], i, 0)
-	}
-}
-
-// packPanel copies the steps of a panel of B from k on that dst has room for;
-// columns past n are 0.
-func (p *product) packPanel(dst []float32, panel, k int) {
-	j, n, steps := panel*p.width, min(p.width, p.n-panel*p.width), len(dst)/p.width
-	if n < p.width {
-		clear(dst)
-	}
-	to, from := unsafe.Pointer(&dst[0]), unsafe.Pointer(&p.b.Data[k*p.b.Row+j*p.b.Col])
-	switch {
-	case p.b.Col == 1:
-		copyRows(to, 4*p.width, from, 4*p.b.Row, steps, n)
-	case p.b.Row == 1:
-		transpose(to, 4*p.width, from, 4*p.b.Col, n, steps)
-	default:
-		for i := range steps {
-			for l := range n {
-				dst[i*p.width+l] = p.b.Data[(k+i)*p.b.Row+(j+l)*p.b.Col]
-			}
-		}
 	}
 }
 
@@ -294,13 +213,22 @@ func (p *product) chains(t0, t1, p0, p1 int, c unsafe.Pointer, ldc int) {
 	if p.add {
 		t.add = 1
 	}
-	var room *[]float32
+	var tiles, room *[]float32
+	if p.packing == packLate {
+		tiles = borrow[float32]((t1 - t0) * p.aTile / 4)
+		defer giveBack(tiles)
+	}
 	if p.late {
 		room = borrow[float32](min(KC, p.k) * p.width)
 		defer giveBack(room)
 	}
 	for k := 0; k < p.k; k += KC {
 		t.k = min(KC, p.k-k)
+		if tiles != nil {
+			for i := t0; i < t1; i++ {
+				p.packTile(unsafe.Pointer(&(*tiles)[(i-t0)*p.aTile/4]), i, k, t.k)
+			}
+		}
 		for panel := p0; panel < p1; panel++ {
 			var b unsafe.Pointer
 			if p.late {
@@ -313,10 +241,17 @@ func (p *product) chains(t0, t1, p0, p1 int, c unsafe.Pointer, ldc int) {
 			to := unsafe.Add(c, 4*(panel-p0)*p.width)
 			for i := t0; i < t1; i++ {
 				row := p.firstRow(i)
-				t.a = unsafe.Add(p.aPtr, row*p.rs+k*p.aStep)
+				switch p.packing {
+				case packNone:
+					t.a = unsafe.Add(p.aPtr, row*p.rs+k*p.aStep)
+				case packWhole:
+					t.a = unsafe.Add(p.aPtr, i*p.aTile+k*p.aStep)
+				case packLate:
+					t.a = unsafe.Pointer(&(*tiles)[(i-t0)*p.aTile/4])
+				}
 				t.c = unsafe.Add(to, (row-p.firstRow(t0))*ldc)
 				runTile(tileFloat, p.firstRow(i+1)-row, vectors, &t)
-				if panel == p0 && i+1 < p.rowTiles && p.m*p.k > farAway {
+				if panel == p0 && i+1 < p.rowTiles && p.packing == packNone && p.m*p.k > farAway {
 					p.fetchTile(i+1, k, t.k)
 				}
 			}
@@ -337,6 +272,9 @@ func (p *product) fetchTile(tile, k, steps int) {
 		fetchRows(unsafe.Add(at, 4*(rows-1)), steps, p.aStep, 1)
 	}
 }
+
+// nearby is the number of elements that stay in the second-level cache beside others.
+const nearby = 128 << 10
 
 // farAway is the number of elements of A from which it does not stay in the
 // second-level cache.

@@ -108,6 +108,46 @@ func TestGemmStrides(t *testing.T) {
 	})
 }
 
+// TestGemmPacked: factors that tiles do not read where they lie, by the chain or as a whole.
+func TestGemmPacked(t *testing.T) {
+	for _, s := range []struct {
+		m, n, k, lda int
+		ta, tb       bool
+	}{
+		{280, 130, 530, 280, true, false}, // steps of A in pages of their own, packed by each unit
+		{200, 260, 530, 200, true, false}, // and for all units, which pack B
+		{200, 260, 30, 200, true, true},
+		{30, 70, 520, 1024, false, false}, // rows of A on the same lines
+		{30, 300, 520, 1024, false, false},
+		{29, 40, 70, 29, true, false}, // far rows of B, few of A
+	} {
+		r := rand.New(rand.NewPCG(6, uint64(s.m)))
+		ldb := 400
+		if s.tb {
+			ldb = s.k
+		}
+		a, b := randoms[float32](r, 300*1024), randoms[float32](r, 530*400)
+		av, bv := RowMajor(a, s.lda, s.ta), RowMajor(b, ldb, s.tb)
+		for _, add := range []bool{false, true} {
+			c := randoms[float32](r, s.m*s.n)
+			want := append([]float32(nil), c...)
+			gemmGo(s.m, s.n, s.k, av, bv, want, s.n, add)
+			eachLevel(t, func(t *testing.T) {
+				if level == LevelGeneric {
+					return // what is wanted
+				}
+				for _, procs := range []int{1, 2, 3} {
+					old := runtime.GOMAXPROCS(procs)
+					got := append([]float32(nil), c...)
+					Gemm(s.m, s.n, s.k, av, bv, got, s.n, add)
+					runtime.GOMAXPROCS(old)
+					sameBits(t, fmt.Sprintf("%+v, add %t, %d processors", s, add, procs), got, want)
+				}
+			})
+		}
+	}
+}
+
 // TestGemmRandom compares the levels with portable code on many shapes.
 func TestGemmRandom(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {

@@ -46,9 +46,19 @@ func transposeGo(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStrid
 
 // copyRows copies rows of n dwords. Strides are in bytes.
 func copyRows(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStride, rows, n int) {
-	if level >= LevelAVX2 && (n == tileLanes || n == 2*tileLanes) {
+	whole := n == tileLanes || n == 2*tileLanes
+	if level >= LevelAVX2 && whole || level >= LevelAVX512 && n < 2*tileLanes {
 		for r := 0; r < rows; r += KC {
-			callCopyRows(unsafe.Add(dst, r*dstStride), dstStride, unsafe.Add(src, r*srcStride), srcStride, min(KC, rows-r), n)
+			to, from, part := unsafe.Add(dst, r*dstStride), unsafe.Add(src, r*srcStride), min(KC, rows-r)
+			switch {
+			case whole:
+				callCopyRows(to, dstStride, from, srcStride, part, n)
+			case n < tileLanes:
+				callCopyLanes(to, dstStride, from, srcStride, part, n)
+			default:
+				callCopyRows(to, dstStride, from, srcStride, part, tileLanes)
+				callCopyLanes(unsafe.Add(to, 4*tileLanes), dstStride, unsafe.Add(from, 4*tileLanes), srcStride, part, n-tileLanes)
+			}
 		}
 		return
 	}

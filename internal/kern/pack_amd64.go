@@ -17,3 +17,7 @@ func callCopyRows(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStri
 		copyRows128((*byte)(dst), dstStride, (*byte)(src), srcStride, rows)
 	}
 }
+
+func callCopyLanes(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStride, rows, n int) {
+	copyLanes((*byte)(dst), dstStride, (*byte)(src), srcStride, rows, int(columnMask(0, n)))
+}

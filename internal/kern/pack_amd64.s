@@ -110,3 +110,24 @@ row:
 	JNZ     row
 	VZEROUPPER
 	RET
+
+// func copyLanes(dst *byte, dstStride int, src *byte, srcStride int, rows int, mask int)
+// Requires: AVX, AVX512F
+TEXT ·copyLanes(SB), NOSPLIT, $0-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  dstStride+8(FP), CX
+	MOVQ  src+16(FP), DX
+	MOVQ  srcStride+24(FP), BX
+	MOVQ  rows+32(FP), SI
+	MOVQ  mask+40(FP), DI
+	KMOVW DI, K1
+
+row:
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVUPS   Z0, K1, (AX)
+	ADDQ      BX, DX
+	ADDQ      CX, AX
+	DECQ      SI
+	JNZ       row
+	VZEROUPPER
+	RET

@@ -13,3 +13,7 @@ func callTranspose8(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcSt
 func callCopyRows(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStride, rows, n int) {
 	panic("kern: no assembly")
 }
+
+func callCopyLanes(dst unsafe.Pointer, dstStride int, src unsafe.Pointer, srcStride, rows, n int) {
+	panic("kern: no assembly")
+}

@@ -18,3 +18,8 @@ func copyRows64(dst *byte, dstStride int, src *byte, srcStride int, rows int)
 //
 //go:noescape
 func copyRows128(dst *byte, dstStride int, src *byte, srcStride int, rows int)
+
+// copyLanes copies the dwords of a mask of rows of up to sixteen. Strides are in bytes; rows is at least 1.
+//
+//go:noescape
+func copyLanes(dst *byte, dstStride int, src *byte, srcStride int, rows int, mask int)

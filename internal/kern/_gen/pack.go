@@ -11,6 +11,7 @@ func init() {
 		emitTranspose8()
 		emitCopyRows("copyRows64", 2)
 		emitCopyRows("copyRows128", 4)
+		emitCopyLanes()
 	}
 }
 
@@ -116,6 +117,30 @@ func emitCopyRows(name string, vectors int) {
 	for i := range y {
 		VMOVUPS(y[i], Mem{Base: dst, Disp: 32 * i})
 	}
+	ADDQ(ss, src)
+	ADDQ(ds, dst)
+	DECQ(n)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// emitCopyLanes emits a copy of rows of up to sixteen dwords.
+func emitCopyLanes() {
+	TEXT("copyLanes", NOSPLIT, "func(dst *byte, dstStride int, src *byte, srcStride int, rows int, mask int)")
+	Pragma("noescape")
+	Doc("copyLanes copies the dwords of a mask of rows of up to sixteen. Strides are in bytes; rows is at least 1.")
+	dst := Load(Param("dst"), GP64()).(GPVirtual)
+	ds := Load(Param("dstStride"), GP64()).(GPVirtual)
+	src := Load(Param("src"), GP64()).(GPVirtual)
+	ss := Load(Param("srcStride"), GP64()).(GPVirtual)
+	n := Load(Param("rows"), GP64()).(GPVirtual)
+	mask := Load(Param("mask"), GP64()).(GPVirtual)
+	m, z := K(), ZMM()
+	KMOVW(mask.As32(), m)
+	Label("row")
+	VMOVUPS_Z(Mem{Base: src}, m, z)
+	VMOVUPS(z, m, Mem{Base: dst})
 	ADDQ(ss, src)
 	ADDQ(ds, dst)
 	DECQ(n)
