@@ -1018,55 +1018,159 @@ DATA fnSingle<>+2928(SB)/4, $0x3efffffe
 DATA fnSingle<>+2932(SB)/4, $0x3efffffe
 DATA fnSingle<>+2936(SB)/4, $0x3efffffe
 DATA fnSingle<>+2940(SB)/4, $0x3efffffe
-DATA fnSingle<>+2944(SB)/4, $0x42d00000
-DATA fnSingle<>+2948(SB)/4, $0x42d00000
-DATA fnSingle<>+2952(SB)/4, $0x42d00000
-DATA fnSingle<>+2956(SB)/4, $0x42d00000
-DATA fnSingle<>+2960(SB)/4, $0x42d00000
-DATA fnSingle<>+2964(SB)/4, $0x42d00000
-DATA fnSingle<>+2968(SB)/4, $0x42d00000
-DATA fnSingle<>+2972(SB)/4, $0x42d00000
-DATA fnSingle<>+2976(SB)/4, $0x80000000
-DATA fnSingle<>+2980(SB)/4, $0x80000000
-DATA fnSingle<>+2984(SB)/4, $0x80000000
-DATA fnSingle<>+2988(SB)/4, $0x80000000
-DATA fnSingle<>+2992(SB)/4, $0x80000000
-DATA fnSingle<>+2996(SB)/4, $0x80000000
-DATA fnSingle<>+3000(SB)/4, $0x80000000
-DATA fnSingle<>+3004(SB)/4, $0x80000000
-DATA fnSingle<>+3008(SB)/4, $0x7fffffff
-DATA fnSingle<>+3012(SB)/4, $0x7fffffff
-DATA fnSingle<>+3016(SB)/4, $0x7fffffff
-DATA fnSingle<>+3020(SB)/4, $0x7fffffff
-DATA fnSingle<>+3024(SB)/4, $0x7fffffff
-DATA fnSingle<>+3028(SB)/4, $0x7fffffff
-DATA fnSingle<>+3032(SB)/4, $0x7fffffff
-DATA fnSingle<>+3036(SB)/4, $0x7fffffff
-DATA fnSingle<>+3040(SB)/4, $0x7f800000
-DATA fnSingle<>+3044(SB)/4, $0x7f800000
-DATA fnSingle<>+3048(SB)/4, $0x7f800000
-DATA fnSingle<>+3052(SB)/4, $0x7f800000
-DATA fnSingle<>+3056(SB)/4, $0x7f800000
-DATA fnSingle<>+3060(SB)/4, $0x7f800000
-DATA fnSingle<>+3064(SB)/4, $0x7f800000
-DATA fnSingle<>+3068(SB)/4, $0x7f800000
-DATA fnSingle<>+3072(SB)/4, $0xff800000
-DATA fnSingle<>+3076(SB)/4, $0xff800000
-DATA fnSingle<>+3080(SB)/4, $0xff800000
-DATA fnSingle<>+3084(SB)/4, $0xff800000
-DATA fnSingle<>+3088(SB)/4, $0xff800000
-DATA fnSingle<>+3092(SB)/4, $0xff800000
-DATA fnSingle<>+3096(SB)/4, $0xff800000
-DATA fnSingle<>+3100(SB)/4, $0xff800000
-DATA fnSingle<>+3104(SB)/4, $0x7fc00000
-DATA fnSingle<>+3108(SB)/4, $0x7fc00000
-DATA fnSingle<>+3112(SB)/4, $0x7fc00000
-DATA fnSingle<>+3116(SB)/4, $0x7fc00000
-DATA fnSingle<>+3120(SB)/4, $0x7fc00000
-DATA fnSingle<>+3124(SB)/4, $0x7fc00000
-DATA fnSingle<>+3128(SB)/4, $0x7fc00000
-DATA fnSingle<>+3132(SB)/4, $0x7fc00000
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $3136
+DATA fnSingle<>+2944(SB)/4, $0x42dc0000
+DATA fnSingle<>+2948(SB)/4, $0x42dc0000
+DATA fnSingle<>+2952(SB)/4, $0x42dc0000
+DATA fnSingle<>+2956(SB)/4, $0x42dc0000
+DATA fnSingle<>+2960(SB)/4, $0x42dc0000
+DATA fnSingle<>+2964(SB)/4, $0x42dc0000
+DATA fnSingle<>+2968(SB)/4, $0x42dc0000
+DATA fnSingle<>+2972(SB)/4, $0x42dc0000
+DATA fnSingle<>+2976(SB)/4, $0x41107ae1
+DATA fnSingle<>+2980(SB)/4, $0x41107ae1
+DATA fnSingle<>+2984(SB)/4, $0x41107ae1
+DATA fnSingle<>+2988(SB)/4, $0x41107ae1
+DATA fnSingle<>+2992(SB)/4, $0x41107ae1
+DATA fnSingle<>+2996(SB)/4, $0x41107ae1
+DATA fnSingle<>+3000(SB)/4, $0x41107ae1
+DATA fnSingle<>+3004(SB)/4, $0x41107ae1
+DATA fnSingle<>+3008(SB)/4, $0x401f7391
+DATA fnSingle<>+3012(SB)/4, $0x401f7391
+DATA fnSingle<>+3016(SB)/4, $0x401f7391
+DATA fnSingle<>+3020(SB)/4, $0x401f7391
+DATA fnSingle<>+3024(SB)/4, $0x401f7391
+DATA fnSingle<>+3028(SB)/4, $0x401f7391
+DATA fnSingle<>+3032(SB)/4, $0x401f7391
+DATA fnSingle<>+3036(SB)/4, $0x401f7391
+DATA fnSingle<>+3040(SB)/4, $0x20800000
+DATA fnSingle<>+3044(SB)/4, $0x20800000
+DATA fnSingle<>+3048(SB)/4, $0x20800000
+DATA fnSingle<>+3052(SB)/4, $0x20800000
+DATA fnSingle<>+3056(SB)/4, $0x20800000
+DATA fnSingle<>+3060(SB)/4, $0x20800000
+DATA fnSingle<>+3064(SB)/4, $0x20800000
+DATA fnSingle<>+3068(SB)/4, $0x20800000
+DATA fnSingle<>+3072(SB)/4, $0x3ecd9202
+DATA fnSingle<>+3076(SB)/4, $0x3f4d8181
+DATA fnSingle<>+3080(SB)/4, $0x3fb3d04e
+DATA fnSingle<>+3084(SB)/4, $0x400d521d
+DATA fnSingle<>+3088(SB)/4, $0x405a42a0
+DATA fnSingle<>+3092(SB)/4, $0x40a08c53
+DATA fnSingle<>+3096(SB)/4, $0x40ed801a
+DATA fnSingle<>+3100(SB)/4, $0x00000000
+DATA fnSingle<>+3104(SB)/4, $0x00000000
+DATA fnSingle<>+3108(SB)/4, $0x00000000
+DATA fnSingle<>+3112(SB)/4, $0x00000000
+DATA fnSingle<>+3116(SB)/4, $0x00000000
+DATA fnSingle<>+3120(SB)/4, $0x00000000
+DATA fnSingle<>+3124(SB)/4, $0x00000000
+DATA fnSingle<>+3128(SB)/4, $0x00000000
+DATA fnSingle<>+3132(SB)/4, $0x3f800000
+DATA fnSingle<>+3136(SB)/4, $0x3c6c9422
+DATA fnSingle<>+3140(SB)/4, $0x3c88d2d0
+DATA fnSingle<>+3144(SB)/4, $0xbb9009bd
+DATA fnSingle<>+3148(SB)/4, $0xb94d5eee
+DATA fnSingle<>+3152(SB)/4, $0x3850bd0f
+DATA fnSingle<>+3156(SB)/4, $0x3621e759
+DATA fnSingle<>+3160(SB)/4, $0x32da7846
+DATA fnSingle<>+3164(SB)/4, $0xbd437038
+DATA fnSingle<>+3168(SB)/4, $0xbd85fdb8
+DATA fnSingle<>+3172(SB)/4, $0x3bb2df6e
+DATA fnSingle<>+3176(SB)/4, $0x3c263e24
+DATA fnSingle<>+3180(SB)/4, $0xba27d09c
+DATA fnSingle<>+3184(SB)/4, $0xb94a5d00
+DATA fnSingle<>+3188(SB)/4, $0xb70e55f1
+DATA fnSingle<>+3192(SB)/4, $0xb3c12104
+DATA fnSingle<>+3196(SB)/4, $0xbb13be5c
+DATA fnSingle<>+3200(SB)/4, $0x3c028b67
+DATA fnSingle<>+3204(SB)/4, $0xbd814aa6
+DATA fnSingle<>+3208(SB)/4, $0xbbf7263d
+DATA fnSingle<>+3212(SB)/4, $0x3b88ce08
+DATA fnSingle<>+3216(SB)/4, $0x3a130132
+DATA fnSingle<>+3220(SB)/4, $0x37c31f4a
+DATA fnSingle<>+3224(SB)/4, $0x343bbcaf
+DATA fnSingle<>+3228(SB)/4, $0x3e08e14a
+DATA fnSingle<>+3232(SB)/4, $0x3e2de8f2
+DATA fnSingle<>+3236(SB)/4, $0x3da9da7c
+DATA fnSingle<>+3240(SB)/4, $0xbcb9545f
+DATA fnSingle<>+3244(SB)/4, $0xbc57f8be
+DATA fnSingle<>+3248(SB)/4, $0xbabac193
+DATA fnSingle<>+3252(SB)/4, $0xb8740e6c
+DATA fnSingle<>+3256(SB)/4, $0xb4e9c4e9
+DATA fnSingle<>+3260(SB)/4, $0xb7cd12b6
+DATA fnSingle<>+3264(SB)/4, $0xbe248789
+DATA fnSingle<>+3268(SB)/4, $0x3d7a2dca
+DATA fnSingle<>+3272(SB)/4, $0x3dc68d42
+DATA fnSingle<>+3276(SB)/4, $0x3cef61df
+DATA fnSingle<>+3280(SB)/4, $0x3b3d0668
+DATA fnSingle<>+3284(SB)/4, $0x38f54cf2
+DATA fnSingle<>+3288(SB)/4, $0x3581afcd
+DATA fnSingle<>+3292(SB)/4, $0xbeaaaa90
+DATA fnSingle<>+3296(SB)/4, $0xbea6d2ba
+DATA fnSingle<>+3300(SB)/4, $0xbebdd08e
+DATA fnSingle<>+3304(SB)/4, $0xbe42884a
+DATA fnSingle<>+3308(SB)/4, $0xbd3c98be
+DATA fnSingle<>+3312(SB)/4, $0xbb8e659f
+DATA fnSingle<>+3316(SB)/4, $0xb938014d
+DATA fnSingle<>+3320(SB)/4, $0xb5c26bbd
+DATA fnSingle<>+3324(SB)/4, $0xb2126312
+DATA fnSingle<>+3328(SB)/4, $0x3f5acaf6
+DATA fnSingle<>+3332(SB)/4, $0x3f0e982a
+DATA fnSingle<>+3336(SB)/4, $0x3e5b77c8
+DATA fnSingle<>+3340(SB)/4, $0x3d41358d
+DATA fnSingle<>+3344(SB)/4, $0x3b8eb112
+DATA fnSingle<>+3348(SB)/4, $0x3937fda5
+DATA fnSingle<>+3352(SB)/4, $0x35bfa995
+DATA fnSingle<>+3356(SB)/4, $0x00000000
+DATA fnSingle<>+3360(SB)/4, $0x3ec33150
+DATA fnSingle<>+3364(SB)/4, $0x3f2a6327
+DATA fnSingle<>+3368(SB)/4, $0x3f62ea09
+DATA fnSingle<>+3372(SB)/4, $0x3f79e3a8
+DATA fnSingle<>+3376(SB)/4, $0x3f7f7127
+DATA fnSingle<>+3380(SB)/4, $0x3f7ffa40
+DATA fnSingle<>+3384(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+3388(SB)/4, $0x00000000
+DATA fnSingle<>+3392(SB)/4, $0x80000000
+DATA fnSingle<>+3396(SB)/4, $0x80000000
+DATA fnSingle<>+3400(SB)/4, $0x80000000
+DATA fnSingle<>+3404(SB)/4, $0x80000000
+DATA fnSingle<>+3408(SB)/4, $0x80000000
+DATA fnSingle<>+3412(SB)/4, $0x80000000
+DATA fnSingle<>+3416(SB)/4, $0x80000000
+DATA fnSingle<>+3420(SB)/4, $0x80000000
+DATA fnSingle<>+3424(SB)/4, $0x7fffffff
+DATA fnSingle<>+3428(SB)/4, $0x7fffffff
+DATA fnSingle<>+3432(SB)/4, $0x7fffffff
+DATA fnSingle<>+3436(SB)/4, $0x7fffffff
+DATA fnSingle<>+3440(SB)/4, $0x7fffffff
+DATA fnSingle<>+3444(SB)/4, $0x7fffffff
+DATA fnSingle<>+3448(SB)/4, $0x7fffffff
+DATA fnSingle<>+3452(SB)/4, $0x7fffffff
+DATA fnSingle<>+3456(SB)/4, $0x7f800000
+DATA fnSingle<>+3460(SB)/4, $0x7f800000
+DATA fnSingle<>+3464(SB)/4, $0x7f800000
+DATA fnSingle<>+3468(SB)/4, $0x7f800000
+DATA fnSingle<>+3472(SB)/4, $0x7f800000
+DATA fnSingle<>+3476(SB)/4, $0x7f800000
+DATA fnSingle<>+3480(SB)/4, $0x7f800000
+DATA fnSingle<>+3484(SB)/4, $0x7f800000
+DATA fnSingle<>+3488(SB)/4, $0xff800000
+DATA fnSingle<>+3492(SB)/4, $0xff800000
+DATA fnSingle<>+3496(SB)/4, $0xff800000
+DATA fnSingle<>+3500(SB)/4, $0xff800000
+DATA fnSingle<>+3504(SB)/4, $0xff800000
+DATA fnSingle<>+3508(SB)/4, $0xff800000
+DATA fnSingle<>+3512(SB)/4, $0xff800000
+DATA fnSingle<>+3516(SB)/4, $0xff800000
+DATA fnSingle<>+3520(SB)/4, $0x7fc00000
+DATA fnSingle<>+3524(SB)/4, $0x7fc00000
+DATA fnSingle<>+3528(SB)/4, $0x7fc00000
+DATA fnSingle<>+3532(SB)/4, $0x7fc00000
+DATA fnSingle<>+3536(SB)/4, $0x7fc00000
+DATA fnSingle<>+3540(SB)/4, $0x7fc00000
+DATA fnSingle<>+3544(SB)/4, $0x7fc00000
+DATA fnSingle<>+3548(SB)/4, $0x7fc00000
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $3552
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -1862,10 +1966,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
 	VXORPD      Y1, Y1, Y1
 	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3072(SB), Y3, Y2
+	VBLENDVPS   Y2, fnSingle<>+3488(SB), Y3, Y2
 	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+3104(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
+	VBLENDVPS   Y1, fnSingle<>+3520(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -1894,10 +1998,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
 	VXORPD      Y1, Y1, Y1
 	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3072(SB), Y3, Y2
+	VBLENDVPS   Y2, fnSingle<>+3488(SB), Y3, Y2
 	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+3104(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
+	VBLENDVPS   Y1, fnSingle<>+3520(SB), Y2, Y1
+	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -1994,14 +2098,14 @@ wide:
 	VXORPD           Z3, Z3, Z3
 	VCMPPS           $0x00, Z2, Z0, K1
 	VCMPPS           $0x00, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z21, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z22, K2, Z9
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z21, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z22, K2, Z9
 	VCMPPS           $0x11, Z2, Z0, K1
 	VCMPPS           $0x11, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z1, K2
 	VBLENDMPS        Z0, Z10, K1, Z12
 	VBLENDMPS        Z1, Z11, K2, Z13
 	VMOVUPS          Z12, (AX)(BX*4)
@@ -2040,10 +2144,10 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z2, Z3
 	VXORPD           Z1, Z1, Z1
 	VCMPPS           $0x00, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z3, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z3, K1, Z16
 	VCMPPS           $0x11, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
 	VBLENDMPS        Z0, Z17, K1, Z18
 	VMOVUPS          Z18, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2132,10 +2236,10 @@ loop:
 	VADDPS      Y3, Y2, Y1
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y1, Y1
+	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y1, Y1
 	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2166,10 +2270,10 @@ loop:
 	VADDPS      Y3, Y2, Y1
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y1, Y1
+	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y1, Y1
 	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+3040(SB), Y0, Y2
+	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y1, Y1
+	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2272,14 +2376,14 @@ wide:
 	VXORPD           Z20, Z20, Z20
 	VCMPPS           $0x00, Z19, Z0, K1
 	VCMPPS           $0x00, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z2, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z3, K2, Z9
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z2, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z3, K2, Z9
 	VCMPPS           $0x11, Z19, Z0, K1
 	VCMPPS           $0x11, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z1, K2
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z8, K1, Z10
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z9, K2, Z11
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z1, K2
 	VBLENDMPS        Z0, Z10, K1, Z12
 	VBLENDMPS        Z1, Z11, K2, Z13
 	VMOVUPS          Z12, (AX)(BX*4)
@@ -2320,10 +2424,10 @@ loop:
 	VADDPS           Z3, Z2, Z1
 	VXORPD           Z2, Z2, Z2
 	VCMPPS           $0x00, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z1, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z1, K1, Z16
 	VCMPPS           $0x11, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z16, K1, Z17
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
 	VBLENDMPS        Z0, Z17, K1, Z18
 	VMOVUPS          Z18, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2417,10 +2521,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y0, Y0
+	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y0, Y0
 	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+3040(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+3456(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2453,10 +2557,10 @@ loop:
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
 	VXORPD      Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y0, Y0
+	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y0, Y0
 	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+3104(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+3040(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+3456(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2563,14 +2667,14 @@ wide:
 	VXORPD           Z5, Z5, Z5
 	VCMPPS           $0x00, Z4, Z2, K1
 	VCMPPS           $0x00, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z0, K1, Z6
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z1, K2, Z7
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z0, K1, Z6
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z1, K2, Z7
 	VCMPPS           $0x11, Z4, Z2, K1
 	VCMPPS           $0x11, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z6, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z7, K2, Z9
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z6, K1, Z8
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z7, K2, Z9
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z3, K2
 	VBLENDMPS        Z2, Z8, K1, Z10
 	VBLENDMPS        Z3, Z9, K2, Z11
 	VMOVUPS          Z10, (AX)(BX*4)
@@ -2613,10 +2717,10 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z3, Z0
 	VXORPD           Z2, Z2, Z2
 	VCMPPS           $0x00, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z0, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z0, K1, Z12
 	VCMPPS           $0x11, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+3104(SB), Z12, K1, Z13
-	VCMPPS.BCST      $0x15, fnSingle<>+3040(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z12, K1, Z13
+	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z1, K1
 	VBLENDMPS        Z1, Z13, K1, Z14
 	VMOVUPS          Z14, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2684,8 +2788,8 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+3008(SB), Y2, Y4
-	VANDPS       fnSingle<>+3008(SB), Y3, Y5
+	VANDPS       fnSingle<>+3424(SB), Y2, Y4
+	VANDPS       fnSingle<>+3424(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
 	VMOVUPD      fnSingle<>+2752(SB), Y6
@@ -2760,8 +2864,8 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+3008(SB), Y2, Y2
-	VANDPS       fnSingle<>+3008(SB), Y3, Y3
+	VANDPS       fnSingle<>+3424(SB), Y2, Y2
+	VANDPS       fnSingle<>+3424(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+2752(SB), Y6
@@ -2808,14 +2912,14 @@ loop:
 	VMOVUPD      fnSingle<>+448(SB), Y9
 	VFNMADD231PS Y6, Y2, Y8
 	VFNMADD231PS Y7, Y3, Y9
+	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
+	VFNMADD231PS fnSingle<>+32(SB), Y7, Y9
 	VMULPS       fnSingle<>+32(SB), Y6, Y2
 	VMULPS       fnSingle<>+32(SB), Y7, Y3
-	VSUBPS       Y2, Y8, Y6
-	VSUBPS       Y3, Y9, Y7
-	VFMADD213PS  Y2, Y2, Y6
-	VFMADD213PS  Y3, Y3, Y7
-	VMULPS       Y6, Y4, Y2
-	VMULPS       Y7, Y5, Y3
+	VFMADD213PS  Y2, Y2, Y8
+	VFMADD213PS  Y3, Y3, Y9
+	VMULPS       Y8, Y4, Y2
+	VMULPS       Y9, Y5, Y3
 	VMOVUPS      Y2, (AX)(SI*4)
 	VMOVUPS      Y3, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
@@ -2842,10 +2946,10 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+3008(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+3008(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+3008(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+3424(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+3424(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+3424(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
@@ -2959,7 +3063,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
 	VBROADCASTSS      fnSingle<>+2752(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z4
@@ -3017,10 +3121,10 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+3008(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+3008(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+3008(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+3424(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+3424(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+3424(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
@@ -3113,22 +3217,22 @@ wide:
 	VFNMADD231PS      Z11, Z3, Z15
 	VFNMADD231PS      Z12, Z4, Z16
 	VFNMADD231PS      Z13, Z5, Z17
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z13, Z17
 	VMULPS.BCST       fnSingle<>+32(SB), Z10, Z2
 	VMULPS.BCST       fnSingle<>+32(SB), Z11, Z3
 	VMULPS.BCST       fnSingle<>+32(SB), Z12, Z4
 	VMULPS.BCST       fnSingle<>+32(SB), Z13, Z5
-	VSUBPS            Z2, Z14, Z10
-	VSUBPS            Z3, Z15, Z11
-	VSUBPS            Z4, Z16, Z12
-	VSUBPS            Z5, Z17, Z13
-	VFMADD213PS       Z2, Z2, Z10
-	VFMADD213PS       Z3, Z3, Z11
-	VFMADD213PS       Z4, Z4, Z12
-	VFMADD213PS       Z5, Z5, Z13
-	VMULPS            Z10, Z6, Z2
-	VMULPS            Z11, Z7, Z3
-	VMULPS            Z12, Z8, Z4
-	VMULPS            Z13, Z9, Z5
+	VFMADD213PS       Z2, Z2, Z14
+	VFMADD213PS       Z3, Z3, Z15
+	VFMADD213PS       Z4, Z4, Z16
+	VFMADD213PS       Z5, Z5, Z17
+	VMULPS            Z14, Z6, Z2
+	VMULPS            Z15, Z7, Z3
+	VMULPS            Z16, Z8, Z4
+	VMULPS            Z17, Z9, Z5
 	VMOVUPS           Z2, (AX)(SI*4)
 	VMOVUPS           Z3, 64(AX)(SI*4)
 	VMOVUPS           Z4, 128(AX)(SI*4)
@@ -3143,7 +3247,7 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+3008(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
 	VBROADCASTSS      fnSingle<>+2752(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z4
@@ -3167,10 +3271,10 @@ loop:
 	VDIVPS            Z2, Z4, Z4
 	VBROADCASTSS      fnSingle<>+448(SB), Z5
 	VFNMADD231PS      Z4, Z2, Z5
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z4, Z5
 	VMULPS.BCST       fnSingle<>+32(SB), Z4, Z2
-	VSUBPS            Z2, Z5, Z4
-	VFMADD213PS       Z2, Z2, Z4
-	VMULPS            Z4, Z3, Z2
+	VFMADD213PS       Z2, Z2, Z5
+	VMULPS            Z5, Z3, Z2
 	VMOVUPS           Z2, (AX)(SI*4)
 	ADDQ              $0x10, SI
 	CMPQ              SI, BX
@@ -3186,89 +3290,70 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1824(SB), Y0
+	VMOVUPD fnSingle<>+2976(SB), Y0
+	VMOVUPD fnSingle<>+2944(SB), Y1
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y1
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VANDPD       fnConst<>+1792(SB), Y1, Y3
-	VANDPD       fnConst<>+1792(SB), Y2, Y4
-	VANDPD       fnConst<>+1760(SB), Y1, Y1
-	VANDPD       fnConst<>+1760(SB), Y2, Y2
-	VMINPD       Y1, Y0, Y1
-	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+1600(SB), Y1, Y1
-	VMULPD       fnConst<>+1600(SB), Y2, Y2
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
-	VSUBPD       fnConst<>+32(SB), Y5, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
-	VMOVUPD      fnConst<>+96(SB), Y7
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
-	VMULPD       Y1, Y7, Y1
-	VMULPD       Y2, Y8, Y2
-	VPSLLQ       $0x34, Y5, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VSUBPD       fnConst<>+1536(SB), Y5, Y7
-	VSUBPD       fnConst<>+1536(SB), Y6, Y8
-	VFMADD213PD  Y7, Y5, Y1
-	VFMADD213PD  Y8, Y6, Y2
-	VADDPD       fnConst<>+1568(SB), Y1, Y5
-	VADDPD       fnConst<>+1568(SB), Y2, Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VMOVUPD      fnConst<>+320(SB), Y8
-	VPSUBQ       Y5, Y7, Y7
-	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VMOVUPD      fnConst<>+1536(SB), Y10
-	VFNMADD231PD Y7, Y5, Y9
-	VFNMADD231PD Y8, Y6, Y10
-	VMOVAPD      Y9, Y11
-	VMOVAPD      Y10, Y12
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD231PD  Y10, Y10, Y12
-	VFMADD213PD  Y7, Y11, Y7
-	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VMOVUPD      fnConst<>+1536(SB), Y10
-	VFNMADD231PD Y7, Y5, Y9
-	VFNMADD231PD Y8, Y6, Y10
-	VMOVAPD      Y9, Y5
-	VMOVAPD      Y10, Y6
-	VFMADD231PD  Y9, Y9, Y5
-	VFMADD231PD  Y10, Y10, Y6
-	VFMADD213PD  Y7, Y5, Y7
-	VFMADD213PD  Y8, Y6, Y8
-	VMULPD       Y7, Y1, Y1
-	VMULPD       Y8, Y2, Y2
-	VXORPD       fnConst<>+1792(SB), Y1, Y1
-	VXORPD       fnConst<>+1792(SB), Y2, Y2
-	VXORPD       Y3, Y1, Y1
-	VXORPD       Y4, Y2, Y2
-	VCVTPD2PSY   Y1, X1
-	VMOVUPS      X1, (AX)(BX*4)
-	VCVTPD2PSY   Y2, X1
-	VMOVUPS      X1, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
-	JB           loop
+	VMOVUPS     (CX)(BX*4), Y1
+	VMOVUPS     32(CX)(BX*4), Y2
+	VANDPS      fnSingle<>+3424(SB), Y1, Y3
+	VANDPS      fnSingle<>+3424(SB), Y2, Y4
+	VMINPS      Y3, Y0, Y3
+	VMINPS      Y4, Y0, Y4
+	VMOVUPD     fnSingle<>+416(SB), Y5
+	VMOVUPD     fnSingle<>+416(SB), Y6
+	VFMADD231PS fnSingle<>+3008(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+3008(SB), Y4, Y6
+	VPSRLD      $0x16, Y5, Y5
+	VPSRLD      $0x16, Y6, Y6
+	VPERMPS     fnSingle<>+3072(SB), Y5, Y7
+	VPERMPS     fnSingle<>+3072(SB), Y6, Y8
+	VSUBPS      Y7, Y3, Y3
+	VSUBPS      Y8, Y4, Y4
+	VPERMPS     fnSingle<>+3136(SB), Y5, Y7
+	VPERMPS     fnSingle<>+3136(SB), Y6, Y8
+	VPERMPS     fnSingle<>+3168(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3168(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+3200(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3200(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+3232(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3232(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+3264(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3264(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+3296(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3296(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+3328(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3328(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+3360(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3360(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3104(SB), Y5, Y5
+	VPERMPS     fnSingle<>+3104(SB), Y6, Y6
+	VFMADD231PS Y3, Y5, Y9
+	VFMADD231PS Y4, Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VANDPS      fnSingle<>+3392(SB), Y1, Y1
+	VANDPS      fnSingle<>+3392(SB), Y2, Y2
+	VXORPS      Y1, Y7, Y1
+	VXORPS      Y2, Y8, Y2
+	VMOVUPS     Y1, (AX)(BX*4)
+	VMOVUPS     Y2, 32(AX)(BX*4)
+	ADDQ        $0x10, BX
+	CMPQ        BX, DX
+	JB          loop
 	VZEROUPPER
 	RET
 
@@ -3279,87 +3364,78 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1824(SB), Y0
+	VMOVUPD fnSingle<>+2976(SB), Y0
+	VMOVUPD fnSingle<>+2944(SB), Y0
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y1
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
-	VCVTPS2PD    16(DX)(SI*4), Y4
-	VANDPD       fnConst<>+1760(SB), Y1, Y1
-	VANDPD       fnConst<>+1760(SB), Y2, Y2
-	VMINPD       Y1, Y0, Y1
-	VMINPD       Y2, Y0, Y2
-	VMULPD       fnConst<>+1600(SB), Y1, Y1
-	VMULPD       fnConst<>+1600(SB), Y2, Y2
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VFMADD231PD  fnConst<>+0(SB), Y1, Y5
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
-	VSUBPD       fnConst<>+32(SB), Y5, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VFNMADD231PD fnConst<>+64(SB), Y7, Y1
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
-	VMOVUPD      fnConst<>+96(SB), Y7
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VFMADD213PD  fnConst<>+128(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y1, Y7
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
-	VMULPD       Y1, Y7, Y1
-	VMULPD       Y2, Y8, Y2
-	VPSLLQ       $0x34, Y5, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VFMADD213PD  Y5, Y5, Y1
-	VFMADD213PD  Y6, Y6, Y2
-	VADDPD       fnConst<>+1536(SB), Y1, Y5
-	VADDPD       fnConst<>+1536(SB), Y2, Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VMOVUPD      fnConst<>+320(SB), Y8
-	VPSUBQ       Y5, Y7, Y7
-	VPSUBQ       Y6, Y8, Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VMOVUPD      fnConst<>+1536(SB), Y10
-	VFNMADD231PD Y7, Y5, Y9
-	VFNMADD231PD Y8, Y6, Y10
-	VMOVAPD      Y9, Y11
-	VMOVAPD      Y10, Y12
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD231PD  Y10, Y10, Y12
-	VFMADD213PD  Y7, Y11, Y7
-	VFMADD213PD  Y8, Y12, Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VMOVUPD      fnConst<>+1536(SB), Y10
-	VFNMADD231PD Y7, Y5, Y9
-	VFNMADD231PD Y8, Y6, Y10
-	VMOVAPD      Y9, Y5
-	VMOVAPD      Y10, Y6
-	VFMADD231PD  Y9, Y9, Y5
-	VFMADD231PD  Y10, Y10, Y6
-	VFMADD213PD  Y7, Y5, Y7
-	VFMADD213PD  Y8, Y6, Y8
-	VMULPD       fnConst<>+1696(SB), Y1, Y1
-	VMULPD       fnConst<>+1696(SB), Y2, Y2
-	VMULPD       Y7, Y1, Y1
-	VMULPD       Y8, Y2, Y2
-	VMULPD       Y7, Y1, Y1
-	VMULPD       Y8, Y2, Y2
-	VMULPD       Y1, Y3, Y1
-	VMULPD       Y2, Y4, Y2
-	VCVTPD2PSY   Y1, X1
-	VMOVUPS      X1, (AX)(SI*4)
-	VCVTPD2PSY   Y2, X1
-	VMOVUPS      X1, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y1
+	VMOVUPS      32(CX)(SI*4), Y2
+	VMOVUPS      (DX)(SI*4), Y3
+	VMOVUPS      32(DX)(SI*4), Y4
+	VADDPS       Y1, Y1, Y1
+	VADDPS       Y2, Y2, Y2
+	VANDPS       fnSingle<>+3424(SB), Y1, Y1
+	VANDPS       fnSingle<>+3424(SB), Y2, Y2
+	VMINPS       Y1, Y0, Y1
+	VMINPS       Y2, Y0, Y2
+	VMOVUPD      fnSingle<>+2752(SB), Y5
+	VMOVUPD      fnSingle<>+2752(SB), Y6
+	VFMADD231PS  fnSingle<>+2048(SB), Y1, Y5
+	VFMADD231PS  fnSingle<>+2048(SB), Y2, Y6
+	VSUBPS       fnSingle<>+2752(SB), Y5, Y7
+	VSUBPS       fnSingle<>+2752(SB), Y6, Y8
+	VFNMADD231PS fnSingle<>+2688(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+2688(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+2720(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+2720(SB), Y8, Y2
+	VMOVUPD      fnSingle<>+2784(SB), Y7
+	VMOVUPD      fnSingle<>+2784(SB), Y8
+	VFMADD213PS  fnSingle<>+2816(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+2816(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+2848(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+2848(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+2880(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+2880(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+2912(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+2912(SB), Y2, Y8
+	VMULPS       Y1, Y1, Y9
+	VMULPS       Y2, Y2, Y10
+	VFMADD213PS  Y1, Y9, Y7
+	VFMADD213PS  Y2, Y10, Y8
+	VPSLLD       $0x17, Y5, Y1
+	VPSLLD       $0x17, Y6, Y2
+	VADDPS       fnSingle<>+32(SB), Y1, Y5
+	VADDPS       fnSingle<>+32(SB), Y2, Y6
+	VMOVUPD      fnSingle<>+32(SB), Y9
+	VMOVUPD      fnSingle<>+32(SB), Y10
+	VSUBPS       Y1, Y5, Y11
+	VSUBPS       Y2, Y6, Y12
+	VSUBPS       Y11, Y9, Y9
+	VSUBPS       Y12, Y10, Y10
+	VFMADD213PS  Y9, Y1, Y7
+	VFMADD213PS  Y10, Y2, Y8
+	VADDPS       Y7, Y5, Y1
+	VADDPS       Y8, Y6, Y2
+	VMOVUPD      fnSingle<>+448(SB), Y5
+	VMOVUPD      fnSingle<>+448(SB), Y6
+	VDIVPS       Y1, Y5, Y5
+	VDIVPS       Y2, Y6, Y6
+	VMOVUPD      fnSingle<>+448(SB), Y7
+	VMOVUPD      fnSingle<>+448(SB), Y8
+	VFNMADD231PS Y5, Y1, Y7
+	VFNMADD231PS Y6, Y2, Y8
+	VFNMADD231PS fnSingle<>+32(SB), Y5, Y7
+	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
+	VMULPS       fnSingle<>+3040(SB), Y5, Y1
+	VMULPS       fnSingle<>+3040(SB), Y6, Y2
+	VFMADD213PS  Y1, Y1, Y7
+	VFMADD213PS  Y2, Y2, Y8
+	VMULPS       Y7, Y3, Y1
+	VMULPS       Y8, Y4, Y2
+	VMOVUPS      Y1, (AX)(SI*4)
+	VMOVUPS      Y2, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -3368,217 +3444,178 @@ loop:
 // func fnTanhAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1824(SB), Z0
-	XORQ         BX, BX
+	MOVQ            dst+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            n+16(FP), DX
+	VBROADCASTSS    fnSingle<>+2976(SB), Z0
+	VBROADCASTSS    fnSingle<>+2944(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3072(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3136(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3168(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+3200(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+3232(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+3264(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+3296(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+3328(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+3360(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+3104(SB), Z10
+	XORQ            BX, BX
 
 wide:
-	LEAQ              32(BX), SI
-	CMPQ              SI, DX
-	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z1
-	VCVTPS2PD         32(CX)(BX*4), Z2
-	VCVTPS2PD         64(CX)(BX*4), Z3
-	VCVTPS2PD         96(CX)(BX*4), Z4
-	VANDPD.BCST       fnConst<>+1792(SB), Z1, Z5
-	VANDPD.BCST       fnConst<>+1792(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+1792(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+1792(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z4
-	VMINPD            Z1, Z0, Z1
-	VMINPD            Z2, Z0, Z2
-	VMINPD            Z3, Z0, Z3
-	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+1600(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+1600(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+1600(SB), Z4, Z4
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
-	VBROADCASTSD      fnConst<>+96(SB), Z13
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
-	VMULPD            Z1, Z13, Z1
-	VMULPD            Z2, Z14, Z2
-	VMULPD            Z3, Z15, Z3
-	VMULPD            Z4, Z16, Z4
-	VPSLLQ            $0x34, Z9, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VSUBPD.BCST       fnConst<>+1536(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+1536(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+1536(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+1536(SB), Z12, Z16
-	VFMADD213PD       Z13, Z9, Z1
-	VFMADD213PD       Z14, Z10, Z2
-	VFMADD213PD       Z15, Z11, Z3
-	VFMADD213PD       Z16, Z12, Z4
-	VADDPD.BCST       fnConst<>+1568(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+1568(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+1568(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+1568(SB), Z4, Z12
-	VBROADCASTSD      fnConst<>+320(SB), Z13
-	VBROADCASTSD      fnConst<>+320(SB), Z14
-	VBROADCASTSD      fnConst<>+320(SB), Z15
-	VBROADCASTSD      fnConst<>+320(SB), Z16
-	VPSUBQ            Z9, Z13, Z13
-	VPSUBQ            Z10, Z14, Z14
-	VPSUBQ            Z11, Z15, Z15
-	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VBROADCASTSD      fnConst<>+1536(SB), Z18
-	VBROADCASTSD      fnConst<>+1536(SB), Z19
-	VBROADCASTSD      fnConst<>+1536(SB), Z20
-	VFNMADD231PD      Z13, Z9, Z17
-	VFNMADD231PD      Z14, Z10, Z18
-	VFNMADD231PD      Z15, Z11, Z19
-	VFNMADD231PD      Z16, Z12, Z20
-	VMOVAPD           Z17, Z21
-	VMOVAPD           Z18, Z22
-	VMOVAPD           Z19, Z23
-	VMOVAPD           Z20, Z24
-	VFMADD231PD       Z17, Z17, Z21
-	VFMADD231PD       Z18, Z18, Z22
-	VFMADD231PD       Z19, Z19, Z23
-	VFMADD231PD       Z20, Z20, Z24
-	VFMADD213PD       Z13, Z21, Z13
-	VFMADD213PD       Z14, Z22, Z14
-	VFMADD213PD       Z15, Z23, Z15
-	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VBROADCASTSD      fnConst<>+1536(SB), Z18
-	VBROADCASTSD      fnConst<>+1536(SB), Z19
-	VBROADCASTSD      fnConst<>+1536(SB), Z20
-	VFNMADD231PD      Z13, Z9, Z17
-	VFNMADD231PD      Z14, Z10, Z18
-	VFNMADD231PD      Z15, Z11, Z19
-	VFNMADD231PD      Z16, Z12, Z20
-	VMOVAPD           Z17, Z9
-	VMOVAPD           Z18, Z10
-	VMOVAPD           Z19, Z11
-	VMOVAPD           Z20, Z12
-	VFMADD231PD       Z17, Z17, Z9
-	VFMADD231PD       Z18, Z18, Z10
-	VFMADD231PD       Z19, Z19, Z11
-	VFMADD231PD       Z20, Z20, Z12
-	VFMADD213PD       Z13, Z9, Z13
-	VFMADD213PD       Z14, Z10, Z14
-	VFMADD213PD       Z15, Z11, Z15
-	VFMADD213PD       Z16, Z12, Z16
-	VMULPD            Z13, Z1, Z1
-	VMULPD            Z14, Z2, Z2
-	VMULPD            Z15, Z3, Z3
-	VMULPD            Z16, Z4, Z4
-	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
-	VXORPD            Z5, Z1, Z1
-	VXORPD            Z6, Z2, Z2
-	VXORPD            Z7, Z3, Z3
-	VXORPD            Z8, Z4, Z4
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(BX*4)
-	VCVTPD2PS         Z2, Y1
-	VMOVUPS           Y1, 32(AX)(BX*4)
-	VCVTPD2PS         Z3, Y1
-	VMOVUPS           Y1, 64(AX)(BX*4)
-	VCVTPD2PS         Z4, Y1
-	VMOVUPS           Y1, 96(AX)(BX*4)
-	MOVQ              SI, BX
-	JMP               wide
+	LEAQ             64(BX), SI
+	CMPQ             SI, DX
+	JA               rest
+	VMOVUPS          (CX)(BX*4), Z11
+	VMOVUPS          64(CX)(BX*4), Z12
+	VMOVUPS          128(CX)(BX*4), Z13
+	VMOVUPS          192(CX)(BX*4), Z14
+	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+3424(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+3424(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+3424(SB), Z14, Z18
+	VMINPS           Z15, Z0, Z15
+	VMINPS           Z16, Z0, Z16
+	VMINPS           Z17, Z0, Z17
+	VMINPS           Z18, Z0, Z18
+	VBROADCASTSS     fnSingle<>+416(SB), Z19
+	VBROADCASTSS     fnSingle<>+416(SB), Z20
+	VBROADCASTSS     fnSingle<>+416(SB), Z21
+	VBROADCASTSS     fnSingle<>+416(SB), Z22
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z18, Z22
+	VPSRLD           $0x16, Z19, Z19
+	VPSRLD           $0x16, Z20, Z20
+	VPSRLD           $0x16, Z21, Z21
+	VPSRLD           $0x16, Z22, Z22
+	VPERMPS          Z1, Z19, Z23
+	VPERMPS          Z1, Z20, Z24
+	VPERMPS          Z1, Z21, Z25
+	VPERMPS          Z1, Z22, Z26
+	VSUBPS           Z23, Z15, Z15
+	VSUBPS           Z24, Z16, Z16
+	VSUBPS           Z25, Z17, Z17
+	VSUBPS           Z26, Z18, Z18
+	VPERMPS          Z2, Z19, Z23
+	VPERMPS          Z2, Z20, Z24
+	VPERMPS          Z2, Z21, Z25
+	VPERMPS          Z2, Z22, Z26
+	VPERMPS          Z3, Z19, Z27
+	VPERMPS          Z3, Z20, Z28
+	VPERMPS          Z3, Z21, Z29
+	VPERMPS          Z3, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z4, Z19, Z27
+	VPERMPS          Z4, Z20, Z28
+	VPERMPS          Z4, Z21, Z29
+	VPERMPS          Z4, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z5, Z19, Z27
+	VPERMPS          Z5, Z20, Z28
+	VPERMPS          Z5, Z21, Z29
+	VPERMPS          Z5, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z6, Z19, Z27
+	VPERMPS          Z6, Z20, Z28
+	VPERMPS          Z6, Z21, Z29
+	VPERMPS          Z6, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z7, Z19, Z27
+	VPERMPS          Z7, Z20, Z28
+	VPERMPS          Z7, Z21, Z29
+	VPERMPS          Z7, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z8, Z19, Z27
+	VPERMPS          Z8, Z20, Z28
+	VPERMPS          Z8, Z21, Z29
+	VPERMPS          Z8, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VPERMPS          Z9, Z19, Z27
+	VPERMPS          Z9, Z20, Z28
+	VPERMPS          Z9, Z21, Z29
+	VPERMPS          Z9, Z22, Z30
+	VPERMPS          Z10, Z19, Z19
+	VPERMPS          Z10, Z20, Z20
+	VPERMPS          Z10, Z21, Z21
+	VPERMPS          Z10, Z22, Z22
+	VFMADD231PS      Z15, Z19, Z27
+	VFMADD231PS      Z16, Z20, Z28
+	VFMADD231PS      Z17, Z21, Z29
+	VFMADD231PS      Z18, Z22, Z30
+	VFMADD213PS      Z27, Z15, Z23
+	VFMADD213PS      Z28, Z16, Z24
+	VFMADD213PS      Z29, Z17, Z25
+	VFMADD213PS      Z30, Z18, Z26
+	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+3392(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+3392(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+3392(SB), Z14, Z14
+	VXORPS           Z11, Z23, Z11
+	VXORPS           Z12, Z24, Z12
+	VXORPS           Z13, Z25, Z13
+	VXORPS           Z14, Z26, Z14
+	VMOVUPS          Z11, (AX)(BX*4)
+	VMOVUPS          Z12, 64(AX)(BX*4)
+	VMOVUPS          Z13, 128(AX)(BX*4)
+	VMOVUPS          Z14, 192(AX)(BX*4)
+	MOVQ             SI, BX
+	JMP              wide
 
 rest:
 	CMPQ BX, DX
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z1
-	VANDPD.BCST       fnConst<>+1792(SB), Z1, Z2
-	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
-	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
-	VBROADCASTSD      fnConst<>+32(SB), Z3
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
-	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z1
-	VBROADCASTSD      fnConst<>+96(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
-	VMULPD            Z1, Z4, Z1
-	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+1536(SB), Z3, Z4
-	VFMADD213PD       Z4, Z3, Z1
-	VADDPD.BCST       fnConst<>+1568(SB), Z1, Z3
-	VBROADCASTSD      fnConst<>+320(SB), Z4
-	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z6
-	VFMADD231PD       Z5, Z5, Z6
-	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z3
-	VFMADD231PD       Z5, Z5, Z3
-	VFMADD213PD       Z4, Z3, Z4
-	VMULPD            Z4, Z1, Z1
-	VXORPD.BCST       fnConst<>+1792(SB), Z1, Z1
-	VXORPD            Z2, Z1, Z1
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(BX*4)
-	ADDQ              $0x08, BX
-	CMPQ              BX, DX
-	JB                loop
+	VMOVUPS          (CX)(BX*4), Z11
+	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z12
+	VMINPS           Z12, Z0, Z12
+	VBROADCASTSS     fnSingle<>+416(SB), Z13
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z12, Z13
+	VPSRLD           $0x16, Z13, Z13
+	VPERMPS          Z1, Z13, Z14
+	VSUBPS           Z14, Z12, Z12
+	VPERMPS          Z2, Z13, Z14
+	VPERMPS          Z3, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z4, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z5, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z6, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z7, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z8, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VPERMPS          Z9, Z13, Z15
+	VPERMPS          Z10, Z13, Z13
+	VFMADD231PS      Z12, Z13, Z15
+	VFMADD213PS      Z15, Z12, Z14
+	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
+	VXORPS           Z11, Z14, Z11
+	VMOVUPS          Z11, (AX)(BX*4)
+	ADDQ             $0x10, BX
+	CMPQ             BX, DX
+	JB               loop
 
 done:
 	VZEROUPPER
@@ -3591,165 +3628,146 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1824(SB), Z0
+	VBROADCASTSS fnSingle<>+2976(SB), Z0
+	VBROADCASTSS fnSingle<>+2944(SB), Z0
 	XORQ         SI, SI
 
 wide:
-	LEAQ              32(SI), DI
+	LEAQ              64(SI), DI
 	CMPQ              DI, BX
 	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z1
-	VCVTPS2PD         32(CX)(SI*4), Z2
-	VCVTPS2PD         64(CX)(SI*4), Z3
-	VCVTPS2PD         96(CX)(SI*4), Z4
-	VCVTPS2PD         (DX)(SI*4), Z5
-	VCVTPS2PD         32(DX)(SI*4), Z6
-	VCVTPS2PD         64(DX)(SI*4), Z7
-	VCVTPS2PD         96(DX)(SI*4), Z8
-	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
-	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z2
-	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z3
-	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z4
-	VMINPD            Z1, Z0, Z1
-	VMINPD            Z2, Z0, Z2
-	VMINPD            Z3, Z0, Z3
-	VMINPD            Z4, Z0, Z4
-	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+1600(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+1600(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+1600(SB), Z4, Z4
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z1
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
-	VBROADCASTSD      fnConst<>+96(SB), Z13
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z13
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
-	VMULPD            Z1, Z13, Z1
-	VMULPD            Z2, Z14, Z2
-	VMULPD            Z3, Z15, Z3
-	VMULPD            Z4, Z16, Z4
-	VPSLLQ            $0x34, Z9, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VFMADD213PD       Z9, Z9, Z1
-	VFMADD213PD       Z10, Z10, Z2
-	VFMADD213PD       Z11, Z11, Z3
-	VFMADD213PD       Z12, Z12, Z4
-	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z9
-	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z10
-	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z11
-	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z12
-	VBROADCASTSD      fnConst<>+320(SB), Z13
-	VBROADCASTSD      fnConst<>+320(SB), Z14
-	VBROADCASTSD      fnConst<>+320(SB), Z15
-	VBROADCASTSD      fnConst<>+320(SB), Z16
-	VPSUBQ            Z9, Z13, Z13
-	VPSUBQ            Z10, Z14, Z14
-	VPSUBQ            Z11, Z15, Z15
-	VPSUBQ            Z12, Z16, Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VBROADCASTSD      fnConst<>+1536(SB), Z18
-	VBROADCASTSD      fnConst<>+1536(SB), Z19
-	VBROADCASTSD      fnConst<>+1536(SB), Z20
-	VFNMADD231PD      Z13, Z9, Z17
-	VFNMADD231PD      Z14, Z10, Z18
-	VFNMADD231PD      Z15, Z11, Z19
-	VFNMADD231PD      Z16, Z12, Z20
-	VMOVAPD           Z17, Z21
-	VMOVAPD           Z18, Z22
-	VMOVAPD           Z19, Z23
-	VMOVAPD           Z20, Z24
-	VFMADD231PD       Z17, Z17, Z21
-	VFMADD231PD       Z18, Z18, Z22
-	VFMADD231PD       Z19, Z19, Z23
-	VFMADD231PD       Z20, Z20, Z24
-	VFMADD213PD       Z13, Z21, Z13
-	VFMADD213PD       Z14, Z22, Z14
-	VFMADD213PD       Z15, Z23, Z15
-	VFMADD213PD       Z16, Z24, Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VBROADCASTSD      fnConst<>+1536(SB), Z18
-	VBROADCASTSD      fnConst<>+1536(SB), Z19
-	VBROADCASTSD      fnConst<>+1536(SB), Z20
-	VFNMADD231PD      Z13, Z9, Z17
-	VFNMADD231PD      Z14, Z10, Z18
-	VFNMADD231PD      Z15, Z11, Z19
-	VFNMADD231PD      Z16, Z12, Z20
-	VMOVAPD           Z17, Z9
-	VMOVAPD           Z18, Z10
-	VMOVAPD           Z19, Z11
-	VMOVAPD           Z20, Z12
-	VFMADD231PD       Z17, Z17, Z9
-	VFMADD231PD       Z18, Z18, Z10
-	VFMADD231PD       Z19, Z19, Z11
-	VFMADD231PD       Z20, Z20, Z12
-	VFMADD213PD       Z13, Z9, Z13
-	VFMADD213PD       Z14, Z10, Z14
-	VFMADD213PD       Z15, Z11, Z15
-	VFMADD213PD       Z16, Z12, Z16
-	VMULPD.BCST       fnConst<>+1696(SB), Z1, Z1
-	VMULPD.BCST       fnConst<>+1696(SB), Z2, Z2
-	VMULPD.BCST       fnConst<>+1696(SB), Z3, Z3
-	VMULPD.BCST       fnConst<>+1696(SB), Z4, Z4
-	VMULPD            Z13, Z1, Z1
-	VMULPD            Z14, Z2, Z2
-	VMULPD            Z15, Z3, Z3
-	VMULPD            Z16, Z4, Z4
-	VMULPD            Z13, Z1, Z1
-	VMULPD            Z14, Z2, Z2
-	VMULPD            Z15, Z3, Z3
-	VMULPD            Z16, Z4, Z4
-	VMULPD            Z1, Z5, Z1
-	VMULPD            Z2, Z6, Z2
-	VMULPD            Z3, Z7, Z3
-	VMULPD            Z4, Z8, Z4
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(SI*4)
-	VCVTPD2PS         Z2, Y1
-	VMOVUPS           Y1, 32(AX)(SI*4)
-	VCVTPD2PS         Z3, Y1
-	VMOVUPS           Y1, 64(AX)(SI*4)
-	VCVTPD2PS         Z4, Y1
-	VMOVUPS           Y1, 96(AX)(SI*4)
+	VMOVUPS           (CX)(SI*4), Z1
+	VMOVUPS           64(CX)(SI*4), Z2
+	VMOVUPS           128(CX)(SI*4), Z3
+	VMOVUPS           192(CX)(SI*4), Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VADDPS            Z1, Z1, Z1
+	VADDPS            Z2, Z2, Z2
+	VADDPS            Z3, Z3, Z3
+	VADDPS            Z4, Z4, Z4
+	VANDPS.BCST       fnSingle<>+3424(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+3424(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+3424(SB), Z4, Z4
+	VMINPS            Z1, Z0, Z1
+	VMINPS            Z2, Z0, Z2
+	VMINPS            Z3, Z0, Z3
+	VMINPS            Z4, Z0, Z4
+	VBROADCASTSS      fnSingle<>+2752(SB), Z9
+	VBROADCASTSS      fnSingle<>+2752(SB), Z10
+	VBROADCASTSS      fnSingle<>+2752(SB), Z11
+	VBROADCASTSS      fnSingle<>+2752(SB), Z12
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z12
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z12, Z16
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z16, Z4
+	VBROADCASTSS      fnSingle<>+2784(SB), Z13
+	VBROADCASTSS      fnSingle<>+2784(SB), Z14
+	VBROADCASTSS      fnSingle<>+2784(SB), Z15
+	VBROADCASTSS      fnSingle<>+2784(SB), Z16
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z4, Z16
+	VMULPS            Z1, Z1, Z17
+	VMULPS            Z2, Z2, Z18
+	VMULPS            Z3, Z3, Z19
+	VMULPS            Z4, Z4, Z20
+	VFMADD213PS       Z1, Z17, Z13
+	VFMADD213PS       Z2, Z18, Z14
+	VFMADD213PS       Z3, Z19, Z15
+	VFMADD213PS       Z4, Z20, Z16
+	VPSLLD            $0x17, Z9, Z1
+	VPSLLD            $0x17, Z10, Z2
+	VPSLLD            $0x17, Z11, Z3
+	VPSLLD            $0x17, Z12, Z4
+	VADDPS.BCST       fnSingle<>+32(SB), Z1, Z9
+	VADDPS.BCST       fnSingle<>+32(SB), Z2, Z10
+	VADDPS.BCST       fnSingle<>+32(SB), Z3, Z11
+	VADDPS.BCST       fnSingle<>+32(SB), Z4, Z12
+	VBROADCASTSS      fnSingle<>+32(SB), Z17
+	VBROADCASTSS      fnSingle<>+32(SB), Z18
+	VBROADCASTSS      fnSingle<>+32(SB), Z19
+	VBROADCASTSS      fnSingle<>+32(SB), Z20
+	VSUBPS            Z1, Z9, Z21
+	VSUBPS            Z2, Z10, Z22
+	VSUBPS            Z3, Z11, Z23
+	VSUBPS            Z4, Z12, Z24
+	VSUBPS            Z21, Z17, Z17
+	VSUBPS            Z22, Z18, Z18
+	VSUBPS            Z23, Z19, Z19
+	VSUBPS            Z24, Z20, Z20
+	VFMADD213PS       Z17, Z1, Z13
+	VFMADD213PS       Z18, Z2, Z14
+	VFMADD213PS       Z19, Z3, Z15
+	VFMADD213PS       Z20, Z4, Z16
+	VADDPS            Z13, Z9, Z1
+	VADDPS            Z14, Z10, Z2
+	VADDPS            Z15, Z11, Z3
+	VADDPS            Z16, Z12, Z4
+	VBROADCASTSS      fnSingle<>+448(SB), Z9
+	VBROADCASTSS      fnSingle<>+448(SB), Z10
+	VBROADCASTSS      fnSingle<>+448(SB), Z11
+	VBROADCASTSS      fnSingle<>+448(SB), Z12
+	VDIVPS            Z1, Z9, Z9
+	VDIVPS            Z2, Z10, Z10
+	VDIVPS            Z3, Z11, Z11
+	VDIVPS            Z4, Z12, Z12
+	VBROADCASTSS      fnSingle<>+448(SB), Z13
+	VBROADCASTSS      fnSingle<>+448(SB), Z14
+	VBROADCASTSS      fnSingle<>+448(SB), Z15
+	VBROADCASTSS      fnSingle<>+448(SB), Z16
+	VFNMADD231PS      Z9, Z1, Z13
+	VFNMADD231PS      Z10, Z2, Z14
+	VFNMADD231PS      Z11, Z3, Z15
+	VFNMADD231PS      Z12, Z4, Z16
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z9, Z13
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
+	VMULPS.BCST       fnSingle<>+3040(SB), Z9, Z1
+	VMULPS.BCST       fnSingle<>+3040(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+3040(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+3040(SB), Z12, Z4
+	VFMADD213PS       Z1, Z1, Z13
+	VFMADD213PS       Z2, Z2, Z14
+	VFMADD213PS       Z3, Z3, Z15
+	VFMADD213PS       Z4, Z4, Z16
+	VMULPS            Z13, Z5, Z1
+	VMULPS            Z14, Z6, Z2
+	VMULPS            Z15, Z7, Z3
+	VMULPS            Z16, Z8, Z4
+	VMOVUPS           Z1, (AX)(SI*4)
+	VMOVUPS           Z2, 64(AX)(SI*4)
+	VMOVUPS           Z3, 128(AX)(SI*4)
+	VMOVUPS           Z4, 192(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               wide
 
@@ -3758,45 +3776,40 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z1
-	VCVTPS2PD         (DX)(SI*4), Z2
-	VANDPD.BCST       fnConst<>+1760(SB), Z1, Z1
-	VMINPD            Z1, Z0, Z1
-	VMULPD.BCST       fnConst<>+1600(SB), Z1, Z1
-	VBROADCASTSD      fnConst<>+32(SB), Z3
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z1, Z3
-	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z1
-	VBROADCASTSD      fnConst<>+96(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z1, Z4
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z1, Z4
-	VMULPD            Z1, Z4, Z1
-	VPSLLQ            $0x34, Z3, Z3
-	VFMADD213PD       Z3, Z3, Z1
-	VADDPD.BCST       fnConst<>+1536(SB), Z1, Z3
-	VBROADCASTSD      fnConst<>+320(SB), Z4
-	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z6
-	VFMADD231PD       Z5, Z5, Z6
-	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z3
-	VFMADD231PD       Z5, Z5, Z3
-	VFMADD213PD       Z4, Z3, Z4
-	VMULPD.BCST       fnConst<>+1696(SB), Z1, Z1
-	VMULPD            Z4, Z1, Z1
-	VMULPD            Z4, Z1, Z1
-	VMULPD            Z1, Z2, Z1
-	VCVTPD2PS         Z1, Y1
-	VMOVUPS           Y1, (AX)(SI*4)
-	ADDQ              $0x08, SI
+	VMOVUPS           (CX)(SI*4), Z1
+	VMOVUPS           (DX)(SI*4), Z2
+	VADDPS            Z1, Z1, Z1
+	VANDPS.BCST       fnSingle<>+3424(SB), Z1, Z1
+	VMINPS            Z1, Z0, Z1
+	VBROADCASTSS      fnSingle<>+2752(SB), Z3
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z3
+	VSUBPS.BCST       fnSingle<>+2752(SB), Z3, Z4
+	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z4, Z1
+	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z4, Z1
+	VBROADCASTSS      fnSingle<>+2784(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z1, Z4
+	VMULPS            Z1, Z1, Z5
+	VFMADD213PS       Z1, Z5, Z4
+	VPSLLD            $0x17, Z3, Z1
+	VADDPS.BCST       fnSingle<>+32(SB), Z1, Z3
+	VBROADCASTSS      fnSingle<>+32(SB), Z5
+	VSUBPS            Z1, Z3, Z6
+	VSUBPS            Z6, Z5, Z5
+	VFMADD213PS       Z5, Z1, Z4
+	VADDPS            Z4, Z3, Z1
+	VBROADCASTSS      fnSingle<>+448(SB), Z3
+	VDIVPS            Z1, Z3, Z3
+	VBROADCASTSS      fnSingle<>+448(SB), Z4
+	VFNMADD231PS      Z3, Z1, Z4
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z3, Z4
+	VMULPS.BCST       fnSingle<>+3040(SB), Z3, Z1
+	VFMADD213PS       Z1, Z1, Z4
+	VMULPS            Z4, Z2, Z1
+	VMOVUPS           Z1, (AX)(SI*4)
+	ADDQ              $0x10, SI
 	CMPQ              SI, BX
 	JB                loop
 
@@ -3817,8 +3830,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+3008(SB), Y1, Y3
-	VANDPS      fnSingle<>+3008(SB), Y2, Y4
+	VANDPS      fnSingle<>+3424(SB), Y1, Y3
+	VANDPS      fnSingle<>+3424(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -3863,8 +3876,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+2976(SB), Y1, Y1
-	VANDPS      fnSingle<>+2976(SB), Y2, Y2
+	VANDPS      fnSingle<>+3392(SB), Y1, Y1
+	VANDPS      fnSingle<>+3392(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -3891,8 +3904,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+3008(SB), Y1, Y1
-	VANDPS      fnSingle<>+3008(SB), Y2, Y2
+	VANDPS      fnSingle<>+3424(SB), Y1, Y1
+	VANDPS      fnSingle<>+3424(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -3975,10 +3988,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+3008(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+3008(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+3008(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+3008(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+3424(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+3424(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+3424(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4067,10 +4080,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+2976(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+2976(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+2976(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+2976(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+3392(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+3392(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+3392(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4088,7 +4101,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+3008(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4111,7 +4124,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+2976(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4145,10 +4158,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+3008(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+3008(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+3008(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+3008(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+3424(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+3424(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+3424(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+3424(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -4255,7 +4268,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+3008(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+3424(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -4295,12 +4308,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+2976(SB), Y1
+	VMOVUPD fnSingle<>+3392(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+3008(SB), Y2, Y3
+	VANDPS       fnSingle<>+3424(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4346,7 +4359,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+3008(SB), Y2, Y3
+	VANDPS       fnSingle<>+3424(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4405,13 +4418,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+2976(SB), Y1
+	VMOVUPD fnSingle<>+3392(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+3008(SB), Y1, Y3
+	VANDPS      fnSingle<>+3424(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4459,7 +4472,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+3008(SB), Y1, Y3
+	VANDPS      fnSingle<>+3424(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4518,7 +4531,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+2976(SB), Z1
+	VBROADCASTSS    fnSingle<>+3392(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -4537,8 +4550,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+3008(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+3008(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+3424(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+3424(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -4636,7 +4649,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+3008(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+3424(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -4697,7 +4710,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+2976(SB), Z1
+	VBROADCASTSS    fnSingle<>+3392(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -4716,8 +4729,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+3008(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+3008(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+3424(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+3424(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -4818,7 +4831,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+3008(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+3424(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12

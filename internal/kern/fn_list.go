@@ -23,18 +23,9 @@ var fnList = [fnCount]fnPair{
 	FnLog2:    singleOf(log2Of, log2Slope),
 	FnLog1p:   singleOf(log1pOf, log1pSlope),
 	FnSigmoid: single(sigmoidOf, sigmoidSlope),
-	FnTanh: {
-		func(x float64, _ *fnSettings) float64 {
-			m := fnExpm1(atMost(math.Abs(x), fnExpMax) * -2)
-			return signed(-(m * fnRecip(m+2)), x)
-		},
-		func(x, dy float64, _ *fnSettings) float64 {
-			e := fnExp(atMost(math.Abs(x), fnExpMax) * -2)
-			s := fnRecip(e + 1)
-			return dy * (e * 4 * s * s)
-		}},
-	FnErf:  single(erfOf, erfSlope),
-	FnGELU: single(geluOf, geluSlope),
+	FnTanh:    single(tanhOf, tanhSlope),
+	FnErf:     single(erfOf, erfSlope),
+	FnGELU:    single(geluOf, geluSlope),
 	FnGELUTanh: {
 		func(x float64, _ *fnSettings) float64 {
 			low := atLeast(x, -fnTanhMax)

@@ -24,11 +24,15 @@ func onePlusExp(x float32) float32 {
 // sigmoidOf is m = 1/(1+exp(|x|)) or 1 - m.
 func sigmoidOf(x float32) float32 { return upperSingle(singleDown/onePlusExp(x), x) }
 
-// sigmoidSlope is m·(1-m) and m times what the division lost.
-func sigmoidSlope(x float32) float32 {
+// sigmoidSlope is the derivative of sigmoid.
+func sigmoidSlope(x float32) float32 { return sigmoidBell(x, singleDown) }
+
+// sigmoidBell is m·(1-m) and m times what the division lost, for the m of sigmoidOf, times 2^64
+// and the scale.
+func sigmoidBell(x, scale float32) float32 {
 	d := onePlusExp(x)
 	m := 1 / d
-	lost := fuse(-d, m, 1)
-	m = float32(m * singleDown)
-	return fuse(lost-m, m, m)
+	rest := fuse(-m, singleDown, fuse(-d, m, 1))
+	m = float32(m * scale)
+	return fuse(rest, m, m)
 }

@@ -37,7 +37,7 @@ func fnUlps(f Fn) (value, grad float64) {
 		return 1.5, 1.5
 	case FnGELU, FnErf, FnLog, FnLog2, FnLog1p: // in float32
 		return fnSingleUlps, fnSingleUlps
-	case FnSigmoid: // in float32 too
+	case FnSigmoid, FnTanh: // in float32 too
 		return fnSingleUlps, fnSingleUlps
 	case FnLeaky:
 		return 1, 0.7 // the slope is rounded to float32

@@ -17,18 +17,7 @@ var fnKernels = []fnKernel{
 		func(f *fnVec, x, dy vec) vec { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
 	logSingle, log2Single, log1pSingle,
 	sigmoidSingle,
-	{"Tanh", negLimits, 0, func(f *fnVec, x vec) vec {
-		sign := f.and(x, fnAt("fnSign", 0))
-		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnExpMax")
-		m := f.expm1(f.mul(t, fnAt("fnMinusTwo", 0)))
-		y := f.mul(m, f.recip(f.add(m, fnAt("fnTwo", 0)))) // -tanh(t)
-		return f.xor(f.xor(y, fnAt("fnSign", 0)), sign)
-	}, func(f *fnVec, x, dy vec) vec {
-		t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnExpMax")
-		e := f.exp(f.mul(t, fnAt("fnMinusTwo", 0)))
-		s := f.recip(f.add(e, fnAt("fnOne", 0)))
-		return f.mul(dy, f.mul(f.mul(f.mul(e, fnAt("fnFour", 0)), s), s))
-	}},
+	tanhSingle,
 	erfSingle,
 	geluSingle,
 	{"GELUTanh", tanhLimits, 0, func(f *fnVec, x vec) vec {

@@ -52,17 +52,21 @@ func (f *fnVec) pieces(name string, t, at vec) vec {
 	return f.muladd(p, d, last)
 }
 
-// normalSingle returns the table's polynomial at t = min(|x|, singleTailMax), and s and n of
-// exp(-t²/2) = (1+s)·2^n.
-func (f *fnVec) normalSingle(x vec, name string) (p, s, n vec) {
-	t := f.most(f.and(x, fnAt("singleAbs", 0)), "singleTailMax")
-	at := f.fma(t, fnAt("singleTailStep", 0), f.c("singleTailFrom"))
-	at = f.each(func(i int) VecVirtual {
+// interval is the interval in a table of t, of which the step's constant is the name with Step.
+func (f *fnVec) interval(name string, t vec) vec {
+	at := f.fma(t, fnAt(name+"Step", 0), f.c("singleTailFrom"))
+	return f.each(func(i int) VecVirtual {
 		v := f.reg()
 		VPSRLD(Imm(22), at[i], v)
 		return v
 	})
-	p = f.pieces(name, t, at)
+}
+
+// normalSingle returns the table's polynomial at t = min(|x|, singleTailMax), and s and n of
+// exp(-t²/2) = (1+s)·2^n.
+func (f *fnVec) normalSingle(x vec, name string) (p, s, n vec) {
+	t := f.most(f.and(x, fnAt("singleAbs", 0)), "singleTailMax")
+	p = f.pieces(name, t, f.interval("singleTail", t))
 	n = f.fma(f.mul(t, t), fnAt("singleHalfLog2E", 0), f.c("singleShift"))
 	whole := f.sub(n, fnAt("singleShift", 0))
 	r := f.fma(t, t, f.mul(whole, fnAt("singleTwoLn2", 0)))

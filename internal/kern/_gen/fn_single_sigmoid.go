@@ -9,7 +9,7 @@ func init() {
 		number("singleGrowShift", "1.5·2^23 + 127 - 64: a sum with it is rounded to a whole number n, and its low bits are the exponent of 2^(n-64)", 3<<22+127-64),
 		polynomial("singleExpPoly", "(exp(r)-1-r)/r² for |r| <= ln2/2, error of exp 2^-28.2",
 			0.0013818697, 0.008368716, 0.041668292, 0.16666521, 0.49999994),
-		number("singleExpMax", "exp of its negative is 0 as float32", 104),
+		number("singleExpMax", "exp of its negative, and it times that, are 0 as float32", 110),
 	)
 	fnSingles["Sigmoid"] = struct{ forward, backward string }{}
 }
@@ -30,12 +30,17 @@ func (f *fnVec) onePlusExp(x vec) vec {
 	return f.add(one, f.muladd(s, scale, rest))
 }
 
+// bell is the derivative of sigmoid, times 2^64 and the scale.
+func (f *fnVec) bell(x vec, scale string) vec {
+	d := f.onePlusExp(x)
+	m := f.div(f.c("singleOne"), d)
+	rest := f.fnma(m, fnAt("singleDown", 0), f.fnma(d, m, f.c("singleOne")))
+	m = f.mul(m, fnAt(scale, 0))
+	return f.muladd(rest, m, m)
+}
+
 var sigmoidSingle = fnKernel{"Sigmoid", []string{"singleExpMax", "singleDown"}, 0, func(f *fnVec, x vec) vec {
 	return f.upper(f.div(f.limit("singleDown"), f.onePlusExp(x)), x)
 }, func(f *fnVec, x, dy vec) vec {
-	d := f.onePlusExp(x)
-	m := f.div(f.c("singleOne"), d)
-	lost := f.fnma(d, m, f.c("singleOne"))
-	m = f.mul(m, fnAt("singleDown", 0))
-	return f.mul(dy, f.muladd(f.sub(lost, m), m, m))
+	return f.mul(dy, f.bell(x, "singleDown"))
 }}
