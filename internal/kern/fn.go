@@ -14,10 +14,11 @@ type Fn uint8
 
 // The functions. Of float32 they are computed with fused multiply-adds, with the same bits on
 // every level and processor. Most are computed in float64 and rounded once: the error is below
-// 0.7 units in the last place (1.2 for the roots' and inverses' gradients). Those that
-// single and singleOf make are computed in float32, in half the time: the error is below 2 units. NaN stays NaN
-// and results beyond float32 are ±Inf or, below, denormal or 0. Where the limits at ±Inf
-// exist they are the values there: SiLU(-Inf) is -0, not NaN.
+// 0.7 units in the last place (1.2 for the roots' and inverses' gradients). Those that single
+// and singleOf make, and powers with |A| between 2^-10 and 16, are computed in float32, in half
+// the time: the error is below 2 units. NaN stays NaN and results beyond float32 are ±Inf or,
+// below, denormal or 0. Where the limits at ±Inf exist they are the values there: SiLU(-Inf) is
+// -0, not NaN.
 //
 // Gradients are dy·f'(x), computed from x and dy alone. Where the derivative has a zero
 // besides those of f (GELU, SiLU, HardSwish) the error counts in units of its summands.
@@ -53,13 +54,14 @@ const (
 	FnCos            //
 	FnClip           // limited to [A, B]; the derivative is 1 strictly inside. ReLU is [0, +Inf]
 	FnLeaky          // x, times A where x < 0; the derivative at 0 is A
+	fnPowNear        // FnPow in float32, see powNear
 	fnCount
 )
 
 // fnNames are the names in the order of the constants.
 var fnNames = [fnCount]string{"identity", "exp", "expm1", "log", "log2", "log1p", "sigmoid", "tanh", "erf", "gelu",
 	"gelu_tanh", "silu", "hard_sigmoid", "hard_swish", "softplus", "elu", "sqrt", "inv_sqrt", "inv", "pow", "square",
-	"cube", "neg", "abs", "sign", "ceil", "floor", "sin", "cos", "clip", "leaky_relu"}
+	"cube", "neg", "abs", "sign", "ceil", "floor", "sin", "cos", "clip", "leaky_relu", "pow"}
 
 // String returns the name.
 func (f Fn) String() string {
@@ -158,6 +160,7 @@ func EvalGrad[F Float](f Func, dx, x, dy []F) {
 }
 
 func eval32(f Func, dst, x []float32) {
+	f.Fn = f.form(false)
 	p := f.settings(false)
 	done := evalFast(f.Fn, dst, x, &p)
 	do := fnList[f.Fn].f
@@ -167,12 +170,29 @@ func eval32(f Func, dst, x []float32) {
 }
 
 func grad32(f Func, dx, x, dy []float32) {
+	f.Fn = f.form(true)
 	p := f.settings(true)
 	done := gradFast(f.Fn, dx, x, dy, &p)
 	do := fnList[f.Fn].d
 	for i, v := range x[done:] {
 		dx[done+i] = float32(do(float64(v), float64(dy[done+i]), &p))
 	}
+}
+
+// power is the exponent of a power or of its derivative, and the factor before it.
+func (f Func) power(grad bool) (a, factor float64) {
+	if grad {
+		return f.A - 1, f.A
+	}
+	return f.A, 1
+}
+
+// form is the form of the function in which float32 are computed.
+func (f Func) form(grad bool) Fn {
+	if a, factor := f.power(grad); f.Fn == FnPow && powNear(a) && powNear(factor) {
+		return fnPowNear
+	}
+	return f.Fn
 }
 
 // fnSettings are what portable code and assembly get.
@@ -186,11 +206,10 @@ func (f Func) settings(grad bool) fnSettings {
 	case FnELU:
 		return fnSettings{f.A * f.B, f.B}
 	case FnPow:
-		a, factor := f.A, 1.0
-		if grad {
-			a, factor = a-1, a
-		}
+		a, factor := f.power(grad)
 		return fnSettings{a, powSign(a), powInvalid(a), factor}
+	case fnPowNear:
+		return powSettings(f.power(grad))
 	}
 	return fnSettings{}
 }

@@ -954,223 +954,391 @@ DATA fnSingle<>+2672(SB)/4, $0xbf38aa38
 DATA fnSingle<>+2676(SB)/4, $0xbf38aa38
 DATA fnSingle<>+2680(SB)/4, $0xbf38aa38
 DATA fnSingle<>+2684(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2688(SB)/4, $0x3f317200
-DATA fnSingle<>+2692(SB)/4, $0x3f317200
-DATA fnSingle<>+2696(SB)/4, $0x3f317200
-DATA fnSingle<>+2700(SB)/4, $0x3f317200
-DATA fnSingle<>+2704(SB)/4, $0x3f317200
-DATA fnSingle<>+2708(SB)/4, $0x3f317200
-DATA fnSingle<>+2712(SB)/4, $0x3f317200
-DATA fnSingle<>+2716(SB)/4, $0x3f317200
-DATA fnSingle<>+2720(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2724(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2728(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2732(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2736(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2740(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2744(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2748(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+2752(SB)/4, $0x4b40003f
-DATA fnSingle<>+2756(SB)/4, $0x4b40003f
-DATA fnSingle<>+2760(SB)/4, $0x4b40003f
-DATA fnSingle<>+2764(SB)/4, $0x4b40003f
-DATA fnSingle<>+2768(SB)/4, $0x4b40003f
-DATA fnSingle<>+2772(SB)/4, $0x4b40003f
-DATA fnSingle<>+2776(SB)/4, $0x4b40003f
-DATA fnSingle<>+2780(SB)/4, $0x4b40003f
-DATA fnSingle<>+2784(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2788(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2792(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2796(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2800(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2804(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2808(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2812(SB)/4, $0x3ab51fda
-DATA fnSingle<>+2816(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2820(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2824(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2828(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2832(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2836(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2840(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2844(SB)/4, $0x3c091cf0
-DATA fnSingle<>+2848(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2852(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2856(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2860(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2864(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2868(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2872(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2876(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+2880(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2884(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2888(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2892(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2896(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2900(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2904(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2908(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+2912(SB)/4, $0x3efffffe
-DATA fnSingle<>+2916(SB)/4, $0x3efffffe
-DATA fnSingle<>+2920(SB)/4, $0x3efffffe
-DATA fnSingle<>+2924(SB)/4, $0x3efffffe
-DATA fnSingle<>+2928(SB)/4, $0x3efffffe
-DATA fnSingle<>+2932(SB)/4, $0x3efffffe
-DATA fnSingle<>+2936(SB)/4, $0x3efffffe
-DATA fnSingle<>+2940(SB)/4, $0x3efffffe
-DATA fnSingle<>+2944(SB)/4, $0x42dc0000
-DATA fnSingle<>+2948(SB)/4, $0x42dc0000
-DATA fnSingle<>+2952(SB)/4, $0x42dc0000
-DATA fnSingle<>+2956(SB)/4, $0x42dc0000
-DATA fnSingle<>+2960(SB)/4, $0x42dc0000
-DATA fnSingle<>+2964(SB)/4, $0x42dc0000
-DATA fnSingle<>+2968(SB)/4, $0x42dc0000
-DATA fnSingle<>+2972(SB)/4, $0x42dc0000
-DATA fnSingle<>+2976(SB)/4, $0x41107ae1
-DATA fnSingle<>+2980(SB)/4, $0x41107ae1
-DATA fnSingle<>+2984(SB)/4, $0x41107ae1
-DATA fnSingle<>+2988(SB)/4, $0x41107ae1
-DATA fnSingle<>+2992(SB)/4, $0x41107ae1
-DATA fnSingle<>+2996(SB)/4, $0x41107ae1
-DATA fnSingle<>+3000(SB)/4, $0x41107ae1
-DATA fnSingle<>+3004(SB)/4, $0x41107ae1
-DATA fnSingle<>+3008(SB)/4, $0x401f7391
-DATA fnSingle<>+3012(SB)/4, $0x401f7391
-DATA fnSingle<>+3016(SB)/4, $0x401f7391
-DATA fnSingle<>+3020(SB)/4, $0x401f7391
-DATA fnSingle<>+3024(SB)/4, $0x401f7391
-DATA fnSingle<>+3028(SB)/4, $0x401f7391
-DATA fnSingle<>+3032(SB)/4, $0x401f7391
-DATA fnSingle<>+3036(SB)/4, $0x401f7391
-DATA fnSingle<>+3040(SB)/4, $0x20800000
-DATA fnSingle<>+3044(SB)/4, $0x20800000
-DATA fnSingle<>+3048(SB)/4, $0x20800000
-DATA fnSingle<>+3052(SB)/4, $0x20800000
-DATA fnSingle<>+3056(SB)/4, $0x20800000
-DATA fnSingle<>+3060(SB)/4, $0x20800000
-DATA fnSingle<>+3064(SB)/4, $0x20800000
-DATA fnSingle<>+3068(SB)/4, $0x20800000
-DATA fnSingle<>+3072(SB)/4, $0x3ecd9202
-DATA fnSingle<>+3076(SB)/4, $0x3f4d8181
-DATA fnSingle<>+3080(SB)/4, $0x3fb3d04e
-DATA fnSingle<>+3084(SB)/4, $0x400d521d
-DATA fnSingle<>+3088(SB)/4, $0x405a42a0
-DATA fnSingle<>+3092(SB)/4, $0x40a08c53
-DATA fnSingle<>+3096(SB)/4, $0x40ed801a
-DATA fnSingle<>+3100(SB)/4, $0x00000000
-DATA fnSingle<>+3104(SB)/4, $0x00000000
-DATA fnSingle<>+3108(SB)/4, $0x00000000
-DATA fnSingle<>+3112(SB)/4, $0x00000000
-DATA fnSingle<>+3116(SB)/4, $0x00000000
-DATA fnSingle<>+3120(SB)/4, $0x00000000
-DATA fnSingle<>+3124(SB)/4, $0x00000000
-DATA fnSingle<>+3128(SB)/4, $0x00000000
-DATA fnSingle<>+3132(SB)/4, $0x3f800000
-DATA fnSingle<>+3136(SB)/4, $0x3c6c9422
-DATA fnSingle<>+3140(SB)/4, $0x3c88d2d0
-DATA fnSingle<>+3144(SB)/4, $0xbb9009bd
-DATA fnSingle<>+3148(SB)/4, $0xb94d5eee
-DATA fnSingle<>+3152(SB)/4, $0x3850bd0f
-DATA fnSingle<>+3156(SB)/4, $0x3621e759
-DATA fnSingle<>+3160(SB)/4, $0x32da7846
-DATA fnSingle<>+3164(SB)/4, $0xbd437038
-DATA fnSingle<>+3168(SB)/4, $0xbd85fdb8
-DATA fnSingle<>+3172(SB)/4, $0x3bb2df6e
-DATA fnSingle<>+3176(SB)/4, $0x3c263e24
-DATA fnSingle<>+3180(SB)/4, $0xba27d09c
-DATA fnSingle<>+3184(SB)/4, $0xb94a5d00
-DATA fnSingle<>+3188(SB)/4, $0xb70e55f1
-DATA fnSingle<>+3192(SB)/4, $0xb3c12104
-DATA fnSingle<>+3196(SB)/4, $0xbb13be5c
-DATA fnSingle<>+3200(SB)/4, $0x3c028b67
-DATA fnSingle<>+3204(SB)/4, $0xbd814aa6
-DATA fnSingle<>+3208(SB)/4, $0xbbf7263d
-DATA fnSingle<>+3212(SB)/4, $0x3b88ce08
-DATA fnSingle<>+3216(SB)/4, $0x3a130132
-DATA fnSingle<>+3220(SB)/4, $0x37c31f4a
-DATA fnSingle<>+3224(SB)/4, $0x343bbcaf
-DATA fnSingle<>+3228(SB)/4, $0x3e08e14a
-DATA fnSingle<>+3232(SB)/4, $0x3e2de8f2
-DATA fnSingle<>+3236(SB)/4, $0x3da9da7c
-DATA fnSingle<>+3240(SB)/4, $0xbcb9545f
-DATA fnSingle<>+3244(SB)/4, $0xbc57f8be
-DATA fnSingle<>+3248(SB)/4, $0xbabac193
-DATA fnSingle<>+3252(SB)/4, $0xb8740e6c
-DATA fnSingle<>+3256(SB)/4, $0xb4e9c4e9
-DATA fnSingle<>+3260(SB)/4, $0xb7cd12b6
-DATA fnSingle<>+3264(SB)/4, $0xbe248789
-DATA fnSingle<>+3268(SB)/4, $0x3d7a2dca
-DATA fnSingle<>+3272(SB)/4, $0x3dc68d42
-DATA fnSingle<>+3276(SB)/4, $0x3cef61df
-DATA fnSingle<>+3280(SB)/4, $0x3b3d0668
-DATA fnSingle<>+3284(SB)/4, $0x38f54cf2
-DATA fnSingle<>+3288(SB)/4, $0x3581afcd
-DATA fnSingle<>+3292(SB)/4, $0xbeaaaa90
-DATA fnSingle<>+3296(SB)/4, $0xbea6d2ba
-DATA fnSingle<>+3300(SB)/4, $0xbebdd08e
-DATA fnSingle<>+3304(SB)/4, $0xbe42884a
-DATA fnSingle<>+3308(SB)/4, $0xbd3c98be
-DATA fnSingle<>+3312(SB)/4, $0xbb8e659f
-DATA fnSingle<>+3316(SB)/4, $0xb938014d
-DATA fnSingle<>+3320(SB)/4, $0xb5c26bbd
-DATA fnSingle<>+3324(SB)/4, $0xb2126312
-DATA fnSingle<>+3328(SB)/4, $0x3f5acaf6
-DATA fnSingle<>+3332(SB)/4, $0x3f0e982a
-DATA fnSingle<>+3336(SB)/4, $0x3e5b77c8
-DATA fnSingle<>+3340(SB)/4, $0x3d41358d
-DATA fnSingle<>+3344(SB)/4, $0x3b8eb112
-DATA fnSingle<>+3348(SB)/4, $0x3937fda5
-DATA fnSingle<>+3352(SB)/4, $0x35bfa995
-DATA fnSingle<>+3356(SB)/4, $0x00000000
-DATA fnSingle<>+3360(SB)/4, $0x3ec33150
-DATA fnSingle<>+3364(SB)/4, $0x3f2a6327
-DATA fnSingle<>+3368(SB)/4, $0x3f62ea09
-DATA fnSingle<>+3372(SB)/4, $0x3f79e3a8
-DATA fnSingle<>+3376(SB)/4, $0x3f7f7127
-DATA fnSingle<>+3380(SB)/4, $0x3f7ffa40
-DATA fnSingle<>+3384(SB)/4, $0x3f7ffff4
-DATA fnSingle<>+3388(SB)/4, $0x00000000
-DATA fnSingle<>+3392(SB)/4, $0x80000000
-DATA fnSingle<>+3396(SB)/4, $0x80000000
-DATA fnSingle<>+3400(SB)/4, $0x80000000
-DATA fnSingle<>+3404(SB)/4, $0x80000000
-DATA fnSingle<>+3408(SB)/4, $0x80000000
-DATA fnSingle<>+3412(SB)/4, $0x80000000
-DATA fnSingle<>+3416(SB)/4, $0x80000000
-DATA fnSingle<>+3420(SB)/4, $0x80000000
-DATA fnSingle<>+3424(SB)/4, $0x7fffffff
-DATA fnSingle<>+3428(SB)/4, $0x7fffffff
-DATA fnSingle<>+3432(SB)/4, $0x7fffffff
-DATA fnSingle<>+3436(SB)/4, $0x7fffffff
-DATA fnSingle<>+3440(SB)/4, $0x7fffffff
-DATA fnSingle<>+3444(SB)/4, $0x7fffffff
-DATA fnSingle<>+3448(SB)/4, $0x7fffffff
-DATA fnSingle<>+3452(SB)/4, $0x7fffffff
-DATA fnSingle<>+3456(SB)/4, $0x7f800000
-DATA fnSingle<>+3460(SB)/4, $0x7f800000
-DATA fnSingle<>+3464(SB)/4, $0x7f800000
-DATA fnSingle<>+3468(SB)/4, $0x7f800000
-DATA fnSingle<>+3472(SB)/4, $0x7f800000
-DATA fnSingle<>+3476(SB)/4, $0x7f800000
-DATA fnSingle<>+3480(SB)/4, $0x7f800000
-DATA fnSingle<>+3484(SB)/4, $0x7f800000
-DATA fnSingle<>+3488(SB)/4, $0xff800000
-DATA fnSingle<>+3492(SB)/4, $0xff800000
-DATA fnSingle<>+3496(SB)/4, $0xff800000
-DATA fnSingle<>+3500(SB)/4, $0xff800000
-DATA fnSingle<>+3504(SB)/4, $0xff800000
-DATA fnSingle<>+3508(SB)/4, $0xff800000
-DATA fnSingle<>+3512(SB)/4, $0xff800000
-DATA fnSingle<>+3516(SB)/4, $0xff800000
-DATA fnSingle<>+3520(SB)/4, $0x7fc00000
-DATA fnSingle<>+3524(SB)/4, $0x7fc00000
-DATA fnSingle<>+3528(SB)/4, $0x7fc00000
-DATA fnSingle<>+3532(SB)/4, $0x7fc00000
-DATA fnSingle<>+3536(SB)/4, $0x7fc00000
-DATA fnSingle<>+3540(SB)/4, $0x7fc00000
-DATA fnSingle<>+3544(SB)/4, $0x7fc00000
-DATA fnSingle<>+3548(SB)/4, $0x7fc00000
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $3552
+DATA fnSingle<>+2688(SB)/4, $0x3f87fe8d
+DATA fnSingle<>+2692(SB)/4, $0x3f98028b
+DATA fnSingle<>+2696(SB)/4, $0x3fa7fe56
+DATA fnSingle<>+2700(SB)/4, $0x3fb7fcdb
+DATA fnSingle<>+2704(SB)/4, $0x3fc7fbf7
+DATA fnSingle<>+2708(SB)/4, $0x3fd8046b
+DATA fnSingle<>+2712(SB)/4, $0x3fe7faa1
+DATA fnSingle<>+2716(SB)/4, $0x3ff803f4
+DATA fnSingle<>+2720(SB)/4, $0x3fadcf3f
+DATA fnSingle<>+2724(SB)/4, $0x3f9b7f47
+DATA fnSingle<>+2728(SB)/4, $0x3f8cb3db
+DATA fnSingle<>+2732(SB)/4, $0x3f80789e
+DATA fnSingle<>+2736(SB)/4, $0x3f6c63c9
+DATA fnSingle<>+2740(SB)/4, $0x3f5ad83e
+DATA fnSingle<>+2744(SB)/4, $0x3f4bc963
+DATA fnSingle<>+2748(SB)/4, $0x3f3e9c2b
+DATA fnSingle<>+2752(SB)/4, $0xc2fdd340
+DATA fnSingle<>+2756(SB)/4, $0xc2fd8104
+DATA fnSingle<>+2760(SB)/4, $0xc2fd372a
+DATA fnSingle<>+2764(SB)/4, $0xc2fcf3fc
+DATA fnSingle<>+2768(SB)/4, $0xc2fcb668
+DATA fnSingle<>+2772(SB)/4, $0xc2fc7d70
+DATA fnSingle<>+2776(SB)/4, $0xc2fc48c8
+DATA fnSingle<>+2780(SB)/4, $0xc2fc1768
+DATA fnSingle<>+2784(SB)/4, $0x34ee58c5
+DATA fnSingle<>+2788(SB)/4, $0x36b663cc
+DATA fnSingle<>+2792(SB)/4, $0x368337ec
+DATA fnSingle<>+2796(SB)/4, $0xb61f628a
+DATA fnSingle<>+2800(SB)/4, $0x369d68b7
+DATA fnSingle<>+2804(SB)/4, $0xb60e2e49
+DATA fnSingle<>+2808(SB)/4, $0x35bbb55c
+DATA fnSingle<>+2812(SB)/4, $0x35c54e50
+DATA fnSingle<>+2816(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2820(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2824(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2828(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2832(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2836(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2840(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2844(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+2848(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2852(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2856(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2860(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2864(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2868(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2872(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2876(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+2880(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2884(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2888(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2892(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2896(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2900(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2904(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2908(SB)/4, $0x3e23fe81
+DATA fnSingle<>+2912(SB)/4, $0xbeb17204
+DATA fnSingle<>+2916(SB)/4, $0xbeb17204
+DATA fnSingle<>+2920(SB)/4, $0xbeb17204
+DATA fnSingle<>+2924(SB)/4, $0xbeb17204
+DATA fnSingle<>+2928(SB)/4, $0xbeb17204
+DATA fnSingle<>+2932(SB)/4, $0xbeb17204
+DATA fnSingle<>+2936(SB)/4, $0xbeb17204
+DATA fnSingle<>+2940(SB)/4, $0xbeb17204
+DATA fnSingle<>+2944(SB)/4, $0x3920b872
+DATA fnSingle<>+2948(SB)/4, $0x3920b872
+DATA fnSingle<>+2952(SB)/4, $0x3920b872
+DATA fnSingle<>+2956(SB)/4, $0x3920b872
+DATA fnSingle<>+2960(SB)/4, $0x3920b872
+DATA fnSingle<>+2964(SB)/4, $0x3920b872
+DATA fnSingle<>+2968(SB)/4, $0x3920b872
+DATA fnSingle<>+2972(SB)/4, $0x3920b872
+DATA fnSingle<>+2976(SB)/4, $0x3aaf858d
+DATA fnSingle<>+2980(SB)/4, $0x3aaf858d
+DATA fnSingle<>+2984(SB)/4, $0x3aaf858d
+DATA fnSingle<>+2988(SB)/4, $0x3aaf858d
+DATA fnSingle<>+2992(SB)/4, $0x3aaf858d
+DATA fnSingle<>+2996(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3000(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3004(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3008(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3012(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3016(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3020(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3024(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3028(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3032(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3036(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3040(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3044(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3048(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3052(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3056(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3060(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3064(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3068(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3072(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3076(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3080(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3084(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3088(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3092(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3096(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3100(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3104(SB)/4, $0x3f317218
+DATA fnSingle<>+3108(SB)/4, $0x3f317218
+DATA fnSingle<>+3112(SB)/4, $0x3f317218
+DATA fnSingle<>+3116(SB)/4, $0x3f317218
+DATA fnSingle<>+3120(SB)/4, $0x3f317218
+DATA fnSingle<>+3124(SB)/4, $0x3f317218
+DATA fnSingle<>+3128(SB)/4, $0x3f317218
+DATA fnSingle<>+3132(SB)/4, $0x3f317218
+DATA fnSingle<>+3136(SB)/4, $0x4b400000
+DATA fnSingle<>+3140(SB)/4, $0x4b400000
+DATA fnSingle<>+3144(SB)/4, $0x4b400000
+DATA fnSingle<>+3148(SB)/4, $0x4b400000
+DATA fnSingle<>+3152(SB)/4, $0x4b400000
+DATA fnSingle<>+3156(SB)/4, $0x4b400000
+DATA fnSingle<>+3160(SB)/4, $0x4b400000
+DATA fnSingle<>+3164(SB)/4, $0x4b400000
+DATA fnSingle<>+3168(SB)/4, $0x43250000
+DATA fnSingle<>+3172(SB)/4, $0x43250000
+DATA fnSingle<>+3176(SB)/4, $0x43250000
+DATA fnSingle<>+3180(SB)/4, $0x43250000
+DATA fnSingle<>+3184(SB)/4, $0x43250000
+DATA fnSingle<>+3188(SB)/4, $0x43250000
+DATA fnSingle<>+3192(SB)/4, $0x43250000
+DATA fnSingle<>+3196(SB)/4, $0x43250000
+DATA fnSingle<>+3200(SB)/4, $0xc3250000
+DATA fnSingle<>+3204(SB)/4, $0xc3250000
+DATA fnSingle<>+3208(SB)/4, $0xc3250000
+DATA fnSingle<>+3212(SB)/4, $0xc3250000
+DATA fnSingle<>+3216(SB)/4, $0xc3250000
+DATA fnSingle<>+3220(SB)/4, $0xc3250000
+DATA fnSingle<>+3224(SB)/4, $0xc3250000
+DATA fnSingle<>+3228(SB)/4, $0xc3250000
+DATA fnSingle<>+3232(SB)/4, $0xc1c00000
+DATA fnSingle<>+3236(SB)/4, $0xc1c00000
+DATA fnSingle<>+3240(SB)/4, $0xc1c00000
+DATA fnSingle<>+3244(SB)/4, $0xc1c00000
+DATA fnSingle<>+3248(SB)/4, $0xc1c00000
+DATA fnSingle<>+3252(SB)/4, $0xc1c00000
+DATA fnSingle<>+3256(SB)/4, $0xc1c00000
+DATA fnSingle<>+3260(SB)/4, $0xc1c00000
+DATA fnSingle<>+3264(SB)/4, $0x3f317200
+DATA fnSingle<>+3268(SB)/4, $0x3f317200
+DATA fnSingle<>+3272(SB)/4, $0x3f317200
+DATA fnSingle<>+3276(SB)/4, $0x3f317200
+DATA fnSingle<>+3280(SB)/4, $0x3f317200
+DATA fnSingle<>+3284(SB)/4, $0x3f317200
+DATA fnSingle<>+3288(SB)/4, $0x3f317200
+DATA fnSingle<>+3292(SB)/4, $0x3f317200
+DATA fnSingle<>+3296(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3300(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3304(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3308(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3312(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3316(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3320(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3324(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+3328(SB)/4, $0x4b40003f
+DATA fnSingle<>+3332(SB)/4, $0x4b40003f
+DATA fnSingle<>+3336(SB)/4, $0x4b40003f
+DATA fnSingle<>+3340(SB)/4, $0x4b40003f
+DATA fnSingle<>+3344(SB)/4, $0x4b40003f
+DATA fnSingle<>+3348(SB)/4, $0x4b40003f
+DATA fnSingle<>+3352(SB)/4, $0x4b40003f
+DATA fnSingle<>+3356(SB)/4, $0x4b40003f
+DATA fnSingle<>+3360(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3364(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3368(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3372(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3376(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3380(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3384(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3388(SB)/4, $0x3ab51fda
+DATA fnSingle<>+3392(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3396(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3400(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3404(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3408(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3412(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3416(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3420(SB)/4, $0x3c091cf0
+DATA fnSingle<>+3424(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3428(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3432(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3436(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3440(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3444(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3448(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3452(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+3456(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3460(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3464(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3468(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3472(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3476(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3480(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3484(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+3488(SB)/4, $0x3efffffe
+DATA fnSingle<>+3492(SB)/4, $0x3efffffe
+DATA fnSingle<>+3496(SB)/4, $0x3efffffe
+DATA fnSingle<>+3500(SB)/4, $0x3efffffe
+DATA fnSingle<>+3504(SB)/4, $0x3efffffe
+DATA fnSingle<>+3508(SB)/4, $0x3efffffe
+DATA fnSingle<>+3512(SB)/4, $0x3efffffe
+DATA fnSingle<>+3516(SB)/4, $0x3efffffe
+DATA fnSingle<>+3520(SB)/4, $0x42dc0000
+DATA fnSingle<>+3524(SB)/4, $0x42dc0000
+DATA fnSingle<>+3528(SB)/4, $0x42dc0000
+DATA fnSingle<>+3532(SB)/4, $0x42dc0000
+DATA fnSingle<>+3536(SB)/4, $0x42dc0000
+DATA fnSingle<>+3540(SB)/4, $0x42dc0000
+DATA fnSingle<>+3544(SB)/4, $0x42dc0000
+DATA fnSingle<>+3548(SB)/4, $0x42dc0000
+DATA fnSingle<>+3552(SB)/4, $0x41107ae1
+DATA fnSingle<>+3556(SB)/4, $0x41107ae1
+DATA fnSingle<>+3560(SB)/4, $0x41107ae1
+DATA fnSingle<>+3564(SB)/4, $0x41107ae1
+DATA fnSingle<>+3568(SB)/4, $0x41107ae1
+DATA fnSingle<>+3572(SB)/4, $0x41107ae1
+DATA fnSingle<>+3576(SB)/4, $0x41107ae1
+DATA fnSingle<>+3580(SB)/4, $0x41107ae1
+DATA fnSingle<>+3584(SB)/4, $0x401f7391
+DATA fnSingle<>+3588(SB)/4, $0x401f7391
+DATA fnSingle<>+3592(SB)/4, $0x401f7391
+DATA fnSingle<>+3596(SB)/4, $0x401f7391
+DATA fnSingle<>+3600(SB)/4, $0x401f7391
+DATA fnSingle<>+3604(SB)/4, $0x401f7391
+DATA fnSingle<>+3608(SB)/4, $0x401f7391
+DATA fnSingle<>+3612(SB)/4, $0x401f7391
+DATA fnSingle<>+3616(SB)/4, $0x20800000
+DATA fnSingle<>+3620(SB)/4, $0x20800000
+DATA fnSingle<>+3624(SB)/4, $0x20800000
+DATA fnSingle<>+3628(SB)/4, $0x20800000
+DATA fnSingle<>+3632(SB)/4, $0x20800000
+DATA fnSingle<>+3636(SB)/4, $0x20800000
+DATA fnSingle<>+3640(SB)/4, $0x20800000
+DATA fnSingle<>+3644(SB)/4, $0x20800000
+DATA fnSingle<>+3648(SB)/4, $0x3ecd9202
+DATA fnSingle<>+3652(SB)/4, $0x3f4d8181
+DATA fnSingle<>+3656(SB)/4, $0x3fb3d04e
+DATA fnSingle<>+3660(SB)/4, $0x400d521d
+DATA fnSingle<>+3664(SB)/4, $0x405a42a0
+DATA fnSingle<>+3668(SB)/4, $0x40a08c53
+DATA fnSingle<>+3672(SB)/4, $0x40ed801a
+DATA fnSingle<>+3676(SB)/4, $0x00000000
+DATA fnSingle<>+3680(SB)/4, $0x00000000
+DATA fnSingle<>+3684(SB)/4, $0x00000000
+DATA fnSingle<>+3688(SB)/4, $0x00000000
+DATA fnSingle<>+3692(SB)/4, $0x00000000
+DATA fnSingle<>+3696(SB)/4, $0x00000000
+DATA fnSingle<>+3700(SB)/4, $0x00000000
+DATA fnSingle<>+3704(SB)/4, $0x00000000
+DATA fnSingle<>+3708(SB)/4, $0x3f800000
+DATA fnSingle<>+3712(SB)/4, $0x3c6c9422
+DATA fnSingle<>+3716(SB)/4, $0x3c88d2d0
+DATA fnSingle<>+3720(SB)/4, $0xbb9009bd
+DATA fnSingle<>+3724(SB)/4, $0xb94d5eee
+DATA fnSingle<>+3728(SB)/4, $0x3850bd0f
+DATA fnSingle<>+3732(SB)/4, $0x3621e759
+DATA fnSingle<>+3736(SB)/4, $0x32da7846
+DATA fnSingle<>+3740(SB)/4, $0xbd437038
+DATA fnSingle<>+3744(SB)/4, $0xbd85fdb8
+DATA fnSingle<>+3748(SB)/4, $0x3bb2df6e
+DATA fnSingle<>+3752(SB)/4, $0x3c263e24
+DATA fnSingle<>+3756(SB)/4, $0xba27d09c
+DATA fnSingle<>+3760(SB)/4, $0xb94a5d00
+DATA fnSingle<>+3764(SB)/4, $0xb70e55f1
+DATA fnSingle<>+3768(SB)/4, $0xb3c12104
+DATA fnSingle<>+3772(SB)/4, $0xbb13be5c
+DATA fnSingle<>+3776(SB)/4, $0x3c028b67
+DATA fnSingle<>+3780(SB)/4, $0xbd814aa6
+DATA fnSingle<>+3784(SB)/4, $0xbbf7263d
+DATA fnSingle<>+3788(SB)/4, $0x3b88ce08
+DATA fnSingle<>+3792(SB)/4, $0x3a130132
+DATA fnSingle<>+3796(SB)/4, $0x37c31f4a
+DATA fnSingle<>+3800(SB)/4, $0x343bbcaf
+DATA fnSingle<>+3804(SB)/4, $0x3e08e14a
+DATA fnSingle<>+3808(SB)/4, $0x3e2de8f2
+DATA fnSingle<>+3812(SB)/4, $0x3da9da7c
+DATA fnSingle<>+3816(SB)/4, $0xbcb9545f
+DATA fnSingle<>+3820(SB)/4, $0xbc57f8be
+DATA fnSingle<>+3824(SB)/4, $0xbabac193
+DATA fnSingle<>+3828(SB)/4, $0xb8740e6c
+DATA fnSingle<>+3832(SB)/4, $0xb4e9c4e9
+DATA fnSingle<>+3836(SB)/4, $0xb7cd12b6
+DATA fnSingle<>+3840(SB)/4, $0xbe248789
+DATA fnSingle<>+3844(SB)/4, $0x3d7a2dca
+DATA fnSingle<>+3848(SB)/4, $0x3dc68d42
+DATA fnSingle<>+3852(SB)/4, $0x3cef61df
+DATA fnSingle<>+3856(SB)/4, $0x3b3d0668
+DATA fnSingle<>+3860(SB)/4, $0x38f54cf2
+DATA fnSingle<>+3864(SB)/4, $0x3581afcd
+DATA fnSingle<>+3868(SB)/4, $0xbeaaaa90
+DATA fnSingle<>+3872(SB)/4, $0xbea6d2ba
+DATA fnSingle<>+3876(SB)/4, $0xbebdd08e
+DATA fnSingle<>+3880(SB)/4, $0xbe42884a
+DATA fnSingle<>+3884(SB)/4, $0xbd3c98be
+DATA fnSingle<>+3888(SB)/4, $0xbb8e659f
+DATA fnSingle<>+3892(SB)/4, $0xb938014d
+DATA fnSingle<>+3896(SB)/4, $0xb5c26bbd
+DATA fnSingle<>+3900(SB)/4, $0xb2126312
+DATA fnSingle<>+3904(SB)/4, $0x3f5acaf6
+DATA fnSingle<>+3908(SB)/4, $0x3f0e982a
+DATA fnSingle<>+3912(SB)/4, $0x3e5b77c8
+DATA fnSingle<>+3916(SB)/4, $0x3d41358d
+DATA fnSingle<>+3920(SB)/4, $0x3b8eb112
+DATA fnSingle<>+3924(SB)/4, $0x3937fda5
+DATA fnSingle<>+3928(SB)/4, $0x35bfa995
+DATA fnSingle<>+3932(SB)/4, $0x00000000
+DATA fnSingle<>+3936(SB)/4, $0x3ec33150
+DATA fnSingle<>+3940(SB)/4, $0x3f2a6327
+DATA fnSingle<>+3944(SB)/4, $0x3f62ea09
+DATA fnSingle<>+3948(SB)/4, $0x3f79e3a8
+DATA fnSingle<>+3952(SB)/4, $0x3f7f7127
+DATA fnSingle<>+3956(SB)/4, $0x3f7ffa40
+DATA fnSingle<>+3960(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+3964(SB)/4, $0x00000000
+DATA fnSingle<>+3968(SB)/4, $0x80000000
+DATA fnSingle<>+3972(SB)/4, $0x80000000
+DATA fnSingle<>+3976(SB)/4, $0x80000000
+DATA fnSingle<>+3980(SB)/4, $0x80000000
+DATA fnSingle<>+3984(SB)/4, $0x80000000
+DATA fnSingle<>+3988(SB)/4, $0x80000000
+DATA fnSingle<>+3992(SB)/4, $0x80000000
+DATA fnSingle<>+3996(SB)/4, $0x80000000
+DATA fnSingle<>+4000(SB)/4, $0x7fffffff
+DATA fnSingle<>+4004(SB)/4, $0x7fffffff
+DATA fnSingle<>+4008(SB)/4, $0x7fffffff
+DATA fnSingle<>+4012(SB)/4, $0x7fffffff
+DATA fnSingle<>+4016(SB)/4, $0x7fffffff
+DATA fnSingle<>+4020(SB)/4, $0x7fffffff
+DATA fnSingle<>+4024(SB)/4, $0x7fffffff
+DATA fnSingle<>+4028(SB)/4, $0x7fffffff
+DATA fnSingle<>+4032(SB)/4, $0x7f800000
+DATA fnSingle<>+4036(SB)/4, $0x7f800000
+DATA fnSingle<>+4040(SB)/4, $0x7f800000
+DATA fnSingle<>+4044(SB)/4, $0x7f800000
+DATA fnSingle<>+4048(SB)/4, $0x7f800000
+DATA fnSingle<>+4052(SB)/4, $0x7f800000
+DATA fnSingle<>+4056(SB)/4, $0x7f800000
+DATA fnSingle<>+4060(SB)/4, $0x7f800000
+DATA fnSingle<>+4064(SB)/4, $0xff800000
+DATA fnSingle<>+4068(SB)/4, $0xff800000
+DATA fnSingle<>+4072(SB)/4, $0xff800000
+DATA fnSingle<>+4076(SB)/4, $0xff800000
+DATA fnSingle<>+4080(SB)/4, $0xff800000
+DATA fnSingle<>+4084(SB)/4, $0xff800000
+DATA fnSingle<>+4088(SB)/4, $0xff800000
+DATA fnSingle<>+4092(SB)/4, $0xff800000
+DATA fnSingle<>+4096(SB)/4, $0x7fc00000
+DATA fnSingle<>+4100(SB)/4, $0x7fc00000
+DATA fnSingle<>+4104(SB)/4, $0x7fc00000
+DATA fnSingle<>+4108(SB)/4, $0x7fc00000
+DATA fnSingle<>+4112(SB)/4, $0x7fc00000
+DATA fnSingle<>+4116(SB)/4, $0x7fc00000
+DATA fnSingle<>+4120(SB)/4, $0x7fc00000
+DATA fnSingle<>+4124(SB)/4, $0x7fc00000
+DATA fnSingle<>+4128(SB)/4, $0x00800000
+DATA fnSingle<>+4132(SB)/4, $0x00800000
+DATA fnSingle<>+4136(SB)/4, $0x00800000
+DATA fnSingle<>+4140(SB)/4, $0x00800000
+DATA fnSingle<>+4144(SB)/4, $0x00800000
+DATA fnSingle<>+4148(SB)/4, $0x00800000
+DATA fnSingle<>+4152(SB)/4, $0x00800000
+DATA fnSingle<>+4156(SB)/4, $0x00800000
+DATA fnSingle<>+4160(SB)/4, $0x7f000000
+DATA fnSingle<>+4164(SB)/4, $0x7f000000
+DATA fnSingle<>+4168(SB)/4, $0x7f000000
+DATA fnSingle<>+4172(SB)/4, $0x7f000000
+DATA fnSingle<>+4176(SB)/4, $0x7f000000
+DATA fnSingle<>+4180(SB)/4, $0x7f000000
+DATA fnSingle<>+4184(SB)/4, $0x7f000000
+DATA fnSingle<>+4188(SB)/4, $0x7f000000
+DATA fnSingle<>+4192(SB)/4, $0xff800000
+DATA fnSingle<>+4196(SB)/4, $0xff800000
+DATA fnSingle<>+4200(SB)/4, $0xff800000
+DATA fnSingle<>+4204(SB)/4, $0xff800000
+DATA fnSingle<>+4208(SB)/4, $0xff800000
+DATA fnSingle<>+4212(SB)/4, $0xff800000
+DATA fnSingle<>+4216(SB)/4, $0xff800000
+DATA fnSingle<>+4220(SB)/4, $0xff800000
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $4224
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -1941,69 +2109,69 @@ TEXT ·fnLogAVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1888(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
-	VMULPS      fnSingle<>+1952(SB), Y0, Y3
-	VBLENDVPS   Y1, Y3, Y0, Y1
-	VPSUBD      Y2, Y1, Y1
-	VPSRAD      $0x17, Y1, Y2
-	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1856(SB), Y1, Y1
-	VPADDD      fnSingle<>+1888(SB), Y1, Y1
-	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+2112(SB), Y3
-	VFMADD213PS fnSingle<>+2144(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2176(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2208(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2240(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2272(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2304(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2336(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2368(SB), Y1, Y3
-	VMULPS      Y1, Y1, Y4
-	VFMADD213PS Y1, Y4, Y3
-	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
-	VXORPD      Y1, Y1, Y1
-	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3488(SB), Y3, Y2
-	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+3520(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMOVUPS     Y0, (AX)(BX*4)
-	VMOVUPS     32(CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1888(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
-	VMULPS      fnSingle<>+1952(SB), Y0, Y3
-	VBLENDVPS   Y1, Y3, Y0, Y1
-	VPSUBD      Y2, Y1, Y1
-	VPSRAD      $0x17, Y1, Y2
-	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1856(SB), Y1, Y1
-	VPADDD      fnSingle<>+1888(SB), Y1, Y1
-	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+2112(SB), Y3
-	VFMADD213PS fnSingle<>+2144(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2176(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2208(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2240(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2272(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2304(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2336(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2368(SB), Y1, Y3
-	VMULPS      Y1, Y1, Y4
-	VFMADD213PS Y1, Y4, Y3
-	VFMADD231PS fnSingle<>+2016(SB), Y2, Y3
-	VXORPD      Y1, Y1, Y1
-	VCMPPS      $0x00, Y1, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3488(SB), Y3, Y2
-	VCMPPS      $0x11, Y1, Y0, Y1
-	VBLENDVPS   Y1, fnSingle<>+3520(SB), Y2, Y1
-	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMOVUPS     Y0, 32(AX)(BX*4)
+	VMOVUPS     32(CX)(BX*4), Y1
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+1888(SB), Y4
+	VMOVUPD     fnSingle<>+1888(SB), Y5
+	VMOVAPD     Y0, Y6
+	VMOVAPD     Y1, Y7
+	VBLENDVPS   Y2, fnSingle<>+1920(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+1920(SB), Y5, Y5
+	VMULPS      fnSingle<>+1952(SB), Y0, Y8
+	VMULPS      fnSingle<>+1952(SB), Y1, Y9
+	VBLENDVPS   Y2, Y8, Y6, Y6
+	VBLENDVPS   Y3, Y9, Y7, Y7
+	VPSUBD      Y4, Y6, Y2
+	VPSUBD      Y5, Y7, Y3
+	VPSRAD      $0x17, Y2, Y4
+	VPSRAD      $0x17, Y3, Y5
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VANDPS      fnSingle<>+1856(SB), Y2, Y2
+	VANDPS      fnSingle<>+1856(SB), Y3, Y3
+	VPADDD      fnSingle<>+1888(SB), Y2, Y2
+	VPADDD      fnSingle<>+1888(SB), Y3, Y3
+	VSUBPS      fnSingle<>+448(SB), Y2, Y2
+	VSUBPS      fnSingle<>+448(SB), Y3, Y3
+	VMOVUPD     fnSingle<>+2112(SB), Y6
+	VMOVUPD     fnSingle<>+2112(SB), Y7
+	VFMADD213PS fnSingle<>+2144(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2144(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2176(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2176(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2208(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2208(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2240(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2240(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2272(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2272(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2304(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2304(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2336(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2336(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2368(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2368(SB), Y3, Y7
+	VMULPS      Y2, Y2, Y8
+	VMULPS      Y3, Y3, Y9
+	VFMADD213PS Y2, Y8, Y6
+	VFMADD213PS Y3, Y9, Y7
+	VFMADD231PS fnSingle<>+2016(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+2016(SB), Y5, Y7
+	VCMPPS      $0x00, fnSingle<>+3968(SB), Y0, Y2
+	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+4064(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+4064(SB), Y7, Y7
+	VCMPPS      $0x11, fnSingle<>+3968(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+4096(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+4096(SB), Y7, Y7
+	VCMPPS      $0x15, fnSingle<>+4032(SB), Y0, Y2
+	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y3
+	VBLENDVPS   Y2, Y0, Y6, Y6
+	VBLENDVPS   Y3, Y1, Y7, Y7
+	VMOVUPS     Y6, (AX)(BX*4)
+	VMOVUPS     Y7, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
 	CMPQ        BX, DX
 	JB          loop
@@ -2021,13 +2189,13 @@ TEXT ·fnLogGradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VMOVUPS (CX)(SI*4), Y0
-	VMOVUPS (DX)(SI*4), Y1
-	VDIVPS  Y0, Y1, Y0
+	VMOVUPS 32(CX)(SI*4), Y1
+	VMOVUPS (DX)(SI*4), Y2
+	VMOVUPS 32(DX)(SI*4), Y3
+	VDIVPS  Y0, Y2, Y0
+	VDIVPS  Y1, Y3, Y1
 	VMOVUPS Y0, (AX)(SI*4)
-	VMOVUPS 32(CX)(SI*4), Y0
-	VMOVUPS 32(DX)(SI*4), Y1
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)(SI*4)
+	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
 	CMPQ    SI, BX
 	JB      loop
@@ -2043,73 +2211,137 @@ TEXT ·fnLogAVX512(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 wide:
-	LEAQ             32(BX), SI
+	LEAQ             64(BX), SI
 	CMPQ             SI, DX
 	JA               rest
 	VMOVUPS          (CX)(BX*4), Z0
 	VMOVUPS          64(CX)(BX*4), Z1
+	VMOVUPS          128(CX)(BX*4), Z2
+	VMOVUPS          192(CX)(BX*4), Z3
 	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
 	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z1, K2
-	VBROADCASTSS     fnSingle<>+1888(SB), Z2
-	VBROADCASTSS     fnSingle<>+1888(SB), Z3
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z2, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z3, K2, Z5
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z2
-	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z3
-	VBLENDMPS        Z2, Z0, K1, Z6
-	VBLENDMPS        Z3, Z1, K2, Z7
-	VPSUBD           Z4, Z6, Z2
-	VPSUBD           Z5, Z7, Z3
-	VPSRAD           $0x17, Z2, Z19
-	VPSRAD           $0x17, Z3, Z20
-	VCVTDQ2PS        Z19, Z19
-	VCVTDQ2PS        Z20, Z20
-	VANDPS.BCST      fnSingle<>+1856(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+1856(SB), Z3, Z3
-	VPADDD.BCST      fnSingle<>+1888(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+1888(SB), Z3, Z3
-	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
-	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z3
-	VBROADCASTSS     fnSingle<>+2112(SB), Z21
-	VBROADCASTSS     fnSingle<>+2112(SB), Z22
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z3, Z22
-	VMULPS           Z2, Z2, Z23
-	VMULPS           Z3, Z3, Z24
-	VFMADD213PS      Z2, Z23, Z21
-	VFMADD213PS      Z3, Z24, Z22
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z19, Z21
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z20, Z22
-	VXORPD           Z2, Z2, Z2
-	VXORPD           Z3, Z3, Z3
-	VCMPPS           $0x00, Z2, Z0, K1
-	VCMPPS           $0x00, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z21, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z22, K2, Z9
-	VCMPPS           $0x11, Z2, Z0, K1
-	VCMPPS           $0x11, Z3, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z1, K2
-	VBLENDMPS        Z0, Z10, K1, Z12
-	VBLENDMPS        Z1, Z11, K2, Z13
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+1888(SB), Z4
+	VBROADCASTSS     fnSingle<>+1888(SB), Z5
+	VBROADCASTSS     fnSingle<>+1888(SB), Z6
+	VBROADCASTSS     fnSingle<>+1888(SB), Z7
+	VMOVAPD          Z0, Z8
+	VMOVAPD          Z1, Z9
+	VMOVAPD          Z2, Z10
+	VMOVAPD          Z3, Z11
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+1952(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+1952(SB), Z3, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VPSUBD           Z4, Z8, Z4
+	VPSUBD           Z5, Z9, Z5
+	VPSUBD           Z6, Z10, Z6
+	VPSUBD           Z7, Z11, Z7
+	VPSRAD           $0x17, Z4, Z8
+	VPSRAD           $0x17, Z5, Z9
+	VPSRAD           $0x17, Z6, Z10
+	VPSRAD           $0x17, Z7, Z11
+	VCVTDQ2PS        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VANDPS.BCST      fnSingle<>+1856(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+1856(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+1856(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+1856(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+1888(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+1888(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+1888(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+1888(SB), Z7, Z7
+	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
+	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
+	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
+	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
+	VBROADCASTSS     fnSingle<>+2112(SB), Z12
+	VBROADCASTSS     fnSingle<>+2112(SB), Z13
+	VBROADCASTSS     fnSingle<>+2112(SB), Z14
+	VBROADCASTSS     fnSingle<>+2112(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z7, Z15
+	VMULPS           Z4, Z4, Z16
+	VMULPS           Z5, Z5, Z17
+	VMULPS           Z6, Z6, Z18
+	VMULPS           Z7, Z7, Z19
+	VFMADD213PS      Z4, Z16, Z12
+	VFMADD213PS      Z5, Z17, Z13
+	VFMADD213PS      Z6, Z18, Z14
+	VFMADD213PS      Z7, Z19, Z15
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z8, Z12
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z9, Z13
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z10, Z14
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z11, Z15
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z3, K4
+	VBLENDMPS        Z0, Z12, K1, Z12
+	VBLENDMPS        Z1, Z13, K2, Z13
+	VBLENDMPS        Z2, Z14, K3, Z14
+	VBLENDMPS        Z3, Z15, K4, Z15
 	VMOVUPS          Z12, (AX)(BX*4)
 	VMOVUPS          Z13, 64(AX)(BX*4)
+	VMOVUPS          Z14, 128(AX)(BX*4)
+	VMOVUPS          Z15, 192(AX)(BX*4)
 	MOVQ             SI, BX
 	JMP              wide
 
@@ -2121,10 +2353,11 @@ loop:
 	VMOVUPS          (CX)(BX*4), Z0
 	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
 	VBROADCASTSS     fnSingle<>+1888(SB), Z1
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z14
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z1
-	VBLENDMPS        Z1, Z0, K1, Z15
-	VPSUBD           Z14, Z15, Z1
+	VMOVAPD          Z0, Z2
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z3
+	VBLENDMPS        Z3, Z2, K1, Z2
+	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
 	VANDPS.BCST      fnSingle<>+1856(SB), Z1, Z1
@@ -2142,14 +2375,13 @@ loop:
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z2, Z3
-	VXORPD           Z1, Z1, Z1
-	VCMPPS           $0x00, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z3, K1, Z16
-	VCMPPS           $0x11, Z1, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
-	VBLENDMPS        Z0, Z17, K1, Z18
-	VMOVUPS          Z18, (AX)(BX*4)
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
+	VBLENDMPS        Z0, Z3, K1, Z3
+	VMOVUPS          Z3, (AX)(BX*4)
 	ADDQ             $0x10, BX
 	CMPQ             BX, DX
 	JB               loop
@@ -2168,17 +2400,25 @@ TEXT ·fnLogGradAVX512(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 wide:
-	LEAQ    32(SI), DI
+	LEAQ    64(SI), DI
 	CMPQ    DI, BX
 	JA      rest
 	VMOVUPS (CX)(SI*4), Z0
 	VMOVUPS 64(CX)(SI*4), Z1
-	VMOVUPS (DX)(SI*4), Z2
-	VMOVUPS 64(DX)(SI*4), Z3
-	VDIVPS  Z0, Z2, Z0
-	VDIVPS  Z1, Z3, Z1
+	VMOVUPS 128(CX)(SI*4), Z2
+	VMOVUPS 192(CX)(SI*4), Z3
+	VMOVUPS (DX)(SI*4), Z4
+	VMOVUPS 64(DX)(SI*4), Z5
+	VMOVUPS 128(DX)(SI*4), Z6
+	VMOVUPS 192(DX)(SI*4), Z7
+	VDIVPS  Z0, Z4, Z0
+	VDIVPS  Z1, Z5, Z1
+	VDIVPS  Z2, Z6, Z2
+	VDIVPS  Z3, Z7, Z3
 	VMOVUPS Z0, (AX)(SI*4)
 	VMOVUPS Z1, 64(AX)(SI*4)
+	VMOVUPS Z2, 128(AX)(SI*4)
+	VMOVUPS Z3, 192(AX)(SI*4)
 	MOVQ    DI, SI
 	JMP     wide
 
@@ -2209,73 +2449,73 @@ TEXT ·fnLog2AVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1888(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
-	VMULPS      fnSingle<>+1952(SB), Y0, Y3
-	VBLENDVPS   Y1, Y3, Y0, Y1
-	VPSUBD      Y2, Y1, Y1
-	VPSRAD      $0x17, Y1, Y2
-	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1856(SB), Y1, Y1
-	VPADDD      fnSingle<>+1888(SB), Y1, Y1
-	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+2400(SB), Y3
-	VFMADD213PS fnSingle<>+2432(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2464(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2496(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2528(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2560(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2592(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2624(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2656(SB), Y1, Y3
-	VMULPS      Y1, Y1, Y4
-	VMULPS      Y4, Y3, Y3
-	VFMADD231PS fnSingle<>+2080(SB), Y1, Y3
-	VFMADD231PS fnSingle<>+2048(SB), Y1, Y3
-	VADDPS      Y3, Y2, Y1
-	VXORPD      Y2, Y2, Y2
-	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y1, Y1
-	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMOVUPS     Y0, (AX)(BX*4)
-	VMOVUPS     32(CX)(BX*4), Y0
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y1
-	VMOVUPD     fnSingle<>+1888(SB), Y2
-	VBLENDVPS   Y1, fnSingle<>+1920(SB), Y2, Y2
-	VMULPS      fnSingle<>+1952(SB), Y0, Y3
-	VBLENDVPS   Y1, Y3, Y0, Y1
-	VPSUBD      Y2, Y1, Y1
-	VPSRAD      $0x17, Y1, Y2
-	VCVTDQ2PS   Y2, Y2
-	VANDPS      fnSingle<>+1856(SB), Y1, Y1
-	VPADDD      fnSingle<>+1888(SB), Y1, Y1
-	VSUBPS      fnSingle<>+448(SB), Y1, Y1
-	VMOVUPD     fnSingle<>+2400(SB), Y3
-	VFMADD213PS fnSingle<>+2432(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2464(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2496(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2528(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2560(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2592(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2624(SB), Y1, Y3
-	VFMADD213PS fnSingle<>+2656(SB), Y1, Y3
-	VMULPS      Y1, Y1, Y4
-	VMULPS      Y4, Y3, Y3
-	VFMADD231PS fnSingle<>+2080(SB), Y1, Y3
-	VFMADD231PS fnSingle<>+2048(SB), Y1, Y3
-	VADDPS      Y3, Y2, Y1
-	VXORPD      Y2, Y2, Y2
-	VCMPPS      $0x00, Y2, Y0, Y3
-	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y1, Y1
-	VCMPPS      $0x11, Y2, Y0, Y2
-	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y1, Y1
-	VCMPPS      $0x15, fnSingle<>+3456(SB), Y0, Y2
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMOVUPS     Y0, 32(AX)(BX*4)
+	VMOVUPS     32(CX)(BX*4), Y1
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+1984(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+1888(SB), Y4
+	VMOVUPD     fnSingle<>+1888(SB), Y5
+	VMOVAPD     Y0, Y6
+	VMOVAPD     Y1, Y7
+	VBLENDVPS   Y2, fnSingle<>+1920(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+1920(SB), Y5, Y5
+	VMULPS      fnSingle<>+1952(SB), Y0, Y8
+	VMULPS      fnSingle<>+1952(SB), Y1, Y9
+	VBLENDVPS   Y2, Y8, Y6, Y6
+	VBLENDVPS   Y3, Y9, Y7, Y7
+	VPSUBD      Y4, Y6, Y2
+	VPSUBD      Y5, Y7, Y3
+	VPSRAD      $0x17, Y2, Y4
+	VPSRAD      $0x17, Y3, Y5
+	VCVTDQ2PS   Y4, Y4
+	VCVTDQ2PS   Y5, Y5
+	VANDPS      fnSingle<>+1856(SB), Y2, Y2
+	VANDPS      fnSingle<>+1856(SB), Y3, Y3
+	VPADDD      fnSingle<>+1888(SB), Y2, Y2
+	VPADDD      fnSingle<>+1888(SB), Y3, Y3
+	VSUBPS      fnSingle<>+448(SB), Y2, Y2
+	VSUBPS      fnSingle<>+448(SB), Y3, Y3
+	VMOVUPD     fnSingle<>+2400(SB), Y6
+	VMOVUPD     fnSingle<>+2400(SB), Y7
+	VFMADD213PS fnSingle<>+2432(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2432(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2464(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2464(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2496(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2496(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2528(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2528(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2560(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2560(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2592(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2592(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2624(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2624(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2656(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2656(SB), Y3, Y7
+	VMULPS      Y2, Y2, Y8
+	VMULPS      Y3, Y3, Y9
+	VMULPS      Y8, Y6, Y6
+	VMULPS      Y9, Y7, Y7
+	VFMADD231PS fnSingle<>+2080(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+2080(SB), Y3, Y7
+	VFMADD231PS fnSingle<>+2048(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+2048(SB), Y3, Y7
+	VADDPS      Y6, Y4, Y2
+	VADDPS      Y7, Y5, Y3
+	VCMPPS      $0x00, fnSingle<>+3968(SB), Y0, Y4
+	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+4064(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+4064(SB), Y3, Y3
+	VCMPPS      $0x11, fnSingle<>+3968(SB), Y0, Y4
+	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+4096(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+4096(SB), Y3, Y3
+	VCMPPS      $0x15, fnSingle<>+4032(SB), Y0, Y4
+	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y5
+	VBLENDVPS   Y4, Y0, Y2, Y2
+	VBLENDVPS   Y5, Y1, Y3, Y3
+	VMOVUPS     Y2, (AX)(BX*4)
+	VMOVUPS     Y3, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
 	CMPQ        BX, DX
 	JB          loop
@@ -2293,15 +2533,15 @@ TEXT ·fnLog2GradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VMOVUPS (CX)(SI*4), Y0
-	VMOVUPS (DX)(SI*4), Y1
-	VDIVPS  Y0, Y1, Y0
+	VMOVUPS 32(CX)(SI*4), Y1
+	VMOVUPS (DX)(SI*4), Y2
+	VMOVUPS 32(DX)(SI*4), Y3
+	VDIVPS  Y0, Y2, Y0
+	VDIVPS  Y1, Y3, Y1
 	VMULPS  fnSingle<>+2048(SB), Y0, Y0
+	VMULPS  fnSingle<>+2048(SB), Y1, Y1
 	VMOVUPS Y0, (AX)(SI*4)
-	VMOVUPS 32(CX)(SI*4), Y0
-	VMOVUPS 32(DX)(SI*4), Y1
-	VDIVPS  Y0, Y1, Y0
-	VMULPS  fnSingle<>+2048(SB), Y0, Y0
-	VMOVUPS Y0, 32(AX)(SI*4)
+	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
 	CMPQ    SI, BX
 	JB      loop
@@ -2317,77 +2557,145 @@ TEXT ·fnLog2AVX512(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 wide:
-	LEAQ             32(BX), SI
+	LEAQ             64(BX), SI
 	CMPQ             SI, DX
 	JA               rest
 	VMOVUPS          (CX)(BX*4), Z0
 	VMOVUPS          64(CX)(BX*4), Z1
+	VMOVUPS          128(CX)(BX*4), Z2
+	VMOVUPS          192(CX)(BX*4), Z3
 	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
 	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z1, K2
-	VBROADCASTSS     fnSingle<>+1888(SB), Z2
-	VBROADCASTSS     fnSingle<>+1888(SB), Z3
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z2, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z3, K2, Z5
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z2
-	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z3
-	VBLENDMPS        Z2, Z0, K1, Z6
-	VBLENDMPS        Z3, Z1, K2, Z7
-	VPSUBD           Z4, Z6, Z2
-	VPSUBD           Z5, Z7, Z3
-	VPSRAD           $0x17, Z2, Z19
-	VPSRAD           $0x17, Z3, Z20
-	VCVTDQ2PS        Z19, Z19
-	VCVTDQ2PS        Z20, Z20
-	VANDPS.BCST      fnSingle<>+1856(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+1856(SB), Z3, Z3
-	VPADDD.BCST      fnSingle<>+1888(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+1888(SB), Z3, Z3
-	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
-	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z3
-	VBROADCASTSS     fnSingle<>+2400(SB), Z21
-	VBROADCASTSS     fnSingle<>+2400(SB), Z22
-	VFMADD213PS.BCST fnSingle<>+2432(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2432(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2464(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2464(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2496(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2496(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2528(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2528(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2560(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2560(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2592(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2592(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2624(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2624(SB), Z3, Z22
-	VFMADD213PS.BCST fnSingle<>+2656(SB), Z2, Z21
-	VFMADD213PS.BCST fnSingle<>+2656(SB), Z3, Z22
-	VMULPS           Z2, Z2, Z23
-	VMULPS           Z3, Z3, Z24
-	VMULPS           Z23, Z21, Z21
-	VMULPS           Z24, Z22, Z22
-	VFMADD231PS.BCST fnSingle<>+2080(SB), Z2, Z21
-	VFMADD231PS.BCST fnSingle<>+2080(SB), Z3, Z22
-	VFMADD231PS.BCST fnSingle<>+2048(SB), Z2, Z21
-	VFMADD231PS.BCST fnSingle<>+2048(SB), Z3, Z22
-	VADDPS           Z21, Z19, Z2
-	VADDPS           Z22, Z20, Z3
-	VXORPD           Z19, Z19, Z19
-	VXORPD           Z20, Z20, Z20
-	VCMPPS           $0x00, Z19, Z0, K1
-	VCMPPS           $0x00, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z2, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z3, K2, Z9
-	VCMPPS           $0x11, Z19, Z0, K1
-	VCMPPS           $0x11, Z20, Z1, K2
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z8, K1, Z10
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z9, K2, Z11
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z1, K2
-	VBLENDMPS        Z0, Z10, K1, Z12
-	VBLENDMPS        Z1, Z11, K2, Z13
-	VMOVUPS          Z12, (AX)(BX*4)
-	VMOVUPS          Z13, 64(AX)(BX*4)
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+1888(SB), Z4
+	VBROADCASTSS     fnSingle<>+1888(SB), Z5
+	VBROADCASTSS     fnSingle<>+1888(SB), Z6
+	VBROADCASTSS     fnSingle<>+1888(SB), Z7
+	VMOVAPD          Z0, Z8
+	VMOVAPD          Z1, Z9
+	VMOVAPD          Z2, Z10
+	VMOVAPD          Z3, Z11
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+1952(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+1952(SB), Z3, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VPSUBD           Z4, Z8, Z4
+	VPSUBD           Z5, Z9, Z5
+	VPSUBD           Z6, Z10, Z6
+	VPSUBD           Z7, Z11, Z7
+	VPSRAD           $0x17, Z4, Z8
+	VPSRAD           $0x17, Z5, Z9
+	VPSRAD           $0x17, Z6, Z10
+	VPSRAD           $0x17, Z7, Z11
+	VCVTDQ2PS        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VANDPS.BCST      fnSingle<>+1856(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+1856(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+1856(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+1856(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+1888(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+1888(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+1888(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+1888(SB), Z7, Z7
+	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
+	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
+	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
+	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
+	VBROADCASTSS     fnSingle<>+2400(SB), Z12
+	VBROADCASTSS     fnSingle<>+2400(SB), Z13
+	VBROADCASTSS     fnSingle<>+2400(SB), Z14
+	VBROADCASTSS     fnSingle<>+2400(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+2432(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2432(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2432(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2432(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2464(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2464(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2464(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2464(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2496(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2496(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2496(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2496(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2528(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2528(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2528(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2528(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2560(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2560(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2560(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2560(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2592(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2592(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2592(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2592(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2624(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2624(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2624(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2624(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2656(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2656(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2656(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2656(SB), Z7, Z15
+	VMULPS           Z4, Z4, Z16
+	VMULPS           Z5, Z5, Z17
+	VMULPS           Z6, Z6, Z18
+	VMULPS           Z7, Z7, Z19
+	VMULPS           Z16, Z12, Z12
+	VMULPS           Z17, Z13, Z13
+	VMULPS           Z18, Z14, Z14
+	VMULPS           Z19, Z15, Z15
+	VFMADD231PS.BCST fnSingle<>+2080(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+2080(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+2080(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+2080(SB), Z7, Z15
+	VFMADD231PS.BCST fnSingle<>+2048(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+2048(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+2048(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+2048(SB), Z7, Z15
+	VADDPS           Z12, Z8, Z4
+	VADDPS           Z13, Z9, Z5
+	VADDPS           Z14, Z10, Z6
+	VADDPS           Z15, Z11, Z7
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z3, K4
+	VBLENDMPS        Z0, Z4, K1, Z4
+	VBLENDMPS        Z1, Z5, K2, Z5
+	VBLENDMPS        Z2, Z6, K3, Z6
+	VBLENDMPS        Z3, Z7, K4, Z7
+	VMOVUPS          Z4, (AX)(BX*4)
+	VMOVUPS          Z5, 64(AX)(BX*4)
+	VMOVUPS          Z6, 128(AX)(BX*4)
+	VMOVUPS          Z7, 192(AX)(BX*4)
 	MOVQ             SI, BX
 	JMP              wide
 
@@ -2399,10 +2707,11 @@ loop:
 	VMOVUPS          (CX)(BX*4), Z0
 	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
 	VBROADCASTSS     fnSingle<>+1888(SB), Z1
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z14
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z1
-	VBLENDMPS        Z1, Z0, K1, Z15
-	VPSUBD           Z14, Z15, Z1
+	VMOVAPD          Z0, Z2
+	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z3
+	VBLENDMPS        Z3, Z2, K1, Z2
+	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
 	VANDPS.BCST      fnSingle<>+1856(SB), Z1, Z1
@@ -2422,14 +2731,13 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2080(SB), Z1, Z3
 	VFMADD231PS.BCST fnSingle<>+2048(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
-	VXORPD           Z2, Z2, Z2
-	VCMPPS           $0x00, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z1, K1, Z16
-	VCMPPS           $0x11, Z2, Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z16, K1, Z17
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z0, K1
-	VBLENDMPS        Z0, Z17, K1, Z18
-	VMOVUPS          Z18, (AX)(BX*4)
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
+	VBLENDMPS        Z0, Z1, K1, Z1
+	VMOVUPS          Z1, (AX)(BX*4)
 	ADDQ             $0x10, BX
 	CMPQ             BX, DX
 	JB               loop
@@ -2448,19 +2756,29 @@ TEXT ·fnLog2GradAVX512(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 wide:
-	LEAQ        32(SI), DI
+	LEAQ        64(SI), DI
 	CMPQ        DI, BX
 	JA          rest
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     64(CX)(SI*4), Z1
-	VMOVUPS     (DX)(SI*4), Z2
-	VMOVUPS     64(DX)(SI*4), Z3
-	VDIVPS      Z0, Z2, Z0
-	VDIVPS      Z1, Z3, Z1
+	VMOVUPS     128(CX)(SI*4), Z2
+	VMOVUPS     192(CX)(SI*4), Z3
+	VMOVUPS     (DX)(SI*4), Z4
+	VMOVUPS     64(DX)(SI*4), Z5
+	VMOVUPS     128(DX)(SI*4), Z6
+	VMOVUPS     192(DX)(SI*4), Z7
+	VDIVPS      Z0, Z4, Z0
+	VDIVPS      Z1, Z5, Z1
+	VDIVPS      Z2, Z6, Z2
+	VDIVPS      Z3, Z7, Z3
 	VMULPS.BCST fnSingle<>+2048(SB), Z0, Z0
 	VMULPS.BCST fnSingle<>+2048(SB), Z1, Z1
+	VMULPS.BCST fnSingle<>+2048(SB), Z2, Z2
+	VMULPS.BCST fnSingle<>+2048(SB), Z3, Z3
 	VMOVUPS     Z0, (AX)(SI*4)
 	VMOVUPS     Z1, 64(AX)(SI*4)
+	VMOVUPS     Z2, 128(AX)(SI*4)
+	VMOVUPS     Z3, 192(AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         wide
 
@@ -2519,12 +2837,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VXORPD      Y2, Y2, Y2
-	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y0, Y0
-	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+3456(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4064(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4096(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2555,12 +2872,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VXORPD      Y2, Y2, Y2
-	VCMPPS      $0x00, Y2, Y1, Y3
-	VBLENDVPS   Y3, fnSingle<>+3488(SB), Y0, Y0
-	VCMPPS      $0x11, Y2, Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+3520(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+3456(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4064(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4096(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2615,70 +2931,68 @@ wide:
 	VSUBPS.BCST      fnSingle<>+448(SB), Z3, Z5
 	VSUBPS           Z4, Z0, Z0
 	VSUBPS           Z5, Z1, Z1
-	VBROADCASTSS     fnSingle<>+448(SB), Z15
-	VBROADCASTSS     fnSingle<>+448(SB), Z16
+	VBROADCASTSS     fnSingle<>+448(SB), Z6
+	VBROADCASTSS     fnSingle<>+448(SB), Z7
 	VSUBPS           Z4, Z2, Z4
 	VSUBPS           Z5, Z3, Z5
-	VSUBPS           Z4, Z15, Z4
-	VSUBPS           Z5, Z16, Z5
+	VSUBPS           Z4, Z6, Z4
+	VSUBPS           Z5, Z7, Z5
 	VADDPS           Z4, Z0, Z0
 	VADDPS           Z5, Z1, Z1
 	VPSUBD.BCST      fnSingle<>+1888(SB), Z2, Z4
 	VPSUBD.BCST      fnSingle<>+1888(SB), Z3, Z5
-	VPSRAD           $0x17, Z4, Z15
-	VPSRAD           $0x17, Z5, Z16
-	VCVTDQ2PS        Z15, Z15
-	VCVTDQ2PS        Z16, Z16
+	VPSRAD           $0x17, Z4, Z6
+	VPSRAD           $0x17, Z5, Z7
+	VCVTDQ2PS        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
 	VANDPS.BCST      fnSingle<>+1856(SB), Z4, Z4
 	VANDPS.BCST      fnSingle<>+1856(SB), Z5, Z5
 	VPADDD.BCST      fnSingle<>+1888(SB), Z4, Z4
 	VPADDD.BCST      fnSingle<>+1888(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
-	VBROADCASTSS     fnSingle<>+2112(SB), Z17
-	VBROADCASTSS     fnSingle<>+2112(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z5, Z18
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z4, Z17
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z5, Z18
-	VMULPS           Z4, Z4, Z19
-	VMULPS           Z5, Z5, Z20
+	VBROADCASTSS     fnSingle<>+2112(SB), Z8
+	VBROADCASTSS     fnSingle<>+2112(SB), Z9
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2144(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2176(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2208(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z5, Z9
+	VMULPS           Z4, Z4, Z10
+	VMULPS           Z5, Z5, Z11
 	VDIVPS           Z2, Z0, Z0
 	VDIVPS           Z3, Z1, Z1
-	VFMADD213PS      Z0, Z19, Z17
-	VFMADD213PS      Z1, Z20, Z18
-	VADDPS           Z17, Z4, Z0
-	VADDPS           Z18, Z5, Z1
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z15, Z0
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z16, Z1
-	VXORPD           Z4, Z4, Z4
-	VXORPD           Z5, Z5, Z5
-	VCMPPS           $0x00, Z4, Z2, K1
-	VCMPPS           $0x00, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z0, K1, Z6
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z1, K2, Z7
-	VCMPPS           $0x11, Z4, Z2, K1
-	VCMPPS           $0x11, Z5, Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z6, K1, Z8
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z7, K2, Z9
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z3, K2
-	VBLENDMPS        Z2, Z8, K1, Z10
-	VBLENDMPS        Z3, Z9, K2, Z11
-	VMOVUPS          Z10, (AX)(BX*4)
-	VMOVUPS          Z11, 64(AX)(BX*4)
+	VFMADD213PS      Z0, Z10, Z8
+	VFMADD213PS      Z1, Z11, Z9
+	VADDPS           Z8, Z4, Z0
+	VADDPS           Z9, Z5, Z1
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z6, Z0
+	VFMADD231PS.BCST fnSingle<>+2016(SB), Z7, Z1
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z2, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z2, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z3, K2
+	VBLENDMPS        Z2, Z0, K1, Z0
+	VBLENDMPS        Z3, Z1, K2, Z1
+	VMOVUPS          Z0, (AX)(BX*4)
+	VMOVUPS          Z1, 64(AX)(BX*4)
 	MOVQ             SI, BX
 	JMP              wide
 
@@ -2715,14 +3029,13 @@ loop:
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z3, Z0
-	VXORPD           Z2, Z2, Z2
-	VCMPPS           $0x00, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+3488(SB), Z0, K1, Z12
-	VCMPPS           $0x11, Z2, Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+3520(SB), Z12, K1, Z13
-	VCMPPS.BCST      $0x15, fnSingle<>+3456(SB), Z1, K1
-	VBLENDMPS        Z1, Z13, K1, Z14
-	VMOVUPS          Z14, (AX)(BX*4)
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z1, K1
+	VBLENDMPS        Z1, Z0, K1, Z0
+	VMOVUPS          Z0, (AX)(BX*4)
 	ADDQ             $0x10, BX
 	CMPQ             BX, DX
 	JB               loop
@@ -2781,37 +3094,37 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+2944(SB), Y0
+	VMOVUPD fnSingle<>+3520(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+3424(SB), Y2, Y4
-	VANDPS       fnSingle<>+3424(SB), Y3, Y5
+	VANDPS       fnSingle<>+4000(SB), Y2, Y4
+	VANDPS       fnSingle<>+4000(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
-	VMOVUPD      fnSingle<>+2752(SB), Y6
-	VMOVUPD      fnSingle<>+2752(SB), Y7
+	VMOVUPD      fnSingle<>+3328(SB), Y6
+	VMOVUPD      fnSingle<>+3328(SB), Y7
 	VFMADD231PS  fnSingle<>+2048(SB), Y4, Y6
 	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y7
-	VSUBPS       fnSingle<>+2752(SB), Y6, Y8
-	VSUBPS       fnSingle<>+2752(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+2688(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+2688(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+2720(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+2720(SB), Y9, Y5
-	VMOVUPD      fnSingle<>+2784(SB), Y8
-	VMOVUPD      fnSingle<>+2784(SB), Y9
-	VFMADD213PS  fnSingle<>+2816(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+2816(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+2848(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+2848(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+2880(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+2880(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+2912(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+2912(SB), Y5, Y9
+	VSUBPS       fnSingle<>+3328(SB), Y6, Y8
+	VSUBPS       fnSingle<>+3328(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+3264(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+3264(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+3296(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+3296(SB), Y9, Y5
+	VMOVUPD      fnSingle<>+3360(SB), Y8
+	VMOVUPD      fnSingle<>+3360(SB), Y9
+	VFMADD213PS  fnSingle<>+3392(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+3424(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+3456(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+3488(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y9
 	VMULPS       Y4, Y4, Y10
 	VMULPS       Y5, Y5, Y11
 	VFMADD213PS  Y4, Y10, Y8
@@ -2855,7 +3168,7 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+2944(SB), Y0
+	VMOVUPD fnSingle<>+3520(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    SI, SI
 
@@ -2864,30 +3177,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+3424(SB), Y2, Y2
-	VANDPS       fnSingle<>+3424(SB), Y3, Y3
+	VANDPS       fnSingle<>+4000(SB), Y2, Y2
+	VANDPS       fnSingle<>+4000(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
-	VMOVUPD      fnSingle<>+2752(SB), Y6
-	VMOVUPD      fnSingle<>+2752(SB), Y7
+	VMOVUPD      fnSingle<>+3328(SB), Y6
+	VMOVUPD      fnSingle<>+3328(SB), Y7
 	VFMADD231PS  fnSingle<>+2048(SB), Y2, Y6
 	VFMADD231PS  fnSingle<>+2048(SB), Y3, Y7
-	VSUBPS       fnSingle<>+2752(SB), Y6, Y8
-	VSUBPS       fnSingle<>+2752(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+2688(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+2688(SB), Y9, Y3
-	VFNMADD231PS fnSingle<>+2720(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+2720(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+2784(SB), Y8
-	VMOVUPD      fnSingle<>+2784(SB), Y9
-	VFMADD213PS  fnSingle<>+2816(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+2816(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+2848(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+2848(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+2880(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+2880(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+2912(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+2912(SB), Y3, Y9
+	VSUBPS       fnSingle<>+3328(SB), Y6, Y8
+	VSUBPS       fnSingle<>+3328(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+3264(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+3264(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+3296(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+3296(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+3360(SB), Y8
+	VMOVUPD      fnSingle<>+3360(SB), Y9
+	VFMADD213PS  fnSingle<>+3392(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+3392(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+3424(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+3424(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+3456(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+3456(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+3488(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+3488(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -2934,7 +3247,7 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+2944(SB), Z0
+	VBROADCASTSS fnSingle<>+3520(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         BX, BX
 
@@ -2946,54 +3259,54 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+3424(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+3424(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+3424(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+4000(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+4000(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+4000(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
 	VMINPS            Z9, Z0, Z9
-	VBROADCASTSS      fnSingle<>+2752(SB), Z10
-	VBROADCASTSS      fnSingle<>+2752(SB), Z11
-	VBROADCASTSS      fnSingle<>+2752(SB), Z12
-	VBROADCASTSS      fnSingle<>+2752(SB), Z13
+	VBROADCASTSS      fnSingle<>+3328(SB), Z10
+	VBROADCASTSS      fnSingle<>+3328(SB), Z11
+	VBROADCASTSS      fnSingle<>+3328(SB), Z12
+	VBROADCASTSS      fnSingle<>+3328(SB), Z13
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z6, Z10
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z7, Z11
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z8, Z12
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z17, Z9
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z17, Z9
-	VBROADCASTSS      fnSingle<>+2784(SB), Z14
-	VBROADCASTSS      fnSingle<>+2784(SB), Z15
-	VBROADCASTSS      fnSingle<>+2784(SB), Z16
-	VBROADCASTSS      fnSingle<>+2784(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z9, Z17
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z17, Z9
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z17, Z9
+	VBROADCASTSS      fnSingle<>+3360(SB), Z14
+	VBROADCASTSS      fnSingle<>+3360(SB), Z15
+	VBROADCASTSS      fnSingle<>+3360(SB), Z16
+	VBROADCASTSS      fnSingle<>+3360(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z9, Z17
 	VMULPS            Z6, Z6, Z18
 	VMULPS            Z7, Z7, Z19
 	VMULPS            Z8, Z8, Z20
@@ -3063,18 +3376,18 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
-	VBROADCASTSS      fnSingle<>+2752(SB), Z4
+	VBROADCASTSS      fnSingle<>+3328(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z4
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z5, Z3
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z5, Z3
-	VBROADCASTSS      fnSingle<>+2784(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z3, Z5
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z5, Z3
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z5, Z3
+	VBROADCASTSS      fnSingle<>+3360(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z3, Z5
 	VMULPS            Z3, Z3, Z6
 	VFMADD213PS       Z3, Z6, Z5
 	VPSLLD            $0x17, Z4, Z3
@@ -3105,7 +3418,7 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+2944(SB), Z0
+	VBROADCASTSS fnSingle<>+3520(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         SI, SI
 
@@ -3121,54 +3434,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+3424(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+3424(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+3424(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4000(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+4000(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+4000(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
 	VMINPS            Z5, Z0, Z5
-	VBROADCASTSS      fnSingle<>+2752(SB), Z10
-	VBROADCASTSS      fnSingle<>+2752(SB), Z11
-	VBROADCASTSS      fnSingle<>+2752(SB), Z12
-	VBROADCASTSS      fnSingle<>+2752(SB), Z13
+	VBROADCASTSS      fnSingle<>+3328(SB), Z10
+	VBROADCASTSS      fnSingle<>+3328(SB), Z11
+	VBROADCASTSS      fnSingle<>+3328(SB), Z12
+	VBROADCASTSS      fnSingle<>+3328(SB), Z13
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z10
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z11
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z12
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z17, Z5
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z17, Z5
-	VBROADCASTSS      fnSingle<>+2784(SB), Z14
-	VBROADCASTSS      fnSingle<>+2784(SB), Z15
-	VBROADCASTSS      fnSingle<>+2784(SB), Z16
-	VBROADCASTSS      fnSingle<>+2784(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z5, Z17
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z17, Z5
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z17, Z5
+	VBROADCASTSS      fnSingle<>+3360(SB), Z14
+	VBROADCASTSS      fnSingle<>+3360(SB), Z15
+	VBROADCASTSS      fnSingle<>+3360(SB), Z16
+	VBROADCASTSS      fnSingle<>+3360(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -3247,18 +3560,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
-	VBROADCASTSS      fnSingle<>+2752(SB), Z4
+	VBROADCASTSS      fnSingle<>+3328(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z5, Z2
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z5, Z2
-	VBROADCASTSS      fnSingle<>+2784(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z2, Z5
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z5, Z2
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z5, Z2
+	VBROADCASTSS      fnSingle<>+3360(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VPSLLD            $0x17, Z4, Z2
@@ -3290,63 +3603,63 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+2976(SB), Y0
-	VMOVUPD fnSingle<>+2944(SB), Y1
+	VMOVUPD fnSingle<>+3552(SB), Y0
+	VMOVUPD fnSingle<>+3520(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+3424(SB), Y1, Y3
-	VANDPS      fnSingle<>+3424(SB), Y2, Y4
+	VANDPS      fnSingle<>+4000(SB), Y1, Y3
+	VANDPS      fnSingle<>+4000(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+416(SB), Y5
 	VMOVUPD     fnSingle<>+416(SB), Y6
-	VFMADD231PS fnSingle<>+3008(SB), Y3, Y5
-	VFMADD231PS fnSingle<>+3008(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+3584(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+3584(SB), Y4, Y6
 	VPSRLD      $0x16, Y5, Y5
 	VPSRLD      $0x16, Y6, Y6
-	VPERMPS     fnSingle<>+3072(SB), Y5, Y7
-	VPERMPS     fnSingle<>+3072(SB), Y6, Y8
+	VPERMPS     fnSingle<>+3648(SB), Y5, Y7
+	VPERMPS     fnSingle<>+3648(SB), Y6, Y8
 	VSUBPS      Y7, Y3, Y3
 	VSUBPS      Y8, Y4, Y4
-	VPERMPS     fnSingle<>+3136(SB), Y5, Y7
-	VPERMPS     fnSingle<>+3136(SB), Y6, Y8
-	VPERMPS     fnSingle<>+3168(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3168(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3712(SB), Y5, Y7
+	VPERMPS     fnSingle<>+3712(SB), Y6, Y8
+	VPERMPS     fnSingle<>+3744(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3744(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3200(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3200(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3776(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3776(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3232(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3232(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3808(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3808(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3264(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3264(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3840(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3840(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3296(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3296(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3872(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3872(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3328(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3328(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3904(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3904(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3360(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3360(SB), Y6, Y10
-	VPERMPS     fnSingle<>+3104(SB), Y5, Y5
-	VPERMPS     fnSingle<>+3104(SB), Y6, Y6
+	VPERMPS     fnSingle<>+3936(SB), Y5, Y9
+	VPERMPS     fnSingle<>+3936(SB), Y6, Y10
+	VPERMPS     fnSingle<>+3680(SB), Y5, Y5
+	VPERMPS     fnSingle<>+3680(SB), Y6, Y6
 	VFMADD231PS Y3, Y5, Y9
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+3392(SB), Y1, Y1
-	VANDPS      fnSingle<>+3392(SB), Y2, Y2
+	VANDPS      fnSingle<>+3968(SB), Y1, Y1
+	VANDPS      fnSingle<>+3968(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -3364,8 +3677,8 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+2976(SB), Y0
-	VMOVUPD fnSingle<>+2944(SB), Y0
+	VMOVUPD fnSingle<>+3552(SB), Y0
+	VMOVUPD fnSingle<>+3520(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -3375,30 +3688,30 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y4
 	VADDPS       Y1, Y1, Y1
 	VADDPS       Y2, Y2, Y2
-	VANDPS       fnSingle<>+3424(SB), Y1, Y1
-	VANDPS       fnSingle<>+3424(SB), Y2, Y2
+	VANDPS       fnSingle<>+4000(SB), Y1, Y1
+	VANDPS       fnSingle<>+4000(SB), Y2, Y2
 	VMINPS       Y1, Y0, Y1
 	VMINPS       Y2, Y0, Y2
-	VMOVUPD      fnSingle<>+2752(SB), Y5
-	VMOVUPD      fnSingle<>+2752(SB), Y6
+	VMOVUPD      fnSingle<>+3328(SB), Y5
+	VMOVUPD      fnSingle<>+3328(SB), Y6
 	VFMADD231PS  fnSingle<>+2048(SB), Y1, Y5
 	VFMADD231PS  fnSingle<>+2048(SB), Y2, Y6
-	VSUBPS       fnSingle<>+2752(SB), Y5, Y7
-	VSUBPS       fnSingle<>+2752(SB), Y6, Y8
-	VFNMADD231PS fnSingle<>+2688(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+2688(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+2720(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+2720(SB), Y8, Y2
-	VMOVUPD      fnSingle<>+2784(SB), Y7
-	VMOVUPD      fnSingle<>+2784(SB), Y8
-	VFMADD213PS  fnSingle<>+2816(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+2816(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+2848(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+2848(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+2880(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+2880(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+2912(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+2912(SB), Y2, Y8
+	VSUBPS       fnSingle<>+3328(SB), Y5, Y7
+	VSUBPS       fnSingle<>+3328(SB), Y6, Y8
+	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+3264(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+3296(SB), Y8, Y2
+	VMOVUPD      fnSingle<>+3360(SB), Y7
+	VMOVUPD      fnSingle<>+3360(SB), Y8
+	VFMADD213PS  fnSingle<>+3392(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+3392(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+3424(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+3424(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+3456(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+3456(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+3488(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+3488(SB), Y2, Y8
 	VMULPS       Y1, Y1, Y9
 	VMULPS       Y2, Y2, Y10
 	VFMADD213PS  Y1, Y9, Y7
@@ -3427,8 +3740,8 @@ loop:
 	VFNMADD231PS Y6, Y2, Y8
 	VFNMADD231PS fnSingle<>+32(SB), Y5, Y7
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
-	VMULPS       fnSingle<>+3040(SB), Y5, Y1
-	VMULPS       fnSingle<>+3040(SB), Y6, Y2
+	VMULPS       fnSingle<>+3616(SB), Y5, Y1
+	VMULPS       fnSingle<>+3616(SB), Y6, Y2
 	VFMADD213PS  Y1, Y1, Y7
 	VFMADD213PS  Y2, Y2, Y8
 	VMULPS       Y7, Y3, Y1
@@ -3447,18 +3760,18 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+2976(SB), Z0
-	VBROADCASTSS    fnSingle<>+2944(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3072(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3136(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+3168(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+3200(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+3232(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+3264(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+3296(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+3328(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+3360(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+3104(SB), Z10
+	VBROADCASTSS    fnSingle<>+3552(SB), Z0
+	VBROADCASTSS    fnSingle<>+3520(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3648(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3744(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+3776(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+3808(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+3840(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+3872(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+3904(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+3936(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+3680(SB), Z10
 	XORQ            BX, BX
 
 wide:
@@ -3469,10 +3782,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+3424(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+3424(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+3424(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+4000(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+4000(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+4000(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -3481,10 +3794,10 @@ wide:
 	VBROADCASTSS     fnSingle<>+416(SB), Z20
 	VBROADCASTSS     fnSingle<>+416(SB), Z21
 	VBROADCASTSS     fnSingle<>+416(SB), Z22
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z15, Z19
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z16, Z20
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z17, Z21
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z18, Z22
+	VFMADD231PS.BCST fnSingle<>+3584(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+3584(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+3584(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+3584(SB), Z18, Z22
 	VPSRLD           $0x16, Z19, Z19
 	VPSRLD           $0x16, Z20, Z20
 	VPSRLD           $0x16, Z21, Z21
@@ -3565,10 +3878,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+3392(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+3392(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+3392(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+3968(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+3968(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+3968(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -3586,10 +3899,10 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+416(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z12, Z13
+	VFMADD231PS.BCST fnSingle<>+3584(SB), Z12, Z13
 	VPSRLD           $0x16, Z13, Z13
 	VPERMPS          Z1, Z13, Z14
 	VSUBPS           Z14, Z12, Z12
@@ -3610,7 +3923,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3628,8 +3941,8 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+2976(SB), Z0
-	VBROADCASTSS fnSingle<>+2944(SB), Z0
+	VBROADCASTSS fnSingle<>+3552(SB), Z0
+	VBROADCASTSS fnSingle<>+3520(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -3648,54 +3961,54 @@ wide:
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
 	VADDPS            Z4, Z4, Z4
-	VANDPS.BCST       fnSingle<>+3424(SB), Z1, Z1
-	VANDPS.BCST       fnSingle<>+3424(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+3424(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+3424(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+4000(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4000(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+4000(SB), Z4, Z4
 	VMINPS            Z1, Z0, Z1
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+2752(SB), Z9
-	VBROADCASTSS      fnSingle<>+2752(SB), Z10
-	VBROADCASTSS      fnSingle<>+2752(SB), Z11
-	VBROADCASTSS      fnSingle<>+2752(SB), Z12
+	VBROADCASTSS      fnSingle<>+3328(SB), Z9
+	VBROADCASTSS      fnSingle<>+3328(SB), Z10
+	VBROADCASTSS      fnSingle<>+3328(SB), Z11
+	VBROADCASTSS      fnSingle<>+3328(SB), Z12
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z9
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z10
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z11
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z12
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z12, Z16
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z16, Z4
-	VBROADCASTSS      fnSingle<>+2784(SB), Z13
-	VBROADCASTSS      fnSingle<>+2784(SB), Z14
-	VBROADCASTSS      fnSingle<>+2784(SB), Z15
-	VBROADCASTSS      fnSingle<>+2784(SB), Z16
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z4, Z16
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z12, Z16
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z16, Z4
+	VBROADCASTSS      fnSingle<>+3360(SB), Z13
+	VBROADCASTSS      fnSingle<>+3360(SB), Z14
+	VBROADCASTSS      fnSingle<>+3360(SB), Z15
+	VBROADCASTSS      fnSingle<>+3360(SB), Z16
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z4, Z16
 	VMULPS            Z1, Z1, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
@@ -3752,10 +4065,10 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
-	VMULPS.BCST       fnSingle<>+3040(SB), Z9, Z1
-	VMULPS.BCST       fnSingle<>+3040(SB), Z10, Z2
-	VMULPS.BCST       fnSingle<>+3040(SB), Z11, Z3
-	VMULPS.BCST       fnSingle<>+3040(SB), Z12, Z4
+	VMULPS.BCST       fnSingle<>+3616(SB), Z9, Z1
+	VMULPS.BCST       fnSingle<>+3616(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+3616(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+3616(SB), Z12, Z4
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
@@ -3779,18 +4092,18 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z1
 	VMOVUPS           (DX)(SI*4), Z2
 	VADDPS            Z1, Z1, Z1
-	VANDPS.BCST       fnSingle<>+3424(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+4000(SB), Z1, Z1
 	VMINPS            Z1, Z0, Z1
-	VBROADCASTSS      fnSingle<>+2752(SB), Z3
+	VBROADCASTSS      fnSingle<>+3328(SB), Z3
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z3
-	VSUBPS.BCST       fnSingle<>+2752(SB), Z3, Z4
-	VFNMADD231PS.BCST fnSingle<>+2688(SB), Z4, Z1
-	VFNMADD231PS.BCST fnSingle<>+2720(SB), Z4, Z1
-	VBROADCASTSS      fnSingle<>+2784(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+2816(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+2848(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+2880(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+2912(SB), Z1, Z4
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z3, Z4
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z4, Z1
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z4, Z1
+	VBROADCASTSS      fnSingle<>+3360(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z1, Z4
 	VMULPS            Z1, Z1, Z5
 	VFMADD213PS       Z1, Z5, Z4
 	VPSLLD            $0x17, Z3, Z1
@@ -3805,7 +4118,7 @@ loop:
 	VBROADCASTSS      fnSingle<>+448(SB), Z4
 	VFNMADD231PS      Z3, Z1, Z4
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z3, Z4
-	VMULPS.BCST       fnSingle<>+3040(SB), Z3, Z1
+	VMULPS.BCST       fnSingle<>+3616(SB), Z3, Z1
 	VFMADD213PS       Z1, Z1, Z4
 	VMULPS            Z4, Z2, Z1
 	VMOVUPS           Z1, (AX)(SI*4)
@@ -3830,8 +4143,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+3424(SB), Y1, Y3
-	VANDPS      fnSingle<>+3424(SB), Y2, Y4
+	VANDPS      fnSingle<>+4000(SB), Y1, Y3
+	VANDPS      fnSingle<>+4000(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -3876,8 +4189,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+3392(SB), Y1, Y1
-	VANDPS      fnSingle<>+3392(SB), Y2, Y2
+	VANDPS      fnSingle<>+3968(SB), Y1, Y1
+	VANDPS      fnSingle<>+3968(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -3904,8 +4217,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+3424(SB), Y1, Y1
-	VANDPS      fnSingle<>+3424(SB), Y2, Y2
+	VANDPS      fnSingle<>+4000(SB), Y1, Y1
+	VANDPS      fnSingle<>+4000(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -3988,10 +4301,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+3424(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+3424(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+3424(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+4000(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+4000(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+4000(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4080,10 +4393,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+3392(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+3392(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+3392(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+3968(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+3968(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+3968(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4101,7 +4414,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+3424(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4124,7 +4437,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+3392(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4158,10 +4471,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+3424(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+3424(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+3424(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+3424(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+4000(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+4000(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+4000(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+4000(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -4268,7 +4581,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+3424(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+4000(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -4308,12 +4621,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+3392(SB), Y1
+	VMOVUPD fnSingle<>+3968(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+3424(SB), Y2, Y3
+	VANDPS       fnSingle<>+4000(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4359,7 +4672,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+3424(SB), Y2, Y3
+	VANDPS       fnSingle<>+4000(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4418,13 +4731,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+3392(SB), Y1
+	VMOVUPD fnSingle<>+3968(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+3424(SB), Y1, Y3
+	VANDPS      fnSingle<>+4000(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4472,7 +4785,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+3424(SB), Y1, Y3
+	VANDPS      fnSingle<>+4000(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4531,7 +4844,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+3392(SB), Z1
+	VBROADCASTSS    fnSingle<>+3968(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -4550,8 +4863,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+3424(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+3424(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+4000(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+4000(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -4649,7 +4962,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+3424(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+4000(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -4710,7 +5023,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+3392(SB), Z1
+	VBROADCASTSS    fnSingle<>+3968(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -4729,8 +5042,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+3424(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+3424(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+4000(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+4000(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -4831,7 +5144,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+3424(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+4000(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -8483,6 +8796,1666 @@ loop:
 	ADDQ        $0x08, SI
 	CMPQ        SI, BX
 	JB          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnPowNearAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fnPowNearAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ p+24(FP), BX
+	XORQ SI, SI
+
+loop:
+	VMOVUPS      (CX)(SI*4), Y0
+	VBROADCASTSS 8(BX), Y1
+	VANDPS       Y1, Y0, Y1
+	VPSUBD       fnSingle<>+4128(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+4160(SB), Y3
+	VPCMPGTD     Y2, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVMSKPS    Y3, DI
+	CMPL         DI, $0xff
+	JNE          careful1
+	VPSRAD       $0x14, Y1, Y2
+	VPSRAD       $0x17, Y1, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPERMPS      fnSingle<>+2752(SB), Y2, Y4
+	VADDPS       Y4, Y3, Y3
+	VANDPS       fnSingle<>+1856(SB), Y1, Y1
+	VORPS        fnSingle<>+448(SB), Y1, Y1
+	VPERMPS      fnSingle<>+2688(SB), Y2, Y4
+	VSUBPS       Y4, Y1, Y1
+	VPERMPS      fnSingle<>+2720(SB), Y2, Y4
+	VMULPS       Y4, Y1, Y5
+	VMOVAPD      Y5, Y6
+	VFMSUB231PS  Y4, Y1, Y6
+	VMOVUPD      fnSingle<>+2816(SB), Y1
+	VFMADD213PS  fnSingle<>+2848(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+2880(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+2912(SB), Y5, Y1
+	VMULPS       Y5, Y5, Y4
+	VPERMPS      fnSingle<>+2784(SB), Y2, Y2
+	VFMADD213PS  Y2, Y4, Y1
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y5, Y3, Y2
+	VSUBPS       Y2, Y3, Y3
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS (BX), Y3
+	VMULPS       Y3, Y2, Y3
+	VBROADCASTSS (BX), Y4
+	VMOVAPD      Y3, Y5
+	VFMSUB231PS  Y4, Y2, Y5
+	VBROADCASTSS (BX), Y4
+	VFMADD231PS  Y4, Y1, Y5
+	VBROADCASTSS 4(BX), Y1
+	VFMADD231PS  Y1, Y2, Y5
+	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMAXPS       Y3, Y1, Y1
+	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VADDPS       fnSingle<>+3136(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       Y3, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VMOVUPD      fnSingle<>+2944(SB), Y3
+	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
+	VPSLLD       $0x16, Y2, Y1
+	VPSLLD       $0x17, Y2, Y2
+	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VPSUBD       Y1, Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y2, Y2
+	VPADDD       Y1, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVAPS      Y3, Y1
+	JMP          done1
+
+careful1:
+	VCMPPS       $0x11, fnSingle<>+1984(SB), Y1, Y2
+	VMOVAPD      Y1, Y3
+	VMULPS       fnSingle<>+1952(SB), Y1, Y4
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VMOVUPD      fnSingle<>+3232(SB), Y4
+	VANDPD       Y2, Y4, Y2
+	VPSRAD       $0x14, Y3, Y4
+	VPSRAD       $0x17, Y3, Y5
+	VCVTDQ2PS    Y5, Y5
+	VADDPS       Y2, Y5, Y2
+	VPERMPS      fnSingle<>+2752(SB), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDPS       fnSingle<>+1856(SB), Y3, Y3
+	VORPS        fnSingle<>+448(SB), Y3, Y3
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VPERMPS      fnSingle<>+2720(SB), Y4, Y5
+	VMULPS       Y5, Y3, Y6
+	VMOVAPD      Y6, Y7
+	VFMSUB231PS  Y5, Y3, Y7
+	VMOVUPD      fnSingle<>+2816(SB), Y3
+	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y3
+	VMULPS       Y6, Y6, Y5
+	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
+	VFMADD213PS  Y4, Y5, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y6, Y2, Y4
+	VSUBPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y3, Y2
+	VBROADCASTSS (BX), Y3
+	VMULPS       Y3, Y4, Y3
+	VBROADCASTSS (BX), Y5
+	VMOVAPD      Y3, Y6
+	VFMSUB231PS  Y5, Y4, Y6
+	VBROADCASTSS (BX), Y5
+	VFMADD231PS  Y5, Y2, Y6
+	VBROADCASTSS 4(BX), Y2
+	VFMADD231PS  Y2, Y4, Y6
+	VCMPPS       $0x00, fnSingle<>+3968(SB), Y1, Y2
+	VBROADCASTSS 16(BX), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VCMPPS       $0x11, fnSingle<>+3968(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+4096(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+4032(SB), Y1, Y2
+	VBROADCASTSS (BX), Y4
+	VMULPS       Y4, Y1, Y1
+	VBLENDVPS    Y2, Y1, Y3, Y3
+	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMAXPS       Y3, Y1, Y1
+	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VADDPS       fnSingle<>+3136(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       Y3, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VMOVUPD      fnSingle<>+2944(SB), Y3
+	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
+	VPSLLD       $0x16, Y2, Y1
+	VPSLLD       $0x17, Y2, Y2
+	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VPSUBD       Y1, Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVAPS      Y3, Y1
+
+done1:
+	VBROADCASTSS 12(BX), Y2
+	VANDPS       Y2, Y0, Y0
+	VXORPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)(SI*4)
+	VMOVUPS      32(CX)(SI*4), Y0
+	VBROADCASTSS 8(BX), Y1
+	VANDPS       Y1, Y0, Y1
+	VPSUBD       fnSingle<>+4128(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+4160(SB), Y3
+	VPCMPGTD     Y2, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVMSKPS    Y3, DI
+	CMPL         DI, $0xff
+	JNE          careful2
+	VPSRAD       $0x14, Y1, Y2
+	VPSRAD       $0x17, Y1, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPERMPS      fnSingle<>+2752(SB), Y2, Y4
+	VADDPS       Y4, Y3, Y3
+	VANDPS       fnSingle<>+1856(SB), Y1, Y1
+	VORPS        fnSingle<>+448(SB), Y1, Y1
+	VPERMPS      fnSingle<>+2688(SB), Y2, Y4
+	VSUBPS       Y4, Y1, Y1
+	VPERMPS      fnSingle<>+2720(SB), Y2, Y4
+	VMULPS       Y4, Y1, Y5
+	VMOVAPD      Y5, Y6
+	VFMSUB231PS  Y4, Y1, Y6
+	VMOVUPD      fnSingle<>+2816(SB), Y1
+	VFMADD213PS  fnSingle<>+2848(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+2880(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+2912(SB), Y5, Y1
+	VMULPS       Y5, Y5, Y4
+	VPERMPS      fnSingle<>+2784(SB), Y2, Y2
+	VFMADD213PS  Y2, Y4, Y1
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y5, Y3, Y2
+	VSUBPS       Y2, Y3, Y3
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS (BX), Y3
+	VMULPS       Y3, Y2, Y3
+	VBROADCASTSS (BX), Y4
+	VMOVAPD      Y3, Y5
+	VFMSUB231PS  Y4, Y2, Y5
+	VBROADCASTSS (BX), Y4
+	VFMADD231PS  Y4, Y1, Y5
+	VBROADCASTSS 4(BX), Y1
+	VFMADD231PS  Y1, Y2, Y5
+	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMAXPS       Y3, Y1, Y1
+	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VADDPS       fnSingle<>+3136(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       Y3, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VMOVUPD      fnSingle<>+2944(SB), Y3
+	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
+	VPSLLD       $0x16, Y2, Y1
+	VPSLLD       $0x17, Y2, Y2
+	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VPSUBD       Y1, Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y2, Y2
+	VPADDD       Y1, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVAPS      Y3, Y1
+	JMP          done2
+
+careful2:
+	VCMPPS       $0x11, fnSingle<>+1984(SB), Y1, Y2
+	VMOVAPD      Y1, Y3
+	VMULPS       fnSingle<>+1952(SB), Y1, Y4
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VMOVUPD      fnSingle<>+3232(SB), Y4
+	VANDPD       Y2, Y4, Y2
+	VPSRAD       $0x14, Y3, Y4
+	VPSRAD       $0x17, Y3, Y5
+	VCVTDQ2PS    Y5, Y5
+	VADDPS       Y2, Y5, Y2
+	VPERMPS      fnSingle<>+2752(SB), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDPS       fnSingle<>+1856(SB), Y3, Y3
+	VORPS        fnSingle<>+448(SB), Y3, Y3
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VPERMPS      fnSingle<>+2720(SB), Y4, Y5
+	VMULPS       Y5, Y3, Y6
+	VMOVAPD      Y6, Y7
+	VFMSUB231PS  Y5, Y3, Y7
+	VMOVUPD      fnSingle<>+2816(SB), Y3
+	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y3
+	VMULPS       Y6, Y6, Y5
+	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
+	VFMADD213PS  Y4, Y5, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y6, Y2, Y4
+	VSUBPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y3, Y2
+	VBROADCASTSS (BX), Y3
+	VMULPS       Y3, Y4, Y3
+	VBROADCASTSS (BX), Y5
+	VMOVAPD      Y3, Y6
+	VFMSUB231PS  Y5, Y4, Y6
+	VBROADCASTSS (BX), Y5
+	VFMADD231PS  Y5, Y2, Y6
+	VBROADCASTSS 4(BX), Y2
+	VFMADD231PS  Y2, Y4, Y6
+	VCMPPS       $0x00, fnSingle<>+3968(SB), Y1, Y2
+	VBROADCASTSS 16(BX), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VCMPPS       $0x11, fnSingle<>+3968(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+4096(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+4032(SB), Y1, Y2
+	VBROADCASTSS (BX), Y4
+	VMULPS       Y4, Y1, Y1
+	VBLENDVPS    Y2, Y1, Y3, Y3
+	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMAXPS       Y3, Y1, Y1
+	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VADDPS       fnSingle<>+3136(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       Y3, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VMOVUPD      fnSingle<>+2944(SB), Y3
+	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
+	VPSLLD       $0x16, Y2, Y1
+	VPSLLD       $0x17, Y2, Y2
+	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VPSUBD       Y1, Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVAPS      Y3, Y1
+
+done2:
+	VBROADCASTSS 12(BX), Y2
+	VANDPS       Y2, Y0, Y0
+	VXORPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DX
+	JB           loop
+	VZEROUPPER
+	RET
+
+// func fnPowNearGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fnPowNearGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ p+32(FP), SI
+	XORQ DI, DI
+
+loop:
+	VMOVUPS      (CX)(DI*4), Y0
+	VMOVUPS      (DX)(DI*4), Y1
+	VBROADCASTSS 8(SI), Y2
+	VANDPS       Y2, Y0, Y2
+	VPSUBD       fnSingle<>+4128(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4160(SB), Y4
+	VPCMPGTD     Y3, Y4, Y4
+	VANDNPS      Y4, Y3, Y4
+	VMOVMSKPS    Y4, R8
+	CMPL         R8, $0xff
+	JNE          careful1
+	VPSRAD       $0x14, Y2, Y3
+	VPSRAD       $0x17, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPERMPS      fnSingle<>+2752(SB), Y3, Y5
+	VADDPS       Y5, Y4, Y4
+	VANDPS       fnSingle<>+1856(SB), Y2, Y2
+	VORPS        fnSingle<>+448(SB), Y2, Y2
+	VPERMPS      fnSingle<>+2688(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VPERMPS      fnSingle<>+2720(SB), Y3, Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPD      Y6, Y7
+	VFMSUB231PS  Y5, Y2, Y7
+	VMOVUPD      fnSingle<>+2816(SB), Y2
+	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y2
+	VMULPS       Y6, Y6, Y5
+	VPERMPS      fnSingle<>+2784(SB), Y3, Y3
+	VFMADD213PS  Y3, Y5, Y2
+	VADDPS       Y7, Y2, Y2
+	VADDPS       Y6, Y4, Y3
+	VSUBPS       Y3, Y4, Y4
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y3, Y4
+	VBROADCASTSS (SI), Y5
+	VMOVAPD      Y4, Y6
+	VFMSUB231PS  Y5, Y3, Y6
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y5, Y2, Y6
+	VBROADCASTSS 4(SI), Y2
+	VFMADD231PS  Y2, Y3, Y6
+	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMAXPS       Y4, Y2, Y2
+	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VADDPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VSUBPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VMOVUPD      fnSingle<>+2944(SB), Y4
+	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VBROADCASTSS 20(SI), Y5
+	VMULPS       Y2, Y4, Y2
+	VFMADD213PS  Y5, Y5, Y2
+	VPSLLD       $0x16, Y3, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y3, Y3
+	VPADDD       Y4, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          done1
+
+careful1:
+	VCMPPS       $0x11, fnSingle<>+1984(SB), Y2, Y3
+	VMOVAPD      Y2, Y4
+	VMULPS       fnSingle<>+1952(SB), Y2, Y5
+	VBLENDVPS    Y3, Y5, Y4, Y4
+	VMOVUPD      fnSingle<>+3232(SB), Y5
+	VANDPD       Y3, Y5, Y3
+	VPSRAD       $0x14, Y4, Y5
+	VPSRAD       $0x17, Y4, Y6
+	VCVTDQ2PS    Y6, Y6
+	VADDPS       Y3, Y6, Y3
+	VPERMPS      fnSingle<>+2752(SB), Y5, Y6
+	VADDPS       Y6, Y3, Y3
+	VANDPS       fnSingle<>+1856(SB), Y4, Y4
+	VORPS        fnSingle<>+448(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2688(SB), Y5, Y6
+	VSUBPS       Y6, Y4, Y4
+	VPERMPS      fnSingle<>+2720(SB), Y5, Y6
+	VMULPS       Y6, Y4, Y7
+	VMOVAPD      Y7, Y8
+	VFMSUB231PS  Y6, Y4, Y8
+	VMOVUPD      fnSingle<>+2816(SB), Y4
+	VFMADD213PS  fnSingle<>+2848(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+2880(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+2912(SB), Y7, Y4
+	VMULPS       Y7, Y7, Y6
+	VPERMPS      fnSingle<>+2784(SB), Y5, Y5
+	VFMADD213PS  Y5, Y6, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y7, Y3, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y5, Y4
+	VBROADCASTSS (SI), Y6
+	VMOVAPD      Y4, Y7
+	VFMSUB231PS  Y6, Y5, Y7
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y6, Y3, Y7
+	VBROADCASTSS 4(SI), Y3
+	VFMADD231PS  Y3, Y5, Y7
+	VCMPPS       $0x00, fnSingle<>+3968(SB), Y2, Y3
+	VBROADCASTSS 16(SI), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y4
+	VCMPPS       $0x11, fnSingle<>+3968(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+4096(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+4032(SB), Y2, Y3
+	VBROADCASTSS (SI), Y5
+	VMULPS       Y5, Y2, Y2
+	VBLENDVPS    Y3, Y2, Y4, Y4
+	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMAXPS       Y4, Y2, Y2
+	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VADDPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VSUBPS       Y4, Y2, Y2
+	VADDPS       Y7, Y2, Y2
+	VMOVUPD      fnSingle<>+2944(SB), Y4
+	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VBROADCASTSS 20(SI), Y5
+	VMULPS       Y2, Y4, Y2
+	VFMADD213PS  Y5, Y5, Y2
+	VPSLLD       $0x16, Y3, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+
+done1:
+	VBROADCASTSS 12(SI), Y3
+	VANDPS       Y3, Y0, Y0
+	VXORPS       Y0, Y2, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (AX)(DI*4)
+	VMOVUPS      32(CX)(DI*4), Y0
+	VMOVUPS      32(DX)(DI*4), Y1
+	VBROADCASTSS 8(SI), Y2
+	VANDPS       Y2, Y0, Y2
+	VPSUBD       fnSingle<>+4128(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4160(SB), Y4
+	VPCMPGTD     Y3, Y4, Y4
+	VANDNPS      Y4, Y3, Y4
+	VMOVMSKPS    Y4, R8
+	CMPL         R8, $0xff
+	JNE          careful2
+	VPSRAD       $0x14, Y2, Y3
+	VPSRAD       $0x17, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPERMPS      fnSingle<>+2752(SB), Y3, Y5
+	VADDPS       Y5, Y4, Y4
+	VANDPS       fnSingle<>+1856(SB), Y2, Y2
+	VORPS        fnSingle<>+448(SB), Y2, Y2
+	VPERMPS      fnSingle<>+2688(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VPERMPS      fnSingle<>+2720(SB), Y3, Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPD      Y6, Y7
+	VFMSUB231PS  Y5, Y2, Y7
+	VMOVUPD      fnSingle<>+2816(SB), Y2
+	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y2
+	VMULPS       Y6, Y6, Y5
+	VPERMPS      fnSingle<>+2784(SB), Y3, Y3
+	VFMADD213PS  Y3, Y5, Y2
+	VADDPS       Y7, Y2, Y2
+	VADDPS       Y6, Y4, Y3
+	VSUBPS       Y3, Y4, Y4
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y3, Y4
+	VBROADCASTSS (SI), Y5
+	VMOVAPD      Y4, Y6
+	VFMSUB231PS  Y5, Y3, Y6
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y5, Y2, Y6
+	VBROADCASTSS 4(SI), Y2
+	VFMADD231PS  Y2, Y3, Y6
+	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMAXPS       Y4, Y2, Y2
+	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VADDPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VSUBPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VMOVUPD      fnSingle<>+2944(SB), Y4
+	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VBROADCASTSS 20(SI), Y5
+	VMULPS       Y2, Y4, Y2
+	VFMADD213PS  Y5, Y5, Y2
+	VPSLLD       $0x16, Y3, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y3, Y3
+	VPADDD       Y4, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          done2
+
+careful2:
+	VCMPPS       $0x11, fnSingle<>+1984(SB), Y2, Y3
+	VMOVAPD      Y2, Y4
+	VMULPS       fnSingle<>+1952(SB), Y2, Y5
+	VBLENDVPS    Y3, Y5, Y4, Y4
+	VMOVUPD      fnSingle<>+3232(SB), Y5
+	VANDPD       Y3, Y5, Y3
+	VPSRAD       $0x14, Y4, Y5
+	VPSRAD       $0x17, Y4, Y6
+	VCVTDQ2PS    Y6, Y6
+	VADDPS       Y3, Y6, Y3
+	VPERMPS      fnSingle<>+2752(SB), Y5, Y6
+	VADDPS       Y6, Y3, Y3
+	VANDPS       fnSingle<>+1856(SB), Y4, Y4
+	VORPS        fnSingle<>+448(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2688(SB), Y5, Y6
+	VSUBPS       Y6, Y4, Y4
+	VPERMPS      fnSingle<>+2720(SB), Y5, Y6
+	VMULPS       Y6, Y4, Y7
+	VMOVAPD      Y7, Y8
+	VFMSUB231PS  Y6, Y4, Y8
+	VMOVUPD      fnSingle<>+2816(SB), Y4
+	VFMADD213PS  fnSingle<>+2848(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+2880(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+2912(SB), Y7, Y4
+	VMULPS       Y7, Y7, Y6
+	VPERMPS      fnSingle<>+2784(SB), Y5, Y5
+	VFMADD213PS  Y5, Y6, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y7, Y3, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y5, Y4
+	VBROADCASTSS (SI), Y6
+	VMOVAPD      Y4, Y7
+	VFMSUB231PS  Y6, Y5, Y7
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y6, Y3, Y7
+	VBROADCASTSS 4(SI), Y3
+	VFMADD231PS  Y3, Y5, Y7
+	VCMPPS       $0x00, fnSingle<>+3968(SB), Y2, Y3
+	VBROADCASTSS 16(SI), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y4
+	VCMPPS       $0x11, fnSingle<>+3968(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+4096(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+4032(SB), Y2, Y3
+	VBROADCASTSS (SI), Y5
+	VMULPS       Y5, Y2, Y2
+	VBLENDVPS    Y3, Y2, Y4, Y4
+	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMAXPS       Y4, Y2, Y2
+	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VADDPS       fnSingle<>+3136(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VSUBPS       Y4, Y2, Y2
+	VADDPS       Y7, Y2, Y2
+	VMOVUPD      fnSingle<>+2944(SB), Y4
+	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VBROADCASTSS 20(SI), Y5
+	VMULPS       Y2, Y4, Y2
+	VFMADD213PS  Y5, Y5, Y2
+	VPSLLD       $0x16, Y3, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+
+done2:
+	VBROADCASTSS 12(SI), Y3
+	VANDPS       Y3, Y0, Y0
+	VXORPS       Y0, Y2, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 32(AX)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JB           loop
+	VZEROUPPER
+	RET
+
+// func fnPowNearAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·fnPowNearAVX512(SB), NOSPLIT, $0-32
+	MOVQ            dst+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            n+16(FP), DX
+	MOVQ            p+24(FP), BX
+	VBROADCASTF32X8 fnSingle<>+2688(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+2720(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2752(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2784(SB), Z3
+	XORQ            SI, SI
+
+wide:
+	LEAQ             48(SI), DI
+	CMPQ             DI, DX
+	JA               rest
+	VMOVUPS          (CX)(SI*4), Z4
+	VMOVUPS          64(CX)(SI*4), Z5
+	VMOVUPS          128(CX)(SI*4), Z6
+	VANDPS.BCST      8(BX), Z4, Z7
+	VANDPS.BCST      8(BX), Z5, Z8
+	VANDPS.BCST      8(BX), Z6, Z9
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z7, Z10
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z8, Z11
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z9, Z12
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z10, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z11, K2
+	KANDW            K2, K1, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z12, K2
+	KANDW            K2, K1, K1
+	KORTESTW         K1, K1
+	JCC              careful1
+	VPSRAD           $0x14, Z7, Z10
+	VPSRAD           $0x14, Z8, Z11
+	VPSRAD           $0x14, Z9, Z12
+	VPSRAD           $0x17, Z7, Z13
+	VPSRAD           $0x17, Z8, Z14
+	VPSRAD           $0x17, Z9, Z15
+	VCVTDQ2PS        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VPERMPS          Z2, Z10, Z16
+	VPERMPS          Z2, Z11, Z17
+	VPERMPS          Z2, Z12, Z18
+	VADDPS           Z16, Z13, Z13
+	VADDPS           Z17, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	VMOVAPD          Z7, Z7
+	VMOVAPD          Z8, Z8
+	VMOVAPD          Z9, Z9
+	VBROADCASTSS     fnSingle<>+1856(SB), Z16
+	VBROADCASTSS     fnSingle<>+1856(SB), Z17
+	VBROADCASTSS     fnSingle<>+1856(SB), Z18
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z16, Z7
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z17, Z8
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
+	VPERMPS          Z0, Z10, Z16
+	VPERMPS          Z0, Z11, Z17
+	VPERMPS          Z0, Z12, Z18
+	VSUBPS           Z16, Z7, Z7
+	VSUBPS           Z17, Z8, Z8
+	VSUBPS           Z18, Z9, Z9
+	VPERMPS          Z1, Z10, Z16
+	VPERMPS          Z1, Z11, Z17
+	VPERMPS          Z1, Z12, Z18
+	VMULPS           Z16, Z7, Z19
+	VMULPS           Z17, Z8, Z20
+	VMULPS           Z18, Z9, Z21
+	VMOVAPD          Z19, Z22
+	VMOVAPD          Z20, Z23
+	VMOVAPD          Z21, Z24
+	VFMSUB231PS      Z16, Z7, Z22
+	VFMSUB231PS      Z17, Z8, Z23
+	VFMSUB231PS      Z18, Z9, Z24
+	VBROADCASTSS     fnSingle<>+2816(SB), Z7
+	VBROADCASTSS     fnSingle<>+2816(SB), Z8
+	VBROADCASTSS     fnSingle<>+2816(SB), Z9
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z21, Z9
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z21, Z9
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z21, Z9
+	VMULPS           Z19, Z19, Z16
+	VMULPS           Z20, Z20, Z17
+	VMULPS           Z21, Z21, Z18
+	VPERMPS          Z3, Z10, Z10
+	VPERMPS          Z3, Z11, Z11
+	VPERMPS          Z3, Z12, Z12
+	VFMADD213PS      Z10, Z16, Z7
+	VFMADD213PS      Z11, Z17, Z8
+	VFMADD213PS      Z12, Z18, Z9
+	VADDPS           Z22, Z7, Z7
+	VADDPS           Z23, Z8, Z8
+	VADDPS           Z24, Z9, Z9
+	VADDPS           Z19, Z13, Z10
+	VADDPS           Z20, Z14, Z11
+	VADDPS           Z21, Z15, Z12
+	VSUBPS           Z10, Z13, Z13
+	VSUBPS           Z11, Z14, Z14
+	VSUBPS           Z12, Z15, Z15
+	VADDPS           Z19, Z13, Z13
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z21, Z15, Z15
+	VADDPS           Z13, Z7, Z7
+	VADDPS           Z14, Z8, Z8
+	VADDPS           Z15, Z9, Z9
+	VMULPS.BCST      (BX), Z10, Z13
+	VMULPS.BCST      (BX), Z11, Z14
+	VMULPS.BCST      (BX), Z12, Z15
+	VMOVAPD          Z13, Z16
+	VMOVAPD          Z14, Z17
+	VMOVAPD          Z15, Z18
+	VFMSUB231PS.BCST (BX), Z10, Z16
+	VFMSUB231PS.BCST (BX), Z11, Z17
+	VFMSUB231PS.BCST (BX), Z12, Z18
+	VFMADD231PS.BCST (BX), Z7, Z16
+	VFMADD231PS.BCST (BX), Z8, Z17
+	VFMADD231PS.BCST (BX), Z9, Z18
+	VFMADD231PS.BCST 4(BX), Z10, Z16
+	VFMADD231PS.BCST 4(BX), Z11, Z17
+	VFMADD231PS.BCST 4(BX), Z12, Z18
+	VADDPS.BCST      fnSingle<>+3136(SB), Z13, Z7
+	VADDPS.BCST      fnSingle<>+3136(SB), Z14, Z8
+	VADDPS.BCST      fnSingle<>+3136(SB), Z15, Z9
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z7, Z7
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z8, Z8
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z9, Z9
+	VSUBPS           Z7, Z13, Z10
+	VSUBPS           Z8, Z14, Z11
+	VSUBPS           Z9, Z15, Z12
+	VADDPS           Z16, Z10, Z10
+	VADDPS           Z17, Z11, Z11
+	VADDPS           Z18, Z12, Z12
+	VBROADCASTSS     fnSingle<>+2944(SB), Z13
+	VBROADCASTSS     fnSingle<>+2944(SB), Z14
+	VBROADCASTSS     fnSingle<>+2944(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z12, Z15
+	VSCALEFPS        Z7, Z13, Z13
+	VSCALEFPS        Z8, Z14, Z14
+	VSCALEFPS        Z9, Z15, Z15
+	VMOVAPS          Z13, Z7
+	VMOVAPS          Z14, Z8
+	VMOVAPS          Z15, Z9
+	JMP              done1
+
+careful1:
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z9, K3
+	VMOVAPD          Z7, Z10
+	VMOVAPD          Z8, Z11
+	VMOVAPD          Z9, Z12
+	VMULPS.BCST      fnSingle<>+1952(SB), Z7, Z13
+	VMULPS.BCST      fnSingle<>+1952(SB), Z8, Z14
+	VMULPS.BCST      fnSingle<>+1952(SB), Z9, Z15
+	VBLENDMPS        Z13, Z10, K1, Z10
+	VBLENDMPS        Z14, Z11, K2, Z11
+	VBLENDMPS        Z15, Z12, K3, Z12
+	VBROADCASTSS     fnSingle<>+3232(SB), Z13
+	VBROADCASTSS     fnSingle<>+3232(SB), Z14
+	VBROADCASTSS     fnSingle<>+3232(SB), Z15
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMOVAPS.Z        Z15, K3, Z15
+	VPSRAD           $0x14, Z10, Z16
+	VPSRAD           $0x14, Z11, Z17
+	VPSRAD           $0x14, Z12, Z18
+	VPSRAD           $0x17, Z10, Z19
+	VPSRAD           $0x17, Z11, Z20
+	VPSRAD           $0x17, Z12, Z21
+	VCVTDQ2PS        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VADDPS           Z13, Z19, Z13
+	VADDPS           Z14, Z20, Z14
+	VADDPS           Z15, Z21, Z15
+	VPERMPS          Z2, Z16, Z19
+	VPERMPS          Z2, Z17, Z20
+	VPERMPS          Z2, Z18, Z21
+	VADDPS           Z19, Z13, Z13
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z21, Z15, Z15
+	VMOVAPD          Z10, Z10
+	VMOVAPD          Z11, Z11
+	VMOVAPD          Z12, Z12
+	VBROADCASTSS     fnSingle<>+1856(SB), Z19
+	VBROADCASTSS     fnSingle<>+1856(SB), Z20
+	VBROADCASTSS     fnSingle<>+1856(SB), Z21
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
+	VPERMPS          Z0, Z16, Z19
+	VPERMPS          Z0, Z17, Z20
+	VPERMPS          Z0, Z18, Z21
+	VSUBPS           Z19, Z10, Z10
+	VSUBPS           Z20, Z11, Z11
+	VSUBPS           Z21, Z12, Z12
+	VPERMPS          Z1, Z16, Z19
+	VPERMPS          Z1, Z17, Z20
+	VPERMPS          Z1, Z18, Z21
+	VMULPS           Z19, Z10, Z22
+	VMULPS           Z20, Z11, Z23
+	VMULPS           Z21, Z12, Z24
+	VMOVAPD          Z22, Z25
+	VMOVAPD          Z23, Z26
+	VMOVAPD          Z24, Z27
+	VFMSUB231PS      Z19, Z10, Z25
+	VFMSUB231PS      Z20, Z11, Z26
+	VFMSUB231PS      Z21, Z12, Z27
+	VBROADCASTSS     fnSingle<>+2816(SB), Z10
+	VBROADCASTSS     fnSingle<>+2816(SB), Z11
+	VBROADCASTSS     fnSingle<>+2816(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z24, Z12
+	VMULPS           Z22, Z22, Z19
+	VMULPS           Z23, Z23, Z20
+	VMULPS           Z24, Z24, Z21
+	VPERMPS          Z3, Z16, Z16
+	VPERMPS          Z3, Z17, Z17
+	VPERMPS          Z3, Z18, Z18
+	VFMADD213PS      Z16, Z19, Z10
+	VFMADD213PS      Z17, Z20, Z11
+	VFMADD213PS      Z18, Z21, Z12
+	VADDPS           Z25, Z10, Z10
+	VADDPS           Z26, Z11, Z11
+	VADDPS           Z27, Z12, Z12
+	VADDPS           Z22, Z13, Z16
+	VADDPS           Z23, Z14, Z17
+	VADDPS           Z24, Z15, Z18
+	VSUBPS           Z16, Z13, Z13
+	VSUBPS           Z17, Z14, Z14
+	VSUBPS           Z18, Z15, Z15
+	VADDPS           Z22, Z13, Z13
+	VADDPS           Z23, Z14, Z14
+	VADDPS           Z24, Z15, Z15
+	VADDPS           Z13, Z10, Z10
+	VADDPS           Z14, Z11, Z11
+	VADDPS           Z15, Z12, Z12
+	VMULPS.BCST      (BX), Z16, Z13
+	VMULPS.BCST      (BX), Z17, Z14
+	VMULPS.BCST      (BX), Z18, Z15
+	VMOVAPD          Z13, Z19
+	VMOVAPD          Z14, Z20
+	VMOVAPD          Z15, Z21
+	VFMSUB231PS.BCST (BX), Z16, Z19
+	VFMSUB231PS.BCST (BX), Z17, Z20
+	VFMSUB231PS.BCST (BX), Z18, Z21
+	VFMADD231PS.BCST (BX), Z10, Z19
+	VFMADD231PS.BCST (BX), Z11, Z20
+	VFMADD231PS.BCST (BX), Z12, Z21
+	VFMADD231PS.BCST 4(BX), Z16, Z19
+	VFMADD231PS.BCST 4(BX), Z17, Z20
+	VFMADD231PS.BCST 4(BX), Z18, Z21
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z7, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z8, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z9, K3
+	VBLENDMPS.BCST   16(BX), Z13, K1, Z13
+	VBLENDMPS.BCST   16(BX), Z14, K2, Z14
+	VBLENDMPS.BCST   16(BX), Z15, K3, Z15
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z9, K3
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z13, K1, Z13
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z14, K2, Z14
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z15, K3, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z7, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z8, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z9, K3
+	VMULPS.BCST      (BX), Z7, Z7
+	VMULPS.BCST      (BX), Z8, Z8
+	VMULPS.BCST      (BX), Z9, Z9
+	VBLENDMPS        Z7, Z13, K1, Z13
+	VBLENDMPS        Z8, Z14, K2, Z14
+	VBLENDMPS        Z9, Z15, K3, Z15
+	VBROADCASTSS     fnSingle<>+3200(SB), Z7
+	VBROADCASTSS     fnSingle<>+3200(SB), Z8
+	VBROADCASTSS     fnSingle<>+3200(SB), Z9
+	VMAXPS           Z13, Z7, Z7
+	VMAXPS           Z14, Z8, Z8
+	VMAXPS           Z15, Z9, Z9
+	VBROADCASTSS     fnSingle<>+3168(SB), Z10
+	VBROADCASTSS     fnSingle<>+3168(SB), Z11
+	VBROADCASTSS     fnSingle<>+3168(SB), Z12
+	VMINPS           Z7, Z10, Z7
+	VMINPS           Z8, Z11, Z8
+	VMINPS           Z9, Z12, Z9
+	VADDPS.BCST      fnSingle<>+3136(SB), Z7, Z10
+	VADDPS.BCST      fnSingle<>+3136(SB), Z8, Z11
+	VADDPS.BCST      fnSingle<>+3136(SB), Z9, Z12
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z11, Z11
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z12, Z12
+	VSUBPS           Z10, Z7, Z7
+	VSUBPS           Z11, Z8, Z8
+	VSUBPS           Z12, Z9, Z9
+	VADDPS           Z19, Z7, Z7
+	VADDPS           Z20, Z8, Z8
+	VADDPS           Z21, Z9, Z9
+	VBROADCASTSS     fnSingle<>+2944(SB), Z13
+	VBROADCASTSS     fnSingle<>+2944(SB), Z14
+	VBROADCASTSS     fnSingle<>+2944(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z9, Z15
+	VSCALEFPS        Z10, Z13, Z13
+	VSCALEFPS        Z11, Z14, Z14
+	VSCALEFPS        Z12, Z15, Z15
+	VMOVAPS          Z13, Z7
+	VMOVAPS          Z14, Z8
+	VMOVAPS          Z15, Z9
+
+done1:
+	VPTERNLOGD.BCST $0x78, 12(BX), Z4, Z7
+	VPTERNLOGD.BCST $0x78, 12(BX), Z5, Z8
+	VPTERNLOGD.BCST $0x78, 12(BX), Z6, Z9
+	VMOVUPS         Z7, (AX)(SI*4)
+	VMOVUPS         Z8, 64(AX)(SI*4)
+	VMOVUPS         Z9, 128(AX)(SI*4)
+	MOVQ            DI, SI
+	JMP             wide
+
+rest:
+	CMPQ SI, DX
+	JAE  done
+
+loop:
+	VMOVUPS          (CX)(SI*4), Z4
+	VANDPS.BCST      8(BX), Z4, Z5
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z5, Z6
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z6, K1
+	KORTESTW         K1, K1
+	JCC              careful2
+	VPSRAD           $0x14, Z5, Z6
+	VPSRAD           $0x17, Z5, Z7
+	VCVTDQ2PS        Z7, Z7
+	VPERMPS          Z2, Z6, Z8
+	VADDPS           Z8, Z7, Z7
+	VMOVAPD          Z5, Z5
+	VBROADCASTSS     fnSingle<>+1856(SB), Z8
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
+	VPERMPS          Z0, Z6, Z8
+	VSUBPS           Z8, Z5, Z5
+	VPERMPS          Z1, Z6, Z8
+	VMULPS           Z8, Z5, Z9
+	VMOVAPD          Z9, Z10
+	VFMSUB231PS      Z8, Z5, Z10
+	VBROADCASTSS     fnSingle<>+2816(SB), Z5
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z9, Z5
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z9, Z5
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z9, Z5
+	VMULPS           Z9, Z9, Z8
+	VPERMPS          Z3, Z6, Z6
+	VFMADD213PS      Z6, Z8, Z5
+	VADDPS           Z10, Z5, Z5
+	VADDPS           Z9, Z7, Z6
+	VSUBPS           Z6, Z7, Z7
+	VADDPS           Z9, Z7, Z7
+	VADDPS           Z7, Z5, Z5
+	VMULPS.BCST      (BX), Z6, Z7
+	VMOVAPD          Z7, Z8
+	VFMSUB231PS.BCST (BX), Z6, Z8
+	VFMADD231PS.BCST (BX), Z5, Z8
+	VFMADD231PS.BCST 4(BX), Z6, Z8
+	VADDPS.BCST      fnSingle<>+3136(SB), Z7, Z5
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z5, Z5
+	VSUBPS           Z5, Z7, Z6
+	VADDPS           Z8, Z6, Z6
+	VBROADCASTSS     fnSingle<>+2944(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z6, Z7
+	VSCALEFPS        Z5, Z7, Z7
+	VMOVAPS          Z7, Z5
+	JMP              done2
+
+careful2:
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z5, K1
+	VMOVAPD          Z5, Z6
+	VMULPS.BCST      fnSingle<>+1952(SB), Z5, Z7
+	VBLENDMPS        Z7, Z6, K1, Z6
+	VBROADCASTSS     fnSingle<>+3232(SB), Z7
+	VMOVAPS.Z        Z7, K1, Z7
+	VPSRAD           $0x14, Z6, Z8
+	VPSRAD           $0x17, Z6, Z9
+	VCVTDQ2PS        Z9, Z9
+	VADDPS           Z7, Z9, Z7
+	VPERMPS          Z2, Z8, Z9
+	VADDPS           Z9, Z7, Z7
+	VMOVAPD          Z6, Z6
+	VBROADCASTSS     fnSingle<>+1856(SB), Z9
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
+	VPERMPS          Z0, Z8, Z9
+	VSUBPS           Z9, Z6, Z6
+	VPERMPS          Z1, Z8, Z9
+	VMULPS           Z9, Z6, Z10
+	VMOVAPD          Z10, Z11
+	VFMSUB231PS      Z9, Z6, Z11
+	VBROADCASTSS     fnSingle<>+2816(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z10, Z6
+	VMULPS           Z10, Z10, Z9
+	VPERMPS          Z3, Z8, Z8
+	VFMADD213PS      Z8, Z9, Z6
+	VADDPS           Z11, Z6, Z6
+	VADDPS           Z10, Z7, Z8
+	VSUBPS           Z8, Z7, Z7
+	VADDPS           Z10, Z7, Z7
+	VADDPS           Z7, Z6, Z6
+	VMULPS.BCST      (BX), Z8, Z7
+	VMOVAPD          Z7, Z9
+	VFMSUB231PS.BCST (BX), Z8, Z9
+	VFMADD231PS.BCST (BX), Z6, Z9
+	VFMADD231PS.BCST 4(BX), Z8, Z9
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z5, K1
+	VBLENDMPS.BCST   16(BX), Z7, K1, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z5, K1
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z7, K1, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z5, K1
+	VMULPS.BCST      (BX), Z5, Z5
+	VBLENDMPS        Z5, Z7, K1, Z7
+	VBROADCASTSS     fnSingle<>+3200(SB), Z5
+	VMAXPS           Z7, Z5, Z5
+	VBROADCASTSS     fnSingle<>+3168(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VADDPS.BCST      fnSingle<>+3136(SB), Z5, Z6
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z6, Z6
+	VSUBPS           Z6, Z5, Z5
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     fnSingle<>+2944(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z5, Z7
+	VSCALEFPS        Z6, Z7, Z7
+	VMOVAPS          Z7, Z5
+
+done2:
+	VPTERNLOGD.BCST $0x78, 12(BX), Z4, Z5
+	VMOVUPS         Z5, (AX)(SI*4)
+	ADDQ            $0x10, SI
+	CMPQ            SI, DX
+	JB              loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnPowNearGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·fnPowNearGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ            dx+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            dy+16(FP), DX
+	MOVQ            n+24(FP), BX
+	MOVQ            p+32(FP), SI
+	VBROADCASTF32X8 fnSingle<>+2688(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+2720(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2752(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2784(SB), Z3
+	XORQ            DI, DI
+
+wide:
+	LEAQ             48(DI), R8
+	CMPQ             R8, BX
+	JA               rest
+	VMOVUPS          (CX)(DI*4), Z4
+	VMOVUPS          64(CX)(DI*4), Z5
+	VMOVUPS          128(CX)(DI*4), Z6
+	VMOVUPS          (DX)(DI*4), Z7
+	VMOVUPS          64(DX)(DI*4), Z8
+	VMOVUPS          128(DX)(DI*4), Z9
+	VANDPS.BCST      8(SI), Z4, Z10
+	VANDPS.BCST      8(SI), Z5, Z11
+	VANDPS.BCST      8(SI), Z6, Z12
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z10, Z13
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z11, Z14
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z12, Z15
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z13, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z14, K2
+	KANDW            K2, K1, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z15, K2
+	KANDW            K2, K1, K1
+	KORTESTW         K1, K1
+	JCC              careful1
+	VPSRAD           $0x14, Z10, Z13
+	VPSRAD           $0x14, Z11, Z14
+	VPSRAD           $0x14, Z12, Z15
+	VPSRAD           $0x17, Z10, Z16
+	VPSRAD           $0x17, Z11, Z17
+	VPSRAD           $0x17, Z12, Z18
+	VCVTDQ2PS        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VCVTDQ2PS        Z18, Z18
+	VPERMPS          Z2, Z13, Z19
+	VPERMPS          Z2, Z14, Z20
+	VPERMPS          Z2, Z15, Z21
+	VADDPS           Z19, Z16, Z16
+	VADDPS           Z20, Z17, Z17
+	VADDPS           Z21, Z18, Z18
+	VMOVAPD          Z10, Z10
+	VMOVAPD          Z11, Z11
+	VMOVAPD          Z12, Z12
+	VBROADCASTSS     fnSingle<>+1856(SB), Z19
+	VBROADCASTSS     fnSingle<>+1856(SB), Z20
+	VBROADCASTSS     fnSingle<>+1856(SB), Z21
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
+	VPERMPS          Z0, Z13, Z19
+	VPERMPS          Z0, Z14, Z20
+	VPERMPS          Z0, Z15, Z21
+	VSUBPS           Z19, Z10, Z10
+	VSUBPS           Z20, Z11, Z11
+	VSUBPS           Z21, Z12, Z12
+	VPERMPS          Z1, Z13, Z19
+	VPERMPS          Z1, Z14, Z20
+	VPERMPS          Z1, Z15, Z21
+	VMULPS           Z19, Z10, Z22
+	VMULPS           Z20, Z11, Z23
+	VMULPS           Z21, Z12, Z24
+	VMOVAPD          Z22, Z25
+	VMOVAPD          Z23, Z26
+	VMOVAPD          Z24, Z27
+	VFMSUB231PS      Z19, Z10, Z25
+	VFMSUB231PS      Z20, Z11, Z26
+	VFMSUB231PS      Z21, Z12, Z27
+	VBROADCASTSS     fnSingle<>+2816(SB), Z10
+	VBROADCASTSS     fnSingle<>+2816(SB), Z11
+	VBROADCASTSS     fnSingle<>+2816(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z24, Z12
+	VMULPS           Z22, Z22, Z19
+	VMULPS           Z23, Z23, Z20
+	VMULPS           Z24, Z24, Z21
+	VPERMPS          Z3, Z13, Z13
+	VPERMPS          Z3, Z14, Z14
+	VPERMPS          Z3, Z15, Z15
+	VFMADD213PS      Z13, Z19, Z10
+	VFMADD213PS      Z14, Z20, Z11
+	VFMADD213PS      Z15, Z21, Z12
+	VADDPS           Z25, Z10, Z10
+	VADDPS           Z26, Z11, Z11
+	VADDPS           Z27, Z12, Z12
+	VADDPS           Z22, Z16, Z13
+	VADDPS           Z23, Z17, Z14
+	VADDPS           Z24, Z18, Z15
+	VSUBPS           Z13, Z16, Z16
+	VSUBPS           Z14, Z17, Z17
+	VSUBPS           Z15, Z18, Z18
+	VADDPS           Z22, Z16, Z16
+	VADDPS           Z23, Z17, Z17
+	VADDPS           Z24, Z18, Z18
+	VADDPS           Z16, Z10, Z10
+	VADDPS           Z17, Z11, Z11
+	VADDPS           Z18, Z12, Z12
+	VMULPS.BCST      (SI), Z13, Z16
+	VMULPS.BCST      (SI), Z14, Z17
+	VMULPS.BCST      (SI), Z15, Z18
+	VMOVAPD          Z16, Z19
+	VMOVAPD          Z17, Z20
+	VMOVAPD          Z18, Z21
+	VFMSUB231PS.BCST (SI), Z13, Z19
+	VFMSUB231PS.BCST (SI), Z14, Z20
+	VFMSUB231PS.BCST (SI), Z15, Z21
+	VFMADD231PS.BCST (SI), Z10, Z19
+	VFMADD231PS.BCST (SI), Z11, Z20
+	VFMADD231PS.BCST (SI), Z12, Z21
+	VFMADD231PS.BCST 4(SI), Z13, Z19
+	VFMADD231PS.BCST 4(SI), Z14, Z20
+	VFMADD231PS.BCST 4(SI), Z15, Z21
+	VADDPS.BCST      fnSingle<>+3136(SB), Z16, Z10
+	VADDPS.BCST      fnSingle<>+3136(SB), Z17, Z11
+	VADDPS.BCST      fnSingle<>+3136(SB), Z18, Z12
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z11, Z11
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z12, Z12
+	VSUBPS           Z10, Z16, Z13
+	VSUBPS           Z11, Z17, Z14
+	VSUBPS           Z12, Z18, Z15
+	VADDPS           Z19, Z13, Z13
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z21, Z15, Z15
+	VBROADCASTSS     fnSingle<>+2944(SB), Z16
+	VBROADCASTSS     fnSingle<>+2944(SB), Z17
+	VBROADCASTSS     fnSingle<>+2944(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z15, Z18
+	VBROADCASTSS     20(SI), Z19
+	VMULPS           Z13, Z16, Z13
+	VMULPS           Z14, Z17, Z14
+	VMULPS           Z15, Z18, Z15
+	VFMADD213PS      Z19, Z19, Z13
+	VFMADD213PS      Z19, Z19, Z14
+	VFMADD213PS      Z19, Z19, Z15
+	VSCALEFPS        Z10, Z13, Z13
+	VSCALEFPS        Z11, Z14, Z14
+	VSCALEFPS        Z12, Z15, Z15
+	VMOVAPS          Z13, Z10
+	VMOVAPS          Z14, Z11
+	VMOVAPS          Z15, Z12
+	JMP              done1
+
+careful1:
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z12, K3
+	VMOVAPD          Z10, Z13
+	VMOVAPD          Z11, Z14
+	VMOVAPD          Z12, Z15
+	VMULPS.BCST      fnSingle<>+1952(SB), Z10, Z16
+	VMULPS.BCST      fnSingle<>+1952(SB), Z11, Z17
+	VMULPS.BCST      fnSingle<>+1952(SB), Z12, Z18
+	VBLENDMPS        Z16, Z13, K1, Z13
+	VBLENDMPS        Z17, Z14, K2, Z14
+	VBLENDMPS        Z18, Z15, K3, Z15
+	VBROADCASTSS     fnSingle<>+3232(SB), Z16
+	VBROADCASTSS     fnSingle<>+3232(SB), Z17
+	VBROADCASTSS     fnSingle<>+3232(SB), Z18
+	VMOVAPS.Z        Z16, K1, Z16
+	VMOVAPS.Z        Z17, K2, Z17
+	VMOVAPS.Z        Z18, K3, Z18
+	VPSRAD           $0x14, Z13, Z19
+	VPSRAD           $0x14, Z14, Z20
+	VPSRAD           $0x14, Z15, Z21
+	VPSRAD           $0x17, Z13, Z22
+	VPSRAD           $0x17, Z14, Z23
+	VPSRAD           $0x17, Z15, Z24
+	VCVTDQ2PS        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VCVTDQ2PS        Z24, Z24
+	VADDPS           Z16, Z22, Z16
+	VADDPS           Z17, Z23, Z17
+	VADDPS           Z18, Z24, Z18
+	VPERMPS          Z2, Z19, Z22
+	VPERMPS          Z2, Z20, Z23
+	VPERMPS          Z2, Z21, Z24
+	VADDPS           Z22, Z16, Z16
+	VADDPS           Z23, Z17, Z17
+	VADDPS           Z24, Z18, Z18
+	VMOVAPD          Z13, Z13
+	VMOVAPD          Z14, Z14
+	VMOVAPD          Z15, Z15
+	VBROADCASTSS     fnSingle<>+1856(SB), Z22
+	VBROADCASTSS     fnSingle<>+1856(SB), Z23
+	VBROADCASTSS     fnSingle<>+1856(SB), Z24
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z22, Z13
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z23, Z14
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z24, Z15
+	VPERMPS          Z0, Z19, Z22
+	VPERMPS          Z0, Z20, Z23
+	VPERMPS          Z0, Z21, Z24
+	VSUBPS           Z22, Z13, Z13
+	VSUBPS           Z23, Z14, Z14
+	VSUBPS           Z24, Z15, Z15
+	VPERMPS          Z1, Z19, Z22
+	VPERMPS          Z1, Z20, Z23
+	VPERMPS          Z1, Z21, Z24
+	VMULPS           Z22, Z13, Z25
+	VMULPS           Z23, Z14, Z26
+	VMULPS           Z24, Z15, Z27
+	VMOVAPD          Z25, Z28
+	VMOVAPD          Z26, Z29
+	VMOVAPD          Z27, Z30
+	VFMSUB231PS      Z22, Z13, Z28
+	VFMSUB231PS      Z23, Z14, Z29
+	VFMSUB231PS      Z24, Z15, Z30
+	VBROADCASTSS     fnSingle<>+2816(SB), Z13
+	VBROADCASTSS     fnSingle<>+2816(SB), Z14
+	VBROADCASTSS     fnSingle<>+2816(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z27, Z15
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z27, Z15
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z27, Z15
+	VMULPS           Z25, Z25, Z22
+	VMULPS           Z26, Z26, Z23
+	VMULPS           Z27, Z27, Z24
+	VPERMPS          Z3, Z19, Z19
+	VPERMPS          Z3, Z20, Z20
+	VPERMPS          Z3, Z21, Z21
+	VFMADD213PS      Z19, Z22, Z13
+	VFMADD213PS      Z20, Z23, Z14
+	VFMADD213PS      Z21, Z24, Z15
+	VADDPS           Z28, Z13, Z13
+	VADDPS           Z29, Z14, Z14
+	VADDPS           Z30, Z15, Z15
+	VADDPS           Z25, Z16, Z19
+	VADDPS           Z26, Z17, Z20
+	VADDPS           Z27, Z18, Z21
+	VSUBPS           Z19, Z16, Z16
+	VSUBPS           Z20, Z17, Z17
+	VSUBPS           Z21, Z18, Z18
+	VADDPS           Z25, Z16, Z16
+	VADDPS           Z26, Z17, Z17
+	VADDPS           Z27, Z18, Z18
+	VADDPS           Z16, Z13, Z13
+	VADDPS           Z17, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	VMULPS.BCST      (SI), Z19, Z16
+	VMULPS.BCST      (SI), Z20, Z17
+	VMULPS.BCST      (SI), Z21, Z18
+	VMOVAPD          Z16, Z22
+	VMOVAPD          Z17, Z23
+	VMOVAPD          Z18, Z24
+	VFMSUB231PS.BCST (SI), Z19, Z22
+	VFMSUB231PS.BCST (SI), Z20, Z23
+	VFMSUB231PS.BCST (SI), Z21, Z24
+	VFMADD231PS.BCST (SI), Z13, Z22
+	VFMADD231PS.BCST (SI), Z14, Z23
+	VFMADD231PS.BCST (SI), Z15, Z24
+	VFMADD231PS.BCST 4(SI), Z19, Z22
+	VFMADD231PS.BCST 4(SI), Z20, Z23
+	VFMADD231PS.BCST 4(SI), Z21, Z24
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z10, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z11, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z12, K3
+	VBLENDMPS.BCST   16(SI), Z16, K1, Z16
+	VBLENDMPS.BCST   16(SI), Z17, K2, Z17
+	VBLENDMPS.BCST   16(SI), Z18, K3, Z18
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z12, K3
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z16, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z17, K2, Z17
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z18, K3, Z18
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z10, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z11, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z12, K3
+	VMULPS.BCST      (SI), Z10, Z10
+	VMULPS.BCST      (SI), Z11, Z11
+	VMULPS.BCST      (SI), Z12, Z12
+	VBLENDMPS        Z10, Z16, K1, Z16
+	VBLENDMPS        Z11, Z17, K2, Z17
+	VBLENDMPS        Z12, Z18, K3, Z18
+	VBROADCASTSS     fnSingle<>+3200(SB), Z10
+	VBROADCASTSS     fnSingle<>+3200(SB), Z11
+	VBROADCASTSS     fnSingle<>+3200(SB), Z12
+	VMAXPS           Z16, Z10, Z10
+	VMAXPS           Z17, Z11, Z11
+	VMAXPS           Z18, Z12, Z12
+	VBROADCASTSS     fnSingle<>+3168(SB), Z13
+	VBROADCASTSS     fnSingle<>+3168(SB), Z14
+	VBROADCASTSS     fnSingle<>+3168(SB), Z15
+	VMINPS           Z10, Z13, Z10
+	VMINPS           Z11, Z14, Z11
+	VMINPS           Z12, Z15, Z12
+	VADDPS.BCST      fnSingle<>+3136(SB), Z10, Z13
+	VADDPS.BCST      fnSingle<>+3136(SB), Z11, Z14
+	VADDPS.BCST      fnSingle<>+3136(SB), Z12, Z15
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z13, Z13
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z14, Z14
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z15, Z15
+	VSUBPS           Z13, Z10, Z10
+	VSUBPS           Z14, Z11, Z11
+	VSUBPS           Z15, Z12, Z12
+	VADDPS           Z22, Z10, Z10
+	VADDPS           Z23, Z11, Z11
+	VADDPS           Z24, Z12, Z12
+	VBROADCASTSS     fnSingle<>+2944(SB), Z16
+	VBROADCASTSS     fnSingle<>+2944(SB), Z17
+	VBROADCASTSS     fnSingle<>+2944(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z12, Z18
+	VBROADCASTSS     20(SI), Z19
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VMULPS           Z12, Z18, Z12
+	VFMADD213PS      Z19, Z19, Z10
+	VFMADD213PS      Z19, Z19, Z11
+	VFMADD213PS      Z19, Z19, Z12
+	VSCALEFPS        Z13, Z10, Z10
+	VSCALEFPS        Z14, Z11, Z11
+	VSCALEFPS        Z15, Z12, Z12
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	VMOVAPS          Z12, Z12
+
+done1:
+	VPTERNLOGD.BCST $0x78, 12(SI), Z4, Z10
+	VPTERNLOGD.BCST $0x78, 12(SI), Z5, Z11
+	VPTERNLOGD.BCST $0x78, 12(SI), Z6, Z12
+	VMULPS          Z10, Z7, Z4
+	VMULPS          Z11, Z8, Z5
+	VMULPS          Z12, Z9, Z6
+	VMOVUPS         Z4, (AX)(DI*4)
+	VMOVUPS         Z5, 64(AX)(DI*4)
+	VMOVUPS         Z6, 128(AX)(DI*4)
+	MOVQ            R8, DI
+	JMP             wide
+
+rest:
+	CMPQ DI, BX
+	JAE  done
+
+loop:
+	VMOVUPS          (CX)(DI*4), Z4
+	VMOVUPS          (DX)(DI*4), Z5
+	VANDPS.BCST      8(SI), Z4, Z6
+	VPSUBD.BCST      fnSingle<>+4128(SB), Z6, Z7
+	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z7, K1
+	KORTESTW         K1, K1
+	JCC              careful2
+	VPSRAD           $0x14, Z6, Z7
+	VPSRAD           $0x17, Z6, Z8
+	VCVTDQ2PS        Z8, Z8
+	VPERMPS          Z2, Z7, Z9
+	VADDPS           Z9, Z8, Z8
+	VMOVAPD          Z6, Z6
+	VBROADCASTSS     fnSingle<>+1856(SB), Z9
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
+	VPERMPS          Z0, Z7, Z9
+	VSUBPS           Z9, Z6, Z6
+	VPERMPS          Z1, Z7, Z9
+	VMULPS           Z9, Z6, Z10
+	VMOVAPD          Z10, Z11
+	VFMSUB231PS      Z9, Z6, Z11
+	VBROADCASTSS     fnSingle<>+2816(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z10, Z6
+	VMULPS           Z10, Z10, Z9
+	VPERMPS          Z3, Z7, Z7
+	VFMADD213PS      Z7, Z9, Z6
+	VADDPS           Z11, Z6, Z6
+	VADDPS           Z10, Z8, Z7
+	VSUBPS           Z7, Z8, Z8
+	VADDPS           Z10, Z8, Z8
+	VADDPS           Z8, Z6, Z6
+	VMULPS.BCST      (SI), Z7, Z8
+	VMOVAPD          Z8, Z9
+	VFMSUB231PS.BCST (SI), Z7, Z9
+	VFMADD231PS.BCST (SI), Z6, Z9
+	VFMADD231PS.BCST 4(SI), Z7, Z9
+	VADDPS.BCST      fnSingle<>+3136(SB), Z8, Z6
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z6, Z6
+	VSUBPS           Z6, Z8, Z7
+	VADDPS           Z9, Z7, Z7
+	VBROADCASTSS     fnSingle<>+2944(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z7, Z8
+	VBROADCASTSS     20(SI), Z9
+	VMULPS           Z7, Z8, Z7
+	VFMADD213PS      Z9, Z9, Z7
+	VSCALEFPS        Z6, Z7, Z7
+	VMOVAPS          Z7, Z6
+	JMP              done2
+
+careful2:
+	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z6, K1
+	VMOVAPD          Z6, Z7
+	VMULPS.BCST      fnSingle<>+1952(SB), Z6, Z8
+	VBLENDMPS        Z8, Z7, K1, Z7
+	VBROADCASTSS     fnSingle<>+3232(SB), Z8
+	VMOVAPS.Z        Z8, K1, Z8
+	VPSRAD           $0x14, Z7, Z9
+	VPSRAD           $0x17, Z7, Z10
+	VCVTDQ2PS        Z10, Z10
+	VADDPS           Z8, Z10, Z8
+	VPERMPS          Z2, Z9, Z10
+	VADDPS           Z10, Z8, Z8
+	VMOVAPD          Z7, Z7
+	VBROADCASTSS     fnSingle<>+1856(SB), Z10
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z10, Z7
+	VPERMPS          Z0, Z9, Z10
+	VSUBPS           Z10, Z7, Z7
+	VPERMPS          Z1, Z9, Z10
+	VMULPS           Z10, Z7, Z11
+	VMOVAPD          Z11, Z12
+	VFMSUB231PS      Z10, Z7, Z12
+	VBROADCASTSS     fnSingle<>+2816(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+2848(SB), Z11, Z7
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z11, Z7
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z11, Z7
+	VMULPS           Z11, Z11, Z10
+	VPERMPS          Z3, Z9, Z9
+	VFMADD213PS      Z9, Z10, Z7
+	VADDPS           Z12, Z7, Z7
+	VADDPS           Z11, Z8, Z9
+	VSUBPS           Z9, Z8, Z8
+	VADDPS           Z11, Z8, Z8
+	VADDPS           Z8, Z7, Z7
+	VMULPS.BCST      (SI), Z9, Z8
+	VMOVAPD          Z8, Z10
+	VFMSUB231PS.BCST (SI), Z9, Z10
+	VFMADD231PS.BCST (SI), Z7, Z10
+	VFMADD231PS.BCST 4(SI), Z9, Z10
+	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z6, K1
+	VBLENDMPS.BCST   16(SI), Z8, K1, Z8
+	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z6, K1
+	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z8, K1, Z8
+	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z6, K1
+	VMULPS.BCST      (SI), Z6, Z6
+	VBLENDMPS        Z6, Z8, K1, Z8
+	VBROADCASTSS     fnSingle<>+3200(SB), Z6
+	VMAXPS           Z8, Z6, Z6
+	VBROADCASTSS     fnSingle<>+3168(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VADDPS.BCST      fnSingle<>+3136(SB), Z6, Z7
+	VSUBPS.BCST      fnSingle<>+3136(SB), Z7, Z7
+	VSUBPS           Z7, Z6, Z6
+	VADDPS           Z10, Z6, Z6
+	VBROADCASTSS     fnSingle<>+2944(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z6, Z8
+	VBROADCASTSS     20(SI), Z9
+	VMULPS           Z6, Z8, Z6
+	VFMADD213PS      Z9, Z9, Z6
+	VSCALEFPS        Z7, Z6, Z6
+	VMOVAPS          Z6, Z6
+
+done2:
+	VPTERNLOGD.BCST $0x78, 12(SI), Z4, Z6
+	VMULPS          Z6, Z5, Z4
+	VMOVUPS         Z4, (AX)(DI*4)
+	ADDQ            $0x10, DI
+	CMPQ            DI, BX
+	JB              loop
 
 done:
 	VZEROUPPER

@@ -79,6 +79,10 @@ func fnEval(fn Fn, dst, x *float32, n int, p *float64, wide bool) bool {
 		fnInvAVX512(dst, x, n, p)
 	case fn == FnInv:
 		fnInvAVX2(dst, x, n, p)
+	case fn == fnPowNear && wide:
+		fnPowNearAVX512(dst, x, n, p)
+	case fn == fnPowNear:
+		fnPowNearAVX2(dst, x, n, p)
 	case fn == FnPow && wide:
 		fnPowAVX512(dst, x, n, p)
 	case fn == FnPow:
@@ -176,6 +180,10 @@ func fnGrad(fn Fn, dx, x, dy *float32, n int, p *float64, wide bool) bool {
 		fnInvGradAVX512(dx, x, dy, n, p)
 	case fn == FnInv:
 		fnInvGradAVX2(dx, x, dy, n, p)
+	case fn == fnPowNear && wide:
+		fnPowNearGradAVX512(dx, x, dy, n, p)
+	case fn == fnPowNear:
+		fnPowNearGradAVX2(dx, x, dy, n, p)
 	case fn == FnPow && wide:
 		fnPowGradAVX512(dx, x, dy, n, p)
 	case fn == FnPow:

@@ -103,6 +103,7 @@ var fnList = [fnCount]fnPair{
 	FnPow: {
 		fnPowOf,
 		func(x, dy float64, p *fnSettings) float64 { return dy * (fnPowOf(x, p) * p[3]) }},
+	fnPowNear: powPair,
 	FnSquare: {
 		func(x float64, _ *fnSettings) float64 { return x * x },
 		func(x, dy float64, _ *fnSettings) float64 { return dy * (x + x) }},

@@ -282,6 +282,53 @@ var singleLog2Poly = [9]float32{
 	-0.72134733,
 }
 
+// singlePowMid: middles of eight intervals of 1 <= m < 2, at which singlePowK has no error in float32.
+var singlePowMid = [8]float32{
+	1.0624558, 1.1875776, 1.3124492, 1.437404,
+	1.5623769, 1.6876348, 1.8123361, 1.9376206,
+}
+
+// singlePowK: 1/(m·ln 2) there, within 2^-35.
+var singlePowK = [8]float32{
+	1.3578871, 1.2148217, 1.0992388, 1.003681,
+	0.9233976, 0.8548621, 0.79604167, 0.74457043,
+}
+
+// singlePowH: log2(m) - 127 there, with 16 digits behind the point: its sum with a small whole number is exact.
+var singlePowH = [8]float32{
+	-126.9126, -126.75198, -126.60774, -126.47653,
+	-126.35626, -126.244995, -126.14215, -126.045715,
+}
+
+// singlePowL: what that lacks.
+var singlePowL = [8]float32{
+	4.4395543e-07, 5.4356406e-06, 3.9106144e-06, -2.3750204e-06,
+	4.691155e-06, -2.118659e-06, 1.3985368e-06, 1.4700436e-06,
+}
+
+// singlePowPoly: (log2(1+g·ln 2)-g)/g² for |g·ln 2| < 0.059, error of log2 2^-31.2.
+var singlePowPoly = [4]float32{
+	0.04634346, -0.083523735, 0.16015054, -0.346573,
+}
+
+// singleExp2Poly: (2^r-1)/r for |r| <= 1/2, error of 2^r 2^-28.2.
+var singleExp2Poly = [6]float32{
+	0.000153275, 0.0013391242, 0.009618505, 0.055503592,
+	0.24022648, 0.6931472,
+}
+
+// singleWhole: 1.5·2^23: a sum with it is rounded to a whole number.
+const singleWhole float32 = 0x1.8p+23
+
+// singlePowMax: 2 to its power is +Inf, and to its negative 0, as float32, also times 16 and 1/1024.
+const singlePowMax float32 = 0x1.4ap+07
+
+// singlePowMin: -singlePowMax.
+const singlePowMin float32 = -0x1.4ap+07
+
+// singleMinus24: exponent of 1/singleLogUp.
+const singleMinus24 float32 = -0x1.8p+04
+
 // singleGrowLn2: ln 2 with 15 digits: its product with a whole number below 2^9 is exact.
 const singleGrowLn2 float32 = 0x1.62e4p-01
 

@@ -364,6 +364,26 @@ func fnInvAVX512(dst *float32, x *float32, n int, p *float64)
 //go:noescape
 func fnInvGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 
+// fnPowNearAVX2 writes the function of x.
+//
+//go:noescape
+func fnPowNearAVX2(dst *float32, x *float32, n int, p *float64)
+
+// fnPowNearGradAVX2 writes dy times the derivative at x.
+//
+//go:noescape
+func fnPowNearGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnPowNearAVX512 writes the function of x.
+//
+//go:noescape
+func fnPowNearAVX512(dst *float32, x *float32, n int, p *float64)
+
+// fnPowNearGradAVX512 writes dy times the derivative at x.
+//
+//go:noescape
+func fnPowNearGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+
 // fnPowAVX2 writes the function of x.
 //
 //go:noescape

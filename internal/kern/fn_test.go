@@ -14,7 +14,8 @@ var fnCases = []Func{
 	{Fn: FnExp}, {Fn: FnExpm1}, {Fn: FnLog}, {Fn: FnLog2}, {Fn: FnLog1p}, {Fn: FnSigmoid}, {Fn: FnTanh}, {Fn: FnErf},
 	{Fn: FnGELU}, {Fn: FnGELUTanh}, {Fn: FnSiLU}, {FnHardSigmoid, 0.2, 0.5}, {FnHardSigmoid, 1. / 6, 0.5}, {Fn: FnHardSwish},
 	{Fn: FnSoftplus}, {FnELU, 1, 1}, {FnELU, 1.6732632423543772, 1.0507009873554805}, {Fn: FnSqrt}, {Fn: FnInvSqrt}, {Fn: FnInv},
-	{Fn: FnPow, A: 0.75}, {Fn: FnPow, A: -0.5}, {Fn: FnPow, A: 4}, {Fn: FnPow, A: 5}, {Fn: FnPow, A: -3}, {Fn: FnPow, A: 0},
+	{Fn: FnPow, A: 0.75}, {Fn: FnPow, A: -0.5}, {Fn: FnPow, A: 4}, {Fn: FnPow, A: 5}, {Fn: FnPow, A: -3}, {Fn: FnPow, A: 0}, {Fn: FnPow, A: 1. / 3}, {Fn: FnPow, A: -12.5},
+	{Fn: FnPow, A: 0.01}, {Fn: FnPow, A: 17}, {Fn: FnPow, A: 1.0005},
 	{Fn: FnPow, A: 2}, {Fn: FnSquare}, {Fn: FnCube}, {Fn: FnNeg}, {Fn: FnAbs}, {Fn: FnSign}, {Fn: FnCeil}, {Fn: FnFloor},
 	{Fn: FnSin}, {Fn: FnCos}, {FnClip, 0, math.Inf(1)}, {FnClip, -1, 6}, {Fn: FnLeaky, A: 0.1}, {Fn: FnIdentity},
 }
@@ -35,7 +36,7 @@ func fnUlps(f Fn) (value, grad float64) {
 		return 0.5, 1.5
 	case FnInvSqrt:
 		return 1.5, 1.5
-	case FnGELU, FnErf, FnLog, FnLog2, FnLog1p: // in float32
+	case FnGELU, FnPow, FnErf, FnLog, FnLog2, FnLog1p: // in float32
 		return fnSingleUlps, fnSingleUlps
 	case FnSigmoid, FnTanh: // in float32 too
 		return fnSingleUlps, fnSingleUlps
@@ -215,6 +216,9 @@ func TestFnSpecial(t *testing.T) {
 		{Func{Fn: FnPow, A: 0.75}, []float32{inf, 0, -1, 1}, []float32{inf, 0, nan, 1}},
 		{Func{Fn: FnPow, A: -3}, []float32{inf, 0, -2}, []float32{0, inf, -0.125}},
 		{Func{Fn: FnPow, A: 4}, []float32{inf, 0, -2, -inf}, []float32{inf, 0, 16, inf}},
+		{Func{Fn: FnPow, A: 5}, []float32{inf, 0, -2, -inf, 1, -1, 0x1p-30}, []float32{inf, 0, -32, -inf, 1, -1, 0}},
+		{Func{Fn: FnPow, A: -0.5}, []float32{inf, 0, -zero, -4, 4, 0x1p-148}, []float32{0, inf, inf, nan, 0.5, 0x1p74}},
+		{Func{Fn: FnPow, A: 20}, []float32{inf, 0, -2, -inf, 1, -1}, []float32{inf, 0, 0x1p20, inf, 1, 1}},
 		{Func{Fn: FnPow}, []float32{inf, nan, 0}, []float32{1, 1, 1}},
 	}
 	for _, l := range []Level{LevelGeneric, LevelAVX2, LevelAVX512} {

@@ -67,9 +67,12 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 	n := Load(Param("n"), GP64()).(GPVirtual)
 	if k.params > 0 {
 		p := ptr("p")
+		f.p = p
+	}
+	if k.params > 0 && !single {
 		for i := range k.params {
 			f.params[i] = f.reg()
-			VBROADCASTSD(Mem{Base: p, Disp: 8 * i}, f.params[i])
+			VBROADCASTSD(Mem{Base: f.p, Disp: 8 * i}, f.params[i])
 		}
 	}
 	for _, l := range k.limits {
@@ -124,12 +127,22 @@ func emitFn(k fnKernel, lanes int, grad bool) {
 	endElem()
 }
 
+// constant is the name of kern's constant: lower case for a form of a function.
+func (k *fnKernel) constant() string {
+	if k.name == "PowNear" {
+		return "fn" + k.name
+	}
+	return "Fn" + k.name
+}
+
 // width is the number of vectors that are computed at once: as many as fit the registers,
 // masks among them.
 func (k *fnKernel) width(lanes int) int {
 	wide := 4
 	switch k.name {
-	case "Log", "Log2", "Log1p", "GELU", "HardSigmoid", "Pow":
+	case "PowNear":
+		wide = 3
+	case "Log1p", "GELU", "HardSigmoid", "Pow":
 		wide = 2
 	}
 	if lanes == 4 { // sixteen registers, though the allocator takes as many as with AVX-512
@@ -205,7 +218,7 @@ func emitFnCalls() {
 				suffix = "Grad"
 			}
 			for _, lanes := range []int{8, 4} {
-				cond := "fn == Fn" + k.name
+				cond := "fn == " + k.constant()
 				if lanes == 8 {
 					cond += " && wide"
 				}

@@ -80,6 +80,7 @@ var fnKernels = []fnKernel{
 	{"Inv", nil, 0, func(f *fnVec, x vec) vec { return f.quotient(f.c("fnOne"), x) }, func(f *fnVec, x, dy vec) vec {
 		return f.div(f.xor(dy, fnAt("fnSign", 0)), f.mul(x, x))
 	}},
+	powSingle,
 	{"Pow", []string{"fnPowMin", "fnPowMax"}, 4, func(f *fnVec, x vec) vec {
 		return f.pow(x)
 	}, func(f *fnVec, x, dy vec) vec {

@@ -17,7 +17,9 @@ type fnVec struct {
 	single       bool
 	limits       map[string]VecVirtual // constants that stay in registers
 	tables       map[string]VecVirtual // tables that stay in registers, with AVX-512
-	params       [4]VecVirtual         // settings of the function
+	params       [4]VecVirtual         // settings of the function, of float64
+	p            Register              // address of those of float32
+	labels       int                   // number of the last label
 }
 
 // vec is a bundle, masks the lanes for which something holds.
@@ -258,7 +260,11 @@ func (f *fnVec) keep(m masks, v vec) vec {
 	return f.each(func(i int) VecVirtual {
 		w := f.reg()
 		if f.wide() {
-			VMOVAPD_Z(v[i], m[i], w)
+			if f.single {
+				VMOVAPS_Z(v[i], m[i], w)
+			} else {
+				VMOVAPD_Z(v[i], m[i], w)
+			}
 		} else {
 			VANDPD(m[i], v[i], w)
 		}

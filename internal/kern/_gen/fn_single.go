@@ -11,9 +11,10 @@ import (
 // fnSingles are their names, with the tables of the function and of its gradient: what the
 // names of their rows begin with.
 var fnSingles = map[string]struct{ forward, backward string }{
-	"GELU": {"singleGELU", "singleGELUSlope"},
-	"Erf":  {"singleErf", ""},
-	"Log":  {}, "Log2": {}, "Log1p": {},
+	"GELU":    {"singleGELU", "singleGELUSlope"},
+	"Erf":     {"singleErf", ""},
+	"PowNear": {"singlePow", "singlePow"},
+	"Log":     {}, "Log2": {}, "Log1p": {},
 }
 
 func hasConst(name string) bool { _, ok := singleIndex[name]; return ok }

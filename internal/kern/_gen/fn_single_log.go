@@ -26,6 +26,18 @@ func (f *fnVec) fromInt(v vec) vec {
 	})
 }
 
+// put replaces v by yes where the mask says so. Of [fnVec.pick], which writes a register of its own,
+// the allocator believes that it read that before.
+func (f *fnVec) put(m masks, yes any, v vec) {
+	for i := range v {
+		if f.wide() {
+			f.do(form{single: VBLENDMPS, oneSingle: VBLENDMPS_BCST}, yes)(nth(yes, i), v[i], m[i], v[i])
+		} else {
+			VBLENDVPS(m[i], nth(yes, i), v[i], v[i])
+		}
+	}
+}
+
 // logPartsSingle returns e and m of x = 2^e·(1+m), √½ <= 1+m < √2, where base has the bits of √½.
 func (f *fnVec) logPartsSingle(x vec, base any) (e, m vec) {
 	u := f.minus(x, base)
@@ -37,17 +49,19 @@ func (f *fnVec) logPartsSingle(x vec, base any) (e, m vec) {
 // logPartsAny is logPartsSingle for positive x, also below the normal numbers.
 func (f *fnVec) logPartsAny(x vec) (e, m vec) {
 	low := f.cmp(cmpLT, x, fnAt("singleLeastNormal", 0))
-	base := f.pick(low, fnAt("singleLogLowHalf", 0), f.c("singleLogHalf"))
-	return f.logPartsSingle(f.pick(low, f.mul(x, fnAt("singleLogUp", 0)), x), base)
+	base, up := f.c("singleLogHalf"), f.copy(x)
+	f.put(low, fnAt("singleLogLowHalf", 0), base)
+	f.put(low, f.mul(x, fnAt("singleLogUp", 0)), up)
+	return f.logPartsSingle(up, base)
 }
 
 // logEndsSingle replaces y, the logarithm of v where it is finite and positive, by what it is
 // elsewhere.
 func (f *fnVec) logEndsSingle(y, v vec) vec {
-	zero := f.zero()
-	y = f.pick(f.cmp(cmpEQ, v, zero), fnAt("singleMinusInf", 0), y)
-	y = f.pick(f.cmp(cmpLT, v, zero), fnAt("singleNaN", 0), y)
-	return f.pick(f.cmp(cmpNLT, v, fnAt("singleInf", 0)), v, y)
+	f.put(f.cmp(cmpEQ, v, fnAt("singleMinusZero", 0)), fnAt("singleMinusInf", 0), y)
+	f.put(f.cmp(cmpLT, v, fnAt("singleMinusZero", 0)), fnAt("singleNaN", 0), y)
+	f.put(f.cmp(cmpNLT, v, fnAt("singleInf", 0)), v, y)
+	return y
 }
 
 var logSingle = fnKernel{"Log", nil, 0, func(f *fnVec, x vec) vec {
