@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
 	"gorgonia.org/gorgonia"
@@ -126,7 +127,7 @@ func (b *Builder) param(name string, shape []int, init func([]float32, *rand.Ran
 		// A header of its own for each graph: Gorgonia changes headers while it runs.
 		v := tensor.New(tensor.WithShape(slices.Clone(p.Shape)...), tensor.WithBacking(p.Data))
 		n = gorgonia.NewTensor(b.g, tensor.Float32, len(p.Shape), gorgonia.WithName(name),
-			gorgonia.WithShape(p.Shape...), gorgonia.WithValue(v))
+			gorgonia.WithShape(p.Shape...), gorgonia.WithValue(v), graph.Mark(graph.Param))
 		b.nodes[name], b.learned[n] = n, true
 	}
 	return n

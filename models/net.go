@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/ops"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -135,7 +136,7 @@ func (n *Net) build(batch int, training, create bool) (g *Graph, err error) {
 	}()
 	shape := append([]int{batch}, n.input...)
 	g = &Graph{G: gorgonia.NewGraph(), xData: make([]float32, tensor.Shape(shape).TotalSize())}
-	g.X = gorgonia.NewTensor(g.G, tensor.Float32, len(shape), gorgonia.WithName("x"), gorgonia.WithShape(shape...),
+	g.X = gorgonia.NewTensor(g.G, tensor.Float32, len(shape), gorgonia.WithName("x"), graph.Mark(graph.Input), gorgonia.WithShape(shape...),
 		gorgonia.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(g.xData))))
 	b := newBuilder(n, g, training, create)
 	g.Logits = n.layer.Apply(b, g.X)

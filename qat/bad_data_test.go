@@ -227,11 +227,11 @@ func TestTwoInputs(t *testing.T) {
 
 // TestFixedBatch: a network that is bound to its batch says so by the input's size.
 func TestFixedBatch(t *testing.T) {
-	m := zooNet(t, "weight_on_the_left")
+	m := zooNet(t, "vector_matrix")
 	n := prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)
 	n.step(n.machine(), 0)
 	_, err := n.m.Predict(numbers(1, 12))
-	wantError(t, err, `input "x" has 12 elements, want 24`, "[6 4]")
+	wantError(t, err, `input "x" has 12 elements, want 8`, "[8]")
 	// An op that the reader does not know keeps evaluation at the traced batch.
 	m = zooNet(t, "upsample")
 	n = prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)

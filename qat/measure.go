@@ -22,6 +22,12 @@ func (m *Model) Report(sample ...[]float32) (report.Report, error) {
 	return r, nil
 }
 
+// Plan says what Prepare made of the graph, before the first step: inputs with their batch
+// axes, parameters, constants, what stays float and why, and what cannot be frozen. Print
+// it and look at it once: a leaf in the wrong list, or a batch that is fixed, is mended by
+// [qconfig.Config.Roles].
+func (m *Model) Plan() report.Plan { return measure.Plan(m.plan) }
+
 // Record keeps the ranges and scales of all quantizers from now on, in every step or,
 // with every above 1, in every so many steps, for the plots of package report/page. Memory is
 // bounded: with 512 points the interval doubles and every second one goes. What was

@@ -63,7 +63,7 @@ func prepareModel(g *gorgonia.ExprGraph, cfg qconfig.Config, outputs []*gorgonia
 	if err := checkPrepare(g, cfg, outputs); err != nil {
 		return nil, err
 	}
-	net, err := graph.Read(g, outputs, graph.Options{Inputs: cfg.Roles.Inputs, Params: cfg.Roles.Params})
+	net, err := graph.Read(g, outputs, graph.Options{Inputs: cfg.Roles.Inputs, Params: cfg.Roles.Params, Constants: cfg.Roles.Constants, Batch: cfg.Roles.Batch})
 	if err != nil {
 		return nil, err
 	}
@@ -155,10 +155,17 @@ func (m *Model) Map(nodes ...**gorgonia.Node) error {
 	return nil
 }
 
-// Learnables returns the parameters of the new graph: in network order weights,
-// biases, scales and shifts of batch normalisations, which keep the user's names
+// Learnables returns the parameters of the new graph that are trained: in network order
+// weights, biases, scales and shifts of batch normalisations, which keep the user's names
 // and memory, so that a solver that steps on them trains the user's weights; then those
 // of what was carried over; then [Model.Scales].
+//
+// Trained is what gorgonia.Grad was called for in the user's graph. In a graph without
+// Grad that is what an importer or package models marked as a parameter, and what is used
+// as only weights are: the factor of a product, a filter, the bias behind them, the scale
+// and shift of a normalisation, a table of embeddings, and what looks drawn to be trained.
+// All other leaves (masks, priors, adjacency matrices) keep every bit, see [Model.Plan];
+// the config's roles have the last word.
 //
 // A leaf that only the carried part reads is among them if gorgonia.Grad was called for
 // it in the user's graph, or the config's roles say so. In a graph without Grad it is if
@@ -168,7 +175,7 @@ func (m *Model) Map(nodes ...**gorgonia.Node) error {
 func (m *Model) Learnables() gorgonia.Nodes {
 	var ns gorgonia.Nodes
 	for _, v := range slices.Concat(m.plan.Net.Values, m.plan.Net.Carried.Values) {
-		if n := m.train.Nodes[v]; v.Role == graph.Param && n != nil {
+		if n := m.train.Nodes[v]; v.Trained() && n != nil {
 			ns = append(ns, n)
 		}
 	}

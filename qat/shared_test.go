@@ -36,7 +36,8 @@ func TestStateKeepsScalars(t *testing.T) {
 		g := gorgonia.NewGraph()
 		x := leaf(g, "x", 4, 6)
 		gain := gorgonia.NewScalar(g, gorgonia.Float32, gorgonia.WithName("gain"), gorgonia.WithValue(float32(1.5)))
-		return prepare(t, qconfig.Config{}, g, must(gorgonia.Mul(fc("c1", x, 5), gain))), gain
+		cfg := qconfig.Config{Roles: qconfig.Roles{Params: []string{"gain"}}}
+		return prepare(t, cfg, g, must(gorgonia.Mul(fc("c1", x, 5), gain))), gain
 	}
 	n, gain := build()
 	vm := n.machine()

@@ -49,7 +49,7 @@ var floors = map[string][]string{
 		"eval.go", "freeze.go", "probe.go",
 	},
 	"qat/internal/tune":    {"pairs.go", "rows.go", "linalg.go", "solve.go", "round.go", "equalize.go", "bias.go", "posttraining.go"},
-	"qat/internal/measure": {"histogram.go", "report.go", "history.go", "mixed.go", "sensitivity.go", "verify.go"},
+	"qat/internal/measure": {"plan.go", "histogram.go", "report.go", "history.go", "mixed.go", "sensitivity.go", "verify.go"},
 	"qat/internal/exact":   {"quant.go", "scales.go", "product.go"},
 	"qat/export/coremlout": {
 		"doc.go", "options.go", "half.go", "names.go", "blob.go", "builder.go", "value.go", "quant.go", "product.go", "layers.go", "build.go",
@@ -57,7 +57,7 @@ var floors = map[string][]string{
 	},
 	"qat/export/onnxout": {"doc.go", "options.go", "constant.go", "builder.go", "quant.go", "product.go", "layers.go", "build.go", "write.go"},
 	"qat/ptq":            {"data.go", "equalize.go", "round.go", "bias.go", "ptq.go"},
-	"qat/report":         {"number.go", "histogram.go", "verification.go", "ranges.go", "sensitivity.go", "mixed.go", "report.go"},
+	"qat/report":         {"plan.go", "number.go", "histogram.go", "verification.go", "ranges.go", "sensitivity.go", "mixed.go", "report.go"},
 	"qat/report/page":    {"plot.go", "histogram.go", "page.go"},
 	"qat":                {"doc.go", "qat.go", "predict.go", "step.go", "state.go", "posttraining.go", "measure.go", "shipping.go"},
 }

@@ -19,6 +19,7 @@ type batcher struct {
 	net  *Net
 	n    int            // batch size in the traced graph
 	axes map[*Value]int // values that have a batch axis
+	said map[string]int // batch axes of inputs that are known
 }
 
 // tie asks for another input to grow with the batch.
@@ -29,12 +30,73 @@ type tie struct {
 
 func (t tie) Error() string { return "input " + t.v.Name + " grows with the batch" }
 
-// openBatch finds the batch axis of every value, or says why there is none. Reshapes
+// openBatch finds the batch axis of every value, or says why there is none. said are the
+// axes of inputs that are known, -1 for none. Without them axis 0 is tried first, then
+// those behind it, where the network is of the kind that has its batch there. Reshapes
 // get -1 where the batch is, so that shapes can be computed at any batch size.
-func openBatch(net *Net) {
+func openBatch(net *Net, said map[string]int) error {
+	for name, axis := range said {
+		i := slices.IndexFunc(net.Inputs, func(v *Value) bool { return v.Name == name })
+		if i < 0 {
+			return fmt.Errorf("graph: batch axis of %q: the network has no such input: correct the roles in the config", name)
+		}
+		if v := net.Inputs[i]; axis < noAxis || axis >= len(v.Shape) {
+			return fmt.Errorf("graph: batch axis %d of input %s: its shape is %v", axis, name, v.Shape)
+		}
+	}
+	b, err := tryBatch(net, said, 0)
+	for axis := 1; err != nil && axis < batchBehind(net); axis++ {
+		if other, bad := tryBatch(net, said, axis); bad == nil {
+			b, err = other, nil
+		}
+	}
+	if err != nil {
+		net.BatchNote = err.Error()
+		return nil
+	}
+	net.Batch = b.n
+	for v, a := range b.axes {
+		v.BatchAxis = a
+		if v.Producer == nil && v.Role == Param { // a state, see want
+			v.Role = Input
+		}
+	}
+	net.Inputs = slices.DeleteFunc(slices.Clone(net.Values), func(v *Value) bool { return v.Role != Input })
+	for _, l := range net.Layers {
+		if op, ok := l.Op.(nn.Reshape); ok && l.Out.BatchAxis != noAxis {
+			shape := slices.Clone(op.Shape)
+			shape[l.Out.BatchAxis] = -1
+			l.Op = nn.Reshape{Shape: shape}
+		}
+	}
+	return nil
+}
+
+// batchBehind says below which axis the batch of inputs may be: time comes first in
+// tensors of three axes, features in matrices that weights are multiplied with from the
+// left.
+func batchBehind(net *Net) int {
+	rank := 0
+	for _, v := range net.Inputs {
+		rank = max(rank, len(v.Shape))
+	}
+	if rank == 3 {
+		return rank
+	}
+	for _, l := range net.Layers {
+		if _, ok := l.Op.(nn.MatMul); ok && l.In[0].Base().Role == Param && rank == 2 {
+			return rank
+		}
+	}
+	return 0
+}
+
+// tryBatch follows the batch through the network, on the given axis of all inputs that
+// nothing is said about.
+func tryBatch(net *Net, said map[string]int, axis int) (*batcher, error) {
 	tied := map[*Value]int{}
-	n, err := commonBatch(net, tied)
-	b := &batcher{net: net, n: n}
+	n, err := commonBatch(net, said, axis, tied)
+	b := &batcher{net: net, n: n, said: said}
 	for err == nil {
 		b.axes = map[*Value]int{}
 		for v, a := range tied {
@@ -47,36 +109,33 @@ func openBatch(net *Net) {
 		}
 		tied[t.v], err = t.axis, nil
 	}
-	if err != nil {
-		net.BatchNote = err.Error()
-		return
-	}
-	net.Batch = n
-	for v, a := range b.axes {
-		v.BatchAxis = a
-	}
-	for _, l := range net.Layers {
-		if op, ok := l.Op.(nn.Reshape); ok && l.Out.BatchAxis != noAxis {
-			shape := slices.Clone(op.Shape)
-			shape[l.Out.BatchAxis] = -1
-			l.Op = nn.Reshape{Shape: shape}
-		}
-	}
+	return b, err
 }
 
-// commonBatch is the size of axis 0 of all inputs of rank 2 and more.
-func commonBatch(net *Net, tied map[*Value]int) (int, error) {
+// commonBatch is the size of the batch axis of all inputs that have one: those that it is
+// said of, and others with that axis and a second one. States, which have a value
+// already, go with the others where they are as large.
+func commonBatch(net *Net, said map[string]int, axis int, tied map[*Value]int) (int, error) {
 	n := 0
 	var first *Value
-	for _, v := range net.Inputs {
-		if len(v.Shape) < 2 {
+	ordered := slices.Clone(net.Inputs)
+	slices.SortStableFunc(ordered, func(a, b *Value) int { return len(a.Default()) - len(b.Default()) })
+	for _, v := range ordered {
+		at, known := said[v.Name]
+		if !known {
+			at = axis
+		}
+		if at == noAxis || !known && len(v.Shape) < max(2, axis+1) {
 			continue
 		}
-		if first != nil && v.Shape[0] != n {
-			return 0, fmt.Errorf("inputs %s and %s have different sizes along axis 0: %d and %d", first.Name, v.Name, n, v.Shape[0])
+		if first != nil && v.Shape[at] != n {
+			if !known && v.Default() != nil {
+				continue
+			}
+			return 0, fmt.Errorf("inputs %s and %s have different sizes along axis %d: %d and %d", first.Name, v.Name, at, n, v.Shape[at])
 		}
-		first, n = v, v.Shape[0]
-		tied[v] = 0
+		first, n = v, v.Shape[at]
+		tied[v] = at
 	}
 	if first == nil {
 		return 0, errors.New("no input has two or more dimensions")
@@ -117,11 +176,28 @@ func (b *batcher) want(v *Value, a int) error {
 		return fmt.Errorf("operand %s grows with the batch", v.Name)
 	case have != noAxis:
 		return fmt.Errorf("the batch is axis %d of %s and meets axis %d of another operand", have, v.Name, a)
-	case v.Role == Input:
+	case v.Role == Input && !b.closed(v), v.isState():
 		return tie{v, a}
 	default:
 		return fmt.Errorf("axis %d of %s %s has the size of the batch (%d)", a, v.Role, v.Name, v.Shape[a])
 	}
+}
+
+// closed reports whether it was said that an input has no batch axis.
+func (b *batcher) closed(v *Value) bool {
+	a, known := b.said[v.Name]
+	return known && a == noAxis
+}
+
+// isState reports whether v, a leaf that nobody trains, can be an initial state: one number
+// throughout, so that it has a value at any batch size. Factors of products had their turn
+// when roles were given.
+func (v *Value) isState() bool {
+	if v.Role != Param || !v.Fixed || v.said || v.Node == nil {
+		return false
+	}
+	x, err := v.Floats()
+	return err == nil && len(x) > 0 && uniform(v.Node.Value(), x[0])
 }
 
 // rule returns the batch axis of a layer's output, given that one operand has one.
@@ -197,7 +273,7 @@ func stockShape(op gorgonia.Op, in [][]int) (out []int, err error) {
 // Shapes computes the shape of every value at another batch size.
 func (n *Net) Shapes(batch int) (map[*Value][]int, error) {
 	if n.Batch == 0 {
-		return nil, fmt.Errorf("graph: the network has a fixed batch: %s", n.BatchNote)
+		return nil, fmt.Errorf("graph: the network has a fixed batch: %s; if the batch is another axis of an input, say so in the config (roles: batch)", n.BatchNote)
 	}
 	if batch < 1 {
 		return nil, fmt.Errorf("graph: batch size %d, want at least 1", batch)

@@ -13,13 +13,9 @@ import (
 // that was the asking. Before that, a weight counts as asked for if a single number
 // depends on it, one that nothing reads on: a loss.
 func (r *reader) carriedRoles(g *gorgonia.ExprGraph, found []*match, roots []*gorgonia.Node) {
-	asked := false
-	for _, n := range g.AllNodes() {
-		asked = asked || isLeaf(n) && n.Deriv() != nil
-	}
 	var heads map[*gorgonia.Node]bool
-	if !asked {
-		heads = r.weights(found)
+	if !hasGrad(g) {
+		heads = r.weights(found, false)
 		lost := r.lost(roots)
 		for n := range heads {
 			heads[n] = lost[n]
@@ -32,7 +28,7 @@ func (r *reader) carriedRoles(g *gorgonia.ExprGraph, found []*match, roots []*go
 			r.roles[n] = Const
 		case !isLeaf(n):
 		case n.Dtype() == tensor.Float32 &&
-			(n.Deriv() != nil || slices.Contains(r.opt.Params, n.Name()) || heads[n] && !slices.Contains(r.opt.Inputs, n.Name())):
+			(n.Deriv() != nil || slices.Contains(r.opt.Params, n.Name()) || heads[n] && !slices.Contains(r.opt.Inputs, n.Name()) && !slices.Contains(r.opt.Constants, n.Name())):
 			r.roles[n] = Param
 		default:
 			r.roles[n] = Input
@@ -63,12 +59,24 @@ func (r *reader) lost(roots []*gorgonia.Node) map[*gorgonia.Node]bool {
 // weights lists the leaves with values that look as if they were there to be trained: the matrix that something computed is multiplied with,
 // the filter of a convolution, the bias that is added to such a product, the scale and
 // shift of a batch normalisation. A vector that something is multiplied with is none: it
-// may weigh classes.
-func (r *reader) weights(found []*match) map[*gorgonia.Node]bool {
+// may weigh classes. In the network itself tables of embeddings count too, and what is
+// added to or multiplied with something computed, if its values look like it; see gains.
+func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 	out := map[*gorgonia.Node]bool{}
 	products := map[*gorgonia.Node]bool{}
+	factor := 2 // the least rank of a weight that something is multiplied with
+	if network {
+		factor = 1
+	}
 	take := func(n *gorgonia.Node, minRank int) bool {
 		leaf := r.base(n)
+		if network && !isLeaf(leaf) { // weights that are computed from parameters
+			leaves, ok := r.leavesOf(leaf)
+			for _, l := range leaves {
+				out[l] = out[l] || ok && r.trainable(l)
+			}
+			return ok && len(leaves) > 0
+		}
 		if !r.trainable(leaf) || leaf.Shape().Dims() < minRank {
 			return false
 		}
@@ -84,18 +92,20 @@ func (r *reader) weights(found []*match) map[*gorgonia.Node]bool {
 		case nn.Conv:
 			products[m.out] = r.isComputed(a[0]) && take(a[1], 4)
 		case nn.MatMul:
-			products[m.out] = r.isComputed(a[0]) && take(a[1], 2) || r.isComputed(a[1]) && take(a[0], 2)
-		case nn.BatchNorm:
+			products[m.out] = r.isComputed(a[0]) && take(a[1], factor) || r.isComputed(a[1]) && !(network && r.noWeight(a[0])) && take(a[0], factor)
+		case nn.BatchNorm, nn.LayerNorm, nn.GroupNorm:
 			for _, x := range a[1:] {
 				take(x, 1)
 			}
 			continue
-		case nn.Binary:
-			if op.Fn != "add" || len(a) != 2 {
-				continue
+		case nn.Gather:
+			if network {
+				take(a[0], 2)
 			}
+			continue
+		case nn.Binary:
 			for i, x := range a {
-				if b := a[1-i]; products[r.base(x)] && isBiasOf(b, m.out) {
+				if b := a[len(a)-1-i]; op.Fn == "add" && products[r.base(x)] && isBiasOf(b, m.out) || network && r.isComputed(x) && r.isGain(op.Fn, b) {
 					take(b, 1)
 				}
 			}
@@ -110,15 +120,65 @@ func (r *reader) weights(found []*match) map[*gorgonia.Node]bool {
 	return out
 }
 
-// trainable reports whether n is a float32 leaf of the carried part that has a value.
+// trainable reports whether n is a float32 leaf that has a value and no role yet.
 func (r *reader) trainable(n *gorgonia.Node) bool {
-	return isLeaf(n) && r.given[n] == nil && n.Value() != nil && n.Dtype() == tensor.Float32
+	return isFloatLeaf(n) && r.given[n] == nil && (r.roles[n] == Param || r.roles[n] == Activation)
 }
 
-// isComputed reports whether n is data of the network, or computed from anything.
+// noWeight reports whether a left factor can hardly be a weight: it has numbers above 0
+// and none below, as adjacency matrices and averages do.
+func (r *reader) noWeight(n *gorgonia.Node) bool {
+	x, err := floats(r.base(n).Value())
+	return err == nil && slices.Min(x) >= 0 && slices.Max(x) > 0
+}
+
+// leavesOf lists the leaves that n is computed from; ok is false if there is data among
+// them.
+func (r *reader) leavesOf(n *gorgonia.Node) (leaves []*gorgonia.Node, ok bool) {
+	seen := map[*gorgonia.Node]bool{}
+	stack := []*gorgonia.Node{n}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if seen[n] || isConst(n) {
+			continue
+		}
+		seen[n] = true
+		m := r.found[n]
+		switch {
+		case isLeaf(n) && r.roles[n] == Param:
+			leaves = append(leaves, n)
+		case isLeaf(n) || m == nil:
+			return nil, false
+		default:
+			stack = append(stack, m.args...)
+		}
+	}
+	return leaves, true
+}
+
+// isGain reports whether a leaf that is added to or multiplied with something computed
+// looks as if it was there to be trained: a vector of one element per channel that does
+// nothing yet, or random numbers.
+func (r *reader) isGain(fn string, n *gorgonia.Node) bool {
+	none, ok := map[string]float32{"add": 0, "mul": 1}[fn]
+	leaf := r.base(n)
+	if !ok || !r.trainable(leaf) {
+		return false
+	}
+	long := 0
+	for _, d := range leaf.Shape() {
+		if d > 1 {
+			long++
+		}
+	}
+	return long == 1 && uniform(leaf.Value(), none) || random(leaf.Value())
+}
+
+// isComputed reports whether n is data, or computed from anything.
 func (r *reader) isComputed(n *gorgonia.Node) bool {
 	n = r.base(n)
-	return !isLeaf(n) && !isConst(n) || r.roles[n] == Input && r.given[n] != nil || isLeaf(n) && n.Value() == nil
+	return !isLeaf(n) && !isConst(n) || r.roles[n] == Input || isLeaf(n) && n.Value() == nil
 }
 
 // isBiasOf reports whether b holds one element per channel (axis 1) of out.

@@ -8,6 +8,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
@@ -46,13 +47,29 @@ type Note struct {
 	Reason string
 }
 
+// Notes are remarks on the network's layers: where Gorgonia's own op computes wrongly and
+// goqat's does not, and where an output may not be what the program wrote.
+func (n *Net) Notes() []Note {
+	var notes []Note
+	for _, l := range n.Layers {
+		if l.Wrong != "" {
+			notes = append(notes, Note{l.Name, "Gorgonia's op computes wrongly: " + l.Wrong})
+		}
+		if s, ok := l.Op.(nn.Softmax); ok && s.Log && opName(l.Stock) == "softmaxOp" && slices.Contains(n.Outputs, l.Out) {
+			notes = append(notes, Note{l.Name, "this output is the logarithm of a softmax: the program wrote LogSoftMax, or it took gorgonia.Log of a SoftMax, " +
+				"which turns the SoftMax itself into a logarithm; for probabilities, call Prepare before Log, or give what goes into the SoftMax as output"})
+		}
+	}
+	return notes
+}
+
 // Role says where a value comes from.
 type Role int
 
 const (
 	Activation Role = iota // the output of a layer
 	Input                  // data: bound anew for each batch
-	Param                  // a weight, bias or other leaf with a value that stays
+	Param                  // a weight, bias or other leaf with a value that stays, trained or not
 	Const                  // a constant of the graph
 )
 
@@ -71,11 +88,31 @@ type Value struct {
 	// axis may hold a multiple of the batch (as in a [N*T, C] matrix).
 	BatchAxis int
 	Role      Role
+	// Fixed marks a Param that is not trained.
+	Fixed bool
 	// Node is the user's node. It is nil for a value between two layers that stand
 	// for one user node.
 	Node     *gorgonia.Node
 	Producer *Layer    // nil for leaves
 	Data     []float32 // of a Const: a copy of its elements
+
+	said bool // options or a mark say what the leaf is
+}
+
+// Trained reports whether the value is a parameter that training moves.
+func (v *Value) Trained() bool { return v.Role == Param && !v.Fixed }
+
+// Default is the value that an input had in the user's graph, row-major, nil for none.
+// Inputs that are known to be data have none: that was a batch.
+func (v *Value) Default() []float32 {
+	if v.Role != Input || v.said || v.Node == nil || v.Node.Value() == nil {
+		return nil
+	}
+	x, err := floats(v.Node.Value())
+	if err != nil {
+		return nil
+	}
+	return x
 }
 
 // Layer is one operation of the network.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"sort"
-	"strings"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -15,17 +14,19 @@ import (
 type Options struct {
 	// Inputs names leaves that hold data although they have a value.
 	Inputs []string
-	// Params names leaves that are parameters although they look like data.
+	// Params names leaves that are trained although they look like data or constants.
 	Params []string
+	// Constants names leaves whose value stays as it is.
+	Constants []string
+	// Batch is the batch axis of inputs by name, -1 for none.
+	Batch map[string]int
 }
 
 // Read reads what outputs compute into a network, and what else the graph computes into
 // its carried part. It works before and after gorgonia.Grad and leaves the graph alone.
 //
-// A leaf without a value is an input and one with a value a parameter, except where
-// it clearly is data: the image of a convolution, and the left operand of a matrix
-// product of two leaves. Grad's targets are always parameters, and opt has the last
-// word.
+// What the leaves are is told by opt first, then by marks ([Mark]), then by an earlier
+// Grad, then by value and use; see assignRoles.
 //
 // It fails on nodes of another graph, on graphs that are not float32, on an output
 // that depends on no input, and when two parameters share a name.
@@ -46,7 +47,9 @@ func Read(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (net *Ne
 	if err := checkReach(e.net); err != nil {
 		return nil, err
 	}
-	openBatch(e.net)
+	if err := openBatch(e.net, opt.Batch); err != nil {
+		return nil, err
+	}
 	if err := r.carry(g, e); err != nil {
 		return nil, err
 	}
@@ -70,6 +73,8 @@ type reader struct {
 	index map[*gorgonia.Node]int // position in order
 	found map[*gorgonia.Node]*match
 	roles map[*gorgonia.Node]Role
+	fixed map[*gorgonia.Node]bool   // parameters that nobody asked to train
+	said  map[*gorgonia.Node]bool   // leaves whose role options or marks say
 	asked map[*gorgonia.Node]bool   // outputs
 	given map[*gorgonia.Node]*Value // exist already: no new layer reaches behind them
 }
@@ -89,6 +94,8 @@ func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*r
 		index: map[*gorgonia.Node]int{},
 		found: map[*gorgonia.Node]*match{},
 		roles: map[*gorgonia.Node]Role{},
+		fixed: map[*gorgonia.Node]bool{},
+		said:  map[*gorgonia.Node]bool{},
 		asked: map[*gorgonia.Node]bool{},
 	}
 	for _, n := range g.AllNodes() {
@@ -229,107 +236,6 @@ func (r *reader) matchAll(outputs []*gorgonia.Node) {
 			r.found[n] = &match{out: n}
 		}
 	}
-}
-
-// assignRoles decides which leaves are data.
-func (r *reader) assignRoles(g *gorgonia.ExprGraph) error {
-	for n := range r.found {
-		switch {
-		case isConst(n):
-			r.roles[n] = Const
-		case isLeaf(n) && n.Value() == nil:
-			r.roles[n] = Input
-		case isLeaf(n):
-			r.roles[n] = Param
-		}
-	}
-	for _, n := range r.order {
-		if m := r.found[n]; m != nil {
-			r.guessData(m)
-		}
-	}
-	for _, list := range []struct {
-		names []string
-		role  Role
-	}{{r.opt.Params, Param}, {r.opt.Inputs, Input}} {
-		for _, name := range list.names {
-			if err := r.setRole(g, name, list.role); err != nil {
-				return err
-			}
-		}
-	}
-	for _, role := range r.roles {
-		if role == Input {
-			return nil
-		}
-	}
-	var names []string
-	for _, n := range r.order {
-		if isLeaf(n) {
-			names = append(names, n.Name())
-		}
-	}
-	return fmt.Errorf("graph: no input: every leaf (%s) has a value and looks like a parameter; name the data leaves under inputs in the config", strings.Join(names, ", "))
-}
-
-// guessData marks the leaves that m uses as data.
-func (r *reader) guessData(m *match) {
-	if m.image != nil {
-		r.markData(r.trace(m.image))
-	}
-	if m.left != nil {
-		left, right := r.trace(m.left), r.trace(m.right)
-		if isLeaf(left) && isLeaf(right) && left != right && r.roles[right] == Param {
-			r.markData(left)
-		}
-	}
-}
-
-func (r *reader) markData(n *gorgonia.Node) {
-	if isLeaf(n) && n.Deriv() == nil {
-		r.roles[n] = Input
-	}
-}
-
-// trace follows layers of one operand (constants aside) back to where they start.
-func (r *reader) trace(n *gorgonia.Node) *gorgonia.Node {
-	for {
-		m := r.found[n]
-		if m == nil || m.opaque || isLeaf(n) || isConst(n) {
-			return n
-		}
-		var only *gorgonia.Node
-		for _, a := range m.args {
-			if !isConst(a) && a != only {
-				if only != nil {
-					return n
-				}
-				only = a
-			}
-		}
-		if only == nil {
-			return n
-		}
-		n = only
-	}
-}
-
-func (r *reader) setRole(g *gorgonia.ExprGraph, name string, role Role) error {
-	hit := false
-	for _, n := range g.AllNodes() {
-		// A leaf beside the network has its turn in carriedRoles.
-		_, inside := r.index[n]
-		hit = hit || !inside && isLeaf(n) && n.Name() == name
-	}
-	for _, n := range r.order {
-		if _, leaf := r.roles[n]; leaf && isLeaf(n) && n.Name() == name {
-			r.roles[n], hit = role, true
-		}
-	}
-	if !hit {
-		return fmt.Errorf("graph: no leaf named %q in the graph: correct the names in the config", name)
-	}
-	return nil
 }
 
 // checkReach refuses outputs that no input reaches.

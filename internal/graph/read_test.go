@@ -19,7 +19,11 @@ func leaf(g *G.ExprGraph, name string, shape ...int) *G.Node {
 
 func weight(g *G.ExprGraph, name string, shape ...int) *G.Node {
 	n := leaf(g, name, shape...)
-	if err := G.Let(n, tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))); err != nil {
+	x := make([]float32, tensor.Shape(shape).TotalSize())
+	for i := range x { // of both signs, no two alike, as initial weights are
+		x[i] = float32(i+1) * float32(1-i%2*2) / 8
+	}
+	if err := G.Let(n, tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x))); err != nil {
 		panic(err)
 	}
 	return n
@@ -250,8 +254,8 @@ func TestBatch(t *testing.T) {
 				}
 			}
 			for _, v := range net.Inputs {
-				if v.BatchAxis != 0 {
-					t.Errorf("input %s: batch axis %d", v.Name, v.BatchAxis)
+				if want := c.BatchAxis; v.BatchAxis != want {
+					t.Errorf("input %s: batch axis %d, want %d", v.Name, v.BatchAxis, want)
 				}
 			}
 		})

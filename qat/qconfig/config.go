@@ -47,9 +47,12 @@ type Config struct {
 	source *source
 }
 
-// Roles names leaves of the graph, those without an operand. Without a word here a leaf
-// without a value is an input and one with a value a parameter, except where it clearly
-// is data. A name may be in one list only.
+// Roles names leaves of the graph, those without an operand. Without a word here they are
+// what the importer or package models made them. Elsewhere a leaf without a value is an
+// input and one with a value a parameter, except where it clearly is data: an initial
+// state keeps its value as a default. What nobody asked to train (by gorgonia.Grad, or by a
+// use that only weights have) keeps its value. qat.Model.Plan says what became of each. A
+// name may be in one list only.
 type Roles struct {
 	// Inputs are data that change from batch to batch.
 	Inputs []string
@@ -57,6 +60,10 @@ type Roles struct {
 	Params []string
 	// Constants have a value that is never trained.
 	Constants []string
+	// Batch is the batch axis of inputs, counted from 0; -1 says that an input has none.
+	// For the others it is found: axis 0, or one behind it where time or the features come
+	// first.
+	Batch map[string]int
 }
 
 // Layer holds the settings of one layer.

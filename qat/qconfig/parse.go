@@ -126,7 +126,21 @@ func (c *Config) readRoles(n *yaml.Node, path string) error {
 	for _, l := range c.Roles.lists() {
 		known[l.key] = func(n *yaml.Node, path string) error { return c.readLeaves(n, path, l.names) }
 	}
+	known["batch"] = c.readBatch
 	return c.fields(n, path, known)
+}
+
+// readBatch reads the batch axes of inputs.
+func (c *Config) readBatch(n *yaml.Node, path string) error {
+	if isNull(n) {
+		return nil
+	}
+	c.Roles.Batch = map[string]int{}
+	return c.mapping(n, path, func(name string, _, n *yaml.Node, path string) error {
+		axis, err := c.readInt(n, path)
+		c.Roles.Batch[name] = axis
+		return err
+	})
 }
 
 // readLeaves reads a list of names.

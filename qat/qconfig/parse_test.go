@@ -29,7 +29,7 @@ func fullConfig() Config {
 			"block1.conv": {Weights: Tensor{Off: true}},
 			"fc":          nil,
 		},
-		Roles:      Roles{Inputs: []string{"x", "1"}, Params: []string{"w"}},
+		Roles:      Roles{Inputs: []string{"x", "1"}, Params: []string{"w"}, Constants: []string{"mask"}, Batch: map[string]int{"1": 0, "h": -1, "x": 1}},
 		Milestones: MilestonesAt(0, 10, 100, Never),
 	}
 }
@@ -110,6 +110,7 @@ func TestParseGood(t *testing.T) {
 		{"names: {\"null\": null}\r\n", Config{Names: map[string]*Layer{"null": nil}}},
 		{"names: {on: null}", Config{Names: map[string]*Layer{"on": nil}}},
 		{"roles: {inputs: []}", Config{}},
+		{"roles: {constants: [m], batch: {x: 1, h: -1}}", Config{Roles: Roles{Constants: []string{"m"}, Batch: map[string]int{"x": 1, "h": -1}}}},
 		{"milestones: [-1, -1, -1, -1]", Config{Milestones: MilestonesAt(-1, -1, -1, -1)}},
 		{"milestones: [0, 0, 1, 0]", Config{Milestones: MilestonesAt(0, 0, 1, 0)}},
 		{"--- {roles: {inputs: [x]}}\n...\n", Config{Roles: Roles{Inputs: []string{"x"}}}},

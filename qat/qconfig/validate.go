@@ -4,6 +4,7 @@ package qconfig
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -57,6 +58,18 @@ func (c Config) checkRoleLists() error {
 				return c.fault(path, "%s is listed twice, first under %s: remove one", words.Quote(name), before)
 			}
 			seen[name] = l.key
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Roles.Batch)) {
+		path := join("roles.batch", name)
+		if err := c.checkKey(path, name); err != nil {
+			return err
+		}
+		if seen[name] != "" && seen[name] != "inputs" {
+			return c.fault(path, "%s is listed under %s: only inputs have a batch axis", words.Quote(name), seen[name])
+		}
+		if axis := c.Roles.Batch[name]; axis < -1 {
+			return c.fault(path, "%d: want an axis, counted from 0, or -1 for none", axis)
 		}
 	}
 	return nil
@@ -233,6 +246,11 @@ func (c Config) CheckRoles(known []string) error {
 			if !slices.Contains(known, name) {
 				return c.unknownName(fmt.Sprintf("roles.%s[%d]", l.key, i), "leaf", name, known)
 			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Roles.Batch)) {
+		if !slices.Contains(known, name) {
+			return c.unknownName(join("roles.batch", name), "leaf", name, known)
 		}
 	}
 	return nil

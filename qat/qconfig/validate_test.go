@@ -163,6 +163,8 @@ func TestValidateErrors(t *testing.T) {
 		{"empty name", Config{Names: map[string]*Layer{"": nil}}, `names."": the name is empty`},
 		{"broken name", Config{Names: map[string]*Layer{"\xff": nil}}, `the name is not valid UTF-8`},
 		{"empty input", Config{Roles: Roles{Inputs: []string{"x", ""}}}, `roles.inputs[1]: the name is empty`},
+		{"batch below -1", Config{Roles: Roles{Batch: map[string]int{"x": -2}}}, `roles.batch.x: -2: want an axis`},
+		{"batch of a parameter", Config{Roles: Roles{Params: []string{"w"}, Batch: map[string]int{"w": 0}}}, `roles.batch.w: "w" is listed under params`},
 		{"types before names", Config{
 			Names: map[string]*Layer{"a": {Weights: Tensor{Bits: 1}}},
 			Types: map[string]*Layer{"z": {Weights: Tensor{Bits: 1}}, "y": {Weights: Tensor{Bits: 1}}},
@@ -194,6 +196,7 @@ func TestCheckNames(t *testing.T) {
 	wantConfigError(t, "no names", c.CheckNames(nil, kinds), `there are none`)
 	wantConfigError(t, "kind", c.CheckNames(layers, []string{"Conv"}), `line 1, column 9: types.conv: no kind of layer "conv": did you mean "Conv"?`)
 	wantConfigError(t, "input", c.CheckRoles([]string{"x"}), `line 5, column 21: roles.inputs[1]: no leaf "mask": there are x`)
+	wantConfigError(t, "batch", Config{Roles: Roles{Batch: map[string]int{"z": 0}}}.CheckRoles([]string{"x"}), `roles.batch.z: no leaf "z": there are x`)
 	wantConfigError(t, "without lines", Config{Names: map[string]*Layer{"a": nil}}.CheckNames(nil, nil), `invalid config: names.a: no layer "a"`)
 	wantConfigError(t, "above nothing", Config{Names: map[string]*Layer{"hea": nil}}.CheckNames([]string{"head.a"}, nil), `no layer "hea"`)
 }

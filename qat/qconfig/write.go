@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -69,6 +71,13 @@ func (c Config) object() (object, error) {
 		if len(names) > 0 {
 			roles = append(roles, field{l.key, names})
 		}
+	}
+	var axes object
+	for _, name := range slices.Sorted(maps.Keys(c.Roles.Batch)) {
+		axes = append(axes, field{name, c.Roles.Batch[name]})
+	}
+	if len(axes) > 0 {
+		roles = append(roles, field{"batch", axes})
 	}
 	if len(roles) > 0 {
 		o = append(o, field{"roles", roles})

@@ -25,7 +25,7 @@ func dense() []Case {
 			x, w := b.input("x", 4, 6), b.param("fc_weight", 5, 6)
 			return b.end(must(gorgonia.Mul(x, must(gorgonia.Transpose(w, 1, 0)))))
 		}},
-		{Name: "weight_on_the_left", FixedBatch: true, Build: func() *Model {
+		{Name: "weight_on_the_left", BatchAxis: 1, Build: func() *Model {
 			b := start()
 			x, w := b.input("x", 6, 4), b.param("w", 5, 6)
 			return b.end(must(gorgonia.Mul(w, x)))
@@ -76,9 +76,9 @@ func dense() []Case {
 		}},
 		{Name: "batched_matmul", Build: func() *Model {
 			b := start()
-			x, z := b.input("x", 3, 4, 5), b.input("z", 3, 5, 2)
+			x, z := b.input("x", 3, 4, 5), b.input("z", 3, 5, 6)
 			y := must(gorgonia.BatchedMatMul(x, z))
-			return b.end(must(gorgonia.BroadcastAdd(y, b.param("bias", 1, 1, 2), nil, []byte{0, 1})))
+			return b.end(must(gorgonia.BroadcastAdd(y, b.param("bias", 1, 1, 6), nil, []byte{0, 1})))
 		}},
 		{Name: "attention_scores", Build: func() *Model {
 			b := start()

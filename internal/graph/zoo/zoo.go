@@ -34,6 +34,8 @@ type Case struct {
 	Random bool
 	// FixedBatch is set when the network has no open batch axis.
 	FixedBatch bool
+	// BatchAxis is the batch axis of the inputs.
+	BatchAxis int
 }
 
 // Nets returns all networks.

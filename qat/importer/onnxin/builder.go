@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/onnxpb"
 	"gorgonia.org/gorgonia"
@@ -222,7 +223,7 @@ func (b *builder) input(in *onnxpb.ValueInfoProto, batches map[string]bool) (*va
 	if _, err := nn.OutShape(nn.Unary{Fn: "neg"}, [][]int{shape}); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	n := gorgonia.NewTensor(b.m.Graph, tensor.Float32, len(shape), gorgonia.WithName(in.GetName()), gorgonia.WithShape(shape...))
+	n := gorgonia.NewTensor(b.m.Graph, tensor.Float32, len(shape), gorgonia.WithName(in.GetName()), graph.Mark(graph.Input), gorgonia.WithShape(shape...))
 	return &value{name: in.GetName(), n: n, whole: !isFloatType(dt)}, nil
 }
 

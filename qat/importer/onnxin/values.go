@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
 	"gorgonia.org/gorgonia"
@@ -66,7 +67,7 @@ func (b *builder) graphNode(v *value, asParam bool) (*gorgonia.Node, error) {
 			return v.n, nil
 		}
 	}
-	v.n = gorgonia.NewTensor(b.m.Graph, tensor.Float32, len(c.shape), gorgonia.WithName(v.name), gorgonia.WithShape(c.shape...),
+	v.n = gorgonia.NewTensor(b.m.Graph, tensor.Float32, len(c.shape), gorgonia.WithName(v.name), gorgonia.WithShape(c.shape...), graph.Mark(graph.Param),
 		gorgonia.WithValue(tensor.New(tensor.WithShape(c.shape...), tensor.WithBacking(data))))
 	b.m.Params[v.name] = v.n
 	return v.n, nil

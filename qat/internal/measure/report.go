@@ -20,6 +20,9 @@ func Report(p *plan.Plan, sample [][]float32) (report.Report, error) {
 	batch := p.Net.Batch
 	if len(sample) > 0 {
 		var err error
+		if sample, err = p.Fill(sample); err != nil {
+			return report.Report{}, err
+		}
 		if batch, err = p.BatchOf(sample); err != nil {
 			return report.Report{}, err
 		}

@@ -18,6 +18,10 @@ import (
 
 // Verify runs both on the same batch and compares them.
 func Verify(p *plan.Plan, fz *frozen.Network, inputs [][]float32) (report.Verification, error) {
+	inputs, err := p.Fill(inputs)
+	if err != nil {
+		return report.Verification{}, err
+	}
 	batch, err := p.BatchOf(inputs)
 	if err != nil {
 		return report.Verification{}, err

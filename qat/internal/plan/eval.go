@@ -5,9 +5,11 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
+	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/vm"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -83,6 +85,62 @@ func Floats(n *gorgonia.Node) ([]float32, error) {
 	return nil, fmt.Errorf("node %q holds %T, want float32", n.Name(), n.Value())
 }
 
+// Fill puts the defaults of inputs in the place of those that are nil or, at the end of
+// the list, missing: at the batch of the others, as far as a default has one there.
+func (p *Plan) Fill(inputs [][]float32) ([][]float32, error) {
+	net := p.Net
+	if len(inputs) > len(net.Inputs) {
+		return inputs, nil // BatchOf says it
+	}
+	full := make([][]float32, len(net.Inputs))
+	copy(full, inputs)
+	batch := net.Batch
+	for i, v := range net.Inputs {
+		if per := perBatch(v); full[i] != nil && net.Batch > 0 && v.BatchAxis >= 0 && len(full[i])%per == 0 {
+			batch = len(full[i]) / per
+			break
+		}
+	}
+	for i, v := range net.Inputs {
+		x := v.Default()
+		if full[i] != nil || x == nil {
+			continue
+		}
+		_, same := Uniform(x)
+		switch {
+		case net.Batch == 0 || v.BatchAxis < 0 || batch == net.Batch:
+			full[i] = x
+		case same:
+			full[i] = slices.Repeat(x[:1], perBatch(v)*batch)
+		default:
+			return nil, fmt.Errorf("input %q: its default holds a batch of %d, the other inputs one of %d: give it", v.Name, net.Batch, batch)
+		}
+	}
+	for len(full) > len(inputs) && full[len(full)-1] == nil {
+		full = full[:len(full)-1] // BatchOf says what is missing
+	}
+	return full, nil
+}
+
+// Uniform returns the number that all elements of x are, if they are one.
+func Uniform(x []float32) (v float32, ok bool) {
+	if len(x) == 0 || slices.ContainsFunc(x, func(e float32) bool { return e != x[0] }) {
+		return 0, false
+	}
+	return x[0], true
+}
+
+// perBatch is the number of elements of an input for a batch of 1.
+func perBatch(v *graph.Value) int {
+	per := 1
+	for axis, d := range v.Shape {
+		if axis != v.BatchAxis {
+			per *= d
+		}
+	}
+	return per
+}
+
 // BatchOf returns the batch size that inputs of these lengths mean.
 func (p *Plan) BatchOf(inputs [][]float32) (int, error) {
 	net := p.Net
@@ -147,6 +205,10 @@ func (p *Plan) checkpoint() (restore func() error, err error) {
 // Predict runs the network in evaluation form on a batch of any size and returns copies
 // of the outputs.
 func (p *Plan) Predict(mode fqop.Mode, inputs [][]float32) ([][]float32, error) {
+	inputs, err := p.Fill(inputs)
+	if err != nil {
+		return nil, err
+	}
 	batch, err := p.BatchOf(inputs)
 	if err != nil {
 		return nil, err

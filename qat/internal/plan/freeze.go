@@ -37,8 +37,8 @@ type owned struct {
 
 func (p *Plan) Freeze() (*frozen.Network, error) {
 	for _, l := range p.Layers {
-		if l.Op == nil && !p.Static[l.Out] {
-			return nil, l.errorf("the frozen network cannot run it: %s; rewrite it with ops that goqat knows, or end the network before it", l.Why)
+		if err := l.freezable(); err != nil && !p.Static[l.Out] {
+			return nil, err
 		}
 	}
 	batch := p.Net.Batch
@@ -58,6 +58,9 @@ func (p *Plan) Freeze() (*frozen.Network, error) {
 		i, err := f.activation(v)
 		if err != nil {
 			return nil, err
+		}
+		if d, ok := Uniform(v.Default()); ok {
+			f.net.Tensors[i].Default = &d
 		}
 		f.net.Inputs = append(f.net.Inputs, i)
 	}
@@ -83,6 +86,31 @@ func (p *Plan) Freeze() (*frozen.Network, error) {
 		return nil, err
 	}
 	return f.net, nil
+}
+
+// freezable reports what no frozen network can run.
+func (l *Layer) freezable() error {
+	if l.Op == nil {
+		return l.errorf("the frozen network cannot run it: %s; rewrite it with ops that goqat knows, or end the network before it", l.Why)
+	}
+	if nn.TraitsOf(l.Op).Identity {
+		return nil // it is gone then
+	}
+	if _, err := frozenop.Of(l.Op); err != nil {
+		return &fakequant.LayerError{Layer: l.Name, Err: err}
+	}
+	return nil
+}
+
+// Unfrozen lists the layers that keep the network from being frozen, with the reasons.
+func (p *Plan) Unfrozen() map[*Layer]error {
+	out := map[*Layer]error{}
+	for _, l := range p.Layers {
+		if err := l.freezable(); err != nil && !p.Static[l.Out] {
+			out[l] = err
+		}
+	}
+	return out
 }
 
 // computeConstants runs the part of the evaluation graph that depends on no input,

@@ -4,6 +4,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"github.com/goqat/goqat/fakequant"
@@ -98,13 +99,16 @@ func (e *Emitter) leaf(v *graph.Value) (*gorgonia.Node, error) {
 	}
 	opts := []gorgonia.NodeConsOpt{gorgonia.WithName(v.Name), gorgonia.In(e.Graph), gorgonia.WithType(nodeType(old)), gorgonia.WithShape(e.shapes[v]...)}
 	n := gorgonia.NewUniqueNode(opts...)
-	if v.Role == graph.Input {
+	val := old.Value()
+	if v.Role == graph.Input && (val == nil || !slices.Equal(e.shapes[v], v.Shape)) {
 		return n, nil
 	}
-	val := old.Value()
 	if d, ok := val.(*tensor.Dense); ok {
 		shared, err := sharedHeader(d)
 		if err != nil {
+			if v.Role == graph.Input {
+				return n, nil // a batch of no use
+			}
 			return nil, fmt.Errorf("parameter %q: %w", v.Name, err)
 		}
 		val = shared

@@ -31,6 +31,8 @@ func (p *Plan) watch() error {
 		switch {
 		case o.weights.Role != graph.Param:
 			o.Why = "the weights are computed from parameters"
+		case o.weights.Fixed:
+			o.Why = "the weights are not trained"
 		case users[o.weights] > 1:
 			o.Why = "several layers have codes of their own for the weights"
 		}

@@ -31,6 +31,10 @@ func (p *Plan) NewProbe(mode fqop.Mode, pick func(*Emitter) []*gorgonia.Node) *P
 // Run runs one batch and returns the values of the picked nodes, in their order.
 // They are good until the next run.
 func (pr *Probe) Run(inputs [][]float32) ([]Tapped, error) {
+	inputs, err := pr.p.Fill(inputs)
+	if err != nil {
+		return nil, err
+	}
 	batch, err := pr.p.BatchOf(inputs)
 	if err != nil {
 		return nil, err
