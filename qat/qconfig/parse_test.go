@@ -191,6 +191,8 @@ names:
 roles:
   inputs: [x, "1"]
   params: [w]
+  constants: [mask]
+  batch: {"1": 0, h: -1, x: 1}
 milestones: [0, 10, 100, -1]
 `
 	if string(got) != want {
@@ -207,7 +209,7 @@ func TestMarshalJSON(t *testing.T) {
 	want := `{"Config":{"global":{"weights":{"bits":4,"scheme":"symmetric","granularity":"per_block","block_size":16,"narrow_range":true,"observer":"latest"},` +
 		`"activations":{"bits":8,"scheme":"affine","narrow_range":false,"unsigned":"auto","observer":"ema_min_max","ema_ratio":0.95,"estimator":"lsq","scale_init":"lsq"}},` +
 		`"types":{"matmul":{"weights":{"bits":4,"unsigned":true},"activations":null},"max_pool":{},"softmax":null},` +
-		`"names":{"block1.conv":{"weights":null},"fc":null},"roles":{"inputs":["x","1"],"params":["w"]},"milestones":[0,10,100,-1]}}`
+		`"names":{"block1.conv":{"weights":null},"fc":null},"roles":{"inputs":["x","1"],"params":["w"],"constants":["mask"],"batch":{"1":0,"h":-1,"x":1}},"milestones":[0,10,100,-1]}}`
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

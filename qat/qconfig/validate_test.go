@@ -196,7 +196,7 @@ func TestCheckNames(t *testing.T) {
 	wantConfigError(t, "no names", c.CheckNames(nil, kinds), `there are none`)
 	wantConfigError(t, "kind", c.CheckNames(layers, []string{"Conv"}), `line 1, column 9: types.conv: no kind of layer "conv": did you mean "Conv"?`)
 	wantConfigError(t, "input", c.CheckRoles([]string{"x"}), `line 5, column 21: roles.inputs[1]: no leaf "mask": there are x`)
-	wantConfigError(t, "batch", Config{Roles: Roles{Batch: map[string]int{"z": 0}}}.CheckRoles([]string{"x"}), `roles.batch.z: no leaf "z": there are x`)
+	wantConfigError(t, "batch", Config{Roles: Roles{Batch: map[string]int{"zz": 0}}}.CheckRoles([]string{"x"}), `roles.batch.zz: no leaf "zz": there are x`)
 	wantConfigError(t, "without lines", Config{Names: map[string]*Layer{"a": nil}}.CheckNames(nil, nil), `invalid config: names.a: no layer "a"`)
 	wantConfigError(t, "above nothing", Config{Names: map[string]*Layer{"hea": nil}}.CheckNames([]string{"head.a"}, nil), `no layer "hea"`)
 }
