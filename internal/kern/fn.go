@@ -50,7 +50,7 @@ const (
 	FnSign           // -1, 0 or 1
 	FnCeil           //
 	FnFloor          //
-	FnSin            // of any finite x
+	FnSin            // of any finite x, up to 2^17 in vectors
 	FnCos            //
 	FnClip           // limited to [A, B]; the derivative is 1 strictly inside. ReLU is [0, +Inf]
 	FnLeaky          // x, times A where x < 0; the derivative at 0 is A
@@ -162,21 +162,29 @@ func EvalGrad[F Float](f Func, dx, x, dy []F) {
 func eval32(f Func, dst, x []float32) {
 	f.Fn = f.form(false)
 	p := f.settings(false)
-	done := evalFast(f.Fn, dst, x, &p)
 	do := fnList[f.Fn].f
-	for i, v := range x[done:] {
-		dst[done+i] = float32(do(float64(v), &p))
-	}
+	stretches(f.Fn, x, func(lo, hi int, vectors bool) {
+		if vectors {
+			lo += evalFast(f.Fn, dst[lo:hi], x[lo:hi], &p)
+		}
+		for i := lo; i < hi; i++ {
+			dst[i] = float32(do(float64(x[i]), &p))
+		}
+	})
 }
 
 func grad32(f Func, dx, x, dy []float32) {
 	f.Fn = f.form(true)
 	p := f.settings(true)
-	done := gradFast(f.Fn, dx, x, dy, &p)
 	do := fnList[f.Fn].d
-	for i, v := range x[done:] {
-		dx[done+i] = float32(do(float64(v), float64(dy[done+i]), &p))
-	}
+	stretches(f.Fn, x, func(lo, hi int, vectors bool) {
+		if vectors {
+			lo += gradFast(f.Fn, dx[lo:hi], x[lo:hi], dy[lo:hi], &p)
+		}
+		for i := lo; i < hi; i++ {
+			dx[i] = float32(do(float64(x[i]), float64(dy[i]), &p))
+		}
+	})
 }
 
 // power is the exponent of a power or of its derivative, and the factor before it.

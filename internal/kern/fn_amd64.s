@@ -1274,71 +1274,191 @@ DATA fnSingle<>+3952(SB)/4, $0x3f7f7127
 DATA fnSingle<>+3956(SB)/4, $0x3f7ffa40
 DATA fnSingle<>+3960(SB)/4, $0x3f7ffff4
 DATA fnSingle<>+3964(SB)/4, $0x00000000
-DATA fnSingle<>+3968(SB)/4, $0x80000000
-DATA fnSingle<>+3972(SB)/4, $0x80000000
-DATA fnSingle<>+3976(SB)/4, $0x80000000
-DATA fnSingle<>+3980(SB)/4, $0x80000000
-DATA fnSingle<>+3984(SB)/4, $0x80000000
-DATA fnSingle<>+3988(SB)/4, $0x80000000
-DATA fnSingle<>+3992(SB)/4, $0x80000000
-DATA fnSingle<>+3996(SB)/4, $0x80000000
-DATA fnSingle<>+4000(SB)/4, $0x7fffffff
-DATA fnSingle<>+4004(SB)/4, $0x7fffffff
-DATA fnSingle<>+4008(SB)/4, $0x7fffffff
-DATA fnSingle<>+4012(SB)/4, $0x7fffffff
-DATA fnSingle<>+4016(SB)/4, $0x7fffffff
-DATA fnSingle<>+4020(SB)/4, $0x7fffffff
-DATA fnSingle<>+4024(SB)/4, $0x7fffffff
-DATA fnSingle<>+4028(SB)/4, $0x7fffffff
-DATA fnSingle<>+4032(SB)/4, $0x7f800000
-DATA fnSingle<>+4036(SB)/4, $0x7f800000
-DATA fnSingle<>+4040(SB)/4, $0x7f800000
-DATA fnSingle<>+4044(SB)/4, $0x7f800000
-DATA fnSingle<>+4048(SB)/4, $0x7f800000
-DATA fnSingle<>+4052(SB)/4, $0x7f800000
-DATA fnSingle<>+4056(SB)/4, $0x7f800000
-DATA fnSingle<>+4060(SB)/4, $0x7f800000
-DATA fnSingle<>+4064(SB)/4, $0xff800000
-DATA fnSingle<>+4068(SB)/4, $0xff800000
-DATA fnSingle<>+4072(SB)/4, $0xff800000
-DATA fnSingle<>+4076(SB)/4, $0xff800000
-DATA fnSingle<>+4080(SB)/4, $0xff800000
-DATA fnSingle<>+4084(SB)/4, $0xff800000
-DATA fnSingle<>+4088(SB)/4, $0xff800000
-DATA fnSingle<>+4092(SB)/4, $0xff800000
-DATA fnSingle<>+4096(SB)/4, $0x7fc00000
-DATA fnSingle<>+4100(SB)/4, $0x7fc00000
-DATA fnSingle<>+4104(SB)/4, $0x7fc00000
-DATA fnSingle<>+4108(SB)/4, $0x7fc00000
-DATA fnSingle<>+4112(SB)/4, $0x7fc00000
-DATA fnSingle<>+4116(SB)/4, $0x7fc00000
-DATA fnSingle<>+4120(SB)/4, $0x7fc00000
-DATA fnSingle<>+4124(SB)/4, $0x7fc00000
-DATA fnSingle<>+4128(SB)/4, $0x00800000
-DATA fnSingle<>+4132(SB)/4, $0x00800000
-DATA fnSingle<>+4136(SB)/4, $0x00800000
-DATA fnSingle<>+4140(SB)/4, $0x00800000
-DATA fnSingle<>+4144(SB)/4, $0x00800000
-DATA fnSingle<>+4148(SB)/4, $0x00800000
-DATA fnSingle<>+4152(SB)/4, $0x00800000
-DATA fnSingle<>+4156(SB)/4, $0x00800000
-DATA fnSingle<>+4160(SB)/4, $0x7f000000
-DATA fnSingle<>+4164(SB)/4, $0x7f000000
-DATA fnSingle<>+4168(SB)/4, $0x7f000000
-DATA fnSingle<>+4172(SB)/4, $0x7f000000
-DATA fnSingle<>+4176(SB)/4, $0x7f000000
-DATA fnSingle<>+4180(SB)/4, $0x7f000000
-DATA fnSingle<>+4184(SB)/4, $0x7f000000
-DATA fnSingle<>+4188(SB)/4, $0x7f000000
-DATA fnSingle<>+4192(SB)/4, $0xff800000
-DATA fnSingle<>+4196(SB)/4, $0xff800000
-DATA fnSingle<>+4200(SB)/4, $0xff800000
-DATA fnSingle<>+4204(SB)/4, $0xff800000
-DATA fnSingle<>+4208(SB)/4, $0xff800000
-DATA fnSingle<>+4212(SB)/4, $0xff800000
-DATA fnSingle<>+4216(SB)/4, $0xff800000
-DATA fnSingle<>+4220(SB)/4, $0xff800000
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $4224
+DATA fnSingle<>+3968(SB)/4, $0x48000000
+DATA fnSingle<>+3972(SB)/4, $0x48000000
+DATA fnSingle<>+3976(SB)/4, $0x48000000
+DATA fnSingle<>+3980(SB)/4, $0x48000000
+DATA fnSingle<>+3984(SB)/4, $0x48000000
+DATA fnSingle<>+3988(SB)/4, $0x48000000
+DATA fnSingle<>+3992(SB)/4, $0x48000000
+DATA fnSingle<>+3996(SB)/4, $0x48000000
+DATA fnSingle<>+4000(SB)/4, $0x3f22f983
+DATA fnSingle<>+4004(SB)/4, $0x3f22f983
+DATA fnSingle<>+4008(SB)/4, $0x3f22f983
+DATA fnSingle<>+4012(SB)/4, $0x3f22f983
+DATA fnSingle<>+4016(SB)/4, $0x3f22f983
+DATA fnSingle<>+4020(SB)/4, $0x3f22f983
+DATA fnSingle<>+4024(SB)/4, $0x3f22f983
+DATA fnSingle<>+4028(SB)/4, $0x3f22f983
+DATA fnSingle<>+4032(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4036(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4040(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4044(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4048(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4052(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4056(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4060(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4064(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4068(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4072(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4076(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4080(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4084(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4088(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4092(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4096(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4100(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4104(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4108(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4112(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4116(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4120(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4124(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4128(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4132(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4136(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4140(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4144(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4148(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4152(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4156(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4160(SB)/4, $0x3c088363
+DATA fnSingle<>+4164(SB)/4, $0x3c088363
+DATA fnSingle<>+4168(SB)/4, $0x3c088363
+DATA fnSingle<>+4172(SB)/4, $0x3c088363
+DATA fnSingle<>+4176(SB)/4, $0x3c088363
+DATA fnSingle<>+4180(SB)/4, $0x3c088363
+DATA fnSingle<>+4184(SB)/4, $0x3c088363
+DATA fnSingle<>+4188(SB)/4, $0x3c088363
+DATA fnSingle<>+4192(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4196(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4200(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4204(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4208(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4212(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4216(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4220(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4224(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4228(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4232(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4236(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4240(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4244(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4248(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4252(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4256(SB)/4, $0xbab60612
+DATA fnSingle<>+4260(SB)/4, $0xbab60612
+DATA fnSingle<>+4264(SB)/4, $0xbab60612
+DATA fnSingle<>+4268(SB)/4, $0xbab60612
+DATA fnSingle<>+4272(SB)/4, $0xbab60612
+DATA fnSingle<>+4276(SB)/4, $0xbab60612
+DATA fnSingle<>+4280(SB)/4, $0xbab60612
+DATA fnSingle<>+4284(SB)/4, $0xbab60612
+DATA fnSingle<>+4288(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4292(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4296(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4300(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4304(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4308(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4312(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4316(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4320(SB)/4, $0xbf000000
+DATA fnSingle<>+4324(SB)/4, $0xbf000000
+DATA fnSingle<>+4328(SB)/4, $0xbf000000
+DATA fnSingle<>+4332(SB)/4, $0xbf000000
+DATA fnSingle<>+4336(SB)/4, $0xbf000000
+DATA fnSingle<>+4340(SB)/4, $0xbf000000
+DATA fnSingle<>+4344(SB)/4, $0xbf000000
+DATA fnSingle<>+4348(SB)/4, $0xbf000000
+DATA fnSingle<>+4352(SB)/4, $0x3f800000
+DATA fnSingle<>+4356(SB)/4, $0x3f800000
+DATA fnSingle<>+4360(SB)/4, $0x3f800000
+DATA fnSingle<>+4364(SB)/4, $0x3f800000
+DATA fnSingle<>+4368(SB)/4, $0x3f800000
+DATA fnSingle<>+4372(SB)/4, $0x3f800000
+DATA fnSingle<>+4376(SB)/4, $0x3f800000
+DATA fnSingle<>+4380(SB)/4, $0x3f800000
+DATA fnSingle<>+4384(SB)/4, $0x80000000
+DATA fnSingle<>+4388(SB)/4, $0x80000000
+DATA fnSingle<>+4392(SB)/4, $0x80000000
+DATA fnSingle<>+4396(SB)/4, $0x80000000
+DATA fnSingle<>+4400(SB)/4, $0x80000000
+DATA fnSingle<>+4404(SB)/4, $0x80000000
+DATA fnSingle<>+4408(SB)/4, $0x80000000
+DATA fnSingle<>+4412(SB)/4, $0x80000000
+DATA fnSingle<>+4416(SB)/4, $0x7fffffff
+DATA fnSingle<>+4420(SB)/4, $0x7fffffff
+DATA fnSingle<>+4424(SB)/4, $0x7fffffff
+DATA fnSingle<>+4428(SB)/4, $0x7fffffff
+DATA fnSingle<>+4432(SB)/4, $0x7fffffff
+DATA fnSingle<>+4436(SB)/4, $0x7fffffff
+DATA fnSingle<>+4440(SB)/4, $0x7fffffff
+DATA fnSingle<>+4444(SB)/4, $0x7fffffff
+DATA fnSingle<>+4448(SB)/4, $0x7f800000
+DATA fnSingle<>+4452(SB)/4, $0x7f800000
+DATA fnSingle<>+4456(SB)/4, $0x7f800000
+DATA fnSingle<>+4460(SB)/4, $0x7f800000
+DATA fnSingle<>+4464(SB)/4, $0x7f800000
+DATA fnSingle<>+4468(SB)/4, $0x7f800000
+DATA fnSingle<>+4472(SB)/4, $0x7f800000
+DATA fnSingle<>+4476(SB)/4, $0x7f800000
+DATA fnSingle<>+4480(SB)/4, $0xff800000
+DATA fnSingle<>+4484(SB)/4, $0xff800000
+DATA fnSingle<>+4488(SB)/4, $0xff800000
+DATA fnSingle<>+4492(SB)/4, $0xff800000
+DATA fnSingle<>+4496(SB)/4, $0xff800000
+DATA fnSingle<>+4500(SB)/4, $0xff800000
+DATA fnSingle<>+4504(SB)/4, $0xff800000
+DATA fnSingle<>+4508(SB)/4, $0xff800000
+DATA fnSingle<>+4512(SB)/4, $0x7fc00000
+DATA fnSingle<>+4516(SB)/4, $0x7fc00000
+DATA fnSingle<>+4520(SB)/4, $0x7fc00000
+DATA fnSingle<>+4524(SB)/4, $0x7fc00000
+DATA fnSingle<>+4528(SB)/4, $0x7fc00000
+DATA fnSingle<>+4532(SB)/4, $0x7fc00000
+DATA fnSingle<>+4536(SB)/4, $0x7fc00000
+DATA fnSingle<>+4540(SB)/4, $0x7fc00000
+DATA fnSingle<>+4544(SB)/4, $0x00800000
+DATA fnSingle<>+4548(SB)/4, $0x00800000
+DATA fnSingle<>+4552(SB)/4, $0x00800000
+DATA fnSingle<>+4556(SB)/4, $0x00800000
+DATA fnSingle<>+4560(SB)/4, $0x00800000
+DATA fnSingle<>+4564(SB)/4, $0x00800000
+DATA fnSingle<>+4568(SB)/4, $0x00800000
+DATA fnSingle<>+4572(SB)/4, $0x00800000
+DATA fnSingle<>+4576(SB)/4, $0x7f000000
+DATA fnSingle<>+4580(SB)/4, $0x7f000000
+DATA fnSingle<>+4584(SB)/4, $0x7f000000
+DATA fnSingle<>+4588(SB)/4, $0x7f000000
+DATA fnSingle<>+4592(SB)/4, $0x7f000000
+DATA fnSingle<>+4596(SB)/4, $0x7f000000
+DATA fnSingle<>+4600(SB)/4, $0x7f000000
+DATA fnSingle<>+4604(SB)/4, $0x7f000000
+DATA fnSingle<>+4608(SB)/4, $0xff800000
+DATA fnSingle<>+4612(SB)/4, $0xff800000
+DATA fnSingle<>+4616(SB)/4, $0xff800000
+DATA fnSingle<>+4620(SB)/4, $0xff800000
+DATA fnSingle<>+4624(SB)/4, $0xff800000
+DATA fnSingle<>+4628(SB)/4, $0xff800000
+DATA fnSingle<>+4632(SB)/4, $0xff800000
+DATA fnSingle<>+4636(SB)/4, $0xff800000
+DATA fnSingle<>+4640(SB)/4, $0x00000001
+DATA fnSingle<>+4644(SB)/4, $0x00000001
+DATA fnSingle<>+4648(SB)/4, $0x00000001
+DATA fnSingle<>+4652(SB)/4, $0x00000001
+DATA fnSingle<>+4656(SB)/4, $0x00000001
+DATA fnSingle<>+4660(SB)/4, $0x00000001
+DATA fnSingle<>+4664(SB)/4, $0x00000001
+DATA fnSingle<>+4668(SB)/4, $0x00000001
+DATA fnSingle<>+4672(SB)/4, $0x00000002
+DATA fnSingle<>+4676(SB)/4, $0x00000002
+DATA fnSingle<>+4680(SB)/4, $0x00000002
+DATA fnSingle<>+4684(SB)/4, $0x00000002
+DATA fnSingle<>+4688(SB)/4, $0x00000002
+DATA fnSingle<>+4692(SB)/4, $0x00000002
+DATA fnSingle<>+4696(SB)/4, $0x00000002
+DATA fnSingle<>+4700(SB)/4, $0x00000002
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $4704
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -2158,16 +2278,16 @@ loop:
 	VFMADD213PS Y3, Y9, Y7
 	VFMADD231PS fnSingle<>+2016(SB), Y4, Y6
 	VFMADD231PS fnSingle<>+2016(SB), Y5, Y7
-	VCMPPS      $0x00, fnSingle<>+3968(SB), Y0, Y2
-	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+4064(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+4064(SB), Y7, Y7
-	VCMPPS      $0x11, fnSingle<>+3968(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+4096(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+4096(SB), Y7, Y7
-	VCMPPS      $0x15, fnSingle<>+4032(SB), Y0, Y2
-	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y3
+	VCMPPS      $0x00, fnSingle<>+4384(SB), Y0, Y2
+	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+4480(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+4480(SB), Y7, Y7
+	VCMPPS      $0x11, fnSingle<>+4384(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+4512(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+4512(SB), Y7, Y7
+	VCMPPS      $0x15, fnSingle<>+4448(SB), Y0, Y2
+	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y3
 	VBLENDVPS   Y2, Y0, Y6, Y6
 	VBLENDVPS   Y3, Y1, Y7, Y7
 	VMOVUPS     Y6, (AX)(BX*4)
@@ -2314,26 +2434,26 @@ wide:
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z9, Z13
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z10, Z14
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z11, Z15
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z3, K4
 	VBLENDMPS        Z0, Z12, K1, Z12
 	VBLENDMPS        Z1, Z13, K2, Z13
 	VBLENDMPS        Z2, Z14, K3, Z14
@@ -2375,11 +2495,11 @@ loop:
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z2, Z3
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
 	VBLENDMPS        Z0, Z3, K1, Z3
 	VMOVUPS          Z3, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2502,16 +2622,16 @@ loop:
 	VFMADD231PS fnSingle<>+2048(SB), Y3, Y7
 	VADDPS      Y6, Y4, Y2
 	VADDPS      Y7, Y5, Y3
-	VCMPPS      $0x00, fnSingle<>+3968(SB), Y0, Y4
-	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+4064(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+4064(SB), Y3, Y3
-	VCMPPS      $0x11, fnSingle<>+3968(SB), Y0, Y4
-	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+4096(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+4096(SB), Y3, Y3
-	VCMPPS      $0x15, fnSingle<>+4032(SB), Y0, Y4
-	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y5
+	VCMPPS      $0x00, fnSingle<>+4384(SB), Y0, Y4
+	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+4480(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+4480(SB), Y3, Y3
+	VCMPPS      $0x11, fnSingle<>+4384(SB), Y0, Y4
+	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+4512(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+4512(SB), Y3, Y3
+	VCMPPS      $0x15, fnSingle<>+4448(SB), Y0, Y4
+	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y5
 	VBLENDVPS   Y4, Y0, Y2, Y2
 	VBLENDVPS   Y5, Y1, Y3, Y3
 	VMOVUPS     Y2, (AX)(BX*4)
@@ -2668,26 +2788,26 @@ wide:
 	VADDPS           Z13, Z9, Z5
 	VADDPS           Z14, Z10, Z6
 	VADDPS           Z15, Z11, Z7
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z3, K4
 	VBLENDMPS        Z0, Z4, K1, Z4
 	VBLENDMPS        Z1, Z5, K2, Z5
 	VBLENDMPS        Z2, Z6, K3, Z6
@@ -2731,11 +2851,11 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2080(SB), Z1, Z3
 	VFMADD231PS.BCST fnSingle<>+2048(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
 	VBLENDMPS        Z0, Z1, K1, Z1
 	VMOVUPS          Z1, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2837,11 +2957,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4064(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4096(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4480(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4512(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2872,11 +2992,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+3968(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4064(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+3968(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4096(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+4032(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4480(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4512(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -2979,16 +3099,16 @@ wide:
 	VADDPS           Z9, Z5, Z1
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z6, Z0
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z7, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z2, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z2, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z3, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z2, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z2, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z3, K2
 	VBLENDMPS        Z2, Z0, K1, Z0
 	VBLENDMPS        Z3, Z1, K2, Z1
 	VMOVUPS          Z0, (AX)(BX*4)
@@ -3029,11 +3149,11 @@ loop:
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z3, Z0
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+4064(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z1, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z1, K1
 	VBLENDMPS        Z1, Z0, K1, Z0
 	VMOVUPS          Z0, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3101,8 +3221,8 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+4000(SB), Y2, Y4
-	VANDPS       fnSingle<>+4000(SB), Y3, Y5
+	VANDPS       fnSingle<>+4416(SB), Y2, Y4
+	VANDPS       fnSingle<>+4416(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -3177,8 +3297,8 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+4000(SB), Y2, Y2
-	VANDPS       fnSingle<>+4000(SB), Y3, Y3
+	VANDPS       fnSingle<>+4416(SB), Y2, Y2
+	VANDPS       fnSingle<>+4416(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -3259,10 +3379,10 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+4000(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+4000(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+4000(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+4416(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
@@ -3376,7 +3496,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
 	VBROADCASTSS      fnSingle<>+3328(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z4
@@ -3434,10 +3554,10 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+4000(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+4000(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+4000(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+4416(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
@@ -3560,7 +3680,7 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
 	VBROADCASTSS      fnSingle<>+3328(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z4
@@ -3610,8 +3730,8 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+4000(SB), Y1, Y3
-	VANDPS      fnSingle<>+4000(SB), Y2, Y4
+	VANDPS      fnSingle<>+4416(SB), Y1, Y3
+	VANDPS      fnSingle<>+4416(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+416(SB), Y5
@@ -3658,8 +3778,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+3968(SB), Y1, Y1
-	VANDPS      fnSingle<>+3968(SB), Y2, Y2
+	VANDPS      fnSingle<>+4384(SB), Y1, Y1
+	VANDPS      fnSingle<>+4384(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -3688,8 +3808,8 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y4
 	VADDPS       Y1, Y1, Y1
 	VADDPS       Y2, Y2, Y2
-	VANDPS       fnSingle<>+4000(SB), Y1, Y1
-	VANDPS       fnSingle<>+4000(SB), Y2, Y2
+	VANDPS       fnSingle<>+4416(SB), Y1, Y1
+	VANDPS       fnSingle<>+4416(SB), Y2, Y2
 	VMINPS       Y1, Y0, Y1
 	VMINPS       Y2, Y0, Y2
 	VMOVUPD      fnSingle<>+3328(SB), Y5
@@ -3782,10 +3902,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+4000(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+4000(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+4000(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+4416(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+4416(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+4416(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -3878,10 +3998,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+3968(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+3968(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+3968(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4384(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+4384(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+4384(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -3899,7 +4019,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+416(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+3584(SB), Z12, Z13
@@ -3923,7 +4043,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3961,10 +4081,10 @@ wide:
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
 	VADDPS            Z4, Z4, Z4
-	VANDPS.BCST       fnSingle<>+4000(SB), Z1, Z1
-	VANDPS.BCST       fnSingle<>+4000(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+4000(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+4000(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+4416(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z4
 	VMINPS            Z1, Z0, Z1
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
@@ -4092,7 +4212,7 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z1
 	VMOVUPS           (DX)(SI*4), Z2
 	VADDPS            Z1, Z1, Z1
-	VANDPS.BCST       fnSingle<>+4000(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+4416(SB), Z1, Z1
 	VMINPS            Z1, Z0, Z1
 	VBROADCASTSS      fnSingle<>+3328(SB), Z3
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z3
@@ -4143,8 +4263,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+4000(SB), Y1, Y3
-	VANDPS      fnSingle<>+4000(SB), Y2, Y4
+	VANDPS      fnSingle<>+4416(SB), Y1, Y3
+	VANDPS      fnSingle<>+4416(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -4189,8 +4309,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+3968(SB), Y1, Y1
-	VANDPS      fnSingle<>+3968(SB), Y2, Y2
+	VANDPS      fnSingle<>+4384(SB), Y1, Y1
+	VANDPS      fnSingle<>+4384(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4217,8 +4337,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+4000(SB), Y1, Y1
-	VANDPS      fnSingle<>+4000(SB), Y2, Y2
+	VANDPS      fnSingle<>+4416(SB), Y1, Y1
+	VANDPS      fnSingle<>+4416(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -4301,10 +4421,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+4000(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+4000(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+4000(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+4416(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+4416(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+4416(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4393,10 +4513,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+3968(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+3968(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+3968(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4384(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+4384(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+4384(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4414,7 +4534,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+4000(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4437,7 +4557,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+3968(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4471,10 +4591,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+4000(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+4000(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+4000(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+4000(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+4416(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+4416(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+4416(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+4416(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -4581,7 +4701,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+4000(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+4416(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -4621,12 +4741,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+3968(SB), Y1
+	VMOVUPD fnSingle<>+4384(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+4000(SB), Y2, Y3
+	VANDPS       fnSingle<>+4416(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4672,7 +4792,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+4000(SB), Y2, Y3
+	VANDPS       fnSingle<>+4416(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4731,13 +4851,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+3968(SB), Y1
+	VMOVUPD fnSingle<>+4384(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+4000(SB), Y1, Y3
+	VANDPS      fnSingle<>+4416(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4785,7 +4905,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+4000(SB), Y1, Y3
+	VANDPS      fnSingle<>+4416(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4844,7 +4964,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+3968(SB), Z1
+	VBROADCASTSS    fnSingle<>+4384(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -4863,8 +4983,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+4000(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+4000(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+4416(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+4416(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -4962,7 +5082,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+4000(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+4416(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -5023,7 +5143,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+3968(SB), Z1
+	VBROADCASTSS    fnSingle<>+4384(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -5042,8 +5162,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+4000(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+4000(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+4416(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+4416(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -5144,7 +5264,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+4000(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+4416(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -8814,8 +8934,8 @@ loop:
 	VMOVUPS      (CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+4128(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+4160(SB), Y3
+	VPSUBD       fnSingle<>+4544(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+4576(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -8872,7 +8992,7 @@ loop:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VANDPS       fnSingle<>+4608(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -8922,12 +9042,12 @@ careful1:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+3968(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+4384(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+3968(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+4096(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+4032(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+4384(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+4512(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+4448(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
@@ -8948,7 +9068,7 @@ careful1:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VANDPS       fnSingle<>+4608(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -8964,8 +9084,8 @@ done1:
 	VMOVUPS      32(CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+4128(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+4160(SB), Y3
+	VPSUBD       fnSingle<>+4544(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+4576(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -9022,7 +9142,7 @@ done1:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VANDPS       fnSingle<>+4608(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -9072,12 +9192,12 @@ careful2:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+3968(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+4384(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+3968(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+4096(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+4032(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+4384(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+4512(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+4448(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
@@ -9098,7 +9218,7 @@ careful2:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4192(SB), Y1, Y1
+	VANDPS       fnSingle<>+4608(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -9132,8 +9252,8 @@ loop:
 	VMOVUPS      (DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+4128(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4160(SB), Y4
+	VPSUBD       fnSingle<>+4544(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4576(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9192,7 +9312,7 @@ loop:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VANDPS       fnSingle<>+4608(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9242,12 +9362,12 @@ careful1:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+3968(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+4384(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+3968(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+4096(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+4032(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+4384(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+4512(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+4448(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
@@ -9270,7 +9390,7 @@ careful1:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VANDPS       fnSingle<>+4608(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9288,8 +9408,8 @@ done1:
 	VMOVUPS      32(DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+4128(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4160(SB), Y4
+	VPSUBD       fnSingle<>+4544(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4576(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9348,7 +9468,7 @@ done1:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VANDPS       fnSingle<>+4608(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9398,12 +9518,12 @@ careful2:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+3968(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+4384(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+3968(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+4096(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+4032(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+4384(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+4512(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+4448(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
@@ -9426,7 +9546,7 @@ careful2:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4192(SB), Y4, Y4
+	VANDPS       fnSingle<>+4608(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9469,13 +9589,13 @@ wide:
 	VANDPS.BCST      8(BX), Z4, Z7
 	VANDPS.BCST      8(BX), Z5, Z8
 	VANDPS.BCST      8(BX), Z6, Z9
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z7, Z10
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z8, Z11
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z9, Z12
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z10, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z11, K2
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z7, Z10
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z8, Z11
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z9, Z12
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z10, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z11, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z12, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z12, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -9728,21 +9848,21 @@ careful1:
 	VFMADD231PS.BCST 4(BX), Z16, Z19
 	VFMADD231PS.BCST 4(BX), Z17, Z20
 	VFMADD231PS.BCST 4(BX), Z18, Z21
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z7, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z8, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z9, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z7, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z8, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z9, K3
 	VBLENDMPS.BCST   16(BX), Z13, K1, Z13
 	VBLENDMPS.BCST   16(BX), Z14, K2, Z14
 	VBLENDMPS.BCST   16(BX), Z15, K3, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z9, K3
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z13, K1, Z13
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z14, K2, Z14
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z15, K3, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z7, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z8, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z9, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z9, K3
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z13, K1, Z13
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z14, K2, Z14
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z15, K3, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z7, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z8, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z9, K3
 	VMULPS.BCST      (BX), Z7, Z7
 	VMULPS.BCST      (BX), Z8, Z8
 	VMULPS.BCST      (BX), Z9, Z9
@@ -9818,8 +9938,8 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z4
 	VANDPS.BCST      8(BX), Z4, Z5
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z5, Z6
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z6, K1
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z5, Z6
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z6, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z5, Z6
@@ -9907,11 +10027,11 @@ careful2:
 	VFMSUB231PS.BCST (BX), Z8, Z9
 	VFMADD231PS.BCST (BX), Z6, Z9
 	VFMADD231PS.BCST 4(BX), Z8, Z9
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z5, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z5, K1
 	VBLENDMPS.BCST   16(BX), Z7, K1, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z5, K1
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z7, K1, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z5, K1
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z7, K1, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z5, K1
 	VMULPS.BCST      (BX), Z5, Z5
 	VBLENDMPS        Z5, Z7, K1, Z7
 	VBROADCASTSS     fnSingle<>+3200(SB), Z5
@@ -9970,13 +10090,13 @@ wide:
 	VANDPS.BCST      8(SI), Z4, Z10
 	VANDPS.BCST      8(SI), Z5, Z11
 	VANDPS.BCST      8(SI), Z6, Z12
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z10, Z13
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z11, Z14
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z12, Z15
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z13, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z14, K2
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z10, Z13
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z11, Z14
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z12, Z15
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z13, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z14, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z15, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z15, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -10233,21 +10353,21 @@ careful1:
 	VFMADD231PS.BCST 4(SI), Z19, Z22
 	VFMADD231PS.BCST 4(SI), Z20, Z23
 	VFMADD231PS.BCST 4(SI), Z21, Z24
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z10, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z11, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z12, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z10, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z11, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z12, K3
 	VBLENDMPS.BCST   16(SI), Z16, K1, Z16
 	VBLENDMPS.BCST   16(SI), Z17, K2, Z17
 	VBLENDMPS.BCST   16(SI), Z18, K3, Z18
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z12, K3
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z16, K1, Z16
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z17, K2, Z17
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z18, K3, Z18
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z10, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z11, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z12, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z12, K3
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z16, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z17, K2, Z17
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z18, K3, Z18
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z10, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z11, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z12, K3
 	VMULPS.BCST      (SI), Z10, Z10
 	VMULPS.BCST      (SI), Z11, Z11
 	VMULPS.BCST      (SI), Z12, Z12
@@ -10331,8 +10451,8 @@ loop:
 	VMOVUPS          (CX)(DI*4), Z4
 	VMOVUPS          (DX)(DI*4), Z5
 	VANDPS.BCST      8(SI), Z4, Z6
-	VPSUBD.BCST      fnSingle<>+4128(SB), Z6, Z7
-	VPCMPUD.BCST     $0x01, fnSingle<>+4160(SB), Z7, K1
+	VPSUBD.BCST      fnSingle<>+4544(SB), Z6, Z7
+	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z7, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z6, Z7
@@ -10422,11 +10542,11 @@ careful2:
 	VFMSUB231PS.BCST (SI), Z9, Z10
 	VFMADD231PS.BCST (SI), Z7, Z10
 	VFMADD231PS.BCST 4(SI), Z9, Z10
-	VCMPPS.BCST      $0x00, fnSingle<>+3968(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z6, K1
 	VBLENDMPS.BCST   16(SI), Z8, K1, Z8
-	VCMPPS.BCST      $0x11, fnSingle<>+3968(SB), Z6, K1
-	VBLENDMPS.BCST   fnSingle<>+4096(SB), Z8, K1, Z8
-	VCMPPS.BCST      $0x15, fnSingle<>+4032(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z6, K1
+	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z8, K1, Z8
+	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z6, K1
 	VMULPS.BCST      (SI), Z6, Z6
 	VBLENDMPS        Z6, Z8, K1, Z8
 	VBROADCASTSS     fnSingle<>+3200(SB), Z6
@@ -10456,6 +10576,911 @@ done2:
 	ADDQ            $0x10, DI
 	CMPQ            DI, BX
 	JB              loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnSinAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fnSinAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VMOVUPS      (CX)(BX*4), Y0
+	VMOVUPS      32(CX)(BX*4), Y1
+	VMOVUPD      fnSingle<>+3136(SB), Y2
+	VMOVUPD      fnSingle<>+3136(SB), Y3
+	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y3
+	VSUBPS       fnSingle<>+3136(SB), Y2, Y4
+	VSUBPS       fnSingle<>+3136(SB), Y3, Y5
+	VMOVAPD      Y0, Y0
+	VMOVAPD      Y1, Y1
+	VFNMADD231PS fnSingle<>+4032(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4032(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4064(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4064(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4096(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4096(SB), Y5, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMOVUPD      fnSingle<>+4128(SB), Y6
+	VMOVUPD      fnSingle<>+4128(SB), Y7
+	VFMADD213PS  fnSingle<>+4160(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y5, Y7, Y7
+	VFMADD213PS  Y0, Y0, Y6
+	VFMADD213PS  Y1, Y1, Y7
+	VMOVUPD      fnSingle<>+4224(SB), Y0
+	VMOVUPD      fnSingle<>+4224(SB), Y1
+	VFMADD213PS  fnSingle<>+4256(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4256(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4288(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4288(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4320(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4320(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4352(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4352(SB), Y5, Y1
+	VPSLLD       $0x1f, Y2, Y4
+	VPSLLD       $0x1f, Y3, Y5
+	VBLENDVPS    Y4, Y0, Y6, Y6
+	VBLENDVPS    Y5, Y1, Y7, Y7
+	VPSLLD       $0x1e, Y2, Y0
+	VPSLLD       $0x1e, Y3, Y1
+	VANDPS       fnSingle<>+4384(SB), Y0, Y0
+	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VXORPS       Y0, Y6, Y0
+	VXORPS       Y1, Y7, Y1
+	VMOVUPS      Y0, (AX)(BX*4)
+	VMOVUPS      Y1, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, DX
+	JB           loop
+	VZEROUPPER
+	RET
+
+// func fnSinGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fnSinGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+loop:
+	VMOVUPS      (CX)(SI*4), Y0
+	VMOVUPS      32(CX)(SI*4), Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VMOVUPD      fnSingle<>+3136(SB), Y4
+	VMOVUPD      fnSingle<>+3136(SB), Y5
+	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y5
+	VSUBPS       fnSingle<>+3136(SB), Y4, Y6
+	VSUBPS       fnSingle<>+3136(SB), Y5, Y7
+	VMOVAPD      Y0, Y0
+	VMOVAPD      Y1, Y1
+	VFNMADD231PS fnSingle<>+4032(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4064(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4064(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4096(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4096(SB), Y7, Y1
+	VPADDD       fnSingle<>+4640(SB), Y4, Y4
+	VPADDD       fnSingle<>+4640(SB), Y5, Y5
+	VMULPS       Y0, Y0, Y6
+	VMULPS       Y1, Y1, Y7
+	VMOVUPD      fnSingle<>+4128(SB), Y8
+	VMOVUPD      fnSingle<>+4128(SB), Y9
+	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4160(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y7, Y9, Y9
+	VFMADD213PS  Y0, Y0, Y8
+	VFMADD213PS  Y1, Y1, Y9
+	VMOVUPD      fnSingle<>+4224(SB), Y0
+	VMOVUPD      fnSingle<>+4224(SB), Y1
+	VFMADD213PS  fnSingle<>+4256(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4256(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4288(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4288(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4320(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4320(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4352(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4352(SB), Y7, Y1
+	VPSLLD       $0x1f, Y4, Y6
+	VPSLLD       $0x1f, Y5, Y7
+	VBLENDVPS    Y6, Y0, Y8, Y8
+	VBLENDVPS    Y7, Y1, Y9, Y9
+	VPSLLD       $0x1e, Y4, Y0
+	VPSLLD       $0x1e, Y5, Y1
+	VANDPS       fnSingle<>+4384(SB), Y0, Y0
+	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VXORPS       Y0, Y8, Y0
+	VXORPS       Y1, Y9, Y1
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      Y0, (AX)(SI*4)
+	VMOVUPS      Y1, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, BX
+	JB           loop
+	VZEROUPPER
+	RET
+
+// func fnSinAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnSinAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+wide:
+	LEAQ              64(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VMOVUPS           (CX)(BX*4), Z0
+	VMOVUPS           64(CX)(BX*4), Z1
+	VMOVUPS           128(CX)(BX*4), Z2
+	VMOVUPS           192(CX)(BX*4), Z3
+	VBROADCASTSS      fnSingle<>+3136(SB), Z4
+	VBROADCASTSS      fnSingle<>+3136(SB), Z5
+	VBROADCASTSS      fnSingle<>+3136(SB), Z6
+	VBROADCASTSS      fnSingle<>+3136(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z7, Z11
+	VMOVAPD           Z0, Z0
+	VMOVAPD           Z1, Z1
+	VMOVAPD           Z2, Z2
+	VMOVAPD           Z3, Z3
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z11, Z3
+	VMULPS            Z0, Z0, Z8
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VBROADCASTSS      fnSingle<>+4128(SB), Z12
+	VBROADCASTSS      fnSingle<>+4128(SB), Z13
+	VBROADCASTSS      fnSingle<>+4128(SB), Z14
+	VBROADCASTSS      fnSingle<>+4128(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z11, Z15
+	VMULPS            Z8, Z12, Z12
+	VMULPS            Z9, Z13, Z13
+	VMULPS            Z10, Z14, Z14
+	VMULPS            Z11, Z15, Z15
+	VFMADD213PS       Z0, Z0, Z12
+	VFMADD213PS       Z1, Z1, Z13
+	VFMADD213PS       Z2, Z2, Z14
+	VFMADD213PS       Z3, Z3, Z15
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VBROADCASTSS      fnSingle<>+4224(SB), Z1
+	VBROADCASTSS      fnSingle<>+4224(SB), Z2
+	VBROADCASTSS      fnSingle<>+4224(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z4, K1
+	VMOVAPS           Z0, K1, Z12
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z5, K1
+	VMOVAPS           Z1, K1, Z13
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z6, K1
+	VMOVAPS           Z2, K1, Z14
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z7, K1
+	VMOVAPS           Z3, K1, Z15
+	VPSLLD            $0x1e, Z4, Z0
+	VPSLLD            $0x1e, Z5, Z1
+	VPSLLD            $0x1e, Z6, Z2
+	VPSLLD            $0x1e, Z7, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z15
+	VMOVUPS           Z12, (AX)(BX*4)
+	VMOVUPS           Z13, 64(AX)(BX*4)
+	VMOVUPS           Z14, 128(AX)(BX*4)
+	VMOVUPS           Z15, 192(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
+loop:
+	VMOVUPS           (CX)(BX*4), Z0
+	VBROADCASTSS      fnSingle<>+3136(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z1, Z2
+	VMOVAPD           Z0, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z2, Z0
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      fnSingle<>+4128(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z3
+	VMULPS            Z2, Z3, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z1, K1
+	VMOVAPS           Z0, K1, Z3
+	VPSLLD            $0x1e, Z1, Z0
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z3
+	VMOVUPS           Z3, (AX)(BX*4)
+	ADDQ              $0x10, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnSinGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnSinGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+wide:
+	LEAQ              64(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           64(CX)(SI*4), Z1
+	VMOVUPS           128(CX)(SI*4), Z2
+	VMOVUPS           192(CX)(SI*4), Z3
+	VMOVUPS           (DX)(SI*4), Z4
+	VMOVUPS           64(DX)(SI*4), Z5
+	VMOVUPS           128(DX)(SI*4), Z6
+	VMOVUPS           192(DX)(SI*4), Z7
+	VBROADCASTSS      fnSingle<>+3136(SB), Z8
+	VBROADCASTSS      fnSingle<>+3136(SB), Z9
+	VBROADCASTSS      fnSingle<>+3136(SB), Z10
+	VBROADCASTSS      fnSingle<>+3136(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z11, Z15
+	VMOVAPD           Z0, Z0
+	VMOVAPD           Z1, Z1
+	VMOVAPD           Z2, Z2
+	VMOVAPD           Z3, Z3
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+4640(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+4640(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+4640(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+4640(SB), Z11, Z11
+	VMULPS            Z0, Z0, Z12
+	VMULPS            Z1, Z1, Z13
+	VMULPS            Z2, Z2, Z14
+	VMULPS            Z3, Z3, Z15
+	VBROADCASTSS      fnSingle<>+4128(SB), Z16
+	VBROADCASTSS      fnSingle<>+4128(SB), Z17
+	VBROADCASTSS      fnSingle<>+4128(SB), Z18
+	VBROADCASTSS      fnSingle<>+4128(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z15, Z19
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VMULPS            Z14, Z18, Z18
+	VMULPS            Z15, Z19, Z19
+	VFMADD213PS       Z0, Z0, Z16
+	VFMADD213PS       Z1, Z1, Z17
+	VFMADD213PS       Z2, Z2, Z18
+	VFMADD213PS       Z3, Z3, Z19
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VBROADCASTSS      fnSingle<>+4224(SB), Z1
+	VBROADCASTSS      fnSingle<>+4224(SB), Z2
+	VBROADCASTSS      fnSingle<>+4224(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z8, K1
+	VMOVAPS           Z0, K1, Z16
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z9, K1
+	VMOVAPS           Z1, K1, Z17
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z10, K1
+	VMOVAPS           Z2, K1, Z18
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z11, K1
+	VMOVAPS           Z3, K1, Z19
+	VPSLLD            $0x1e, Z8, Z0
+	VPSLLD            $0x1e, Z9, Z1
+	VPSLLD            $0x1e, Z10, Z2
+	VPSLLD            $0x1e, Z11, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z19
+	VMULPS            Z16, Z4, Z0
+	VMULPS            Z17, Z5, Z1
+	VMULPS            Z18, Z6, Z2
+	VMULPS            Z19, Z7, Z3
+	VMOVUPS           Z0, (AX)(SI*4)
+	VMOVUPS           Z1, 64(AX)(SI*4)
+	VMOVUPS           Z2, 128(AX)(SI*4)
+	VMOVUPS           Z3, 192(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
+loop:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           (DX)(SI*4), Z1
+	VBROADCASTSS      fnSingle<>+3136(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z2, Z3
+	VMOVAPD           Z0, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+4640(SB), Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      fnSingle<>+4128(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z4
+	VMULPS            Z3, Z4, Z4
+	VFMADD213PS       Z0, Z0, Z4
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z2, K1
+	VMOVAPS           Z0, K1, Z4
+	VPSLLD            $0x1e, Z2, Z0
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z4
+	VMULPS            Z4, Z1, Z0
+	VMOVUPS           Z0, (AX)(SI*4)
+	ADDQ              $0x10, SI
+	CMPQ              SI, BX
+	JB                loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnCosAVX2(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fnCosAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VMOVUPS      (CX)(BX*4), Y0
+	VMOVUPS      32(CX)(BX*4), Y1
+	VMOVUPD      fnSingle<>+3136(SB), Y2
+	VMOVUPD      fnSingle<>+3136(SB), Y3
+	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y3
+	VSUBPS       fnSingle<>+3136(SB), Y2, Y4
+	VSUBPS       fnSingle<>+3136(SB), Y3, Y5
+	VMOVAPD      Y0, Y0
+	VMOVAPD      Y1, Y1
+	VFNMADD231PS fnSingle<>+4032(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4032(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4064(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4064(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4096(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4096(SB), Y5, Y1
+	VPADDD       fnSingle<>+4640(SB), Y2, Y2
+	VPADDD       fnSingle<>+4640(SB), Y3, Y3
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMOVUPD      fnSingle<>+4128(SB), Y6
+	VMOVUPD      fnSingle<>+4128(SB), Y7
+	VFMADD213PS  fnSingle<>+4160(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y5, Y7, Y7
+	VFMADD213PS  Y0, Y0, Y6
+	VFMADD213PS  Y1, Y1, Y7
+	VMOVUPD      fnSingle<>+4224(SB), Y0
+	VMOVUPD      fnSingle<>+4224(SB), Y1
+	VFMADD213PS  fnSingle<>+4256(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4256(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4288(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4288(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4320(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4320(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4352(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4352(SB), Y5, Y1
+	VPSLLD       $0x1f, Y2, Y4
+	VPSLLD       $0x1f, Y3, Y5
+	VBLENDVPS    Y4, Y0, Y6, Y6
+	VBLENDVPS    Y5, Y1, Y7, Y7
+	VPSLLD       $0x1e, Y2, Y0
+	VPSLLD       $0x1e, Y3, Y1
+	VANDPS       fnSingle<>+4384(SB), Y0, Y0
+	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VXORPS       Y0, Y6, Y0
+	VXORPS       Y1, Y7, Y1
+	VMOVUPS      Y0, (AX)(BX*4)
+	VMOVUPS      Y1, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, DX
+	JB           loop
+	VZEROUPPER
+	RET
+
+// func fnCosGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fnCosGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+loop:
+	VMOVUPS      (CX)(SI*4), Y0
+	VMOVUPS      32(CX)(SI*4), Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VMOVUPD      fnSingle<>+3136(SB), Y4
+	VMOVUPD      fnSingle<>+3136(SB), Y5
+	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y5
+	VSUBPS       fnSingle<>+3136(SB), Y4, Y6
+	VSUBPS       fnSingle<>+3136(SB), Y5, Y7
+	VMOVAPD      Y0, Y0
+	VMOVAPD      Y1, Y1
+	VFNMADD231PS fnSingle<>+4032(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4064(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4064(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4096(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4096(SB), Y7, Y1
+	VPADDD       fnSingle<>+4672(SB), Y4, Y4
+	VPADDD       fnSingle<>+4672(SB), Y5, Y5
+	VMULPS       Y0, Y0, Y6
+	VMULPS       Y1, Y1, Y7
+	VMOVUPD      fnSingle<>+4128(SB), Y8
+	VMOVUPD      fnSingle<>+4128(SB), Y9
+	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4160(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y7, Y9, Y9
+	VFMADD213PS  Y0, Y0, Y8
+	VFMADD213PS  Y1, Y1, Y9
+	VMOVUPD      fnSingle<>+4224(SB), Y0
+	VMOVUPD      fnSingle<>+4224(SB), Y1
+	VFMADD213PS  fnSingle<>+4256(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4256(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4288(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4288(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4320(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4320(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4352(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4352(SB), Y7, Y1
+	VPSLLD       $0x1f, Y4, Y6
+	VPSLLD       $0x1f, Y5, Y7
+	VBLENDVPS    Y6, Y0, Y8, Y8
+	VBLENDVPS    Y7, Y1, Y9, Y9
+	VPSLLD       $0x1e, Y4, Y0
+	VPSLLD       $0x1e, Y5, Y1
+	VANDPS       fnSingle<>+4384(SB), Y0, Y0
+	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VXORPS       Y0, Y8, Y0
+	VXORPS       Y1, Y9, Y1
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      Y0, (AX)(SI*4)
+	VMOVUPS      Y1, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, BX
+	JB           loop
+	VZEROUPPER
+	RET
+
+// func fnCosAVX512(dst *float32, x *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnCosAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+wide:
+	LEAQ              64(BX), SI
+	CMPQ              SI, DX
+	JA                rest
+	VMOVUPS           (CX)(BX*4), Z0
+	VMOVUPS           64(CX)(BX*4), Z1
+	VMOVUPS           128(CX)(BX*4), Z2
+	VMOVUPS           192(CX)(BX*4), Z3
+	VBROADCASTSS      fnSingle<>+3136(SB), Z4
+	VBROADCASTSS      fnSingle<>+3136(SB), Z5
+	VBROADCASTSS      fnSingle<>+3136(SB), Z6
+	VBROADCASTSS      fnSingle<>+3136(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z7, Z11
+	VMOVAPD           Z0, Z0
+	VMOVAPD           Z1, Z1
+	VMOVAPD           Z2, Z2
+	VMOVAPD           Z3, Z3
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z11, Z3
+	VPADDD.BCST       fnSingle<>+4640(SB), Z4, Z4
+	VPADDD.BCST       fnSingle<>+4640(SB), Z5, Z5
+	VPADDD.BCST       fnSingle<>+4640(SB), Z6, Z6
+	VPADDD.BCST       fnSingle<>+4640(SB), Z7, Z7
+	VMULPS            Z0, Z0, Z8
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VBROADCASTSS      fnSingle<>+4128(SB), Z12
+	VBROADCASTSS      fnSingle<>+4128(SB), Z13
+	VBROADCASTSS      fnSingle<>+4128(SB), Z14
+	VBROADCASTSS      fnSingle<>+4128(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z11, Z15
+	VMULPS            Z8, Z12, Z12
+	VMULPS            Z9, Z13, Z13
+	VMULPS            Z10, Z14, Z14
+	VMULPS            Z11, Z15, Z15
+	VFMADD213PS       Z0, Z0, Z12
+	VFMADD213PS       Z1, Z1, Z13
+	VFMADD213PS       Z2, Z2, Z14
+	VFMADD213PS       Z3, Z3, Z15
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VBROADCASTSS      fnSingle<>+4224(SB), Z1
+	VBROADCASTSS      fnSingle<>+4224(SB), Z2
+	VBROADCASTSS      fnSingle<>+4224(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z4, K1
+	VMOVAPS           Z0, K1, Z12
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z5, K1
+	VMOVAPS           Z1, K1, Z13
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z6, K1
+	VMOVAPS           Z2, K1, Z14
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z7, K1
+	VMOVAPS           Z3, K1, Z15
+	VPSLLD            $0x1e, Z4, Z0
+	VPSLLD            $0x1e, Z5, Z1
+	VPSLLD            $0x1e, Z6, Z2
+	VPSLLD            $0x1e, Z7, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z15
+	VMOVUPS           Z12, (AX)(BX*4)
+	VMOVUPS           Z13, 64(AX)(BX*4)
+	VMOVUPS           Z14, 128(AX)(BX*4)
+	VMOVUPS           Z15, 192(AX)(BX*4)
+	MOVQ              SI, BX
+	JMP               wide
+
+rest:
+	CMPQ BX, DX
+	JAE  done
+
+loop:
+	VMOVUPS           (CX)(BX*4), Z0
+	VBROADCASTSS      fnSingle<>+3136(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z1, Z2
+	VMOVAPD           Z0, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z2, Z0
+	VPADDD.BCST       fnSingle<>+4640(SB), Z1, Z1
+	VMULPS            Z0, Z0, Z2
+	VBROADCASTSS      fnSingle<>+4128(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z3
+	VMULPS            Z2, Z3, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z1, K1
+	VMOVAPS           Z0, K1, Z3
+	VPSLLD            $0x1e, Z1, Z0
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z3
+	VMOVUPS           Z3, (AX)(BX*4)
+	ADDQ              $0x10, BX
+	CMPQ              BX, DX
+	JB                loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func fnCosGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+// Requires: AVX, AVX512F
+TEXT ·fnCosGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+wide:
+	LEAQ              64(SI), DI
+	CMPQ              DI, BX
+	JA                rest
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           64(CX)(SI*4), Z1
+	VMOVUPS           128(CX)(SI*4), Z2
+	VMOVUPS           192(CX)(SI*4), Z3
+	VMOVUPS           (DX)(SI*4), Z4
+	VMOVUPS           64(DX)(SI*4), Z5
+	VMOVUPS           128(DX)(SI*4), Z6
+	VMOVUPS           192(DX)(SI*4), Z7
+	VBROADCASTSS      fnSingle<>+3136(SB), Z8
+	VBROADCASTSS      fnSingle<>+3136(SB), Z9
+	VBROADCASTSS      fnSingle<>+3136(SB), Z10
+	VBROADCASTSS      fnSingle<>+3136(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z11, Z15
+	VMOVAPD           Z0, Z0
+	VMOVAPD           Z1, Z1
+	VMOVAPD           Z2, Z2
+	VMOVAPD           Z3, Z3
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+4672(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+4672(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+4672(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+4672(SB), Z11, Z11
+	VMULPS            Z0, Z0, Z12
+	VMULPS            Z1, Z1, Z13
+	VMULPS            Z2, Z2, Z14
+	VMULPS            Z3, Z3, Z15
+	VBROADCASTSS      fnSingle<>+4128(SB), Z16
+	VBROADCASTSS      fnSingle<>+4128(SB), Z17
+	VBROADCASTSS      fnSingle<>+4128(SB), Z18
+	VBROADCASTSS      fnSingle<>+4128(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z15, Z19
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VMULPS            Z14, Z18, Z18
+	VMULPS            Z15, Z19, Z19
+	VFMADD213PS       Z0, Z0, Z16
+	VFMADD213PS       Z1, Z1, Z17
+	VFMADD213PS       Z2, Z2, Z18
+	VFMADD213PS       Z3, Z3, Z19
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VBROADCASTSS      fnSingle<>+4224(SB), Z1
+	VBROADCASTSS      fnSingle<>+4224(SB), Z2
+	VBROADCASTSS      fnSingle<>+4224(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z8, K1
+	VMOVAPS           Z0, K1, Z16
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z9, K1
+	VMOVAPS           Z1, K1, Z17
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z10, K1
+	VMOVAPS           Z2, K1, Z18
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z11, K1
+	VMOVAPS           Z3, K1, Z19
+	VPSLLD            $0x1e, Z8, Z0
+	VPSLLD            $0x1e, Z9, Z1
+	VPSLLD            $0x1e, Z10, Z2
+	VPSLLD            $0x1e, Z11, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z19
+	VMULPS            Z16, Z4, Z0
+	VMULPS            Z17, Z5, Z1
+	VMULPS            Z18, Z6, Z2
+	VMULPS            Z19, Z7, Z3
+	VMOVUPS           Z0, (AX)(SI*4)
+	VMOVUPS           Z1, 64(AX)(SI*4)
+	VMOVUPS           Z2, 128(AX)(SI*4)
+	VMOVUPS           Z3, 192(AX)(SI*4)
+	MOVQ              DI, SI
+	JMP               wide
+
+rest:
+	CMPQ SI, BX
+	JAE  done
+
+loop:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           (DX)(SI*4), Z1
+	VBROADCASTSS      fnSingle<>+3136(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+3136(SB), Z2, Z3
+	VMOVAPD           Z0, Z0
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+4672(SB), Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      fnSingle<>+4128(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z4
+	VMULPS            Z3, Z4, Z4
+	VFMADD213PS       Z0, Z0, Z4
+	VBROADCASTSS      fnSingle<>+4224(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+4640(SB), Z2, K1
+	VMOVAPS           Z0, K1, Z4
+	VPSLLD            $0x1e, Z2, Z0
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z4
+	VMULPS            Z4, Z1, Z0
+	VMOVUPS           Z0, (AX)(SI*4)
+	ADDQ              $0x10, SI
+	CMPQ              SI, BX
+	JB                loop
 
 done:
 	VZEROUPPER

@@ -83,6 +83,14 @@ func fnEval(fn Fn, dst, x *float32, n int, p *float64, wide bool) bool {
 		fnPowNearAVX512(dst, x, n, p)
 	case fn == fnPowNear:
 		fnPowNearAVX2(dst, x, n, p)
+	case fn == FnSin && wide:
+		fnSinAVX512(dst, x, n, p)
+	case fn == FnSin:
+		fnSinAVX2(dst, x, n, p)
+	case fn == FnCos && wide:
+		fnCosAVX512(dst, x, n, p)
+	case fn == FnCos:
+		fnCosAVX2(dst, x, n, p)
 	case fn == FnPow && wide:
 		fnPowAVX512(dst, x, n, p)
 	case fn == FnPow:
@@ -184,6 +192,14 @@ func fnGrad(fn Fn, dx, x, dy *float32, n int, p *float64, wide bool) bool {
 		fnPowNearGradAVX512(dx, x, dy, n, p)
 	case fn == fnPowNear:
 		fnPowNearGradAVX2(dx, x, dy, n, p)
+	case fn == FnSin && wide:
+		fnSinGradAVX512(dx, x, dy, n, p)
+	case fn == FnSin:
+		fnSinGradAVX2(dx, x, dy, n, p)
+	case fn == FnCos && wide:
+		fnCosGradAVX512(dx, x, dy, n, p)
+	case fn == FnCos:
+		fnCosGradAVX2(dx, x, dy, n, p)
 	case fn == FnPow && wide:
 		fnPowGradAVX512(dx, x, dy, n, p)
 	case fn == FnPow:

@@ -119,12 +119,8 @@ var fnList = [fnCount]fnPair{
 	FnSign:  {func(x float64, _ *fnSettings) float64 { return signOf(x) }, fnFlat},
 	FnCeil:  {func(x float64, _ *fnSettings) float64 { return math.Ceil(x) }, fnFlat},
 	FnFloor: {func(x float64, _ *fnSettings) float64 { return math.Floor(x) }, fnFlat},
-	FnSin: {
-		func(x float64, _ *fnSettings) float64 { return sinOf(x, 0) },
-		func(x, dy float64, _ *fnSettings) float64 { return dy * sinOf(x, 1) }},
-	FnCos: {
-		func(x float64, _ *fnSettings) float64 { return sinOf(x, 1) },
-		func(x, dy float64, _ *fnSettings) float64 { return -dy * sinOf(x, 0) }},
+	FnSin:   sinPair,
+	FnCos:   cosPair,
 }
 
 // fnFlat is the gradient of steps.

@@ -415,3 +415,25 @@ var singleTanh0 = [8]float32{
 	0.3812356, 0.66557544, 0.8863836, 0.97613,
 	0.9978203, 0.99991226, 0.9999993, 0,
 }
+
+// singleTurnMax: up to it a multiple of singleHalfPi's first part is subtracted exactly.
+const singleTurnMax float32 = 0x1p+17
+
+// singleTwoOverPi: 2/π.
+const singleTwoOverPi float32 = 0x1.45f306p-01
+
+// singleHalfPi: π/2 in three parts.
+var singleHalfPi = [3]float32{
+	1.5707964, -4.371139e-08, -1.7151245e-15,
+}
+
+// singleSinPoly: (sin(r)-r)/r³ in r² for |r| <= π/4, error of sin 2^-27.8.
+var singleSinPoly = [3]float32{
+	-0.00019507877, 0.008332106, -0.16666654,
+}
+
+// singleCosPoly: cos(r) in r² for |r| <= π/4, error 2^-32.9.
+var singleCosPoly = [5]float32{
+	2.4431878e-05, -0.0013887307, 0.041666646, -0.5,
+	1,
+}

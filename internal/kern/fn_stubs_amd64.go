@@ -384,6 +384,46 @@ func fnPowNearAVX512(dst *float32, x *float32, n int, p *float64)
 //go:noescape
 func fnPowNearGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 
+// fnSinAVX2 writes the function of x.
+//
+//go:noescape
+func fnSinAVX2(dst *float32, x *float32, n int, p *float64)
+
+// fnSinGradAVX2 writes dy times the derivative at x.
+//
+//go:noescape
+func fnSinGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnSinAVX512 writes the function of x.
+//
+//go:noescape
+func fnSinAVX512(dst *float32, x *float32, n int, p *float64)
+
+// fnSinGradAVX512 writes dy times the derivative at x.
+//
+//go:noescape
+func fnSinGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnCosAVX2 writes the function of x.
+//
+//go:noescape
+func fnCosAVX2(dst *float32, x *float32, n int, p *float64)
+
+// fnCosGradAVX2 writes dy times the derivative at x.
+//
+//go:noescape
+func fnCosGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
+
+// fnCosAVX512 writes the function of x.
+//
+//go:noescape
+func fnCosAVX512(dst *float32, x *float32, n int, p *float64)
+
+// fnCosGradAVX512 writes dy times the derivative at x.
+//
+//go:noescape
+func fnCosGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
+
 // fnPowAVX2 writes the function of x.
 //
 //go:noescape

@@ -36,7 +36,7 @@ func fnUlps(f Fn) (value, grad float64) {
 		return 0.5, 1.5
 	case FnInvSqrt:
 		return 1.5, 1.5
-	case FnGELU, FnPow, FnErf, FnLog, FnLog2, FnLog1p: // in float32
+	case FnGELU, FnPow, FnSin, FnCos, FnErf, FnLog, FnLog2, FnLog1p: // in float32
 		return fnSingleUlps, fnSingleUlps
 	case FnSigmoid, FnTanh: // in float32 too
 		return fnSingleUlps, fnSingleUlps
@@ -219,6 +219,8 @@ func TestFnSpecial(t *testing.T) {
 		{Func{Fn: FnPow, A: 5}, []float32{inf, 0, -2, -inf, 1, -1, 0x1p-30}, []float32{inf, 0, -32, -inf, 1, -1, 0}},
 		{Func{Fn: FnPow, A: -0.5}, []float32{inf, 0, -zero, -4, 4, 0x1p-148}, []float32{0, inf, inf, nan, 0.5, 0x1p74}},
 		{Func{Fn: FnPow, A: 20}, []float32{inf, 0, -2, -inf, 1, -1}, []float32{inf, 0, 0x1p20, inf, 1, 1}},
+		{Func{Fn: FnSin}, []float32{0, 1e-40, -1e-40, inf, -inf, 1e30}, []float32{0, 1e-40, -1e-40, nan, nan, float32(math.Sin(float64(float32(1e30))))}},
+		{Func{Fn: FnCos}, []float32{0, -zero, inf, math.MaxFloat32}, []float32{1, 1, nan, float32(math.Cos(math.MaxFloat32))}},
 		{Func{Fn: FnPow}, []float32{inf, nan, 0}, []float32{1, 1, 1}},
 	}
 	for _, l := range []Level{LevelGeneric, LevelAVX2, LevelAVX512} {

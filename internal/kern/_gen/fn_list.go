@@ -81,6 +81,7 @@ var fnKernels = []fnKernel{
 		return f.div(f.xor(dy, fnAt("fnSign", 0)), f.mul(x, x))
 	}},
 	powSingle,
+	sinSingle, cosSingle,
 	{"Pow", []string{"fnPowMin", "fnPowMax"}, 4, func(f *fnVec, x vec) vec {
 		return f.pow(x)
 	}, func(f *fnVec, x, dy vec) vec {

@@ -11,8 +11,9 @@ import (
 // fnSingles are their names, with the tables of the function and of its gradient: what the
 // names of their rows begin with.
 var fnSingles = map[string]struct{ forward, backward string }{
-	"GELU":    {"singleGELU", "singleGELUSlope"},
-	"Erf":     {"singleErf", ""},
+	"GELU": {"singleGELU", "singleGELUSlope"},
+	"Erf":  {"singleErf", ""},
+	"Sin":  {}, "Cos": {},
 	"PowNear": {"singlePow", "singlePow"},
 	"Log":     {}, "Log2": {}, "Log1p": {},
 }
