@@ -30,8 +30,8 @@ func (p *IntProduct) MatMul(threads, m int, y IntY, x IntX, trans bool, bias []f
 		s := intScratches.Get().(*intScratch)
 		defer s.put()
 		for u := lo; u < hi; u++ {
-			row := u % blocks * rows
-			r.block(s, u/blocks, row, min(row+rows, m))
+			row := u / panels * rows
+			r.block(s, u%panels, row, min(row+rows, m))
 		}
 	})
 }
