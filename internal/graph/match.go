@@ -162,22 +162,27 @@ func (r *reader) unary(n *gorgonia.Node) *match {
 	return m
 }
 
-// softmax reads SoftMax and LogSoftMax. Axis -1 is the last axis, but the first of a
-// column vector, as softmaxOp.UsePreallocDo has it.
 func (r *reader) softmax(n *gorgonia.Node) *match {
-	f, x := fieldsOf(n.Op()), r.kids[n][0]
-	axis, log := f.int("axis"), f.bool("isLog")
-	if f.err != nil {
+	op, ok := r.stockSoftmax(n)
+	if !ok {
 		return nil
 	}
+	return simple(n, op, r.kids[n][0])
+}
+
+// stockSoftmax reads SoftMax and LogSoftMax. Axis -1 is the last axis, but the first of a
+// column vector, as softmaxOp.UsePreallocDo has it.
+func (r *reader) stockSoftmax(n *gorgonia.Node) (nn.Softmax, bool) {
+	f := fieldsOf(n.Op())
+	axis, log := f.int("axis"), f.bool("isLog")
 	if axis == -1 {
-		shape := x.Shape()
+		shape := r.kids[n][0].Shape()
 		axis = shape.Dims() - 1
 		if shape.IsColVec() {
 			axis = 0
 		}
 	}
-	return simple(n, nn.Softmax{Axis: axis, Log: log}, x)
+	return nn.Softmax{Axis: axis, Log: log}, f.err == nil
 }
 
 func (r *reader) dropout(n *gorgonia.Node) *match {

@@ -264,6 +264,10 @@ var elemTrials = map[string]func(t *trial, n, c int){
 		rowDot(dots, x, y, n)
 		t.note(dots...)
 		softmaxBack(t.out(c*n), x, y, n, t.in(c))
+		some, mask := t.fill(c*n, false), t.fill(n, false)
+		MaskedSoftmax(t.out(c*n), some, n, false, 0.3, func(row int) []float32 { return mask[:1+row%2*(n-1)] })
+		MaskedSoftmax(some, some, n, true, 1, func(int) []float32 { return mask })
+		MaskedSoftmaxBackward(t.out(c*n), some, y, n, false, 0.3)
 		clean := t.out(c * n)
 		rowMax(top, clean, n)
 	},

@@ -17,13 +17,59 @@ func Softmax[F Float](dst, x []F, outer, n, inner int, log bool) {
 	})
 }
 
+// MaskedSoftmax is Softmax of rows of n elements of x·scale + mask, each step rounded, in one
+// pass: attention's. mask returns what is added to a row, n numbers or one; nil is none, and
+// scale 1 does nothing. dst may be x.
+func MaskedSoftmax[F Float](dst, x []F, n int, log bool, scale F, mask func(row int) []F) {
+	par.For(len(x)/n, axisRows(n), func(lo, hi int) {
+		for ; lo < hi; lo += axisRows(n) {
+			end := min(hi, lo+axisRows(n))
+			from, to := x[lo*n:end*n], dst[lo*n:end*n]
+			if scale != 1 {
+				MulOne(to, from, scale)
+				from = to
+			}
+			if mask != nil {
+				maskRows(to, from, n, lo, mask)
+				from = to
+			}
+			softmaxRows(to, from, n, log)
+		}
+	})
+}
+
+// maskRows adds to each row what mask returns for it; the first is row number first.
+func maskRows[F Float](dst, x []F, n, first int, mask func(row int) []F) {
+	for r := range len(x) / n {
+		to, from := dst[r*n:][:n], x[r*n:][:n]
+		if m := mask(first + r); len(m) == n {
+			Add(to, from, m)
+		} else {
+			AddOne(to, from, m[0])
+		}
+	}
+}
+
+// MaskedSoftmaxBackward is SoftmaxBackward of rows, times scale: the gradient of
+// MaskedSoftmax's x.
+func MaskedSoftmaxBackward[F Float](dx, y, dy []F, n int, log bool, scale F) {
+	softmaxBackward(dx, y, dy, len(y)/n, n, 1, log, scale)
+}
+
 // SoftmaxBackward writes the gradient of x from the result y and its gradient dy:
 //
 //	dx = (dy - Σ dy·y)·y, or for the logarithm dx = dy - exp(y)·Σ dy
 //
 // with the sums in float64, rounded once. dx may not be y or dy.
 func SoftmaxBackward[F Float](dx, y, dy []F, outer, n, inner int, log bool) {
+	softmaxBackward(dx, y, dy, outer, n, inner, log, 1)
+}
+
+func softmaxBackward[F Float](dx, y, dy []F, outer, n, inner int, log bool, scale F) {
 	alongAxis(outer, n, inner, [][]F{y, dy}, dx, func(to []F, rows [][]F) {
+		if scale != 1 {
+			defer func() { MulOne(to, to, scale) }()
+		}
 		if log {
 			logSoftmaxBack(to, rows[0], rows[1], n)
 			return

@@ -87,14 +87,24 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 		}
 		return at(x, with(ix, o.Axis, o.Start+ix[o.Axis]*o.Step))
 	case Softmax:
+		score := func(ix []int) float64 {
+			s := at(x, ix)
+			if o.Scale != 0 {
+				s *= o.Scale
+			}
+			if len(in) == 2 {
+				s += at(in[1], ix)
+			}
+			return s
+		}
 		var sum float64
 		for i := range x.Shape[o.Axis] {
-			sum += math.Exp(at(x, with(ix, o.Axis, i)))
+			sum += math.Exp(score(with(ix, o.Axis, i)))
 		}
 		if o.Log {
-			return at(x, ix) - math.Log(sum)
+			return score(ix) - math.Log(sum)
 		}
-		return math.Exp(at(x, ix)) / sum
+		return math.Exp(score(ix)) / sum
 	case BatchNorm:
 		c := ix[1]
 		return (at(x, ix)-in[3].Data[c])/math.Sqrt(in[4].Data[c]+o.Eps)*in[1].Data[c] + in[2].Data[c]

@@ -1,27 +1,12 @@
 package nn
 
 import (
-	"errors"
 	"math"
 	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/par"
 )
-
-// Softmax is exp(x)/sum(exp(x)) along Axis, or its logarithm, computed with the
-// maximum taken off first.
-type Softmax struct {
-	Axis int  `json:"axis"`
-	Log  bool `json:"log,omitempty"`
-}
-
-func (s Softmax) Kind() string {
-	if s.Log {
-		return "log_softmax"
-	}
-	return "softmax"
-}
 
 // BatchNorm normalises each channel (axis 1 of rank 2 or 4) with given statistics.
 // Inputs: x, gamma [C], beta [C], mean [C], variance [C]:
@@ -31,16 +16,6 @@ type BatchNorm struct {
 }
 
 func (BatchNorm) Kind() string { return "batch_norm" }
-
-func softmaxForward[F Float](o Softmax, out, x Tensor[F]) {
-	outer, inner := spans(x.Shape, o.Axis)
-	kern.Softmax(out.Data, x.Data, outer, x.Shape[o.Axis], inner, o.Log)
-}
-
-func softmaxBackward[F Float](o Softmax, dx, y, dy Tensor[F]) {
-	outer, inner := spans(y.Shape, o.Axis)
-	kern.SoftmaxBackward(dx.Data, y.Data, dy.Data, outer, y.Shape[o.Axis], inner, o.Log)
-}
 
 // bnScale returns 1/sqrt(variance + Eps) of each channel, rounded once.
 func bnScale[F Float](o BatchNorm, variance []F) ([]F, error) {
@@ -178,26 +153,6 @@ func batchNormShape(o BatchNorm, in [][]int) ([]int, error) {
 }
 
 func init() {
-	register(family[Softmax]{
-		kinds: []string{"softmax", "log_softmax"}, inputs: [2]int{1, 1},
-		check: func(o Softmax) error { return checkNotNegative(o, "axis", o.Axis) },
-		shape: func(o Softmax, in [][]int) ([]int, error) {
-			return slices.Clone(in[0]), checkAxis(o, o.Axis, in[0])
-		},
-		traits: func(o Softmax) Traits {
-			if o.Log {
-				return Traits{IgnoresInputs: true}
-			}
-			return Traits{Quantized: true, NonNegative: true, Fixed: Interval{0, 1}, Probability: true, IgnoresInputs: true}
-		},
-		batch: func(o Softmax, g *Growth) (int, error) {
-			if o.Axis == g.In[0].Axis {
-				return 0, errors.New("it runs along the batch axis")
-			}
-			return g.In[0].Axis, nil
-		},
-		f32: softmaxPasses[float32](), f64: softmaxPasses[float64](),
-	})
 	register(family[BatchNorm]{
 		kinds: []string{"batch_norm"}, inputs: [2]int{5, 5},
 		check: func(o BatchNorm) error {
@@ -211,19 +166,6 @@ func init() {
 		batch:  batchFirst[BatchNorm],
 		f32:    batchNormPasses[float32](), f64: batchNormPasses[float64](),
 	})
-}
-
-func softmaxPasses[F Float]() passes[Softmax, F] {
-	return passes[Softmax, F]{
-		forward: func(o Softmax, out Tensor[F], in []Tensor[F]) error {
-			softmaxForward(o, out, in[0])
-			return nil
-		},
-		backward: func(o Softmax, grads, _ []Tensor[F], out, dout Tensor[F]) error {
-			softmaxBackward(o, grads[0], out, dout)
-			return nil
-		},
-	}
 }
 
 func batchNormPasses[F Float]() passes[BatchNorm, F] {

@@ -55,6 +55,8 @@ type Traits struct {
 	// DataOnly: Quantized and TakesActivation hold only where every operand is an
 	// activation (for a product also: one of activations with weights).
 	DataOnly bool
+	// FirstOnly: of the operands only the first is for codes.
+	FirstOnly bool
 	// Activation: a function that layers before it take in, applied to their result
 	// before that is quantized.
 	Activation bool

@@ -175,10 +175,12 @@ func (o Slice) op() nn.Op { return nn.Slice(o) }
 
 var _ = twin(func(o nn.Slice) Op { return Slice(o) })
 
-// Softmax is exp(x)/Σ exp(x) along an axis, with the maximum taken off x first.
+// Softmax is exp(s)/Σ exp(s) along an axis, with the maximum taken off first, of
+// s = x·Scale + mask. Inputs: x, optionally the mask, which broadcasts to x.
 type Softmax struct {
-	Axis int  // from 0
-	Log  bool // its natural logarithm
+	Axis  int     // from 0
+	Log   bool    // its natural logarithm
+	Scale float64 // finite; 0 is 1
 }
 
 // Kind is the name in files.

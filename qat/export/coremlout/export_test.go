@@ -125,6 +125,7 @@ func layerCases() []testCase {
 		{"slice huge step", layerNet(frozen.Slice{Axis: 3, Start: 1, End: 4, Step: math.MaxInt}, frozentest.I8), Options{}, nil},
 		{"slice squeezed", layerNet(frozen.Slice{Axis: 2, Start: 3, End: 4, Step: 1, Squeeze: true}, nil), Options{}, []string{"squeeze"}},
 		{"softmax", layerNet(frozen.Softmax{Axis: 1}, frozentest.U8), Options{}, nil},
+		{"masked softmax", maskedNet, Options{}, nil},
 		{"log softmax", layerNet(frozen.Softmax{Axis: 3, Log: true}, nil), Options{}, []string{"reduce_max"}},
 		{"dropout", layerNet(frozen.Dropout{P: 0.5}, frozentest.I8), Options{}, []string{"identity"}},
 		{"pad", layerNet(frozen.Pad{Before: all(0, 1, 0, 2), After: all(0, 0, 3, 1), Value: -1.5}, nil), Options{}, []string{"pad"}},
@@ -165,6 +166,11 @@ func layerCases() []testCase {
 		list = append(list, testCase{fn, binaryNet(fn), Options{}, nil})
 	}
 	return append(list, testCase{"choice", choiceNet, Options{}, nil})
+}
+
+func maskedNet(m *frozentest.Maker) *frozen.Network {
+	x := m.Input("x", []int{-1, 3, 4}, frozentest.I8)
+	return m.Net(m.Layer("softmax", frozen.Softmax{Axis: 2, Scale: 0.3}, nil, frozentest.U8, x, m.Weight("mask", []int{3, 4}, nil)))
 }
 
 // choiceNet takes the larger of two tensors where it is above 1.

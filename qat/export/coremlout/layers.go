@@ -66,7 +66,7 @@ func (b *builder) op(i int, out string) value {
 	case frozen.Slice:
 		return b.slice(o, x, shape, out)
 	case frozen.Softmax:
-		return b.softmax(o, x, out)
+		return b.softmax(o, in, out)
 	case frozen.LayerNorm:
 		if !o.RMS {
 			return b.layerNorm(o, in, out)
@@ -192,8 +192,14 @@ func (b *builder) slice(o frozen.Slice, x value, shape []int, out string) value 
 
 // softmax emits a softmax, or its logarithm with the maximum taken off first:
 // log(softmax(x)) would be -Inf for what is only unlikely.
-func (b *builder) softmax(o frozen.Softmax, x value, out string) value {
-	axis := []int{o.Axis}
+func (b *builder) softmax(o frozen.Softmax, in []value, out string) value {
+	x, axis := in[0], []int{o.Axis}
+	if o.Scale != 0 && o.Scale != 1 {
+		x = b.same("mul", b.step(out), x, arg{"y", float32(o.Scale)})
+	}
+	if len(in) == 2 {
+		x = b.same("add", b.step(out), x, arg{"y", in[1]})
+	}
 	if !o.Log {
 		return b.same("softmax", out, x, arg{"axis", o.Axis})
 	}

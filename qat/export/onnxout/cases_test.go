@@ -163,6 +163,10 @@ func kindCases() []netCase {
 		{name: "softmax", make: one(frozen.Softmax{Axis: 1}, []int{-1, 10}, frozentest.I8, frozentest.U8)},
 		{name: "softmax float", make: one(frozen.Softmax{Axis: 2}, image, nil, nil)},
 		{name: "log softmax", make: one(frozen.Softmax{Axis: 1, Log: true}, []int{-1, 10}, frozentest.I8, nil)},
+		{name: "softmax scaled", make: one(frozen.Softmax{Axis: 1, Scale: 0.3}, []int{-1, 10}, frozentest.I8, frozentest.U8)},
+		{name: "softmax masked", make: func(m *frozentest.Maker) *frozen.Network {
+			return m.Net(m.Layer("layer", frozen.Softmax{Axis: 2, Scale: 0.3}, nil, frozentest.U8, m.Input("x", []int{-1, 4, 6}, frozentest.I8), m.Weight("mask", []int{4, 6}, nil)))
+		}},
 		{name: "reduce all", make: one(frozen.Reduce{Fn: "sum", Axes: []int{0, 1}}, []int{-1, 3}, nil, nil)},
 		{name: "quantized constant", make: func(m *frozentest.Maker) *frozen.Network {
 			return m.Net(m.Layer("add", frozen.Binary{Fn: "add"}, nil, frozentest.I8, m.Input("x", []int{-1, 6}, frozentest.I8), m.Weight("c", []int{6}, frozentest.PerChannel(4, 0))))

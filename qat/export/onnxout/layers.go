@@ -53,11 +53,7 @@ func (b *builder) op(i int, out string) error {
 	case frozen.Slice:
 		b.slice(o, l.Name, in[0], out)
 	case frozen.Softmax:
-		op := "Softmax"
-		if o.Log {
-			op = "LogSoftmax"
-		}
-		b.emit(op, l.Name, in, out, intAttr("axis", o.Axis))
+		b.softmax(o, l.Name, in, out)
 	case frozen.BatchNorm:
 		b.emit("BatchNormalization", l.Name, in, out, floatAttr("epsilon", o.Eps))
 	case frozen.GroupNorm:
@@ -210,6 +206,26 @@ func (b *builder) slice(o frozen.Slice, name, in, out string) {
 func (b *builder) pad(o frozen.Pad, name, in, out string) {
 	amounts := ints(name+"_pads", slices.Concat(o.Before, o.After)...)
 	b.emit("Pad", name, []string{in, b.constant(amounts), b.constant(scalar(name+"_value", float32(o.Value)))}, out)
+}
+
+// softmax emits scale and mask as nodes of their own.
+func (b *builder) softmax(o frozen.Softmax, name string, in []string, out string) {
+	x := in[0]
+	if o.Scale != 0 && o.Scale != 1 {
+		s := b.unique(out + "_scaled")
+		b.emit("Mul", name+"/scale", []string{x, b.constant(scalar(name+"_scale", float32(o.Scale)))}, s)
+		x = s
+	}
+	if len(in) == 2 {
+		s := b.unique(out + "_masked")
+		b.emit("Add", name+"/mask", []string{x, in[1]}, s)
+		x = s
+	}
+	op := "Softmax"
+	if o.Log {
+		op = "LogSoftmax"
+	}
+	b.emit(op, name, []string{x}, out, intAttr("axis", o.Axis))
 }
 
 // gather emits a Gather. The network holds indices as floats, which are whole numbers,

@@ -15,6 +15,9 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	if len(in) == 0 || slices.Contains(in[:1], "") {
 		return nil, nil, fmt.Errorf("%w: no operands", ErrFormat)
 	}
+	if op, in, err := t.maskedSoftmaxOf(n); op != nil || err != nil {
+		return op, in, err
+	}
 	if n.op == "Mul" && len(in) == 2 && in[0] == in[1] { // as the exporter writes a square
 		return nn.Unary{Fn: "square"}, in[:1], nil
 	}
@@ -165,6 +168,40 @@ func (t *thawer) siluOf(n *node) nn.Unary {
 	u := t.gatedBy(n)
 	t.quiet[u], n.label = true, u.label
 	return nn.Unary{Fn: "silu"}
+}
+
+// maskedSoftmaxOf reads a softmax that begins with n, its scale or its mask, which the
+// exporter names after it; nil: it does not.
+func (t *thawer) maskedSoftmaxOf(n *node) (nn.Op, []string, error) {
+	name, step := strings.CutSuffix(n.label, "/scale")
+	if !step {
+		name, step = strings.CutSuffix(n.label, "/mask")
+	}
+	if !step || n.op != "Mul" && n.op != "Add" || len(n.pb.Input) != 2 {
+		return nil, nil, nil
+	}
+	in, scale, last := n.pb.Input[:1], 0.0, n
+	if n.op == "Mul" {
+		var err error
+		if scale, err = n.number(1, "scale", 1); err != nil {
+			return nil, nil, err
+		}
+		last = t.onlyUser(n.pb.Output[0])
+	}
+	var parts []*node
+	if last != nil && last.op == "Add" && last.label == name+"/mask" && len(last.pb.Input) == 2 {
+		in = append(slices.Clone(in), last.pb.Input[1])
+		parts = append(parts, last)
+		last = t.onlyUser(last.pb.Output[0])
+	}
+	if last == nil || last.op != "Softmax" && last.op != "LogSoftmax" || last.label != name || len(last.pb.Output) != 1 {
+		return nil, nil, nil
+	}
+	for _, u := range append(parts, last) {
+		t.quiet[u] = u != n
+	}
+	t.lasts[n], n.label = last, name
+	return nn.Softmax{Axis: last.int("axis", -1), Log: last.op == "LogSoftmax", Scale: scale}, in, last.err
 }
 
 // comparisonOf takes in the nodes that make numbers of the truth values, as the exporter

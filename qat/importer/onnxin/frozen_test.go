@@ -94,6 +94,15 @@ var frozenKinds = map[string]func(m *frozentest.Maker, x int) int{
 		is := m.Layer("is", frozen.Binary{Fn: "not_equal"}, nil, nil, x, m.Values("zero", []int{}, []float32{0}, nil))
 		return m.Layer("layer", frozen.Where{}, nil, nil, is, x, m.Weight("b", []int{6}, nil))
 	},
+	"masked": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.Softmax{Axis: 2}, nil, nil, x, m.Weight("mask", []int{4, 6}, nil))
+	},
+	"scaled": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.Softmax{Axis: 1, Scale: 0.25, Log: true}, nil, nil, x)
+	},
+	"attention": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.Softmax{Axis: 2, Scale: 0.25}, nil, frozentest.U8, x, m.Weight("mask", []int{1, 6}, nil))
+	},
 	"smallest": func(m *frozentest.Maker, x int) int {
 		return m.Layer("layer", frozen.Reduce{Fn: "min", Axes: []int{1}}, nil, nil, x)
 	},

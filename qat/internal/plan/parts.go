@@ -37,7 +37,11 @@ func (p *Plan) allData(l *Layer) bool {
 // dataInputs are the operands that are activations.
 func (p *Plan) dataInputs(l *Layer) []*graph.Value {
 	var vs []*graph.Value
-	for _, v := range l.In {
+	in := l.In
+	if nn.TraitsOf(l.Op).FirstOnly {
+		in = in[:1]
+	}
+	for _, v := range in {
 		if !p.Static[v] {
 			vs = append(vs, v)
 		}

@@ -1,0 +1,82 @@
+package graph
+
+import (
+	"math"
+
+	"github.com/goqat/goqat/internal/nn"
+	"gorgonia.org/gorgonia"
+)
+
+// Which softmax has a scale and a mask in front of it? It takes both in: one pass, and what
+// is masked sets no range of a quantizer.
+
+func init() { composites = append(composites, (*reader).maskedSoftmax) }
+
+// maskedSoftmax reads softmax(x·c + mask) and softmax(x/c + mask); either part may be missing.
+func (r *reader) maskedSoftmax(n *gorgonia.Node) *match {
+	op, ok := r.softmaxOf(n)
+	if !ok || op.Scale != 0 || len(r.kids[n]) != 1 {
+		return nil
+	}
+	x := r.kids[n][0]
+	args := []*gorgonia.Node(nil)
+	if scores, mask := r.masked(x); mask != nil {
+		x, args = scores, append(args, mask)
+	}
+	if scores, c := r.scaledBy(x); scores != nil {
+		x, op.Scale = scores, c
+	}
+	if x == r.kids[n][0] {
+		return nil
+	}
+	return simple(n, op, append([]*gorgonia.Node{x}, args...)...)
+}
+
+// softmaxOf is a softmax, Gorgonia's or goqat's.
+func (r *reader) softmaxOf(n *gorgonia.Node) (nn.Softmax, bool) {
+	if opName(n.Op()) == "softmaxOp" {
+		return r.stockSoftmax(n)
+	}
+	op, ok := ownOp(n).(nn.Softmax)
+	return op, ok
+}
+
+// masked reads scores + mask: a leaf or a constant, or what repeats along the scores. A vector
+// is rather the bias of the product in front.
+func (r *reader) masked(n *gorgonia.Node) (scores, mask *gorgonia.Node) {
+	fn, a, b := r.binaryOf(n)
+	if fn != "add" || !r.inner(n) {
+		return nil, nil
+	}
+	for _, p := range [][2]*gorgonia.Node{{a, b}, {b, a}} {
+		scores, mask = p[0], p[1]
+		given := isLeaf(mask) || isConst(mask)
+		if s := mask.Shape(); !isConst(mask) && len(s) <= 2 && (len(s) < 2 || s[0] == 1) {
+			continue
+		}
+		if scores.Shape().Eq(n.Shape()) && len(mask.Shape()) > 0 && !isConst(scores) && (given || r.repeats(mask, n)) {
+			return scores, mask
+		}
+	}
+	return nil, nil
+}
+
+// scaledBy reads x·c and x/c.
+func (r *reader) scaledBy(n *gorgonia.Node) (x *gorgonia.Node, c float64) {
+	fn, a, b := r.binaryOf(n)
+	if fn != "mul" && fn != "div" || !r.inner(n) {
+		return nil, 0
+	}
+	c, ok := r.number(b)
+	if !ok && fn == "mul" {
+		a, b = b, a
+		c, ok = r.number(b)
+	}
+	if fn == "div" {
+		c = 1 / c
+	}
+	if !ok || c == 0 || math.IsInf(c, 0) || math.IsNaN(c) || !a.Shape().Eq(n.Shape()) || isConst(a) {
+		return nil, 0
+	}
+	return a, c
+}
