@@ -1,5 +1,7 @@
 package fakequant
 
+// Which parameters does a quantizer use now?
+
 import (
 	"fmt"
 	"slices"

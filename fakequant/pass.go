@@ -1,5 +1,7 @@
 package fakequant
 
+// What does a tensor that passes a site do to its quantizer?
+
 import "slices"
 
 // Pass names one of a site's passes.

@@ -1,5 +1,7 @@
 package fakequant
 
+// What of a quantizer stands in a checkpoint?
+
 import (
 	"encoding/json"
 	"fmt"

@@ -1,5 +1,7 @@
 package fakequant
 
+// How does a kernel round as a site would?
+
 // Tap is a pass of a [Site] taken apart, for a kernel that computes a tensor and
 // rounds it while it is at it: per run it calls Look, then Range or Values if Look
 // asks for that, then Params. The result is that of the site's own pass.

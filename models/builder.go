@@ -14,13 +14,6 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Layer adds nodes to a graph. Apply takes and returns nodes of b's graph. It may
-// be called with a nil node after an earlier error, and returns nil after an
-// error of its own, which b keeps.
-type Layer interface {
-	Apply(b *Builder, x *gorgonia.Node) *gorgonia.Node
-}
-
 // Func is a free-form network: any Go function from a node to a node.
 type Func func(b *Builder, x *gorgonia.Node) *gorgonia.Node
 
@@ -54,22 +47,6 @@ func Named(prefix string, l Layer) Layer {
 		defer func() { b.prefix, b.counts = outer, counts }()
 		return l.Apply(b, x)
 	})
-}
-
-// Builder is what layers build with. After the first error it does nothing more;
-// New and Build return that error.
-type Builder struct {
-	net      *Net
-	g        *gorgonia.ExprGraph
-	training bool
-	create   bool // parameters not there yet are made
-	nodes    map[string]*gorgonia.Node
-	states   map[string]bool // statistics used so far
-	learned  map[*gorgonia.Node]bool
-	prefix   string
-	counts   map[string]int // of unnamed layers, by kind, within prefix
-	drops    uint64
-	err      error
 }
 
 func newBuilder(n *Net, g *Graph, training, create bool) *Builder {

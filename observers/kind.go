@@ -1,5 +1,7 @@
 package observers
 
+// What are the observers called, and what do their settings have in common?
+
 import (
 	"fmt"
 

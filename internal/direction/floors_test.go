@@ -30,6 +30,13 @@ var floors = map[string][]string{
 		"doc.go", "schedule.go", "solver.go", "state.go", "sgd.go", "adam.go", "data.go", "loss.go", "progress.go", "loop.go",
 		"evaluate.go", "checkpoint.go", "fit.go",
 	},
+	"models":               {"doc.go", "net.go", "builder.go", "build.go", "layers.go", "simple.go", "networks.go", "weights.go"},
+	"qat/export/packedout": {"doc.go", "linear.go", "options.go", "write.go", "config.go"},
+	"qat/importer/onnxin": {
+		"doc.go", "errors.go", "model.go", "external.go", "tensor.go", "wire.go", "builder.go", "failures.go", "values.go", "node.go",
+		"products.go", "window.go", "moves.go", "norms.go", "parts.go", "elementwise.go", "fold.go", "fold_math.go", "fold_move.go",
+		"ops.go", "build.go", "read.go", "thawer.go", "frozen_layers.go", "frozen_codes.go", "frozen.go",
+	},
 	"qat/importer/weights": {"doc.go", "errors.go", "numbers.go", "slot.go", "options.go", "report.go", "read.go", "write.go", "net.go"},
 	"qat/qconfig": {
 		"doc.go", "milestones.go", "config.go", "fault.go", "node.go", "alias.go", "json.go",

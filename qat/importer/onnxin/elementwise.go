@@ -40,14 +40,6 @@ func not(n *node) error {
 	return n.setTruth(y, err)
 }
 
-func (n *node) setTruth(y *gorgonia.Node, err error) error {
-	if err := n.set(0, y, err); err != nil {
-		return err
-	}
-	n.b.values[n.pb.Output[0]].whole = true
-	return nil
-}
-
 // where chooses between two tensors; the condition is of truth values.
 func where(n *node) error {
 	in, err := n.all(3, 3)

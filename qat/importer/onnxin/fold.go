@@ -8,24 +8,6 @@ import (
 	"github.com/goqat/goqat/internal/onnxpb"
 )
 
-// folds compute nodes whose operands are known while reading: shapes, mostly.
-var folds map[string]func(*node) (*constant, error)
-
-func init() {
-	folds = map[string]func(*node) (*constant, error){
-		"Shape": foldShape, "Size": foldSize, "Constant": foldConstant, "ConstantOfShape": foldFill, "Range": foldRange,
-		"Cast": foldCast, "Reshape": foldReshape, "Flatten": foldFlatten, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
-		"Transpose": foldTranspose, "Concat": foldConcat, "Slice": foldSlice, "Gather": foldGather, "Expand": foldExpand,
-		"Where": foldWhere, "Not": foldNot, "ReduceProd": foldReduce, "ReduceSum": foldReduce, "ReduceMax": foldReduce, "ReduceMin": foldReduce,
-	}
-	for op := range arithmetic {
-		folds[op] = foldArithmetic
-	}
-	for op := range functions {
-		folds[op] = foldFunction
-	}
-}
-
 // known returns operand i as a constant.
 func (n *node) known(i int) (*constant, error) { return n.b.constant(n.operand(i)) }
 

@@ -225,9 +225,6 @@ func (t *thawer) takeIn(n *node, op, name string) bool {
 	return true
 }
 
-// maker returns the live node that makes a value, or nil.
-func (t *thawer) maker(name string) *node { return t.makers[name] }
-
 // sliceOf is a slice along one axis, with the squeeze behind it that drops the axis.
 func (t *thawer) sliceOf(n *node) (nn.Op, []string, error) {
 	var v [4]int

@@ -9,19 +9,6 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// node is a node of the file with its operands.
-type node struct {
-	b     *builder
-	pb    *onnxpb.NodeProto
-	op    string
-	label string
-	attrs map[string]*onnxpb.AttributeProto
-	in    []*value // nil where an optional operand is left out
-	err   error    // the first attribute of a wrong type
-	// absorbed says that a later node's result was made with this one's.
-	absorbed bool
-}
-
 func newNode(b *builder, pb *onnxpb.NodeProto) (*node, error) {
 	n := &node{b: b, pb: pb, op: pb.GetOpType(), label: labelOf(pb), attrs: map[string]*onnxpb.AttributeProto{}}
 	for _, a := range pb.Attribute {
@@ -227,27 +214,4 @@ func axes(as []int, rank int) ([]int, error) {
 		return nil, fmt.Errorf("%w: axes %v name one twice", ErrFormat, as)
 	}
 	return out, nil
-}
-
-// maxRank bounds the axes of a tensor. Files with more are broken, and shapes with a
-// million axes would cost as much memory as tensors.
-const maxRank = 16
-
-func checkRank(rank int) error {
-	if rank > maxRank {
-		return fmt.Errorf("%w: %d axes, goqat reads up to %d", ErrUnsupported, rank, maxRank)
-	}
-	return nil
-}
-
-// product is the number of elements of a shape, saturated far beyond any limit.
-func product(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		if d > 0 && n > math.MaxInt>>8/d {
-			return math.MaxInt >> 8
-		}
-		n *= d
-	}
-	return n
 }

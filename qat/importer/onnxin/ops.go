@@ -1,5 +1,7 @@
 package onnxin
 
+// Which operator is read by which function?
+
 import (
 	"maps"
 	"slices"
@@ -47,4 +49,22 @@ func Ops() (layers, constants []string) {
 	only := maps.Clone(folds)
 	maps.DeleteFunc(only, func(op string, _ func(*node) (*constant, error)) bool { return handlers[op] != nil })
 	return slices.Sorted(maps.Keys(handlers)), slices.Sorted(maps.Keys(only))
+}
+
+// folds compute nodes whose operands are known while reading: shapes, mostly.
+var folds map[string]func(*node) (*constant, error)
+
+func init() {
+	folds = map[string]func(*node) (*constant, error){
+		"Shape": foldShape, "Size": foldSize, "Constant": foldConstant, "ConstantOfShape": foldFill, "Range": foldRange,
+		"Cast": foldCast, "Reshape": foldReshape, "Flatten": foldFlatten, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
+		"Transpose": foldTranspose, "Concat": foldConcat, "Slice": foldSlice, "Gather": foldGather, "Expand": foldExpand,
+		"Where": foldWhere, "Not": foldNot, "ReduceProd": foldReduce, "ReduceSum": foldReduce, "ReduceMax": foldReduce, "ReduceMin": foldReduce,
+	}
+	for op := range arithmetic {
+		folds[op] = foldArithmetic
+	}
+	for op := range functions {
+		folds[op] = foldFunction
+	}
 }

@@ -222,3 +222,26 @@ func half(h uint16) float32 {
 	}
 	return math.Float32frombits(sign | uint32(exp+112)<<23 | frac<<13)
 }
+
+func checkRank(rank int) error {
+	if rank > maxRank {
+		return fmt.Errorf("%w: %d axes, goqat reads up to %d", ErrUnsupported, rank, maxRank)
+	}
+	return nil
+}
+
+// product is the number of elements of a shape, saturated far beyond any limit.
+func product(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		if d > 0 && n > math.MaxInt>>8/d {
+			return math.MaxInt >> 8
+		}
+		n *= d
+	}
+	return n
+}
+
+// maxRank bounds the axes of a tensor. Files with more are broken, and shapes with a
+// million axes would cost as much memory as tensors.
+const maxRank = 16

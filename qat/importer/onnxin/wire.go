@@ -129,3 +129,23 @@ func countMessages(data []byte) (int, error) {
 	}
 	return total, nil
 }
+
+// parsed is a model with the number of bytes it was read from.
+type parsed struct {
+	*onnxpb.ModelProto
+	size    int
+	opset   int
+	decoded map[*onnxpb.TensorProto]*constant
+}
+
+// decode reads an initializer, once.
+func (p *parsed) decode(t *onnxpb.TensorProto, files fileSource) (*constant, error) {
+	if c := p.decoded[t]; c != nil {
+		return c, nil
+	}
+	c, err := decode(t, files)
+	if err == nil {
+		p.decoded[t] = c
+	}
+	return c, err
+}

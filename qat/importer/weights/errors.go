@@ -1,5 +1,7 @@
 package weights
 
+// Which errors can callers tell apart, and how do they spell names?
+
 import (
 	"errors"
 	"fmt"
