@@ -264,24 +264,30 @@ func wrongAxis(a, rank int) bool { return a >= 2 && a < rank-1 }
 
 // mean reads Mean: a sum divided by the product of the sizes of the summed axes.
 func (r *reader) mean(n *gorgonia.Node) *match {
-	b, ok := r.elem(n)
-	if !ok || b.fn != "div" || opName(b.x.Op()) != "sumOp" {
-		return nil
-	}
-	f := fieldsOf(b.x.Op())
-	axes, x := f.ints("along"), r.kids[b.x][0]
-	sized, ok := r.sizes(b.y, x)
-	if f.err != nil || !ok {
-		return nil
-	}
-	slices.Sort(axes)
-	slices.Sort(sized)
-	if !slices.Equal(axes, sized) {
+	x, axes, ok := r.stockMean(n)
+	if !ok {
 		return nil
 	}
 	m := simple(n, nn.Reduce{Fn: "mean", Axes: axes}, x)
 	m.wrong = wrongReduce(axes, x)
 	return m
+}
+
+// stockMean is mean's operand with the sorted axes.
+func (r *reader) stockMean(n *gorgonia.Node) (x *gorgonia.Node, axes []int, ok bool) {
+	b, ok := r.elem(n)
+	if !ok || b.fn != "div" || opName(b.x.Op()) != "sumOp" {
+		return nil, nil, false
+	}
+	f := fieldsOf(b.x.Op())
+	axes, x = f.ints("along"), r.kids[b.x][0]
+	sized, ok := r.sizes(b.y, x)
+	if f.err != nil || !ok {
+		return nil, nil, false
+	}
+	slices.Sort(axes)
+	slices.Sort(sized)
+	return x, axes, slices.Equal(axes, sized)
 }
 
 // sizes lists the axes of a product of SizeOf nodes, all of x.

@@ -19,9 +19,9 @@ func (r *reader) maskedSoftmax(n *gorgonia.Node) *match {
 		return nil
 	}
 	x := r.kids[n][0]
-	args := []*gorgonia.Node(nil)
-	if scores, mask := r.masked(x); mask != nil {
-		x, args = scores, append(args, mask)
+	var masks []operand
+	if scores, mask := r.masked(x); scores != nil {
+		x, masks = scores, append(masks, mask)
 	}
 	if scores, c := r.scaledBy(x); scores != nil {
 		x, op.Scale = scores, c
@@ -29,7 +29,21 @@ func (r *reader) maskedSoftmax(n *gorgonia.Node) *match {
 	if x == r.kids[n][0] {
 		return nil
 	}
-	return simple(n, op, append([]*gorgonia.Node{x}, args...)...)
+	m := &match{out: n, args: []*gorgonia.Node{x}}
+	for _, mask := range masks {
+		m.args = append(m.args, mask.node)
+	}
+	m.emit = func(e *emitter, in []*Value) (*Value, error) {
+		for i, mask := range masks {
+			v, err := e.reshape(in[1+i], mask.effective()...)
+			if err != nil {
+				return nil, err
+			}
+			in[1+i] = v
+		}
+		return e.layer(op, in...)
+	}
+	return m
 }
 
 // softmaxOf is a softmax, Gorgonia's or goqat's.
@@ -43,22 +57,22 @@ func (r *reader) softmaxOf(n *gorgonia.Node) (nn.Softmax, bool) {
 
 // masked reads scores + mask: a leaf or a constant, or what repeats along the scores. A vector
 // is rather the bias of the product in front.
-func (r *reader) masked(n *gorgonia.Node) (scores, mask *gorgonia.Node) {
+func (r *reader) masked(n *gorgonia.Node) (scores *gorgonia.Node, mask operand) {
 	fn, a, b := r.binaryOf(n)
 	if fn != "add" || !r.inner(n) {
-		return nil, nil
+		return nil, mask
 	}
 	for _, p := range [][2]*gorgonia.Node{{a, b}, {b, a}} {
-		scores, mask = p[0], p[1]
-		given := isLeaf(mask) || isConst(mask)
-		if s := mask.Shape(); !isConst(mask) && len(s) <= 2 && (len(s) < 2 || s[0] == 1) {
+		scores, mask = p[0], r.strip(p[1])
+		s, given := mask.effective(), isLeaf(mask.node) || isConst(mask.node)
+		if !isConst(mask.node) && len(s) <= 2 && (len(s) < 2 || s[0] == 1) {
 			continue
 		}
-		if scores.Shape().Eq(n.Shape()) && len(mask.Shape()) > 0 && !isConst(scores) && (given || r.repeats(mask, n)) {
+		if scores.Shape().Eq(n.Shape()) && len(s) > 0 && !isConst(scores) && (given || r.repeats(mask.node, n)) {
 			return scores, mask
 		}
 	}
-	return nil, nil
+	return nil, mask
 }
 
 // scaledBy reads x·c and x/c.

@@ -217,6 +217,8 @@ func (a *arguments) computeOf(x tensor) tensor {
 			}
 		}
 		return out
+	case "layer_norm":
+		return a.layer(nn.LayerNorm{Axis: a.ints("axes")[0], Eps: a.float("epsilon", x)}, a.optional(a.optional([]tensor{x}, "gamma"), "beta")...)
 	case "softmax":
 		return a.layer(nn.Softmax{Axis: a.int("axis")}, x)
 	case "transpose":

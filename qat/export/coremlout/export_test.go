@@ -125,6 +125,13 @@ func layerCases() []testCase {
 		{"slice huge step", layerNet(frozen.Slice{Axis: 3, Start: 1, End: 4, Step: math.MaxInt}, frozentest.I8), Options{}, nil},
 		{"slice squeezed", layerNet(frozen.Slice{Axis: 2, Start: 3, End: 4, Step: 1, Squeeze: true}, nil), Options{}, []string{"squeeze"}},
 		{"softmax", layerNet(frozen.Softmax{Axis: 1}, frozentest.U8), Options{}, nil},
+		{"layer norm", normNet(frozen.LayerNorm{Axis: 2, Eps: 0.25}, 4), Options{}, nil},
+		{"rms norm", normNet(frozen.LayerNorm{Axis: 2, Eps: 0.25, RMS: true}, 4), Options{}, nil},
+		{"rms norm with scale", normNet(frozen.LayerNorm{Axis: 2, Eps: 0.25, RMS: true}, 4, "gamma"), Options{}, nil},
+		{"rms norm with both", normNet(frozen.LayerNorm{Axis: 2, Eps: 0.25, RMS: true}, 4, "gamma", "beta"), Options{}, nil},
+		{"group norm", normNet(frozen.GroupNorm{Groups: 2, Eps: 0.25}, 6), Options{}, nil},
+		{"group norm with scale", normNet(frozen.GroupNorm{Groups: 2, Eps: 0.25}, 6, "gamma"), Options{}, nil},
+		{"group norm with both", normNet(frozen.GroupNorm{Groups: 2, Eps: 0.25}, 6, "gamma", "beta"), Options{}, nil},
 		{"masked softmax", maskedNet, Options{}, nil},
 		{"log softmax", layerNet(frozen.Softmax{Axis: 3, Log: true}, nil), Options{}, []string{"reduce_max"}},
 		{"dropout", layerNet(frozen.Dropout{P: 0.5}, frozentest.I8), Options{}, []string{"identity"}},
@@ -166,6 +173,17 @@ func layerCases() []testCase {
 		list = append(list, testCase{fn, binaryNet(fn), Options{}, nil})
 	}
 	return append(list, testCase{"choice", choiceNet, Options{}, nil})
+}
+
+// normNet normalises [N,6,4] with parameters of so many elements.
+func normNet(op frozen.Op, width int, params ...string) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		in := []int{m.Input("x", []int{-1, 6, 4}, nil)}
+		for _, p := range params {
+			in = append(in, m.Weight(p, []int{width}, nil))
+		}
+		return m.Net(m.Layer("norm", op, nil, nil, in...))
+	}
 }
 
 func maskedNet(m *frozentest.Maker) *frozen.Network {

@@ -68,9 +68,12 @@ func (b *builder) op(i int, out string) value {
 	case frozen.Softmax:
 		return b.softmax(o, in, out)
 	case frozen.LayerNorm:
-		if !o.RMS {
-			return b.layerNorm(o, in, out)
+		if o.RMS {
+			return b.rmsNorm(o, in, out)
 		}
+		return b.layerNorm(o, in, out)
+	case frozen.GroupNorm:
+		return b.groupNorm(o, in, out)
 	case frozen.Dropout:
 		return b.identity(x, out)
 	case frozen.Pad:
@@ -244,4 +247,49 @@ func (b *builder) layerNorm(o frozen.LayerNorm, in []value, out string) value {
 		args = append(args, arg{[...]string{"gamma", "beta"}[i], v})
 	}
 	return b.same("layer_norm", out, in[0], args...)
+}
+
+// rmsNorm is written in steps: MIL has none.
+func (b *builder) rmsNorm(o frozen.LayerNorm, in []value, out string) value {
+	x := in[0]
+	one := slices.Clone(x.shape)
+	var axes []int
+	for a := o.Axis; a < len(one); a++ {
+		axes, one[a] = append(axes, a), 1
+	}
+	square := b.same("mul", b.step(out), x, arg{"y", x})
+	mean := b.emit("reduce_mean", b.step(out), b.float, one, arg{"x", square}, arg{"axes", axes}, arg{"keep_dims", true})
+	root := b.same("sqrt", b.step(out), b.same("add", b.step(out), mean, arg{"y", float32(o.Eps)}))
+	return b.scaleAndShift(func(out string) value { return b.same("real_div", out, x, arg{"y", root}) }, in[1:], out)
+}
+
+// groupNorm is a layer_norm of groups of channels, with a reshape in front and behind.
+func (b *builder) groupNorm(o frozen.GroupNorm, in []value, out string) value {
+	x := in[0]
+	flat := []int{x.shape[0], o.Groups, elements(x.shape) / x.shape[0] / o.Groups}
+	y := b.reshape(x, flat, b.step(out))
+	y = b.same("layer_norm", b.step(out), y, arg{"axes", []int{2}}, arg{"epsilon", float32(o.Eps)})
+	channels := slices.Repeat([]int{1}, len(x.shape))
+	channels[1] = x.shape[1]
+	params := slices.Clone(in[1:])
+	for i, p := range params {
+		params[i] = b.reshape(p, channels, b.step(out))
+	}
+	return b.scaleAndShift(func(out string) value { return b.reshape(y, x.shape, out) }, params, out)
+}
+
+// scaleAndShift emits what first does, and behind it the product with gamma and the sum with
+// beta as far as they are there. The last of them is called out.
+func (b *builder) scaleAndShift(first func(out string) value, params []value, out string) value {
+	name := func(last bool) string {
+		if last {
+			return out
+		}
+		return b.step(out)
+	}
+	y := first(name(len(params) == 0))
+	for i, p := range params {
+		y = b.same([...]string{"mul", "add"}[i], name(i == len(params)-1), y, arg{"y", p})
+	}
+	return y
 }

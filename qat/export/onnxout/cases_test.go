@@ -167,6 +167,8 @@ func kindCases() []netCase {
 		{name: "softmax masked", make: func(m *frozentest.Maker) *frozen.Network {
 			return m.Net(m.Layer("layer", frozen.Softmax{Axis: 2, Scale: 0.3}, nil, frozentest.U8, m.Input("x", []int{-1, 4, 6}, frozentest.I8), m.Weight("mask", []int{4, 6}, nil)))
 		}},
+		{name: "rms norm", float: 2e-6, make: one(frozen.LayerNorm{Axis: 2, Eps: 1e-5, RMS: true}, image, nil, nil)},
+		{name: "group norm", float: 2e-6, make: one(frozen.GroupNorm{Groups: 3, Eps: 1e-5}, image, nil, nil)},
 		{name: "reduce all", make: one(frozen.Reduce{Fn: "sum", Axes: []int{0, 1}}, []int{-1, 3}, nil, nil)},
 		{name: "quantized constant", make: func(m *frozentest.Maker) *frozen.Network {
 			return m.Net(m.Layer("add", frozen.Binary{Fn: "add"}, nil, frozentest.I8, m.Input("x", []int{-1, 6}, frozentest.I8), m.Weight("c", []int{6}, frozentest.PerChannel(4, 0))))

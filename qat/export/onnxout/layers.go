@@ -57,8 +57,12 @@ func (b *builder) op(i int, out string) error {
 	case frozen.BatchNorm:
 		b.emit("BatchNormalization", l.Name, in, out, floatAttr("epsilon", o.Eps))
 	case frozen.GroupNorm:
-		if len(in) != 3 {
-			return fmt.Errorf("%w without scale and bias", unsupported(o))
+		c := b.net.Tensors[l.Inputs[0]].Shape[1]
+		if len(in) < 2 {
+			in = append(in, b.constant(floats(l.Name+"_scale", []int{c}, slices.Repeat([]float32{1}, c))))
+		}
+		if len(in) < 3 {
+			in = append(in, b.constant(floats(l.Name+"_bias", []int{c}, make([]float32, c))))
 		}
 		b.emit("GroupNormalization", l.Name, in, out, intAttr("num_groups", o.Groups), floatAttr("epsilon", o.Eps))
 	case frozen.LayerNorm:
@@ -239,7 +243,8 @@ func (b *builder) gather(o frozen.Gather, name, table, indices, out string) {
 // layerNorm emits a LayerNormalization, which wants a scale.
 func (b *builder) layerNorm(o frozen.LayerNorm, name string, in []string, out string, x []int) error {
 	if o.RMS {
-		return unsupported(o) // RMSNormalization came with opset 23
+		b.rmsNorm(o, name, in, out, len(x))
+		return nil
 	}
 	if len(in) == 1 {
 		dims := x[o.Axis:]
@@ -251,4 +256,43 @@ func (b *builder) layerNorm(o frozen.LayerNorm, name string, in []string, out st
 	}
 	b.emit("LayerNormalization", name, in, out, intAttr("axis", o.Axis), floatAttr("epsilon", o.Eps))
 	return nil
+}
+
+// rmsNorm emits the steps of a normalisation by the mean square; RMSNormalization came with
+// opset 23.
+func (b *builder) rmsNorm(o frozen.LayerNorm, name string, in []string, out string, rank int) {
+	var axes []int
+	for a := o.Axis; a < rank; a++ {
+		axes = append(axes, a)
+	}
+	steps := []struct {
+		op, name string
+		second   string
+		attrs    []*onnxpb.AttributeProto
+	}{
+		{"Mul", "square", in[0], nil},
+		{"ReduceMean", "mean", b.constant(ints(name+"_axes", axes...)), []*onnxpb.AttributeProto{intAttr("keepdims", 1)}},
+		{"Add", "epsilon", b.constant(scalar(name+"_epsilon", float32(o.Eps))), nil},
+		{"Sqrt", "root", "", nil},
+		{"Div", "quotient", "", nil},
+	}
+	for i, p := range in[1:] {
+		steps = append(steps, steps[0])
+		steps[len(steps)-1].op, steps[len(steps)-1].name, steps[len(steps)-1].second = [...]string{"Mul", "Add"}[i], [...]string{"gamma", "beta"}[i], p
+	}
+	at := in[0]
+	for i, s := range steps {
+		args, to := []string{at}, out
+		if s.op == "Div" {
+			args = []string{in[0], at}
+		}
+		if s.second != "" {
+			args = append(args, s.second)
+		}
+		if i < len(steps)-1 {
+			to = b.unique(out + "_" + s.name)
+		}
+		b.emit(s.op, name+"/"+s.name, args, to, s.attrs...)
+		at = to
+	}
 }

@@ -18,6 +18,9 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	if op, in, err := t.maskedSoftmaxOf(n); op != nil || err != nil {
 		return op, in, err
 	}
+	if op, in, err := t.rmsNormOf(n); op != nil || err != nil {
+		return op, in, err
+	}
 	if n.op == "Mul" && len(in) == 2 && in[0] == in[1] { // as the exporter writes a square
 		return nn.Unary{Fn: "square"}, in[:1], nil
 	}
@@ -202,6 +205,52 @@ func (t *thawer) maskedSoftmaxOf(n *node) (nn.Op, []string, error) {
 	}
 	t.lasts[n], n.label = last, name
 	return nn.Softmax{Axis: last.int("axis", -1), Log: last.op == "LogSoftmax", Scale: scale}, in, last.err
+}
+
+// rmsNormOf reads the steps of a normalisation by the mean square, which the exporter names
+// after it; nil: n does not begin one.
+func (t *thawer) rmsNormOf(n *node) (nn.Op, []string, error) {
+	name, is := strings.CutSuffix(n.label, "/square")
+	if !is || n.op != "Mul" || len(n.pb.Input) != 2 || n.pb.Input[0] != n.pb.Input[1] {
+		return nil, nil, nil
+	}
+	steps := []*node{n}
+	for _, s := range []string{"ReduceMean/mean", "Add/epsilon", "Sqrt/root", "Div/quotient"} {
+		u := t.onlyUser(steps[len(steps)-1].pb.Output[0])
+		if op, part, _ := strings.Cut(s, "/"); u == nil || u.op != op || u.label != name+"/"+part || len(u.pb.Output) != 1 {
+			return nil, nil, nil
+		}
+		steps = append(steps, u)
+	}
+	for _, u := range steps[1:] { // nobody has looked at their operands yet
+		for _, name := range u.pb.Input {
+			u.in = append(u.in, t.values[name])
+		}
+	}
+	axes, err := steps[1].list(1, "axes")
+	if err != nil {
+		return nil, nil, err
+	}
+	eps, err := steps[2].number(1, "epsilon", 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(axes) == 0 || axes[0] < 0 || len(steps[4].pb.Input) != 2 || steps[4].pb.Input[0] != n.pb.Input[0] {
+		return nil, nil, fmt.Errorf("%w: the steps of %s", ErrFormat, name)
+	}
+	in := n.pb.Input[:1:1]
+	for _, s := range []string{"Mul/gamma", "Add/beta"} {
+		u := t.onlyUser(steps[len(steps)-1].pb.Output[0])
+		if op, part, _ := strings.Cut(s, "/"); u == nil || u.op != op || u.label != name+"/"+part || len(u.pb.Output) != 1 || len(u.pb.Input) != 2 {
+			break
+		}
+		steps, in = append(steps, u), append(in, u.pb.Input[1])
+	}
+	for _, u := range steps[1:] {
+		t.quiet[u] = true
+	}
+	t.lasts[n], n.label = steps[len(steps)-1], name
+	return nn.LayerNorm{Axis: axes[0], Eps: eps, RMS: true}, in, nil
 }
 
 // comparisonOf takes in the nodes that make numbers of the truth values, as the exporter

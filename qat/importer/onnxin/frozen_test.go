@@ -103,6 +103,18 @@ var frozenKinds = map[string]func(m *frozentest.Maker, x int) int{
 	"attention": func(m *frozentest.Maker, x int) int {
 		return m.Layer("layer", frozen.Softmax{Axis: 2, Scale: 0.25}, nil, frozentest.U8, x, m.Weight("mask", []int{1, 6}, nil))
 	},
+	"rms norm": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.LayerNorm{Axis: 1, Eps: 0.25, RMS: true}, nil, nil, x)
+	},
+	"rms norm with scale": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.LayerNorm{Axis: 2, Eps: 0.25, RMS: true}, nil, frozentest.I8, x, m.Weight("gamma", []int{6}, nil))
+	},
+	"rms norm with both": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.LayerNorm{Axis: 2, Eps: 0.25, RMS: true}, frozentest.ReLU(), nil, x, m.Weight("gamma", []int{6}, nil), m.Weight("beta", []int{6}, nil))
+	},
+	"group norm": func(m *frozentest.Maker, x int) int {
+		return m.Layer("layer", frozen.GroupNorm{Groups: 2, Eps: 0.25}, nil, nil, x, m.Weight("gamma", []int{4}, nil), m.Weight("beta", []int{4}, nil))
+	},
 	"smallest": func(m *frozentest.Maker, x int) int {
 		return m.Layer("layer", frozen.Reduce{Fn: "min", Axes: []int{1}}, nil, nil, x)
 	},

@@ -131,7 +131,18 @@ func layerNorm(n *node) error {
 // Before opset 21 the former scales groups instead of channels, which is the same only where
 // each group has one channel.
 func groupNorm(n *node) error {
-	in, err := n.all(3, 3)
+	if err := n.arity(3, 3); err != nil {
+		return err
+	}
+	plain, err := n.addsNothing()
+	if err != nil {
+		return err
+	}
+	x, err := n.data(0)
+	in := []*gorgonia.Node{x}
+	if !plain && err == nil {
+		in, err = n.all(3, 3)
+	}
 	if err != nil {
 		return err
 	}
@@ -145,6 +156,41 @@ func groupNorm(n *node) error {
 	}
 	y, err := n.apply(nn.GroupNorm{Groups: groups, Eps: n.float("epsilon", 1e-5)}, in...)
 	return n.set(0, y, err)
+}
+
+// addsNothing reports whether scale and bias of an InstanceNormalization are ones and zeros
+// that are not there to be trained: as constants, or behind the Reshape that makes it a group
+// normalisation, whose own scale and bias follow.
+func (n *node) addsNothing() (bool, error) {
+	if n.op != "InstanceNormalization" || n.in[1] == nil || n.in[2] == nil {
+		return false, nil
+	}
+	x := n.in[0]
+	behind := x != nil && x.n != nil && reshapes(x.n)
+	for i, want := range []float32{1, 0} {
+		v := n.in[1+i]
+		if !v.known() || v.isParam() && !behind {
+			return false, nil
+		}
+		c, err := n.b.constant(v)
+		if err != nil {
+			return false, err
+		}
+		if !c.float || slices.ContainsFunc(c.f, func(f float32) bool { return f != want }) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// reshapes reports whether a node is a Reshape.
+func reshapes(n *gorgonia.Node) bool {
+	own, ok := n.Op().(interface{ NN() nn.Op })
+	if !ok {
+		return false
+	}
+	_, ok = own.NN().(nn.Reshape)
+	return ok
 }
 
 // softmax runs along one axis; before operator set 13 over all from axis on.

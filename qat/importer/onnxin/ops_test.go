@@ -74,6 +74,7 @@ var opCases = []opCase{
 	{"batch norm", "BatchNormalization", 17, []any{"epsilon", 0.0}, seq(1, 2, 1, 1), []any{vec(2, 3), vec(10, 20), vec(1, 1), vec(4, 0.25)}, ten{[]int{1, 2, 1, 1}, []float32{10, 26}}},
 	{"batch norm rank 3", "BatchNormalization", 17, []any{"epsilon", 0.0}, seq(1, 2, 2), []any{vec(2, 3), vec(10, 20), vec(1, 1), vec(4, 0.25)}, ten{[]int{1, 2, 2}, []float32{10, 11, 32, 38}}},
 	{"layer norm", "LayerNormalization", 17, []any{"epsilon", 0.0}, row(1, 3), []any{vec(2, 2), vec(0, 1)}, row(-2, 3)},
+	{"instance norm of constants", "InstanceNormalization", 22, []any{"epsilon", 0.0}, ten{[]int{1, 2, 2}, []float32{1, 3, 2, 6}}, []any{vec(1, 1), vec(0, 0)}, ten{[]int{1, 2, 2}, []float32{-1, 1, -1, 1}}},
 	{"instance norm", "InstanceNormalization", 22, []any{"epsilon", 0.0}, ten{[]int{1, 2, 2}, []float32{1, 3, 2, 6}}, []any{vec(2, 1), vec(0, 1)}, ten{[]int{1, 2, 2}, []float32{-2, 2, 0, 2}}},
 	{"group norm", "GroupNormalization", 21, []any{"epsilon", 0.0, "num_groups", 2}, ten{[]int{1, 2, 2}, []float32{1, 3, 2, 6}}, []any{vec(2, 1), vec(0, 1)}, ten{[]int{1, 2, 2}, []float32{-2, 2, 0, 2}}},
 	{"rms norm", "RMSNormalization", 23, []any{"epsilon", 0.0}, row(3, 3), []any{vec(2, 4)}, row(2, 4)},
