@@ -82,10 +82,12 @@ var placements = []struct {
 		a, b := relu(conv("a", x, 2, 3)), relu6(conv("b", x, 2, 3))
 		return []spot{{x, "S0"}, {a, "A1"}, {b, "A1"}, {must(gorgonia.Concat(1, a, b)), "A1"}}
 	}, 0},
+	// Theirs gives a the grid of the concatenation, too, which may be far wider: the sum
+	// would be of coarse numbers.
 	{"add_and_concat_of_one_branch", func(x *gorgonia.Node) []spot {
 		a, b, c := relu(conv("a", x, 2, 3)), leakyReLU(conv("b", x, 2, 3)), relu(conv("c", x, 2, 3))
 		sum, cat := addNodes(a, b), must(gorgonia.Concat(1, a, c))
-		return []spot{{x, "S0"}, {a, "A1"}, {b, "S2"}, {c, "A1"}, {sum, "S3"}, {cat, "A1"}}
+		return []spot{{x, "S0"}, {a, "A1"}, {b, "S2"}, {c, "A4"}, {sum, "S3"}, {cat, "A4"}}
 	}, 1},
 	// Softmax by hand: sums, quotients and exponentials stay float, and the next op
 	// that has a form of codes gets its quantizers back. (Theirs has exp2 among the

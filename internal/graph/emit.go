@@ -213,7 +213,11 @@ func (e *emitter) finish(m *match, out *Value) {
 			user = userName(m.out)
 		}
 		l.Name = e.names.layer(l, user)
-		l.Out.Name = e.names.unique(l.Name + ".out")
+		name := l.Name + ".out"
+		if given := markedName(m.out); given != "" && l.Out == out {
+			name = given
+		}
+		l.Out.Name = e.names.unique(name)
 		e.net.Layers = append(e.net.Layers, l)
 		e.net.Values = append(e.net.Values, l.Out)
 	}

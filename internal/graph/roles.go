@@ -19,6 +19,22 @@ const markPrefix = "goqat "
 // build graphs and know. Role is Input or Param.
 func Mark(r Role) gorgonia.NodeConsOpt { return gorgonia.WithGroupName(markPrefix + r.String()) }
 
+// MarkName tells a later Read how the file that a graph was read from calls the result of
+// a node.
+func MarkName(name string) gorgonia.NodeConsOpt { return gorgonia.WithGroupName(namePrefix + name) }
+
+// namePrefix begins the groups of results with a name.
+const namePrefix = "goqat result "
+
+// markedName is what MarkName said; empty for nothing.
+func markedName(n *gorgonia.Node) string {
+	name, ok := strings.CutPrefix(fieldsOf(n).str("group"), namePrefix)
+	if !ok {
+		return ""
+	}
+	return name
+}
+
 // markOf returns the role that a leaf was marked with.
 func markOf(n *gorgonia.Node) (Role, bool) {
 	text, ok := strings.CutPrefix(fieldsOf(n).str("group"), markPrefix)

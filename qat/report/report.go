@@ -45,8 +45,8 @@ type Row struct {
 	RMSE Number `json:"rmse"`
 	SQNR Number `json:"sqnr_db"`
 	// Saturated is the share of elements whose code is the first or the last one; zeros
-	// do not count, they are exact. Clipped is the share of those beyond, by half a
-	// step or more: they have no gradient. Both are NaN where not measured.
+	// do not count, they are exact. Clipped is the share of those that lie more than half
+	// a step beyond the ends of the grid. Both are NaN where not measured.
 	Saturated Number `json:"saturated"`
 	Clipped   Number `json:"clipped"`
 	// Dead is how many of the Channels carry nothing: output channels of weights whose

@@ -278,6 +278,7 @@ func (b *builder) outputs() error {
 		case v.n == nil || v.n.Op() == nil || v.known():
 			return fmt.Errorf("%w: output %q is a constant or an input: leave it out", ErrUnsupported, o.GetName())
 		}
+		graph.MarkName(o.GetName())(v.n)
 		b.m.Outputs = append(b.m.Outputs, v.n)
 		b.m.OutputNames = append(b.m.OutputNames, o.GetName())
 	}

@@ -42,6 +42,9 @@ func TestInputsStayInputs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if out := p.Plan().Outputs; !slices.Equal(out, []string{"y"}) {
+			t.Errorf("outputs %q, want y, as the file calls it", out)
+		}
 		if !slices.Equal(p.Inputs(), []string{"x", "s"}) || len(p.Learnables()) != 2 {
 			t.Errorf("after a run: %t: inputs %q, learnables %v, want x and s, W and g", ran, p.Inputs(), p.Learnables())
 		}

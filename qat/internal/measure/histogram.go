@@ -27,17 +27,22 @@ func newHistogram(s fakequant.Spec) *report.Histogram {
 	return h
 }
 
-// count1 counts one value. NaN counts as below, as its code does.
+// count1 counts one value. Beyond the ends is what lies more than half a step beyond them;
+// NaN counts as below, as its code does. The largest element of a tensor lies just half a
+// step beyond where its range made the scale, but for the rounding of the scale: 2^-24 of at
+// most the width in steps.
 func count1(h *report.Histogram, x, scale float32, zero int32) {
 	width := float64(h.Qmax-h.Qmin) + 1
-	at := (float64(x)/float64(scale) + float64(zero-h.Qmin) + 0.5) / width * float64(len(h.Counts))
+	rounding := width * 0x1p-24
+	at := float64(x)/float64(scale) + float64(zero-h.Qmin) + 0.5
 	switch {
-	case !(at >= 0):
+	case !(at >= -rounding):
 		h.Below++
-	case at >= float64(len(h.Counts)):
+	case at > width+rounding:
 		h.Above++
 	default:
-		h.Counts[int(at)]++
+		bin := int(at / width * float64(len(h.Counts)))
+		h.Counts[min(max(bin, 0), len(h.Counts)-1)]++
 	}
 }
 

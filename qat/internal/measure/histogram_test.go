@@ -102,3 +102,28 @@ func TestDeadWithZeroPoint(t *testing.T) {
 		t.Errorf("%s dead, want 1/2", row.DeadText())
 	}
 }
+
+// The largest element is half a step beyond the last code by the way its scale was made,
+// whatever float32 makes of it, and that is no clipping.
+func TestLargestIsNotClipped(t *testing.T) {
+	for i := range 1000 {
+		top := 1.847432255744934 * float32(i+1) / 300
+		for _, s := range []fakequant.Spec{{}, {Unsigned: true}, {Scheme: fakequant.Affine, Unsigned: true}, {Bits: 4}} {
+			lo := float32(0)
+			if s.Unsigned == (s.Scheme == fakequant.Affine) {
+				lo = -top
+			}
+			p, err := fakequant.ParamsFromRange(s, []float32{lo}, []float32{top}, lo == 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row := analysed(t, []float32{lo, top, top / 2}, s, p); row.Clipped != 0 {
+				t.Fatalf("%v: %v of the elements of a tensor up to %v count as clipped", s, row.Clipped, top)
+			}
+			step := p.Scale[0]
+			if row := analysed(t, []float32{0, top + 2*step}, s, p); row.Clipped != 0.5 {
+				t.Fatalf("%v: two steps beyond %v: clipped %v, want 0.5", s, top, row.Clipped)
+			}
+		}
+	}
+}

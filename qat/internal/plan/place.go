@@ -19,14 +19,23 @@ import (
 // quantizer of where the values come from.
 func (p *Plan) place() error {
 	wanted := map[*graph.Value]*Layer{} // the layer whose settings count
+	want := func(v *graph.Value, l *Layer) {
+		if !p.freed(v) && !p.scored(v) { // what a softmax reads is not rounded behind its scores
+			wanted[v] = l
+		}
+	}
 	for _, l := range p.Layers {
 		if !l.on || l.Config.Activations.Off || !p.hasIntegerForm(l) || nn.TraitsOf(l.Op).Moves {
 			continue
 		}
-		wanted[l.Out] = l // the producer's settings win
+		if p.scored(l.Out) {
+			l.Why = "it scales or masks the scores of a softmax: one step with it, in float"
+			continue
+		}
+		want(l.Out, l) // the producer's settings win
 		for _, v := range p.dataInputs(l) {
 			if wanted[v] == nil {
-				wanted[v] = l
+				want(v, l)
 			}
 		}
 	}
@@ -43,6 +52,53 @@ func (p *Plan) place() error {
 	}
 	p.spreadLearned()
 	return nil
+}
+
+// freed reports whether settings for the very layer that makes v, or for its kind, leave
+// its results float: then they do, whoever reads them. Settings for a product are about the
+// product; what is behind it may be wanted by the next one.
+func (p *Plan) freed(v *graph.Value) bool {
+	l := p.Maker[v]
+	if l == nil || nn.TraitsOf(l.Op).Weights != nil {
+		return false
+	}
+	if nn.TraitsOf(l.Op).Moves && l.Act == nil && len(l.In) == 1 {
+		return p.freed(l.In[0])
+	}
+	c, found := p.Config.Entry(l.Name, l.Kind)
+	return found && (c == nil || c.Activations.Off)
+}
+
+// scored reports whether v is a step between a product and the softmax that alone reads
+// it: scaled or masked scores. They set no range: a mask may be -1e9.
+func (p *Plan) scored(v *graph.Value) bool {
+	l := p.Maker[v]
+	if l == nil || l.Op == nil || nn.TraitsOf(l.Op).Weights != nil || l.Act != nil {
+		return false
+	}
+	if _, ok := l.Op.(nn.Binary); !ok && !nn.TraitsOf(l.Op).Moves {
+		return false
+	}
+	return p.readBySoftmax(v)
+}
+
+// readBySoftmax reports whether nothing but softmaxes sees v, or does so behind steps of
+// their scores.
+func (p *Plan) readBySoftmax(v *graph.Value) bool {
+	if slices.Contains(p.Net.Outputs, v) || p.Net.Carried.Seen[v] {
+		return false
+	}
+	readers := 0
+	for _, l := range p.Layers {
+		if !slices.Contains(l.In, v) {
+			continue
+		}
+		readers++
+		if _, ok := l.Op.(nn.Softmax); !ok && !p.scored(l.Out) {
+			return false
+		}
+	}
+	return readers > 0
 }
 
 // spreadLearned adds to the values that depend on something learnable those behind
@@ -148,15 +204,26 @@ func (p *Plan) joinFamilies(wanted map[*graph.Value]*Layer) error {
 		}
 		return v
 	}
+	join := func(l *Layer, v *graph.Value) {
+		if a, b := find(l.Out), find(v); a != b {
+			root[a] = b
+		}
+	}
+	var several []*Layer // that join what several layers made
 	for _, l := range p.Layers {
-		if l.on && !l.Config.Activations.Off && nn.TraitsOf(l.Op).Moves && l.Act == nil {
-			for _, v := range p.dataInputs(l) {
-				if len(v.Shape) == 0 || len(l.Out.Shape) == 0 {
-					continue // a scalar stays float; see hasScalar
-				}
-				if a, b := find(l.Out), find(v); a != b {
-					root[a] = b
-				}
+		if !l.on || l.Config.Activations.Off || !nn.TraitsOf(l.Op).Moves || l.Act != nil || len(l.Out.Shape) == 0 {
+			continue // a scalar stays float; see hasScalar
+		}
+		if in := p.dataInputs(l); len(in) > 1 {
+			several = append(several, l)
+		} else if len(in) == 1 && len(in[0].Shape) > 0 {
+			join(l, in[0])
+		}
+	}
+	for _, l := range several {
+		for _, v := range p.dataInputs(l) {
+			if len(v.Shape) > 0 && !p.usedBeside(l, func(u *graph.Value) bool { return find(u) == find(v) }) {
+				join(l, v)
 			}
 		}
 	}
@@ -186,6 +253,18 @@ func (p *Plan) joinFamilies(wanted map[*graph.Value]*Layer) error {
 		}
 	}
 	return nil
+}
+
+// usedBeside reports whether someone beside a concatenation needs a tensor of a family
+// with a grid of its own: it is an input of the network, or another layer computes with it.
+// The concatenation then rounds it again.
+func (p *Plan) usedBeside(concat *Layer, family func(*graph.Value) bool) bool {
+	if slices.ContainsFunc(p.Net.Inputs, family) || slices.ContainsFunc(p.Net.Outputs, family) {
+		return true
+	}
+	return slices.ContainsFunc(p.Layers, func(l *Layer) bool {
+		return l != concat && slices.ContainsFunc(l.In, family) && !family(l.Out)
+	})
 }
 
 // CheckOutputs refuses a quantized network that computes nothing but losses, single

@@ -71,6 +71,10 @@ type fixedParams struct {
 	params fakequant.Params
 }
 
+// maxFixedClasses is how many numbers that sum to 1 have a fixed range: more can all be
+// below a few of its steps of 1/256, and lose their mass.
+const maxFixedClasses = 64
+
 // fixedRange gives functions with a known range their parameters, with zero point 0: the
 // width of the range over 2^bits (sigmoid and softmax 1/2^bits, tanh 2/2^bits signed), as
 // in Core ML Tools' backend configuration.
@@ -83,7 +87,7 @@ func (p *Plan) fixedRange(sources []*graph.Value, spec fakequant.Spec) (fixedPar
 	if l.Act != nil {
 		t = nn.TraitsOf(*l.Act)
 	}
-	if t.Fixed == (nn.Interval{}) {
+	if s, ok := l.Op.(nn.Softmax); t.Fixed == (nn.Interval{}) || ok && l.Out.Shape[s.Axis] > maxFixedClasses {
 		return fixedParams{}, false
 	}
 	scale := float32(t.Fixed.Hi-t.Fixed.Lo) / float32(int(1)<<spec.Width())
