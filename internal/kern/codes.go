@@ -56,6 +56,15 @@ func QuantizeRow[C int8 | int16](dst []C, x []float32, r GridRow, from int) {
 	}
 }
 
+// WidenCodes writes the centred codes q - zero_point of biased codes as 16-bit numbers. It
+// works in the caller's goroutine.
+func WidenCodes(dst []int16, codes []uint8, zeroPoint int16) {
+	dst = dst[:len(codes)]
+	for i := widenFast(dst, codes, zeroPoint); i < len(codes); i++ {
+		dst[i] = int16(codes[i]) - zeroPoint
+	}
+}
+
 // CentreCodes writes the centred codes q - zero_point of biased codes, all of which fit a
 // byte. It works in the caller's goroutine.
 func CentreCodes(dst []int8, codes []uint8, zeroPoint int32) {

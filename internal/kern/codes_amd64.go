@@ -23,6 +23,19 @@ func mapCodesFast(dst, x []uint8, table *[256]uint8) int {
 	return 0
 }
 
+// widenFast widens a leading part of the codes and returns how much.
+func widenFast(dst []int16, codes []uint8, zeroPoint int16) int {
+	n := len(codes) &^ 15
+	if level < LevelAVX2 || n == 0 {
+		return 0
+	}
+	for lo := 0; lo < n; lo += elemChunk {
+		hi := min(n, lo+elemChunk)
+		widenAVX2(&dst[lo:hi][0], &codes[lo], hi-lo, zeroPoint)
+	}
+	return n
+}
+
 // Blocks of transposeBytesAVX2.
 const transposeRows, transposeCols = 16, 8
 

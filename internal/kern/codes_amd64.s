@@ -1057,3 +1057,22 @@ loop:
 	JNZ          loop
 	VZEROUPPER
 	RET
+
+// func widenAVX2(dst *int16, codes *uint8, n int, zero int16)
+// Requires: AVX, AVX2
+TEXT ·widenAVX2(SB), NOSPLIT, $0-26
+	MOVQ         dst+0(FP), AX
+	MOVQ         codes+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTW zero+24(FP), Y0
+	XORQ         BX, BX
+
+widen:
+	VPMOVZXBW (CX)(BX*1), Y1
+	VPSUBW    Y0, Y1, Y1
+	VMOVDQU   Y1, (AX)(BX*2)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JB        widen
+	VZEROUPPER
+	RET

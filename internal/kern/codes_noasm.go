@@ -4,6 +4,8 @@ package kern
 
 func mapCodesFast(dst, x []uint8, table *[256]uint8) int { return 0 }
 
+func widenFast(dst []int16, codes []uint8, zeroPoint int16) int { return 0 }
+
 func transposeCodesFast(dst []uint8, dstStride int, src []uint8, srcStride, rows, cols int) bool {
 	return false
 }

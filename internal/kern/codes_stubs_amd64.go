@@ -47,3 +47,8 @@ func oneMulAVX512(t *byte)
 
 //go:noescape
 func oneMulAVX2(t *byte)
+
+// widenAVX2 writes codes less the zero point as 16-bit numbers.
+//
+//go:noescape
+func widenAVX2(dst *int16, codes *uint8, n int, zero int16)

@@ -85,6 +85,14 @@ func TestCentreCodes(t *testing.T) {
 	}
 	for zero := range int32(256) {
 		y := intGuard(len(codes), int8(7))
+		wide := intGuard(len(codes), int16(7))
+		WidenCodes(wide.data(), codes, int16(zero))
+		wide.check(t, "widened")
+		for i, v := range wide.data() {
+			if want := int16(int32(codes[i]) - zero); v != want {
+				t.Fatalf("%d - %d is %d in 16 bits, want %d", codes[i], zero, v, want)
+			}
+		}
 		CentreCodes(y.data(), codes, zero)
 		y.check(t, "centred")
 		for i, v := range y.data() {

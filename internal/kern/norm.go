@@ -152,7 +152,8 @@ func (t *normState[F]) free() {
 func (t *normState[F]) statistics(x []F) {
 	w := t.o.Width
 	rowMoments(*t.sums, x, w)
-	for r := range len(x) / w {
+	rows := len(x) / w
+	for r := normStatsFast(t.o, (*t.sums)[:2*rows], *t.stats); r < rows; r++ {
 		mean, square := (*t.sums)[2*r]/float64(w), (*t.sums)[2*r+1]/float64(w)
 		if t.o.RMS {
 			mean = 0
@@ -168,7 +169,7 @@ func (t *normState[F]) statistics(x []F) {
 // meansOf turns the sums of rows into the means that the gradient needs.
 func (t *normState[F]) meansOf(rows int) {
 	w := float64(t.o.Width)
-	for r := range rows {
+	for r := normMeansFast(t.o, (*t.sums)[:2*rows], *t.means); r < rows; r++ {
 		a, b := (*t.sums)[2*r]/w, (*t.sums)[2*r+1]/w
 		if t.o.RMS {
 			a = 0

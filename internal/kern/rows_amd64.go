@@ -57,6 +57,41 @@ func rowMaxFast[F Float](out, x []F, n int) bool {
 	return true
 }
 
+// normStatsFast and normMeansFast do groups of four rows of sums, two numbers a row, and
+// return how many rows that is.
+func normStatsFast[F Float](o *Norm, sums []float64, stats []F) int {
+	to, rows := fours(sums, stats)
+	if rows > 0 {
+		normStatsAVX2(&sums[0], rows, &to[0], float64(o.Width), o.Eps, o.meanBits())
+	}
+	return rows
+}
+
+func normMeansFast[F Float](o *Norm, sums []float64, means []F) int {
+	to, rows := fours(sums, means)
+	if rows > 0 {
+		normMeansAVX2(&sums[0], rows, &to[0], float64(o.Width), o.meanBits())
+	}
+	return rows
+}
+
+// fours is the float32 room for the rows, in fours, that have two sums each.
+func fours[F Float](sums []float64, out []F) ([]float32, int) {
+	to, rows := float32s(out), len(sums)/2&^3
+	if to == nil || level < LevelAVX2 || rows == 0 {
+		return nil, 0
+	}
+	return to[:2*rows], rows
+}
+
+// meanBits is a mask for means, which RMS normalisation does without.
+func (o *Norm) meanBits() uint64 {
+	if o.RMS {
+		return 0
+	}
+	return ^uint64(0)
+}
+
 func normRowsFast[F Float](dst, x []F, n int, gamma, beta, stats []F) bool {
 	s, rows, ok := rowsFit(x, n)
 	if !ok {

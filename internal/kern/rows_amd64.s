@@ -203,6 +203,76 @@ done5:
 	VZEROUPPER
 	RET
 
+// func normStatsAVX2(sums *float64, n int, stats *float32, width float64, eps float64, means uint64)
+// Requires: AVX, AVX2
+TEXT ·normStatsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         n+8(FP), AX
+	MOVQ         sums+0(FP), CX
+	MOVQ         stats+16(FP), DX
+	VBROADCASTSD width+24(FP), Y0
+	VBROADCASTSD eps+32(FP), Y1
+	VBROADCASTSD means+40(FP), Y2
+	VXORPS       Y3, Y3, Y3
+	MOVQ         $0x3ff0000000000000, BX
+	VMOVQ        BX, X4
+	VBROADCASTSD X4, Y4
+
+four:
+	VMOVUPD    (CX), Y5
+	VMOVUPD    32(CX), Y6
+	VDIVPD     Y0, Y5, Y5
+	VDIVPD     Y0, Y6, Y6
+	VUNPCKLPD  Y6, Y5, Y7
+	VUNPCKHPD  Y6, Y5, Y6
+	VANDPD     Y2, Y7, Y7
+	VMULPD     Y7, Y7, Y5
+	VSUBPD     Y5, Y6, Y6
+	VMAXPD     Y6, Y3, Y6
+	VADDPD     Y1, Y6, Y6
+	VSQRTPD    Y6, Y6
+	VDIVPD     Y6, Y4, Y6
+	VUNPCKLPD  Y6, Y7, Y5
+	VUNPCKHPD  Y6, Y7, Y6
+	VCVTPD2PSY Y5, X5
+	VCVTPD2PSY Y6, X6
+	VMOVUPS    X5, (DX)
+	VMOVUPS    X6, 16(DX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x20, DX
+	SUBQ       $0x04, AX
+	JNZ        four
+	VZEROUPPER
+	RET
+
+// func normMeansAVX2(sums *float64, n int, out *float32, width float64, means uint64)
+// Requires: AVX, AVX2
+TEXT ·normMeansAVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+8(FP), AX
+	MOVQ         sums+0(FP), CX
+	MOVQ         out+16(FP), DX
+	VBROADCASTSD width+24(FP), Y0
+	VBROADCASTSD means+32(FP), Y1
+	VPCMPEQD     Y2, Y2, Y2
+	VUNPCKLPD    Y2, Y1, Y1
+
+four:
+	VMOVUPD    (CX), Y2
+	VDIVPD     Y0, Y2, Y2
+	VANDPD     Y1, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (DX)
+	VMOVUPD    32(CX), Y2
+	VDIVPD     Y0, Y2, Y2
+	VANDPD     Y1, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, 16(DX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x20, DX
+	SUBQ       $0x04, AX
+	JNZ        four
+	VZEROUPPER
+	RET
+
 // func rowMomentsAVX2(x *float32, n int, rows int, out *float64)
 // Requires: AVX, CMOV, FMA3
 TEXT ·rowMomentsAVX2(SB), NOSPLIT, $0-32

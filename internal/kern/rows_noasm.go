@@ -6,6 +6,8 @@ package kern
 
 func rowMomentsFast[F Float]([]float64, []F, int) bool                        { return false }
 func rowDotFast[F Float](_ []float64, _, _ []F, _ int) bool                   { return false }
+func normStatsFast[F Float](*Norm, []float64, []F) int                        { return 0 }
+func normMeansFast[F Float](*Norm, []float64, []F) int                        { return 0 }
 func rowMaxFast[F Float](_, _ []F, _ int) bool                                { return false }
 func normRowsFast[F Float](_, _ []F, _ int, _, _, _ []F) bool                 { return false }
 func normDotsFast[F Float](_, _, _ []float64, _, _ []F, _ int, _, _ []F) bool { return false }

@@ -29,6 +29,16 @@ func divOneAVX2(dst *float32, a *float32, n int, b float32)
 //go:noescape
 func oneDivAVX2(dst *float32, b *float32, n int, a float32)
 
+// normStatsAVX2 writes mean and rstd of n rows, a multiple of four.
+//
+//go:noescape
+func normStatsAVX2(sums *float64, n int, stats *float32, width float64, eps float64, means uint64)
+
+// normMeansAVX2 divides the sums of n rows, a multiple of four, the first of each row only where means are kept.
+//
+//go:noescape
+func normMeansAVX2(sums *float64, n int, out *float32, width float64, means uint64)
+
 // rowMomentsAVX2 writes the sum and the sum of squares of each row.
 //
 //go:noescape

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
@@ -42,12 +41,19 @@ type crossEntropy struct {
 // expGrain is the number of exponentials that are worth a goroutine: some 4 µs.
 const expGrain = 1 << 12
 
-// eachRow calls fn for every row of x, in parallel.
-func eachRow[F nn.Float](x nn.Tensor[F], fn func(i int, row []F)) {
+// eachRow calls fn for every row of x with its largest element, in parallel.
+func eachRow[F nn.Float](x nn.Tensor[F], fn func(i int, row []F, peak F)) {
 	classes := x.Shape[1]
-	par.For(x.Shape[0], max(1, expGrain/classes), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			fn(i, x.Data[i*classes:][:classes])
+	block := max(1, expGrain/classes)
+	par.For(x.Shape[0], block, func(lo, hi int) {
+		peaks := kern.Scratch[F](block)
+		defer kern.Return(peaks)
+		for ; lo < hi; lo += block {
+			end := min(hi, lo+block)
+			kern.RowExtreme((*peaks)[:end-lo], x.Data[lo*classes:end*classes], classes, false)
+			for i := lo; i < end; i++ {
+				fn(i, x.Data[i*classes:][:classes], (*peaks)[i-lo])
+			}
 		}
 	})
 }
@@ -69,8 +75,7 @@ func (k *crossEntropy) Forward(out Tensor, in []Tensor) error {
 }
 
 func ceForward[F nn.Float](losses []float64, x nn.Tensor[F], labels []int) float64 {
-	eachRow(x, func(i int, row []F) {
-		peak := slices.Max(row)
+	eachRow(x, func(i int, row []F, peak F) {
 		losses[i] = kern.LogOf(kern.ExpSum(nil, row, peak)) + float64(peak) - float64(row[labels[i]])
 	})
 	total := 0.0
@@ -93,9 +98,9 @@ func (k *crossEntropy) Backward(grads, in []Tensor, _, dout Tensor) error {
 func ceBackward[F nn.Float](dx []F, x nn.Tensor[F], labels []int, dout float64) {
 	classes := x.Shape[1]
 	scale := dout / float64(len(labels))
-	eachRow(x, func(i int, row []F) {
+	eachRow(x, func(i int, row []F, peak F) {
 		d := dx[i*classes:][:classes]
-		sum := kern.ExpSum(d, row, slices.Max(row))
+		sum := kern.ExpSum(d, row, peak)
 		hit := F((float64(d[labels[i]])/sum - 1) * scale)
 		kern.MulOne(d, d, F(scale/sum))
 		d[labels[i]] = hit

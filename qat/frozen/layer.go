@@ -131,11 +131,7 @@ func (n *Network) setProduct(p *nn.IntLayer, s *state, i int) error {
 	l, plan := &n.Layers[i], &n.plan.plan
 	t := l.Inputs[1]
 	codes, zero := s.vals[t].codes, int16(plan.tensors[t].grid.ZeroPoint)
-	fill := func(dst []int16) {
-		for i, u := range codes {
-			dst[i] = int16(u) - zero
-		}
-	}
+	fill := func(dst []int16) { kern.WidenCodes(dst, codes, zero) }
 	var bytes *kern.ByteWeights
 	if g := plan.tensors[t].grid; g.ZeroPoint <= -math.MinInt8 && g.Qmax-g.ZeroPoint <= math.MaxInt8 {
 		bytes = &kern.ByteWeights{MaxAbs: int(max(g.ZeroPoint, g.Qmax-g.ZeroPoint)),

@@ -13,6 +13,7 @@ func init() {
 		emitTransposeBytes()
 		emitQuantizeRow()
 		emitPairs()
+		emitWiden()
 	}
 }
 
@@ -161,5 +162,25 @@ func emitQuantizeRow() {
 		VPACKSSWB(v.AsX(), v.AsX(), v.AsX())
 		VMOVQ(v.AsX(), Mem{Base: dst, Index: k.i, Scale: 1})
 	})
+	endElem()
+}
+
+// emitWiden takes n codes, a multiple of sixteen.
+func emitWiden() {
+	TEXT("widenAVX2", NOSPLIT, "func(dst *int16, codes *uint8, n int, zero int16)")
+	Doc("widenAVX2 writes codes less the zero point as 16-bit numbers.")
+	Pragma("noescape")
+	dst, codes, n, i := ptr("dst"), ptr("codes"), ptr("n"), GP64()
+	zero := YMM()
+	VPBROADCASTW(paramMem("zero"), zero)
+	XORQ(i, i)
+	Label("widen")
+	v := YMM()
+	VPMOVZXBW(Mem{Base: codes, Index: i, Scale: 1}, v)
+	VPSUBW(zero, v, v)
+	VMOVDQU(v, Mem{Base: dst, Index: i, Scale: 2})
+	ADDQ(Imm(16), i)
+	CMPQ(i, n)
+	JB(LabelRef("widen"))
 	endElem()
 }

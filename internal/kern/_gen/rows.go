@@ -11,6 +11,8 @@ import (
 func init() {
 	sets["rows"] = func() {
 		emitQuotients()
+		emitNormStats()
+		emitNormMeans()
 		for _, lanes := range []int{8, 16} {
 			emitRowMoments(lanes)
 			emitRowDot(lanes)
@@ -452,5 +454,78 @@ func emitQuotients() {
 		VDIVPS(k.at(b, u), one, v)
 		VMOVUPS(v, k.at(dst, u))
 	})
+	endElem()
+}
+
+// double loads a float64 parameter, or 64 bits, into all lanes.
+func double(name string) VecVirtual {
+	v := YMM()
+	VBROADCASTSD(paramMem(name), v)
+	return v
+}
+
+// emitNormStats turns sums of four rows at a time into mean and 1/sqrt(variance + eps), as
+// kern.Norm says.
+func emitNormStats() {
+	k := beginElem("normStatsAVX2", "func(sums *float64, n int, stats *float32, width, eps float64, means uint64)",
+		"normStatsAVX2 writes mean and rstd of n rows, a multiple of four.")
+	sums, stats := ptr("sums"), ptr("stats")
+	width, eps, keep := double("width"), double("eps"), double("means")
+	zero, one, bits := zeroVec(), YMM(), GP64()
+	MOVQ(U64(0x3ff0000000000000), bits)
+	VMOVQ(bits, one.AsX())
+	VBROADCASTSD(one.AsX(), one)
+	k.fours(func() {
+		a, b, mean, v := YMM(), YMM(), YMM(), YMM()
+		VMOVUPD(Mem{Base: sums}, a)
+		VMOVUPD(Mem{Base: sums, Disp: 32}, b)
+		VDIVPD(width, a, a)
+		VDIVPD(width, b, b)
+		VUNPCKLPD(b, a, mean) // rows 0, 2, 1, 3
+		VUNPCKHPD(b, a, v)
+		VANDPD(keep, mean, mean)
+		VMULPD(mean, mean, a)
+		VSUBPD(a, v, v)
+		VMAXPD(v, zero, v) // NaN stays
+		VADDPD(eps, v, v)
+		VSQRTPD(v, v)
+		VDIVPD(v, one, v)
+		VUNPCKLPD(v, mean, a)
+		VUNPCKHPD(v, mean, b)
+		VCVTPD2PSY(a, a.AsX())
+		VCVTPD2PSY(b, b.AsX())
+		VMOVUPS(a.AsX(), Mem{Base: stats})
+		VMOVUPS(b.AsX(), Mem{Base: stats, Disp: 16})
+	}, sums, stats)
+}
+
+func emitNormMeans() {
+	k := beginElem("normMeansAVX2", "func(sums *float64, n int, out *float32, width float64, means uint64)",
+		"normMeansAVX2 divides the sums of n rows, a multiple of four, the first of each row only where means are kept.")
+	sums, out := ptr("sums"), ptr("out")
+	width, keep, all := double("width"), double("means"), YMM()
+	VPCMPEQD(all, all, all)
+	VUNPCKLPD(all, keep, keep)
+	k.fours(func() {
+		for u := range 2 {
+			a := YMM()
+			VMOVUPD(Mem{Base: sums, Disp: 32 * u}, a)
+			VDIVPD(width, a, a)
+			VANDPD(keep, a, a)
+			VCVTPD2PSY(a, a.AsX())
+			VMOVUPS(a.AsX(), Mem{Base: out, Disp: 16 * u})
+		}
+	}, sums, out)
+}
+
+// fours repeats body for every four rows: eight float64 at the first pointer, eight float32 at
+// the second.
+func (k *elemKernel) fours(body func(), from, to GPVirtual) {
+	Label("four")
+	body()
+	ADDQ(Imm(64), from)
+	ADDQ(Imm(32), to)
+	SUBQ(Imm(4), k.n)
+	JNZ(LabelRef("four"))
 	endElem()
 }

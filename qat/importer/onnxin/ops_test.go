@@ -238,6 +238,47 @@ func TestTruth(t *testing.T) {
 	}
 }
 
+// TestMaskOfInfinity: numbers that are not finite are no parameter, which training could
+// only spoil.
+func TestMaskOfInfinity(t *testing.T) {
+	f := newFile(17)
+	mask := f.init(floatTensor("mask", []int{3}, 0, 0, float32(math.Inf(-1))))
+	w := f.init(floatTensor("w", []int{3}, 1, 1, 1))
+	f.output(f.node("Softmax", []string{f.node("Add", []string{f.node("Mul", []string{f.input("x", 1, 3), w}), mask})}))
+	m, err := f.read(t, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Params) != 1 || m.Params["w"] == nil {
+		t.Errorf("parameters %v, want w alone", m.ParamNames())
+	}
+	near(t, "softmax", forward(t, m, []float32{1, 1, 1})[0], []float32{0.5, 0.5, 0}, opTol)
+}
+
+// TestGroupNormOfPyTorch: an instance normalisation of groups with ones and zeros, as
+// constants or as initializers, has no parameters but those of the channels behind it.
+func TestGroupNormOfPyTorch(t *testing.T) {
+	for _, folded := range []bool{false, true} {
+		f := newFile(17)
+		y := f.node("Reshape", []string{f.input("x", 1, 4, 1, 2), f.list(0, 2, -1)})
+		ones, zeros := f.init(floatTensor("ones", []int{2}, 1, 1)), f.init(floatTensor("zeros", []int{2}, 0, 0))
+		if !folded {
+			ones, zeros = f.node("Expand", []string{f.init(floatTensor("one", nil, 1)), f.list(2)}), f.node("Expand", []string{f.init(floatTensor("zero", nil, 0)), f.list(2)})
+		}
+		y = f.node("InstanceNormalization", []string{y, ones, zeros}, "epsilon", 0.0)
+		y = f.node("Reshape", []string{y, f.list(1, 4, 1, 2)})
+		f.output(f.node("Mul", []string{y, f.init(floatTensor("gamma", []int{4, 1, 1}, 1, 2, 1, 1))}))
+		m, err := f.read(t, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Params) != 1 || m.Params["gamma"] == nil {
+			t.Errorf("folded %t: parameters %v, want gamma alone", folded, m.ParamNames())
+		}
+		near(t, "group norm", forward(t, m, []float32{1, 1, 3, 3, 0, 4, 4, 0})[0], []float32{-1, -1, 2, 2, -1, 1, 1, -1}, opTol)
+	}
+}
+
 // TestPadding: zeros around an image go into the convolution behind it, which then has
 // the same result as with a padding layer.
 func TestPadding(t *testing.T) {

@@ -40,7 +40,7 @@ func (b *builder) constant(v *value) (*constant, error) {
 }
 
 // graphNode returns the graph's node of a value. A known one becomes a parameter if
-// asParam is set or it is an initializer of rank 1 or more, else a constant.
+// asParam is set or it is an initializer of rank 1 or more with finite numbers, else a constant.
 func (b *builder) graphNode(v *value, asParam bool) (*gorgonia.Node, error) {
 	if v == nil {
 		return nil, fmt.Errorf("%w: an operand is missing", ErrFormat)
@@ -62,7 +62,7 @@ func (b *builder) graphNode(v *value, asParam bool) (*gorgonia.Node, error) {
 	if len(data) == 0 {
 		return nil, fmt.Errorf("%w: tensor %q of shape %v is empty", ErrUnsupported, v.name, c.shape)
 	}
-	if !asParam && !(v.init && len(c.shape) > 0 && c.float) {
+	if !asParam && !(v.init && len(c.shape) > 0 && c.float && finiteAll(data)) {
 		if v.n = b.constantNode(v.name, c.shape, data); v.n != nil {
 			return v.n, nil
 		}
@@ -71,6 +71,11 @@ func (b *builder) graphNode(v *value, asParam bool) (*gorgonia.Node, error) {
 		gorgonia.WithValue(tensor.New(tensor.WithShape(c.shape...), tensor.WithBacking(data))))
 	b.m.Params[v.name] = v.n
 	return v.n, nil
+}
+
+// finiteAll reports whether training could change numbers: a mask of -Inf stays what it is.
+func finiteAll(x []float32) bool {
+	return !slices.ContainsFunc(x, func(v float32) bool { return v-v != 0 })
 }
 
 // constantNode adds a constant, or returns nil where Gorgonia would merge it with another:
