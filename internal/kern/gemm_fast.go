@@ -115,12 +115,22 @@ func flipCost(rows, cols int) int {
 // orient transposes the product when that is faster.
 func (p *product) orient() {
 	at := Matrix[float32]{p.a.Data, p.a.Col, p.a.Row}
-	if p.add || cost(p.m, p.n, p.k, p.b, false) <= cost(p.n, p.m, p.k, at, true) {
+	if p.add || !p.tall() && cost(p.m, p.n, p.k, p.b, false) <= cost(p.n, p.m, p.k, at, true) {
 		return
 	}
 	bt := Matrix[float32]{p.b.Data, p.b.Col, p.b.Row}
 	p.m, p.n, p.a, p.b, p.transposed = p.n, p.m, bt, at, true
 }
+
+// tall says that the columns of a large A are contiguous, like the rows of B, of which few
+// panels would read them: as B, A is copied in longer stretches.
+func (p *product) tall() bool {
+	return p.a.Row == 1 && p.b.Col == 1 && p.n <= 6*tileLanes && p.m >= 2*p.n && p.m*p.k > farAway
+}
+
+// small says that the steps of a chain of n rows or columns stay in the cache beside the
+// other factor.
+func (p *product) small(n int) bool { return n*min(p.k, KC) <= nearby }
 
 // unitWork is the number of multiply-adds of a unit of work: enough to be worth a
 // goroutine's while, and so many units that goroutines end together. It does not
@@ -145,17 +155,25 @@ func (p *product) cut() {
 	p.rowTiles, p.panels = ceilDiv(p.m, rows), ceilDiv(p.n, p.width)
 	tiles := unitWork(p.m*p.n*p.k) / (rows * p.width * p.k)
 	procs := runtime.GOMAXPROCS(0)
-	if p.n > p.m && p.m*min(p.k, KC) <= nearby && p.panels >= 4*procs {
+	if p.n > p.m && p.small(p.m) && p.panels >= 4*procs {
 		// B is the larger factor, and the steps of a chain of all A stay in the cache: each
 		// unit packs panels that no other needs.
-		p.tilesUnit, p.panelsUnit = p.rowTiles, evenRows(p.panels, tiles/p.rowTiles)
+		least := 1
+		if p.m*p.k > farAway { // every unit reads A from memory
+			least = min(4, p.panels/(2*procs))
+		}
+		p.tilesUnit, p.panelsUnit = p.rowTiles, evenRows(p.panels, max(tiles/p.rowTiles, least))
 		return
 	}
 	p.tilesUnit = evenRows(p.rowTiles, min(tiles, 8*ceilDiv(KC, p.k)))
 	if p.far() {
 		// A unit packs its tiles of A for as many panels as there are.
 		p.panelsUnit = evenRows(p.panels, 16)
-		p.tilesUnit = evenRows(p.rowTiles, min(tiles/p.panelsUnit, 8))
+		least := 1
+		if p.n*p.k > farAway { // every unit reads B from memory
+			least = p.rowTiles / (2 * procs)
+		}
+		p.tilesUnit = evenRows(p.rowTiles, min(max(tiles/p.panelsUnit, least), 8))
 		return
 	}
 	byRow := procs > 1 && tiles > 1 && p.rowTiles >= procs && p.m >= 2*p.k

@@ -119,14 +119,16 @@ func TestGemmPacked(t *testing.T) {
 		{200, 260, 30, 200, true, true},
 		{30, 70, 520, 1024, false, false}, // rows of A on the same lines
 		{30, 300, 520, 1024, false, false},
-		{29, 40, 70, 29, true, false}, // far rows of B, few of A
+		{29, 40, 70, 29, true, false},    // far rows of B, few of A
+		{520, 20, 530, 520, true, false}, // tall: computed as its transpose
+		{97, 128, 2710, 97, true, false}, // no factor stays in the cache
 	} {
 		r := rand.New(rand.NewPCG(6, uint64(s.m)))
 		ldb := 400
 		if s.tb {
 			ldb = s.k
 		}
-		a, b := randoms[float32](r, 300*1024), randoms[float32](r, 530*400)
+		a, b := randoms[float32](r, 300*1024), randoms[float32](r, 2710*400)
 		av, bv := RowMajor(a, s.lda, s.ta), RowMajor(b, ldb, s.tb)
 		for _, add := range []bool{false, true} {
 			c := randoms[float32](r, s.m*s.n)
