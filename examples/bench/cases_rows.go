@@ -23,7 +23,13 @@ func rowKernels() []kernel {
 		back("gradients of group norm", func() { kern.GroupNormBackward(groups, y, dgamma, beta, d, x, gamma) }),
 		forth("softmax, rows of 64", func() { kern.Softmax(y, x, large/heads, heads, 1, false) }),
 		back("gradient of softmax", func() { kern.SoftmaxBackward(y, x, d, large/heads, heads, 1, false) }),
+		forth("softmax with scale and mask, rows of 64", func() {
+			kern.MaskedSoftmax(y, x, heads, false, 0.125, func(int) []float32 { return gamma[:heads] })
+		}),
 		forth("softmax, 64 along columns", func() { kern.Softmax(y, x, large/heads/plane, heads, plane, false) }),
+		forth("largest of rows of 256", func() { pieces(func(lo, hi int) { kern.RowExtreme(y[lo/width:hi/width], x[lo:hi], width, false) }) }),
+		back("comparison of two", func() { pieces(func(lo, hi int) { kern.Compare(kern.Less, y[lo:hi], x[lo:hi], d[lo:hi]) }) }),
+		back("choice by a condition", func() { pieces(func(lo, hi int) { kern.Select(y[lo:hi], x[lo:hi], d[lo:hi], 1, gamma, 0) }) }),
 		forth("transpose, 4096×4096, 1 goroutine", func() { kern.Transpose(y, 4096, x, 4096, 4096, 4096) }),
 	}
 }

@@ -183,7 +183,5 @@ func ChannelSumTo[F Float](dst, x []F, n, c, inner int) {
 	sums := borrow[float64](c)
 	defer giveBack(sums)
 	ChannelSum(*sums, x, n, c, inner)
-	for ch, s := range *sums {
-		dst[ch] = F(s)
-	}
+	RoundSums(dst, *sums, 1)
 }

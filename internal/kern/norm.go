@@ -98,13 +98,9 @@ func columnTotals[F Float](dst []F, sums []float64, stride, rows int) {
 	}
 	total := sums[:len(dst)]
 	for r := 1; r < rows; r++ {
-		for i, v := range sums[r*stride:][:len(dst)] {
-			total[i] += v
-		}
+		addSums(total, sums[r*stride:])
 	}
-	for i, v := range total {
-		dst[i] = F(v)
-	}
+	RoundSums(dst, total, 1)
 }
 
 // normParams replaces missing parameters by such as change nothing.

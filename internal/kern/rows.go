@@ -122,6 +122,22 @@ func softmaxBack[F Float](dx, y, dy []F, n int, sums []F) {
 	}
 }
 
+// RoundSums writes sums divided by div, rounded once.
+func RoundSums[F Float](dst []F, sums []float64, div float64) {
+	dst = dst[:len(sums)]
+	for i := roundSumsFast(dst, sums, div); i < len(sums); i++ {
+		dst[i] = F(sums[i] / div)
+	}
+}
+
+// addSums adds x to sums.
+func addSums(sums, x []float64) {
+	x = x[:len(sums)]
+	for i := addSumsFast(sums, x); i < len(x); i++ {
+		sums[i] += x[i]
+	}
+}
+
 // Div writes a / b.
 func Div[F Float](dst, a, b []F) {
 	dst, b = dst[:len(a)], b[:len(a)]

@@ -75,6 +75,31 @@ func normMeansFast[F Float](o *Norm, sums []float64, means []F) int {
 	return rows
 }
 
+// roundSumsFast and addSumsFast do a leading part, whole vectors, and return how much.
+func roundSumsFast[F Float](dst []F, sums []float64, div float64) int {
+	to, n := float32s(dst), len(sums)&^3
+	if to == nil || level < LevelAVX2 {
+		return 0
+	}
+	for lo := 0; lo < n; lo += elemChunk {
+		hi := min(n, lo+elemChunk)
+		roundSumsAVX2(&to[lo:hi][0], &sums[lo], hi-lo, div)
+	}
+	return n
+}
+
+func addSumsFast(sums, x []float64) int {
+	n := len(x) &^ 3
+	if level < LevelAVX2 {
+		return 0
+	}
+	for lo := 0; lo < n; lo += elemChunk {
+		hi := min(n, lo+elemChunk)
+		addSumsAVX2(&sums[lo:hi][0], &x[lo], hi-lo)
+	}
+	return n
+}
+
 // fours is the float32 room for the rows, in fours, that have two sums each.
 func fours[F Float](sums []float64, out []F) ([]float32, int) {
 	to, rows := float32s(out), len(sums)/2&^3

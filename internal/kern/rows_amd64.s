@@ -273,6 +273,44 @@ four:
 	VZEROUPPER
 	RET
 
+// func roundSumsAVX2(dst *float32, sums *float64, n int, div float64)
+// Requires: AVX
+TEXT ·roundSumsAVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSD div+24(FP), Y0
+	XORQ         AX, AX
+
+sums:
+	VMOVUPD    (BX)(AX*8), Y1
+	VDIVPD     Y0, Y1, Y1
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (DX)(AX*4)
+	ADDQ       $0x04, AX
+	CMPQ       AX, CX
+	JB         sums
+	VZEROUPPER
+	RET
+
+// func addSumsAVX2(sums *float64, x *float64, n int)
+// Requires: AVX
+TEXT ·addSumsAVX2(SB), NOSPLIT, $0-24
+	MOVQ n+16(FP), CX
+	MOVQ sums+0(FP), DX
+	MOVQ x+8(FP), BX
+	XORQ AX, AX
+
+sums:
+	VMOVUPD (DX)(AX*8), Y0
+	VADDPD  (BX)(AX*8), Y0, Y0
+	VMOVUPD Y0, (DX)(AX*8)
+	ADDQ    $0x04, AX
+	CMPQ    AX, CX
+	JB      sums
+	VZEROUPPER
+	RET
+
 // func rowMomentsAVX2(x *float32, n int, rows int, out *float64)
 // Requires: AVX, CMOV, FMA3
 TEXT ·rowMomentsAVX2(SB), NOSPLIT, $0-32

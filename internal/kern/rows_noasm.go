@@ -8,6 +8,8 @@ func rowMomentsFast[F Float]([]float64, []F, int) bool                        { 
 func rowDotFast[F Float](_ []float64, _, _ []F, _ int) bool                   { return false }
 func normStatsFast[F Float](*Norm, []float64, []F) int                        { return 0 }
 func normMeansFast[F Float](*Norm, []float64, []F) int                        { return 0 }
+func roundSumsFast[F Float]([]F, []float64, float64) int                      { return 0 }
+func addSumsFast(_, _ []float64) int                                          { return 0 }
 func rowMaxFast[F Float](_, _ []F, _ int) bool                                { return false }
 func normRowsFast[F Float](_, _ []F, _ int, _, _, _ []F) bool                 { return false }
 func normDotsFast[F Float](_, _, _ []float64, _, _ []F, _ int, _, _ []F) bool { return false }

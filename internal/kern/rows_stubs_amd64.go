@@ -39,6 +39,16 @@ func normStatsAVX2(sums *float64, n int, stats *float32, width float64, eps floa
 //go:noescape
 func normMeansAVX2(sums *float64, n int, out *float32, width float64, means uint64)
 
+// roundSumsAVX2 writes sums / div, rounded.
+//
+//go:noescape
+func roundSumsAVX2(dst *float32, sums *float64, n int, div float64)
+
+// addSumsAVX2 adds x to sums.
+//
+//go:noescape
+func addSumsAVX2(sums *float64, x *float64, n int)
+
 // rowMomentsAVX2 writes the sum and the sum of squares of each row.
 //
 //go:noescape

@@ -76,9 +76,7 @@ func softmaxBackward[F Float](dx, y, dy []F, outer, n, inner int, log bool, scal
 		}
 		sums, s := borrow[float64](len(to)/n), borrow[F](len(to)/n)
 		rowDot(*sums, rows[0], rows[1], n)
-		for r, v := range *sums {
-			(*s)[r] = F(v)
-		}
+		RoundSums(*s, *sums, 1)
 		softmaxBack(to, rows[0], rows[1], n, *s)
 		giveBack(sums)
 		giveBack(s)

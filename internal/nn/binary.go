@@ -158,9 +158,7 @@ func binaryBackward[F Float](o Binary, grads []Tensor[F], a, b, out, dout Tensor
 		default:
 			kept := kern.Scratch[float64](len(g.Data))
 			repeatedSums(fn, side, *kept, a, b, out, dout)
-			for i, s := range *kept {
-				g.Data[i] = F(s)
-			}
+			kern.RoundSums(g.Data, *kept, 1)
 			kern.Return(kept)
 		}
 	}

@@ -39,10 +39,7 @@ func reduceForward[F Float](o Reduce, out, x Tensor[F]) {
 	defer kern.Return(kept)
 	sums := *kept
 	sumKept(sums, x.Data, x.Shape, to)
-	div := o.divisor(len(x.Data), len(sums))
-	for i, s := range sums {
-		out.Data[i] = F(s / div)
-	}
+	kern.RoundSums(out.Data, sums, o.divisor(len(x.Data), len(sums)))
 }
 
 // sumKept writes the sums of the elements of x, of the given shape, that belong to the same

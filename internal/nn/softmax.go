@@ -152,9 +152,7 @@ func softmaxBackward[F Float](o Softmax, grads []Tensor[F], y, dy Tensor[F]) {
 	} else {
 		sums := kern.Scratch[float64](len(mask.Data))
 		sumKept(*sums, ds, y.Shape, broadcastStrides(mask.Shape, y.Shape))
-		for i, v := range *sums {
-			mask.Data[i] = F(v)
-		}
+		kern.RoundSums(mask.Data, *sums, 1)
 		kern.Return(sums)
 	}
 	if dx != nil && scale != 1 {

@@ -110,7 +110,5 @@ func whereGrad[F Float](left bool, g Tensor[F], c []F, dout Tensor[F]) {
 	sums := kern.Scratch[float64](len(g.Data))
 	defer kern.Return(sums)
 	sumKept(*sums, dst, dout.Shape, broadcastStrides(g.Shape, dout.Shape))
-	for i, v := range *sums {
-		g.Data[i] = F(v)
-	}
+	kern.RoundSums(g.Data, *sums, 1)
 }

@@ -13,6 +13,7 @@ func init() {
 		emitQuotients()
 		emitNormStats()
 		emitNormMeans()
+		emitSums64()
 		for _, lanes := range []int{8, 16} {
 			emitRowMoments(lanes)
 			emitRowDot(lanes)
@@ -528,4 +529,35 @@ func (k *elemKernel) fours(body func(), from, to GPVirtual) {
 	SUBQ(Imm(4), k.n)
 	JNZ(LabelRef("four"))
 	endElem()
+}
+
+// emitSums64 emits loops over n float64 sums, a multiple of four.
+func emitSums64() {
+	at := func(k *elemKernel, p GPVirtual, size int) Mem { return Mem{Base: p, Index: k.i, Scale: uint8(size)} }
+	loop := func(k *elemKernel, body func()) {
+		XORQ(k.i, k.i)
+		Label("sums")
+		body()
+		ADDQ(Imm(4), k.i)
+		CMPQ(k.i, k.n)
+		JB(LabelRef("sums"))
+		endElem()
+	}
+	k := beginElem("roundSumsAVX2", "func(dst *float32, sums *float64, n int, div float64)", "roundSumsAVX2 writes sums / div, rounded.")
+	dst, sums, div := ptr("dst"), ptr("sums"), double("div")
+	loop(k, func() {
+		v := YMM()
+		VMOVUPD(at(k, sums, 8), v)
+		VDIVPD(div, v, v)
+		VCVTPD2PSY(v, v.AsX())
+		VMOVUPS(v.AsX(), at(k, dst, 4))
+	})
+	k = beginElem("addSumsAVX2", "func(sums, x *float64, n int)", "addSumsAVX2 adds x to sums.")
+	sums, x := ptr("sums"), ptr("x")
+	loop(k, func() {
+		v := YMM()
+		VMOVUPD(at(k, sums, 8), v)
+		VADDPD(at(k, x, 8), v, v)
+		VMOVUPD(v, at(k, sums, 8))
+	})
 }
