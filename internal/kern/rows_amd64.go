@@ -100,6 +100,18 @@ func addSumsFast(sums, x []float64) int {
 	return n
 }
 
+func addProductsFast(sums []float64, a, b []float32) int {
+	n := len(sums) &^ 3
+	if level < LevelAVX2 {
+		return 0
+	}
+	for lo := 0; lo < n; lo += elemChunk {
+		hi := min(n, lo+elemChunk)
+		addProductsAVX2(&sums[lo:hi][0], &a[lo:hi][0], &b[lo:hi][0], hi-lo)
+	}
+	return n
+}
+
 // fours is the float32 room for the rows, in fours, that have two sums each.
 func fours[F Float](sums []float64, out []F) ([]float32, int) {
 	to, rows := float32s(out), len(sums)/2&^3

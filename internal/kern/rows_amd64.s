@@ -293,6 +293,27 @@ sums:
 	VZEROUPPER
 	RET
 
+// func addProductsAVX2(sums *float64, a *float32, b *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·addProductsAVX2(SB), NOSPLIT, $0-32
+	MOVQ n+24(FP), CX
+	MOVQ sums+0(FP), DX
+	MOVQ a+8(FP), BX
+	MOVQ b+16(FP), SI
+	XORQ AX, AX
+
+sums:
+	VCVTPS2PD   (BX)(AX*4), Y0
+	VCVTPS2PD   (SI)(AX*4), Y1
+	VMOVUPD     (DX)(AX*8), Y2
+	VFMADD231PD Y0, Y1, Y2
+	VMOVUPD     Y2, (DX)(AX*8)
+	ADDQ        $0x04, AX
+	CMPQ        AX, CX
+	JB          sums
+	VZEROUPPER
+	RET
+
 // func addSumsAVX2(sums *float64, x *float64, n int)
 // Requires: AVX
 TEXT ·addSumsAVX2(SB), NOSPLIT, $0-24

@@ -10,6 +10,7 @@ func normStatsFast[F Float](*Norm, []float64, []F) int                        { 
 func normMeansFast[F Float](*Norm, []float64, []F) int                        { return 0 }
 func roundSumsFast[F Float]([]F, []float64, float64) int                      { return 0 }
 func addSumsFast(_, _ []float64) int                                          { return 0 }
+func addProductsFast(_ []float64, _, _ []float32) int                         { return 0 }
 func rowMaxFast[F Float](_, _ []F, _ int) bool                                { return false }
 func normRowsFast[F Float](_, _ []F, _ int, _, _, _ []F) bool                 { return false }
 func normDotsFast[F Float](_, _, _ []float64, _, _ []F, _ int, _, _ []F) bool { return false }

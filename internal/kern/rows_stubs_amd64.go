@@ -44,6 +44,11 @@ func normMeansAVX2(sums *float64, n int, out *float32, width float64, means uint
 //go:noescape
 func roundSumsAVX2(dst *float32, sums *float64, n int, div float64)
 
+// addProductsAVX2 adds a * b to sums.
+//
+//go:noescape
+func addProductsAVX2(sums *float64, a *float32, b *float32, n int)
+
 // addSumsAVX2 adds x to sums.
 //
 //go:noescape

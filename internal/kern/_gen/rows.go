@@ -544,13 +544,23 @@ func emitSums64() {
 		endElem()
 	}
 	k := beginElem("roundSumsAVX2", "func(dst *float32, sums *float64, n int, div float64)", "roundSumsAVX2 writes sums / div, rounded.")
-	dst, sums, div := ptr("dst"), ptr("sums"), double("div")
+	dst, from, div := ptr("dst"), ptr("sums"), double("div")
 	loop(k, func() {
 		v := YMM()
-		VMOVUPD(at(k, sums, 8), v)
+		VMOVUPD(at(k, from, 8), v)
 		VDIVPD(div, v, v)
 		VCVTPD2PSY(v, v.AsX())
 		VMOVUPS(v.AsX(), at(k, dst, 4))
+	})
+	k = beginElem("addProductsAVX2", "func(sums *float64, a, b *float32, n int)", "addProductsAVX2 adds a * b to sums.")
+	sums, a, b := ptr("sums"), ptr("a"), ptr("b")
+	loop(k, func() {
+		u, v, w := YMM(), YMM(), YMM()
+		VCVTPS2PD(at(k, a, 4), u)
+		VCVTPS2PD(at(k, b, 4), v)
+		VMOVUPD(at(k, sums, 8), w)
+		VFMADD231PD(u, v, w) // exact products
+		VMOVUPD(w, at(k, sums, 8))
 	})
 	k = beginElem("addSumsAVX2", "func(sums, x *float64, n int)", "addSumsAVX2 adds x to sums.")
 	sums, x := ptr("sums"), ptr("x")
