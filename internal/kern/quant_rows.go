@@ -48,21 +48,22 @@ func (r GridRow) part(from, n int) GridRow {
 // starts at the largest float32 and hi at its negative; zeros count as +0.
 func ColumnMinMax(lo, hi []float32, count []int, x []float32) (nan bool) {
 	c := len(lo)
+	clean, width := 0, 0 // rows that are finite in their first elements, and how many these are
 	for ; len(x) > 0; x = x[c:] {
 		row := x[:c]
 		done := 0
 		if e, n := extentFast(row); e.clean {
 			extentRowFast(lo, hi, row[:n])
-			done = n
-		}
-		for i := range count[:done] {
-			count[i]++
+			done, clean, width = n, clean+1, n
 		}
 		for i := done; i < c; i++ {
 			e := extent{lo: lo[i], hi: hi[i], n: count[i]}
 			e.take(row[i])
 			lo[i], hi[i], count[i], nan = e.lo, e.hi, e.n, nan || e.nan
 		}
+	}
+	for i := range count[:width] {
+		count[i] += clean
 	}
 	for i := range lo {
 		lo[i], hi[i] = lo[i]+0, hi[i]+0
