@@ -585,7 +585,7 @@ DATA fnSingle<>+1196(SB)/4, $0x3fca482b
 DATA fnSingle<>+1200(SB)/4, $0x4006c772
 DATA fnSingle<>+1204(SB)/4, $0x40283858
 DATA fnSingle<>+1208(SB)/4, $0x4049df4f
-DATA fnSingle<>+1212(SB)/4, $0x407ccccd
+DATA fnSingle<>+1212(SB)/4, $0x4069d009
 DATA fnSingle<>+1216(SB)/4, $0x3f800000
 DATA fnSingle<>+1220(SB)/4, $0x00000000
 DATA fnSingle<>+1224(SB)/4, $0x00000000
@@ -601,7 +601,7 @@ DATA fnSingle<>+1260(SB)/4, $0xbbb7a6f2
 DATA fnSingle<>+1264(SB)/4, $0xbb0c144a
 DATA fnSingle<>+1268(SB)/4, $0x3a2cef84
 DATA fnSingle<>+1272(SB)/4, $0x397e353f
-DATA fnSingle<>+1276(SB)/4, $0x3b903748
+DATA fnSingle<>+1276(SB)/4, $0x37d2de15
 DATA fnSingle<>+1280(SB)/4, $0x3b5db2c9
 DATA fnSingle<>+1284(SB)/4, $0xbd434b8c
 DATA fnSingle<>+1288(SB)/4, $0x3c0f6d6f
@@ -609,7 +609,7 @@ DATA fnSingle<>+1292(SB)/4, $0x3c844630
 DATA fnSingle<>+1296(SB)/4, $0xbab3af49
 DATA fnSingle<>+1300(SB)/4, $0xbb11d7e9
 DATA fnSingle<>+1304(SB)/4, $0xb9d8c05c
-DATA fnSingle<>+1308(SB)/4, $0x3c08226c
+DATA fnSingle<>+1308(SB)/4, $0xb815c354
 DATA fnSingle<>+1312(SB)/4, $0x3de4c57a
 DATA fnSingle<>+1316(SB)/4, $0xb80e9664
 DATA fnSingle<>+1320(SB)/4, $0xbd896158
@@ -617,7 +617,7 @@ DATA fnSingle<>+1324(SB)/4, $0xbbcd7263
 DATA fnSingle<>+1328(SB)/4, $0x3c4ff4e1
 DATA fnSingle<>+1332(SB)/4, $0x3b88bb36
 DATA fnSingle<>+1336(SB)/4, $0x3a03aa3a
-DATA fnSingle<>+1340(SB)/4, $0x3bcc7ded
+DATA fnSingle<>+1340(SB)/4, $0x380d0e01
 DATA fnSingle<>+1344(SB)/4, $0x392e67a9
 DATA fnSingle<>+1348(SB)/4, $0x3e3be22d
 DATA fnSingle<>+1352(SB)/4, $0x3d57438a
@@ -625,7 +625,7 @@ DATA fnSingle<>+1356(SB)/4, $0xbd47d2da
 DATA fnSingle<>+1360(SB)/4, $0xbce1d96f
 DATA fnSingle<>+1364(SB)/4, $0xbbaf0f4b
 DATA fnSingle<>+1368(SB)/4, $0xb9fac360
-DATA fnSingle<>+1372(SB)/4, $0x3b19d434
+DATA fnSingle<>+1372(SB)/4, $0xb7d9a1fb
 DATA fnSingle<>+1376(SB)/4, $0xbec0950e
 DATA fnSingle<>+1380(SB)/4, $0xbe032efa
 DATA fnSingle<>+1384(SB)/4, $0x3e19d867
@@ -633,7 +633,7 @@ DATA fnSingle<>+1388(SB)/4, $0x3dfd3f65
 DATA fnSingle<>+1392(SB)/4, $0x3d0fbf51
 DATA fnSingle<>+1396(SB)/4, $0x3b9dd326
 DATA fnSingle<>+1400(SB)/4, $0x39b1fd68
-DATA fnSingle<>+1404(SB)/4, $0x39f5472e
+DATA fnSingle<>+1404(SB)/4, $0x37817d44
 DATA fnSingle<>+1408(SB)/4, $0x3488ab86
 DATA fnSingle<>+1412(SB)/4, $0xbee63ed2
 DATA fnSingle<>+1416(SB)/4, $0xbec9b2aa
@@ -641,7 +641,7 @@ DATA fnSingle<>+1420(SB)/4, $0xbe1645d2
 DATA fnSingle<>+1424(SB)/4, $0xbce6cbc8
 DATA fnSingle<>+1428(SB)/4, $0xbb423086
 DATA fnSingle<>+1432(SB)/4, $0xb9323f83
-DATA fnSingle<>+1436(SB)/4, $0x383e8da7
+DATA fnSingle<>+1436(SB)/4, $0xb6dd0fd0
 DATA fnSingle<>+1440(SB)/4, $0x3e0375d4
 DATA fnSingle<>+1444(SB)/4, $0x3f5b4555
 DATA fnSingle<>+1448(SB)/4, $0x3ec05007
@@ -649,7 +649,7 @@ DATA fnSingle<>+1452(SB)/4, $0x3dbe2ddd
 DATA fnSingle<>+1456(SB)/4, $0x3c5b3029
 DATA fnSingle<>+1460(SB)/4, $0x3a93c2b3
 DATA fnSingle<>+1464(SB)/4, $0x3862096c
-DATA fnSingle<>+1468(SB)/4, $0x360f5d1f
+DATA fnSingle<>+1468(SB)/4, $0x35f20497
 DATA fnSingle<>+1472(SB)/4, $0x00000000
 DATA fnSingle<>+1476(SB)/4, $0x3f0ace95
 DATA fnSingle<>+1480(SB)/4, $0x3f5cab26
@@ -657,7 +657,7 @@ DATA fnSingle<>+1484(SB)/4, $0x3f797de8
 DATA fnSingle<>+1488(SB)/4, $0x3f7f41ff
 DATA fnSingle<>+1492(SB)/4, $0x3f7ff2cc
 DATA fnSingle<>+1496(SB)/4, $0x3f7fff77
-DATA fnSingle<>+1500(SB)/4, $0x3f800000
+DATA fnSingle<>+1500(SB)/4, $0x3f7ffffc
 DATA fnSingle<>+1504(SB)/4, $0x3f906ebb
 DATA fnSingle<>+1508(SB)/4, $0x3f906ebb
 DATA fnSingle<>+1512(SB)/4, $0x3f906ebb

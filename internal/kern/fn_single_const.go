@@ -163,7 +163,7 @@ const singleErfFrom float32 = 0x1p+23
 // singleErfMid: middles of eight intervals of 0 <= t <= 3.9375, of the first and last other points.
 var singleErfMid = [8]float32{
 	0, 0.5250258, 1.0488015, 1.5803274,
-	2.1059232, 2.628439, 3.1542547, 3.95,
+	2.1059232, 2.628439, 3.1542547, 3.6533225,
 }
 
 // singleErfLine: added to the coefficients of power 1 of the same, without rounding their sum.
@@ -175,49 +175,49 @@ var singleErfLine = [8]float32{
 // singleErf7: coefficients of power 7 of erf(t) on those intervals, error 2^-28.
 var singleErf7 = [8]float32{
 	-0.030075366, 0.0064980825, 0.012785604, -0.005604618,
-	-0.0021374398, 0.000659697, 0.00024243163, 0.0044011213,
+	-0.0021374398, 0.000659697, 0.00024243163, 2.5137366e-05,
 }
 
 // singleErf6: coefficients of power 6 of erf(t) on those intervals.
 var singleErf6 = [8]float32{
 	0.0033828488, -0.04767947, 0.008754118, 0.01614675,
-	-0.0013708855, -0.0022253937, -0.0004134205, 0.008308988,
+	-0.0013708855, -0.0022253937, -0.0004134205, -3.570628e-05,
 }
 
 // singleErf5: coefficients of power 5 of erf(t) on those intervals.
 var singleErf5 = [8]float32{
 	0.11170478, -3.39955e-05, -0.0670802, -0.0062697395,
-	0.012692661, 0.004172708, 0.0005022619, 0.0062405975,
+	0.012692661, 0.004172708, 0.0005022619, 3.363006e-05,
 }
 
 // singleErf4: coefficients of power 4 of erf(t) on those intervals.
 var singleErf4 = [8]float32{
 	0.0001663255, 0.18347998, 0.052554645, -0.048785068,
-	-0.0275695, -0.0053423992, -0.00047829282, 0.002347243,
+	-0.0275695, -0.0053423992, -0.00047829282, -2.5943844e-05,
 }
 
 // singleErf3: coefficients of power 3 of erf(t) on those intervals.
 var singleErf3 = [8]float32{
 	-0.3761372, -0.12810889, 0.15023957, 0.12365607,
-	0.035094563, 0.0048164306, 0.00033948873, 0.00046783075,
+	0.035094563, 0.0048164306, 0.00033948873, 1.543633e-05,
 }
 
 // singleErf2: coefficients of power 2 of erf(t) on those intervals.
 var singleErf2 = [8]float32{
 	2.5456774e-07, -0.44969803, -0.39394122, -0.14675072,
-	-0.028173342, -0.0029630973, -0.00016999063, 4.5431454e-05,
+	-0.028173342, -0.0029630973, -0.00016999063, -6.588154e-06,
 }
 
 // singleErf1: coefficients of power 1 of erf(t) on those intervals.
 var singleErf1 = [8]float32{
 	0.12837917, 0.8565267, 0.37561056, 0.092860915,
-	0.0133781815, 0.0011273235, 5.3891374e-05, 2.1362864e-06,
+	0.0133781815, 0.0011273235, 5.3891374e-05, 1.8031741e-06,
 }
 
 // singleErf0: coefficients of power 0 of erf(t) on those intervals.
 var singleErf0 = [8]float32{
 	0, 0.5422147, 0.8619865, 0.9745774,
-	0.9971008, 0.99979854, 0.99999183, 1,
+	0.9971008, 0.99979854, 0.99999183, 0.99999976,
 }
 
 // singleErfSlope: 2/√π.
