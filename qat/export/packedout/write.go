@@ -74,6 +74,9 @@ func (m *model) addLinears(n *frozen.Network) map[int]bool {
 			if x.Const == nil || x.Quant == nil || seen[t] {
 				continue
 			}
+			if isTable(l) && place == 0 {
+				continue // written as it is looked up, in float32
+			}
 			seen[t] = true
 			lin, err := linearOf(n, l)
 			switch {
@@ -87,7 +90,7 @@ func (m *model) addLinears(n *frozen.Network) map[int]bool {
 				continue
 			}
 			m.add(lin)
-			taken[t] = true
+			taken[t] = !slices.ContainsFunc(n.Layers, func(u frozen.Layer) bool { return isTable(&u) && u.Inputs[0] == t })
 			if lin.bias != nil && (readers[l.Inputs[2]] == readers[t] || lin.bias.Name == lin.module+".bias") {
 				taken[l.Inputs[2]] = true
 			}
@@ -101,12 +104,18 @@ func (m *model) addLinears(n *frozen.Network) map[int]bool {
 	return taken
 }
 
+// isTable reports whether a layer looks up rows: its first operand is a table.
+func isTable(l *frozen.Layer) bool {
+	_, ok := l.Op.(frozen.Gather)
+	return ok
+}
+
 // oneModule reports whether all layers that read weight t are the linear layer l again:
 // the same product with the same bias.
 func oneModule(n *frozen.Network, l *frozen.Layer, t int) bool {
 	for i := range n.Layers {
 		u := &n.Layers[i]
-		if slices.Contains(u.Inputs, t) && (u.Op != l.Op || !slices.Equal(u.Inputs[1:], l.Inputs[1:])) {
+		if slices.Contains(u.Inputs, t) && !isTable(u) && (u.Op != l.Op || !slices.Equal(u.Inputs[1:], l.Inputs[1:])) {
 			return false
 		}
 	}

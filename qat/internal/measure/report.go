@@ -44,7 +44,7 @@ func Report(p *plan.Plan, sample [][]float32) (report.Report, error) {
 		if p.Static[l.Out] {
 			continue
 		}
-		if l.Weighted && !seen.weights(l, e) {
+		if (l.Weighted || l.Table) && !seen.weights(l, e) {
 			row, err := weightRow(p, l, e)
 			if err != nil {
 				return report.Report{}, &fakequant.LayerError{Layer: l.Name, Part: "weight", Err: err}

@@ -187,7 +187,7 @@ func (f *freezer) tensorOf(v *graph.Value) (int, error) {
 // a weight that some other layer also reads as it is, in float.
 func (f *freezer) constantName(v *graph.Value) string {
 	for _, l := range f.p.Layers {
-		if l.Weighted && (v.Name == l.Name+".weight" || v.Name == l.Name+".bias") {
+		if (l.Weighted || l.Table && l.WeightQuantizer != nil) && (v.Name == l.Name+".weight" || v.Name == l.Name+".bias") {
 			return v.Name + " (float)"
 		}
 	}
@@ -230,6 +230,8 @@ func (f *freezer) layer(l *Layer) error {
 	}
 	fl := frozen.Layer{Name: l.Name, Op: op, Act: (*frozen.Unary)(l.Act)}
 	switch {
+	case l.Table && l.WeightQuantizer != nil:
+		fl.Inputs, err = f.table(l)
 	case l.Weighted:
 		fl.Inputs, err = f.product(l)
 	case l.Kind == "batch_norm":
@@ -281,6 +283,19 @@ func (f *freezer) product(l *Layer) ([]int, error) {
 		f.owned[l] = own
 	}
 	return in, nil
+}
+
+// table returns the inputs of a layer that looks up rows of quantized weights.
+func (f *freezer) table(l *Layer) ([]int, error) {
+	w, err := f.weightsOf(l)
+	if err != nil {
+		return nil, err
+	}
+	if l.Shares == nil {
+		f.owned[l] = owned{weights: w, bias: -1}
+	}
+	indices, err := f.tensorOf(l.In[1])
+	return []int{w, indices}, err
 }
 
 // weightsOf returns the tensor of a layer's weights, added when first needed.

@@ -185,6 +185,13 @@ func (e *Emitter) plain(l *Layer) (*gorgonia.Node, error) {
 		return nil, err
 	}
 	opt := ops.Options{Label: l.Name}
+	if l.Table {
+		w, err := e.weights(l, in[0])
+		if err != nil {
+			return nil, err
+		}
+		e.Weights[l], in[0] = w, w.Quant
+	}
 	switch op := l.Op.(type) {
 	case nn.BatchNorm:
 		return e.batchNorm(l, in[0])

@@ -23,7 +23,7 @@ func (p *Plan) watch() error {
 		}
 	}
 	for _, l := range p.Layers {
-		if l.WeightQuantizer == nil || l.Shares != nil || !l.Config.Oscillation.Active() {
+		if l.WeightQuantizer == nil || l.Shares != nil || l.Table || !l.Config.Oscillation.Active() {
 			continue
 		}
 		o := &Oscillator{set: l.Config.Oscillation, weights: l.In[1], owner: l}

@@ -18,6 +18,13 @@ func (l *Layer) errorf(format string, args ...any) error {
 
 // WeightAxes returns the output-channel and the input axis of a weighted layer's weights.
 func (l *Layer) WeightAxes() (out, in int) {
+	if g, ok := l.Op.(nn.Gather); ok && l.Table { // each row has a scale; blocks lie along it
+		last := len(l.In[0].Shape) - 1
+		if g.Axis == last {
+			last = 0
+		}
+		return g.Axis, last
+	}
 	return nn.TraitsOf(l.Op).Weights.Axes(len(l.In[1].Shape))
 }
 

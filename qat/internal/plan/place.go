@@ -44,7 +44,7 @@ func (p *Plan) place() error {
 	}
 	owners := map[weightKey]*Layer{}
 	for _, l := range p.Layers {
-		if l.Weighted && l.on && !l.Config.Weights.Off {
+		if (l.Weighted || l.Table) && l.on && !l.Config.Weights.Off {
 			if err := p.placeWeights(l, owners); err != nil {
 				return err
 			}

@@ -117,10 +117,10 @@ const MaxTerms = math.MaxInt32 / (255 * 255)
 // placeWeights makes the quantizer of a layer's weights, or takes that of the layer
 // that owns them.
 func (p *Plan) placeWeights(l *Layer, owners map[weightKey]*Layer) error {
-	if terms := nn.Terms(l.Op, l.In[0].Shape, l.In[1].Shape); terms > MaxTerms && !l.Config.Activations.Off {
+	if l.Weighted && nn.Terms(l.Op, l.In[0].Shape, l.In[1].Shape) > MaxTerms && !l.Config.Activations.Off {
 		return nil // hasIntegerForm said why
 	}
-	n, err := fakequant.NumElements(l.In[1].Shape)
+	n, err := fakequant.NumElements(l.WeightValue().Shape)
 	if err != nil {
 		return l.errorf("weights: %w", err)
 	}
@@ -135,7 +135,7 @@ func (p *Plan) placeWeights(l *Layer, owners map[weightKey]*Layer) error {
 	out, in := l.WeightAxes()
 	spec := l.Config.Weights.Spec(out, in, false)
 	if spec.Granularity == fakequant.PerBlock {
-		spec.BlockSize = min(spec.BlockSize, l.In[1].Shape[in])
+		spec.BlockSize = min(spec.BlockSize, l.WeightValue().Shape[in])
 	}
 	if p.own(l, spec, owners); l.Shares != nil {
 		l.WeightQuantizer, l.weightSite = l.Shares.WeightQuantizer, l.Shares.weightSite
@@ -149,7 +149,7 @@ func (p *Plan) placeWeights(l *Layer, owners map[weightKey]*Layer) error {
 		return err
 	}
 	l.weightSite = l.WeightQuantizer.NewSite()
-	layout, err := spec.Layout(l.In[1].Shape)
+	layout, err := spec.Layout(l.WeightValue().Shape)
 	if err != nil {
 		return l.errorf("weights: %w", err)
 	}
@@ -193,10 +193,10 @@ func (l *Layer) skipWeights(n int) string {
 	if l.Config.Weights.WeightThreshold > 0 && n < smallestWeight {
 		return "fewer than 10 weights save nothing"
 	}
-	if l.In[1].Role == graph.Activation {
+	if l.WeightValue().Role == graph.Activation {
 		return "" // computed: not known before the network runs
 	}
-	w, err := l.In[1].Floats()
+	w, err := l.WeightValue().Floats()
 	if err != nil {
 		return "" // the reader or the graph says so elsewhere
 	}

@@ -147,11 +147,11 @@ func (p *Plan) ConstantsAt(batch int) (*Emitter, error) {
 	return e, f.computeConstants()
 }
 
-// Tunable lists the layers whose weights are quantized, in network order.
+// Tunable lists the layers that multiply with quantized weights, in network order.
 func (p *Plan) Tunable() []*Layer {
 	var ls []*Layer
 	for _, l := range p.Layers {
-		if l.WeightQuantizer != nil && !p.Static[l.Out] {
+		if l.Weighted && l.WeightQuantizer != nil && !p.Static[l.Out] {
 			ls = append(ls, l)
 		}
 	}

@@ -23,6 +23,14 @@ func (l *Layer) Owner() *Layer {
 	return l
 }
 
+// WeightValue is the value that holds the weights of a weighted layer or a table.
+func (l *Layer) WeightValue() *graph.Value {
+	if l.Table {
+		return l.In[0]
+	}
+	return l.In[1]
+}
+
 // Users are l and the layers that share its weights, in network order.
 func (p *Plan) Users(l *Layer) []*Layer {
 	var ls []*Layer
@@ -46,7 +54,7 @@ type weightKey struct {
 // weightMemory names the tensor that the weights of l are, by the memory of the
 // parameter that they are made of and the way from there.
 func weightMemory(l *Layer) string {
-	base, way := wayOf(l.In[1])
+	base, way := wayOf(l.WeightValue())
 	if x, err := base.Floats(); err == nil && base.Role == graph.Param && len(x) > 0 {
 		return fmt.Sprintf("%p %v %v", &x[0], base.Shape, way)
 	}

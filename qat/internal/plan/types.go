@@ -45,6 +45,7 @@ type Layer struct {
 	Source    []*graph.Layer // what it was made of
 
 	Weighted bool
+	Table    bool // looks up rows of a parameter, its weights: an embedding
 	Config   qconfig.Layer
 	on       bool   // false: the config leaves it float
 	Why      string // why it, or a part of it, is left float; may be empty

@@ -1,0 +1,90 @@
+package qat
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/internal/ops"
+	"github.com/goqat/goqat/qat/export/onnxout"
+	"github.com/goqat/goqat/qat/export/packedout"
+	"github.com/goqat/goqat/qat/qconfig"
+	"gorgonia.org/gorgonia"
+)
+
+// TestEmbeddingTable: a table is weights: int8 for each row, or as settings say, with a row
+// of the report, in training as in the frozen network; one that is the output head, too,
+// is one constant.
+func TestEmbeddingTable(t *testing.T) {
+	const words, width, batch = 50, 8, 4
+	for _, c := range []struct {
+		name   string
+		tensor qconfig.Tensor
+		tied   bool
+		spec   string
+		stored int
+	}{
+		{"default", qconfig.Tensor{}, false, "int8 symmetric per_channel(axis 0) narrow", 1},
+		{"4 bits", qconfig.Tensor{Bits: 4}, false, "int4 symmetric per_channel(axis 0) narrow", 1},
+		{"learned", qconfig.Tensor{Estimator: qconfig.LSQ}, false, "int8 symmetric per_channel(axis 0) narrow", 1},
+		{"tied", qconfig.Tensor{}, true, "int8 symmetric per_channel(axis 0) narrow", 1},
+		{"float", qconfig.Tensor{Off: true}, false, "float32", 0},
+	} {
+		g := gorgonia.NewGraph()
+		table := param(g, "emb.weight", words, width)
+		y := must(ops.Apply(nn.Gather{}, table, leaf(g, "ids", batch)))
+		y = must(gorgonia.Tanh(y))
+		if c.tied {
+			y = must(gorgonia.Mul(y, must(gorgonia.Transpose(table))))
+		}
+		n := onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: c.tensor}}, g, y)
+		n.cost = squares(n.m.OutputNodes())
+		if _, err := gorgonia.Grad(n.cost, n.m.Learnables()...); err != nil {
+			t.Fatal(err)
+		}
+		vm := n.machine()
+		ids := []float32{3, 49, 0, 3}
+		for range 3 {
+			if err := gorgonia.Let(n.m.InputNodes()[0], dense(ids, batch)); err != nil {
+				t.Fatal(err)
+			}
+			if err := vm.RunAll(); err != nil {
+				t.Fatal(err)
+			}
+			if err := gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(0.01)).Step(gorgonia.NodesToValueGrads(n.m.Learnables())); err != nil {
+				t.Fatal(err)
+			}
+			vm.Reset()
+			if err := n.m.Step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fz := n.freeze()
+		n.verify(fz, [][]float32{ids})
+		if names, _ := quantizedConstants(t, fz); len(names) != c.stored {
+			t.Errorf("%s: quantized constants %q, want %d", c.name, names, c.stored)
+		}
+		r, err := n.m.Report()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := 0
+		for _, x := range r.Rows {
+			if x.Tensor == "weight" {
+				if rows++; x.Spec != c.spec {
+					t.Errorf("%s: format %s, want %s", c.name, x.Spec, c.spec)
+				}
+			}
+		}
+		if rows != 1 || r.FloatBytes != 4*words*width {
+			t.Errorf("%s: %d rows for the table, %d bytes as float32", c.name, rows, r.FloatBytes)
+		}
+		var b bytes.Buffer
+		if err := onnxout.Write(&b, fz, onnxout.Options{}); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if _, err := packedout.Write(&b, fz, packedout.Options{}); err != nil && c.tied {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
