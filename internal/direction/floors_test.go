@@ -56,7 +56,7 @@ var floors = map[string][]string{
 		"eval.go", "freeze.go", "probe.go",
 	},
 	"qat/internal/tune":    {"pairs.go", "rows.go", "linalg.go", "solve.go", "round.go", "equalize.go", "bias.go", "posttraining.go"},
-	"qat/internal/measure": {"plan.go", "histogram.go", "report.go", "history.go", "mixed.go", "sensitivity.go", "verify.go"},
+	"qat/internal/measure": {"plan.go", "advice.go", "histogram.go", "report.go", "history.go", "mixed.go", "sensitivity.go", "verify.go"},
 	"qat/internal/exact":   {"quant.go", "scales.go", "product.go"},
 	"qat/export/coremlout": {
 		"doc.go", "options.go", "half.go", "names.go", "blob.go", "builder.go", "value.go", "quant.go", "product.go", "layers.go", "build.go",

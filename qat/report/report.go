@@ -19,6 +19,9 @@ type Report struct {
 	// float32.
 	Bytes      int `json:"bytes"`
 	FloatBytes int `json:"float_bytes"`
+	// Advice names what calls for a change, with what may help: tensors below 10 dB,
+	// clipped outputs, and inputs whose columns differ too much for one scale.
+	Advice []string `json:"advice,omitempty"`
 	// Ranges is what qat.Model.Record kept, activations in network order, then
 	// weights; nil without it.
 	Ranges []Range `json:"ranges,omitempty"`
@@ -92,6 +95,9 @@ func (r Report) String() string {
 	}
 	w.Flush()
 	fmt.Fprintf(&b, "parameters: %d bytes as float32, %d bytes quantized\n", r.FloatBytes, r.Bytes)
+	for _, a := range r.Advice {
+		fmt.Fprintf(&b, "advice: %s\n", a)
+	}
 	return b.String()
 }
 

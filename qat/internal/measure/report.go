@@ -59,6 +59,7 @@ func Report(p *plan.Plan, sample [][]float32) (report.Report, error) {
 		}
 		r.Rows = append(r.Rows, activationRow(p, report.Row{Layer: l.Name, Kind: l.Kind, Why: l.Why}, l.Out, raw))
 	}
+	advise(p, &r, sample)
 	return r, nil
 }
 

@@ -1,0 +1,67 @@
+package measure
+
+// This file says what in a report calls for a change, and which.
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goqat/goqat/qat/internal/plan"
+	"github.com/goqat/goqat/qat/report"
+)
+
+const (
+	noisy  = 10.0 // dB; below it less than two bits of a tensor are left
+	uneven = 80.0 // times a typical column's spread: 100, less what the spread of a small sample is off
+)
+
+// advise adds to a report what a reader should look at. sample are the inputs that it was
+// made with; nil for none.
+func advise(p *plan.Plan, r *report.Report, sample [][]float32) {
+	for i, x := range sample {
+		if text := columnAdvice(p.Net.Inputs[i].Name, p.Net.Inputs[i].Shape, p.Net.Inputs[i].BatchAxis, x); text != "" {
+			r.Advice = append(r.Advice, text)
+		}
+	}
+	outputs := map[string]bool{}
+	for _, v := range p.Net.Outputs {
+		if l := p.Maker[v]; l != nil && p.Families[v] != nil {
+			outputs[l.Name] = true
+		}
+	}
+	for _, row := range r.Rows {
+		if s := float64(row.SQNR); s < noisy {
+			r.Advice = append(r.Advice, fmt.Sprintf("%s of %s: %.1f dB between signal and noise: give it more bits, another observer, or leave it float (names)", row.Tensor, row.Layer, s))
+		}
+		if c := float64(row.Clipped); row.Tensor == "activation" && outputs[row.Layer] && c > 0 {
+			r.Advice = append(r.Advice, fmt.Sprintf("output %s: %.2f %% of its elements lie beyond its range: leave its activations float (names: {%s: {activations: null}}), or observe min_max", row.Layer, 100*c, row.Layer))
+		}
+	}
+}
+
+// columnAdvice compares the spreads of the columns of a batch of vectors.
+func columnAdvice(name string, shape []int, batchAxis int, x []float32) string {
+	if len(shape) != 2 || batchAxis != 0 || shape[1] < 2 || len(x) < 2*shape[1] {
+		return ""
+	}
+	n := shape[1]
+	spreads := make([]float64, n)
+	for c := range spreads {
+		var sum, squares float64
+		rows := 0.0
+		for i := c; i < len(x); i += n {
+			sum += float64(x[i])
+			squares += float64(x[i]) * float64(x[i])
+			rows++
+		}
+		spreads[c] = math.Sqrt(max(0, squares/rows-sum/rows*(sum/rows)))
+	}
+	wide := slices.Index(spreads, slices.Max(spreads))
+	typical := slices.Sorted(slices.Values(spreads))[(n-1)/2]
+	if typical == 0 || !(spreads[wide]/typical >= uneven) {
+		return ""
+	}
+	return fmt.Sprintf("input %s: column %d spreads %.0f times as far as a typical one, which one scale for all rounds away: bring columns to one size in front of the network, or leave the layers that read it float (names)",
+		name, wide, spreads[wide]/typical)
+}
