@@ -5330,80 +5330,80 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Y2
-	VCVTPS2PD    16(CX)(BX*4), Y3
 	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y4
-	VMINPD       Y3, Y1, Y5
-	VMULPD       Y4, Y4, Y6
-	VMULPD       Y5, Y5, Y7
-	VMOVUPD      fnConst<>+1280(SB), Y8
-	VMOVUPD      fnConst<>+1280(SB), Y9
-	VFMADD231PD  fnConst<>+1312(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+1312(SB), Y7, Y9
-	VMULPD       Y4, Y8, Y4
-	VMULPD       Y5, Y9, Y5
-	VXORPD       fnConst<>+1792(SB), Y4, Y4
-	VXORPD       fnConst<>+1792(SB), Y5, Y5
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VMOVUPD      fnConst<>+32(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
-	VFMADD231PD  fnConst<>+0(SB), Y5, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VSUBPD       fnConst<>+32(SB), Y7, Y9
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y4
-	VFNMADD231PD fnConst<>+64(SB), Y9, Y5
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VMOVUPD      fnConst<>+96(SB), Y9
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+128(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y5, Y9
-	VMULPD       Y4, Y8, Y4
-	VMULPD       Y5, Y9, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y6, Y6, Y4
-	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+1536(SB), Y4, Y4
-	VADDPD       fnConst<>+1536(SB), Y5, Y5
-	VMOVUPD      fnConst<>+320(SB), Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VPSUBQ       Y4, Y6, Y6
-	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFNMADD231PD Y6, Y4, Y8
-	VFNMADD231PD Y7, Y5, Y9
-	VMOVAPD      Y8, Y10
-	VMOVAPD      Y9, Y11
-	VFMADD231PD  Y8, Y8, Y10
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD213PD  Y6, Y10, Y6
-	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFNMADD231PD Y6, Y4, Y8
-	VFNMADD231PD Y7, Y5, Y9
-	VMOVAPD      Y8, Y4
-	VMOVAPD      Y9, Y5
-	VFMADD231PD  Y8, Y8, Y4
-	VFMADD231PD  Y9, Y9, Y5
-	VFMADD213PD  Y6, Y4, Y6
-	VFMADD213PD  Y7, Y5, Y7
-	VMULPD       Y6, Y2, Y2
-	VMULPD       Y7, Y3, Y3
+	VMINPD       Y2, Y1, Y3
+	VMULPD       Y3, Y3, Y4
+	VMOVUPD      fnConst<>+1280(SB), Y5
+	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
+	VMULPD       Y3, Y5, Y3
+	VXORPD       fnConst<>+1792(SB), Y3, Y3
+	VMOVUPD      fnConst<>+32(SB), Y4
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
+	VSUBPD       fnConst<>+32(SB), Y4, Y5
+	VFNMADD231PD fnConst<>+64(SB), Y5, Y3
+	VMOVUPD      fnConst<>+96(SB), Y5
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y5
+	VMULPD       Y3, Y5, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VFMADD213PD  Y4, Y4, Y3
+	VADDPD       fnConst<>+1536(SB), Y3, Y3
+	VMOVUPD      fnConst<>+320(SB), Y4
+	VPSUBQ       Y3, Y4, Y4
+	VMOVUPD      fnConst<>+1536(SB), Y5
+	VFNMADD231PD Y4, Y3, Y5
+	VMOVAPD      Y5, Y6
+	VFMADD231PD  Y5, Y5, Y6
+	VFMADD213PD  Y4, Y6, Y4
+	VMOVUPD      fnConst<>+1536(SB), Y5
+	VFNMADD231PD Y4, Y3, Y5
+	VMOVAPD      Y5, Y3
+	VFMADD231PD  Y5, Y5, Y3
+	VFMADD213PD  Y4, Y3, Y4
+	VMULPD       Y4, Y2, Y2
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPD2PSY   Y3, X2
+	VCVTPS2PD    16(CX)(BX*4), Y2
+	VMAXPD       Y2, Y0, Y2
+	VMINPD       Y2, Y1, Y3
+	VMULPD       Y3, Y3, Y4
+	VMOVUPD      fnConst<>+1280(SB), Y5
+	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
+	VMULPD       Y3, Y5, Y3
+	VXORPD       fnConst<>+1792(SB), Y3, Y3
+	VMOVUPD      fnConst<>+32(SB), Y4
+	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
+	VSUBPD       fnConst<>+32(SB), Y4, Y5
+	VFNMADD231PD fnConst<>+64(SB), Y5, Y3
+	VMOVUPD      fnConst<>+96(SB), Y5
+	VFMADD213PD  fnConst<>+128(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+160(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+192(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+224(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
+	VFMADD213PD  fnConst<>+288(SB), Y3, Y5
+	VMULPD       Y3, Y5, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VFMADD213PD  Y4, Y4, Y3
+	VADDPD       fnConst<>+1536(SB), Y3, Y3
+	VMOVUPD      fnConst<>+320(SB), Y4
+	VPSUBQ       Y3, Y4, Y4
+	VMOVUPD      fnConst<>+1536(SB), Y5
+	VFNMADD231PD Y4, Y3, Y5
+	VMOVAPD      Y5, Y6
+	VFMADD231PD  Y5, Y5, Y6
+	VFMADD213PD  Y4, Y6, Y4
+	VMOVUPD      fnConst<>+1536(SB), Y5
+	VFNMADD231PD Y4, Y3, Y5
+	VMOVAPD      Y5, Y3
+	VFMADD231PD  Y5, Y5, Y3
+	VFMADD213PD  Y4, Y3, Y4
+	VMULPD       Y4, Y2, Y2
+	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, 16(AX)(BX*4)
 	ADDQ         $0x08, BX
 	CMPQ         BX, DX
@@ -5424,96 +5424,96 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    16(CX)(SI*4), Y3
-	VCVTPS2PD    (DX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
+	VCVTPS2PD    (DX)(SI*4), Y3
 	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VMULPD       Y2, Y2, Y6
-	VMULPD       Y3, Y3, Y7
-	VMOVUPD      fnConst<>+1280(SB), Y8
-	VMOVUPD      fnConst<>+1280(SB), Y9
-	VFMADD231PD  fnConst<>+1312(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+1312(SB), Y7, Y9
-	VMULPD       Y2, Y8, Y8
-	VMULPD       Y3, Y9, Y9
-	VMOVUPD      fnConst<>+1280(SB), Y10
-	VMOVUPD      fnConst<>+1280(SB), Y11
-	VFMADD231PD  fnConst<>+1344(SB), Y6, Y10
-	VFMADD231PD  fnConst<>+1344(SB), Y7, Y11
-	VMULPD       Y2, Y10, Y2
-	VMULPD       Y3, Y11, Y3
-	VXORPD       fnConst<>+1792(SB), Y8, Y6
-	VXORPD       fnConst<>+1792(SB), Y9, Y7
-	VMOVUPD      fnConst<>+32(SB), Y8
-	VMOVUPD      fnConst<>+32(SB), Y9
-	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
-	VSUBPD       fnConst<>+32(SB), Y8, Y10
-	VSUBPD       fnConst<>+32(SB), Y9, Y11
-	VFNMADD231PD fnConst<>+64(SB), Y10, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
-	VMOVUPD      fnConst<>+96(SB), Y10
-	VMOVUPD      fnConst<>+96(SB), Y11
-	VFMADD213PD  fnConst<>+128(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+160(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+192(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+224(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+256(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+288(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
-	VMULPD       Y6, Y10, Y6
-	VMULPD       Y7, Y11, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VPSLLQ       $0x34, Y9, Y9
-	VFMADD213PD  Y8, Y8, Y6
-	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+1536(SB), Y6, Y8
-	VADDPD       fnConst<>+1536(SB), Y7, Y9
-	VMOVUPD      fnConst<>+320(SB), Y10
-	VMOVUPD      fnConst<>+320(SB), Y11
-	VPSUBQ       Y8, Y10, Y10
-	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+1536(SB), Y12
-	VMOVUPD      fnConst<>+1536(SB), Y13
-	VFNMADD231PD Y10, Y8, Y12
-	VFNMADD231PD Y11, Y9, Y13
-	VMOVAPD      Y12, Y14
-	VMOVAPD      Y13, Y15
-	VFMADD231PD  Y12, Y12, Y14
-	VFMADD231PD  Y13, Y13, Y15
-	VFMADD213PD  Y10, Y14, Y10
-	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+1536(SB), Y12
-	VMOVUPD      fnConst<>+1536(SB), Y13
-	VFNMADD231PD Y10, Y8, Y12
-	VFNMADD231PD Y11, Y9, Y13
-	VMOVAPD      Y12, Y8
-	VMOVAPD      Y13, Y9
-	VFMADD231PD  Y12, Y12, Y8
-	VFMADD231PD  Y13, Y13, Y9
-	VFMADD213PD  Y10, Y8, Y10
-	VFMADD213PD  Y11, Y9, Y11
-	VMULPD       Y10, Y6, Y6
-	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFMADD231PD  Y2, Y6, Y8
-	VFMADD231PD  Y3, Y7, Y9
-	VMULPD       Y10, Y8, Y2
-	VMULPD       Y11, Y9, Y3
-	VMULPD       Y2, Y4, Y2
-	VMULPD       Y3, Y5, Y3
+	VMULPD       Y2, Y2, Y4
+	VMOVUPD      fnConst<>+1280(SB), Y5
+	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
+	VMULPD       Y2, Y5, Y5
+	VMOVUPD      fnConst<>+1280(SB), Y6
+	VFMADD231PD  fnConst<>+1344(SB), Y4, Y6
+	VMULPD       Y2, Y6, Y2
+	VXORPD       fnConst<>+1792(SB), Y5, Y4
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
+	VSUBPD       fnConst<>+32(SB), Y5, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
+	VMULPD       Y4, Y6, Y4
+	VPSLLQ       $0x34, Y5, Y5
+	VFMADD213PD  Y5, Y5, Y4
+	VADDPD       fnConst<>+1536(SB), Y4, Y5
+	VMOVUPD      fnConst<>+320(SB), Y6
+	VPSUBQ       Y5, Y6, Y6
+	VMOVUPD      fnConst<>+1536(SB), Y7
+	VFNMADD231PD Y6, Y5, Y7
+	VMOVAPD      Y7, Y8
+	VFMADD231PD  Y7, Y7, Y8
+	VFMADD213PD  Y6, Y8, Y6
+	VMOVUPD      fnConst<>+1536(SB), Y7
+	VFNMADD231PD Y6, Y5, Y7
+	VMOVAPD      Y7, Y5
+	VFMADD231PD  Y7, Y7, Y5
+	VFMADD213PD  Y6, Y5, Y6
+	VMULPD       Y6, Y4, Y4
+	VMOVUPD      fnConst<>+1536(SB), Y5
+	VFMADD231PD  Y2, Y4, Y5
+	VMULPD       Y6, Y5, Y2
+	VMULPD       Y2, Y3, Y2
 	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPD2PSY   Y3, X2
+	VCVTPS2PD    16(CX)(SI*4), Y2
+	VCVTPS2PD    16(DX)(SI*4), Y3
+	VMAXPD       Y2, Y0, Y2
+	VMINPD       Y2, Y1, Y2
+	VMULPD       Y2, Y2, Y4
+	VMOVUPD      fnConst<>+1280(SB), Y5
+	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
+	VMULPD       Y2, Y5, Y5
+	VMOVUPD      fnConst<>+1280(SB), Y6
+	VFMADD231PD  fnConst<>+1344(SB), Y4, Y6
+	VMULPD       Y2, Y6, Y2
+	VXORPD       fnConst<>+1792(SB), Y5, Y4
+	VMOVUPD      fnConst<>+32(SB), Y5
+	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
+	VSUBPD       fnConst<>+32(SB), Y5, Y6
+	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
+	VMOVUPD      fnConst<>+96(SB), Y6
+	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
+	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
+	VMULPD       Y4, Y6, Y4
+	VPSLLQ       $0x34, Y5, Y5
+	VFMADD213PD  Y5, Y5, Y4
+	VADDPD       fnConst<>+1536(SB), Y4, Y5
+	VMOVUPD      fnConst<>+320(SB), Y6
+	VPSUBQ       Y5, Y6, Y6
+	VMOVUPD      fnConst<>+1536(SB), Y7
+	VFNMADD231PD Y6, Y5, Y7
+	VMOVAPD      Y7, Y8
+	VFMADD231PD  Y7, Y7, Y8
+	VFMADD213PD  Y6, Y8, Y6
+	VMOVUPD      fnConst<>+1536(SB), Y7
+	VFNMADD231PD Y6, Y5, Y7
+	VMOVAPD      Y7, Y5
+	VFMADD231PD  Y7, Y7, Y5
+	VFMADD213PD  Y6, Y5, Y6
+	VMULPD       Y6, Y4, Y4
+	VMOVUPD      fnConst<>+1536(SB), Y5
+	VFMADD231PD  Y2, Y4, Y5
+	VMULPD       Y6, Y5, Y2
+	VMULPD       Y2, Y3, Y2
+	VCVTPD2PSY   Y2, X2
 	VMOVUPS      X2, 16(AX)(SI*4)
 	ADDQ         $0x08, SI
 	CMPQ         SI, BX
@@ -5532,161 +5532,85 @@ TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 
 wide:
-	LEAQ              32(BX), SI
+	LEAQ              16(BX), SI
 	CMPQ              SI, DX
 	JA                rest
 	VCVTPS2PD         (CX)(BX*4), Z2
 	VCVTPS2PD         32(CX)(BX*4), Z3
-	VCVTPS2PD         64(CX)(BX*4), Z4
-	VCVTPS2PD         96(CX)(BX*4), Z5
 	VMAXPD            Z2, Z0, Z2
 	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z6
-	VMINPD            Z3, Z1, Z7
-	VMINPD            Z4, Z1, Z8
-	VMINPD            Z5, Z1, Z9
-	VMULPD            Z6, Z6, Z10
-	VMULPD            Z7, Z7, Z11
-	VMULPD            Z8, Z8, Z12
-	VMULPD            Z9, Z9, Z13
-	VBROADCASTSD      fnConst<>+1280(SB), Z14
-	VBROADCASTSD      fnConst<>+1280(SB), Z15
-	VBROADCASTSD      fnConst<>+1280(SB), Z16
-	VBROADCASTSD      fnConst<>+1280(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z13, Z17
-	VMULPD            Z6, Z14, Z6
-	VMULPD            Z7, Z15, Z7
-	VMULPD            Z8, Z16, Z8
-	VMULPD            Z9, Z17, Z9
-	VXORPD.BCST       fnConst<>+1792(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+1792(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VBROADCASTSD      fnConst<>+32(SB), Z13
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z7
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z8
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z9
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VBROADCASTSD      fnConst<>+96(SB), Z17
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z17
-	VMULPD            Z6, Z14, Z6
-	VMULPD            Z7, Z15, Z7
-	VMULPD            Z8, Z16, Z8
-	VMULPD            Z9, Z17, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VPSLLQ            $0x34, Z13, Z13
-	VFMADD213PD       Z10, Z10, Z6
-	VFMADD213PD       Z11, Z11, Z7
-	VFMADD213PD       Z12, Z12, Z8
-	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+1536(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+1536(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+1536(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+1536(SB), Z9, Z9
-	VBROADCASTSD      fnConst<>+320(SB), Z10
-	VBROADCASTSD      fnConst<>+320(SB), Z11
-	VBROADCASTSD      fnConst<>+320(SB), Z12
-	VBROADCASTSD      fnConst<>+320(SB), Z13
-	VPSUBQ            Z6, Z10, Z10
-	VPSUBQ            Z7, Z11, Z11
-	VPSUBQ            Z8, Z12, Z12
-	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFNMADD231PD      Z10, Z6, Z14
-	VFNMADD231PD      Z11, Z7, Z15
-	VFNMADD231PD      Z12, Z8, Z16
-	VFNMADD231PD      Z13, Z9, Z17
-	VMOVAPD           Z14, Z18
-	VMOVAPD           Z15, Z19
-	VMOVAPD           Z16, Z20
-	VMOVAPD           Z17, Z21
-	VFMADD231PD       Z14, Z14, Z18
-	VFMADD231PD       Z15, Z15, Z19
-	VFMADD231PD       Z16, Z16, Z20
-	VFMADD231PD       Z17, Z17, Z21
-	VFMADD213PD       Z10, Z18, Z10
-	VFMADD213PD       Z11, Z19, Z11
-	VFMADD213PD       Z12, Z20, Z12
-	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFNMADD231PD      Z10, Z6, Z14
-	VFNMADD231PD      Z11, Z7, Z15
-	VFNMADD231PD      Z12, Z8, Z16
-	VFNMADD231PD      Z13, Z9, Z17
-	VMOVAPD           Z14, Z6
-	VMOVAPD           Z15, Z7
-	VMOVAPD           Z16, Z8
-	VMOVAPD           Z17, Z9
-	VFMADD231PD       Z14, Z14, Z6
-	VFMADD231PD       Z15, Z15, Z7
-	VFMADD231PD       Z16, Z16, Z8
-	VFMADD231PD       Z17, Z17, Z9
-	VFMADD213PD       Z10, Z6, Z10
-	VFMADD213PD       Z11, Z7, Z11
-	VFMADD213PD       Z12, Z8, Z12
-	VFMADD213PD       Z13, Z9, Z13
-	VMULPD            Z10, Z2, Z2
-	VMULPD            Z11, Z3, Z3
-	VMULPD            Z12, Z4, Z4
-	VMULPD            Z13, Z5, Z5
+	VMINPD            Z2, Z1, Z4
+	VMINPD            Z3, Z1, Z5
+	VMULPD            Z4, Z4, Z6
+	VMULPD            Z5, Z5, Z7
+	VBROADCASTSD      fnConst<>+1280(SB), Z8
+	VBROADCASTSD      fnConst<>+1280(SB), Z9
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z6, Z8
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z7, Z9
+	VMULPD            Z4, Z8, Z4
+	VMULPD            Z5, Z9, Z5
+	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
+	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z5
+	VBROADCASTSD      fnConst<>+32(SB), Z6
+	VBROADCASTSD      fnConst<>+32(SB), Z7
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z6
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z7
+	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z8
+	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z9
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z8, Z4
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z9, Z5
+	VBROADCASTSD      fnConst<>+96(SB), Z8
+	VBROADCASTSD      fnConst<>+96(SB), Z9
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z9
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z8
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z9
+	VMULPD            Z4, Z8, Z4
+	VMULPD            Z5, Z9, Z5
+	VPSLLQ            $0x34, Z6, Z6
+	VPSLLQ            $0x34, Z7, Z7
+	VFMADD213PD       Z6, Z6, Z4
+	VFMADD213PD       Z7, Z7, Z5
+	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z4
+	VADDPD.BCST       fnConst<>+1536(SB), Z5, Z5
+	VBROADCASTSD      fnConst<>+320(SB), Z6
+	VBROADCASTSD      fnConst<>+320(SB), Z7
+	VPSUBQ            Z4, Z6, Z6
+	VPSUBQ            Z5, Z7, Z7
+	VBROADCASTSD      fnConst<>+1536(SB), Z8
+	VBROADCASTSD      fnConst<>+1536(SB), Z9
+	VFNMADD231PD      Z6, Z4, Z8
+	VFNMADD231PD      Z7, Z5, Z9
+	VMOVAPD           Z8, Z10
+	VMOVAPD           Z9, Z11
+	VFMADD231PD       Z8, Z8, Z10
+	VFMADD231PD       Z9, Z9, Z11
+	VFMADD213PD       Z6, Z10, Z6
+	VFMADD213PD       Z7, Z11, Z7
+	VBROADCASTSD      fnConst<>+1536(SB), Z8
+	VBROADCASTSD      fnConst<>+1536(SB), Z9
+	VFNMADD231PD      Z6, Z4, Z8
+	VFNMADD231PD      Z7, Z5, Z9
+	VMOVAPD           Z8, Z4
+	VMOVAPD           Z9, Z5
+	VFMADD231PD       Z8, Z8, Z4
+	VFMADD231PD       Z9, Z9, Z5
+	VFMADD213PD       Z6, Z4, Z6
+	VFMADD213PD       Z7, Z5, Z7
+	VMULPD            Z6, Z2, Z2
+	VMULPD            Z7, Z3, Z3
 	VCVTPD2PS         Z2, Y2
 	VMOVUPS           Y2, (AX)(BX*4)
 	VCVTPD2PS         Z3, Y2
 	VMOVUPS           Y2, 32(AX)(BX*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(BX*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -5753,193 +5677,101 @@ TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
 	XORQ         SI, SI
 
 wide:
-	LEAQ              32(SI), DI
+	LEAQ              16(SI), DI
 	CMPQ              DI, BX
 	JA                rest
 	VCVTPS2PD         (CX)(SI*4), Z2
 	VCVTPS2PD         32(CX)(SI*4), Z3
-	VCVTPS2PD         64(CX)(SI*4), Z4
-	VCVTPS2PD         96(CX)(SI*4), Z5
-	VCVTPS2PD         (DX)(SI*4), Z6
-	VCVTPS2PD         32(DX)(SI*4), Z7
-	VCVTPS2PD         64(DX)(SI*4), Z8
-	VCVTPS2PD         96(DX)(SI*4), Z9
+	VCVTPS2PD         (DX)(SI*4), Z4
+	VCVTPS2PD         32(DX)(SI*4), Z5
 	VMAXPD            Z2, Z0, Z2
 	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
 	VMINPD            Z2, Z1, Z2
 	VMINPD            Z3, Z1, Z3
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VMULPD            Z2, Z2, Z10
-	VMULPD            Z3, Z3, Z11
-	VMULPD            Z4, Z4, Z12
-	VMULPD            Z5, Z5, Z13
-	VBROADCASTSD      fnConst<>+1280(SB), Z14
-	VBROADCASTSD      fnConst<>+1280(SB), Z15
-	VBROADCASTSD      fnConst<>+1280(SB), Z16
-	VBROADCASTSD      fnConst<>+1280(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z13, Z17
-	VMULPD            Z2, Z14, Z14
-	VMULPD            Z3, Z15, Z15
-	VMULPD            Z4, Z16, Z16
-	VMULPD            Z5, Z17, Z17
-	VBROADCASTSD      fnConst<>+1280(SB), Z18
-	VBROADCASTSD      fnConst<>+1280(SB), Z19
-	VBROADCASTSD      fnConst<>+1280(SB), Z20
-	VBROADCASTSD      fnConst<>+1280(SB), Z21
-	VFMADD231PD.BCST  fnConst<>+1344(SB), Z10, Z18
-	VFMADD231PD.BCST  fnConst<>+1344(SB), Z11, Z19
-	VFMADD231PD.BCST  fnConst<>+1344(SB), Z12, Z20
-	VFMADD231PD.BCST  fnConst<>+1344(SB), Z13, Z21
-	VMULPD            Z2, Z18, Z2
-	VMULPD            Z3, Z19, Z3
-	VMULPD            Z4, Z20, Z4
-	VMULPD            Z5, Z21, Z5
-	VXORPD.BCST       fnConst<>+1792(SB), Z14, Z10
-	VXORPD.BCST       fnConst<>+1792(SB), Z15, Z11
-	VXORPD.BCST       fnConst<>+1792(SB), Z16, Z12
-	VXORPD.BCST       fnConst<>+1792(SB), Z17, Z13
-	VBROADCASTSD      fnConst<>+32(SB), Z14
-	VBROADCASTSD      fnConst<>+32(SB), Z15
-	VBROADCASTSD      fnConst<>+32(SB), Z16
-	VBROADCASTSD      fnConst<>+32(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z13, Z17
-	VSUBPD.BCST       fnConst<>+32(SB), Z14, Z18
-	VSUBPD.BCST       fnConst<>+32(SB), Z15, Z19
-	VSUBPD.BCST       fnConst<>+32(SB), Z16, Z20
-	VSUBPD.BCST       fnConst<>+32(SB), Z17, Z21
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z18, Z10
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z19, Z11
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z20, Z12
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z21, Z13
-	VBROADCASTSD      fnConst<>+96(SB), Z18
-	VBROADCASTSD      fnConst<>+96(SB), Z19
-	VBROADCASTSD      fnConst<>+96(SB), Z20
-	VBROADCASTSD      fnConst<>+96(SB), Z21
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z13, Z21
-	VMULPD            Z10, Z18, Z10
-	VMULPD            Z11, Z19, Z11
-	VMULPD            Z12, Z20, Z12
-	VMULPD            Z13, Z21, Z13
-	VPSLLQ            $0x34, Z14, Z14
-	VPSLLQ            $0x34, Z15, Z15
-	VPSLLQ            $0x34, Z16, Z16
-	VPSLLQ            $0x34, Z17, Z17
-	VFMADD213PD       Z14, Z14, Z10
-	VFMADD213PD       Z15, Z15, Z11
-	VFMADD213PD       Z16, Z16, Z12
-	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+1536(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+1536(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+1536(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+1536(SB), Z13, Z17
-	VBROADCASTSD      fnConst<>+320(SB), Z18
-	VBROADCASTSD      fnConst<>+320(SB), Z19
-	VBROADCASTSD      fnConst<>+320(SB), Z20
-	VBROADCASTSD      fnConst<>+320(SB), Z21
-	VPSUBQ            Z14, Z18, Z18
-	VPSUBQ            Z15, Z19, Z19
-	VPSUBQ            Z16, Z20, Z20
-	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+1536(SB), Z22
-	VBROADCASTSD      fnConst<>+1536(SB), Z23
-	VBROADCASTSD      fnConst<>+1536(SB), Z24
-	VBROADCASTSD      fnConst<>+1536(SB), Z25
-	VFNMADD231PD      Z18, Z14, Z22
-	VFNMADD231PD      Z19, Z15, Z23
-	VFNMADD231PD      Z20, Z16, Z24
-	VFNMADD231PD      Z21, Z17, Z25
-	VMOVAPD           Z22, Z26
-	VMOVAPD           Z23, Z27
-	VMOVAPD           Z24, Z28
-	VMOVAPD           Z25, Z29
-	VFMADD231PD       Z22, Z22, Z26
-	VFMADD231PD       Z23, Z23, Z27
-	VFMADD231PD       Z24, Z24, Z28
-	VFMADD231PD       Z25, Z25, Z29
-	VFMADD213PD       Z18, Z26, Z18
-	VFMADD213PD       Z19, Z27, Z19
-	VFMADD213PD       Z20, Z28, Z20
-	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+1536(SB), Z22
-	VBROADCASTSD      fnConst<>+1536(SB), Z23
-	VBROADCASTSD      fnConst<>+1536(SB), Z24
-	VBROADCASTSD      fnConst<>+1536(SB), Z25
-	VFNMADD231PD      Z18, Z14, Z22
-	VFNMADD231PD      Z19, Z15, Z23
-	VFNMADD231PD      Z20, Z16, Z24
-	VFNMADD231PD      Z21, Z17, Z25
-	VMOVAPD           Z22, Z14
-	VMOVAPD           Z23, Z15
-	VMOVAPD           Z24, Z16
-	VMOVAPD           Z25, Z17
-	VFMADD231PD       Z22, Z22, Z14
-	VFMADD231PD       Z23, Z23, Z15
-	VFMADD231PD       Z24, Z24, Z16
-	VFMADD231PD       Z25, Z25, Z17
-	VFMADD213PD       Z18, Z14, Z18
-	VFMADD213PD       Z19, Z15, Z19
-	VFMADD213PD       Z20, Z16, Z20
-	VFMADD213PD       Z21, Z17, Z21
-	VMULPD            Z18, Z10, Z10
-	VMULPD            Z19, Z11, Z11
-	VMULPD            Z20, Z12, Z12
-	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFMADD231PD       Z2, Z10, Z14
-	VFMADD231PD       Z3, Z11, Z15
-	VFMADD231PD       Z4, Z12, Z16
-	VFMADD231PD       Z5, Z13, Z17
-	VMULPD            Z18, Z14, Z2
-	VMULPD            Z19, Z15, Z3
-	VMULPD            Z20, Z16, Z4
-	VMULPD            Z21, Z17, Z5
-	VMULPD            Z2, Z6, Z2
-	VMULPD            Z3, Z7, Z3
-	VMULPD            Z4, Z8, Z4
-	VMULPD            Z5, Z9, Z5
+	VMULPD            Z2, Z2, Z6
+	VMULPD            Z3, Z3, Z7
+	VBROADCASTSD      fnConst<>+1280(SB), Z8
+	VBROADCASTSD      fnConst<>+1280(SB), Z9
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z6, Z8
+	VFMADD231PD.BCST  fnConst<>+1312(SB), Z7, Z9
+	VMULPD            Z2, Z8, Z8
+	VMULPD            Z3, Z9, Z9
+	VBROADCASTSD      fnConst<>+1280(SB), Z10
+	VBROADCASTSD      fnConst<>+1280(SB), Z11
+	VFMADD231PD.BCST  fnConst<>+1344(SB), Z6, Z10
+	VFMADD231PD.BCST  fnConst<>+1344(SB), Z7, Z11
+	VMULPD            Z2, Z10, Z2
+	VMULPD            Z3, Z11, Z3
+	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z6
+	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z7
+	VBROADCASTSD      fnConst<>+32(SB), Z8
+	VBROADCASTSD      fnConst<>+32(SB), Z9
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z8
+	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z9
+	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z10
+	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z11
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
+	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
+	VBROADCASTSD      fnConst<>+96(SB), Z10
+	VBROADCASTSD      fnConst<>+96(SB), Z11
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z11
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z10
+	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z11
+	VMULPD            Z6, Z10, Z6
+	VMULPD            Z7, Z11, Z7
+	VPSLLQ            $0x34, Z8, Z8
+	VPSLLQ            $0x34, Z9, Z9
+	VFMADD213PD       Z8, Z8, Z6
+	VFMADD213PD       Z9, Z9, Z7
+	VADDPD.BCST       fnConst<>+1536(SB), Z6, Z8
+	VADDPD.BCST       fnConst<>+1536(SB), Z7, Z9
+	VBROADCASTSD      fnConst<>+320(SB), Z10
+	VBROADCASTSD      fnConst<>+320(SB), Z11
+	VPSUBQ            Z8, Z10, Z10
+	VPSUBQ            Z9, Z11, Z11
+	VBROADCASTSD      fnConst<>+1536(SB), Z12
+	VBROADCASTSD      fnConst<>+1536(SB), Z13
+	VFNMADD231PD      Z10, Z8, Z12
+	VFNMADD231PD      Z11, Z9, Z13
+	VMOVAPD           Z12, Z14
+	VMOVAPD           Z13, Z15
+	VFMADD231PD       Z12, Z12, Z14
+	VFMADD231PD       Z13, Z13, Z15
+	VFMADD213PD       Z10, Z14, Z10
+	VFMADD213PD       Z11, Z15, Z11
+	VBROADCASTSD      fnConst<>+1536(SB), Z12
+	VBROADCASTSD      fnConst<>+1536(SB), Z13
+	VFNMADD231PD      Z10, Z8, Z12
+	VFNMADD231PD      Z11, Z9, Z13
+	VMOVAPD           Z12, Z8
+	VMOVAPD           Z13, Z9
+	VFMADD231PD       Z12, Z12, Z8
+	VFMADD231PD       Z13, Z13, Z9
+	VFMADD213PD       Z10, Z8, Z10
+	VFMADD213PD       Z11, Z9, Z11
+	VMULPD            Z10, Z6, Z6
+	VMULPD            Z11, Z7, Z7
+	VBROADCASTSD      fnConst<>+1536(SB), Z8
+	VBROADCASTSD      fnConst<>+1536(SB), Z9
+	VFMADD231PD       Z2, Z6, Z8
+	VFMADD231PD       Z3, Z7, Z9
+	VMULPD            Z10, Z8, Z2
+	VMULPD            Z11, Z9, Z3
+	VMULPD            Z2, Z4, Z2
+	VMULPD            Z3, Z5, Z3
 	VCVTPD2PS         Z2, Y2
 	VMOVUPS           Y2, (AX)(SI*4)
 	VCVTPD2PS         Z3, Y2
 	VMOVUPS           Y2, 32(AX)(SI*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(SI*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               wide
 
@@ -6008,80 +5840,77 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y1
+	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+448(SB), Y1
+	VMOVUPD fnSingle<>+4384(SB), Y2
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y2
-	VCVTPS2PD    16(CX)(BX*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y4
-	VMINPD       Y3, Y1, Y5
-	VXORPD       fnConst<>+1792(SB), Y4, Y4
-	VXORPD       fnConst<>+1792(SB), Y5, Y5
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VMOVUPD      fnConst<>+32(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
-	VFMADD231PD  fnConst<>+0(SB), Y5, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VSUBPD       fnConst<>+32(SB), Y7, Y9
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y4
-	VFNMADD231PD fnConst<>+64(SB), Y9, Y5
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VMOVUPD      fnConst<>+96(SB), Y9
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+128(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y5, Y9
-	VMULPD       Y4, Y8, Y4
-	VMULPD       Y5, Y9, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y6, Y6, Y4
-	VFMADD213PD  Y7, Y7, Y5
-	VADDPD       fnConst<>+1536(SB), Y4, Y4
-	VADDPD       fnConst<>+1536(SB), Y5, Y5
-	VMOVUPD      fnConst<>+320(SB), Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VPSUBQ       Y4, Y6, Y6
-	VPSUBQ       Y5, Y7, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFNMADD231PD Y6, Y4, Y8
-	VFNMADD231PD Y7, Y5, Y9
-	VMOVAPD      Y8, Y10
-	VMOVAPD      Y9, Y11
-	VFMADD231PD  Y8, Y8, Y10
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD213PD  Y6, Y10, Y6
-	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFNMADD231PD Y6, Y4, Y8
-	VFNMADD231PD Y7, Y5, Y9
-	VMOVAPD      Y8, Y4
-	VMOVAPD      Y9, Y5
-	VFMADD231PD  Y8, Y8, Y4
-	VFMADD231PD  Y9, Y9, Y5
-	VFMADD213PD  Y6, Y4, Y6
-	VFMADD213PD  Y7, Y5, Y7
-	VMULPD       Y6, Y2, Y2
-	VMULPD       Y7, Y3, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Y3
+	VANDPS       fnSingle<>+4416(SB), Y3, Y4
+	VMINPS       Y4, Y0, Y4
+	VMOVAPD      Y4, Y5
+	VMOVUPD      fnSingle<>+3328(SB), Y6
+	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
+	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+3360(SB), Y7
+	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VFMADD213PS  Y5, Y8, Y7
+	VPSLLD       $0x17, Y6, Y5
+	VADDPS       fnSingle<>+32(SB), Y5, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y5, Y8
+	VADDPS       fnSingle<>+32(SB), Y8, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VDIVPS       Y6, Y1, Y5
+	VMOVUPD      fnSingle<>+448(SB), Y8
+	VFNMADD231PS Y5, Y6, Y8
+	VFNMADD231PS Y5, Y7, Y8
+	VMULPS       Y8, Y5, Y6
+	VMULPS       Y6, Y4, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMAXPS       Y3, Y2, Y3
+	VFNMADD231PS fnSingle<>+32(SB), Y6, Y3
+	VMOVUPS      Y3, (AX)(BX*4)
+	VMOVUPS      32(CX)(BX*4), Y3
+	VANDPS       fnSingle<>+4416(SB), Y3, Y4
+	VMINPS       Y4, Y0, Y4
+	VMOVAPD      Y4, Y5
+	VMOVUPD      fnSingle<>+3328(SB), Y6
+	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
+	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+3360(SB), Y7
+	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VFMADD213PS  Y5, Y8, Y7
+	VPSLLD       $0x17, Y6, Y5
+	VADDPS       fnSingle<>+32(SB), Y5, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y5, Y8
+	VADDPS       fnSingle<>+32(SB), Y8, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VDIVPS       Y6, Y1, Y5
+	VMOVUPD      fnSingle<>+448(SB), Y8
+	VFNMADD231PS Y5, Y6, Y8
+	VFNMADD231PS Y5, Y7, Y8
+	VMULPS       Y8, Y5, Y6
+	VMULPS       Y6, Y4, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMAXPS       Y3, Y2, Y3
+	VFNMADD231PS fnSingle<>+32(SB), Y6, Y3
+	VMOVUPS      Y3, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 	VZEROUPPER
@@ -6094,90 +5923,95 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y1
+	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+448(SB), Y1
+	VMOVUPD fnSingle<>+4384(SB), Y2
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    16(CX)(SI*4), Y3
-	VCVTPS2PD    (DX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VXORPD       fnConst<>+1792(SB), Y2, Y6
-	VXORPD       fnConst<>+1792(SB), Y3, Y7
-	VMOVUPD      fnConst<>+32(SB), Y8
-	VMOVUPD      fnConst<>+32(SB), Y9
-	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
-	VSUBPD       fnConst<>+32(SB), Y8, Y10
-	VSUBPD       fnConst<>+32(SB), Y9, Y11
-	VFNMADD231PD fnConst<>+64(SB), Y10, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
-	VMOVUPD      fnConst<>+96(SB), Y10
-	VMOVUPD      fnConst<>+96(SB), Y11
-	VFMADD213PD  fnConst<>+128(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+160(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+192(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+224(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+256(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+288(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
-	VMULPD       Y6, Y10, Y6
-	VMULPD       Y7, Y11, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VPSLLQ       $0x34, Y9, Y9
-	VFMADD213PD  Y8, Y8, Y6
-	VFMADD213PD  Y9, Y9, Y7
-	VADDPD       fnConst<>+1536(SB), Y6, Y8
-	VADDPD       fnConst<>+1536(SB), Y7, Y9
-	VMOVUPD      fnConst<>+320(SB), Y10
-	VMOVUPD      fnConst<>+320(SB), Y11
-	VPSUBQ       Y8, Y10, Y10
-	VPSUBQ       Y9, Y11, Y11
-	VMOVUPD      fnConst<>+1536(SB), Y12
-	VMOVUPD      fnConst<>+1536(SB), Y13
-	VFNMADD231PD Y10, Y8, Y12
-	VFNMADD231PD Y11, Y9, Y13
-	VMOVAPD      Y12, Y14
-	VMOVAPD      Y13, Y15
-	VFMADD231PD  Y12, Y12, Y14
-	VFMADD231PD  Y13, Y13, Y15
-	VFMADD213PD  Y10, Y14, Y10
-	VFMADD213PD  Y11, Y15, Y11
-	VMOVUPD      fnConst<>+1536(SB), Y12
-	VMOVUPD      fnConst<>+1536(SB), Y13
-	VFNMADD231PD Y10, Y8, Y12
-	VFNMADD231PD Y11, Y9, Y13
-	VMOVAPD      Y12, Y8
-	VMOVAPD      Y13, Y9
-	VFMADD231PD  Y12, Y12, Y8
-	VFMADD231PD  Y13, Y13, Y9
-	VFMADD213PD  Y10, Y8, Y10
-	VFMADD213PD  Y11, Y9, Y11
-	VMULPD       Y10, Y6, Y6
-	VMULPD       Y11, Y7, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFMADD231PD  Y2, Y6, Y8
-	VFMADD231PD  Y3, Y7, Y9
-	VMULPD       Y10, Y8, Y2
-	VMULPD       Y11, Y9, Y3
-	VMULPD       Y2, Y4, Y2
-	VMULPD       Y3, Y5, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      (DX)(SI*4), Y3
+	VANDPS       fnSingle<>+4416(SB), Y2, Y4
+	VMINPS       Y4, Y0, Y4
+	VMOVAPD      Y4, Y5
+	VMOVUPD      fnSingle<>+3328(SB), Y6
+	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
+	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+3360(SB), Y7
+	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VFMADD213PS  Y5, Y8, Y7
+	VPSLLD       $0x17, Y6, Y5
+	VADDPS       fnSingle<>+32(SB), Y5, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y5, Y8
+	VADDPS       fnSingle<>+32(SB), Y8, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VDIVPS       Y6, Y1, Y5
+	VMOVUPD      fnSingle<>+448(SB), Y8
+	VFNMADD231PS Y5, Y6, Y8
+	VFNMADD231PS Y5, Y7, Y8
+	VMULPS       fnSingle<>+32(SB), Y5, Y6
+	VSUBPS       Y4, Y1, Y7
+	VFMADD231PS  Y6, Y4, Y7
+	VMULPS       Y7, Y8, Y4
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  Y7, Y5, Y4
+	VMULPS       fnSingle<>+32(SB), Y4, Y4
+	VXORPD       Y5, Y5, Y5
+	VCMPPS       $0x1d, Y5, Y2, Y2
+	VMOVUPD      fnSingle<>+448(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y4, Y2
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (AX)(SI*4)
+	VMOVUPS      32(CX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VANDPS       fnSingle<>+4416(SB), Y2, Y4
+	VMINPS       Y4, Y0, Y4
+	VMOVAPD      Y4, Y5
+	VMOVUPD      fnSingle<>+3328(SB), Y6
+	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
+	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+3360(SB), Y7
+	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VFMADD213PS  Y5, Y8, Y7
+	VPSLLD       $0x17, Y6, Y5
+	VADDPS       fnSingle<>+32(SB), Y5, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y5, Y8
+	VADDPS       fnSingle<>+32(SB), Y8, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VDIVPS       Y6, Y1, Y5
+	VMOVUPD      fnSingle<>+448(SB), Y8
+	VFNMADD231PS Y5, Y6, Y8
+	VFNMADD231PS Y5, Y7, Y8
+	VMULPS       fnSingle<>+32(SB), Y5, Y6
+	VSUBPS       Y4, Y1, Y7
+	VFMADD231PS  Y6, Y4, Y7
+	VMULPS       Y7, Y8, Y4
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  Y7, Y5, Y4
+	VMULPS       fnSingle<>+32(SB), Y4, Y4
+	VXORPD       Y5, Y5, Y5
+	VCMPPS       $0x1d, Y5, Y2, Y2
+	VMOVUPD      fnSingle<>+448(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y4, Y2
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      Y2, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -6189,150 +6023,79 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z1
+	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+448(SB), Z1
+	VBROADCASTSS fnSingle<>+4384(SB), Z2
 	XORQ         BX, BX
 
 wide:
 	LEAQ              32(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VCVTPS2PD         32(CX)(BX*4), Z3
-	VCVTPS2PD         64(CX)(BX*4), Z4
-	VCVTPS2PD         96(CX)(BX*4), Z5
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z6
-	VMINPD            Z3, Z1, Z7
-	VMINPD            Z4, Z1, Z8
-	VMINPD            Z5, Z1, Z9
-	VXORPD.BCST       fnConst<>+1792(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+1792(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VBROADCASTSD      fnConst<>+32(SB), Z13
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z7
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z8
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z9
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VBROADCASTSD      fnConst<>+96(SB), Z17
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z17
-	VMULPD            Z6, Z14, Z6
-	VMULPD            Z7, Z15, Z7
-	VMULPD            Z8, Z16, Z8
-	VMULPD            Z9, Z17, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VPSLLQ            $0x34, Z13, Z13
-	VFMADD213PD       Z10, Z10, Z6
-	VFMADD213PD       Z11, Z11, Z7
-	VFMADD213PD       Z12, Z12, Z8
-	VFMADD213PD       Z13, Z13, Z9
-	VADDPD.BCST       fnConst<>+1536(SB), Z6, Z6
-	VADDPD.BCST       fnConst<>+1536(SB), Z7, Z7
-	VADDPD.BCST       fnConst<>+1536(SB), Z8, Z8
-	VADDPD.BCST       fnConst<>+1536(SB), Z9, Z9
-	VBROADCASTSD      fnConst<>+320(SB), Z10
-	VBROADCASTSD      fnConst<>+320(SB), Z11
-	VBROADCASTSD      fnConst<>+320(SB), Z12
-	VBROADCASTSD      fnConst<>+320(SB), Z13
-	VPSUBQ            Z6, Z10, Z10
-	VPSUBQ            Z7, Z11, Z11
-	VPSUBQ            Z8, Z12, Z12
-	VPSUBQ            Z9, Z13, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFNMADD231PD      Z10, Z6, Z14
-	VFNMADD231PD      Z11, Z7, Z15
-	VFNMADD231PD      Z12, Z8, Z16
-	VFNMADD231PD      Z13, Z9, Z17
-	VMOVAPD           Z14, Z18
-	VMOVAPD           Z15, Z19
-	VMOVAPD           Z16, Z20
-	VMOVAPD           Z17, Z21
-	VFMADD231PD       Z14, Z14, Z18
-	VFMADD231PD       Z15, Z15, Z19
-	VFMADD231PD       Z16, Z16, Z20
-	VFMADD231PD       Z17, Z17, Z21
-	VFMADD213PD       Z10, Z18, Z10
-	VFMADD213PD       Z11, Z19, Z11
-	VFMADD213PD       Z12, Z20, Z12
-	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFNMADD231PD      Z10, Z6, Z14
-	VFNMADD231PD      Z11, Z7, Z15
-	VFNMADD231PD      Z12, Z8, Z16
-	VFNMADD231PD      Z13, Z9, Z17
-	VMOVAPD           Z14, Z6
-	VMOVAPD           Z15, Z7
-	VMOVAPD           Z16, Z8
-	VMOVAPD           Z17, Z9
-	VFMADD231PD       Z14, Z14, Z6
-	VFMADD231PD       Z15, Z15, Z7
-	VFMADD231PD       Z16, Z16, Z8
-	VFMADD231PD       Z17, Z17, Z9
-	VFMADD213PD       Z10, Z6, Z10
-	VFMADD213PD       Z11, Z7, Z11
-	VFMADD213PD       Z12, Z8, Z12
-	VFMADD213PD       Z13, Z9, Z13
-	VMULPD            Z10, Z2, Z2
-	VMULPD            Z11, Z3, Z3
-	VMULPD            Z12, Z4, Z4
-	VMULPD            Z13, Z5, Z5
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(BX*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(BX*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(BX*4)
+	VMOVUPS           (CX)(BX*4), Z3
+	VMOVUPS           64(CX)(BX*4), Z4
+	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z5
+	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z6
+	VMINPS            Z5, Z0, Z5
+	VMINPS            Z6, Z0, Z6
+	VMOVAPD           Z5, Z7
+	VMOVAPD           Z6, Z8
+	VBROADCASTSS      fnSingle<>+3328(SB), Z9
+	VBROADCASTSS      fnSingle<>+3328(SB), Z10
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z7, Z9
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z8, Z10
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z12
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z12, Z8
+	VBROADCASTSS      fnSingle<>+3360(SB), Z11
+	VBROADCASTSS      fnSingle<>+3360(SB), Z12
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z8, Z12
+	VMULPS            Z7, Z7, Z13
+	VMULPS            Z8, Z8, Z14
+	VFMADD213PS       Z7, Z13, Z11
+	VFMADD213PS       Z8, Z14, Z12
+	VPSLLD            $0x17, Z9, Z7
+	VPSLLD            $0x17, Z10, Z8
+	VADDPS.BCST       fnSingle<>+32(SB), Z7, Z9
+	VADDPS.BCST       fnSingle<>+32(SB), Z8, Z10
+	VFMADD231PS       Z7, Z11, Z9
+	VFMADD231PS       Z8, Z12, Z10
+	VSUBPS            Z9, Z7, Z13
+	VSUBPS            Z10, Z8, Z14
+	VADDPS.BCST       fnSingle<>+32(SB), Z13, Z13
+	VADDPS.BCST       fnSingle<>+32(SB), Z14, Z14
+	VFMADD213PS       Z13, Z7, Z11
+	VFMADD213PS       Z14, Z8, Z12
+	VDIVPS            Z9, Z1, Z7
+	VDIVPS            Z10, Z1, Z8
+	VBROADCASTSS      fnSingle<>+448(SB), Z13
+	VBROADCASTSS      fnSingle<>+448(SB), Z14
+	VFNMADD231PS      Z7, Z9, Z13
+	VFNMADD231PS      Z8, Z10, Z14
+	VFNMADD231PS      Z7, Z11, Z13
+	VFNMADD231PS      Z8, Z12, Z14
+	VMULPS            Z13, Z7, Z9
+	VMULPS            Z14, Z8, Z10
+	VMULPS            Z9, Z5, Z9
+	VMULPS            Z10, Z6, Z10
+	VFMADD231PS       Z7, Z5, Z9
+	VFMADD231PS       Z8, Z6, Z10
+	VMAXPS            Z3, Z2, Z3
+	VMAXPS            Z4, Z2, Z4
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z9, Z3
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z4
+	VMOVUPS           Z3, (AX)(BX*4)
+	VMOVUPS           Z4, 64(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -6341,41 +6104,39 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+32(SB), Z4
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
-	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z3
-	VBROADCASTSD      fnConst<>+96(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z5
-	VMULPD            Z3, Z5, Z3
-	VPSLLQ            $0x34, Z4, Z4
-	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+320(SB), Z4
-	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z6
-	VFMADD231PD       Z5, Z5, Z6
-	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z3
-	VFMADD231PD       Z5, Z5, Z3
-	VFMADD213PD       Z4, Z3, Z4
-	VMULPD            Z4, Z2, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	ADDQ              $0x08, BX
+	VMOVUPS           (CX)(BX*4), Z3
+	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z4
+	VMINPS            Z4, Z0, Z4
+	VMOVAPD           Z4, Z5
+	VBROADCASTSS      fnSingle<>+3328(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+3360(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z5, Z7
+	VMULPS            Z5, Z5, Z8
+	VFMADD213PS       Z5, Z8, Z7
+	VPSLLD            $0x17, Z6, Z5
+	VADDPS.BCST       fnSingle<>+32(SB), Z5, Z6
+	VFMADD231PS       Z5, Z7, Z6
+	VSUBPS            Z6, Z5, Z8
+	VADDPS.BCST       fnSingle<>+32(SB), Z8, Z8
+	VFMADD213PS       Z8, Z5, Z7
+	VDIVPS            Z6, Z1, Z5
+	VBROADCASTSS      fnSingle<>+448(SB), Z8
+	VFNMADD231PS      Z5, Z6, Z8
+	VFNMADD231PS      Z5, Z7, Z8
+	VMULPS            Z8, Z5, Z6
+	VMULPS            Z6, Z4, Z6
+	VFMADD231PS       Z5, Z4, Z6
+	VMAXPS            Z3, Z2, Z3
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z6, Z3
+	VMOVUPS           Z3, (AX)(BX*4)
+	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
 
@@ -6390,170 +6151,97 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z1
+	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+448(SB), Z1
+	VBROADCASTSS fnSingle<>+4384(SB), Z2
 	XORQ         SI, SI
 
 wide:
 	LEAQ              32(SI), DI
 	CMPQ              DI, BX
 	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         32(CX)(SI*4), Z3
-	VCVTPS2PD         64(CX)(SI*4), Z4
-	VCVTPS2PD         96(CX)(SI*4), Z5
-	VCVTPS2PD         (DX)(SI*4), Z6
-	VCVTPS2PD         32(DX)(SI*4), Z7
-	VCVTPS2PD         64(DX)(SI*4), Z8
-	VCVTPS2PD         96(DX)(SI*4), Z9
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z2
-	VMINPD            Z3, Z1, Z3
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z10
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z11
-	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z12
-	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z13
-	VBROADCASTSD      fnConst<>+32(SB), Z14
-	VBROADCASTSD      fnConst<>+32(SB), Z15
-	VBROADCASTSD      fnConst<>+32(SB), Z16
-	VBROADCASTSD      fnConst<>+32(SB), Z17
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z10, Z14
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z11, Z15
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z12, Z16
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z13, Z17
-	VSUBPD.BCST       fnConst<>+32(SB), Z14, Z18
-	VSUBPD.BCST       fnConst<>+32(SB), Z15, Z19
-	VSUBPD.BCST       fnConst<>+32(SB), Z16, Z20
-	VSUBPD.BCST       fnConst<>+32(SB), Z17, Z21
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z18, Z10
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z19, Z11
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z20, Z12
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z21, Z13
-	VBROADCASTSD      fnConst<>+96(SB), Z18
-	VBROADCASTSD      fnConst<>+96(SB), Z19
-	VBROADCASTSD      fnConst<>+96(SB), Z20
-	VBROADCASTSD      fnConst<>+96(SB), Z21
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z13, Z21
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z10, Z18
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z11, Z19
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z12, Z20
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z13, Z21
-	VMULPD            Z10, Z18, Z10
-	VMULPD            Z11, Z19, Z11
-	VMULPD            Z12, Z20, Z12
-	VMULPD            Z13, Z21, Z13
-	VPSLLQ            $0x34, Z14, Z14
-	VPSLLQ            $0x34, Z15, Z15
-	VPSLLQ            $0x34, Z16, Z16
-	VPSLLQ            $0x34, Z17, Z17
-	VFMADD213PD       Z14, Z14, Z10
-	VFMADD213PD       Z15, Z15, Z11
-	VFMADD213PD       Z16, Z16, Z12
-	VFMADD213PD       Z17, Z17, Z13
-	VADDPD.BCST       fnConst<>+1536(SB), Z10, Z14
-	VADDPD.BCST       fnConst<>+1536(SB), Z11, Z15
-	VADDPD.BCST       fnConst<>+1536(SB), Z12, Z16
-	VADDPD.BCST       fnConst<>+1536(SB), Z13, Z17
-	VBROADCASTSD      fnConst<>+320(SB), Z18
-	VBROADCASTSD      fnConst<>+320(SB), Z19
-	VBROADCASTSD      fnConst<>+320(SB), Z20
-	VBROADCASTSD      fnConst<>+320(SB), Z21
-	VPSUBQ            Z14, Z18, Z18
-	VPSUBQ            Z15, Z19, Z19
-	VPSUBQ            Z16, Z20, Z20
-	VPSUBQ            Z17, Z21, Z21
-	VBROADCASTSD      fnConst<>+1536(SB), Z22
-	VBROADCASTSD      fnConst<>+1536(SB), Z23
-	VBROADCASTSD      fnConst<>+1536(SB), Z24
-	VBROADCASTSD      fnConst<>+1536(SB), Z25
-	VFNMADD231PD      Z18, Z14, Z22
-	VFNMADD231PD      Z19, Z15, Z23
-	VFNMADD231PD      Z20, Z16, Z24
-	VFNMADD231PD      Z21, Z17, Z25
-	VMOVAPD           Z22, Z26
-	VMOVAPD           Z23, Z27
-	VMOVAPD           Z24, Z28
-	VMOVAPD           Z25, Z29
-	VFMADD231PD       Z22, Z22, Z26
-	VFMADD231PD       Z23, Z23, Z27
-	VFMADD231PD       Z24, Z24, Z28
-	VFMADD231PD       Z25, Z25, Z29
-	VFMADD213PD       Z18, Z26, Z18
-	VFMADD213PD       Z19, Z27, Z19
-	VFMADD213PD       Z20, Z28, Z20
-	VFMADD213PD       Z21, Z29, Z21
-	VBROADCASTSD      fnConst<>+1536(SB), Z22
-	VBROADCASTSD      fnConst<>+1536(SB), Z23
-	VBROADCASTSD      fnConst<>+1536(SB), Z24
-	VBROADCASTSD      fnConst<>+1536(SB), Z25
-	VFNMADD231PD      Z18, Z14, Z22
-	VFNMADD231PD      Z19, Z15, Z23
-	VFNMADD231PD      Z20, Z16, Z24
-	VFNMADD231PD      Z21, Z17, Z25
-	VMOVAPD           Z22, Z14
-	VMOVAPD           Z23, Z15
-	VMOVAPD           Z24, Z16
-	VMOVAPD           Z25, Z17
-	VFMADD231PD       Z22, Z22, Z14
-	VFMADD231PD       Z23, Z23, Z15
-	VFMADD231PD       Z24, Z24, Z16
-	VFMADD231PD       Z25, Z25, Z17
-	VFMADD213PD       Z18, Z14, Z18
-	VFMADD213PD       Z19, Z15, Z19
-	VFMADD213PD       Z20, Z16, Z20
-	VFMADD213PD       Z21, Z17, Z21
-	VMULPD            Z18, Z10, Z10
-	VMULPD            Z19, Z11, Z11
-	VMULPD            Z20, Z12, Z12
-	VMULPD            Z21, Z13, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFMADD231PD       Z2, Z10, Z14
-	VFMADD231PD       Z3, Z11, Z15
-	VFMADD231PD       Z4, Z12, Z16
-	VFMADD231PD       Z5, Z13, Z17
-	VMULPD            Z18, Z14, Z2
-	VMULPD            Z19, Z15, Z3
-	VMULPD            Z20, Z16, Z4
-	VMULPD            Z21, Z17, Z5
-	VMULPD            Z2, Z6, Z2
-	VMULPD            Z3, Z7, Z3
-	VMULPD            Z4, Z8, Z4
-	VMULPD            Z5, Z9, Z5
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(SI*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(SI*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(SI*4)
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           64(CX)(SI*4), Z3
+	VMOVUPS           (DX)(SI*4), Z4
+	VMOVUPS           64(DX)(SI*4), Z5
+	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z7
+	VMINPS            Z6, Z0, Z6
+	VMINPS            Z7, Z0, Z7
+	VMOVAPD           Z6, Z8
+	VMOVAPD           Z7, Z9
+	VBROADCASTSS      fnSingle<>+3328(SB), Z10
+	VBROADCASTSS      fnSingle<>+3328(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z8, Z10
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z12
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z13
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z13, Z9
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z13, Z9
+	VBROADCASTSS      fnSingle<>+3360(SB), Z12
+	VBROADCASTSS      fnSingle<>+3360(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z9, Z13
+	VMULPS            Z8, Z8, Z14
+	VMULPS            Z9, Z9, Z15
+	VFMADD213PS       Z8, Z14, Z12
+	VFMADD213PS       Z9, Z15, Z13
+	VPSLLD            $0x17, Z10, Z8
+	VPSLLD            $0x17, Z11, Z9
+	VADDPS.BCST       fnSingle<>+32(SB), Z8, Z10
+	VADDPS.BCST       fnSingle<>+32(SB), Z9, Z11
+	VFMADD231PS       Z8, Z12, Z10
+	VFMADD231PS       Z9, Z13, Z11
+	VSUBPS            Z10, Z8, Z14
+	VSUBPS            Z11, Z9, Z15
+	VADDPS.BCST       fnSingle<>+32(SB), Z14, Z14
+	VADDPS.BCST       fnSingle<>+32(SB), Z15, Z15
+	VFMADD213PS       Z14, Z8, Z12
+	VFMADD213PS       Z15, Z9, Z13
+	VDIVPS            Z10, Z1, Z8
+	VDIVPS            Z11, Z1, Z9
+	VBROADCASTSS      fnSingle<>+448(SB), Z14
+	VBROADCASTSS      fnSingle<>+448(SB), Z15
+	VFNMADD231PS      Z8, Z10, Z14
+	VFNMADD231PS      Z9, Z11, Z15
+	VFNMADD231PS      Z8, Z12, Z14
+	VFNMADD231PS      Z9, Z13, Z15
+	VMULPS.BCST       fnSingle<>+32(SB), Z8, Z10
+	VMULPS.BCST       fnSingle<>+32(SB), Z9, Z11
+	VSUBPS            Z6, Z1, Z12
+	VSUBPS            Z7, Z1, Z13
+	VFMADD231PS       Z10, Z6, Z12
+	VFMADD231PS       Z11, Z7, Z13
+	VMULPS            Z12, Z14, Z6
+	VMULPS            Z13, Z15, Z7
+	VMULPS            Z6, Z8, Z6
+	VMULPS            Z7, Z9, Z7
+	VFMADD231PS       Z12, Z8, Z6
+	VFMADD231PS       Z13, Z9, Z7
+	VMULPS.BCST       fnSingle<>+32(SB), Z6, Z6
+	VMULPS.BCST       fnSingle<>+32(SB), Z7, Z7
+	VXORPD            Z8, Z8, Z8
+	VXORPD            Z9, Z9, Z9
+	VCMPPS            $0x1d, Z8, Z2, K1
+	VCMPPS            $0x1d, Z9, Z3, K2
+	VBROADCASTSS      fnSingle<>+448(SB), Z2
+	VBROADCASTSS      fnSingle<>+448(SB), Z3
+	VMOVAPD           Z6, Z8
+	VMOVAPD           Z7, Z9
+	VSUBPS            Z6, Z2, K1, Z8
+	VSUBPS            Z7, Z3, K2, Z9
+	VMULPS            Z8, Z4, Z2
+	VMULPS            Z9, Z5, Z3
+	VMOVUPS           Z2, (AX)(SI*4)
+	VMOVUPS           Z3, 64(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               wide
 
@@ -6562,46 +6250,48 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         (DX)(SI*4), Z3
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z4
-	VBROADCASTSD      fnConst<>+32(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
-	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
-	VBROADCASTSD      fnConst<>+96(SB), Z6
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
-	VMULPD            Z4, Z6, Z4
-	VPSLLQ            $0x34, Z5, Z5
-	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z5
-	VBROADCASTSD      fnConst<>+320(SB), Z6
-	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+1536(SB), Z7
-	VFNMADD231PD      Z6, Z5, Z7
-	VMOVAPD           Z7, Z8
-	VFMADD231PD       Z7, Z7, Z8
-	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+1536(SB), Z7
-	VFNMADD231PD      Z6, Z5, Z7
-	VMOVAPD           Z7, Z5
-	VFMADD231PD       Z7, Z7, Z5
-	VFMADD213PD       Z6, Z5, Z6
-	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFMADD231PD       Z2, Z4, Z5
-	VMULPD            Z6, Z5, Z2
-	VMULPD            Z2, Z3, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	ADDQ              $0x08, SI
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           (DX)(SI*4), Z3
+	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z4
+	VMINPS            Z4, Z0, Z4
+	VMOVAPD           Z4, Z5
+	VBROADCASTSS      fnSingle<>+3328(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+3360(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z5, Z7
+	VMULPS            Z5, Z5, Z8
+	VFMADD213PS       Z5, Z8, Z7
+	VPSLLD            $0x17, Z6, Z5
+	VADDPS.BCST       fnSingle<>+32(SB), Z5, Z6
+	VFMADD231PS       Z5, Z7, Z6
+	VSUBPS            Z6, Z5, Z8
+	VADDPS.BCST       fnSingle<>+32(SB), Z8, Z8
+	VFMADD213PS       Z8, Z5, Z7
+	VDIVPS            Z6, Z1, Z5
+	VBROADCASTSS      fnSingle<>+448(SB), Z8
+	VFNMADD231PS      Z5, Z6, Z8
+	VFNMADD231PS      Z5, Z7, Z8
+	VMULPS.BCST       fnSingle<>+32(SB), Z5, Z6
+	VSUBPS            Z4, Z1, Z7
+	VFMADD231PS       Z6, Z4, Z7
+	VMULPS            Z7, Z8, Z4
+	VMULPS            Z4, Z5, Z4
+	VFMADD231PS       Z7, Z5, Z4
+	VMULPS.BCST       fnSingle<>+32(SB), Z4, Z4
+	VXORPD            Z5, Z5, Z5
+	VCMPPS            $0x1d, Z5, Z2, K1
+	VBROADCASTSS      fnSingle<>+448(SB), Z2
+	VMOVAPD           Z4, Z5
+	VSUBPS            Z4, Z2, K1, Z5
+	VMULPS            Z5, Z3, Z2
+	VMOVUPS           Z2, (AX)(SI*4)
+	ADDQ              $0x10, SI
 	CMPQ              SI, BX
 	JB                loop
 

@@ -37,15 +37,7 @@ var fnList = [fnCount]fnPair{
 			v2 := float64(v * v)
 			return dy * gated(math.FMA(v2, fnTanhThree, fnTanhOne)*v, math.FMA(v2, fnTanhNine, fnTanhOne)*v)
 		}},
-	FnSiLU: {
-		func(x float64, _ *fnSettings) float64 {
-			low := atLeast(x, -fnExpMax)
-			return low * fnGate(atMost(low, fnExpMax))
-		},
-		func(x, dy float64, _ *fnSettings) float64 {
-			v := within(x, fnExpMax)
-			return dy * gated(v, v)
-		}},
+	FnSiLU: single(siluOf, siluSlope),
 	FnHardSigmoid: {
 		func(x float64, p *fnSettings) float64 { return atMost(atLeast(math.FMA(x, p[0], p[1]), 0), 1) },
 		func(x, dy float64, p *fnSettings) float64 {

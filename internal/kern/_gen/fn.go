@@ -142,7 +142,7 @@ func (k *fnKernel) width(lanes int) int {
 	switch k.name {
 	case "PowNear":
 		wide = 3
-	case "Log1p", "GELU", "HardSigmoid", "Pow":
+	case "Log1p", "GELU", "GELUTanh", "SiLU", "HardSigmoid", "Pow":
 		wide = 2
 	}
 	if lanes == 4 { // sixteen registers, though the allocator takes as many as with AVX-512

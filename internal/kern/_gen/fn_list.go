@@ -32,13 +32,7 @@ var fnKernels = []fnKernel{
 		slope := f.mul(f.fma(v2, fnAt("fnTanhNine", 0), f.c("fnTanhOne")), v)
 		return f.mul(dy, f.gated(u, slope))
 	}},
-	{"SiLU", expLimits, 0, func(f *fnVec, x vec) vec {
-		low := f.least(x, "fnExpMin")
-		return f.mul(low, f.sigmoid(f.most(low, "fnExpMax")))
-	}, func(f *fnVec, x, dy vec) vec {
-		v := f.clamp(x, "fnExp")
-		return f.mul(dy, f.gated(v, v))
-	}},
+	siluSingle,
 	{"HardSigmoid", []string{"fnZero", "fnOne"}, 2, func(f *fnVec, x vec) vec {
 		v := f.fma(x, f.param(0), f.copy(f.param(1)))
 		return f.most(f.least(v, "fnZero"), "fnOne")
