@@ -118,11 +118,6 @@ var fnList = [fnCount]fnPair{
 // fnFlat is the gradient of steps.
 func fnFlat(_, dy float64, _ *fnSettings) float64 { return dy * 0 }
 
-// signed gives y the sign of x in addition to its own.
-func signed(y, x float64) float64 {
-	return math.Float64frombits(math.Float64bits(y) ^ math.Float64bits(x)&fnSign)
-}
-
 // signOf is -1, 0 or 1; NaN stays NaN.
 func signOf(x float64) float64 {
 	switch {
