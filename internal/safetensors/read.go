@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sort"
 )
 
 // File is an open safetensors file: its header, checked, and the reader behind it.
@@ -69,8 +70,9 @@ func (f *File) checkPlaces(length int64) error {
 		f.names = append(f.names, name)
 	}
 	slices.Sort(f.names)
-	slices.SortFunc(order, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end), cmp.Compare(a.name, b.name))
+	sort.Slice(order, func(i, j int) bool {
+		a, b := &order[i], &order[j]
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end), cmp.Compare(a.name, b.name)) < 0
 	})
 	end := int64(0)
 	for _, e := range order {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 	"strconv"
 	"unicode/utf8"
 )
@@ -22,8 +23,9 @@ import (
 // shape, a header above [MaxHeader]. Errors of w come back wrapped.
 func Write(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	order := slices.Clone(tensors)
-	slices.SortStableFunc(order, func(a, b Tensor) int {
-		return cmp.Or(cmp.Compare(b.DType.Bits(), a.DType.Bits()), cmp.Compare(a.Name, b.Name))
+	sort.SliceStable(order, func(i, j int) bool {
+		a, b := &order[i], &order[j]
+		return cmp.Or(cmp.Compare(b.DType.Bits(), a.DType.Bits()), cmp.Compare(a.Name, b.Name)) < 0
 	})
 	header, err := makeHeader(order, meta)
 	if err != nil {

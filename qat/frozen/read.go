@@ -4,7 +4,6 @@ package frozen
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -14,6 +13,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sort"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/safetensors"
@@ -204,7 +204,7 @@ func (n *Network) load(f *safetensors.File) error {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	list := n.entries()
-	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
 	if err := sameNames(list, f.Names()); err != nil {
 		return err
 	}

@@ -4,14 +4,13 @@ package frozen
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash"
 	"io"
-	"slices"
+	"sort"
 
 	"github.com/goqat/goqat/internal/atomicfile"
 	"github.com/goqat/goqat/internal/nn"
@@ -82,7 +81,7 @@ func (n *Network) stored() ([]safetensors.Tensor, error) {
 		}
 		list = append(list, n.storedTensor(e, shape))
 	}
-	slices.SortFunc(list, func(a, b safetensors.Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list, nil
 }
 

@@ -4,7 +4,7 @@ package qconfig
 
 import (
 	"cmp"
-	"slices"
+	"sort"
 	"strings"
 )
 
@@ -26,8 +26,9 @@ func (r *coreMLReader) finish() error {
 	if err := r.setMilestones(); err != nil {
 		return err
 	}
-	slices.SortStableFunc(c.source.notes, func(a, b Note) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	notes := c.source.notes
+	sort.SliceStable(notes, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(notes[i].Line, notes[j].Line), cmp.Compare(notes[i].Column, notes[j].Column)) < 0
 	})
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"slices"
+	"sort"
 
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/qat/internal/plan"
@@ -81,7 +81,7 @@ func mixedRows(p *plan.Plan, s report.Sensitivity, r report.Report) ([]report.Mi
 	if len(rows) == 0 {
 		return nil, errors.New("no layer has quantized weights")
 	}
-	slices.SortStableFunc(rows, func(a, b report.MixedRow) int { return cmp.Compare(b.Gain, a.Gain) })
+	sort.SliceStable(rows, func(i, j int) bool { return cmp.Less(rows[j].Gain, rows[i].Gain) })
 	return rows, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
@@ -55,7 +56,7 @@ func (m *scorer) all() (report.Sensitivity, error) {
 		}
 		s.Layers = append(s.Layers, row)
 	}
-	slices.SortStableFunc(s.Layers, func(a, b report.LayerSensitivity) int { return cmp.Compare(a.OnlySQNR, b.OnlySQNR) })
+	sort.SliceStable(s.Layers, func(i, j int) bool { return cmp.Less(s.Layers[i].OnlySQNR, s.Layers[j].OnlySQNR) })
 	return s, nil
 }
 
