@@ -1170,295 +1170,375 @@ DATA fnSingle<>+3536(SB)/4, $0x42dc0000
 DATA fnSingle<>+3540(SB)/4, $0x42dc0000
 DATA fnSingle<>+3544(SB)/4, $0x42dc0000
 DATA fnSingle<>+3548(SB)/4, $0x42dc0000
-DATA fnSingle<>+3552(SB)/4, $0x41107ae1
-DATA fnSingle<>+3556(SB)/4, $0x41107ae1
-DATA fnSingle<>+3560(SB)/4, $0x41107ae1
-DATA fnSingle<>+3564(SB)/4, $0x41107ae1
-DATA fnSingle<>+3568(SB)/4, $0x41107ae1
-DATA fnSingle<>+3572(SB)/4, $0x41107ae1
-DATA fnSingle<>+3576(SB)/4, $0x41107ae1
-DATA fnSingle<>+3580(SB)/4, $0x41107ae1
-DATA fnSingle<>+3584(SB)/4, $0x401f7391
-DATA fnSingle<>+3588(SB)/4, $0x401f7391
-DATA fnSingle<>+3592(SB)/4, $0x401f7391
-DATA fnSingle<>+3596(SB)/4, $0x401f7391
-DATA fnSingle<>+3600(SB)/4, $0x401f7391
-DATA fnSingle<>+3604(SB)/4, $0x401f7391
-DATA fnSingle<>+3608(SB)/4, $0x401f7391
-DATA fnSingle<>+3612(SB)/4, $0x401f7391
-DATA fnSingle<>+3616(SB)/4, $0x20800000
-DATA fnSingle<>+3620(SB)/4, $0x20800000
-DATA fnSingle<>+3624(SB)/4, $0x20800000
-DATA fnSingle<>+3628(SB)/4, $0x20800000
-DATA fnSingle<>+3632(SB)/4, $0x20800000
-DATA fnSingle<>+3636(SB)/4, $0x20800000
-DATA fnSingle<>+3640(SB)/4, $0x20800000
-DATA fnSingle<>+3644(SB)/4, $0x20800000
-DATA fnSingle<>+3648(SB)/4, $0x3ecd9202
-DATA fnSingle<>+3652(SB)/4, $0x3f4d8181
-DATA fnSingle<>+3656(SB)/4, $0x3fb3d04e
-DATA fnSingle<>+3660(SB)/4, $0x400d521d
-DATA fnSingle<>+3664(SB)/4, $0x405a42a0
-DATA fnSingle<>+3668(SB)/4, $0x40a08c53
-DATA fnSingle<>+3672(SB)/4, $0x40ed801a
-DATA fnSingle<>+3676(SB)/4, $0x00000000
-DATA fnSingle<>+3680(SB)/4, $0x00000000
-DATA fnSingle<>+3684(SB)/4, $0x00000000
-DATA fnSingle<>+3688(SB)/4, $0x00000000
-DATA fnSingle<>+3692(SB)/4, $0x00000000
-DATA fnSingle<>+3696(SB)/4, $0x00000000
-DATA fnSingle<>+3700(SB)/4, $0x00000000
-DATA fnSingle<>+3704(SB)/4, $0x00000000
-DATA fnSingle<>+3708(SB)/4, $0x3f800000
-DATA fnSingle<>+3712(SB)/4, $0x3c6c9422
-DATA fnSingle<>+3716(SB)/4, $0x3c88d2d0
-DATA fnSingle<>+3720(SB)/4, $0xbb9009bd
-DATA fnSingle<>+3724(SB)/4, $0xb94d5eee
-DATA fnSingle<>+3728(SB)/4, $0x3850bd0f
-DATA fnSingle<>+3732(SB)/4, $0x3621e759
-DATA fnSingle<>+3736(SB)/4, $0x32da7846
-DATA fnSingle<>+3740(SB)/4, $0xbd437038
-DATA fnSingle<>+3744(SB)/4, $0xbd85fdb8
-DATA fnSingle<>+3748(SB)/4, $0x3bb2df6e
-DATA fnSingle<>+3752(SB)/4, $0x3c263e24
-DATA fnSingle<>+3756(SB)/4, $0xba27d09c
-DATA fnSingle<>+3760(SB)/4, $0xb94a5d00
-DATA fnSingle<>+3764(SB)/4, $0xb70e55f1
-DATA fnSingle<>+3768(SB)/4, $0xb3c12104
-DATA fnSingle<>+3772(SB)/4, $0xbb13be5c
-DATA fnSingle<>+3776(SB)/4, $0x3c028b67
-DATA fnSingle<>+3780(SB)/4, $0xbd814aa6
-DATA fnSingle<>+3784(SB)/4, $0xbbf7263d
-DATA fnSingle<>+3788(SB)/4, $0x3b88ce08
-DATA fnSingle<>+3792(SB)/4, $0x3a130132
-DATA fnSingle<>+3796(SB)/4, $0x37c31f4a
-DATA fnSingle<>+3800(SB)/4, $0x343bbcaf
-DATA fnSingle<>+3804(SB)/4, $0x3e08e14a
-DATA fnSingle<>+3808(SB)/4, $0x3e2de8f2
-DATA fnSingle<>+3812(SB)/4, $0x3da9da7c
-DATA fnSingle<>+3816(SB)/4, $0xbcb9545f
-DATA fnSingle<>+3820(SB)/4, $0xbc57f8be
-DATA fnSingle<>+3824(SB)/4, $0xbabac193
-DATA fnSingle<>+3828(SB)/4, $0xb8740e6c
-DATA fnSingle<>+3832(SB)/4, $0xb4e9c4e9
-DATA fnSingle<>+3836(SB)/4, $0xb7cd12b6
-DATA fnSingle<>+3840(SB)/4, $0xbe248789
-DATA fnSingle<>+3844(SB)/4, $0x3d7a2dca
-DATA fnSingle<>+3848(SB)/4, $0x3dc68d42
-DATA fnSingle<>+3852(SB)/4, $0x3cef61df
-DATA fnSingle<>+3856(SB)/4, $0x3b3d0668
-DATA fnSingle<>+3860(SB)/4, $0x38f54cf2
-DATA fnSingle<>+3864(SB)/4, $0x3581afcd
-DATA fnSingle<>+3868(SB)/4, $0xbeaaaa90
-DATA fnSingle<>+3872(SB)/4, $0xbea6d2ba
-DATA fnSingle<>+3876(SB)/4, $0xbebdd08e
-DATA fnSingle<>+3880(SB)/4, $0xbe42884a
-DATA fnSingle<>+3884(SB)/4, $0xbd3c98be
-DATA fnSingle<>+3888(SB)/4, $0xbb8e659f
-DATA fnSingle<>+3892(SB)/4, $0xb938014d
-DATA fnSingle<>+3896(SB)/4, $0xb5c26bbd
-DATA fnSingle<>+3900(SB)/4, $0xb2126312
-DATA fnSingle<>+3904(SB)/4, $0x3f5acaf6
-DATA fnSingle<>+3908(SB)/4, $0x3f0e982a
-DATA fnSingle<>+3912(SB)/4, $0x3e5b77c8
-DATA fnSingle<>+3916(SB)/4, $0x3d41358d
-DATA fnSingle<>+3920(SB)/4, $0x3b8eb112
-DATA fnSingle<>+3924(SB)/4, $0x3937fda5
-DATA fnSingle<>+3928(SB)/4, $0x35bfa995
-DATA fnSingle<>+3932(SB)/4, $0x00000000
-DATA fnSingle<>+3936(SB)/4, $0x3ec33150
-DATA fnSingle<>+3940(SB)/4, $0x3f2a6327
-DATA fnSingle<>+3944(SB)/4, $0x3f62ea09
-DATA fnSingle<>+3948(SB)/4, $0x3f79e3a8
-DATA fnSingle<>+3952(SB)/4, $0x3f7f7127
-DATA fnSingle<>+3956(SB)/4, $0x3f7ffa40
-DATA fnSingle<>+3960(SB)/4, $0x3f7ffff4
-DATA fnSingle<>+3964(SB)/4, $0x00000000
-DATA fnSingle<>+3968(SB)/4, $0x48000000
-DATA fnSingle<>+3972(SB)/4, $0x48000000
-DATA fnSingle<>+3976(SB)/4, $0x48000000
-DATA fnSingle<>+3980(SB)/4, $0x48000000
-DATA fnSingle<>+3984(SB)/4, $0x48000000
-DATA fnSingle<>+3988(SB)/4, $0x48000000
-DATA fnSingle<>+3992(SB)/4, $0x48000000
-DATA fnSingle<>+3996(SB)/4, $0x48000000
-DATA fnSingle<>+4000(SB)/4, $0x3f22f983
-DATA fnSingle<>+4004(SB)/4, $0x3f22f983
-DATA fnSingle<>+4008(SB)/4, $0x3f22f983
-DATA fnSingle<>+4012(SB)/4, $0x3f22f983
-DATA fnSingle<>+4016(SB)/4, $0x3f22f983
-DATA fnSingle<>+4020(SB)/4, $0x3f22f983
-DATA fnSingle<>+4024(SB)/4, $0x3f22f983
-DATA fnSingle<>+4028(SB)/4, $0x3f22f983
-DATA fnSingle<>+4032(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4036(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4040(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4044(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4048(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4052(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4056(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4060(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4064(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4068(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4072(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4076(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4080(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4084(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4088(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4092(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4096(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4100(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4104(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4108(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4112(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4116(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4120(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4124(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4128(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4132(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4136(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4140(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4144(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4148(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4152(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4156(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4160(SB)/4, $0x3c088363
-DATA fnSingle<>+4164(SB)/4, $0x3c088363
-DATA fnSingle<>+4168(SB)/4, $0x3c088363
-DATA fnSingle<>+4172(SB)/4, $0x3c088363
-DATA fnSingle<>+4176(SB)/4, $0x3c088363
-DATA fnSingle<>+4180(SB)/4, $0x3c088363
-DATA fnSingle<>+4184(SB)/4, $0x3c088363
-DATA fnSingle<>+4188(SB)/4, $0x3c088363
-DATA fnSingle<>+4192(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4196(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4200(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4204(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4208(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4212(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4216(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4220(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4224(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4228(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4232(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4236(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4240(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4244(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4248(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4252(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4256(SB)/4, $0xbab60612
-DATA fnSingle<>+4260(SB)/4, $0xbab60612
-DATA fnSingle<>+4264(SB)/4, $0xbab60612
-DATA fnSingle<>+4268(SB)/4, $0xbab60612
-DATA fnSingle<>+4272(SB)/4, $0xbab60612
-DATA fnSingle<>+4276(SB)/4, $0xbab60612
-DATA fnSingle<>+4280(SB)/4, $0xbab60612
-DATA fnSingle<>+4284(SB)/4, $0xbab60612
-DATA fnSingle<>+4288(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4292(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4296(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4300(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4304(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4308(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4312(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4316(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4320(SB)/4, $0xbf000000
-DATA fnSingle<>+4324(SB)/4, $0xbf000000
-DATA fnSingle<>+4328(SB)/4, $0xbf000000
-DATA fnSingle<>+4332(SB)/4, $0xbf000000
-DATA fnSingle<>+4336(SB)/4, $0xbf000000
-DATA fnSingle<>+4340(SB)/4, $0xbf000000
-DATA fnSingle<>+4344(SB)/4, $0xbf000000
-DATA fnSingle<>+4348(SB)/4, $0xbf000000
-DATA fnSingle<>+4352(SB)/4, $0x3f800000
-DATA fnSingle<>+4356(SB)/4, $0x3f800000
-DATA fnSingle<>+4360(SB)/4, $0x3f800000
-DATA fnSingle<>+4364(SB)/4, $0x3f800000
-DATA fnSingle<>+4368(SB)/4, $0x3f800000
-DATA fnSingle<>+4372(SB)/4, $0x3f800000
-DATA fnSingle<>+4376(SB)/4, $0x3f800000
-DATA fnSingle<>+4380(SB)/4, $0x3f800000
-DATA fnSingle<>+4384(SB)/4, $0x80000000
-DATA fnSingle<>+4388(SB)/4, $0x80000000
-DATA fnSingle<>+4392(SB)/4, $0x80000000
-DATA fnSingle<>+4396(SB)/4, $0x80000000
-DATA fnSingle<>+4400(SB)/4, $0x80000000
-DATA fnSingle<>+4404(SB)/4, $0x80000000
-DATA fnSingle<>+4408(SB)/4, $0x80000000
-DATA fnSingle<>+4412(SB)/4, $0x80000000
-DATA fnSingle<>+4416(SB)/4, $0x7fffffff
-DATA fnSingle<>+4420(SB)/4, $0x7fffffff
-DATA fnSingle<>+4424(SB)/4, $0x7fffffff
-DATA fnSingle<>+4428(SB)/4, $0x7fffffff
-DATA fnSingle<>+4432(SB)/4, $0x7fffffff
-DATA fnSingle<>+4436(SB)/4, $0x7fffffff
-DATA fnSingle<>+4440(SB)/4, $0x7fffffff
-DATA fnSingle<>+4444(SB)/4, $0x7fffffff
-DATA fnSingle<>+4448(SB)/4, $0x7f800000
-DATA fnSingle<>+4452(SB)/4, $0x7f800000
-DATA fnSingle<>+4456(SB)/4, $0x7f800000
-DATA fnSingle<>+4460(SB)/4, $0x7f800000
-DATA fnSingle<>+4464(SB)/4, $0x7f800000
-DATA fnSingle<>+4468(SB)/4, $0x7f800000
-DATA fnSingle<>+4472(SB)/4, $0x7f800000
-DATA fnSingle<>+4476(SB)/4, $0x7f800000
-DATA fnSingle<>+4480(SB)/4, $0xff800000
-DATA fnSingle<>+4484(SB)/4, $0xff800000
-DATA fnSingle<>+4488(SB)/4, $0xff800000
-DATA fnSingle<>+4492(SB)/4, $0xff800000
-DATA fnSingle<>+4496(SB)/4, $0xff800000
-DATA fnSingle<>+4500(SB)/4, $0xff800000
-DATA fnSingle<>+4504(SB)/4, $0xff800000
-DATA fnSingle<>+4508(SB)/4, $0xff800000
-DATA fnSingle<>+4512(SB)/4, $0x7fc00000
-DATA fnSingle<>+4516(SB)/4, $0x7fc00000
-DATA fnSingle<>+4520(SB)/4, $0x7fc00000
-DATA fnSingle<>+4524(SB)/4, $0x7fc00000
-DATA fnSingle<>+4528(SB)/4, $0x7fc00000
-DATA fnSingle<>+4532(SB)/4, $0x7fc00000
-DATA fnSingle<>+4536(SB)/4, $0x7fc00000
-DATA fnSingle<>+4540(SB)/4, $0x7fc00000
-DATA fnSingle<>+4544(SB)/4, $0x00800000
-DATA fnSingle<>+4548(SB)/4, $0x00800000
-DATA fnSingle<>+4552(SB)/4, $0x00800000
-DATA fnSingle<>+4556(SB)/4, $0x00800000
-DATA fnSingle<>+4560(SB)/4, $0x00800000
-DATA fnSingle<>+4564(SB)/4, $0x00800000
-DATA fnSingle<>+4568(SB)/4, $0x00800000
-DATA fnSingle<>+4572(SB)/4, $0x00800000
-DATA fnSingle<>+4576(SB)/4, $0x7f000000
-DATA fnSingle<>+4580(SB)/4, $0x7f000000
-DATA fnSingle<>+4584(SB)/4, $0x7f000000
-DATA fnSingle<>+4588(SB)/4, $0x7f000000
-DATA fnSingle<>+4592(SB)/4, $0x7f000000
-DATA fnSingle<>+4596(SB)/4, $0x7f000000
-DATA fnSingle<>+4600(SB)/4, $0x7f000000
-DATA fnSingle<>+4604(SB)/4, $0x7f000000
-DATA fnSingle<>+4608(SB)/4, $0xff800000
-DATA fnSingle<>+4612(SB)/4, $0xff800000
-DATA fnSingle<>+4616(SB)/4, $0xff800000
-DATA fnSingle<>+4620(SB)/4, $0xff800000
-DATA fnSingle<>+4624(SB)/4, $0xff800000
-DATA fnSingle<>+4628(SB)/4, $0xff800000
-DATA fnSingle<>+4632(SB)/4, $0xff800000
-DATA fnSingle<>+4636(SB)/4, $0xff800000
-DATA fnSingle<>+4640(SB)/4, $0x00000001
-DATA fnSingle<>+4644(SB)/4, $0x00000001
-DATA fnSingle<>+4648(SB)/4, $0x00000001
-DATA fnSingle<>+4652(SB)/4, $0x00000001
-DATA fnSingle<>+4656(SB)/4, $0x00000001
-DATA fnSingle<>+4660(SB)/4, $0x00000001
-DATA fnSingle<>+4664(SB)/4, $0x00000001
-DATA fnSingle<>+4668(SB)/4, $0x00000001
-DATA fnSingle<>+4672(SB)/4, $0x00000002
-DATA fnSingle<>+4676(SB)/4, $0x00000002
-DATA fnSingle<>+4680(SB)/4, $0x00000002
-DATA fnSingle<>+4684(SB)/4, $0x00000002
-DATA fnSingle<>+4688(SB)/4, $0x00000002
-DATA fnSingle<>+4692(SB)/4, $0x00000002
-DATA fnSingle<>+4696(SB)/4, $0x00000002
-DATA fnSingle<>+4700(SB)/4, $0x00000002
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $4704
+DATA fnSingle<>+3552(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3556(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3560(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3564(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3568(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3572(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3576(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3580(SB)/4, $0x41b3ffff
+DATA fnSingle<>+3584(SB)/4, $0x3d360f3f
+DATA fnSingle<>+3588(SB)/4, $0x3db6060f
+DATA fnSingle<>+3592(SB)/4, $0x3e1f4c3b
+DATA fnSingle<>+3596(SB)/4, $0x3e7a6565
+DATA fnSingle<>+3600(SB)/4, $0x3ec155be
+DATA fnSingle<>+3604(SB)/4, $0x3f0e1ab7
+DATA fnSingle<>+3608(SB)/4, $0x3f800000
+DATA fnSingle<>+3612(SB)/4, $0x00000000
+DATA fnSingle<>+3616(SB)/4, $0x00000000
+DATA fnSingle<>+3620(SB)/4, $0x00000000
+DATA fnSingle<>+3624(SB)/4, $0x00000000
+DATA fnSingle<>+3628(SB)/4, $0x00000000
+DATA fnSingle<>+3632(SB)/4, $0x00000000
+DATA fnSingle<>+3636(SB)/4, $0x00000000
+DATA fnSingle<>+3640(SB)/4, $0x00000000
+DATA fnSingle<>+3644(SB)/4, $0x3f800000
+DATA fnSingle<>+3648(SB)/4, $0xc0500072
+DATA fnSingle<>+3652(SB)/4, $0x3f279785
+DATA fnSingle<>+3656(SB)/4, $0x3d6d6534
+DATA fnSingle<>+3660(SB)/4, $0x3d080e0d
+DATA fnSingle<>+3664(SB)/4, $0xbcb6397e
+DATA fnSingle<>+3668(SB)/4, $0xbc5219fc
+DATA fnSingle<>+3672(SB)/4, $0xbb3e1fbc
+DATA fnSingle<>+3676(SB)/4, $0xbe265818
+DATA fnSingle<>+3680(SB)/4, $0x3cb5dbe4
+DATA fnSingle<>+3684(SB)/4, $0x3e515448
+DATA fnSingle<>+3688(SB)/4, $0x3df0e997
+DATA fnSingle<>+3692(SB)/4, $0x3dae2aa4
+DATA fnSingle<>+3696(SB)/4, $0x3d2a781a
+DATA fnSingle<>+3700(SB)/4, $0x3cab509c
+DATA fnSingle<>+3704(SB)/4, $0x3be60eab
+DATA fnSingle<>+3708(SB)/4, $0x3e4cd28f
+DATA fnSingle<>+3712(SB)/4, $0xbe552574
+DATA fnSingle<>+3716(SB)/4, $0xbe369409
+DATA fnSingle<>+3720(SB)/4, $0xbe0fe5dc
+DATA fnSingle<>+3724(SB)/4, $0xbdd5d505
+DATA fnSingle<>+3728(SB)/4, $0xbd8e3395
+DATA fnSingle<>+3732(SB)/4, $0xbd2f0db3
+DATA fnSingle<>+3736(SB)/4, $0xbc780650
+DATA fnSingle<>+3740(SB)/4, $0xbe800032
+DATA fnSingle<>+3744(SB)/4, $0x3e95d5ef
+DATA fnSingle<>+3748(SB)/4, $0x3e842b96
+DATA fnSingle<>+3752(SB)/4, $0x3e5d276d
+DATA fnSingle<>+3756(SB)/4, $0x3e310867
+DATA fnSingle<>+3760(SB)/4, $0x3e028bb7
+DATA fnSingle<>+3764(SB)/4, $0x3db58c6d
+DATA fnSingle<>+3768(SB)/4, $0x3d2b1e30
+DATA fnSingle<>+3772(SB)/4, $0x3eaaaaab
+DATA fnSingle<>+3776(SB)/4, $0xbeeaacbf
+DATA fnSingle<>+3780(SB)/4, $0xbed7e9fe
+DATA fnSingle<>+3784(SB)/4, $0xbebfb688
+DATA fnSingle<>+3788(SB)/4, $0xbea548b6
+DATA fnSingle<>+3792(SB)/4, $0xbe86e494
+DATA fnSingle<>+3796(SB)/4, $0xbe53b798
+DATA fnSingle<>+3800(SB)/4, $0xbdfffa7d
+DATA fnSingle<>+3804(SB)/4, $0xbf000000
+DATA fnSingle<>+3808(SB)/4, $0x3f751b03
+DATA fnSingle<>+3812(SB)/4, $0x3f6b1aaf
+DATA fnSingle<>+3816(SB)/4, $0x3f5d896c
+DATA fnSingle<>+3820(SB)/4, $0x3f4db359
+DATA fnSingle<>+3824(SB)/4, $0x3f39d457
+DATA fnSingle<>+3828(SB)/4, $0x3f249ec2
+DATA fnSingle<>+3832(SB)/4, $0x3f000006
+DATA fnSingle<>+3836(SB)/4, $0x00000000
+DATA fnSingle<>+3840(SB)/4, $0x3d322126
+DATA fnSingle<>+3844(SB)/4, $0x3dae6255
+DATA fnSingle<>+3848(SB)/4, $0x3e140f12
+DATA fnSingle<>+3852(SB)/4, $0x3e60018a
+DATA fnSingle<>+3856(SB)/4, $0x3ea404ac
+DATA fnSingle<>+3860(SB)/4, $0x3ee2111a
+DATA fnSingle<>+3864(SB)/4, $0x3f317218
+DATA fnSingle<>+3868(SB)/4, $0x00000000
+DATA fnSingle<>+3872(SB)/4, $0x41107ae1
+DATA fnSingle<>+3876(SB)/4, $0x41107ae1
+DATA fnSingle<>+3880(SB)/4, $0x41107ae1
+DATA fnSingle<>+3884(SB)/4, $0x41107ae1
+DATA fnSingle<>+3888(SB)/4, $0x41107ae1
+DATA fnSingle<>+3892(SB)/4, $0x41107ae1
+DATA fnSingle<>+3896(SB)/4, $0x41107ae1
+DATA fnSingle<>+3900(SB)/4, $0x41107ae1
+DATA fnSingle<>+3904(SB)/4, $0x401f7391
+DATA fnSingle<>+3908(SB)/4, $0x401f7391
+DATA fnSingle<>+3912(SB)/4, $0x401f7391
+DATA fnSingle<>+3916(SB)/4, $0x401f7391
+DATA fnSingle<>+3920(SB)/4, $0x401f7391
+DATA fnSingle<>+3924(SB)/4, $0x401f7391
+DATA fnSingle<>+3928(SB)/4, $0x401f7391
+DATA fnSingle<>+3932(SB)/4, $0x401f7391
+DATA fnSingle<>+3936(SB)/4, $0x20800000
+DATA fnSingle<>+3940(SB)/4, $0x20800000
+DATA fnSingle<>+3944(SB)/4, $0x20800000
+DATA fnSingle<>+3948(SB)/4, $0x20800000
+DATA fnSingle<>+3952(SB)/4, $0x20800000
+DATA fnSingle<>+3956(SB)/4, $0x20800000
+DATA fnSingle<>+3960(SB)/4, $0x20800000
+DATA fnSingle<>+3964(SB)/4, $0x20800000
+DATA fnSingle<>+3968(SB)/4, $0x3ecd9202
+DATA fnSingle<>+3972(SB)/4, $0x3f4d8181
+DATA fnSingle<>+3976(SB)/4, $0x3fb3d04e
+DATA fnSingle<>+3980(SB)/4, $0x400d521d
+DATA fnSingle<>+3984(SB)/4, $0x405a42a0
+DATA fnSingle<>+3988(SB)/4, $0x40a08c53
+DATA fnSingle<>+3992(SB)/4, $0x40ed801a
+DATA fnSingle<>+3996(SB)/4, $0x00000000
+DATA fnSingle<>+4000(SB)/4, $0x00000000
+DATA fnSingle<>+4004(SB)/4, $0x00000000
+DATA fnSingle<>+4008(SB)/4, $0x00000000
+DATA fnSingle<>+4012(SB)/4, $0x00000000
+DATA fnSingle<>+4016(SB)/4, $0x00000000
+DATA fnSingle<>+4020(SB)/4, $0x00000000
+DATA fnSingle<>+4024(SB)/4, $0x00000000
+DATA fnSingle<>+4028(SB)/4, $0x3f800000
+DATA fnSingle<>+4032(SB)/4, $0x3c6c9422
+DATA fnSingle<>+4036(SB)/4, $0x3c88d2d0
+DATA fnSingle<>+4040(SB)/4, $0xbb9009bd
+DATA fnSingle<>+4044(SB)/4, $0xb94d5eee
+DATA fnSingle<>+4048(SB)/4, $0x3850bd0f
+DATA fnSingle<>+4052(SB)/4, $0x3621e759
+DATA fnSingle<>+4056(SB)/4, $0x32da7846
+DATA fnSingle<>+4060(SB)/4, $0xbd437038
+DATA fnSingle<>+4064(SB)/4, $0xbd85fdb8
+DATA fnSingle<>+4068(SB)/4, $0x3bb2df6e
+DATA fnSingle<>+4072(SB)/4, $0x3c263e24
+DATA fnSingle<>+4076(SB)/4, $0xba27d09c
+DATA fnSingle<>+4080(SB)/4, $0xb94a5d00
+DATA fnSingle<>+4084(SB)/4, $0xb70e55f1
+DATA fnSingle<>+4088(SB)/4, $0xb3c12104
+DATA fnSingle<>+4092(SB)/4, $0xbb13be5c
+DATA fnSingle<>+4096(SB)/4, $0x3c028b67
+DATA fnSingle<>+4100(SB)/4, $0xbd814aa6
+DATA fnSingle<>+4104(SB)/4, $0xbbf7263d
+DATA fnSingle<>+4108(SB)/4, $0x3b88ce08
+DATA fnSingle<>+4112(SB)/4, $0x3a130132
+DATA fnSingle<>+4116(SB)/4, $0x37c31f4a
+DATA fnSingle<>+4120(SB)/4, $0x343bbcaf
+DATA fnSingle<>+4124(SB)/4, $0x3e08e14a
+DATA fnSingle<>+4128(SB)/4, $0x3e2de8f2
+DATA fnSingle<>+4132(SB)/4, $0x3da9da7c
+DATA fnSingle<>+4136(SB)/4, $0xbcb9545f
+DATA fnSingle<>+4140(SB)/4, $0xbc57f8be
+DATA fnSingle<>+4144(SB)/4, $0xbabac193
+DATA fnSingle<>+4148(SB)/4, $0xb8740e6c
+DATA fnSingle<>+4152(SB)/4, $0xb4e9c4e9
+DATA fnSingle<>+4156(SB)/4, $0xb7cd12b6
+DATA fnSingle<>+4160(SB)/4, $0xbe248789
+DATA fnSingle<>+4164(SB)/4, $0x3d7a2dca
+DATA fnSingle<>+4168(SB)/4, $0x3dc68d42
+DATA fnSingle<>+4172(SB)/4, $0x3cef61df
+DATA fnSingle<>+4176(SB)/4, $0x3b3d0668
+DATA fnSingle<>+4180(SB)/4, $0x38f54cf2
+DATA fnSingle<>+4184(SB)/4, $0x3581afcd
+DATA fnSingle<>+4188(SB)/4, $0xbeaaaa90
+DATA fnSingle<>+4192(SB)/4, $0xbea6d2ba
+DATA fnSingle<>+4196(SB)/4, $0xbebdd08e
+DATA fnSingle<>+4200(SB)/4, $0xbe42884a
+DATA fnSingle<>+4204(SB)/4, $0xbd3c98be
+DATA fnSingle<>+4208(SB)/4, $0xbb8e659f
+DATA fnSingle<>+4212(SB)/4, $0xb938014d
+DATA fnSingle<>+4216(SB)/4, $0xb5c26bbd
+DATA fnSingle<>+4220(SB)/4, $0xb2126312
+DATA fnSingle<>+4224(SB)/4, $0x3f5acaf6
+DATA fnSingle<>+4228(SB)/4, $0x3f0e982a
+DATA fnSingle<>+4232(SB)/4, $0x3e5b77c8
+DATA fnSingle<>+4236(SB)/4, $0x3d41358d
+DATA fnSingle<>+4240(SB)/4, $0x3b8eb112
+DATA fnSingle<>+4244(SB)/4, $0x3937fda5
+DATA fnSingle<>+4248(SB)/4, $0x35bfa995
+DATA fnSingle<>+4252(SB)/4, $0x00000000
+DATA fnSingle<>+4256(SB)/4, $0x3ec33150
+DATA fnSingle<>+4260(SB)/4, $0x3f2a6327
+DATA fnSingle<>+4264(SB)/4, $0x3f62ea09
+DATA fnSingle<>+4268(SB)/4, $0x3f79e3a8
+DATA fnSingle<>+4272(SB)/4, $0x3f7f7127
+DATA fnSingle<>+4276(SB)/4, $0x3f7ffa40
+DATA fnSingle<>+4280(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+4284(SB)/4, $0x00000000
+DATA fnSingle<>+4288(SB)/4, $0x48000000
+DATA fnSingle<>+4292(SB)/4, $0x48000000
+DATA fnSingle<>+4296(SB)/4, $0x48000000
+DATA fnSingle<>+4300(SB)/4, $0x48000000
+DATA fnSingle<>+4304(SB)/4, $0x48000000
+DATA fnSingle<>+4308(SB)/4, $0x48000000
+DATA fnSingle<>+4312(SB)/4, $0x48000000
+DATA fnSingle<>+4316(SB)/4, $0x48000000
+DATA fnSingle<>+4320(SB)/4, $0x3f22f983
+DATA fnSingle<>+4324(SB)/4, $0x3f22f983
+DATA fnSingle<>+4328(SB)/4, $0x3f22f983
+DATA fnSingle<>+4332(SB)/4, $0x3f22f983
+DATA fnSingle<>+4336(SB)/4, $0x3f22f983
+DATA fnSingle<>+4340(SB)/4, $0x3f22f983
+DATA fnSingle<>+4344(SB)/4, $0x3f22f983
+DATA fnSingle<>+4348(SB)/4, $0x3f22f983
+DATA fnSingle<>+4352(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4356(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4360(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4364(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4368(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4372(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4376(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4380(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+4384(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4388(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4392(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4396(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4400(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4404(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4408(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4412(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+4416(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4420(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4424(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4428(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4432(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4436(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4440(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4444(SB)/4, $0xa6f72ced
+DATA fnSingle<>+4448(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4452(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4456(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4460(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4464(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4468(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4472(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4476(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+4480(SB)/4, $0x3c088363
+DATA fnSingle<>+4484(SB)/4, $0x3c088363
+DATA fnSingle<>+4488(SB)/4, $0x3c088363
+DATA fnSingle<>+4492(SB)/4, $0x3c088363
+DATA fnSingle<>+4496(SB)/4, $0x3c088363
+DATA fnSingle<>+4500(SB)/4, $0x3c088363
+DATA fnSingle<>+4504(SB)/4, $0x3c088363
+DATA fnSingle<>+4508(SB)/4, $0x3c088363
+DATA fnSingle<>+4512(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4516(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4520(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4524(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4528(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4532(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4536(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4540(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+4544(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4548(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4552(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4556(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4560(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4564(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4568(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4572(SB)/4, $0x37ccf30f
+DATA fnSingle<>+4576(SB)/4, $0xbab60612
+DATA fnSingle<>+4580(SB)/4, $0xbab60612
+DATA fnSingle<>+4584(SB)/4, $0xbab60612
+DATA fnSingle<>+4588(SB)/4, $0xbab60612
+DATA fnSingle<>+4592(SB)/4, $0xbab60612
+DATA fnSingle<>+4596(SB)/4, $0xbab60612
+DATA fnSingle<>+4600(SB)/4, $0xbab60612
+DATA fnSingle<>+4604(SB)/4, $0xbab60612
+DATA fnSingle<>+4608(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4612(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4616(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4620(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4624(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4628(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4632(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4636(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+4640(SB)/4, $0xbf000000
+DATA fnSingle<>+4644(SB)/4, $0xbf000000
+DATA fnSingle<>+4648(SB)/4, $0xbf000000
+DATA fnSingle<>+4652(SB)/4, $0xbf000000
+DATA fnSingle<>+4656(SB)/4, $0xbf000000
+DATA fnSingle<>+4660(SB)/4, $0xbf000000
+DATA fnSingle<>+4664(SB)/4, $0xbf000000
+DATA fnSingle<>+4668(SB)/4, $0xbf000000
+DATA fnSingle<>+4672(SB)/4, $0x3f800000
+DATA fnSingle<>+4676(SB)/4, $0x3f800000
+DATA fnSingle<>+4680(SB)/4, $0x3f800000
+DATA fnSingle<>+4684(SB)/4, $0x3f800000
+DATA fnSingle<>+4688(SB)/4, $0x3f800000
+DATA fnSingle<>+4692(SB)/4, $0x3f800000
+DATA fnSingle<>+4696(SB)/4, $0x3f800000
+DATA fnSingle<>+4700(SB)/4, $0x3f800000
+DATA fnSingle<>+4704(SB)/4, $0x80000000
+DATA fnSingle<>+4708(SB)/4, $0x80000000
+DATA fnSingle<>+4712(SB)/4, $0x80000000
+DATA fnSingle<>+4716(SB)/4, $0x80000000
+DATA fnSingle<>+4720(SB)/4, $0x80000000
+DATA fnSingle<>+4724(SB)/4, $0x80000000
+DATA fnSingle<>+4728(SB)/4, $0x80000000
+DATA fnSingle<>+4732(SB)/4, $0x80000000
+DATA fnSingle<>+4736(SB)/4, $0x7fffffff
+DATA fnSingle<>+4740(SB)/4, $0x7fffffff
+DATA fnSingle<>+4744(SB)/4, $0x7fffffff
+DATA fnSingle<>+4748(SB)/4, $0x7fffffff
+DATA fnSingle<>+4752(SB)/4, $0x7fffffff
+DATA fnSingle<>+4756(SB)/4, $0x7fffffff
+DATA fnSingle<>+4760(SB)/4, $0x7fffffff
+DATA fnSingle<>+4764(SB)/4, $0x7fffffff
+DATA fnSingle<>+4768(SB)/4, $0x7f800000
+DATA fnSingle<>+4772(SB)/4, $0x7f800000
+DATA fnSingle<>+4776(SB)/4, $0x7f800000
+DATA fnSingle<>+4780(SB)/4, $0x7f800000
+DATA fnSingle<>+4784(SB)/4, $0x7f800000
+DATA fnSingle<>+4788(SB)/4, $0x7f800000
+DATA fnSingle<>+4792(SB)/4, $0x7f800000
+DATA fnSingle<>+4796(SB)/4, $0x7f800000
+DATA fnSingle<>+4800(SB)/4, $0xff800000
+DATA fnSingle<>+4804(SB)/4, $0xff800000
+DATA fnSingle<>+4808(SB)/4, $0xff800000
+DATA fnSingle<>+4812(SB)/4, $0xff800000
+DATA fnSingle<>+4816(SB)/4, $0xff800000
+DATA fnSingle<>+4820(SB)/4, $0xff800000
+DATA fnSingle<>+4824(SB)/4, $0xff800000
+DATA fnSingle<>+4828(SB)/4, $0xff800000
+DATA fnSingle<>+4832(SB)/4, $0x7fc00000
+DATA fnSingle<>+4836(SB)/4, $0x7fc00000
+DATA fnSingle<>+4840(SB)/4, $0x7fc00000
+DATA fnSingle<>+4844(SB)/4, $0x7fc00000
+DATA fnSingle<>+4848(SB)/4, $0x7fc00000
+DATA fnSingle<>+4852(SB)/4, $0x7fc00000
+DATA fnSingle<>+4856(SB)/4, $0x7fc00000
+DATA fnSingle<>+4860(SB)/4, $0x7fc00000
+DATA fnSingle<>+4864(SB)/4, $0x00800000
+DATA fnSingle<>+4868(SB)/4, $0x00800000
+DATA fnSingle<>+4872(SB)/4, $0x00800000
+DATA fnSingle<>+4876(SB)/4, $0x00800000
+DATA fnSingle<>+4880(SB)/4, $0x00800000
+DATA fnSingle<>+4884(SB)/4, $0x00800000
+DATA fnSingle<>+4888(SB)/4, $0x00800000
+DATA fnSingle<>+4892(SB)/4, $0x00800000
+DATA fnSingle<>+4896(SB)/4, $0x7f000000
+DATA fnSingle<>+4900(SB)/4, $0x7f000000
+DATA fnSingle<>+4904(SB)/4, $0x7f000000
+DATA fnSingle<>+4908(SB)/4, $0x7f000000
+DATA fnSingle<>+4912(SB)/4, $0x7f000000
+DATA fnSingle<>+4916(SB)/4, $0x7f000000
+DATA fnSingle<>+4920(SB)/4, $0x7f000000
+DATA fnSingle<>+4924(SB)/4, $0x7f000000
+DATA fnSingle<>+4928(SB)/4, $0xff800000
+DATA fnSingle<>+4932(SB)/4, $0xff800000
+DATA fnSingle<>+4936(SB)/4, $0xff800000
+DATA fnSingle<>+4940(SB)/4, $0xff800000
+DATA fnSingle<>+4944(SB)/4, $0xff800000
+DATA fnSingle<>+4948(SB)/4, $0xff800000
+DATA fnSingle<>+4952(SB)/4, $0xff800000
+DATA fnSingle<>+4956(SB)/4, $0xff800000
+DATA fnSingle<>+4960(SB)/4, $0x00000001
+DATA fnSingle<>+4964(SB)/4, $0x00000001
+DATA fnSingle<>+4968(SB)/4, $0x00000001
+DATA fnSingle<>+4972(SB)/4, $0x00000001
+DATA fnSingle<>+4976(SB)/4, $0x00000001
+DATA fnSingle<>+4980(SB)/4, $0x00000001
+DATA fnSingle<>+4984(SB)/4, $0x00000001
+DATA fnSingle<>+4988(SB)/4, $0x00000001
+DATA fnSingle<>+4992(SB)/4, $0x00000002
+DATA fnSingle<>+4996(SB)/4, $0x00000002
+DATA fnSingle<>+5000(SB)/4, $0x00000002
+DATA fnSingle<>+5004(SB)/4, $0x00000002
+DATA fnSingle<>+5008(SB)/4, $0x00000002
+DATA fnSingle<>+5012(SB)/4, $0x00000002
+DATA fnSingle<>+5016(SB)/4, $0x00000002
+DATA fnSingle<>+5020(SB)/4, $0x00000002
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $5024
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -2278,16 +2358,16 @@ loop:
 	VFMADD213PS Y3, Y9, Y7
 	VFMADD231PS fnSingle<>+2016(SB), Y4, Y6
 	VFMADD231PS fnSingle<>+2016(SB), Y5, Y7
-	VCMPPS      $0x00, fnSingle<>+4384(SB), Y0, Y2
-	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+4480(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+4480(SB), Y7, Y7
-	VCMPPS      $0x11, fnSingle<>+4384(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+4512(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+4512(SB), Y7, Y7
-	VCMPPS      $0x15, fnSingle<>+4448(SB), Y0, Y2
-	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y3
+	VCMPPS      $0x00, fnSingle<>+4704(SB), Y0, Y2
+	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+4800(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+4800(SB), Y7, Y7
+	VCMPPS      $0x11, fnSingle<>+4704(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+4832(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+4832(SB), Y7, Y7
+	VCMPPS      $0x15, fnSingle<>+4768(SB), Y0, Y2
+	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y3
 	VBLENDVPS   Y2, Y0, Y6, Y6
 	VBLENDVPS   Y3, Y1, Y7, Y7
 	VMOVUPS     Y6, (AX)(BX*4)
@@ -2434,26 +2514,26 @@ wide:
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z9, Z13
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z10, Z14
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z11, Z15
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z3, K4
 	VBLENDMPS        Z0, Z12, K1, Z12
 	VBLENDMPS        Z1, Z13, K2, Z13
 	VBLENDMPS        Z2, Z14, K3, Z14
@@ -2495,11 +2575,11 @@ loop:
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z2, Z3
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
 	VBLENDMPS        Z0, Z3, K1, Z3
 	VMOVUPS          Z3, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2622,16 +2702,16 @@ loop:
 	VFMADD231PS fnSingle<>+2048(SB), Y3, Y7
 	VADDPS      Y6, Y4, Y2
 	VADDPS      Y7, Y5, Y3
-	VCMPPS      $0x00, fnSingle<>+4384(SB), Y0, Y4
-	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+4480(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+4480(SB), Y3, Y3
-	VCMPPS      $0x11, fnSingle<>+4384(SB), Y0, Y4
-	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+4512(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+4512(SB), Y3, Y3
-	VCMPPS      $0x15, fnSingle<>+4448(SB), Y0, Y4
-	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y5
+	VCMPPS      $0x00, fnSingle<>+4704(SB), Y0, Y4
+	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+4800(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+4800(SB), Y3, Y3
+	VCMPPS      $0x11, fnSingle<>+4704(SB), Y0, Y4
+	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+4832(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+4832(SB), Y3, Y3
+	VCMPPS      $0x15, fnSingle<>+4768(SB), Y0, Y4
+	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y5
 	VBLENDVPS   Y4, Y0, Y2, Y2
 	VBLENDVPS   Y5, Y1, Y3, Y3
 	VMOVUPS     Y2, (AX)(BX*4)
@@ -2788,26 +2868,26 @@ wide:
 	VADDPS           Z13, Z9, Z5
 	VADDPS           Z14, Z10, Z6
 	VADDPS           Z15, Z11, Z7
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z3, K4
 	VBLENDMPS        Z0, Z4, K1, Z4
 	VBLENDMPS        Z1, Z5, K2, Z5
 	VBLENDMPS        Z2, Z6, K3, Z6
@@ -2851,11 +2931,11 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2080(SB), Z1, Z3
 	VFMADD231PS.BCST fnSingle<>+2048(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
 	VBLENDMPS        Z0, Z1, K1, Z1
 	VMOVUPS          Z1, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2957,11 +3037,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4480(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4512(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4800(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4832(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -2992,11 +3072,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+4384(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4480(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+4384(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4512(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+4448(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4800(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+4832(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -3099,16 +3179,16 @@ wide:
 	VADDPS           Z9, Z5, Z1
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z6, Z0
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z7, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z2, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z2, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z3, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z2, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z2, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z3, K2
 	VBLENDMPS        Z2, Z0, K1, Z0
 	VBLENDMPS        Z3, Z1, K2, Z1
 	VMOVUPS          Z0, (AX)(BX*4)
@@ -3149,11 +3229,11 @@ loop:
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
 	VFMADD231PS.BCST fnSingle<>+2016(SB), Z3, Z0
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+4480(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z1, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z1, K1
 	VBLENDMPS        Z1, Z0, K1, Z0
 	VMOVUPS          Z0, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3221,8 +3301,8 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+4416(SB), Y2, Y4
-	VANDPS       fnSingle<>+4416(SB), Y3, Y5
+	VANDPS       fnSingle<>+4736(SB), Y2, Y4
+	VANDPS       fnSingle<>+4736(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -3297,8 +3377,8 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+4416(SB), Y2, Y2
-	VANDPS       fnSingle<>+4416(SB), Y3, Y3
+	VANDPS       fnSingle<>+4736(SB), Y2, Y2
+	VANDPS       fnSingle<>+4736(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -3379,10 +3459,10 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+4416(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+4736(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
@@ -3496,7 +3576,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
 	VBROADCASTSS      fnSingle<>+3328(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z4
@@ -3554,10 +3634,10 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+4416(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+4736(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
@@ -3680,7 +3760,7 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
 	VBROADCASTSS      fnSingle<>+3328(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z4
@@ -3723,63 +3803,63 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+3552(SB), Y0
+	VMOVUPD fnSingle<>+3872(SB), Y0
 	VMOVUPD fnSingle<>+3520(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+4416(SB), Y1, Y3
-	VANDPS      fnSingle<>+4416(SB), Y2, Y4
+	VANDPS      fnSingle<>+4736(SB), Y1, Y3
+	VANDPS      fnSingle<>+4736(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+416(SB), Y5
 	VMOVUPD     fnSingle<>+416(SB), Y6
-	VFMADD231PS fnSingle<>+3584(SB), Y3, Y5
-	VFMADD231PS fnSingle<>+3584(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+3904(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+3904(SB), Y4, Y6
 	VPSRLD      $0x16, Y5, Y5
 	VPSRLD      $0x16, Y6, Y6
-	VPERMPS     fnSingle<>+3648(SB), Y5, Y7
-	VPERMPS     fnSingle<>+3648(SB), Y6, Y8
+	VPERMPS     fnSingle<>+3968(SB), Y5, Y7
+	VPERMPS     fnSingle<>+3968(SB), Y6, Y8
 	VSUBPS      Y7, Y3, Y3
 	VSUBPS      Y8, Y4, Y4
-	VPERMPS     fnSingle<>+3712(SB), Y5, Y7
-	VPERMPS     fnSingle<>+3712(SB), Y6, Y8
-	VPERMPS     fnSingle<>+3744(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3744(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4032(SB), Y5, Y7
+	VPERMPS     fnSingle<>+4032(SB), Y6, Y8
+	VPERMPS     fnSingle<>+4064(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4064(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3776(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3776(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4096(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4096(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3808(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3808(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4128(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4128(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3840(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3840(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4160(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4160(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3872(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3872(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4192(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4192(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3904(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3904(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4224(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4224(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+3936(SB), Y5, Y9
-	VPERMPS     fnSingle<>+3936(SB), Y6, Y10
-	VPERMPS     fnSingle<>+3680(SB), Y5, Y5
-	VPERMPS     fnSingle<>+3680(SB), Y6, Y6
+	VPERMPS     fnSingle<>+4256(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4256(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4000(SB), Y5, Y5
+	VPERMPS     fnSingle<>+4000(SB), Y6, Y6
 	VFMADD231PS Y3, Y5, Y9
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+4384(SB), Y1, Y1
-	VANDPS      fnSingle<>+4384(SB), Y2, Y2
+	VANDPS      fnSingle<>+4704(SB), Y1, Y1
+	VANDPS      fnSingle<>+4704(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -3797,7 +3877,7 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+3552(SB), Y0
+	VMOVUPD fnSingle<>+3872(SB), Y0
 	VMOVUPD fnSingle<>+3520(SB), Y0
 	XORQ    SI, SI
 
@@ -3808,8 +3888,8 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y4
 	VADDPS       Y1, Y1, Y1
 	VADDPS       Y2, Y2, Y2
-	VANDPS       fnSingle<>+4416(SB), Y1, Y1
-	VANDPS       fnSingle<>+4416(SB), Y2, Y2
+	VANDPS       fnSingle<>+4736(SB), Y1, Y1
+	VANDPS       fnSingle<>+4736(SB), Y2, Y2
 	VMINPS       Y1, Y0, Y1
 	VMINPS       Y2, Y0, Y2
 	VMOVUPD      fnSingle<>+3328(SB), Y5
@@ -3860,8 +3940,8 @@ loop:
 	VFNMADD231PS Y6, Y2, Y8
 	VFNMADD231PS fnSingle<>+32(SB), Y5, Y7
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
-	VMULPS       fnSingle<>+3616(SB), Y5, Y1
-	VMULPS       fnSingle<>+3616(SB), Y6, Y2
+	VMULPS       fnSingle<>+3936(SB), Y5, Y1
+	VMULPS       fnSingle<>+3936(SB), Y6, Y2
 	VFMADD213PS  Y1, Y1, Y7
 	VFMADD213PS  Y2, Y2, Y8
 	VMULPS       Y7, Y3, Y1
@@ -3880,18 +3960,18 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+3552(SB), Z0
+	VBROADCASTSS    fnSingle<>+3872(SB), Z0
 	VBROADCASTSS    fnSingle<>+3520(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3648(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+3744(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+3776(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+3808(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+3840(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+3872(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+3904(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+3936(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+3680(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+3968(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+4032(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+4064(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+4096(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+4128(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+4160(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+4192(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+4224(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+4256(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+4000(SB), Z10
 	XORQ            BX, BX
 
 wide:
@@ -3902,10 +3982,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+4416(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+4416(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+4416(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+4736(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+4736(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+4736(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -3914,10 +3994,10 @@ wide:
 	VBROADCASTSS     fnSingle<>+416(SB), Z20
 	VBROADCASTSS     fnSingle<>+416(SB), Z21
 	VBROADCASTSS     fnSingle<>+416(SB), Z22
-	VFMADD231PS.BCST fnSingle<>+3584(SB), Z15, Z19
-	VFMADD231PS.BCST fnSingle<>+3584(SB), Z16, Z20
-	VFMADD231PS.BCST fnSingle<>+3584(SB), Z17, Z21
-	VFMADD231PS.BCST fnSingle<>+3584(SB), Z18, Z22
+	VFMADD231PS.BCST fnSingle<>+3904(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+3904(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+3904(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+3904(SB), Z18, Z22
 	VPSRLD           $0x16, Z19, Z19
 	VPSRLD           $0x16, Z20, Z20
 	VPSRLD           $0x16, Z21, Z21
@@ -3998,10 +4078,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+4384(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+4384(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+4384(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4704(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+4704(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+4704(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4019,10 +4099,10 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+416(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+3584(SB), Z12, Z13
+	VFMADD231PS.BCST fnSingle<>+3904(SB), Z12, Z13
 	VPSRLD           $0x16, Z13, Z13
 	VPERMPS          Z1, Z13, Z14
 	VSUBPS           Z14, Z12, Z12
@@ -4043,7 +4123,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4061,7 +4141,7 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+3552(SB), Z0
+	VBROADCASTSS fnSingle<>+3872(SB), Z0
 	VBROADCASTSS fnSingle<>+3520(SB), Z0
 	XORQ         SI, SI
 
@@ -4081,10 +4161,10 @@ wide:
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
 	VADDPS            Z4, Z4, Z4
-	VANDPS.BCST       fnSingle<>+4416(SB), Z1, Z1
-	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+4736(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z4
 	VMINPS            Z1, Z0, Z1
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
@@ -4185,10 +4265,10 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
-	VMULPS.BCST       fnSingle<>+3616(SB), Z9, Z1
-	VMULPS.BCST       fnSingle<>+3616(SB), Z10, Z2
-	VMULPS.BCST       fnSingle<>+3616(SB), Z11, Z3
-	VMULPS.BCST       fnSingle<>+3616(SB), Z12, Z4
+	VMULPS.BCST       fnSingle<>+3936(SB), Z9, Z1
+	VMULPS.BCST       fnSingle<>+3936(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+3936(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+3936(SB), Z12, Z4
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
@@ -4212,7 +4292,7 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z1
 	VMOVUPS           (DX)(SI*4), Z2
 	VADDPS            Z1, Z1, Z1
-	VANDPS.BCST       fnSingle<>+4416(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+4736(SB), Z1, Z1
 	VMINPS            Z1, Z0, Z1
 	VBROADCASTSS      fnSingle<>+3328(SB), Z3
 	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z3
@@ -4238,7 +4318,7 @@ loop:
 	VBROADCASTSS      fnSingle<>+448(SB), Z4
 	VFNMADD231PS      Z3, Z1, Z4
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z3, Z4
-	VMULPS.BCST       fnSingle<>+3616(SB), Z3, Z1
+	VMULPS.BCST       fnSingle<>+3936(SB), Z3, Z1
 	VFMADD213PS       Z1, Z1, Z4
 	VMULPS            Z4, Z2, Z1
 	VMOVUPS           Z1, (AX)(SI*4)
@@ -4263,8 +4343,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+4416(SB), Y1, Y3
-	VANDPS      fnSingle<>+4416(SB), Y2, Y4
+	VANDPS      fnSingle<>+4736(SB), Y1, Y3
+	VANDPS      fnSingle<>+4736(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -4309,8 +4389,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+4384(SB), Y1, Y1
-	VANDPS      fnSingle<>+4384(SB), Y2, Y2
+	VANDPS      fnSingle<>+4704(SB), Y1, Y1
+	VANDPS      fnSingle<>+4704(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4337,8 +4417,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+4416(SB), Y1, Y1
-	VANDPS      fnSingle<>+4416(SB), Y2, Y2
+	VANDPS      fnSingle<>+4736(SB), Y1, Y1
+	VANDPS      fnSingle<>+4736(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -4421,10 +4501,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+4416(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+4416(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+4416(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+4736(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+4736(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+4736(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4513,10 +4593,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+4384(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+4384(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+4384(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4704(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+4704(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+4704(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4534,7 +4614,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+4416(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4557,7 +4637,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+4384(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4591,10 +4671,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+4416(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+4416(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+4416(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+4416(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+4736(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+4736(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+4736(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+4736(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -4701,7 +4781,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+4416(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+4736(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -4741,12 +4821,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+4384(SB), Y1
+	VMOVUPD fnSingle<>+4704(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+4416(SB), Y2, Y3
+	VANDPS       fnSingle<>+4736(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4792,7 +4872,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+4416(SB), Y2, Y3
+	VANDPS       fnSingle<>+4736(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4851,13 +4931,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+4384(SB), Y1
+	VMOVUPD fnSingle<>+4704(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+4416(SB), Y1, Y3
+	VANDPS      fnSingle<>+4736(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4905,7 +4985,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+4416(SB), Y1, Y3
+	VANDPS      fnSingle<>+4736(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4964,7 +5044,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+4384(SB), Z1
+	VBROADCASTSS    fnSingle<>+4704(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -4983,8 +5063,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+4416(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+4416(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+4736(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -5082,7 +5162,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+4416(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -5143,7 +5223,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+4384(SB), Z1
+	VBROADCASTSS    fnSingle<>+4704(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -5162,8 +5242,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+4416(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+4416(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+4736(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+4736(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -5264,7 +5344,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+4416(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+4736(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -5842,12 +5922,12 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+3520(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+4384(SB), Y2
+	VMOVUPD fnSingle<>+4704(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
-	VANDPS       fnSingle<>+4416(SB), Y3, Y4
+	VANDPS       fnSingle<>+4736(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -5879,7 +5959,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y3
 	VMOVUPS      Y3, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+4416(SB), Y3, Y4
+	VANDPS       fnSingle<>+4736(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -5925,13 +6005,13 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+3520(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+4384(SB), Y2
+	VMOVUPD fnSingle<>+4704(SB), Y2
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y2
 	VMOVUPS      (DX)(SI*4), Y3
-	VANDPS       fnSingle<>+4416(SB), Y2, Y4
+	VANDPS       fnSingle<>+4736(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -5972,7 +6052,7 @@ loop:
 	VMOVUPS      Y2, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VANDPS       fnSingle<>+4416(SB), Y2, Y4
+	VANDPS       fnSingle<>+4736(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
 	VMOVUPD      fnSingle<>+3328(SB), Y6
@@ -6025,7 +6105,7 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS fnSingle<>+3520(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+4384(SB), Z2
+	VBROADCASTSS fnSingle<>+4704(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6034,8 +6114,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z3
 	VMOVUPS           64(CX)(BX*4), Z4
-	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z5
-	VANDPS.BCST       fnSingle<>+4416(SB), Z4, Z6
+	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z5
+	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z6
 	VMINPS            Z5, Z0, Z5
 	VMINPS            Z6, Z0, Z6
 	VMOVAPD           Z5, Z7
@@ -6105,7 +6185,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z3
-	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z4
+	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
 	VBROADCASTSS      fnSingle<>+3328(SB), Z6
@@ -6153,7 +6233,7 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS fnSingle<>+3520(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+4384(SB), Z2
+	VBROADCASTSS fnSingle<>+4704(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6164,8 +6244,8 @@ wide:
 	VMOVUPS           64(CX)(SI*4), Z3
 	VMOVUPS           (DX)(SI*4), Z4
 	VMOVUPS           64(DX)(SI*4), Z5
-	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+4416(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z7
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMOVAPD           Z6, Z8
@@ -6252,7 +6332,7 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+4416(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
 	VBROADCASTSS      fnSingle<>+3328(SB), Z6
@@ -6743,79 +6823,100 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1824(SB), Y0
-	VMOVUPD fnConst<>+1856(SB), Y1
-	VMOVUPD fnConst<>+1504(SB), Y1
+	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+448(SB), Y1
+	VMOVUPD fnSingle<>+32(SB), Y2
+	VMOVUPD fnSingle<>+4704(SB), Y2
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y2
-	VCVTPS2PD    16(CX)(BX*4), Y3
-	VANDPD       fnConst<>+1760(SB), Y2, Y4
-	VANDPD       fnConst<>+1760(SB), Y3, Y5
-	VMINPD       Y4, Y0, Y4
-	VMINPD       Y5, Y0, Y5
-	VXORPD       fnConst<>+1792(SB), Y4, Y4
-	VXORPD       fnConst<>+1792(SB), Y5, Y5
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VMOVUPD      fnConst<>+32(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y6
-	VFMADD231PD  fnConst<>+0(SB), Y5, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VSUBPD       fnConst<>+32(SB), Y7, Y9
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y4
-	VFNMADD231PD fnConst<>+64(SB), Y9, Y5
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VMOVUPD      fnConst<>+96(SB), Y9
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+128(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y5, Y9
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y5, Y9
-	VMULPD       Y4, Y8, Y4
-	VMULPD       Y5, Y9, Y5
-	VPSLLQ       $0x34, Y6, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y6, Y6, Y4
-	VFMADD213PD  Y7, Y7, Y5
-	VMOVUPD      fnConst<>+928(SB), Y6
-	VMOVUPD      fnConst<>+928(SB), Y7
-	VFMADD213PD  fnConst<>+960(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+960(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+992(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+992(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1024(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1024(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1056(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1056(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1088(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1088(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1120(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1120(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1152(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1152(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1184(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1184(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1216(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1216(SB), Y5, Y7
-	VFMADD213PD  fnConst<>+1248(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+1248(SB), Y5, Y7
-	VMAXPD       Y2, Y1, Y2
-	VMAXPD       Y3, Y1, Y3
-	VFMADD213PD  Y2, Y4, Y6
-	VFMADD213PD  Y3, Y5, Y7
-	VCVTPD2PSY   Y6, X2
-	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPD2PSY   Y7, X2
-	VMOVUPS      X2, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Y3
+	VMOVUPS      32(CX)(BX*4), Y4
+	VANDPS       fnSingle<>+4736(SB), Y3, Y5
+	VANDPS       fnSingle<>+4736(SB), Y4, Y6
+	VMINPS       Y5, Y0, Y5
+	VMINPS       Y6, Y0, Y6
+	VORPS        fnSingle<>+480(SB), Y5, Y5
+	VORPS        fnSingle<>+480(SB), Y6, Y6
+	VMOVUPD      fnSingle<>+0(SB), Y7
+	VMOVUPD      fnSingle<>+0(SB), Y8
+	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+2048(SB), Y6, Y8
+	VSUBPS       fnSingle<>+0(SB), Y7, Y9
+	VSUBPS       fnSingle<>+0(SB), Y8, Y10
+	VFNMADD231PS fnSingle<>+3264(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+3264(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+3296(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+3296(SB), Y10, Y6
+	VMOVUPD      fnSingle<>+3360(SB), Y9
+	VMOVUPD      fnSingle<>+3360(SB), Y10
+	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+3392(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+3424(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+3456(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+3488(SB), Y6, Y10
+	VMULPS       Y5, Y5, Y11
+	VMULPS       Y6, Y6, Y12
+	VFMADD213PS  Y5, Y11, Y9
+	VFMADD213PS  Y6, Y12, Y10
+	VFMADD213PS  Y1, Y1, Y9
+	VFMADD213PS  Y1, Y1, Y10
+	VPSLLD       $0x17, Y7, Y5
+	VPSLLD       $0x17, Y8, Y6
+	VMULPS       Y5, Y9, Y5
+	VMULPS       Y6, Y10, Y6
+	VMULPS       fnSingle<>+32(SB), Y5, Y5
+	VMULPS       fnSingle<>+32(SB), Y6, Y6
+	VMOVUPD      fnSingle<>+416(SB), Y7
+	VMOVUPD      fnSingle<>+416(SB), Y8
+	VFMADD231PS  fnSingle<>+3552(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+3552(SB), Y6, Y8
+	VPSRLD       $0x16, Y7, Y7
+	VPSRLD       $0x16, Y8, Y8
+	VPERMPS      fnSingle<>+3584(SB), Y7, Y9
+	VPERMPS      fnSingle<>+3584(SB), Y8, Y10
+	VSUBPS       Y9, Y5, Y5
+	VSUBPS       Y10, Y6, Y6
+	VPERMPS      fnSingle<>+3648(SB), Y7, Y9
+	VPERMPS      fnSingle<>+3648(SB), Y8, Y10
+	VPERMPS      fnSingle<>+3680(SB), Y7, Y11
+	VPERMPS      fnSingle<>+3680(SB), Y8, Y12
+	VFMADD213PS  Y11, Y5, Y9
+	VFMADD213PS  Y12, Y6, Y10
+	VPERMPS      fnSingle<>+3712(SB), Y7, Y11
+	VPERMPS      fnSingle<>+3712(SB), Y8, Y12
+	VFMADD213PS  Y11, Y5, Y9
+	VFMADD213PS  Y12, Y6, Y10
+	VPERMPS      fnSingle<>+3744(SB), Y7, Y11
+	VPERMPS      fnSingle<>+3744(SB), Y8, Y12
+	VFMADD213PS  Y11, Y5, Y9
+	VFMADD213PS  Y12, Y6, Y10
+	VPERMPS      fnSingle<>+3776(SB), Y7, Y11
+	VPERMPS      fnSingle<>+3776(SB), Y8, Y12
+	VFMADD213PS  Y11, Y5, Y9
+	VFMADD213PS  Y12, Y6, Y10
+	VPERMPS      fnSingle<>+3808(SB), Y7, Y11
+	VPERMPS      fnSingle<>+3808(SB), Y8, Y12
+	VFMADD213PS  Y11, Y5, Y9
+	VFMADD213PS  Y12, Y6, Y10
+	VPERMPS      fnSingle<>+3840(SB), Y7, Y11
+	VPERMPS      fnSingle<>+3840(SB), Y8, Y12
+	VPERMPS      fnSingle<>+3616(SB), Y7, Y7
+	VPERMPS      fnSingle<>+3616(SB), Y8, Y8
+	VFMADD231PS  Y5, Y7, Y11
+	VFMADD231PS  Y6, Y8, Y12
+	VFMADD213PS  Y11, Y5, Y9
+	VFMADD213PS  Y12, Y6, Y10
+	VMAXPS       Y3, Y2, Y3
+	VMAXPS       Y4, Y2, Y4
+	VADDPS       Y3, Y9, Y3
+	VADDPS       Y4, Y10, Y4
+	VMOVUPS      Y3, (AX)(BX*4)
+	VMOVUPS      Y4, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 	VZEROUPPER
@@ -6828,83 +6929,74 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1824(SB), Y0
-	VMOVUPD fnConst<>+1856(SB), Y1
-	VMOVUPD fnConst<>+1504(SB), Y2
+	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+448(SB), Y1
+	VMOVUPD fnSingle<>+32(SB), Y1
+	VMOVUPD fnSingle<>+4704(SB), Y2
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    16(CX)(SI*4), Y3
-	VCVTPS2PD    (DX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
-	VMAXPD       Y2, Y1, Y2
-	VMAXPD       Y3, Y1, Y3
-	VMINPD       Y2, Y0, Y2
-	VMINPD       Y3, Y0, Y3
-	VXORPD       fnConst<>+1792(SB), Y2, Y2
-	VXORPD       fnConst<>+1792(SB), Y3, Y3
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VMOVUPD      fnConst<>+32(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VSUBPD       fnConst<>+32(SB), Y7, Y9
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
-	VFNMADD231PD fnConst<>+64(SB), Y9, Y3
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VMOVUPD      fnConst<>+96(SB), Y9
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y9
-	VMULPD       Y2, Y8, Y2
-	VMULPD       Y3, Y9, Y3
-	VPSLLQ       $0x34, Y6, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y6, Y6, Y2
-	VFMADD213PD  Y7, Y7, Y3
-	VADDPD       fnConst<>+1536(SB), Y2, Y2
-	VADDPD       fnConst<>+1536(SB), Y3, Y3
-	VMOVUPD      fnConst<>+320(SB), Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VPSUBQ       Y2, Y6, Y6
-	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFNMADD231PD Y6, Y2, Y8
-	VFNMADD231PD Y7, Y3, Y9
-	VMOVAPD      Y8, Y10
-	VMOVAPD      Y9, Y11
-	VFMADD231PD  Y8, Y8, Y10
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD213PD  Y6, Y10, Y6
-	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
-	VFNMADD231PD Y6, Y2, Y8
-	VFNMADD231PD Y7, Y3, Y9
-	VMOVAPD      Y8, Y2
-	VMOVAPD      Y9, Y3
-	VFMADD231PD  Y8, Y8, Y2
-	VFMADD231PD  Y9, Y9, Y3
-	VFMADD213PD  Y6, Y2, Y6
-	VFMADD213PD  Y7, Y3, Y7
-	VMULPD       Y6, Y4, Y2
-	VMULPD       Y7, Y5, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      32(CX)(SI*4), Y3
+	VMOVUPS      (DX)(SI*4), Y4
+	VMOVUPS      32(DX)(SI*4), Y5
+	VANDPS       fnSingle<>+4736(SB), Y2, Y6
+	VANDPS       fnSingle<>+4736(SB), Y3, Y7
+	VMINPS       Y6, Y0, Y6
+	VMINPS       Y7, Y0, Y7
+	VMOVUPD      fnSingle<>+3328(SB), Y8
+	VMOVUPD      fnSingle<>+3328(SB), Y9
+	VFMADD231PS  fnSingle<>+2048(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+2048(SB), Y7, Y9
+	VSUBPS       fnSingle<>+3328(SB), Y8, Y10
+	VSUBPS       fnSingle<>+3328(SB), Y9, Y11
+	VFNMADD231PS fnSingle<>+3264(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+3264(SB), Y11, Y7
+	VFNMADD231PS fnSingle<>+3296(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+3296(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+3360(SB), Y10
+	VMOVUPD      fnSingle<>+3360(SB), Y11
+	VFMADD213PS  fnSingle<>+3392(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+3392(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+3424(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+3424(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+3456(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+3456(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+3488(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+3488(SB), Y7, Y11
+	VMULPS       Y6, Y6, Y12
+	VMULPS       Y7, Y7, Y13
+	VFMADD213PS  Y6, Y12, Y10
+	VFMADD213PS  Y7, Y13, Y11
+	VPSLLD       $0x17, Y8, Y6
+	VPSLLD       $0x17, Y9, Y7
+	VADDPS       fnSingle<>+32(SB), Y6, Y8
+	VADDPS       fnSingle<>+32(SB), Y7, Y9
+	VSUBPS       Y6, Y8, Y12
+	VSUBPS       Y7, Y9, Y13
+	VSUBPS       Y12, Y1, Y12
+	VSUBPS       Y13, Y1, Y13
+	VFMADD213PS  Y12, Y6, Y10
+	VFMADD213PS  Y13, Y7, Y11
+	VADDPS       Y10, Y8, Y6
+	VADDPS       Y11, Y9, Y7
+	VDIVPS       Y6, Y1, Y6
+	VDIVPS       Y7, Y1, Y7
+	VXORPD       Y8, Y8, Y8
+	VXORPD       Y9, Y9, Y9
+	VCMPPS       $0x1d, Y8, Y2, Y2
+	VCMPPS       $0x1d, Y9, Y3, Y3
+	VMOVUPD      fnSingle<>+448(SB), Y8
+	VMOVUPD      fnSingle<>+448(SB), Y9
+	VSUBPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y9, Y9
+	VBLENDVPS    Y2, Y8, Y6, Y2
+	VBLENDVPS    Y3, Y9, Y7, Y3
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y3, Y5, Y3
+	VMOVUPS      Y2, (AX)(SI*4)
+	VMOVUPS      Y3, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -6913,150 +7005,200 @@ loop:
 // func fnSoftplusAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1824(SB), Z0
-	VBROADCASTSD fnConst<>+1856(SB), Z1
-	VBROADCASTSD fnConst<>+1504(SB), Z1
-	XORQ         BX, BX
+	MOVQ            dst+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            n+16(FP), DX
+	VBROADCASTSS    fnSingle<>+3520(SB), Z0
+	VBROADCASTSS    fnSingle<>+448(SB), Z1
+	VBROADCASTSS    fnSingle<>+32(SB), Z2
+	VBROADCASTSS    fnSingle<>+4704(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3584(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+3648(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+3680(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+3712(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+3744(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+3776(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+3808(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+3840(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+3616(SB), Z11
+	XORQ            BX, BX
 
 wide:
-	LEAQ              32(BX), SI
+	LEAQ              64(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VCVTPS2PD         32(CX)(BX*4), Z3
-	VCVTPS2PD         64(CX)(BX*4), Z4
-	VCVTPS2PD         96(CX)(BX*4), Z5
-	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z6
-	VANDPD.BCST       fnConst<>+1760(SB), Z3, Z7
-	VANDPD.BCST       fnConst<>+1760(SB), Z4, Z8
-	VANDPD.BCST       fnConst<>+1760(SB), Z5, Z9
-	VMINPD            Z6, Z0, Z6
-	VMINPD            Z7, Z0, Z7
-	VMINPD            Z8, Z0, Z8
-	VMINPD            Z9, Z0, Z9
-	VXORPD.BCST       fnConst<>+1792(SB), Z6, Z6
-	VXORPD.BCST       fnConst<>+1792(SB), Z7, Z7
-	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z8
-	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z9
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VBROADCASTSD      fnConst<>+32(SB), Z13
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z7
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z8
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z9
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VBROADCASTSD      fnConst<>+96(SB), Z17
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z17
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z17
-	VMULPD            Z6, Z14, Z6
-	VMULPD            Z7, Z15, Z7
-	VMULPD            Z8, Z16, Z8
-	VMULPD            Z9, Z17, Z9
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VPSLLQ            $0x34, Z13, Z13
-	VFMADD213PD       Z10, Z10, Z6
-	VFMADD213PD       Z11, Z11, Z7
-	VFMADD213PD       Z12, Z12, Z8
-	VFMADD213PD       Z13, Z13, Z9
-	VBROADCASTSD      fnConst<>+928(SB), Z10
-	VBROADCASTSD      fnConst<>+928(SB), Z11
-	VBROADCASTSD      fnConst<>+928(SB), Z12
-	VBROADCASTSD      fnConst<>+928(SB), Z13
-	VFMADD213PD.BCST  fnConst<>+960(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+960(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+960(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+960(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+992(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+992(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+992(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+992(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1024(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1024(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1024(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1024(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1056(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1056(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1056(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1056(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1088(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1088(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1088(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1088(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1120(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1120(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1120(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1120(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1152(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1152(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1152(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1152(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1184(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1184(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1184(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1184(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1216(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1216(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1216(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1216(SB), Z9, Z13
-	VFMADD213PD.BCST  fnConst<>+1248(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+1248(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+1248(SB), Z8, Z12
-	VFMADD213PD.BCST  fnConst<>+1248(SB), Z9, Z13
-	VMAXPD            Z2, Z1, Z2
-	VMAXPD            Z3, Z1, Z3
-	VMAXPD            Z4, Z1, Z4
-	VMAXPD            Z5, Z1, Z5
-	VFMADD213PD       Z2, Z6, Z10
-	VFMADD213PD       Z3, Z7, Z11
-	VFMADD213PD       Z4, Z8, Z12
-	VFMADD213PD       Z5, Z9, Z13
-	VCVTPD2PS         Z10, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	VCVTPD2PS         Z11, Y2
-	VMOVUPS           Y2, 32(AX)(BX*4)
-	VCVTPD2PS         Z12, Y2
-	VMOVUPS           Y2, 64(AX)(BX*4)
-	VCVTPD2PS         Z13, Y2
-	VMOVUPS           Y2, 96(AX)(BX*4)
+	VMOVUPS           (CX)(BX*4), Z12
+	VMOVUPS           64(CX)(BX*4), Z13
+	VMOVUPS           128(CX)(BX*4), Z14
+	VMOVUPS           192(CX)(BX*4), Z15
+	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z16
+	VANDPS.BCST       fnSingle<>+4736(SB), Z13, Z17
+	VANDPS.BCST       fnSingle<>+4736(SB), Z14, Z18
+	VANDPS.BCST       fnSingle<>+4736(SB), Z15, Z19
+	VMINPS            Z16, Z0, Z16
+	VMINPS            Z17, Z0, Z17
+	VMINPS            Z18, Z0, Z18
+	VMINPS            Z19, Z0, Z19
+	VORPS.BCST        fnSingle<>+480(SB), Z16, Z16
+	VORPS.BCST        fnSingle<>+480(SB), Z17, Z17
+	VORPS.BCST        fnSingle<>+480(SB), Z18, Z18
+	VORPS.BCST        fnSingle<>+480(SB), Z19, Z19
+	VBROADCASTSS      fnSingle<>+0(SB), Z20
+	VBROADCASTSS      fnSingle<>+0(SB), Z21
+	VBROADCASTSS      fnSingle<>+0(SB), Z22
+	VBROADCASTSS      fnSingle<>+0(SB), Z23
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z19, Z23
+	VSUBPS.BCST       fnSingle<>+0(SB), Z20, Z24
+	VSUBPS.BCST       fnSingle<>+0(SB), Z21, Z25
+	VSUBPS.BCST       fnSingle<>+0(SB), Z22, Z26
+	VSUBPS.BCST       fnSingle<>+0(SB), Z23, Z27
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z27, Z19
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z27, Z19
+	VBROADCASTSS      fnSingle<>+3360(SB), Z24
+	VBROADCASTSS      fnSingle<>+3360(SB), Z25
+	VBROADCASTSS      fnSingle<>+3360(SB), Z26
+	VBROADCASTSS      fnSingle<>+3360(SB), Z27
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z19, Z27
+	VMULPS            Z16, Z16, Z28
+	VMULPS            Z17, Z17, Z29
+	VMULPS            Z18, Z18, Z30
+	VMULPS            Z19, Z19, Z31
+	VFMADD213PS       Z16, Z28, Z24
+	VFMADD213PS       Z17, Z29, Z25
+	VFMADD213PS       Z18, Z30, Z26
+	VFMADD213PS       Z19, Z31, Z27
+	VFMADD213PS       Z1, Z1, Z24
+	VFMADD213PS       Z1, Z1, Z25
+	VFMADD213PS       Z1, Z1, Z26
+	VFMADD213PS       Z1, Z1, Z27
+	VPSLLD            $0x17, Z20, Z16
+	VPSLLD            $0x17, Z21, Z17
+	VPSLLD            $0x17, Z22, Z18
+	VPSLLD            $0x17, Z23, Z19
+	VMULPS            Z16, Z24, Z16
+	VMULPS            Z17, Z25, Z17
+	VMULPS            Z18, Z26, Z18
+	VMULPS            Z19, Z27, Z19
+	VMULPS.BCST       fnSingle<>+32(SB), Z16, Z16
+	VMULPS.BCST       fnSingle<>+32(SB), Z17, Z17
+	VMULPS.BCST       fnSingle<>+32(SB), Z18, Z18
+	VMULPS.BCST       fnSingle<>+32(SB), Z19, Z19
+	VBROADCASTSS      fnSingle<>+416(SB), Z20
+	VBROADCASTSS      fnSingle<>+416(SB), Z21
+	VBROADCASTSS      fnSingle<>+416(SB), Z22
+	VBROADCASTSS      fnSingle<>+416(SB), Z23
+	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z19, Z23
+	VPSRLD            $0x16, Z20, Z20
+	VPSRLD            $0x16, Z21, Z21
+	VPSRLD            $0x16, Z22, Z22
+	VPSRLD            $0x16, Z23, Z23
+	VPERMPS           Z3, Z20, Z24
+	VPERMPS           Z3, Z21, Z25
+	VPERMPS           Z3, Z22, Z26
+	VPERMPS           Z3, Z23, Z27
+	VSUBPS            Z24, Z16, Z16
+	VSUBPS            Z25, Z17, Z17
+	VSUBPS            Z26, Z18, Z18
+	VSUBPS            Z27, Z19, Z19
+	VPERMPS           Z4, Z20, Z24
+	VPERMPS           Z4, Z21, Z25
+	VPERMPS           Z4, Z22, Z26
+	VPERMPS           Z4, Z23, Z27
+	VPERMPS           Z5, Z20, Z28
+	VPERMPS           Z5, Z21, Z29
+	VPERMPS           Z5, Z22, Z30
+	VPERMPS           Z5, Z23, Z31
+	VFMADD213PS       Z28, Z16, Z24
+	VFMADD213PS       Z29, Z17, Z25
+	VFMADD213PS       Z30, Z18, Z26
+	VFMADD213PS       Z31, Z19, Z27
+	VPERMPS           Z6, Z20, Z28
+	VPERMPS           Z6, Z21, Z29
+	VPERMPS           Z6, Z22, Z30
+	VPERMPS           Z6, Z23, Z31
+	VFMADD213PS       Z28, Z16, Z24
+	VFMADD213PS       Z29, Z17, Z25
+	VFMADD213PS       Z30, Z18, Z26
+	VFMADD213PS       Z31, Z19, Z27
+	VPERMPS           Z7, Z20, Z28
+	VPERMPS           Z7, Z21, Z29
+	VPERMPS           Z7, Z22, Z30
+	VPERMPS           Z7, Z23, Z31
+	VFMADD213PS       Z28, Z16, Z24
+	VFMADD213PS       Z29, Z17, Z25
+	VFMADD213PS       Z30, Z18, Z26
+	VFMADD213PS       Z31, Z19, Z27
+	VPERMPS           Z8, Z20, Z28
+	VPERMPS           Z8, Z21, Z29
+	VPERMPS           Z8, Z22, Z30
+	VPERMPS           Z8, Z23, Z31
+	VFMADD213PS       Z28, Z16, Z24
+	VFMADD213PS       Z29, Z17, Z25
+	VFMADD213PS       Z30, Z18, Z26
+	VFMADD213PS       Z31, Z19, Z27
+	VPERMPS           Z9, Z20, Z28
+	VPERMPS           Z9, Z21, Z29
+	VPERMPS           Z9, Z22, Z30
+	VPERMPS           Z9, Z23, Z31
+	VFMADD213PS       Z28, Z16, Z24
+	VFMADD213PS       Z29, Z17, Z25
+	VFMADD213PS       Z30, Z18, Z26
+	VFMADD213PS       Z31, Z19, Z27
+	VPERMPS           Z10, Z20, Z28
+	VPERMPS           Z10, Z21, Z29
+	VPERMPS           Z10, Z22, Z30
+	VPERMPS           Z10, Z23, Z31
+	VPERMPS           Z11, Z20, Z20
+	VPERMPS           Z11, Z21, Z21
+	VPERMPS           Z11, Z22, Z22
+	VPERMPS           Z11, Z23, Z23
+	VFMADD231PS       Z16, Z20, Z28
+	VFMADD231PS       Z17, Z21, Z29
+	VFMADD231PS       Z18, Z22, Z30
+	VFMADD231PS       Z19, Z23, Z31
+	VFMADD213PS       Z28, Z16, Z24
+	VFMADD213PS       Z29, Z17, Z25
+	VFMADD213PS       Z30, Z18, Z26
+	VFMADD213PS       Z31, Z19, Z27
+	VMAXPS            Z12, Z2, Z12
+	VMAXPS            Z13, Z2, Z13
+	VMAXPS            Z14, Z2, Z14
+	VMAXPS            Z15, Z2, Z15
+	VADDPS            Z12, Z24, Z12
+	VADDPS            Z13, Z25, Z13
+	VADDPS            Z14, Z26, Z14
+	VADDPS            Z15, Z27, Z15
+	VMOVUPS           Z12, (AX)(BX*4)
+	VMOVUPS           Z13, 64(AX)(BX*4)
+	VMOVUPS           Z14, 128(AX)(BX*4)
+	VMOVUPS           Z15, 192(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -7065,40 +7207,50 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VANDPD.BCST       fnConst<>+1760(SB), Z2, Z3
-	VMINPD            Z3, Z0, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+32(SB), Z4
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
-	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z3
-	VBROADCASTSD      fnConst<>+96(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z5
-	VMULPD            Z3, Z5, Z3
-	VPSLLQ            $0x34, Z4, Z4
-	VFMADD213PD       Z4, Z4, Z3
-	VBROADCASTSD      fnConst<>+928(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+960(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+992(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1024(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1056(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1088(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1120(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1152(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1184(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1216(SB), Z3, Z4
-	VFMADD213PD.BCST  fnConst<>+1248(SB), Z3, Z4
-	VMAXPD            Z2, Z1, Z2
-	VFMADD213PD       Z2, Z3, Z4
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	ADDQ              $0x08, BX
+	VMOVUPS           (CX)(BX*4), Z12
+	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z13
+	VMINPS            Z13, Z0, Z13
+	VORPS.BCST        fnSingle<>+480(SB), Z13, Z13
+	VBROADCASTSS      fnSingle<>+0(SB), Z14
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z13, Z14
+	VSUBPS.BCST       fnSingle<>+0(SB), Z14, Z15
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z13
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z13
+	VBROADCASTSS      fnSingle<>+3360(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z13, Z15
+	VMULPS            Z13, Z13, Z16
+	VFMADD213PS       Z13, Z16, Z15
+	VFMADD213PS       Z1, Z1, Z15
+	VPSLLD            $0x17, Z14, Z13
+	VMULPS            Z13, Z15, Z13
+	VMULPS.BCST       fnSingle<>+32(SB), Z13, Z13
+	VBROADCASTSS      fnSingle<>+416(SB), Z14
+	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z13, Z14
+	VPSRLD            $0x16, Z14, Z14
+	VPERMPS           Z3, Z14, Z15
+	VSUBPS            Z15, Z13, Z13
+	VPERMPS           Z4, Z14, Z15
+	VPERMPS           Z5, Z14, Z16
+	VFMADD213PS       Z16, Z13, Z15
+	VPERMPS           Z6, Z14, Z16
+	VFMADD213PS       Z16, Z13, Z15
+	VPERMPS           Z7, Z14, Z16
+	VFMADD213PS       Z16, Z13, Z15
+	VPERMPS           Z8, Z14, Z16
+	VFMADD213PS       Z16, Z13, Z15
+	VPERMPS           Z9, Z14, Z16
+	VFMADD213PS       Z16, Z13, Z15
+	VPERMPS           Z10, Z14, Z16
+	VPERMPS           Z11, Z14, Z14
+	VFMADD231PS       Z13, Z14, Z16
+	VFMADD213PS       Z16, Z13, Z15
+	VMAXPS            Z12, Z2, Z12
+	VADDPS            Z12, Z15, Z12
+	VMOVUPS           Z12, (AX)(BX*4)
+	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
 
@@ -7113,155 +7265,136 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1824(SB), Z0
-	VBROADCASTSD fnConst<>+1856(SB), Z1
-	VBROADCASTSD fnConst<>+1504(SB), Z2
+	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+448(SB), Z1
+	VBROADCASTSS fnSingle<>+32(SB), Z1
+	VBROADCASTSS fnSingle<>+4704(SB), Z2
 	XORQ         SI, SI
 
 wide:
-	LEAQ              32(SI), DI
+	LEAQ              64(SI), DI
 	CMPQ              DI, BX
 	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         32(CX)(SI*4), Z3
-	VCVTPS2PD         64(CX)(SI*4), Z4
-	VCVTPS2PD         96(CX)(SI*4), Z5
-	VCVTPS2PD         (DX)(SI*4), Z6
-	VCVTPS2PD         32(DX)(SI*4), Z7
-	VCVTPS2PD         64(DX)(SI*4), Z8
-	VCVTPS2PD         96(DX)(SI*4), Z9
-	VMAXPD            Z2, Z1, Z2
-	VMAXPD            Z3, Z1, Z3
-	VMAXPD            Z4, Z1, Z4
-	VMAXPD            Z5, Z1, Z5
-	VMINPD            Z2, Z0, Z2
-	VMINPD            Z3, Z0, Z3
-	VMINPD            Z4, Z0, Z4
-	VMINPD            Z5, Z0, Z5
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VBROADCASTSD      fnConst<>+32(SB), Z13
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VBROADCASTSD      fnConst<>+96(SB), Z17
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z17
-	VMULPD            Z2, Z14, Z2
-	VMULPD            Z3, Z15, Z3
-	VMULPD            Z4, Z16, Z4
-	VMULPD            Z5, Z17, Z5
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VPSLLQ            $0x34, Z13, Z13
-	VFMADD213PD       Z10, Z10, Z2
-	VFMADD213PD       Z11, Z11, Z3
-	VFMADD213PD       Z12, Z12, Z4
-	VFMADD213PD       Z13, Z13, Z5
-	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
-	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
-	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+1536(SB), Z5, Z5
-	VBROADCASTSD      fnConst<>+320(SB), Z10
-	VBROADCASTSD      fnConst<>+320(SB), Z11
-	VBROADCASTSD      fnConst<>+320(SB), Z12
-	VBROADCASTSD      fnConst<>+320(SB), Z13
-	VPSUBQ            Z2, Z10, Z10
-	VPSUBQ            Z3, Z11, Z11
-	VPSUBQ            Z4, Z12, Z12
-	VPSUBQ            Z5, Z13, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFNMADD231PD      Z10, Z2, Z14
-	VFNMADD231PD      Z11, Z3, Z15
-	VFNMADD231PD      Z12, Z4, Z16
-	VFNMADD231PD      Z13, Z5, Z17
-	VMOVAPD           Z14, Z18
-	VMOVAPD           Z15, Z19
-	VMOVAPD           Z16, Z20
-	VMOVAPD           Z17, Z21
-	VFMADD231PD       Z14, Z14, Z18
-	VFMADD231PD       Z15, Z15, Z19
-	VFMADD231PD       Z16, Z16, Z20
-	VFMADD231PD       Z17, Z17, Z21
-	VFMADD213PD       Z10, Z18, Z10
-	VFMADD213PD       Z11, Z19, Z11
-	VFMADD213PD       Z12, Z20, Z12
-	VFMADD213PD       Z13, Z21, Z13
-	VBROADCASTSD      fnConst<>+1536(SB), Z14
-	VBROADCASTSD      fnConst<>+1536(SB), Z15
-	VBROADCASTSD      fnConst<>+1536(SB), Z16
-	VBROADCASTSD      fnConst<>+1536(SB), Z17
-	VFNMADD231PD      Z10, Z2, Z14
-	VFNMADD231PD      Z11, Z3, Z15
-	VFNMADD231PD      Z12, Z4, Z16
-	VFNMADD231PD      Z13, Z5, Z17
-	VMOVAPD           Z14, Z2
-	VMOVAPD           Z15, Z3
-	VMOVAPD           Z16, Z4
-	VMOVAPD           Z17, Z5
-	VFMADD231PD       Z14, Z14, Z2
-	VFMADD231PD       Z15, Z15, Z3
-	VFMADD231PD       Z16, Z16, Z4
-	VFMADD231PD       Z17, Z17, Z5
-	VFMADD213PD       Z10, Z2, Z10
-	VFMADD213PD       Z11, Z3, Z11
-	VFMADD213PD       Z12, Z4, Z12
-	VFMADD213PD       Z13, Z5, Z13
-	VMULPD            Z10, Z6, Z2
-	VMULPD            Z11, Z7, Z3
-	VMULPD            Z12, Z8, Z4
-	VMULPD            Z13, Z9, Z5
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(SI*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(SI*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(SI*4)
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           64(CX)(SI*4), Z3
+	VMOVUPS           128(CX)(SI*4), Z4
+	VMOVUPS           192(CX)(SI*4), Z5
+	VMOVUPS           (DX)(SI*4), Z6
+	VMOVUPS           64(DX)(SI*4), Z7
+	VMOVUPS           128(DX)(SI*4), Z8
+	VMOVUPS           192(DX)(SI*4), Z9
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z10
+	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z11
+	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z12
+	VANDPS.BCST       fnSingle<>+4736(SB), Z5, Z13
+	VMINPS            Z10, Z0, Z10
+	VMINPS            Z11, Z0, Z11
+	VMINPS            Z12, Z0, Z12
+	VMINPS            Z13, Z0, Z13
+	VBROADCASTSS      fnSingle<>+3328(SB), Z14
+	VBROADCASTSS      fnSingle<>+3328(SB), Z15
+	VBROADCASTSS      fnSingle<>+3328(SB), Z16
+	VBROADCASTSS      fnSingle<>+3328(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z10, Z14
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z11, Z15
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z12, Z16
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z13, Z17
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z14, Z18
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z15, Z19
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z16, Z20
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z17, Z21
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z21, Z13
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z21, Z13
+	VBROADCASTSS      fnSingle<>+3360(SB), Z18
+	VBROADCASTSS      fnSingle<>+3360(SB), Z19
+	VBROADCASTSS      fnSingle<>+3360(SB), Z20
+	VBROADCASTSS      fnSingle<>+3360(SB), Z21
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z13, Z21
+	VMULPS            Z10, Z10, Z22
+	VMULPS            Z11, Z11, Z23
+	VMULPS            Z12, Z12, Z24
+	VMULPS            Z13, Z13, Z25
+	VFMADD213PS       Z10, Z22, Z18
+	VFMADD213PS       Z11, Z23, Z19
+	VFMADD213PS       Z12, Z24, Z20
+	VFMADD213PS       Z13, Z25, Z21
+	VPSLLD            $0x17, Z14, Z10
+	VPSLLD            $0x17, Z15, Z11
+	VPSLLD            $0x17, Z16, Z12
+	VPSLLD            $0x17, Z17, Z13
+	VADDPS.BCST       fnSingle<>+32(SB), Z10, Z14
+	VADDPS.BCST       fnSingle<>+32(SB), Z11, Z15
+	VADDPS.BCST       fnSingle<>+32(SB), Z12, Z16
+	VADDPS.BCST       fnSingle<>+32(SB), Z13, Z17
+	VSUBPS            Z10, Z14, Z22
+	VSUBPS            Z11, Z15, Z23
+	VSUBPS            Z12, Z16, Z24
+	VSUBPS            Z13, Z17, Z25
+	VSUBPS            Z22, Z1, Z22
+	VSUBPS            Z23, Z1, Z23
+	VSUBPS            Z24, Z1, Z24
+	VSUBPS            Z25, Z1, Z25
+	VFMADD213PS       Z22, Z10, Z18
+	VFMADD213PS       Z23, Z11, Z19
+	VFMADD213PS       Z24, Z12, Z20
+	VFMADD213PS       Z25, Z13, Z21
+	VADDPS            Z18, Z14, Z10
+	VADDPS            Z19, Z15, Z11
+	VADDPS            Z20, Z16, Z12
+	VADDPS            Z21, Z17, Z13
+	VDIVPS            Z10, Z1, Z10
+	VDIVPS            Z11, Z1, Z11
+	VDIVPS            Z12, Z1, Z12
+	VDIVPS            Z13, Z1, Z13
+	VXORPD            Z14, Z14, Z14
+	VXORPD            Z15, Z15, Z15
+	VXORPD            Z16, Z16, Z16
+	VXORPD            Z17, Z17, Z17
+	VCMPPS            $0x1d, Z14, Z2, K1
+	VCMPPS            $0x1d, Z15, Z3, K2
+	VCMPPS            $0x1d, Z16, Z4, K3
+	VCMPPS            $0x1d, Z17, Z5, K4
+	VBROADCASTSS      fnSingle<>+448(SB), Z2
+	VBROADCASTSS      fnSingle<>+448(SB), Z3
+	VBROADCASTSS      fnSingle<>+448(SB), Z4
+	VBROADCASTSS      fnSingle<>+448(SB), Z5
+	VMOVAPD           Z10, Z14
+	VMOVAPD           Z11, Z15
+	VMOVAPD           Z12, Z16
+	VMOVAPD           Z13, Z17
+	VSUBPS            Z10, Z2, K1, Z14
+	VSUBPS            Z11, Z3, K2, Z15
+	VSUBPS            Z12, Z4, K3, Z16
+	VSUBPS            Z13, Z5, K4, Z17
+	VMULPS            Z14, Z6, Z2
+	VMULPS            Z15, Z7, Z3
+	VMULPS            Z16, Z8, Z4
+	VMULPS            Z17, Z9, Z5
+	VMOVUPS           Z2, (AX)(SI*4)
+	VMOVUPS           Z3, 64(AX)(SI*4)
+	VMOVUPS           Z4, 128(AX)(SI*4)
+	VMOVUPS           Z5, 192(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               wide
 
@@ -7270,42 +7403,37 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         (DX)(SI*4), Z3
-	VMAXPD            Z2, Z1, Z2
-	VMINPD            Z2, Z0, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z2, Z2
-	VBROADCASTSD      fnConst<>+32(SB), Z4
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
-	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z2
-	VBROADCASTSD      fnConst<>+96(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z5
-	VMULPD            Z2, Z5, Z2
-	VPSLLQ            $0x34, Z4, Z4
-	VFMADD213PD       Z4, Z4, Z2
-	VADDPD.BCST       fnConst<>+1536(SB), Z2, Z2
-	VBROADCASTSD      fnConst<>+320(SB), Z4
-	VPSUBQ            Z2, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z2, Z5
-	VMOVAPD           Z5, Z6
-	VFMADD231PD       Z5, Z5, Z6
-	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z2, Z5
-	VMOVAPD           Z5, Z2
-	VFMADD231PD       Z5, Z5, Z2
-	VFMADD213PD       Z4, Z2, Z4
-	VMULPD            Z4, Z3, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	ADDQ              $0x08, SI
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           (DX)(SI*4), Z3
+	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z4
+	VMINPS            Z4, Z0, Z4
+	VBROADCASTSS      fnSingle<>+3328(SB), Z5
+	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z5
+	VSUBPS.BCST       fnSingle<>+3328(SB), Z5, Z6
+	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z6, Z4
+	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z6, Z4
+	VBROADCASTSS      fnSingle<>+3360(SB), Z6
+	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z4, Z6
+	VMULPS            Z4, Z4, Z7
+	VFMADD213PS       Z4, Z7, Z6
+	VPSLLD            $0x17, Z5, Z4
+	VADDPS.BCST       fnSingle<>+32(SB), Z4, Z5
+	VSUBPS            Z4, Z5, Z7
+	VSUBPS            Z7, Z1, Z7
+	VFMADD213PS       Z7, Z4, Z6
+	VADDPS            Z6, Z5, Z4
+	VDIVPS            Z4, Z1, Z4
+	VXORPD            Z5, Z5, Z5
+	VCMPPS            $0x1d, Z5, Z2, K1
+	VBROADCASTSS      fnSingle<>+448(SB), Z2
+	VMOVAPD           Z4, Z5
+	VSUBPS            Z4, Z2, K1, Z5
+	VMULPS            Z5, Z3, Z2
+	VMOVUPS           Z2, (AX)(SI*4)
+	ADDQ              $0x10, SI
 	CMPQ              SI, BX
 	JB                loop
 
@@ -8624,8 +8752,8 @@ loop:
 	VMOVUPS      (CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+4544(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+4576(SB), Y3
+	VPSUBD       fnSingle<>+4864(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+4896(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -8682,7 +8810,7 @@ loop:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4608(SB), Y1, Y1
+	VANDPS       fnSingle<>+4928(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -8732,12 +8860,12 @@ careful1:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+4384(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+4704(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+4384(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+4512(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+4448(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+4704(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+4832(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+4768(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
@@ -8758,7 +8886,7 @@ careful1:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4608(SB), Y1, Y1
+	VANDPS       fnSingle<>+4928(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -8774,8 +8902,8 @@ done1:
 	VMOVUPS      32(CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+4544(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+4576(SB), Y3
+	VPSUBD       fnSingle<>+4864(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+4896(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -8832,7 +8960,7 @@ done1:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4608(SB), Y1, Y1
+	VANDPS       fnSingle<>+4928(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -8882,12 +9010,12 @@ careful2:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+4384(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+4704(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+4384(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+4512(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+4448(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+4704(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+4832(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+4768(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
@@ -8908,7 +9036,7 @@ careful2:
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4608(SB), Y1, Y1
+	VANDPS       fnSingle<>+4928(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -8942,8 +9070,8 @@ loop:
 	VMOVUPS      (DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+4544(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4576(SB), Y4
+	VPSUBD       fnSingle<>+4864(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4896(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9002,7 +9130,7 @@ loop:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4608(SB), Y4, Y4
+	VANDPS       fnSingle<>+4928(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9052,12 +9180,12 @@ careful1:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+4384(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+4704(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+4384(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+4512(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+4448(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+4704(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+4832(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+4768(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
@@ -9080,7 +9208,7 @@ careful1:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4608(SB), Y4, Y4
+	VANDPS       fnSingle<>+4928(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9098,8 +9226,8 @@ done1:
 	VMOVUPS      32(DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+4544(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4576(SB), Y4
+	VPSUBD       fnSingle<>+4864(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4896(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9158,7 +9286,7 @@ done1:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4608(SB), Y4, Y4
+	VANDPS       fnSingle<>+4928(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9208,12 +9336,12 @@ careful2:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+4384(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+4704(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+4384(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+4512(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+4448(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+4704(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+4832(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+4768(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
@@ -9236,7 +9364,7 @@ careful2:
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4608(SB), Y4, Y4
+	VANDPS       fnSingle<>+4928(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9279,13 +9407,13 @@ wide:
 	VANDPS.BCST      8(BX), Z4, Z7
 	VANDPS.BCST      8(BX), Z5, Z8
 	VANDPS.BCST      8(BX), Z6, Z9
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z7, Z10
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z8, Z11
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z9, Z12
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z10, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z11, K2
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z7, Z10
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z8, Z11
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z9, Z12
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z10, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z11, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z12, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z12, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -9538,21 +9666,21 @@ careful1:
 	VFMADD231PS.BCST 4(BX), Z16, Z19
 	VFMADD231PS.BCST 4(BX), Z17, Z20
 	VFMADD231PS.BCST 4(BX), Z18, Z21
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z7, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z8, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z9, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z7, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z8, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z9, K3
 	VBLENDMPS.BCST   16(BX), Z13, K1, Z13
 	VBLENDMPS.BCST   16(BX), Z14, K2, Z14
 	VBLENDMPS.BCST   16(BX), Z15, K3, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z9, K3
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z13, K1, Z13
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z14, K2, Z14
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z15, K3, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z7, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z8, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z9, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z9, K3
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z13, K1, Z13
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z14, K2, Z14
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z15, K3, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z7, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z8, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z9, K3
 	VMULPS.BCST      (BX), Z7, Z7
 	VMULPS.BCST      (BX), Z8, Z8
 	VMULPS.BCST      (BX), Z9, Z9
@@ -9628,8 +9756,8 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z4
 	VANDPS.BCST      8(BX), Z4, Z5
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z5, Z6
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z6, K1
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z5, Z6
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z6, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z5, Z6
@@ -9717,11 +9845,11 @@ careful2:
 	VFMSUB231PS.BCST (BX), Z8, Z9
 	VFMADD231PS.BCST (BX), Z6, Z9
 	VFMADD231PS.BCST 4(BX), Z8, Z9
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z5, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z5, K1
 	VBLENDMPS.BCST   16(BX), Z7, K1, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z5, K1
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z7, K1, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z5, K1
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z7, K1, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z5, K1
 	VMULPS.BCST      (BX), Z5, Z5
 	VBLENDMPS        Z5, Z7, K1, Z7
 	VBROADCASTSS     fnSingle<>+3200(SB), Z5
@@ -9780,13 +9908,13 @@ wide:
 	VANDPS.BCST      8(SI), Z4, Z10
 	VANDPS.BCST      8(SI), Z5, Z11
 	VANDPS.BCST      8(SI), Z6, Z12
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z10, Z13
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z11, Z14
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z12, Z15
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z13, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z14, K2
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z10, Z13
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z11, Z14
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z12, Z15
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z13, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z14, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z15, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z15, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -10043,21 +10171,21 @@ careful1:
 	VFMADD231PS.BCST 4(SI), Z19, Z22
 	VFMADD231PS.BCST 4(SI), Z20, Z23
 	VFMADD231PS.BCST 4(SI), Z21, Z24
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z10, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z11, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z12, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z10, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z11, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z12, K3
 	VBLENDMPS.BCST   16(SI), Z16, K1, Z16
 	VBLENDMPS.BCST   16(SI), Z17, K2, Z17
 	VBLENDMPS.BCST   16(SI), Z18, K3, Z18
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z12, K3
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z16, K1, Z16
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z17, K2, Z17
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z18, K3, Z18
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z10, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z11, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z12, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z12, K3
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z16, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z17, K2, Z17
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z18, K3, Z18
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z10, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z11, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z12, K3
 	VMULPS.BCST      (SI), Z10, Z10
 	VMULPS.BCST      (SI), Z11, Z11
 	VMULPS.BCST      (SI), Z12, Z12
@@ -10141,8 +10269,8 @@ loop:
 	VMOVUPS          (CX)(DI*4), Z4
 	VMOVUPS          (DX)(DI*4), Z5
 	VANDPS.BCST      8(SI), Z4, Z6
-	VPSUBD.BCST      fnSingle<>+4544(SB), Z6, Z7
-	VPCMPUD.BCST     $0x01, fnSingle<>+4576(SB), Z7, K1
+	VPSUBD.BCST      fnSingle<>+4864(SB), Z6, Z7
+	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z7, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z6, Z7
@@ -10232,11 +10360,11 @@ careful2:
 	VFMSUB231PS.BCST (SI), Z9, Z10
 	VFMADD231PS.BCST (SI), Z7, Z10
 	VFMADD231PS.BCST 4(SI), Z9, Z10
-	VCMPPS.BCST      $0x00, fnSingle<>+4384(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z6, K1
 	VBLENDMPS.BCST   16(SI), Z8, K1, Z8
-	VCMPPS.BCST      $0x11, fnSingle<>+4384(SB), Z6, K1
-	VBLENDMPS.BCST   fnSingle<>+4512(SB), Z8, K1, Z8
-	VCMPPS.BCST      $0x15, fnSingle<>+4448(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z6, K1
+	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z8, K1, Z8
+	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z6, K1
 	VMULPS.BCST      (SI), Z6, Z6
 	VBLENDMPS        Z6, Z8, K1, Z8
 	VBROADCASTSS     fnSingle<>+3200(SB), Z6
@@ -10284,48 +10412,48 @@ loop:
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMOVUPD      fnSingle<>+3136(SB), Y2
 	VMOVUPD      fnSingle<>+3136(SB), Y3
-	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y3
+	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y3
 	VSUBPS       fnSingle<>+3136(SB), Y2, Y4
 	VSUBPS       fnSingle<>+3136(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4032(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4032(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4064(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4064(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4096(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4096(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4352(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4352(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4384(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4384(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4416(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4416(SB), Y5, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+4128(SB), Y6
-	VMOVUPD      fnSingle<>+4128(SB), Y7
-	VFMADD213PS  fnSingle<>+4160(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4224(SB), Y0
-	VMOVUPD      fnSingle<>+4224(SB), Y1
-	VFMADD213PS  fnSingle<>+4256(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4256(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4288(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4288(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4320(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4320(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4352(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4352(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+4544(SB), Y0
+	VMOVUPD      fnSingle<>+4544(SB), Y1
+	VFMADD213PS  fnSingle<>+4576(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4608(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4640(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4640(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4672(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4672(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+4384(SB), Y0, Y0
-	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VANDPS       fnSingle<>+4704(SB), Y0, Y0
+	VANDPS       fnSingle<>+4704(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -10352,50 +10480,50 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y3
 	VMOVUPD      fnSingle<>+3136(SB), Y4
 	VMOVUPD      fnSingle<>+3136(SB), Y5
-	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y5
+	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y5
 	VSUBPS       fnSingle<>+3136(SB), Y4, Y6
 	VSUBPS       fnSingle<>+3136(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4032(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4064(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4064(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4096(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4096(SB), Y7, Y1
-	VPADDD       fnSingle<>+4640(SB), Y4, Y4
-	VPADDD       fnSingle<>+4640(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4416(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y1
+	VPADDD       fnSingle<>+4960(SB), Y4, Y4
+	VPADDD       fnSingle<>+4960(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4128(SB), Y8
-	VMOVUPD      fnSingle<>+4128(SB), Y9
-	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4160(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VMOVUPD      fnSingle<>+4448(SB), Y9
+	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+4224(SB), Y0
-	VMOVUPD      fnSingle<>+4224(SB), Y1
-	VFMADD213PS  fnSingle<>+4256(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4256(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4288(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4288(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4320(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4320(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4352(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4352(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+4544(SB), Y0
+	VMOVUPD      fnSingle<>+4544(SB), Y1
+	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4640(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4640(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4672(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4672(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+4384(SB), Y0, Y0
-	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VANDPS       fnSingle<>+4704(SB), Y0, Y0
+	VANDPS       fnSingle<>+4704(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -10428,10 +10556,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+3136(SB), Z5
 	VBROADCASTSS      fnSingle<>+3136(SB), Z6
 	VBROADCASTSS      fnSingle<>+3136(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z7
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z7
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z4, Z8
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z5, Z9
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z6, Z10
@@ -10440,34 +10568,34 @@ wide:
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+4128(SB), Z12
-	VBROADCASTSS      fnSingle<>+4128(SB), Z13
-	VBROADCASTSS      fnSingle<>+4128(SB), Z14
-	VBROADCASTSS      fnSingle<>+4128(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
+	VBROADCASTSS      fnSingle<>+4448(SB), Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -10476,42 +10604,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VBROADCASTSS      fnSingle<>+4224(SB), Z1
-	VBROADCASTSS      fnSingle<>+4224(SB), Z2
-	VBROADCASTSS      fnSingle<>+4224(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VBROADCASTSS      fnSingle<>+4544(SB), Z1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z2
+	VBROADCASTSS      fnSingle<>+4544(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -10526,27 +10654,27 @@ rest:
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
 	VBROADCASTSS      fnSingle<>+3136(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z1
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z1
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z2, Z0
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+4128(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4448(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -10581,10 +10709,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+3136(SB), Z9
 	VBROADCASTSS      fnSingle<>+3136(SB), Z10
 	VBROADCASTSS      fnSingle<>+3136(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z11
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z8, Z12
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z9, Z13
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z10, Z14
@@ -10593,38 +10721,38 @@ wide:
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+4640(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+4640(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+4640(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+4640(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+4960(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+4960(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+4960(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+4960(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4128(SB), Z16
-	VBROADCASTSS      fnSingle<>+4128(SB), Z17
-	VBROADCASTSS      fnSingle<>+4128(SB), Z18
-	VBROADCASTSS      fnSingle<>+4128(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VBROADCASTSS      fnSingle<>+4448(SB), Z17
+	VBROADCASTSS      fnSingle<>+4448(SB), Z18
+	VBROADCASTSS      fnSingle<>+4448(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -10633,42 +10761,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VBROADCASTSS      fnSingle<>+4224(SB), Z1
-	VBROADCASTSS      fnSingle<>+4224(SB), Z2
-	VBROADCASTSS      fnSingle<>+4224(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VBROADCASTSS      fnSingle<>+4544(SB), Z1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z2
+	VBROADCASTSS      fnSingle<>+4544(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -10688,28 +10816,28 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
 	VBROADCASTSS      fnSingle<>+3136(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z2
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z2
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+4640(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+4960(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4128(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+4448(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI
@@ -10733,50 +10861,50 @@ loop:
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMOVUPD      fnSingle<>+3136(SB), Y2
 	VMOVUPD      fnSingle<>+3136(SB), Y3
-	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y3
+	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y3
 	VSUBPS       fnSingle<>+3136(SB), Y2, Y4
 	VSUBPS       fnSingle<>+3136(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4032(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4032(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4064(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4064(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4096(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4096(SB), Y5, Y1
-	VPADDD       fnSingle<>+4640(SB), Y2, Y2
-	VPADDD       fnSingle<>+4640(SB), Y3, Y3
+	VFNMADD231PS fnSingle<>+4352(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4352(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4384(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4384(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+4416(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+4416(SB), Y5, Y1
+	VPADDD       fnSingle<>+4960(SB), Y2, Y2
+	VPADDD       fnSingle<>+4960(SB), Y3, Y3
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+4128(SB), Y6
-	VMOVUPD      fnSingle<>+4128(SB), Y7
-	VFMADD213PS  fnSingle<>+4160(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4224(SB), Y0
-	VMOVUPD      fnSingle<>+4224(SB), Y1
-	VFMADD213PS  fnSingle<>+4256(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4256(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4288(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4288(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4320(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4320(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4352(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4352(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+4544(SB), Y0
+	VMOVUPD      fnSingle<>+4544(SB), Y1
+	VFMADD213PS  fnSingle<>+4576(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4608(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4640(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4640(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+4672(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+4672(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+4384(SB), Y0, Y0
-	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VANDPS       fnSingle<>+4704(SB), Y0, Y0
+	VANDPS       fnSingle<>+4704(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -10803,50 +10931,50 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y3
 	VMOVUPD      fnSingle<>+3136(SB), Y4
 	VMOVUPD      fnSingle<>+3136(SB), Y5
-	VFMADD231PS  fnSingle<>+4000(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+4000(SB), Y1, Y5
+	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y5
 	VSUBPS       fnSingle<>+3136(SB), Y4, Y6
 	VSUBPS       fnSingle<>+3136(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4032(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4064(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4064(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4096(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4096(SB), Y7, Y1
-	VPADDD       fnSingle<>+4672(SB), Y4, Y4
-	VPADDD       fnSingle<>+4672(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4416(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y1
+	VPADDD       fnSingle<>+4992(SB), Y4, Y4
+	VPADDD       fnSingle<>+4992(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4128(SB), Y8
-	VMOVUPD      fnSingle<>+4128(SB), Y9
-	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4160(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VMOVUPD      fnSingle<>+4448(SB), Y9
+	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+4224(SB), Y0
-	VMOVUPD      fnSingle<>+4224(SB), Y1
-	VFMADD213PS  fnSingle<>+4256(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4256(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4288(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4288(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4320(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4320(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4352(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4352(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+4544(SB), Y0
+	VMOVUPD      fnSingle<>+4544(SB), Y1
+	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4640(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4640(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+4672(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+4672(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+4384(SB), Y0, Y0
-	VANDPS       fnSingle<>+4384(SB), Y1, Y1
+	VANDPS       fnSingle<>+4704(SB), Y0, Y0
+	VANDPS       fnSingle<>+4704(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -10879,10 +11007,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+3136(SB), Z5
 	VBROADCASTSS      fnSingle<>+3136(SB), Z6
 	VBROADCASTSS      fnSingle<>+3136(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z7
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z7
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z4, Z8
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z5, Z9
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z6, Z10
@@ -10891,38 +11019,38 @@ wide:
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z11, Z3
-	VPADDD.BCST       fnSingle<>+4640(SB), Z4, Z4
-	VPADDD.BCST       fnSingle<>+4640(SB), Z5, Z5
-	VPADDD.BCST       fnSingle<>+4640(SB), Z6, Z6
-	VPADDD.BCST       fnSingle<>+4640(SB), Z7, Z7
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
+	VPADDD.BCST       fnSingle<>+4960(SB), Z4, Z4
+	VPADDD.BCST       fnSingle<>+4960(SB), Z5, Z5
+	VPADDD.BCST       fnSingle<>+4960(SB), Z6, Z6
+	VPADDD.BCST       fnSingle<>+4960(SB), Z7, Z7
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+4128(SB), Z12
-	VBROADCASTSS      fnSingle<>+4128(SB), Z13
-	VBROADCASTSS      fnSingle<>+4128(SB), Z14
-	VBROADCASTSS      fnSingle<>+4128(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
+	VBROADCASTSS      fnSingle<>+4448(SB), Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -10931,42 +11059,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VBROADCASTSS      fnSingle<>+4224(SB), Z1
-	VBROADCASTSS      fnSingle<>+4224(SB), Z2
-	VBROADCASTSS      fnSingle<>+4224(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VBROADCASTSS      fnSingle<>+4544(SB), Z1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z2
+	VBROADCASTSS      fnSingle<>+4544(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -10981,28 +11109,28 @@ rest:
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
 	VBROADCASTSS      fnSingle<>+3136(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z1
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z1
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z2, Z0
-	VPADDD.BCST       fnSingle<>+4640(SB), Z1, Z1
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z2, Z0
+	VPADDD.BCST       fnSingle<>+4960(SB), Z1, Z1
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+4128(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4448(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11037,10 +11165,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+3136(SB), Z9
 	VBROADCASTSS      fnSingle<>+3136(SB), Z10
 	VBROADCASTSS      fnSingle<>+3136(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z11
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z8, Z12
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z9, Z13
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z10, Z14
@@ -11049,38 +11177,38 @@ wide:
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+4672(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+4672(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+4672(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+4672(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+4992(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+4992(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+4992(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+4992(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4128(SB), Z16
-	VBROADCASTSS      fnSingle<>+4128(SB), Z17
-	VBROADCASTSS      fnSingle<>+4128(SB), Z18
-	VBROADCASTSS      fnSingle<>+4128(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VBROADCASTSS      fnSingle<>+4448(SB), Z17
+	VBROADCASTSS      fnSingle<>+4448(SB), Z18
+	VBROADCASTSS      fnSingle<>+4448(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11089,42 +11217,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VBROADCASTSS      fnSingle<>+4224(SB), Z1
-	VBROADCASTSS      fnSingle<>+4224(SB), Z2
-	VBROADCASTSS      fnSingle<>+4224(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VBROADCASTSS      fnSingle<>+4544(SB), Z1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z2
+	VBROADCASTSS      fnSingle<>+4544(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11144,28 +11272,28 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
 	VBROADCASTSS      fnSingle<>+3136(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+4000(SB), Z0, Z2
+	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z2
 	VSUBPS.BCST       fnSingle<>+3136(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4064(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4096(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+4672(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+4992(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4128(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+4448(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4224(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4256(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4288(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4320(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4352(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+4640(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+4544(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+4960(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4384(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI

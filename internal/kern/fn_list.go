@@ -59,12 +59,7 @@ var fnList = [fnCount]fnPair{
 			}
 			return dy * math.FMA(x, fnThird, 0.5)
 		}},
-	FnSoftplus: {
-		func(x float64, _ *fnSettings) float64 {
-			e := expNeg(x)
-			return math.FMA(horner(fnLog1pPoly[:], e), e, atLeast(x, 0))
-		},
-		func(x, dy float64, _ *fnSettings) float64 { return dy * fnGate(within(x, fnExpMax)) }},
+	FnSoftplus: single(softplusOf, sigmoidOf),
 	FnELU: {
 		func(x float64, p *fnSettings) float64 {
 			if x > 0 {

@@ -347,6 +347,63 @@ var singleExpPoly = [5]float32{
 // singleExpMax: exp of its negative, and it times that, are 0 as float32.
 const singleExpMax float32 = 0x1.b8p+06
 
+// singleSoftplusStep: e times it plus singleTailFrom reaches, from interval to interval of the table, the next power of two or half-way there, at most below 24.
+const singleSoftplusStep float32 = 0x1.67fffep+04
+
+// singleSoftplusMid: middles of eight intervals of e; entry 7 is of the first.
+var singleSoftplusMid = [8]float32{
+	0.044448134, 0.08887874, 0.15556423, 0.24452741,
+	0.3776073, 0.55509514, 1, 0,
+}
+
+// singleSoftplusLine: added to the coefficients of power 1 of the same, without rounding their sum.
+var singleSoftplusLine = [8]float32{
+	0, 0, 0, 0,
+	0, 0, 0, 1,
+}
+
+// singleSoftplus6: coefficients of power 6 of log(1+e) on those intervals, error 2^-28.3.
+var singleSoftplus6 = [8]float32{
+	-3.2500272, 0.65465575, 0.057957843, 0.033216525,
+	-0.022244211, -0.012823578, -0.0029010614, -0.16244543,
+}
+
+// singleSoftplus5: coefficients of power 5 of log(1+e) on those intervals, error 2^-28.3.
+var singleSoftplus5 = [8]float32{
+	0.022199579, 0.20442307, 0.11763304, 0.08504227,
+	0.041618444, 0.020912461, 0.0070207915, 0.20002197,
+}
+
+// singleSoftplus4: coefficients of power 4 of log(1+e) on those intervals, error 2^-28.3.
+var singleSoftplus4 = [8]float32{
+	-0.20815068, -0.17829908, -0.14052528, -0.10441021,
+	-0.06943432, -0.042737674, -0.015138224, -0.2500015,
+}
+
+// singleSoftplus3: coefficients of power 3 of log(1+e) on those intervals, error 2^-28.3.
+var singleSoftplus3 = [8]float32{
+	0.2926478, 0.25814503, 0.21597071, 0.17288361,
+	0.1274861, 0.08864675, 0.041776836, 0.33333334,
+}
+
+// singleSoftplus2: coefficients of power 2 of log(1+e) on those intervals, error 2^-28.3.
+var singleSoftplus2 = [8]float32{
+	-0.4583492, -0.4217071, -0.37443948, -0.32282037,
+	-0.26346266, -0.20675504, -0.12498949, -0.5,
+}
+
+// singleSoftplus1: coefficients of power 1 of log(1+e) on those intervals, error 2^-28.3.
+var singleSoftplus1 = [8]float32{
+	0.9574434, 0.9183759, 0.86537814, 0.8035179,
+	0.7258963, 0.64304745, 0.50000036, 0,
+}
+
+// singleSoftplus0: coefficients of power 0 of log(1+e) on those intervals, error 2^-28.3.
+var singleSoftplus0 = [8]float32{
+	0.043488644, 0.08514849, 0.14458874, 0.21875587,
+	0.32034814, 0.44153672, 0.6931472, 0,
+}
+
 // singleTanhMax: tanh is 1 as float32 beyond.
 const singleTanhMax float32 = 0x1.20f5c2p+03
 

@@ -49,12 +49,7 @@ var fnKernels = []fnKernel{
 		d = f.pick(f.cmp(cmpGE, x, fnAt("fnThree", 0)), fnAt("fnOne", 0), d)
 		return f.keep(f.cmp(cmpNLE, x, fnAt("fnMinusThree", 0)), f.mul(dy, d))
 	}},
-	{"Softplus", []string{"fnExpMax", "fnExpMin", "fnZero"}, 0, func(f *fnVec, x vec) vec {
-		e := f.expNeg(x)
-		return f.muladd(f.poly("fnLog1pPoly", e), e, f.least(x, "fnZero"))
-	}, func(f *fnVec, x, dy vec) vec {
-		return f.mul(dy, f.sigmoid(f.clamp(x, "fnExp")))
-	}},
+	softplusSingle,
 	{"ELU", expLimits, 2, func(f *fnVec, x vec) vec {
 		y := f.mul(f.expm1(f.clamp(x, "fnExp")), f.param(0))
 		return f.pick(f.cmp(cmpGT, x, f.zero()), f.mul(x, f.param(1)), y)
