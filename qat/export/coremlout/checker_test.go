@@ -71,7 +71,15 @@ func beyondChecker(n *frozen.Network) string {
 			if op.Log {
 				return "log"
 			}
-		case frozen.Pad, frozen.LRN:
+		case frozen.Binary:
+			if compareOps[op.Fn] != "" {
+				return op.Fn
+			}
+		case frozen.Reduce:
+			if op.Fn == "min" {
+				return op.Fn
+			}
+		case frozen.Pad, frozen.LRN, frozen.Where:
 			return l.Op.Kind()
 		case frozen.Reshape:
 			if len(op.Shape) == 0 {
