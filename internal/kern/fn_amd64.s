@@ -120,167 +120,115 @@ DATA fnConst<>+896(SB)/8, $0x3ff71547652a1e9a
 DATA fnConst<>+904(SB)/8, $0x3ff71547652a1e9a
 DATA fnConst<>+912(SB)/8, $0x3ff71547652a1e9a
 DATA fnConst<>+920(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+928(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+936(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+944(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+952(SB)/8, $0x3f60a170d474d303
-DATA fnConst<>+960(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+968(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+976(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+984(SB)/8, $0xbf8b753e0c12aec3
-DATA fnConst<>+992(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1000(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1008(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1016(SB)/8, $0x3fa53ca9b1664162
-DATA fnConst<>+1024(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1032(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1040(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1048(SB)/8, $0xbfb51affbe2b2693
-DATA fnConst<>+1056(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1064(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1072(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1080(SB)/8, $0x3fbfcaae604012f7
-DATA fnConst<>+1088(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1096(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1104(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1112(SB)/8, $0xbfc49d8f63738b77
-DATA fnConst<>+1120(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1128(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1136(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1144(SB)/8, $0x3fc975d1894482fc
-DATA fnConst<>+1152(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1160(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1168(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1176(SB)/8, $0xbfcffbd5332af417
-DATA fnConst<>+1184(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1192(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1200(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1208(SB)/8, $0x3fd55534ef3118e2
-DATA fnConst<>+1216(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1224(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1232(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1240(SB)/8, $0xbfdfffff3931b883
-DATA fnConst<>+1248(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1256(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1264(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1272(SB)/8, $0x3fefffffff9a556b
-DATA fnConst<>+1280(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1288(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1296(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1304(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+1312(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1320(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1328(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1336(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+1344(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1352(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1360(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1368(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1376(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1384(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1392(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1400(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1408(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1416(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1424(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1432(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1440(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1448(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1456(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1464(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1472(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1480(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1488(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1496(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1504(SB)/8, $0x0000000000000000
-DATA fnConst<>+1512(SB)/8, $0x0000000000000000
-DATA fnConst<>+1520(SB)/8, $0x0000000000000000
-DATA fnConst<>+1528(SB)/8, $0x0000000000000000
-DATA fnConst<>+1536(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1544(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1552(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1560(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1568(SB)/8, $0x4000000000000000
-DATA fnConst<>+1576(SB)/8, $0x4000000000000000
-DATA fnConst<>+1584(SB)/8, $0x4000000000000000
-DATA fnConst<>+1592(SB)/8, $0x4000000000000000
-DATA fnConst<>+1600(SB)/8, $0xc000000000000000
-DATA fnConst<>+1608(SB)/8, $0xc000000000000000
-DATA fnConst<>+1616(SB)/8, $0xc000000000000000
-DATA fnConst<>+1624(SB)/8, $0xc000000000000000
-DATA fnConst<>+1632(SB)/8, $0x4008000000000000
-DATA fnConst<>+1640(SB)/8, $0x4008000000000000
-DATA fnConst<>+1648(SB)/8, $0x4008000000000000
-DATA fnConst<>+1656(SB)/8, $0x4008000000000000
-DATA fnConst<>+1664(SB)/8, $0xc008000000000000
-DATA fnConst<>+1672(SB)/8, $0xc008000000000000
-DATA fnConst<>+1680(SB)/8, $0xc008000000000000
-DATA fnConst<>+1688(SB)/8, $0xc008000000000000
-DATA fnConst<>+1696(SB)/8, $0x4010000000000000
-DATA fnConst<>+1704(SB)/8, $0x4010000000000000
-DATA fnConst<>+1712(SB)/8, $0x4010000000000000
-DATA fnConst<>+1720(SB)/8, $0x4010000000000000
-DATA fnConst<>+1728(SB)/8, $0x4018000000000000
-DATA fnConst<>+1736(SB)/8, $0x4018000000000000
-DATA fnConst<>+1744(SB)/8, $0x4018000000000000
-DATA fnConst<>+1752(SB)/8, $0x4018000000000000
-DATA fnConst<>+1760(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1768(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1776(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1784(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1792(SB)/8, $0x8000000000000000
-DATA fnConst<>+1800(SB)/8, $0x8000000000000000
-DATA fnConst<>+1808(SB)/8, $0x8000000000000000
-DATA fnConst<>+1816(SB)/8, $0x8000000000000000
-DATA fnConst<>+1824(SB)/8, $0x405b800000000000
-DATA fnConst<>+1832(SB)/8, $0x405b800000000000
-DATA fnConst<>+1840(SB)/8, $0x405b800000000000
-DATA fnConst<>+1848(SB)/8, $0x405b800000000000
-DATA fnConst<>+1856(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1864(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1872(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1880(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1888(SB)/8, $0x4026000000000000
-DATA fnConst<>+1896(SB)/8, $0x4026000000000000
-DATA fnConst<>+1904(SB)/8, $0x4026000000000000
-DATA fnConst<>+1912(SB)/8, $0x4026000000000000
-DATA fnConst<>+1920(SB)/8, $0xc026000000000000
-DATA fnConst<>+1928(SB)/8, $0xc026000000000000
-DATA fnConst<>+1936(SB)/8, $0xc026000000000000
-DATA fnConst<>+1944(SB)/8, $0xc026000000000000
-DATA fnConst<>+1952(SB)/8, $0x4064000000000000
-DATA fnConst<>+1960(SB)/8, $0x4064000000000000
-DATA fnConst<>+1968(SB)/8, $0x4064000000000000
-DATA fnConst<>+1976(SB)/8, $0x4064000000000000
-DATA fnConst<>+1984(SB)/8, $0xc064000000000000
-DATA fnConst<>+1992(SB)/8, $0xc064000000000000
-DATA fnConst<>+2000(SB)/8, $0xc064000000000000
-DATA fnConst<>+2008(SB)/8, $0xc064000000000000
-DATA fnConst<>+2016(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2024(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2032(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2040(SB)/8, $0x07b0000000000000
-DATA fnConst<>+2048(SB)/8, $0x7830000000000000
-DATA fnConst<>+2056(SB)/8, $0x7830000000000000
-DATA fnConst<>+2064(SB)/8, $0x7830000000000000
-DATA fnConst<>+2072(SB)/8, $0x7830000000000000
-DATA fnConst<>+2080(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2088(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2096(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2104(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+2112(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2120(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2128(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2136(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+2144(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2152(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2160(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2168(SB)/8, $0xfff0000000000000
-DATA fnConst<>+2176(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+2184(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+2192(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+2200(SB)/8, $0x7ff8000000000001
-GLOBL fnConst<>(SB), RODATA|NOPTR, $2208
+DATA fnConst<>+928(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+936(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+944(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+952(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+960(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+968(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+976(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+984(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+992(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1000(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1008(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1016(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+1024(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1032(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1040(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1048(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1056(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1064(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1072(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1080(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1088(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1096(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1104(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1112(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1120(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1128(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1136(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1144(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1152(SB)/8, $0x0000000000000000
+DATA fnConst<>+1160(SB)/8, $0x0000000000000000
+DATA fnConst<>+1168(SB)/8, $0x0000000000000000
+DATA fnConst<>+1176(SB)/8, $0x0000000000000000
+DATA fnConst<>+1184(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1192(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1200(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1208(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1216(SB)/8, $0x4000000000000000
+DATA fnConst<>+1224(SB)/8, $0x4000000000000000
+DATA fnConst<>+1232(SB)/8, $0x4000000000000000
+DATA fnConst<>+1240(SB)/8, $0x4000000000000000
+DATA fnConst<>+1248(SB)/8, $0xc000000000000000
+DATA fnConst<>+1256(SB)/8, $0xc000000000000000
+DATA fnConst<>+1264(SB)/8, $0xc000000000000000
+DATA fnConst<>+1272(SB)/8, $0xc000000000000000
+DATA fnConst<>+1280(SB)/8, $0x4008000000000000
+DATA fnConst<>+1288(SB)/8, $0x4008000000000000
+DATA fnConst<>+1296(SB)/8, $0x4008000000000000
+DATA fnConst<>+1304(SB)/8, $0x4008000000000000
+DATA fnConst<>+1312(SB)/8, $0xc008000000000000
+DATA fnConst<>+1320(SB)/8, $0xc008000000000000
+DATA fnConst<>+1328(SB)/8, $0xc008000000000000
+DATA fnConst<>+1336(SB)/8, $0xc008000000000000
+DATA fnConst<>+1344(SB)/8, $0x4010000000000000
+DATA fnConst<>+1352(SB)/8, $0x4010000000000000
+DATA fnConst<>+1360(SB)/8, $0x4010000000000000
+DATA fnConst<>+1368(SB)/8, $0x4010000000000000
+DATA fnConst<>+1376(SB)/8, $0x4018000000000000
+DATA fnConst<>+1384(SB)/8, $0x4018000000000000
+DATA fnConst<>+1392(SB)/8, $0x4018000000000000
+DATA fnConst<>+1400(SB)/8, $0x4018000000000000
+DATA fnConst<>+1408(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1416(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1424(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1432(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1440(SB)/8, $0x8000000000000000
+DATA fnConst<>+1448(SB)/8, $0x8000000000000000
+DATA fnConst<>+1456(SB)/8, $0x8000000000000000
+DATA fnConst<>+1464(SB)/8, $0x8000000000000000
+DATA fnConst<>+1472(SB)/8, $0x405b800000000000
+DATA fnConst<>+1480(SB)/8, $0x405b800000000000
+DATA fnConst<>+1488(SB)/8, $0x405b800000000000
+DATA fnConst<>+1496(SB)/8, $0x405b800000000000
+DATA fnConst<>+1504(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1512(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1520(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1528(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1536(SB)/8, $0x4064000000000000
+DATA fnConst<>+1544(SB)/8, $0x4064000000000000
+DATA fnConst<>+1552(SB)/8, $0x4064000000000000
+DATA fnConst<>+1560(SB)/8, $0x4064000000000000
+DATA fnConst<>+1568(SB)/8, $0xc064000000000000
+DATA fnConst<>+1576(SB)/8, $0xc064000000000000
+DATA fnConst<>+1584(SB)/8, $0xc064000000000000
+DATA fnConst<>+1592(SB)/8, $0xc064000000000000
+DATA fnConst<>+1600(SB)/8, $0x07b0000000000000
+DATA fnConst<>+1608(SB)/8, $0x07b0000000000000
+DATA fnConst<>+1616(SB)/8, $0x07b0000000000000
+DATA fnConst<>+1624(SB)/8, $0x07b0000000000000
+DATA fnConst<>+1632(SB)/8, $0x7830000000000000
+DATA fnConst<>+1640(SB)/8, $0x7830000000000000
+DATA fnConst<>+1648(SB)/8, $0x7830000000000000
+DATA fnConst<>+1656(SB)/8, $0x7830000000000000
+DATA fnConst<>+1664(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1672(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1680(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1688(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1696(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1704(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1712(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1720(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1728(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1736(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1744(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1752(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1760(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+1768(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+1776(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+1784(SB)/8, $0x7ff8000000000001
+GLOBL fnConst<>(SB), RODATA|NOPTR, $1792
 
 DATA fnSingle<>+0(SB)/4, $0x4b4000bf
 DATA fnSingle<>+4(SB)/4, $0x4b4000bf
@@ -746,799 +694,983 @@ DATA fnSingle<>+1840(SB)/4, $0x3efffffe
 DATA fnSingle<>+1844(SB)/4, $0x3efffffe
 DATA fnSingle<>+1848(SB)/4, $0x3efffffe
 DATA fnSingle<>+1852(SB)/4, $0x3efffffe
-DATA fnSingle<>+1856(SB)/4, $0x007fffff
-DATA fnSingle<>+1860(SB)/4, $0x007fffff
-DATA fnSingle<>+1864(SB)/4, $0x007fffff
-DATA fnSingle<>+1868(SB)/4, $0x007fffff
-DATA fnSingle<>+1872(SB)/4, $0x007fffff
-DATA fnSingle<>+1876(SB)/4, $0x007fffff
-DATA fnSingle<>+1880(SB)/4, $0x007fffff
-DATA fnSingle<>+1884(SB)/4, $0x007fffff
-DATA fnSingle<>+1888(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1892(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1896(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1900(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1904(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1908(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1912(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1916(SB)/4, $0x3f3504f3
-DATA fnSingle<>+1920(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1924(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1928(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1932(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1936(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1940(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1944(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1948(SB)/4, $0x4b3504f3
-DATA fnSingle<>+1952(SB)/4, $0x4b800000
-DATA fnSingle<>+1956(SB)/4, $0x4b800000
-DATA fnSingle<>+1960(SB)/4, $0x4b800000
-DATA fnSingle<>+1964(SB)/4, $0x4b800000
-DATA fnSingle<>+1968(SB)/4, $0x4b800000
-DATA fnSingle<>+1972(SB)/4, $0x4b800000
-DATA fnSingle<>+1976(SB)/4, $0x4b800000
-DATA fnSingle<>+1980(SB)/4, $0x4b800000
-DATA fnSingle<>+1984(SB)/4, $0x00800000
-DATA fnSingle<>+1988(SB)/4, $0x00800000
-DATA fnSingle<>+1992(SB)/4, $0x00800000
-DATA fnSingle<>+1996(SB)/4, $0x00800000
-DATA fnSingle<>+2000(SB)/4, $0x00800000
-DATA fnSingle<>+2004(SB)/4, $0x00800000
-DATA fnSingle<>+2008(SB)/4, $0x00800000
-DATA fnSingle<>+2012(SB)/4, $0x00800000
-DATA fnSingle<>+2016(SB)/4, $0x3f317218
-DATA fnSingle<>+2020(SB)/4, $0x3f317218
-DATA fnSingle<>+2024(SB)/4, $0x3f317218
-DATA fnSingle<>+2028(SB)/4, $0x3f317218
-DATA fnSingle<>+2032(SB)/4, $0x3f317218
-DATA fnSingle<>+2036(SB)/4, $0x3f317218
-DATA fnSingle<>+2040(SB)/4, $0x3f317218
-DATA fnSingle<>+2044(SB)/4, $0x3f317218
-DATA fnSingle<>+2048(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2052(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2056(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2060(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2064(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2068(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2072(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2076(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2080(SB)/4, $0x32a57060
-DATA fnSingle<>+2084(SB)/4, $0x32a57060
-DATA fnSingle<>+2088(SB)/4, $0x32a57060
-DATA fnSingle<>+2092(SB)/4, $0x32a57060
-DATA fnSingle<>+2096(SB)/4, $0x32a57060
-DATA fnSingle<>+2100(SB)/4, $0x32a57060
-DATA fnSingle<>+2104(SB)/4, $0x32a57060
-DATA fnSingle<>+2108(SB)/4, $0x32a57060
-DATA fnSingle<>+2112(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2116(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2120(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2124(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2128(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2132(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2136(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2140(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2144(SB)/4, $0x3e046777
-DATA fnSingle<>+2148(SB)/4, $0x3e046777
-DATA fnSingle<>+2152(SB)/4, $0x3e046777
-DATA fnSingle<>+2156(SB)/4, $0x3e046777
-DATA fnSingle<>+2160(SB)/4, $0x3e046777
-DATA fnSingle<>+2164(SB)/4, $0x3e046777
-DATA fnSingle<>+2168(SB)/4, $0x3e046777
-DATA fnSingle<>+2172(SB)/4, $0x3e046777
-DATA fnSingle<>+2176(SB)/4, $0xbe0793be
-DATA fnSingle<>+2180(SB)/4, $0xbe0793be
-DATA fnSingle<>+2184(SB)/4, $0xbe0793be
-DATA fnSingle<>+2188(SB)/4, $0xbe0793be
-DATA fnSingle<>+2192(SB)/4, $0xbe0793be
-DATA fnSingle<>+2196(SB)/4, $0xbe0793be
-DATA fnSingle<>+2200(SB)/4, $0xbe0793be
-DATA fnSingle<>+2204(SB)/4, $0xbe0793be
-DATA fnSingle<>+2208(SB)/4, $0x3e112d31
-DATA fnSingle<>+2212(SB)/4, $0x3e112d31
-DATA fnSingle<>+2216(SB)/4, $0x3e112d31
-DATA fnSingle<>+2220(SB)/4, $0x3e112d31
-DATA fnSingle<>+2224(SB)/4, $0x3e112d31
-DATA fnSingle<>+2228(SB)/4, $0x3e112d31
-DATA fnSingle<>+2232(SB)/4, $0x3e112d31
-DATA fnSingle<>+2236(SB)/4, $0x3e112d31
-DATA fnSingle<>+2240(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2244(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2248(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2252(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2256(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2260(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2264(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2268(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2272(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2276(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2280(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2284(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2288(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2292(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2296(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2300(SB)/4, $0x3e4cd296
-DATA fnSingle<>+2304(SB)/4, $0xbe80021a
-DATA fnSingle<>+2308(SB)/4, $0xbe80021a
-DATA fnSingle<>+2312(SB)/4, $0xbe80021a
-DATA fnSingle<>+2316(SB)/4, $0xbe80021a
-DATA fnSingle<>+2320(SB)/4, $0xbe80021a
-DATA fnSingle<>+2324(SB)/4, $0xbe80021a
-DATA fnSingle<>+2328(SB)/4, $0xbe80021a
-DATA fnSingle<>+2332(SB)/4, $0xbe80021a
-DATA fnSingle<>+2336(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2340(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2344(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2348(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2352(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2356(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2360(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2364(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+2368(SB)/4, $0xbefffffc
-DATA fnSingle<>+2372(SB)/4, $0xbefffffc
-DATA fnSingle<>+2376(SB)/4, $0xbefffffc
-DATA fnSingle<>+2380(SB)/4, $0xbefffffc
-DATA fnSingle<>+2384(SB)/4, $0xbefffffc
-DATA fnSingle<>+2388(SB)/4, $0xbefffffc
-DATA fnSingle<>+2392(SB)/4, $0xbefffffc
-DATA fnSingle<>+2396(SB)/4, $0xbefffffc
-DATA fnSingle<>+2400(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2404(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2408(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2412(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2416(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2420(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2424(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2428(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+2432(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2436(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2440(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2444(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2448(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2452(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2456(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2460(SB)/4, $0x3e3f940c
-DATA fnSingle<>+2464(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2468(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2472(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2476(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2480(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2484(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2488(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2492(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+2496(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2500(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2504(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2508(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2512(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2516(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2520(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2524(SB)/4, $0x3e5164ee
-DATA fnSingle<>+2528(SB)/4, $0xbe755125
-DATA fnSingle<>+2532(SB)/4, $0xbe755125
-DATA fnSingle<>+2536(SB)/4, $0xbe755125
-DATA fnSingle<>+2540(SB)/4, $0xbe755125
-DATA fnSingle<>+2544(SB)/4, $0xbe755125
-DATA fnSingle<>+2548(SB)/4, $0xbe755125
-DATA fnSingle<>+2552(SB)/4, $0xbe755125
-DATA fnSingle<>+2556(SB)/4, $0xbe755125
-DATA fnSingle<>+2560(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2564(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2568(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2572(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2576(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2580(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2584(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2588(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+2592(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2596(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2600(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2604(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2608(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2612(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2616(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2620(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+2624(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2628(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2632(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2636(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2640(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2644(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2648(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2652(SB)/4, $0x3ef6384a
-DATA fnSingle<>+2656(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2660(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2664(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2668(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2672(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2676(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2680(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2684(SB)/4, $0xbf38aa38
-DATA fnSingle<>+2688(SB)/4, $0x3f87fe8d
-DATA fnSingle<>+2692(SB)/4, $0x3f98028b
-DATA fnSingle<>+2696(SB)/4, $0x3fa7fe56
-DATA fnSingle<>+2700(SB)/4, $0x3fb7fcdb
-DATA fnSingle<>+2704(SB)/4, $0x3fc7fbf7
-DATA fnSingle<>+2708(SB)/4, $0x3fd8046b
-DATA fnSingle<>+2712(SB)/4, $0x3fe7faa1
-DATA fnSingle<>+2716(SB)/4, $0x3ff803f4
-DATA fnSingle<>+2720(SB)/4, $0x3fadcf3f
-DATA fnSingle<>+2724(SB)/4, $0x3f9b7f47
-DATA fnSingle<>+2728(SB)/4, $0x3f8cb3db
-DATA fnSingle<>+2732(SB)/4, $0x3f80789e
-DATA fnSingle<>+2736(SB)/4, $0x3f6c63c9
-DATA fnSingle<>+2740(SB)/4, $0x3f5ad83e
-DATA fnSingle<>+2744(SB)/4, $0x3f4bc963
-DATA fnSingle<>+2748(SB)/4, $0x3f3e9c2b
-DATA fnSingle<>+2752(SB)/4, $0xc2fdd340
-DATA fnSingle<>+2756(SB)/4, $0xc2fd8104
-DATA fnSingle<>+2760(SB)/4, $0xc2fd372a
-DATA fnSingle<>+2764(SB)/4, $0xc2fcf3fc
-DATA fnSingle<>+2768(SB)/4, $0xc2fcb668
-DATA fnSingle<>+2772(SB)/4, $0xc2fc7d70
-DATA fnSingle<>+2776(SB)/4, $0xc2fc48c8
-DATA fnSingle<>+2780(SB)/4, $0xc2fc1768
-DATA fnSingle<>+2784(SB)/4, $0x34ee58c5
-DATA fnSingle<>+2788(SB)/4, $0x36b663cc
-DATA fnSingle<>+2792(SB)/4, $0x368337ec
-DATA fnSingle<>+2796(SB)/4, $0xb61f628a
-DATA fnSingle<>+2800(SB)/4, $0x369d68b7
-DATA fnSingle<>+2804(SB)/4, $0xb60e2e49
-DATA fnSingle<>+2808(SB)/4, $0x35bbb55c
-DATA fnSingle<>+2812(SB)/4, $0x35c54e50
-DATA fnSingle<>+2816(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2820(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2824(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2828(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2832(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2836(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2840(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2844(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+2848(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2852(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2856(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2860(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2864(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2868(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2872(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2876(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+2880(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2884(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2888(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2892(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2896(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2900(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2904(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2908(SB)/4, $0x3e23fe81
-DATA fnSingle<>+2912(SB)/4, $0xbeb17204
-DATA fnSingle<>+2916(SB)/4, $0xbeb17204
-DATA fnSingle<>+2920(SB)/4, $0xbeb17204
-DATA fnSingle<>+2924(SB)/4, $0xbeb17204
-DATA fnSingle<>+2928(SB)/4, $0xbeb17204
-DATA fnSingle<>+2932(SB)/4, $0xbeb17204
-DATA fnSingle<>+2936(SB)/4, $0xbeb17204
-DATA fnSingle<>+2940(SB)/4, $0xbeb17204
-DATA fnSingle<>+2944(SB)/4, $0x3920b872
-DATA fnSingle<>+2948(SB)/4, $0x3920b872
-DATA fnSingle<>+2952(SB)/4, $0x3920b872
-DATA fnSingle<>+2956(SB)/4, $0x3920b872
-DATA fnSingle<>+2960(SB)/4, $0x3920b872
-DATA fnSingle<>+2964(SB)/4, $0x3920b872
-DATA fnSingle<>+2968(SB)/4, $0x3920b872
-DATA fnSingle<>+2972(SB)/4, $0x3920b872
-DATA fnSingle<>+2976(SB)/4, $0x3aaf858d
-DATA fnSingle<>+2980(SB)/4, $0x3aaf858d
-DATA fnSingle<>+2984(SB)/4, $0x3aaf858d
-DATA fnSingle<>+2988(SB)/4, $0x3aaf858d
-DATA fnSingle<>+2992(SB)/4, $0x3aaf858d
-DATA fnSingle<>+2996(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3000(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3004(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3008(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3012(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3016(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3020(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3024(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3028(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3032(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3036(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3040(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3044(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3048(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3052(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3056(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3060(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3064(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3068(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3072(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3076(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3080(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3084(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3088(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3092(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3096(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3100(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3104(SB)/4, $0x3f317218
-DATA fnSingle<>+3108(SB)/4, $0x3f317218
-DATA fnSingle<>+3112(SB)/4, $0x3f317218
-DATA fnSingle<>+3116(SB)/4, $0x3f317218
-DATA fnSingle<>+3120(SB)/4, $0x3f317218
-DATA fnSingle<>+3124(SB)/4, $0x3f317218
-DATA fnSingle<>+3128(SB)/4, $0x3f317218
-DATA fnSingle<>+3132(SB)/4, $0x3f317218
-DATA fnSingle<>+3136(SB)/4, $0x4b400000
-DATA fnSingle<>+3140(SB)/4, $0x4b400000
-DATA fnSingle<>+3144(SB)/4, $0x4b400000
-DATA fnSingle<>+3148(SB)/4, $0x4b400000
-DATA fnSingle<>+3152(SB)/4, $0x4b400000
-DATA fnSingle<>+3156(SB)/4, $0x4b400000
-DATA fnSingle<>+3160(SB)/4, $0x4b400000
-DATA fnSingle<>+3164(SB)/4, $0x4b400000
-DATA fnSingle<>+3168(SB)/4, $0x43250000
-DATA fnSingle<>+3172(SB)/4, $0x43250000
-DATA fnSingle<>+3176(SB)/4, $0x43250000
-DATA fnSingle<>+3180(SB)/4, $0x43250000
-DATA fnSingle<>+3184(SB)/4, $0x43250000
-DATA fnSingle<>+3188(SB)/4, $0x43250000
-DATA fnSingle<>+3192(SB)/4, $0x43250000
-DATA fnSingle<>+3196(SB)/4, $0x43250000
-DATA fnSingle<>+3200(SB)/4, $0xc3250000
-DATA fnSingle<>+3204(SB)/4, $0xc3250000
-DATA fnSingle<>+3208(SB)/4, $0xc3250000
-DATA fnSingle<>+3212(SB)/4, $0xc3250000
-DATA fnSingle<>+3216(SB)/4, $0xc3250000
-DATA fnSingle<>+3220(SB)/4, $0xc3250000
-DATA fnSingle<>+3224(SB)/4, $0xc3250000
-DATA fnSingle<>+3228(SB)/4, $0xc3250000
-DATA fnSingle<>+3232(SB)/4, $0xc1c00000
-DATA fnSingle<>+3236(SB)/4, $0xc1c00000
-DATA fnSingle<>+3240(SB)/4, $0xc1c00000
-DATA fnSingle<>+3244(SB)/4, $0xc1c00000
-DATA fnSingle<>+3248(SB)/4, $0xc1c00000
-DATA fnSingle<>+3252(SB)/4, $0xc1c00000
-DATA fnSingle<>+3256(SB)/4, $0xc1c00000
-DATA fnSingle<>+3260(SB)/4, $0xc1c00000
-DATA fnSingle<>+3264(SB)/4, $0x3f317200
-DATA fnSingle<>+3268(SB)/4, $0x3f317200
-DATA fnSingle<>+3272(SB)/4, $0x3f317200
-DATA fnSingle<>+3276(SB)/4, $0x3f317200
-DATA fnSingle<>+3280(SB)/4, $0x3f317200
-DATA fnSingle<>+3284(SB)/4, $0x3f317200
-DATA fnSingle<>+3288(SB)/4, $0x3f317200
-DATA fnSingle<>+3292(SB)/4, $0x3f317200
-DATA fnSingle<>+3296(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3300(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3304(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3308(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3312(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3316(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3320(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3324(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+3328(SB)/4, $0x4b40003f
-DATA fnSingle<>+3332(SB)/4, $0x4b40003f
-DATA fnSingle<>+3336(SB)/4, $0x4b40003f
-DATA fnSingle<>+3340(SB)/4, $0x4b40003f
-DATA fnSingle<>+3344(SB)/4, $0x4b40003f
-DATA fnSingle<>+3348(SB)/4, $0x4b40003f
-DATA fnSingle<>+3352(SB)/4, $0x4b40003f
-DATA fnSingle<>+3356(SB)/4, $0x4b40003f
-DATA fnSingle<>+3360(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3364(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3368(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3372(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3376(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3380(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3384(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3388(SB)/4, $0x3ab51fda
-DATA fnSingle<>+3392(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3396(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3400(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3404(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3408(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3412(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3416(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3420(SB)/4, $0x3c091cf0
-DATA fnSingle<>+3424(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3428(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3432(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3436(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3440(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3444(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3448(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3452(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+3456(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3460(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3464(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3468(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3472(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3476(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3480(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3484(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+3488(SB)/4, $0x3efffffe
-DATA fnSingle<>+3492(SB)/4, $0x3efffffe
-DATA fnSingle<>+3496(SB)/4, $0x3efffffe
-DATA fnSingle<>+3500(SB)/4, $0x3efffffe
-DATA fnSingle<>+3504(SB)/4, $0x3efffffe
-DATA fnSingle<>+3508(SB)/4, $0x3efffffe
-DATA fnSingle<>+3512(SB)/4, $0x3efffffe
-DATA fnSingle<>+3516(SB)/4, $0x3efffffe
-DATA fnSingle<>+3520(SB)/4, $0x42dc0000
-DATA fnSingle<>+3524(SB)/4, $0x42dc0000
-DATA fnSingle<>+3528(SB)/4, $0x42dc0000
-DATA fnSingle<>+3532(SB)/4, $0x42dc0000
-DATA fnSingle<>+3536(SB)/4, $0x42dc0000
-DATA fnSingle<>+3540(SB)/4, $0x42dc0000
-DATA fnSingle<>+3544(SB)/4, $0x42dc0000
-DATA fnSingle<>+3548(SB)/4, $0x42dc0000
-DATA fnSingle<>+3552(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3556(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3560(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3564(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3568(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3572(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3576(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3580(SB)/4, $0x41b3ffff
-DATA fnSingle<>+3584(SB)/4, $0x3d360f3f
-DATA fnSingle<>+3588(SB)/4, $0x3db6060f
-DATA fnSingle<>+3592(SB)/4, $0x3e1f4c3b
-DATA fnSingle<>+3596(SB)/4, $0x3e7a6565
-DATA fnSingle<>+3600(SB)/4, $0x3ec155be
-DATA fnSingle<>+3604(SB)/4, $0x3f0e1ab7
-DATA fnSingle<>+3608(SB)/4, $0x3f800000
-DATA fnSingle<>+3612(SB)/4, $0x00000000
-DATA fnSingle<>+3616(SB)/4, $0x00000000
-DATA fnSingle<>+3620(SB)/4, $0x00000000
-DATA fnSingle<>+3624(SB)/4, $0x00000000
-DATA fnSingle<>+3628(SB)/4, $0x00000000
-DATA fnSingle<>+3632(SB)/4, $0x00000000
-DATA fnSingle<>+3636(SB)/4, $0x00000000
-DATA fnSingle<>+3640(SB)/4, $0x00000000
-DATA fnSingle<>+3644(SB)/4, $0x3f800000
-DATA fnSingle<>+3648(SB)/4, $0xc0500072
-DATA fnSingle<>+3652(SB)/4, $0x3f279785
-DATA fnSingle<>+3656(SB)/4, $0x3d6d6534
-DATA fnSingle<>+3660(SB)/4, $0x3d080e0d
-DATA fnSingle<>+3664(SB)/4, $0xbcb6397e
-DATA fnSingle<>+3668(SB)/4, $0xbc5219fc
-DATA fnSingle<>+3672(SB)/4, $0xbb3e1fbc
-DATA fnSingle<>+3676(SB)/4, $0xbe265818
-DATA fnSingle<>+3680(SB)/4, $0x3cb5dbe4
-DATA fnSingle<>+3684(SB)/4, $0x3e515448
-DATA fnSingle<>+3688(SB)/4, $0x3df0e997
-DATA fnSingle<>+3692(SB)/4, $0x3dae2aa4
-DATA fnSingle<>+3696(SB)/4, $0x3d2a781a
-DATA fnSingle<>+3700(SB)/4, $0x3cab509c
-DATA fnSingle<>+3704(SB)/4, $0x3be60eab
-DATA fnSingle<>+3708(SB)/4, $0x3e4cd28f
-DATA fnSingle<>+3712(SB)/4, $0xbe552574
-DATA fnSingle<>+3716(SB)/4, $0xbe369409
-DATA fnSingle<>+3720(SB)/4, $0xbe0fe5dc
-DATA fnSingle<>+3724(SB)/4, $0xbdd5d505
-DATA fnSingle<>+3728(SB)/4, $0xbd8e3395
-DATA fnSingle<>+3732(SB)/4, $0xbd2f0db3
-DATA fnSingle<>+3736(SB)/4, $0xbc780650
-DATA fnSingle<>+3740(SB)/4, $0xbe800032
-DATA fnSingle<>+3744(SB)/4, $0x3e95d5ef
-DATA fnSingle<>+3748(SB)/4, $0x3e842b96
-DATA fnSingle<>+3752(SB)/4, $0x3e5d276d
-DATA fnSingle<>+3756(SB)/4, $0x3e310867
-DATA fnSingle<>+3760(SB)/4, $0x3e028bb7
-DATA fnSingle<>+3764(SB)/4, $0x3db58c6d
-DATA fnSingle<>+3768(SB)/4, $0x3d2b1e30
-DATA fnSingle<>+3772(SB)/4, $0x3eaaaaab
-DATA fnSingle<>+3776(SB)/4, $0xbeeaacbf
-DATA fnSingle<>+3780(SB)/4, $0xbed7e9fe
-DATA fnSingle<>+3784(SB)/4, $0xbebfb688
-DATA fnSingle<>+3788(SB)/4, $0xbea548b6
-DATA fnSingle<>+3792(SB)/4, $0xbe86e494
-DATA fnSingle<>+3796(SB)/4, $0xbe53b798
-DATA fnSingle<>+3800(SB)/4, $0xbdfffa7d
-DATA fnSingle<>+3804(SB)/4, $0xbf000000
-DATA fnSingle<>+3808(SB)/4, $0x3f751b03
-DATA fnSingle<>+3812(SB)/4, $0x3f6b1aaf
-DATA fnSingle<>+3816(SB)/4, $0x3f5d896c
-DATA fnSingle<>+3820(SB)/4, $0x3f4db359
-DATA fnSingle<>+3824(SB)/4, $0x3f39d457
-DATA fnSingle<>+3828(SB)/4, $0x3f249ec2
-DATA fnSingle<>+3832(SB)/4, $0x3f000006
-DATA fnSingle<>+3836(SB)/4, $0x00000000
-DATA fnSingle<>+3840(SB)/4, $0x3d322126
-DATA fnSingle<>+3844(SB)/4, $0x3dae6255
-DATA fnSingle<>+3848(SB)/4, $0x3e140f12
-DATA fnSingle<>+3852(SB)/4, $0x3e60018a
-DATA fnSingle<>+3856(SB)/4, $0x3ea404ac
-DATA fnSingle<>+3860(SB)/4, $0x3ee2111a
+DATA fnSingle<>+1856(SB)/4, $0x41300000
+DATA fnSingle<>+1860(SB)/4, $0x41300000
+DATA fnSingle<>+1864(SB)/4, $0x41300000
+DATA fnSingle<>+1868(SB)/4, $0x41300000
+DATA fnSingle<>+1872(SB)/4, $0x41300000
+DATA fnSingle<>+1876(SB)/4, $0x41300000
+DATA fnSingle<>+1880(SB)/4, $0x41300000
+DATA fnSingle<>+1884(SB)/4, $0x41300000
+DATA fnSingle<>+1888(SB)/4, $0x3fae86df
+DATA fnSingle<>+1892(SB)/4, $0x3fae86df
+DATA fnSingle<>+1896(SB)/4, $0x3fae86df
+DATA fnSingle<>+1900(SB)/4, $0x3fae86df
+DATA fnSingle<>+1904(SB)/4, $0x3fae86df
+DATA fnSingle<>+1908(SB)/4, $0x3fae86df
+DATA fnSingle<>+1912(SB)/4, $0x3fae86df
+DATA fnSingle<>+1916(SB)/4, $0x3fae86df
+DATA fnSingle<>+1920(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1924(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1928(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1932(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1936(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1940(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1944(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1948(SB)/4, $0x3fcc4000
+DATA fnSingle<>+1952(SB)/4, $0x3d922000
+DATA fnSingle<>+1956(SB)/4, $0x3d922000
+DATA fnSingle<>+1960(SB)/4, $0x3d922000
+DATA fnSingle<>+1964(SB)/4, $0x3d922000
+DATA fnSingle<>+1968(SB)/4, $0x3d922000
+DATA fnSingle<>+1972(SB)/4, $0x3d922000
+DATA fnSingle<>+1976(SB)/4, $0x3d922000
+DATA fnSingle<>+1980(SB)/4, $0x3d922000
+DATA fnSingle<>+1984(SB)/4, $0x3f8cc5e4
+DATA fnSingle<>+1988(SB)/4, $0x3fea9baf
+DATA fnSingle<>+1992(SB)/4, $0x403bcbac
+DATA fnSingle<>+1996(SB)/4, $0x408cd777
+DATA fnSingle<>+2000(SB)/4, $0x40d35019
+DATA fnSingle<>+2004(SB)/4, $0x41189241
+DATA fnSingle<>+2008(SB)/4, $0x00000000
+DATA fnSingle<>+2012(SB)/4, $0x3f0cd5d0
+DATA fnSingle<>+2016(SB)/4, $0x00000000
+DATA fnSingle<>+2020(SB)/4, $0x00000000
+DATA fnSingle<>+2024(SB)/4, $0x00000000
+DATA fnSingle<>+2028(SB)/4, $0x00000000
+DATA fnSingle<>+2032(SB)/4, $0x00000000
+DATA fnSingle<>+2036(SB)/4, $0x00000000
+DATA fnSingle<>+2040(SB)/4, $0x3f000000
+DATA fnSingle<>+2044(SB)/4, $0x00000000
+DATA fnSingle<>+2048(SB)/4, $0xb9d18e0b
+DATA fnSingle<>+2052(SB)/4, $0x3aa4fb14
+DATA fnSingle<>+2056(SB)/4, $0xb996d38d
+DATA fnSingle<>+2060(SB)/4, $0x37ed3e04
+DATA fnSingle<>+2064(SB)/4, $0x33168747
+DATA fnSingle<>+2068(SB)/4, $0xb2b113c2
+DATA fnSingle<>+2072(SB)/4, $0xbac2974a
+DATA fnSingle<>+2076(SB)/4, $0xba4305b9
+DATA fnSingle<>+2080(SB)/4, $0xbbd6c187
+DATA fnSingle<>+2084(SB)/4, $0xba83e859
+DATA fnSingle<>+2088(SB)/4, $0x3a8419ee
+DATA fnSingle<>+2092(SB)/4, $0xb8c5e152
+DATA fnSingle<>+2096(SB)/4, $0xb1b53d61
+DATA fnSingle<>+2100(SB)/4, $0x31cf9b68
+DATA fnSingle<>+2104(SB)/4, $0x3c32b4f4
+DATA fnSingle<>+2108(SB)/4, $0x3ad046dd
+DATA fnSingle<>+2112(SB)/4, $0x3c414abf
+DATA fnSingle<>+2116(SB)/4, $0xbc06deac
+DATA fnSingle<>+2120(SB)/4, $0xba229a80
+DATA fnSingle<>+2124(SB)/4, $0x39336355
+DATA fnSingle<>+2128(SB)/4, $0xb3e7fb28
+DATA fnSingle<>+2132(SB)/4, $0x33dff4ea
+DATA fnSingle<>+2136(SB)/4, $0xb92b3522
+DATA fnSingle<>+2140(SB)/4, $0x3cbefe18
+DATA fnSingle<>+2144(SB)/4, $0x3cdf8727
+DATA fnSingle<>+2148(SB)/4, $0x3ccd93e8
+DATA fnSingle<>+2152(SB)/4, $0xbb81911e
+DATA fnSingle<>+2156(SB)/4, $0xb96b4d2b
+DATA fnSingle<>+2160(SB)/4, $0xb69a1fb8
+DATA fnSingle<>+2164(SB)/4, $0xb693127d
+DATA fnSingle<>+2168(SB)/4, $0xbd88cf98
+DATA fnSingle<>+2172(SB)/4, $0xbce3d4a2
+DATA fnSingle<>+2176(SB)/4, $0xbde2bfbc
+DATA fnSingle<>+2180(SB)/4, $0xbc7c65fb
+DATA fnSingle<>+2184(SB)/4, $0x3c4ebfa3
+DATA fnSingle<>+2188(SB)/4, $0x38fae9f4
+DATA fnSingle<>+2192(SB)/4, $0xb901a4f2
+DATA fnSingle<>+2196(SB)/4, $0xb9392aba
+DATA fnSingle<>+2200(SB)/4, $0xb7e5b952
+DATA fnSingle<>+2204(SB)/4, $0xbdee5d7c
+DATA fnSingle<>+2208(SB)/4, $0x3db0c760
+DATA fnSingle<>+2212(SB)/4, $0xbd4da507
+DATA fnSingle<>+2216(SB)/4, $0xbc983dbe
+DATA fnSingle<>+2220(SB)/4, $0xba424097
+DATA fnSingle<>+2224(SB)/4, $0xbaa9f607
+DATA fnSingle<>+2228(SB)/4, $0xbb2ba786
+DATA fnSingle<>+2232(SB)/4, $0x3ecc3dd7
+DATA fnSingle<>+2236(SB)/4, $0x3e94cc74
+DATA fnSingle<>+2240(SB)/4, $0x3f8d3e14
+DATA fnSingle<>+2244(SB)/4, $0x3f8d3950
+DATA fnSingle<>+2248(SB)/4, $0x3f81a8a0
+DATA fnSingle<>+2252(SB)/4, $0x3f7f73c7
+DATA fnSingle<>+2256(SB)/4, $0x3f7e6352
+DATA fnSingle<>+2260(SB)/4, $0x3f7b81b0
+DATA fnSingle<>+2264(SB)/4, $0x00000000
+DATA fnSingle<>+2268(SB)/4, $0x3f65b6e3
+DATA fnSingle<>+2272(SB)/4, $0x3f73451e
+DATA fnSingle<>+2276(SB)/4, $0x3fe2bb01
+DATA fnSingle<>+2280(SB)/4, $0x403b736a
+DATA fnSingle<>+2284(SB)/4, $0x408cbe6c
+DATA fnSingle<>+2288(SB)/4, $0x40d2ef1b
+DATA fnSingle<>+2292(SB)/4, $0x4117da4e
+DATA fnSingle<>+2296(SB)/4, $0x00000000
+DATA fnSingle<>+2300(SB)/4, $0x3ec7a71d
+DATA fnSingle<>+2304(SB)/4, $0x3f8ce016
+DATA fnSingle<>+2308(SB)/4, $0x3feaba54
+DATA fnSingle<>+2312(SB)/4, $0x403bb16b
+DATA fnSingle<>+2316(SB)/4, $0x408cd440
+DATA fnSingle<>+2320(SB)/4, $0x40d339b0
+DATA fnSingle<>+2324(SB)/4, $0x41188afc
+DATA fnSingle<>+2328(SB)/4, $0x3e3bc4f2
+DATA fnSingle<>+2332(SB)/4, $0x3f0ce693
+DATA fnSingle<>+2336(SB)/4, $0x3c0a861c
+DATA fnSingle<>+2340(SB)/4, $0xbb2deaf6
+DATA fnSingle<>+2344(SB)/4, $0xb98b1298
+DATA fnSingle<>+2348(SB)/4, $0xb8051dbd
+DATA fnSingle<>+2352(SB)/4, $0xb523fa15
+DATA fnSingle<>+2356(SB)/4, $0xb3b5cd75
+DATA fnSingle<>+2360(SB)/4, $0xbc1f59da
+DATA fnSingle<>+2364(SB)/4, $0xbb89dcae
+DATA fnSingle<>+2368(SB)/4, $0xbabe132a
+DATA fnSingle<>+2372(SB)/4, $0x3c4dd54e
+DATA fnSingle<>+2376(SB)/4, $0xbb735ad3
+DATA fnSingle<>+2380(SB)/4, $0x39e275b1
+DATA fnSingle<>+2384(SB)/4, $0x35bee3ff
+DATA fnSingle<>+2388(SB)/4, $0x354e241f
+DATA fnSingle<>+2392(SB)/4, $0xbc694306
+DATA fnSingle<>+2396(SB)/4, $0xbcd7833a
+DATA fnSingle<>+2400(SB)/4, $0xbd53425b
+DATA fnSingle<>+2404(SB)/4, $0xbb3ffcec
+DATA fnSingle<>+2408(SB)/4, $0x3c2dea53
+DATA fnSingle<>+2412(SB)/4, $0xba966c2b
+DATA fnSingle<>+2416(SB)/4, $0x382f276b
+DATA fnSingle<>+2420(SB)/4, $0x386890b9
+DATA fnSingle<>+2424(SB)/4, $0x3d55b902
+DATA fnSingle<>+2428(SB)/4, $0x3b531292
+DATA fnSingle<>+2432(SB)/4, $0x3d2b3c41
+DATA fnSingle<>+2436(SB)/4, $0xbd9cb949
+DATA fnSingle<>+2440(SB)/4, $0xbac47c0a
+DATA fnSingle<>+2444(SB)/4, $0x3b08ebaf
+DATA fnSingle<>+2448(SB)/4, $0x3a313d5b
+DATA fnSingle<>+2452(SB)/4, $0x3ab3f4b0
+DATA fnSingle<>+2456(SB)/4, $0x3d980e38
+DATA fnSingle<>+2460(SB)/4, $0x3e03f759
+DATA fnSingle<>+2464(SB)/4, $0x3d1af3e8
+DATA fnSingle<>+2468(SB)/4, $0xbd79fdfb
+DATA fnSingle<>+2472(SB)/4, $0xbe816388
+DATA fnSingle<>+2476(SB)/4, $0xbe5aea65
+DATA fnSingle<>+2480(SB)/4, $0xbe54b2a7
+DATA fnSingle<>+2484(SB)/4, $0xbe489d07
+DATA fnSingle<>+2488(SB)/4, $0xbead6eed
+DATA fnSingle<>+2492(SB)/4, $0xbe36ad36
+DATA fnSingle<>+2496(SB)/4, $0xbf9b87e6
+DATA fnSingle<>+2500(SB)/4, $0xbf9667a1
+DATA fnSingle<>+2504(SB)/4, $0xbfe5f0e3
+DATA fnSingle<>+2508(SB)/4, $0xc034459e
+DATA fnSingle<>+2512(SB)/4, $0xc0868c3d
+DATA fnSingle<>+2516(SB)/4, $0xc0bf90c8
+DATA fnSingle<>+2520(SB)/4, $0xbf55a34b
+DATA fnSingle<>+2524(SB)/4, $0xbf903760
+DATA fnSingle<>+2528(SB)/4, $0xc014af2e
+DATA fnSingle<>+2532(SB)/4, $0xc0817c5c
+DATA fnSingle<>+2536(SB)/4, $0xc0e6349a
+DATA fnSingle<>+2540(SB)/4, $0xc16042e0
+DATA fnSingle<>+2544(SB)/4, $0xc1ebccc9
+DATA fnSingle<>+2548(SB)/4, $0xc26dab52
+DATA fnSingle<>+2552(SB)/4, $0xbe8a70fe
+DATA fnSingle<>+2556(SB)/4, $0xbf802600
+DATA fnSingle<>+2560(SB)/4, $0xbf2928f0
+DATA fnSingle<>+2564(SB)/4, $0xc0400c0b
+DATA fnSingle<>+2568(SB)/4, $0xc110c15f
+DATA fnSingle<>+2572(SB)/4, $0xc1c20450
+DATA fnSingle<>+2576(SB)/4, $0xc28df110
+DATA fnSingle<>+2580(SB)/4, $0xc346c7ee
+DATA fnSingle<>+2584(SB)/4, $0x3ef3dfda
+DATA fnSingle<>+2588(SB)/4, $0x3e7f8de6
+DATA fnSingle<>+2592(SB)/4, $0x007fffff
+DATA fnSingle<>+2596(SB)/4, $0x007fffff
+DATA fnSingle<>+2600(SB)/4, $0x007fffff
+DATA fnSingle<>+2604(SB)/4, $0x007fffff
+DATA fnSingle<>+2608(SB)/4, $0x007fffff
+DATA fnSingle<>+2612(SB)/4, $0x007fffff
+DATA fnSingle<>+2616(SB)/4, $0x007fffff
+DATA fnSingle<>+2620(SB)/4, $0x007fffff
+DATA fnSingle<>+2624(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2628(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2632(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2636(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2640(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2644(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2648(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2652(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2656(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2660(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2664(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2668(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2672(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2676(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2680(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2684(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2688(SB)/4, $0x4b800000
+DATA fnSingle<>+2692(SB)/4, $0x4b800000
+DATA fnSingle<>+2696(SB)/4, $0x4b800000
+DATA fnSingle<>+2700(SB)/4, $0x4b800000
+DATA fnSingle<>+2704(SB)/4, $0x4b800000
+DATA fnSingle<>+2708(SB)/4, $0x4b800000
+DATA fnSingle<>+2712(SB)/4, $0x4b800000
+DATA fnSingle<>+2716(SB)/4, $0x4b800000
+DATA fnSingle<>+2720(SB)/4, $0x00800000
+DATA fnSingle<>+2724(SB)/4, $0x00800000
+DATA fnSingle<>+2728(SB)/4, $0x00800000
+DATA fnSingle<>+2732(SB)/4, $0x00800000
+DATA fnSingle<>+2736(SB)/4, $0x00800000
+DATA fnSingle<>+2740(SB)/4, $0x00800000
+DATA fnSingle<>+2744(SB)/4, $0x00800000
+DATA fnSingle<>+2748(SB)/4, $0x00800000
+DATA fnSingle<>+2752(SB)/4, $0x3f317218
+DATA fnSingle<>+2756(SB)/4, $0x3f317218
+DATA fnSingle<>+2760(SB)/4, $0x3f317218
+DATA fnSingle<>+2764(SB)/4, $0x3f317218
+DATA fnSingle<>+2768(SB)/4, $0x3f317218
+DATA fnSingle<>+2772(SB)/4, $0x3f317218
+DATA fnSingle<>+2776(SB)/4, $0x3f317218
+DATA fnSingle<>+2780(SB)/4, $0x3f317218
+DATA fnSingle<>+2784(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2788(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2792(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2796(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2800(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2804(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2808(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2812(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+2816(SB)/4, $0x32a57060
+DATA fnSingle<>+2820(SB)/4, $0x32a57060
+DATA fnSingle<>+2824(SB)/4, $0x32a57060
+DATA fnSingle<>+2828(SB)/4, $0x32a57060
+DATA fnSingle<>+2832(SB)/4, $0x32a57060
+DATA fnSingle<>+2836(SB)/4, $0x32a57060
+DATA fnSingle<>+2840(SB)/4, $0x32a57060
+DATA fnSingle<>+2844(SB)/4, $0x32a57060
+DATA fnSingle<>+2848(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2852(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2856(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2860(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2864(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2868(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2872(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2876(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+2880(SB)/4, $0x3e046777
+DATA fnSingle<>+2884(SB)/4, $0x3e046777
+DATA fnSingle<>+2888(SB)/4, $0x3e046777
+DATA fnSingle<>+2892(SB)/4, $0x3e046777
+DATA fnSingle<>+2896(SB)/4, $0x3e046777
+DATA fnSingle<>+2900(SB)/4, $0x3e046777
+DATA fnSingle<>+2904(SB)/4, $0x3e046777
+DATA fnSingle<>+2908(SB)/4, $0x3e046777
+DATA fnSingle<>+2912(SB)/4, $0xbe0793be
+DATA fnSingle<>+2916(SB)/4, $0xbe0793be
+DATA fnSingle<>+2920(SB)/4, $0xbe0793be
+DATA fnSingle<>+2924(SB)/4, $0xbe0793be
+DATA fnSingle<>+2928(SB)/4, $0xbe0793be
+DATA fnSingle<>+2932(SB)/4, $0xbe0793be
+DATA fnSingle<>+2936(SB)/4, $0xbe0793be
+DATA fnSingle<>+2940(SB)/4, $0xbe0793be
+DATA fnSingle<>+2944(SB)/4, $0x3e112d31
+DATA fnSingle<>+2948(SB)/4, $0x3e112d31
+DATA fnSingle<>+2952(SB)/4, $0x3e112d31
+DATA fnSingle<>+2956(SB)/4, $0x3e112d31
+DATA fnSingle<>+2960(SB)/4, $0x3e112d31
+DATA fnSingle<>+2964(SB)/4, $0x3e112d31
+DATA fnSingle<>+2968(SB)/4, $0x3e112d31
+DATA fnSingle<>+2972(SB)/4, $0x3e112d31
+DATA fnSingle<>+2976(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2980(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2984(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2988(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2992(SB)/4, $0xbe2a1329
+DATA fnSingle<>+2996(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3000(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3004(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3008(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3012(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3016(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3020(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3024(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3028(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3032(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3036(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3040(SB)/4, $0xbe80021a
+DATA fnSingle<>+3044(SB)/4, $0xbe80021a
+DATA fnSingle<>+3048(SB)/4, $0xbe80021a
+DATA fnSingle<>+3052(SB)/4, $0xbe80021a
+DATA fnSingle<>+3056(SB)/4, $0xbe80021a
+DATA fnSingle<>+3060(SB)/4, $0xbe80021a
+DATA fnSingle<>+3064(SB)/4, $0xbe80021a
+DATA fnSingle<>+3068(SB)/4, $0xbe80021a
+DATA fnSingle<>+3072(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3076(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3080(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3084(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3088(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3092(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3096(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3100(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3104(SB)/4, $0xbefffffc
+DATA fnSingle<>+3108(SB)/4, $0xbefffffc
+DATA fnSingle<>+3112(SB)/4, $0xbefffffc
+DATA fnSingle<>+3116(SB)/4, $0xbefffffc
+DATA fnSingle<>+3120(SB)/4, $0xbefffffc
+DATA fnSingle<>+3124(SB)/4, $0xbefffffc
+DATA fnSingle<>+3128(SB)/4, $0xbefffffc
+DATA fnSingle<>+3132(SB)/4, $0xbefffffc
+DATA fnSingle<>+3136(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3140(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3144(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3148(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3152(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3156(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3160(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3164(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3168(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3172(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3176(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3180(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3184(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3188(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3192(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3196(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3200(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3204(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3208(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3212(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3216(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3220(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3224(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3228(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3232(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3236(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3240(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3244(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3248(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3252(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3256(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3260(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3264(SB)/4, $0xbe755125
+DATA fnSingle<>+3268(SB)/4, $0xbe755125
+DATA fnSingle<>+3272(SB)/4, $0xbe755125
+DATA fnSingle<>+3276(SB)/4, $0xbe755125
+DATA fnSingle<>+3280(SB)/4, $0xbe755125
+DATA fnSingle<>+3284(SB)/4, $0xbe755125
+DATA fnSingle<>+3288(SB)/4, $0xbe755125
+DATA fnSingle<>+3292(SB)/4, $0xbe755125
+DATA fnSingle<>+3296(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3300(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3304(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3308(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3312(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3316(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3320(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3324(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3328(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3332(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3336(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3340(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3344(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3348(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3352(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3356(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3360(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3364(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3368(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3372(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3376(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3380(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3384(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3388(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3392(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3396(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3400(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3404(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3408(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3412(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3416(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3420(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3424(SB)/4, $0x3f87fe8d
+DATA fnSingle<>+3428(SB)/4, $0x3f98028b
+DATA fnSingle<>+3432(SB)/4, $0x3fa7fe56
+DATA fnSingle<>+3436(SB)/4, $0x3fb7fcdb
+DATA fnSingle<>+3440(SB)/4, $0x3fc7fbf7
+DATA fnSingle<>+3444(SB)/4, $0x3fd8046b
+DATA fnSingle<>+3448(SB)/4, $0x3fe7faa1
+DATA fnSingle<>+3452(SB)/4, $0x3ff803f4
+DATA fnSingle<>+3456(SB)/4, $0x3fadcf3f
+DATA fnSingle<>+3460(SB)/4, $0x3f9b7f47
+DATA fnSingle<>+3464(SB)/4, $0x3f8cb3db
+DATA fnSingle<>+3468(SB)/4, $0x3f80789e
+DATA fnSingle<>+3472(SB)/4, $0x3f6c63c9
+DATA fnSingle<>+3476(SB)/4, $0x3f5ad83e
+DATA fnSingle<>+3480(SB)/4, $0x3f4bc963
+DATA fnSingle<>+3484(SB)/4, $0x3f3e9c2b
+DATA fnSingle<>+3488(SB)/4, $0xc2fdd340
+DATA fnSingle<>+3492(SB)/4, $0xc2fd8104
+DATA fnSingle<>+3496(SB)/4, $0xc2fd372a
+DATA fnSingle<>+3500(SB)/4, $0xc2fcf3fc
+DATA fnSingle<>+3504(SB)/4, $0xc2fcb668
+DATA fnSingle<>+3508(SB)/4, $0xc2fc7d70
+DATA fnSingle<>+3512(SB)/4, $0xc2fc48c8
+DATA fnSingle<>+3516(SB)/4, $0xc2fc1768
+DATA fnSingle<>+3520(SB)/4, $0x34ee58c5
+DATA fnSingle<>+3524(SB)/4, $0x36b663cc
+DATA fnSingle<>+3528(SB)/4, $0x368337ec
+DATA fnSingle<>+3532(SB)/4, $0xb61f628a
+DATA fnSingle<>+3536(SB)/4, $0x369d68b7
+DATA fnSingle<>+3540(SB)/4, $0xb60e2e49
+DATA fnSingle<>+3544(SB)/4, $0x35bbb55c
+DATA fnSingle<>+3548(SB)/4, $0x35c54e50
+DATA fnSingle<>+3552(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3556(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3560(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3564(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3568(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3572(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3576(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3580(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3584(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3588(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3592(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3596(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3600(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3604(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3608(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3612(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3616(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3620(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3624(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3628(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3632(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3636(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3640(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3644(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3648(SB)/4, $0xbeb17204
+DATA fnSingle<>+3652(SB)/4, $0xbeb17204
+DATA fnSingle<>+3656(SB)/4, $0xbeb17204
+DATA fnSingle<>+3660(SB)/4, $0xbeb17204
+DATA fnSingle<>+3664(SB)/4, $0xbeb17204
+DATA fnSingle<>+3668(SB)/4, $0xbeb17204
+DATA fnSingle<>+3672(SB)/4, $0xbeb17204
+DATA fnSingle<>+3676(SB)/4, $0xbeb17204
+DATA fnSingle<>+3680(SB)/4, $0x3920b872
+DATA fnSingle<>+3684(SB)/4, $0x3920b872
+DATA fnSingle<>+3688(SB)/4, $0x3920b872
+DATA fnSingle<>+3692(SB)/4, $0x3920b872
+DATA fnSingle<>+3696(SB)/4, $0x3920b872
+DATA fnSingle<>+3700(SB)/4, $0x3920b872
+DATA fnSingle<>+3704(SB)/4, $0x3920b872
+DATA fnSingle<>+3708(SB)/4, $0x3920b872
+DATA fnSingle<>+3712(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3716(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3720(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3724(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3728(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3732(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3736(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3740(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3744(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3748(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3752(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3756(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3760(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3764(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3768(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3772(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3776(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3780(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3784(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3788(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3792(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3796(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3800(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3804(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3808(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3812(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3816(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3820(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3824(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3828(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3832(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3836(SB)/4, $0x3e75fdee
+DATA fnSingle<>+3840(SB)/4, $0x3f317218
+DATA fnSingle<>+3844(SB)/4, $0x3f317218
+DATA fnSingle<>+3848(SB)/4, $0x3f317218
+DATA fnSingle<>+3852(SB)/4, $0x3f317218
+DATA fnSingle<>+3856(SB)/4, $0x3f317218
+DATA fnSingle<>+3860(SB)/4, $0x3f317218
 DATA fnSingle<>+3864(SB)/4, $0x3f317218
-DATA fnSingle<>+3868(SB)/4, $0x00000000
-DATA fnSingle<>+3872(SB)/4, $0x41107ae1
-DATA fnSingle<>+3876(SB)/4, $0x41107ae1
-DATA fnSingle<>+3880(SB)/4, $0x41107ae1
-DATA fnSingle<>+3884(SB)/4, $0x41107ae1
-DATA fnSingle<>+3888(SB)/4, $0x41107ae1
-DATA fnSingle<>+3892(SB)/4, $0x41107ae1
-DATA fnSingle<>+3896(SB)/4, $0x41107ae1
-DATA fnSingle<>+3900(SB)/4, $0x41107ae1
-DATA fnSingle<>+3904(SB)/4, $0x401f7391
-DATA fnSingle<>+3908(SB)/4, $0x401f7391
-DATA fnSingle<>+3912(SB)/4, $0x401f7391
-DATA fnSingle<>+3916(SB)/4, $0x401f7391
-DATA fnSingle<>+3920(SB)/4, $0x401f7391
-DATA fnSingle<>+3924(SB)/4, $0x401f7391
-DATA fnSingle<>+3928(SB)/4, $0x401f7391
-DATA fnSingle<>+3932(SB)/4, $0x401f7391
-DATA fnSingle<>+3936(SB)/4, $0x20800000
-DATA fnSingle<>+3940(SB)/4, $0x20800000
-DATA fnSingle<>+3944(SB)/4, $0x20800000
-DATA fnSingle<>+3948(SB)/4, $0x20800000
-DATA fnSingle<>+3952(SB)/4, $0x20800000
-DATA fnSingle<>+3956(SB)/4, $0x20800000
-DATA fnSingle<>+3960(SB)/4, $0x20800000
-DATA fnSingle<>+3964(SB)/4, $0x20800000
-DATA fnSingle<>+3968(SB)/4, $0x3ecd9202
-DATA fnSingle<>+3972(SB)/4, $0x3f4d8181
-DATA fnSingle<>+3976(SB)/4, $0x3fb3d04e
-DATA fnSingle<>+3980(SB)/4, $0x400d521d
-DATA fnSingle<>+3984(SB)/4, $0x405a42a0
-DATA fnSingle<>+3988(SB)/4, $0x40a08c53
-DATA fnSingle<>+3992(SB)/4, $0x40ed801a
-DATA fnSingle<>+3996(SB)/4, $0x00000000
-DATA fnSingle<>+4000(SB)/4, $0x00000000
-DATA fnSingle<>+4004(SB)/4, $0x00000000
-DATA fnSingle<>+4008(SB)/4, $0x00000000
-DATA fnSingle<>+4012(SB)/4, $0x00000000
-DATA fnSingle<>+4016(SB)/4, $0x00000000
-DATA fnSingle<>+4020(SB)/4, $0x00000000
-DATA fnSingle<>+4024(SB)/4, $0x00000000
-DATA fnSingle<>+4028(SB)/4, $0x3f800000
-DATA fnSingle<>+4032(SB)/4, $0x3c6c9422
-DATA fnSingle<>+4036(SB)/4, $0x3c88d2d0
-DATA fnSingle<>+4040(SB)/4, $0xbb9009bd
-DATA fnSingle<>+4044(SB)/4, $0xb94d5eee
-DATA fnSingle<>+4048(SB)/4, $0x3850bd0f
-DATA fnSingle<>+4052(SB)/4, $0x3621e759
-DATA fnSingle<>+4056(SB)/4, $0x32da7846
-DATA fnSingle<>+4060(SB)/4, $0xbd437038
-DATA fnSingle<>+4064(SB)/4, $0xbd85fdb8
-DATA fnSingle<>+4068(SB)/4, $0x3bb2df6e
-DATA fnSingle<>+4072(SB)/4, $0x3c263e24
-DATA fnSingle<>+4076(SB)/4, $0xba27d09c
-DATA fnSingle<>+4080(SB)/4, $0xb94a5d00
-DATA fnSingle<>+4084(SB)/4, $0xb70e55f1
-DATA fnSingle<>+4088(SB)/4, $0xb3c12104
-DATA fnSingle<>+4092(SB)/4, $0xbb13be5c
-DATA fnSingle<>+4096(SB)/4, $0x3c028b67
-DATA fnSingle<>+4100(SB)/4, $0xbd814aa6
-DATA fnSingle<>+4104(SB)/4, $0xbbf7263d
-DATA fnSingle<>+4108(SB)/4, $0x3b88ce08
-DATA fnSingle<>+4112(SB)/4, $0x3a130132
-DATA fnSingle<>+4116(SB)/4, $0x37c31f4a
-DATA fnSingle<>+4120(SB)/4, $0x343bbcaf
-DATA fnSingle<>+4124(SB)/4, $0x3e08e14a
-DATA fnSingle<>+4128(SB)/4, $0x3e2de8f2
-DATA fnSingle<>+4132(SB)/4, $0x3da9da7c
-DATA fnSingle<>+4136(SB)/4, $0xbcb9545f
-DATA fnSingle<>+4140(SB)/4, $0xbc57f8be
-DATA fnSingle<>+4144(SB)/4, $0xbabac193
-DATA fnSingle<>+4148(SB)/4, $0xb8740e6c
-DATA fnSingle<>+4152(SB)/4, $0xb4e9c4e9
-DATA fnSingle<>+4156(SB)/4, $0xb7cd12b6
-DATA fnSingle<>+4160(SB)/4, $0xbe248789
-DATA fnSingle<>+4164(SB)/4, $0x3d7a2dca
-DATA fnSingle<>+4168(SB)/4, $0x3dc68d42
-DATA fnSingle<>+4172(SB)/4, $0x3cef61df
-DATA fnSingle<>+4176(SB)/4, $0x3b3d0668
-DATA fnSingle<>+4180(SB)/4, $0x38f54cf2
-DATA fnSingle<>+4184(SB)/4, $0x3581afcd
-DATA fnSingle<>+4188(SB)/4, $0xbeaaaa90
-DATA fnSingle<>+4192(SB)/4, $0xbea6d2ba
-DATA fnSingle<>+4196(SB)/4, $0xbebdd08e
-DATA fnSingle<>+4200(SB)/4, $0xbe42884a
-DATA fnSingle<>+4204(SB)/4, $0xbd3c98be
-DATA fnSingle<>+4208(SB)/4, $0xbb8e659f
-DATA fnSingle<>+4212(SB)/4, $0xb938014d
-DATA fnSingle<>+4216(SB)/4, $0xb5c26bbd
-DATA fnSingle<>+4220(SB)/4, $0xb2126312
-DATA fnSingle<>+4224(SB)/4, $0x3f5acaf6
-DATA fnSingle<>+4228(SB)/4, $0x3f0e982a
-DATA fnSingle<>+4232(SB)/4, $0x3e5b77c8
-DATA fnSingle<>+4236(SB)/4, $0x3d41358d
-DATA fnSingle<>+4240(SB)/4, $0x3b8eb112
-DATA fnSingle<>+4244(SB)/4, $0x3937fda5
-DATA fnSingle<>+4248(SB)/4, $0x35bfa995
-DATA fnSingle<>+4252(SB)/4, $0x00000000
-DATA fnSingle<>+4256(SB)/4, $0x3ec33150
-DATA fnSingle<>+4260(SB)/4, $0x3f2a6327
-DATA fnSingle<>+4264(SB)/4, $0x3f62ea09
-DATA fnSingle<>+4268(SB)/4, $0x3f79e3a8
-DATA fnSingle<>+4272(SB)/4, $0x3f7f7127
-DATA fnSingle<>+4276(SB)/4, $0x3f7ffa40
-DATA fnSingle<>+4280(SB)/4, $0x3f7ffff4
-DATA fnSingle<>+4284(SB)/4, $0x00000000
-DATA fnSingle<>+4288(SB)/4, $0x48000000
-DATA fnSingle<>+4292(SB)/4, $0x48000000
-DATA fnSingle<>+4296(SB)/4, $0x48000000
-DATA fnSingle<>+4300(SB)/4, $0x48000000
-DATA fnSingle<>+4304(SB)/4, $0x48000000
-DATA fnSingle<>+4308(SB)/4, $0x48000000
-DATA fnSingle<>+4312(SB)/4, $0x48000000
-DATA fnSingle<>+4316(SB)/4, $0x48000000
-DATA fnSingle<>+4320(SB)/4, $0x3f22f983
-DATA fnSingle<>+4324(SB)/4, $0x3f22f983
-DATA fnSingle<>+4328(SB)/4, $0x3f22f983
-DATA fnSingle<>+4332(SB)/4, $0x3f22f983
-DATA fnSingle<>+4336(SB)/4, $0x3f22f983
-DATA fnSingle<>+4340(SB)/4, $0x3f22f983
-DATA fnSingle<>+4344(SB)/4, $0x3f22f983
-DATA fnSingle<>+4348(SB)/4, $0x3f22f983
-DATA fnSingle<>+4352(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4356(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4360(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4364(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4368(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4372(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4376(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4380(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+4384(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4388(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4392(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4396(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4400(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4404(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4408(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4412(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+4416(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4420(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4424(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4428(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4432(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4436(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4440(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4444(SB)/4, $0xa6f72ced
-DATA fnSingle<>+4448(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4452(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4456(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4460(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4464(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4468(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4472(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4476(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+4480(SB)/4, $0x3c088363
-DATA fnSingle<>+4484(SB)/4, $0x3c088363
-DATA fnSingle<>+4488(SB)/4, $0x3c088363
-DATA fnSingle<>+4492(SB)/4, $0x3c088363
-DATA fnSingle<>+4496(SB)/4, $0x3c088363
-DATA fnSingle<>+4500(SB)/4, $0x3c088363
-DATA fnSingle<>+4504(SB)/4, $0x3c088363
-DATA fnSingle<>+4508(SB)/4, $0x3c088363
-DATA fnSingle<>+4512(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4516(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4520(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4524(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4528(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4532(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4536(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4540(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+4544(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4548(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4552(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4556(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4560(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4564(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4568(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4572(SB)/4, $0x37ccf30f
-DATA fnSingle<>+4576(SB)/4, $0xbab60612
-DATA fnSingle<>+4580(SB)/4, $0xbab60612
-DATA fnSingle<>+4584(SB)/4, $0xbab60612
-DATA fnSingle<>+4588(SB)/4, $0xbab60612
-DATA fnSingle<>+4592(SB)/4, $0xbab60612
-DATA fnSingle<>+4596(SB)/4, $0xbab60612
-DATA fnSingle<>+4600(SB)/4, $0xbab60612
-DATA fnSingle<>+4604(SB)/4, $0xbab60612
-DATA fnSingle<>+4608(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4612(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4616(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4620(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4624(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4628(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4632(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4636(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+4640(SB)/4, $0xbf000000
-DATA fnSingle<>+4644(SB)/4, $0xbf000000
-DATA fnSingle<>+4648(SB)/4, $0xbf000000
-DATA fnSingle<>+4652(SB)/4, $0xbf000000
-DATA fnSingle<>+4656(SB)/4, $0xbf000000
-DATA fnSingle<>+4660(SB)/4, $0xbf000000
-DATA fnSingle<>+4664(SB)/4, $0xbf000000
-DATA fnSingle<>+4668(SB)/4, $0xbf000000
-DATA fnSingle<>+4672(SB)/4, $0x3f800000
-DATA fnSingle<>+4676(SB)/4, $0x3f800000
-DATA fnSingle<>+4680(SB)/4, $0x3f800000
-DATA fnSingle<>+4684(SB)/4, $0x3f800000
-DATA fnSingle<>+4688(SB)/4, $0x3f800000
-DATA fnSingle<>+4692(SB)/4, $0x3f800000
-DATA fnSingle<>+4696(SB)/4, $0x3f800000
-DATA fnSingle<>+4700(SB)/4, $0x3f800000
-DATA fnSingle<>+4704(SB)/4, $0x80000000
-DATA fnSingle<>+4708(SB)/4, $0x80000000
-DATA fnSingle<>+4712(SB)/4, $0x80000000
-DATA fnSingle<>+4716(SB)/4, $0x80000000
-DATA fnSingle<>+4720(SB)/4, $0x80000000
-DATA fnSingle<>+4724(SB)/4, $0x80000000
-DATA fnSingle<>+4728(SB)/4, $0x80000000
-DATA fnSingle<>+4732(SB)/4, $0x80000000
-DATA fnSingle<>+4736(SB)/4, $0x7fffffff
-DATA fnSingle<>+4740(SB)/4, $0x7fffffff
-DATA fnSingle<>+4744(SB)/4, $0x7fffffff
-DATA fnSingle<>+4748(SB)/4, $0x7fffffff
-DATA fnSingle<>+4752(SB)/4, $0x7fffffff
-DATA fnSingle<>+4756(SB)/4, $0x7fffffff
-DATA fnSingle<>+4760(SB)/4, $0x7fffffff
-DATA fnSingle<>+4764(SB)/4, $0x7fffffff
-DATA fnSingle<>+4768(SB)/4, $0x7f800000
-DATA fnSingle<>+4772(SB)/4, $0x7f800000
-DATA fnSingle<>+4776(SB)/4, $0x7f800000
-DATA fnSingle<>+4780(SB)/4, $0x7f800000
-DATA fnSingle<>+4784(SB)/4, $0x7f800000
-DATA fnSingle<>+4788(SB)/4, $0x7f800000
-DATA fnSingle<>+4792(SB)/4, $0x7f800000
-DATA fnSingle<>+4796(SB)/4, $0x7f800000
-DATA fnSingle<>+4800(SB)/4, $0xff800000
-DATA fnSingle<>+4804(SB)/4, $0xff800000
-DATA fnSingle<>+4808(SB)/4, $0xff800000
-DATA fnSingle<>+4812(SB)/4, $0xff800000
-DATA fnSingle<>+4816(SB)/4, $0xff800000
-DATA fnSingle<>+4820(SB)/4, $0xff800000
-DATA fnSingle<>+4824(SB)/4, $0xff800000
-DATA fnSingle<>+4828(SB)/4, $0xff800000
-DATA fnSingle<>+4832(SB)/4, $0x7fc00000
-DATA fnSingle<>+4836(SB)/4, $0x7fc00000
-DATA fnSingle<>+4840(SB)/4, $0x7fc00000
-DATA fnSingle<>+4844(SB)/4, $0x7fc00000
-DATA fnSingle<>+4848(SB)/4, $0x7fc00000
-DATA fnSingle<>+4852(SB)/4, $0x7fc00000
-DATA fnSingle<>+4856(SB)/4, $0x7fc00000
-DATA fnSingle<>+4860(SB)/4, $0x7fc00000
-DATA fnSingle<>+4864(SB)/4, $0x00800000
-DATA fnSingle<>+4868(SB)/4, $0x00800000
-DATA fnSingle<>+4872(SB)/4, $0x00800000
-DATA fnSingle<>+4876(SB)/4, $0x00800000
-DATA fnSingle<>+4880(SB)/4, $0x00800000
-DATA fnSingle<>+4884(SB)/4, $0x00800000
-DATA fnSingle<>+4888(SB)/4, $0x00800000
-DATA fnSingle<>+4892(SB)/4, $0x00800000
-DATA fnSingle<>+4896(SB)/4, $0x7f000000
-DATA fnSingle<>+4900(SB)/4, $0x7f000000
-DATA fnSingle<>+4904(SB)/4, $0x7f000000
-DATA fnSingle<>+4908(SB)/4, $0x7f000000
-DATA fnSingle<>+4912(SB)/4, $0x7f000000
-DATA fnSingle<>+4916(SB)/4, $0x7f000000
-DATA fnSingle<>+4920(SB)/4, $0x7f000000
-DATA fnSingle<>+4924(SB)/4, $0x7f000000
-DATA fnSingle<>+4928(SB)/4, $0xff800000
-DATA fnSingle<>+4932(SB)/4, $0xff800000
-DATA fnSingle<>+4936(SB)/4, $0xff800000
-DATA fnSingle<>+4940(SB)/4, $0xff800000
-DATA fnSingle<>+4944(SB)/4, $0xff800000
-DATA fnSingle<>+4948(SB)/4, $0xff800000
-DATA fnSingle<>+4952(SB)/4, $0xff800000
-DATA fnSingle<>+4956(SB)/4, $0xff800000
-DATA fnSingle<>+4960(SB)/4, $0x00000001
-DATA fnSingle<>+4964(SB)/4, $0x00000001
-DATA fnSingle<>+4968(SB)/4, $0x00000001
-DATA fnSingle<>+4972(SB)/4, $0x00000001
-DATA fnSingle<>+4976(SB)/4, $0x00000001
-DATA fnSingle<>+4980(SB)/4, $0x00000001
-DATA fnSingle<>+4984(SB)/4, $0x00000001
-DATA fnSingle<>+4988(SB)/4, $0x00000001
-DATA fnSingle<>+4992(SB)/4, $0x00000002
-DATA fnSingle<>+4996(SB)/4, $0x00000002
-DATA fnSingle<>+5000(SB)/4, $0x00000002
-DATA fnSingle<>+5004(SB)/4, $0x00000002
-DATA fnSingle<>+5008(SB)/4, $0x00000002
-DATA fnSingle<>+5012(SB)/4, $0x00000002
-DATA fnSingle<>+5016(SB)/4, $0x00000002
-DATA fnSingle<>+5020(SB)/4, $0x00000002
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $5024
+DATA fnSingle<>+3868(SB)/4, $0x3f317218
+DATA fnSingle<>+3872(SB)/4, $0x4b400000
+DATA fnSingle<>+3876(SB)/4, $0x4b400000
+DATA fnSingle<>+3880(SB)/4, $0x4b400000
+DATA fnSingle<>+3884(SB)/4, $0x4b400000
+DATA fnSingle<>+3888(SB)/4, $0x4b400000
+DATA fnSingle<>+3892(SB)/4, $0x4b400000
+DATA fnSingle<>+3896(SB)/4, $0x4b400000
+DATA fnSingle<>+3900(SB)/4, $0x4b400000
+DATA fnSingle<>+3904(SB)/4, $0x43250000
+DATA fnSingle<>+3908(SB)/4, $0x43250000
+DATA fnSingle<>+3912(SB)/4, $0x43250000
+DATA fnSingle<>+3916(SB)/4, $0x43250000
+DATA fnSingle<>+3920(SB)/4, $0x43250000
+DATA fnSingle<>+3924(SB)/4, $0x43250000
+DATA fnSingle<>+3928(SB)/4, $0x43250000
+DATA fnSingle<>+3932(SB)/4, $0x43250000
+DATA fnSingle<>+3936(SB)/4, $0xc3250000
+DATA fnSingle<>+3940(SB)/4, $0xc3250000
+DATA fnSingle<>+3944(SB)/4, $0xc3250000
+DATA fnSingle<>+3948(SB)/4, $0xc3250000
+DATA fnSingle<>+3952(SB)/4, $0xc3250000
+DATA fnSingle<>+3956(SB)/4, $0xc3250000
+DATA fnSingle<>+3960(SB)/4, $0xc3250000
+DATA fnSingle<>+3964(SB)/4, $0xc3250000
+DATA fnSingle<>+3968(SB)/4, $0xc1c00000
+DATA fnSingle<>+3972(SB)/4, $0xc1c00000
+DATA fnSingle<>+3976(SB)/4, $0xc1c00000
+DATA fnSingle<>+3980(SB)/4, $0xc1c00000
+DATA fnSingle<>+3984(SB)/4, $0xc1c00000
+DATA fnSingle<>+3988(SB)/4, $0xc1c00000
+DATA fnSingle<>+3992(SB)/4, $0xc1c00000
+DATA fnSingle<>+3996(SB)/4, $0xc1c00000
+DATA fnSingle<>+4000(SB)/4, $0x3f317200
+DATA fnSingle<>+4004(SB)/4, $0x3f317200
+DATA fnSingle<>+4008(SB)/4, $0x3f317200
+DATA fnSingle<>+4012(SB)/4, $0x3f317200
+DATA fnSingle<>+4016(SB)/4, $0x3f317200
+DATA fnSingle<>+4020(SB)/4, $0x3f317200
+DATA fnSingle<>+4024(SB)/4, $0x3f317200
+DATA fnSingle<>+4028(SB)/4, $0x3f317200
+DATA fnSingle<>+4032(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4036(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4040(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4044(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4048(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4052(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4056(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4060(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4064(SB)/4, $0x4b40003f
+DATA fnSingle<>+4068(SB)/4, $0x4b40003f
+DATA fnSingle<>+4072(SB)/4, $0x4b40003f
+DATA fnSingle<>+4076(SB)/4, $0x4b40003f
+DATA fnSingle<>+4080(SB)/4, $0x4b40003f
+DATA fnSingle<>+4084(SB)/4, $0x4b40003f
+DATA fnSingle<>+4088(SB)/4, $0x4b40003f
+DATA fnSingle<>+4092(SB)/4, $0x4b40003f
+DATA fnSingle<>+4096(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4100(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4104(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4108(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4112(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4116(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4120(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4124(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4128(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4132(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4136(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4140(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4144(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4148(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4152(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4156(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4160(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4164(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4168(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4172(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4176(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4180(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4184(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4188(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4192(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4196(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4200(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4204(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4208(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4212(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4216(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4220(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4224(SB)/4, $0x3efffffe
+DATA fnSingle<>+4228(SB)/4, $0x3efffffe
+DATA fnSingle<>+4232(SB)/4, $0x3efffffe
+DATA fnSingle<>+4236(SB)/4, $0x3efffffe
+DATA fnSingle<>+4240(SB)/4, $0x3efffffe
+DATA fnSingle<>+4244(SB)/4, $0x3efffffe
+DATA fnSingle<>+4248(SB)/4, $0x3efffffe
+DATA fnSingle<>+4252(SB)/4, $0x3efffffe
+DATA fnSingle<>+4256(SB)/4, $0x42dc0000
+DATA fnSingle<>+4260(SB)/4, $0x42dc0000
+DATA fnSingle<>+4264(SB)/4, $0x42dc0000
+DATA fnSingle<>+4268(SB)/4, $0x42dc0000
+DATA fnSingle<>+4272(SB)/4, $0x42dc0000
+DATA fnSingle<>+4276(SB)/4, $0x42dc0000
+DATA fnSingle<>+4280(SB)/4, $0x42dc0000
+DATA fnSingle<>+4284(SB)/4, $0x42dc0000
+DATA fnSingle<>+4288(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4292(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4296(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4300(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4304(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4308(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4312(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4316(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4320(SB)/4, $0x3d360f3f
+DATA fnSingle<>+4324(SB)/4, $0x3db6060f
+DATA fnSingle<>+4328(SB)/4, $0x3e1f4c3b
+DATA fnSingle<>+4332(SB)/4, $0x3e7a6565
+DATA fnSingle<>+4336(SB)/4, $0x3ec155be
+DATA fnSingle<>+4340(SB)/4, $0x3f0e1ab7
+DATA fnSingle<>+4344(SB)/4, $0x3f800000
+DATA fnSingle<>+4348(SB)/4, $0x00000000
+DATA fnSingle<>+4352(SB)/4, $0x00000000
+DATA fnSingle<>+4356(SB)/4, $0x00000000
+DATA fnSingle<>+4360(SB)/4, $0x00000000
+DATA fnSingle<>+4364(SB)/4, $0x00000000
+DATA fnSingle<>+4368(SB)/4, $0x00000000
+DATA fnSingle<>+4372(SB)/4, $0x00000000
+DATA fnSingle<>+4376(SB)/4, $0x00000000
+DATA fnSingle<>+4380(SB)/4, $0x3f800000
+DATA fnSingle<>+4384(SB)/4, $0xc0500072
+DATA fnSingle<>+4388(SB)/4, $0x3f279785
+DATA fnSingle<>+4392(SB)/4, $0x3d6d6534
+DATA fnSingle<>+4396(SB)/4, $0x3d080e0d
+DATA fnSingle<>+4400(SB)/4, $0xbcb6397e
+DATA fnSingle<>+4404(SB)/4, $0xbc5219fc
+DATA fnSingle<>+4408(SB)/4, $0xbb3e1fbc
+DATA fnSingle<>+4412(SB)/4, $0xbe265818
+DATA fnSingle<>+4416(SB)/4, $0x3cb5dbe4
+DATA fnSingle<>+4420(SB)/4, $0x3e515448
+DATA fnSingle<>+4424(SB)/4, $0x3df0e997
+DATA fnSingle<>+4428(SB)/4, $0x3dae2aa4
+DATA fnSingle<>+4432(SB)/4, $0x3d2a781a
+DATA fnSingle<>+4436(SB)/4, $0x3cab509c
+DATA fnSingle<>+4440(SB)/4, $0x3be60eab
+DATA fnSingle<>+4444(SB)/4, $0x3e4cd28f
+DATA fnSingle<>+4448(SB)/4, $0xbe552574
+DATA fnSingle<>+4452(SB)/4, $0xbe369409
+DATA fnSingle<>+4456(SB)/4, $0xbe0fe5dc
+DATA fnSingle<>+4460(SB)/4, $0xbdd5d505
+DATA fnSingle<>+4464(SB)/4, $0xbd8e3395
+DATA fnSingle<>+4468(SB)/4, $0xbd2f0db3
+DATA fnSingle<>+4472(SB)/4, $0xbc780650
+DATA fnSingle<>+4476(SB)/4, $0xbe800032
+DATA fnSingle<>+4480(SB)/4, $0x3e95d5ef
+DATA fnSingle<>+4484(SB)/4, $0x3e842b96
+DATA fnSingle<>+4488(SB)/4, $0x3e5d276d
+DATA fnSingle<>+4492(SB)/4, $0x3e310867
+DATA fnSingle<>+4496(SB)/4, $0x3e028bb7
+DATA fnSingle<>+4500(SB)/4, $0x3db58c6d
+DATA fnSingle<>+4504(SB)/4, $0x3d2b1e30
+DATA fnSingle<>+4508(SB)/4, $0x3eaaaaab
+DATA fnSingle<>+4512(SB)/4, $0xbeeaacbf
+DATA fnSingle<>+4516(SB)/4, $0xbed7e9fe
+DATA fnSingle<>+4520(SB)/4, $0xbebfb688
+DATA fnSingle<>+4524(SB)/4, $0xbea548b6
+DATA fnSingle<>+4528(SB)/4, $0xbe86e494
+DATA fnSingle<>+4532(SB)/4, $0xbe53b798
+DATA fnSingle<>+4536(SB)/4, $0xbdfffa7d
+DATA fnSingle<>+4540(SB)/4, $0xbf000000
+DATA fnSingle<>+4544(SB)/4, $0x3f751b03
+DATA fnSingle<>+4548(SB)/4, $0x3f6b1aaf
+DATA fnSingle<>+4552(SB)/4, $0x3f5d896c
+DATA fnSingle<>+4556(SB)/4, $0x3f4db359
+DATA fnSingle<>+4560(SB)/4, $0x3f39d457
+DATA fnSingle<>+4564(SB)/4, $0x3f249ec2
+DATA fnSingle<>+4568(SB)/4, $0x3f000006
+DATA fnSingle<>+4572(SB)/4, $0x00000000
+DATA fnSingle<>+4576(SB)/4, $0x3d322126
+DATA fnSingle<>+4580(SB)/4, $0x3dae6255
+DATA fnSingle<>+4584(SB)/4, $0x3e140f12
+DATA fnSingle<>+4588(SB)/4, $0x3e60018a
+DATA fnSingle<>+4592(SB)/4, $0x3ea404ac
+DATA fnSingle<>+4596(SB)/4, $0x3ee2111a
+DATA fnSingle<>+4600(SB)/4, $0x3f317218
+DATA fnSingle<>+4604(SB)/4, $0x00000000
+DATA fnSingle<>+4608(SB)/4, $0x41107ae1
+DATA fnSingle<>+4612(SB)/4, $0x41107ae1
+DATA fnSingle<>+4616(SB)/4, $0x41107ae1
+DATA fnSingle<>+4620(SB)/4, $0x41107ae1
+DATA fnSingle<>+4624(SB)/4, $0x41107ae1
+DATA fnSingle<>+4628(SB)/4, $0x41107ae1
+DATA fnSingle<>+4632(SB)/4, $0x41107ae1
+DATA fnSingle<>+4636(SB)/4, $0x41107ae1
+DATA fnSingle<>+4640(SB)/4, $0x401f7391
+DATA fnSingle<>+4644(SB)/4, $0x401f7391
+DATA fnSingle<>+4648(SB)/4, $0x401f7391
+DATA fnSingle<>+4652(SB)/4, $0x401f7391
+DATA fnSingle<>+4656(SB)/4, $0x401f7391
+DATA fnSingle<>+4660(SB)/4, $0x401f7391
+DATA fnSingle<>+4664(SB)/4, $0x401f7391
+DATA fnSingle<>+4668(SB)/4, $0x401f7391
+DATA fnSingle<>+4672(SB)/4, $0x20800000
+DATA fnSingle<>+4676(SB)/4, $0x20800000
+DATA fnSingle<>+4680(SB)/4, $0x20800000
+DATA fnSingle<>+4684(SB)/4, $0x20800000
+DATA fnSingle<>+4688(SB)/4, $0x20800000
+DATA fnSingle<>+4692(SB)/4, $0x20800000
+DATA fnSingle<>+4696(SB)/4, $0x20800000
+DATA fnSingle<>+4700(SB)/4, $0x20800000
+DATA fnSingle<>+4704(SB)/4, $0x3ecd9202
+DATA fnSingle<>+4708(SB)/4, $0x3f4d8181
+DATA fnSingle<>+4712(SB)/4, $0x3fb3d04e
+DATA fnSingle<>+4716(SB)/4, $0x400d521d
+DATA fnSingle<>+4720(SB)/4, $0x405a42a0
+DATA fnSingle<>+4724(SB)/4, $0x40a08c53
+DATA fnSingle<>+4728(SB)/4, $0x40ed801a
+DATA fnSingle<>+4732(SB)/4, $0x00000000
+DATA fnSingle<>+4736(SB)/4, $0x00000000
+DATA fnSingle<>+4740(SB)/4, $0x00000000
+DATA fnSingle<>+4744(SB)/4, $0x00000000
+DATA fnSingle<>+4748(SB)/4, $0x00000000
+DATA fnSingle<>+4752(SB)/4, $0x00000000
+DATA fnSingle<>+4756(SB)/4, $0x00000000
+DATA fnSingle<>+4760(SB)/4, $0x00000000
+DATA fnSingle<>+4764(SB)/4, $0x3f800000
+DATA fnSingle<>+4768(SB)/4, $0x3c6c9422
+DATA fnSingle<>+4772(SB)/4, $0x3c88d2d0
+DATA fnSingle<>+4776(SB)/4, $0xbb9009bd
+DATA fnSingle<>+4780(SB)/4, $0xb94d5eee
+DATA fnSingle<>+4784(SB)/4, $0x3850bd0f
+DATA fnSingle<>+4788(SB)/4, $0x3621e759
+DATA fnSingle<>+4792(SB)/4, $0x32da7846
+DATA fnSingle<>+4796(SB)/4, $0xbd437038
+DATA fnSingle<>+4800(SB)/4, $0xbd85fdb8
+DATA fnSingle<>+4804(SB)/4, $0x3bb2df6e
+DATA fnSingle<>+4808(SB)/4, $0x3c263e24
+DATA fnSingle<>+4812(SB)/4, $0xba27d09c
+DATA fnSingle<>+4816(SB)/4, $0xb94a5d00
+DATA fnSingle<>+4820(SB)/4, $0xb70e55f1
+DATA fnSingle<>+4824(SB)/4, $0xb3c12104
+DATA fnSingle<>+4828(SB)/4, $0xbb13be5c
+DATA fnSingle<>+4832(SB)/4, $0x3c028b67
+DATA fnSingle<>+4836(SB)/4, $0xbd814aa6
+DATA fnSingle<>+4840(SB)/4, $0xbbf7263d
+DATA fnSingle<>+4844(SB)/4, $0x3b88ce08
+DATA fnSingle<>+4848(SB)/4, $0x3a130132
+DATA fnSingle<>+4852(SB)/4, $0x37c31f4a
+DATA fnSingle<>+4856(SB)/4, $0x343bbcaf
+DATA fnSingle<>+4860(SB)/4, $0x3e08e14a
+DATA fnSingle<>+4864(SB)/4, $0x3e2de8f2
+DATA fnSingle<>+4868(SB)/4, $0x3da9da7c
+DATA fnSingle<>+4872(SB)/4, $0xbcb9545f
+DATA fnSingle<>+4876(SB)/4, $0xbc57f8be
+DATA fnSingle<>+4880(SB)/4, $0xbabac193
+DATA fnSingle<>+4884(SB)/4, $0xb8740e6c
+DATA fnSingle<>+4888(SB)/4, $0xb4e9c4e9
+DATA fnSingle<>+4892(SB)/4, $0xb7cd12b6
+DATA fnSingle<>+4896(SB)/4, $0xbe248789
+DATA fnSingle<>+4900(SB)/4, $0x3d7a2dca
+DATA fnSingle<>+4904(SB)/4, $0x3dc68d42
+DATA fnSingle<>+4908(SB)/4, $0x3cef61df
+DATA fnSingle<>+4912(SB)/4, $0x3b3d0668
+DATA fnSingle<>+4916(SB)/4, $0x38f54cf2
+DATA fnSingle<>+4920(SB)/4, $0x3581afcd
+DATA fnSingle<>+4924(SB)/4, $0xbeaaaa90
+DATA fnSingle<>+4928(SB)/4, $0xbea6d2ba
+DATA fnSingle<>+4932(SB)/4, $0xbebdd08e
+DATA fnSingle<>+4936(SB)/4, $0xbe42884a
+DATA fnSingle<>+4940(SB)/4, $0xbd3c98be
+DATA fnSingle<>+4944(SB)/4, $0xbb8e659f
+DATA fnSingle<>+4948(SB)/4, $0xb938014d
+DATA fnSingle<>+4952(SB)/4, $0xb5c26bbd
+DATA fnSingle<>+4956(SB)/4, $0xb2126312
+DATA fnSingle<>+4960(SB)/4, $0x3f5acaf6
+DATA fnSingle<>+4964(SB)/4, $0x3f0e982a
+DATA fnSingle<>+4968(SB)/4, $0x3e5b77c8
+DATA fnSingle<>+4972(SB)/4, $0x3d41358d
+DATA fnSingle<>+4976(SB)/4, $0x3b8eb112
+DATA fnSingle<>+4980(SB)/4, $0x3937fda5
+DATA fnSingle<>+4984(SB)/4, $0x35bfa995
+DATA fnSingle<>+4988(SB)/4, $0x00000000
+DATA fnSingle<>+4992(SB)/4, $0x3ec33150
+DATA fnSingle<>+4996(SB)/4, $0x3f2a6327
+DATA fnSingle<>+5000(SB)/4, $0x3f62ea09
+DATA fnSingle<>+5004(SB)/4, $0x3f79e3a8
+DATA fnSingle<>+5008(SB)/4, $0x3f7f7127
+DATA fnSingle<>+5012(SB)/4, $0x3f7ffa40
+DATA fnSingle<>+5016(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+5020(SB)/4, $0x00000000
+DATA fnSingle<>+5024(SB)/4, $0x48000000
+DATA fnSingle<>+5028(SB)/4, $0x48000000
+DATA fnSingle<>+5032(SB)/4, $0x48000000
+DATA fnSingle<>+5036(SB)/4, $0x48000000
+DATA fnSingle<>+5040(SB)/4, $0x48000000
+DATA fnSingle<>+5044(SB)/4, $0x48000000
+DATA fnSingle<>+5048(SB)/4, $0x48000000
+DATA fnSingle<>+5052(SB)/4, $0x48000000
+DATA fnSingle<>+5056(SB)/4, $0x3f22f983
+DATA fnSingle<>+5060(SB)/4, $0x3f22f983
+DATA fnSingle<>+5064(SB)/4, $0x3f22f983
+DATA fnSingle<>+5068(SB)/4, $0x3f22f983
+DATA fnSingle<>+5072(SB)/4, $0x3f22f983
+DATA fnSingle<>+5076(SB)/4, $0x3f22f983
+DATA fnSingle<>+5080(SB)/4, $0x3f22f983
+DATA fnSingle<>+5084(SB)/4, $0x3f22f983
+DATA fnSingle<>+5088(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5092(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5096(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5100(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5104(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5108(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5112(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5116(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5120(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5124(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5128(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5132(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5136(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5140(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5144(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5148(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5152(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5156(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5160(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5164(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5168(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5172(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5176(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5180(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5184(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5188(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5192(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5196(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5200(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5204(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5208(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5212(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5216(SB)/4, $0x3c088363
+DATA fnSingle<>+5220(SB)/4, $0x3c088363
+DATA fnSingle<>+5224(SB)/4, $0x3c088363
+DATA fnSingle<>+5228(SB)/4, $0x3c088363
+DATA fnSingle<>+5232(SB)/4, $0x3c088363
+DATA fnSingle<>+5236(SB)/4, $0x3c088363
+DATA fnSingle<>+5240(SB)/4, $0x3c088363
+DATA fnSingle<>+5244(SB)/4, $0x3c088363
+DATA fnSingle<>+5248(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5252(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5256(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5260(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5264(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5268(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5272(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5276(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5280(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5284(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5288(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5292(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5296(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5300(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5304(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5308(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5312(SB)/4, $0xbab60612
+DATA fnSingle<>+5316(SB)/4, $0xbab60612
+DATA fnSingle<>+5320(SB)/4, $0xbab60612
+DATA fnSingle<>+5324(SB)/4, $0xbab60612
+DATA fnSingle<>+5328(SB)/4, $0xbab60612
+DATA fnSingle<>+5332(SB)/4, $0xbab60612
+DATA fnSingle<>+5336(SB)/4, $0xbab60612
+DATA fnSingle<>+5340(SB)/4, $0xbab60612
+DATA fnSingle<>+5344(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5348(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5352(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5356(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5360(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5364(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5368(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5372(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5376(SB)/4, $0xbf000000
+DATA fnSingle<>+5380(SB)/4, $0xbf000000
+DATA fnSingle<>+5384(SB)/4, $0xbf000000
+DATA fnSingle<>+5388(SB)/4, $0xbf000000
+DATA fnSingle<>+5392(SB)/4, $0xbf000000
+DATA fnSingle<>+5396(SB)/4, $0xbf000000
+DATA fnSingle<>+5400(SB)/4, $0xbf000000
+DATA fnSingle<>+5404(SB)/4, $0xbf000000
+DATA fnSingle<>+5408(SB)/4, $0x3f800000
+DATA fnSingle<>+5412(SB)/4, $0x3f800000
+DATA fnSingle<>+5416(SB)/4, $0x3f800000
+DATA fnSingle<>+5420(SB)/4, $0x3f800000
+DATA fnSingle<>+5424(SB)/4, $0x3f800000
+DATA fnSingle<>+5428(SB)/4, $0x3f800000
+DATA fnSingle<>+5432(SB)/4, $0x3f800000
+DATA fnSingle<>+5436(SB)/4, $0x3f800000
+DATA fnSingle<>+5440(SB)/4, $0x80000000
+DATA fnSingle<>+5444(SB)/4, $0x80000000
+DATA fnSingle<>+5448(SB)/4, $0x80000000
+DATA fnSingle<>+5452(SB)/4, $0x80000000
+DATA fnSingle<>+5456(SB)/4, $0x80000000
+DATA fnSingle<>+5460(SB)/4, $0x80000000
+DATA fnSingle<>+5464(SB)/4, $0x80000000
+DATA fnSingle<>+5468(SB)/4, $0x80000000
+DATA fnSingle<>+5472(SB)/4, $0x7fffffff
+DATA fnSingle<>+5476(SB)/4, $0x7fffffff
+DATA fnSingle<>+5480(SB)/4, $0x7fffffff
+DATA fnSingle<>+5484(SB)/4, $0x7fffffff
+DATA fnSingle<>+5488(SB)/4, $0x7fffffff
+DATA fnSingle<>+5492(SB)/4, $0x7fffffff
+DATA fnSingle<>+5496(SB)/4, $0x7fffffff
+DATA fnSingle<>+5500(SB)/4, $0x7fffffff
+DATA fnSingle<>+5504(SB)/4, $0x7f800000
+DATA fnSingle<>+5508(SB)/4, $0x7f800000
+DATA fnSingle<>+5512(SB)/4, $0x7f800000
+DATA fnSingle<>+5516(SB)/4, $0x7f800000
+DATA fnSingle<>+5520(SB)/4, $0x7f800000
+DATA fnSingle<>+5524(SB)/4, $0x7f800000
+DATA fnSingle<>+5528(SB)/4, $0x7f800000
+DATA fnSingle<>+5532(SB)/4, $0x7f800000
+DATA fnSingle<>+5536(SB)/4, $0xff800000
+DATA fnSingle<>+5540(SB)/4, $0xff800000
+DATA fnSingle<>+5544(SB)/4, $0xff800000
+DATA fnSingle<>+5548(SB)/4, $0xff800000
+DATA fnSingle<>+5552(SB)/4, $0xff800000
+DATA fnSingle<>+5556(SB)/4, $0xff800000
+DATA fnSingle<>+5560(SB)/4, $0xff800000
+DATA fnSingle<>+5564(SB)/4, $0xff800000
+DATA fnSingle<>+5568(SB)/4, $0x7fc00000
+DATA fnSingle<>+5572(SB)/4, $0x7fc00000
+DATA fnSingle<>+5576(SB)/4, $0x7fc00000
+DATA fnSingle<>+5580(SB)/4, $0x7fc00000
+DATA fnSingle<>+5584(SB)/4, $0x7fc00000
+DATA fnSingle<>+5588(SB)/4, $0x7fc00000
+DATA fnSingle<>+5592(SB)/4, $0x7fc00000
+DATA fnSingle<>+5596(SB)/4, $0x7fc00000
+DATA fnSingle<>+5600(SB)/4, $0x00800000
+DATA fnSingle<>+5604(SB)/4, $0x00800000
+DATA fnSingle<>+5608(SB)/4, $0x00800000
+DATA fnSingle<>+5612(SB)/4, $0x00800000
+DATA fnSingle<>+5616(SB)/4, $0x00800000
+DATA fnSingle<>+5620(SB)/4, $0x00800000
+DATA fnSingle<>+5624(SB)/4, $0x00800000
+DATA fnSingle<>+5628(SB)/4, $0x00800000
+DATA fnSingle<>+5632(SB)/4, $0x7f000000
+DATA fnSingle<>+5636(SB)/4, $0x7f000000
+DATA fnSingle<>+5640(SB)/4, $0x7f000000
+DATA fnSingle<>+5644(SB)/4, $0x7f000000
+DATA fnSingle<>+5648(SB)/4, $0x7f000000
+DATA fnSingle<>+5652(SB)/4, $0x7f000000
+DATA fnSingle<>+5656(SB)/4, $0x7f000000
+DATA fnSingle<>+5660(SB)/4, $0x7f000000
+DATA fnSingle<>+5664(SB)/4, $0xff800000
+DATA fnSingle<>+5668(SB)/4, $0xff800000
+DATA fnSingle<>+5672(SB)/4, $0xff800000
+DATA fnSingle<>+5676(SB)/4, $0xff800000
+DATA fnSingle<>+5680(SB)/4, $0xff800000
+DATA fnSingle<>+5684(SB)/4, $0xff800000
+DATA fnSingle<>+5688(SB)/4, $0xff800000
+DATA fnSingle<>+5692(SB)/4, $0xff800000
+DATA fnSingle<>+5696(SB)/4, $0x00000001
+DATA fnSingle<>+5700(SB)/4, $0x00000001
+DATA fnSingle<>+5704(SB)/4, $0x00000001
+DATA fnSingle<>+5708(SB)/4, $0x00000001
+DATA fnSingle<>+5712(SB)/4, $0x00000001
+DATA fnSingle<>+5716(SB)/4, $0x00000001
+DATA fnSingle<>+5720(SB)/4, $0x00000001
+DATA fnSingle<>+5724(SB)/4, $0x00000001
+DATA fnSingle<>+5728(SB)/4, $0x00000002
+DATA fnSingle<>+5732(SB)/4, $0x00000002
+DATA fnSingle<>+5736(SB)/4, $0x00000002
+DATA fnSingle<>+5740(SB)/4, $0x00000002
+DATA fnSingle<>+5744(SB)/4, $0x00000002
+DATA fnSingle<>+5748(SB)/4, $0x00000002
+DATA fnSingle<>+5752(SB)/4, $0x00000002
+DATA fnSingle<>+5756(SB)/4, $0x00000002
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $5760
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -1546,8 +1678,8 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y1
+	VMOVUPD fnConst<>+1504(SB), Y0
+	VMOVUPD fnConst<>+1472(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -1602,8 +1734,8 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y1
+	VMOVUPD fnConst<>+1504(SB), Y0
+	VMOVUPD fnConst<>+1472(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -1661,8 +1793,8 @@ TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z1
+	VBROADCASTSD fnConst<>+1504(SB), Z0
+	VBROADCASTSD fnConst<>+1472(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -1787,8 +1919,8 @@ TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z1
+	VBROADCASTSD fnConst<>+1504(SB), Z0
+	VBROADCASTSD fnConst<>+1472(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -1922,8 +2054,8 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y1
+	VMOVUPD fnConst<>+1504(SB), Y0
+	VMOVUPD fnConst<>+1472(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -1959,8 +2091,8 @@ loop:
 	VMULPD       Y3, Y7, Y3
 	VPSLLQ       $0x34, Y4, Y4
 	VPSLLQ       $0x34, Y5, Y5
-	VSUBPD       fnConst<>+1536(SB), Y4, Y6
-	VSUBPD       fnConst<>+1536(SB), Y5, Y7
+	VSUBPD       fnConst<>+1184(SB), Y4, Y6
+	VSUBPD       fnConst<>+1184(SB), Y5, Y7
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y7, Y5, Y3
 	VCVTPD2PSY   Y2, X2
@@ -1980,8 +2112,8 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1856(SB), Y0
-	VMOVUPD fnConst<>+1824(SB), Y1
+	VMOVUPD fnConst<>+1504(SB), Y0
+	VMOVUPD fnConst<>+1472(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -2039,8 +2171,8 @@ TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z1
+	VBROADCASTSD fnConst<>+1504(SB), Z0
+	VBROADCASTSD fnConst<>+1472(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -2111,10 +2243,10 @@ wide:
 	VPSLLQ            $0x34, Z7, Z7
 	VPSLLQ            $0x34, Z8, Z8
 	VPSLLQ            $0x34, Z9, Z9
-	VSUBPD.BCST       fnConst<>+1536(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+1536(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+1536(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+1536(SB), Z9, Z13
+	VSUBPD.BCST       fnConst<>+1184(SB), Z6, Z10
+	VSUBPD.BCST       fnConst<>+1184(SB), Z7, Z11
+	VSUBPD.BCST       fnConst<>+1184(SB), Z8, Z12
+	VSUBPD.BCST       fnConst<>+1184(SB), Z9, Z13
 	VFMADD213PD       Z10, Z6, Z2
 	VFMADD213PD       Z11, Z7, Z3
 	VFMADD213PD       Z12, Z8, Z4
@@ -2151,7 +2283,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
 	VMULPD            Z2, Z4, Z2
 	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+1536(SB), Z3, Z4
+	VSUBPD.BCST       fnConst<>+1184(SB), Z3, Z4
 	VFMADD213PD       Z4, Z3, Z2
 	VCVTPD2PS         Z2, Y2
 	VMOVUPS           Y2, (AX)(BX*4)
@@ -2170,8 +2302,8 @@ TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1856(SB), Z0
-	VBROADCASTSD fnConst<>+1824(SB), Z1
+	VBROADCASTSD fnConst<>+1504(SB), Z0
+	VBROADCASTSD fnConst<>+1472(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -2310,16 +2442,16 @@ TEXT ·fnLogAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y1, Y3
-	VMOVUPD     fnSingle<>+1888(SB), Y4
-	VMOVUPD     fnSingle<>+1888(SB), Y5
+	VCMPPS      $0x11, fnSingle<>+2720(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+2720(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2624(SB), Y4
+	VMOVUPD     fnSingle<>+2624(SB), Y5
 	VMOVAPD     Y0, Y6
 	VMOVAPD     Y1, Y7
-	VBLENDVPS   Y2, fnSingle<>+1920(SB), Y4, Y4
-	VBLENDVPS   Y3, fnSingle<>+1920(SB), Y5, Y5
-	VMULPS      fnSingle<>+1952(SB), Y0, Y8
-	VMULPS      fnSingle<>+1952(SB), Y1, Y9
+	VBLENDVPS   Y2, fnSingle<>+2656(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+2656(SB), Y5, Y5
+	VMULPS      fnSingle<>+2688(SB), Y0, Y8
+	VMULPS      fnSingle<>+2688(SB), Y1, Y9
 	VBLENDVPS   Y2, Y8, Y6, Y6
 	VBLENDVPS   Y3, Y9, Y7, Y7
 	VPSUBD      Y4, Y6, Y2
@@ -2328,46 +2460,46 @@ loop:
 	VPSRAD      $0x17, Y3, Y5
 	VCVTDQ2PS   Y4, Y4
 	VCVTDQ2PS   Y5, Y5
-	VANDPS      fnSingle<>+1856(SB), Y2, Y2
-	VANDPS      fnSingle<>+1856(SB), Y3, Y3
-	VPADDD      fnSingle<>+1888(SB), Y2, Y2
-	VPADDD      fnSingle<>+1888(SB), Y3, Y3
+	VANDPS      fnSingle<>+2592(SB), Y2, Y2
+	VANDPS      fnSingle<>+2592(SB), Y3, Y3
+	VPADDD      fnSingle<>+2624(SB), Y2, Y2
+	VPADDD      fnSingle<>+2624(SB), Y3, Y3
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y3, Y3
-	VMOVUPD     fnSingle<>+2112(SB), Y6
-	VMOVUPD     fnSingle<>+2112(SB), Y7
-	VFMADD213PS fnSingle<>+2144(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2144(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2176(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2176(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2208(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2208(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2240(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2240(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2272(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2272(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2304(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2304(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2336(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2336(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2368(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2368(SB), Y3, Y7
+	VMOVUPD     fnSingle<>+2848(SB), Y6
+	VMOVUPD     fnSingle<>+2848(SB), Y7
+	VFMADD213PS fnSingle<>+2880(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2880(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2912(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2912(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2944(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2944(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+2976(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+2976(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3008(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3008(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3040(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3040(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3072(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3072(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3104(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3104(SB), Y3, Y7
 	VMULPS      Y2, Y2, Y8
 	VMULPS      Y3, Y3, Y9
 	VFMADD213PS Y2, Y8, Y6
 	VFMADD213PS Y3, Y9, Y7
-	VFMADD231PS fnSingle<>+2016(SB), Y4, Y6
-	VFMADD231PS fnSingle<>+2016(SB), Y5, Y7
-	VCMPPS      $0x00, fnSingle<>+4704(SB), Y0, Y2
-	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+4800(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+4800(SB), Y7, Y7
-	VCMPPS      $0x11, fnSingle<>+4704(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+4832(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+4832(SB), Y7, Y7
-	VCMPPS      $0x15, fnSingle<>+4768(SB), Y0, Y2
-	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+2752(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+2752(SB), Y5, Y7
+	VCMPPS      $0x00, fnSingle<>+5440(SB), Y0, Y2
+	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+5536(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+5536(SB), Y7, Y7
+	VCMPPS      $0x11, fnSingle<>+5440(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+5568(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+5568(SB), Y7, Y7
+	VCMPPS      $0x15, fnSingle<>+5504(SB), Y0, Y2
+	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y3
 	VBLENDVPS   Y2, Y0, Y6, Y6
 	VBLENDVPS   Y3, Y1, Y7, Y7
 	VMOVUPS     Y6, (AX)(BX*4)
@@ -2418,26 +2550,26 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z1
 	VMOVUPS          128(CX)(BX*4), Z2
 	VMOVUPS          192(CX)(BX*4), Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z3, K4
-	VBROADCASTSS     fnSingle<>+1888(SB), Z4
-	VBROADCASTSS     fnSingle<>+1888(SB), Z5
-	VBROADCASTSS     fnSingle<>+1888(SB), Z6
-	VBROADCASTSS     fnSingle<>+1888(SB), Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+2624(SB), Z4
+	VBROADCASTSS     fnSingle<>+2624(SB), Z5
+	VBROADCASTSS     fnSingle<>+2624(SB), Z6
+	VBROADCASTSS     fnSingle<>+2624(SB), Z7
 	VMOVAPD          Z0, Z8
 	VMOVAPD          Z1, Z9
 	VMOVAPD          Z2, Z10
 	VMOVAPD          Z3, Z11
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z7, K4, Z7
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z12
-	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z13
-	VMULPS.BCST      fnSingle<>+1952(SB), Z2, Z14
-	VMULPS.BCST      fnSingle<>+1952(SB), Z3, Z15
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+2688(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+2688(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+2688(SB), Z3, Z15
 	VBLENDMPS        Z12, Z8, K1, Z8
 	VBLENDMPS        Z13, Z9, K2, Z9
 	VBLENDMPS        Z14, Z10, K3, Z10
@@ -2454,54 +2586,54 @@ wide:
 	VCVTDQ2PS        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
-	VANDPS.BCST      fnSingle<>+1856(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+1856(SB), Z5, Z5
-	VANDPS.BCST      fnSingle<>+1856(SB), Z6, Z6
-	VANDPS.BCST      fnSingle<>+1856(SB), Z7, Z7
-	VPADDD.BCST      fnSingle<>+1888(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+1888(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+1888(SB), Z6, Z6
-	VPADDD.BCST      fnSingle<>+1888(SB), Z7, Z7
+	VANDPS.BCST      fnSingle<>+2592(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+2592(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+2592(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+2592(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+2624(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+2624(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+2624(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+2624(SB), Z7, Z7
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
 	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
-	VBROADCASTSS     fnSingle<>+2112(SB), Z12
-	VBROADCASTSS     fnSingle<>+2112(SB), Z13
-	VBROADCASTSS     fnSingle<>+2112(SB), Z14
-	VBROADCASTSS     fnSingle<>+2112(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z7, Z15
+	VBROADCASTSS     fnSingle<>+2848(SB), Z12
+	VBROADCASTSS     fnSingle<>+2848(SB), Z13
+	VBROADCASTSS     fnSingle<>+2848(SB), Z14
+	VBROADCASTSS     fnSingle<>+2848(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z7, Z15
 	VMULPS           Z4, Z4, Z16
 	VMULPS           Z5, Z5, Z17
 	VMULPS           Z6, Z6, Z18
@@ -2510,30 +2642,30 @@ wide:
 	VFMADD213PS      Z5, Z17, Z13
 	VFMADD213PS      Z6, Z18, Z14
 	VFMADD213PS      Z7, Z19, Z15
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z8, Z12
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z9, Z13
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z10, Z14
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z11, Z15
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z3, K4
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z8, Z12
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z9, Z13
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z10, Z14
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z11, Z15
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z3, K4
 	VBLENDMPS        Z0, Z12, K1, Z12
 	VBLENDMPS        Z1, Z13, K2, Z13
 	VBLENDMPS        Z2, Z14, K3, Z14
@@ -2551,35 +2683,35 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+1888(SB), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+2624(SB), Z1
 	VMOVAPD          Z0, Z2
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z1
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z3
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z3
 	VBLENDMPS        Z3, Z2, K1, Z2
 	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+1856(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+1888(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+2592(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+2624(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+2112(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+2848(SB), Z3
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z2, Z3
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z2, Z3
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
 	VBLENDMPS        Z0, Z3, K1, Z3
 	VMOVUPS          Z3, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2650,16 +2782,16 @@ TEXT ·fnLog2AVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+1984(SB), Y1, Y3
-	VMOVUPD     fnSingle<>+1888(SB), Y4
-	VMOVUPD     fnSingle<>+1888(SB), Y5
+	VCMPPS      $0x11, fnSingle<>+2720(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+2720(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2624(SB), Y4
+	VMOVUPD     fnSingle<>+2624(SB), Y5
 	VMOVAPD     Y0, Y6
 	VMOVAPD     Y1, Y7
-	VBLENDVPS   Y2, fnSingle<>+1920(SB), Y4, Y4
-	VBLENDVPS   Y3, fnSingle<>+1920(SB), Y5, Y5
-	VMULPS      fnSingle<>+1952(SB), Y0, Y8
-	VMULPS      fnSingle<>+1952(SB), Y1, Y9
+	VBLENDVPS   Y2, fnSingle<>+2656(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+2656(SB), Y5, Y5
+	VMULPS      fnSingle<>+2688(SB), Y0, Y8
+	VMULPS      fnSingle<>+2688(SB), Y1, Y9
 	VBLENDVPS   Y2, Y8, Y6, Y6
 	VBLENDVPS   Y3, Y9, Y7, Y7
 	VPSUBD      Y4, Y6, Y2
@@ -2668,50 +2800,50 @@ loop:
 	VPSRAD      $0x17, Y3, Y5
 	VCVTDQ2PS   Y4, Y4
 	VCVTDQ2PS   Y5, Y5
-	VANDPS      fnSingle<>+1856(SB), Y2, Y2
-	VANDPS      fnSingle<>+1856(SB), Y3, Y3
-	VPADDD      fnSingle<>+1888(SB), Y2, Y2
-	VPADDD      fnSingle<>+1888(SB), Y3, Y3
+	VANDPS      fnSingle<>+2592(SB), Y2, Y2
+	VANDPS      fnSingle<>+2592(SB), Y3, Y3
+	VPADDD      fnSingle<>+2624(SB), Y2, Y2
+	VPADDD      fnSingle<>+2624(SB), Y3, Y3
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y3, Y3
-	VMOVUPD     fnSingle<>+2400(SB), Y6
-	VMOVUPD     fnSingle<>+2400(SB), Y7
-	VFMADD213PS fnSingle<>+2432(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2432(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2464(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2464(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2496(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2496(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2528(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2528(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2560(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2560(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2592(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2592(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2624(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2624(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2656(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2656(SB), Y3, Y7
+	VMOVUPD     fnSingle<>+3136(SB), Y6
+	VMOVUPD     fnSingle<>+3136(SB), Y7
+	VFMADD213PS fnSingle<>+3168(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3168(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3200(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3200(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3232(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3232(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3264(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3264(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3296(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3296(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3328(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3328(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3360(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3360(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3392(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3392(SB), Y3, Y7
 	VMULPS      Y2, Y2, Y8
 	VMULPS      Y3, Y3, Y9
 	VMULPS      Y8, Y6, Y6
 	VMULPS      Y9, Y7, Y7
-	VFMADD231PS fnSingle<>+2080(SB), Y2, Y6
-	VFMADD231PS fnSingle<>+2080(SB), Y3, Y7
-	VFMADD231PS fnSingle<>+2048(SB), Y2, Y6
-	VFMADD231PS fnSingle<>+2048(SB), Y3, Y7
+	VFMADD231PS fnSingle<>+2816(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+2816(SB), Y3, Y7
+	VFMADD231PS fnSingle<>+2784(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+2784(SB), Y3, Y7
 	VADDPS      Y6, Y4, Y2
 	VADDPS      Y7, Y5, Y3
-	VCMPPS      $0x00, fnSingle<>+4704(SB), Y0, Y4
-	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+4800(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+4800(SB), Y3, Y3
-	VCMPPS      $0x11, fnSingle<>+4704(SB), Y0, Y4
-	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+4832(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+4832(SB), Y3, Y3
-	VCMPPS      $0x15, fnSingle<>+4768(SB), Y0, Y4
-	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y5
+	VCMPPS      $0x00, fnSingle<>+5440(SB), Y0, Y4
+	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+5536(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+5536(SB), Y3, Y3
+	VCMPPS      $0x11, fnSingle<>+5440(SB), Y0, Y4
+	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+5568(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+5568(SB), Y3, Y3
+	VCMPPS      $0x15, fnSingle<>+5504(SB), Y0, Y4
+	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y5
 	VBLENDVPS   Y4, Y0, Y2, Y2
 	VBLENDVPS   Y5, Y1, Y3, Y3
 	VMOVUPS     Y2, (AX)(BX*4)
@@ -2738,8 +2870,8 @@ loop:
 	VMOVUPS 32(DX)(SI*4), Y3
 	VDIVPS  Y0, Y2, Y0
 	VDIVPS  Y1, Y3, Y1
-	VMULPS  fnSingle<>+2048(SB), Y0, Y0
-	VMULPS  fnSingle<>+2048(SB), Y1, Y1
+	VMULPS  fnSingle<>+2784(SB), Y0, Y0
+	VMULPS  fnSingle<>+2784(SB), Y1, Y1
 	VMOVUPS Y0, (AX)(SI*4)
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
@@ -2764,26 +2896,26 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z1
 	VMOVUPS          128(CX)(BX*4), Z2
 	VMOVUPS          192(CX)(BX*4), Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z3, K4
-	VBROADCASTSS     fnSingle<>+1888(SB), Z4
-	VBROADCASTSS     fnSingle<>+1888(SB), Z5
-	VBROADCASTSS     fnSingle<>+1888(SB), Z6
-	VBROADCASTSS     fnSingle<>+1888(SB), Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+2624(SB), Z4
+	VBROADCASTSS     fnSingle<>+2624(SB), Z5
+	VBROADCASTSS     fnSingle<>+2624(SB), Z6
+	VBROADCASTSS     fnSingle<>+2624(SB), Z7
 	VMOVAPD          Z0, Z8
 	VMOVAPD          Z1, Z9
 	VMOVAPD          Z2, Z10
 	VMOVAPD          Z3, Z11
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z7, K4, Z7
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z12
-	VMULPS.BCST      fnSingle<>+1952(SB), Z1, Z13
-	VMULPS.BCST      fnSingle<>+1952(SB), Z2, Z14
-	VMULPS.BCST      fnSingle<>+1952(SB), Z3, Z15
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+2688(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+2688(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+2688(SB), Z3, Z15
 	VBLENDMPS        Z12, Z8, K1, Z8
 	VBLENDMPS        Z13, Z9, K2, Z9
 	VBLENDMPS        Z14, Z10, K3, Z10
@@ -2800,54 +2932,54 @@ wide:
 	VCVTDQ2PS        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
-	VANDPS.BCST      fnSingle<>+1856(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+1856(SB), Z5, Z5
-	VANDPS.BCST      fnSingle<>+1856(SB), Z6, Z6
-	VANDPS.BCST      fnSingle<>+1856(SB), Z7, Z7
-	VPADDD.BCST      fnSingle<>+1888(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+1888(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+1888(SB), Z6, Z6
-	VPADDD.BCST      fnSingle<>+1888(SB), Z7, Z7
+	VANDPS.BCST      fnSingle<>+2592(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+2592(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+2592(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+2592(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+2624(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+2624(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+2624(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+2624(SB), Z7, Z7
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
 	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
-	VBROADCASTSS     fnSingle<>+2400(SB), Z12
-	VBROADCASTSS     fnSingle<>+2400(SB), Z13
-	VBROADCASTSS     fnSingle<>+2400(SB), Z14
-	VBROADCASTSS     fnSingle<>+2400(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+2432(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2432(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2432(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2432(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2464(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2464(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2464(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2464(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2496(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2496(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2496(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2496(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2528(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2528(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2528(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2528(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2560(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2560(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2560(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2560(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2592(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2592(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2592(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2592(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2624(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2624(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2624(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2624(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2656(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2656(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2656(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2656(SB), Z7, Z15
+	VBROADCASTSS     fnSingle<>+3136(SB), Z12
+	VBROADCASTSS     fnSingle<>+3136(SB), Z13
+	VBROADCASTSS     fnSingle<>+3136(SB), Z14
+	VBROADCASTSS     fnSingle<>+3136(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z7, Z15
 	VMULPS           Z4, Z4, Z16
 	VMULPS           Z5, Z5, Z17
 	VMULPS           Z6, Z6, Z18
@@ -2856,38 +2988,38 @@ wide:
 	VMULPS           Z17, Z13, Z13
 	VMULPS           Z18, Z14, Z14
 	VMULPS           Z19, Z15, Z15
-	VFMADD231PS.BCST fnSingle<>+2080(SB), Z4, Z12
-	VFMADD231PS.BCST fnSingle<>+2080(SB), Z5, Z13
-	VFMADD231PS.BCST fnSingle<>+2080(SB), Z6, Z14
-	VFMADD231PS.BCST fnSingle<>+2080(SB), Z7, Z15
-	VFMADD231PS.BCST fnSingle<>+2048(SB), Z4, Z12
-	VFMADD231PS.BCST fnSingle<>+2048(SB), Z5, Z13
-	VFMADD231PS.BCST fnSingle<>+2048(SB), Z6, Z14
-	VFMADD231PS.BCST fnSingle<>+2048(SB), Z7, Z15
+	VFMADD231PS.BCST fnSingle<>+2816(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+2816(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+2816(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+2816(SB), Z7, Z15
+	VFMADD231PS.BCST fnSingle<>+2784(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+2784(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+2784(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+2784(SB), Z7, Z15
 	VADDPS           Z12, Z8, Z4
 	VADDPS           Z13, Z9, Z5
 	VADDPS           Z14, Z10, Z6
 	VADDPS           Z15, Z11, Z7
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z3, K4
 	VBLENDMPS        Z0, Z4, K1, Z4
 	VBLENDMPS        Z1, Z5, K2, Z5
 	VBLENDMPS        Z2, Z6, K3, Z6
@@ -2905,37 +3037,37 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+1888(SB), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+2624(SB), Z1
 	VMOVAPD          Z0, Z2
-	VBLENDMPS.BCST   fnSingle<>+1920(SB), Z1, K1, Z1
-	VMULPS.BCST      fnSingle<>+1952(SB), Z0, Z3
+	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z3
 	VBLENDMPS        Z3, Z2, K1, Z2
 	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+1856(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+1888(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+2592(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+2624(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+2400(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+2432(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2464(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2496(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2528(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2560(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2592(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2624(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2656(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+3136(SB), Z3
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VMULPS           Z4, Z3, Z3
-	VFMADD231PS.BCST fnSingle<>+2080(SB), Z1, Z3
-	VFMADD231PS.BCST fnSingle<>+2048(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+2816(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+2784(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
 	VBLENDMPS        Z0, Z1, K1, Z1
 	VMOVUPS          Z1, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2971,10 +3103,10 @@ wide:
 	VDIVPS      Z1, Z5, Z1
 	VDIVPS      Z2, Z6, Z2
 	VDIVPS      Z3, Z7, Z3
-	VMULPS.BCST fnSingle<>+2048(SB), Z0, Z0
-	VMULPS.BCST fnSingle<>+2048(SB), Z1, Z1
-	VMULPS.BCST fnSingle<>+2048(SB), Z2, Z2
-	VMULPS.BCST fnSingle<>+2048(SB), Z3, Z3
+	VMULPS.BCST fnSingle<>+2784(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+2784(SB), Z1, Z1
+	VMULPS.BCST fnSingle<>+2784(SB), Z2, Z2
+	VMULPS.BCST fnSingle<>+2784(SB), Z3, Z3
 	VMOVUPS     Z0, (AX)(SI*4)
 	VMOVUPS     Z1, 64(AX)(SI*4)
 	VMOVUPS     Z2, 128(AX)(SI*4)
@@ -2990,7 +3122,7 @@ loop:
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
 	VDIVPS      Z0, Z1, Z0
-	VMULPS.BCST fnSingle<>+2048(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+2784(SB), Z0, Z0
 	VMOVUPS     Z0, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, BX
@@ -3017,31 +3149,31 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+1888(SB), Y1, Y2
+	VPSUBD      fnSingle<>+2624(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+1856(SB), Y2, Y2
-	VPADDD      fnSingle<>+1888(SB), Y2, Y2
+	VANDPS      fnSingle<>+2592(SB), Y2, Y2
+	VPADDD      fnSingle<>+2624(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+2112(SB), Y4
-	VFMADD213PS fnSingle<>+2144(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2176(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2208(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2240(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2272(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2304(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2336(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2368(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+2848(SB), Y4
+	VFMADD213PS fnSingle<>+2880(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2912(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2944(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2976(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3008(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3040(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3072(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3104(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4800(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4832(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y2
+	VFMADD231PS fnSingle<>+2752(SB), Y3, Y0
+	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5536(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5568(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -3052,31 +3184,31 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+1888(SB), Y1, Y2
+	VPSUBD      fnSingle<>+2624(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+1856(SB), Y2, Y2
-	VPADDD      fnSingle<>+1888(SB), Y2, Y2
+	VANDPS      fnSingle<>+2592(SB), Y2, Y2
+	VPADDD      fnSingle<>+2624(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+2112(SB), Y4
-	VFMADD213PS fnSingle<>+2144(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2176(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2208(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2240(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2272(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2304(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2336(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2368(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+2848(SB), Y4
+	VFMADD213PS fnSingle<>+2880(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2912(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2944(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+2976(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3008(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3040(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3072(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3104(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+2016(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+4704(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4800(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+4704(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+4832(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+4768(SB), Y1, Y2
+	VFMADD231PS fnSingle<>+2752(SB), Y3, Y0
+	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5536(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5568(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -3139,36 +3271,36 @@ wide:
 	VSUBPS           Z5, Z7, Z5
 	VADDPS           Z4, Z0, Z0
 	VADDPS           Z5, Z1, Z1
-	VPSUBD.BCST      fnSingle<>+1888(SB), Z2, Z4
-	VPSUBD.BCST      fnSingle<>+1888(SB), Z3, Z5
+	VPSUBD.BCST      fnSingle<>+2624(SB), Z2, Z4
+	VPSUBD.BCST      fnSingle<>+2624(SB), Z3, Z5
 	VPSRAD           $0x17, Z4, Z6
 	VPSRAD           $0x17, Z5, Z7
 	VCVTDQ2PS        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
-	VANDPS.BCST      fnSingle<>+1856(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+1856(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+1888(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+1888(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+2592(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+2592(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+2624(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+2624(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
-	VBROADCASTSS     fnSingle<>+2112(SB), Z8
-	VBROADCASTSS     fnSingle<>+2112(SB), Z9
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z5, Z9
+	VBROADCASTSS     fnSingle<>+2848(SB), Z8
+	VBROADCASTSS     fnSingle<>+2848(SB), Z9
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z9
 	VMULPS           Z4, Z4, Z10
 	VMULPS           Z5, Z5, Z11
 	VDIVPS           Z2, Z0, Z0
@@ -3177,18 +3309,18 @@ wide:
 	VFMADD213PS      Z1, Z11, Z9
 	VADDPS           Z8, Z4, Z0
 	VADDPS           Z9, Z5, Z1
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z6, Z0
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z7, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z2, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z2, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z3, K2
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z6, Z0
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z7, Z1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z2, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z2, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z3, K2
 	VBLENDMPS        Z2, Z0, K1, Z0
 	VBLENDMPS        Z3, Z1, K2, Z1
 	VMOVUPS          Z0, (AX)(BX*4)
@@ -3209,31 +3341,31 @@ loop:
 	VSUBPS           Z2, Z1, Z2
 	VSUBPS           Z2, Z3, Z2
 	VADDPS           Z2, Z0, Z0
-	VPSUBD.BCST      fnSingle<>+1888(SB), Z1, Z2
+	VPSUBD.BCST      fnSingle<>+2624(SB), Z1, Z2
 	VPSRAD           $0x17, Z2, Z3
 	VCVTDQ2PS        Z3, Z3
-	VANDPS.BCST      fnSingle<>+1856(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+1888(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+2592(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+2624(SB), Z2, Z2
 	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
-	VBROADCASTSS     fnSingle<>+2112(SB), Z4
-	VFMADD213PS.BCST fnSingle<>+2144(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2176(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2208(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2240(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2272(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2304(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2336(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2368(SB), Z2, Z4
+	VBROADCASTSS     fnSingle<>+2848(SB), Z4
+	VFMADD213PS.BCST fnSingle<>+2880(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2912(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2944(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+2976(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3008(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3040(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3072(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3104(SB), Z2, Z4
 	VMULPS           Z2, Z2, Z5
 	VDIVPS           Z1, Z0, Z0
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
-	VFMADD231PS.BCST fnSingle<>+2016(SB), Z3, Z0
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+4800(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z1, K1
+	VFMADD231PS.BCST fnSingle<>+2752(SB), Z3, Z0
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z1, K1
 	VBLENDMPS        Z1, Z0, K1, Z0
 	VMOVUPS          Z0, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3294,37 +3426,37 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+4736(SB), Y2, Y4
-	VANDPS       fnSingle<>+4736(SB), Y3, Y5
+	VANDPS       fnSingle<>+5472(SB), Y2, Y4
+	VANDPS       fnSingle<>+5472(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
-	VMOVUPD      fnSingle<>+3328(SB), Y6
-	VMOVUPD      fnSingle<>+3328(SB), Y7
-	VFMADD231PS  fnSingle<>+2048(SB), Y4, Y6
-	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y7
-	VSUBPS       fnSingle<>+3328(SB), Y6, Y8
-	VSUBPS       fnSingle<>+3328(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+3264(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+3264(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+3296(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+3296(SB), Y9, Y5
-	VMOVUPD      fnSingle<>+3360(SB), Y8
-	VMOVUPD      fnSingle<>+3360(SB), Y9
-	VFMADD213PS  fnSingle<>+3392(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+3424(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+3456(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+3488(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y9
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VMOVUPD      fnSingle<>+4064(SB), Y7
+	VFMADD231PS  fnSingle<>+2784(SB), Y4, Y6
+	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y7
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4000(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4000(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4032(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4032(SB), Y9, Y5
+	VMOVUPD      fnSingle<>+4096(SB), Y8
+	VMOVUPD      fnSingle<>+4096(SB), Y9
+	VFMADD213PS  fnSingle<>+4128(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4160(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4192(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4224(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y9
 	VMULPS       Y4, Y4, Y10
 	VMULPS       Y5, Y5, Y11
 	VFMADD213PS  Y4, Y10, Y8
@@ -3368,7 +3500,7 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    SI, SI
 
@@ -3377,30 +3509,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+4736(SB), Y2, Y2
-	VANDPS       fnSingle<>+4736(SB), Y3, Y3
+	VANDPS       fnSingle<>+5472(SB), Y2, Y2
+	VANDPS       fnSingle<>+5472(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
-	VMOVUPD      fnSingle<>+3328(SB), Y6
-	VMOVUPD      fnSingle<>+3328(SB), Y7
-	VFMADD231PS  fnSingle<>+2048(SB), Y2, Y6
-	VFMADD231PS  fnSingle<>+2048(SB), Y3, Y7
-	VSUBPS       fnSingle<>+3328(SB), Y6, Y8
-	VSUBPS       fnSingle<>+3328(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+3264(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+3264(SB), Y9, Y3
-	VFNMADD231PS fnSingle<>+3296(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+3296(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+3360(SB), Y8
-	VMOVUPD      fnSingle<>+3360(SB), Y9
-	VFMADD213PS  fnSingle<>+3392(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+3392(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+3424(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+3424(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+3456(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+3456(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+3488(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+3488(SB), Y3, Y9
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VMOVUPD      fnSingle<>+4064(SB), Y7
+	VFMADD231PS  fnSingle<>+2784(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+2784(SB), Y3, Y7
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4000(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4000(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+4032(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4032(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4096(SB), Y8
+	VMOVUPD      fnSingle<>+4096(SB), Y9
+	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4128(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4160(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4192(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4224(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -3447,7 +3579,7 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+4256(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         BX, BX
 
@@ -3459,54 +3591,54 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+4736(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+5472(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
 	VMINPS            Z9, Z0, Z9
-	VBROADCASTSS      fnSingle<>+3328(SB), Z10
-	VBROADCASTSS      fnSingle<>+3328(SB), Z11
-	VBROADCASTSS      fnSingle<>+3328(SB), Z12
-	VBROADCASTSS      fnSingle<>+3328(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z6, Z10
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z7, Z11
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z8, Z12
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z17, Z9
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z17, Z9
-	VBROADCASTSS      fnSingle<>+3360(SB), Z14
-	VBROADCASTSS      fnSingle<>+3360(SB), Z15
-	VBROADCASTSS      fnSingle<>+3360(SB), Z16
-	VBROADCASTSS      fnSingle<>+3360(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z9, Z17
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VBROADCASTSS      fnSingle<>+4064(SB), Z12
+	VBROADCASTSS      fnSingle<>+4064(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z6, Z10
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z7, Z11
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z8, Z12
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z17, Z9
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z17, Z9
+	VBROADCASTSS      fnSingle<>+4096(SB), Z14
+	VBROADCASTSS      fnSingle<>+4096(SB), Z15
+	VBROADCASTSS      fnSingle<>+4096(SB), Z16
+	VBROADCASTSS      fnSingle<>+4096(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z9, Z17
 	VMULPS            Z6, Z6, Z18
 	VMULPS            Z7, Z7, Z19
 	VMULPS            Z8, Z8, Z20
@@ -3576,18 +3708,18 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
-	VBROADCASTSS      fnSingle<>+3328(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z4
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z5, Z3
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z5, Z3
-	VBROADCASTSS      fnSingle<>+3360(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z3, Z5
+	VBROADCASTSS      fnSingle<>+4064(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z3, Z4
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z5, Z3
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z5, Z3
+	VBROADCASTSS      fnSingle<>+4096(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z3, Z5
 	VMULPS            Z3, Z3, Z6
 	VFMADD213PS       Z3, Z6, Z5
 	VPSLLD            $0x17, Z4, Z3
@@ -3618,7 +3750,7 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+4256(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         SI, SI
 
@@ -3634,54 +3766,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+4736(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+5472(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
 	VMINPS            Z5, Z0, Z5
-	VBROADCASTSS      fnSingle<>+3328(SB), Z10
-	VBROADCASTSS      fnSingle<>+3328(SB), Z11
-	VBROADCASTSS      fnSingle<>+3328(SB), Z12
-	VBROADCASTSS      fnSingle<>+3328(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z12
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z17, Z5
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z17, Z5
-	VBROADCASTSS      fnSingle<>+3360(SB), Z14
-	VBROADCASTSS      fnSingle<>+3360(SB), Z15
-	VBROADCASTSS      fnSingle<>+3360(SB), Z16
-	VBROADCASTSS      fnSingle<>+3360(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z5, Z17
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VBROADCASTSS      fnSingle<>+4064(SB), Z12
+	VBROADCASTSS      fnSingle<>+4064(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z17, Z5
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z17, Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z14
+	VBROADCASTSS      fnSingle<>+4096(SB), Z15
+	VBROADCASTSS      fnSingle<>+4096(SB), Z16
+	VBROADCASTSS      fnSingle<>+4096(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -3760,18 +3892,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
-	VBROADCASTSS      fnSingle<>+3328(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z5, Z2
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z5, Z2
-	VBROADCASTSS      fnSingle<>+3360(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z2, Z5
+	VBROADCASTSS      fnSingle<>+4064(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z5, Z2
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z5, Z2
+	VBROADCASTSS      fnSingle<>+4096(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VPSLLD            $0x17, Z4, Z2
@@ -3803,63 +3935,63 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+3872(SB), Y0
-	VMOVUPD fnSingle<>+3520(SB), Y1
+	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+4736(SB), Y1, Y3
-	VANDPS      fnSingle<>+4736(SB), Y2, Y4
+	VANDPS      fnSingle<>+5472(SB), Y1, Y3
+	VANDPS      fnSingle<>+5472(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+416(SB), Y5
 	VMOVUPD     fnSingle<>+416(SB), Y6
-	VFMADD231PS fnSingle<>+3904(SB), Y3, Y5
-	VFMADD231PS fnSingle<>+3904(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+4640(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+4640(SB), Y4, Y6
 	VPSRLD      $0x16, Y5, Y5
 	VPSRLD      $0x16, Y6, Y6
-	VPERMPS     fnSingle<>+3968(SB), Y5, Y7
-	VPERMPS     fnSingle<>+3968(SB), Y6, Y8
+	VPERMPS     fnSingle<>+4704(SB), Y5, Y7
+	VPERMPS     fnSingle<>+4704(SB), Y6, Y8
 	VSUBPS      Y7, Y3, Y3
 	VSUBPS      Y8, Y4, Y4
-	VPERMPS     fnSingle<>+4032(SB), Y5, Y7
-	VPERMPS     fnSingle<>+4032(SB), Y6, Y8
-	VPERMPS     fnSingle<>+4064(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4064(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4768(SB), Y5, Y7
+	VPERMPS     fnSingle<>+4768(SB), Y6, Y8
+	VPERMPS     fnSingle<>+4800(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4800(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4096(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4096(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4832(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4832(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4128(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4128(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4864(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4864(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4160(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4160(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4896(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4896(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4192(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4192(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4928(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4928(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4224(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4224(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4960(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4960(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4256(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4256(SB), Y6, Y10
-	VPERMPS     fnSingle<>+4000(SB), Y5, Y5
-	VPERMPS     fnSingle<>+4000(SB), Y6, Y6
+	VPERMPS     fnSingle<>+4992(SB), Y5, Y9
+	VPERMPS     fnSingle<>+4992(SB), Y6, Y10
+	VPERMPS     fnSingle<>+4736(SB), Y5, Y5
+	VPERMPS     fnSingle<>+4736(SB), Y6, Y6
 	VFMADD231PS Y3, Y5, Y9
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+4704(SB), Y1, Y1
-	VANDPS      fnSingle<>+4704(SB), Y2, Y2
+	VANDPS      fnSingle<>+5440(SB), Y1, Y1
+	VANDPS      fnSingle<>+5440(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -3877,8 +4009,8 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+3872(SB), Y0
-	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -3888,30 +4020,30 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y4
 	VADDPS       Y1, Y1, Y1
 	VADDPS       Y2, Y2, Y2
-	VANDPS       fnSingle<>+4736(SB), Y1, Y1
-	VANDPS       fnSingle<>+4736(SB), Y2, Y2
+	VANDPS       fnSingle<>+5472(SB), Y1, Y1
+	VANDPS       fnSingle<>+5472(SB), Y2, Y2
 	VMINPS       Y1, Y0, Y1
 	VMINPS       Y2, Y0, Y2
-	VMOVUPD      fnSingle<>+3328(SB), Y5
-	VMOVUPD      fnSingle<>+3328(SB), Y6
-	VFMADD231PS  fnSingle<>+2048(SB), Y1, Y5
-	VFMADD231PS  fnSingle<>+2048(SB), Y2, Y6
-	VSUBPS       fnSingle<>+3328(SB), Y5, Y7
-	VSUBPS       fnSingle<>+3328(SB), Y6, Y8
-	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+3264(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+3296(SB), Y8, Y2
-	VMOVUPD      fnSingle<>+3360(SB), Y7
-	VMOVUPD      fnSingle<>+3360(SB), Y8
-	VFMADD213PS  fnSingle<>+3392(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+3392(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+3424(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+3424(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+3456(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+3456(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+3488(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+3488(SB), Y2, Y8
+	VMOVUPD      fnSingle<>+4064(SB), Y5
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VFMADD231PS  fnSingle<>+2784(SB), Y1, Y5
+	VFMADD231PS  fnSingle<>+2784(SB), Y2, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
+	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4000(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4032(SB), Y8, Y2
+	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VMOVUPD      fnSingle<>+4096(SB), Y8
+	VFMADD213PS  fnSingle<>+4128(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4160(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4192(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4224(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y8
 	VMULPS       Y1, Y1, Y9
 	VMULPS       Y2, Y2, Y10
 	VFMADD213PS  Y1, Y9, Y7
@@ -3940,8 +4072,8 @@ loop:
 	VFNMADD231PS Y6, Y2, Y8
 	VFNMADD231PS fnSingle<>+32(SB), Y5, Y7
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
-	VMULPS       fnSingle<>+3936(SB), Y5, Y1
-	VMULPS       fnSingle<>+3936(SB), Y6, Y2
+	VMULPS       fnSingle<>+4672(SB), Y5, Y1
+	VMULPS       fnSingle<>+4672(SB), Y6, Y2
 	VFMADD213PS  Y1, Y1, Y7
 	VFMADD213PS  Y2, Y2, Y8
 	VMULPS       Y7, Y3, Y1
@@ -3960,18 +4092,18 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+3872(SB), Z0
-	VBROADCASTSS    fnSingle<>+3520(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3968(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+4032(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+4064(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+4096(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+4128(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+4160(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+4192(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+4224(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+4256(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+4000(SB), Z10
+	VBROADCASTSS    fnSingle<>+4608(SB), Z0
+	VBROADCASTSS    fnSingle<>+4256(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+4704(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+4768(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+4800(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+4832(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+4864(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+4896(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+4928(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+4960(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+4992(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+4736(SB), Z10
 	XORQ            BX, BX
 
 wide:
@@ -3982,10 +4114,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+4736(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+4736(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+4736(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5472(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+5472(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+5472(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -3994,10 +4126,10 @@ wide:
 	VBROADCASTSS     fnSingle<>+416(SB), Z20
 	VBROADCASTSS     fnSingle<>+416(SB), Z21
 	VBROADCASTSS     fnSingle<>+416(SB), Z22
-	VFMADD231PS.BCST fnSingle<>+3904(SB), Z15, Z19
-	VFMADD231PS.BCST fnSingle<>+3904(SB), Z16, Z20
-	VFMADD231PS.BCST fnSingle<>+3904(SB), Z17, Z21
-	VFMADD231PS.BCST fnSingle<>+3904(SB), Z18, Z22
+	VFMADD231PS.BCST fnSingle<>+4640(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+4640(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+4640(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+4640(SB), Z18, Z22
 	VPSRLD           $0x16, Z19, Z19
 	VPSRLD           $0x16, Z20, Z20
 	VPSRLD           $0x16, Z21, Z21
@@ -4078,10 +4210,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+4704(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+4704(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+4704(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5440(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+5440(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+5440(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4099,10 +4231,10 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+416(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+3904(SB), Z12, Z13
+	VFMADD231PS.BCST fnSingle<>+4640(SB), Z12, Z13
 	VPSRLD           $0x16, Z13, Z13
 	VPERMPS          Z1, Z13, Z14
 	VSUBPS           Z14, Z12, Z12
@@ -4123,7 +4255,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4141,8 +4273,8 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+3872(SB), Z0
-	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z0
+	VBROADCASTSS fnSingle<>+4256(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -4161,54 +4293,54 @@ wide:
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
 	VADDPS            Z4, Z4, Z4
-	VANDPS.BCST       fnSingle<>+4736(SB), Z1, Z1
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+5472(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z4
 	VMINPS            Z1, Z0, Z1
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+3328(SB), Z9
-	VBROADCASTSS      fnSingle<>+3328(SB), Z10
-	VBROADCASTSS      fnSingle<>+3328(SB), Z11
-	VBROADCASTSS      fnSingle<>+3328(SB), Z12
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z12
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z12, Z16
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z16, Z4
-	VBROADCASTSS      fnSingle<>+3360(SB), Z13
-	VBROADCASTSS      fnSingle<>+3360(SB), Z14
-	VBROADCASTSS      fnSingle<>+3360(SB), Z15
-	VBROADCASTSS      fnSingle<>+3360(SB), Z16
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z4, Z16
+	VBROADCASTSS      fnSingle<>+4064(SB), Z9
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VBROADCASTSS      fnSingle<>+4064(SB), Z12
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z4, Z12
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z16
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z16, Z4
+	VBROADCASTSS      fnSingle<>+4096(SB), Z13
+	VBROADCASTSS      fnSingle<>+4096(SB), Z14
+	VBROADCASTSS      fnSingle<>+4096(SB), Z15
+	VBROADCASTSS      fnSingle<>+4096(SB), Z16
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z4, Z16
 	VMULPS            Z1, Z1, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
@@ -4265,10 +4397,10 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
-	VMULPS.BCST       fnSingle<>+3936(SB), Z9, Z1
-	VMULPS.BCST       fnSingle<>+3936(SB), Z10, Z2
-	VMULPS.BCST       fnSingle<>+3936(SB), Z11, Z3
-	VMULPS.BCST       fnSingle<>+3936(SB), Z12, Z4
+	VMULPS.BCST       fnSingle<>+4672(SB), Z9, Z1
+	VMULPS.BCST       fnSingle<>+4672(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+4672(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+4672(SB), Z12, Z4
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
@@ -4292,18 +4424,18 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z1
 	VMOVUPS           (DX)(SI*4), Z2
 	VADDPS            Z1, Z1, Z1
-	VANDPS.BCST       fnSingle<>+4736(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+5472(SB), Z1, Z1
 	VMINPS            Z1, Z0, Z1
-	VBROADCASTSS      fnSingle<>+3328(SB), Z3
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z1, Z3
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z3, Z4
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z4, Z1
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z4, Z1
-	VBROADCASTSS      fnSingle<>+3360(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z1, Z4
+	VBROADCASTSS      fnSingle<>+4064(SB), Z3
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z1, Z3
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z3, Z4
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z4, Z1
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z4, Z1
+	VBROADCASTSS      fnSingle<>+4096(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z1, Z4
 	VMULPS            Z1, Z1, Z5
 	VFMADD213PS       Z1, Z5, Z4
 	VPSLLD            $0x17, Z3, Z1
@@ -4318,7 +4450,7 @@ loop:
 	VBROADCASTSS      fnSingle<>+448(SB), Z4
 	VFNMADD231PS      Z3, Z1, Z4
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z3, Z4
-	VMULPS.BCST       fnSingle<>+3936(SB), Z3, Z1
+	VMULPS.BCST       fnSingle<>+4672(SB), Z3, Z1
 	VFMADD213PS       Z1, Z1, Z4
 	VMULPS            Z4, Z2, Z1
 	VMOVUPS           Z1, (AX)(SI*4)
@@ -4343,8 +4475,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+4736(SB), Y1, Y3
-	VANDPS      fnSingle<>+4736(SB), Y2, Y4
+	VANDPS      fnSingle<>+5472(SB), Y1, Y3
+	VANDPS      fnSingle<>+5472(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -4389,8 +4521,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+4704(SB), Y1, Y1
-	VANDPS      fnSingle<>+4704(SB), Y2, Y2
+	VANDPS      fnSingle<>+5440(SB), Y1, Y1
+	VANDPS      fnSingle<>+5440(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4417,8 +4549,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+4736(SB), Y1, Y1
-	VANDPS      fnSingle<>+4736(SB), Y2, Y2
+	VANDPS      fnSingle<>+5472(SB), Y1, Y1
+	VANDPS      fnSingle<>+5472(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -4501,10 +4633,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+4736(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+4736(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+4736(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5472(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+5472(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+5472(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4593,10 +4725,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+4704(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+4704(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+4704(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5440(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+5440(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+5440(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4614,7 +4746,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+4736(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4637,7 +4769,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+4704(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4671,10 +4803,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+4736(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+4736(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+4736(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+4736(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+5472(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+5472(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+5472(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+5472(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -4781,7 +4913,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+4736(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+5472(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -4821,12 +4953,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+4704(SB), Y1
+	VMOVUPD fnSingle<>+5440(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+4736(SB), Y2, Y3
+	VANDPS       fnSingle<>+5472(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4872,7 +5004,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+4736(SB), Y2, Y3
+	VANDPS       fnSingle<>+5472(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -4931,13 +5063,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+4704(SB), Y1
+	VMOVUPD fnSingle<>+5440(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+4736(SB), Y1, Y3
+	VANDPS      fnSingle<>+5472(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -4985,7 +5117,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+4736(SB), Y1, Y3
+	VANDPS      fnSingle<>+5472(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -5044,7 +5176,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+4704(SB), Z1
+	VBROADCASTSS    fnSingle<>+5440(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -5063,8 +5195,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+4736(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+5472(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -5162,7 +5294,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -5223,7 +5355,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+4704(SB), Z1
+	VBROADCASTSS    fnSingle<>+5440(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -5242,8 +5374,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+4736(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+4736(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+5472(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+5472(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -5344,7 +5476,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+4736(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+5472(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -5404,88 +5536,128 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1920(SB), Y0
-	VMOVUPD fnConst<>+1888(SB), Y1
+	VMOVUPD fnSingle<>+1856(SB), Y0
+	VMOVUPD fnSingle<>+5440(SB), Y1
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y3
-	VMULPD       Y3, Y3, Y4
-	VMOVUPD      fnConst<>+1280(SB), Y5
-	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
-	VMULPD       Y3, Y5, Y3
-	VXORPD       fnConst<>+1792(SB), Y3, Y3
-	VMOVUPD      fnConst<>+32(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+32(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+64(SB), Y5, Y3
-	VMOVUPD      fnConst<>+96(SB), Y5
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VADDPD       fnConst<>+1536(SB), Y3, Y3
-	VMOVUPD      fnConst<>+320(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+1536(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+1536(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y2, Y2
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPS2PD    16(CX)(BX*4), Y2
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y3
-	VMULPD       Y3, Y3, Y4
-	VMOVUPD      fnConst<>+1280(SB), Y5
-	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
-	VMULPD       Y3, Y5, Y3
-	VXORPD       fnConst<>+1792(SB), Y3, Y3
-	VMOVUPD      fnConst<>+32(SB), Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y4
-	VSUBPD       fnConst<>+32(SB), Y4, Y5
-	VFNMADD231PD fnConst<>+64(SB), Y5, Y3
-	VMOVUPD      fnConst<>+96(SB), Y5
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y5
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y5
-	VMULPD       Y3, Y5, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VFMADD213PD  Y4, Y4, Y3
-	VADDPD       fnConst<>+1536(SB), Y3, Y3
-	VMOVUPD      fnConst<>+320(SB), Y4
-	VPSUBQ       Y3, Y4, Y4
-	VMOVUPD      fnConst<>+1536(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y6
-	VFMADD231PD  Y5, Y5, Y6
-	VFMADD213PD  Y4, Y6, Y4
-	VMOVUPD      fnConst<>+1536(SB), Y5
-	VFNMADD231PD Y4, Y3, Y5
-	VMOVAPD      Y5, Y3
-	VFMADD231PD  Y5, Y5, Y3
-	VFMADD213PD  Y4, Y3, Y4
-	VMULPD       Y4, Y2, Y2
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Y2
+	VANDPS       fnSingle<>+5472(SB), Y2, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPD      fnSingle<>+448(SB), Y4
+	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VPSRLD       $0x16, Y4, Y4
+	VPERMPS      fnSingle<>+1984(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y5
+	VPERMPS      fnSingle<>+2048(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2080(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2112(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2144(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2176(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2208(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2240(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2272(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2016(SB), Y4, Y4
+	VFMADD231PS  Y5, Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VMULPS       Y3, Y3, Y4
+	VMOVUPD      fnSingle<>+1920(SB), Y5
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VSUBPS       Y5, Y7, Y7
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMOVAPD      Y4, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VXORPS       fnSingle<>+5440(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMULPS       Y3, Y5, Y4
+	VMOVUPD      fnSingle<>+0(SB), Y8
+	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
+	VSUBPS       fnSingle<>+0(SB), Y8, Y4
+	VMULPS       fnSingle<>+1632(SB), Y4, Y9
+	VFMADD231PS  Y3, Y5, Y9
+	VMULPS       Y3, Y7, Y3
+	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
+	VADDPS       Y3, Y9, Y3
+	VMOVUPD      fnSingle<>+1696(SB), Y4
+	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y3, Y4, Y3
+	VFMADD213PS  Y6, Y6, Y3
+	VPSLLD       $0x17, Y8, Y4
+	VMULPS       Y4, Y3, Y3
+	VMAXPS       Y2, Y1, Y2
+	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
+	VMOVUPS      Y2, (AX)(BX*4)
+	VMOVUPS      32(CX)(BX*4), Y2
+	VANDPS       fnSingle<>+5472(SB), Y2, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPD      fnSingle<>+448(SB), Y4
+	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VPSRLD       $0x16, Y4, Y4
+	VPERMPS      fnSingle<>+1984(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y5
+	VPERMPS      fnSingle<>+2048(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2080(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2112(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2144(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2176(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2208(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2240(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2272(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2016(SB), Y4, Y4
+	VFMADD231PS  Y5, Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VMULPS       Y3, Y3, Y4
+	VMOVUPD      fnSingle<>+1920(SB), Y5
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VSUBPS       Y5, Y7, Y7
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMOVAPD      Y4, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VXORPS       fnSingle<>+5440(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMULPS       Y3, Y5, Y4
+	VMOVUPD      fnSingle<>+0(SB), Y8
+	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
+	VSUBPS       fnSingle<>+0(SB), Y8, Y4
+	VMULPS       fnSingle<>+1632(SB), Y4, Y9
+	VFMADD231PS  Y3, Y5, Y9
+	VMULPS       Y3, Y7, Y3
+	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
+	VADDPS       Y3, Y9, Y3
+	VMOVUPD      fnSingle<>+1696(SB), Y4
+	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y3, Y4, Y3
+	VFMADD213PS  Y6, Y6, Y3
+	VPSLLD       $0x17, Y8, Y4
+	VMULPS       Y4, Y3, Y3
+	VMAXPS       Y2, Y1, Y2
+	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
+	VMOVUPS      Y2, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 	VZEROUPPER
@@ -5498,104 +5670,136 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1920(SB), Y0
-	VMOVUPD fnConst<>+1888(SB), Y1
+	VMOVUPD fnSingle<>+1856(SB), Y0
+	VMOVUPD fnSingle<>+5440(SB), Y1
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    (DX)(SI*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMULPD       Y2, Y2, Y4
-	VMOVUPD      fnConst<>+1280(SB), Y5
-	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
-	VMULPD       Y2, Y5, Y5
-	VMOVUPD      fnConst<>+1280(SB), Y6
-	VFMADD231PD  fnConst<>+1344(SB), Y4, Y6
-	VMULPD       Y2, Y6, Y2
-	VXORPD       fnConst<>+1792(SB), Y5, Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+32(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VADDPD       fnConst<>+1536(SB), Y4, Y5
-	VMOVUPD      fnConst<>+320(SB), Y6
-	VPSUBQ       Y5, Y6, Y6
-	VMOVUPD      fnConst<>+1536(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y6, Y8, Y6
-	VMOVUPD      fnConst<>+1536(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y5
-	VFMADD231PD  Y7, Y7, Y5
-	VFMADD213PD  Y6, Y5, Y6
-	VMULPD       Y6, Y4, Y4
-	VMOVUPD      fnConst<>+1536(SB), Y5
-	VFMADD231PD  Y2, Y4, Y5
-	VMULPD       Y6, Y5, Y2
-	VMULPD       Y2, Y3, Y2
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPS2PD    16(CX)(SI*4), Y2
-	VCVTPS2PD    16(DX)(SI*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMINPD       Y2, Y1, Y2
-	VMULPD       Y2, Y2, Y4
-	VMOVUPD      fnConst<>+1280(SB), Y5
-	VFMADD231PD  fnConst<>+1312(SB), Y4, Y5
-	VMULPD       Y2, Y5, Y5
-	VMOVUPD      fnConst<>+1280(SB), Y6
-	VFMADD231PD  fnConst<>+1344(SB), Y4, Y6
-	VMULPD       Y2, Y6, Y2
-	VXORPD       fnConst<>+1792(SB), Y5, Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y4, Y5
-	VSUBPD       fnConst<>+32(SB), Y5, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y4
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VFMADD213PD  fnConst<>+128(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y4, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y4, Y6
-	VMULPD       Y4, Y6, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y5, Y5, Y4
-	VADDPD       fnConst<>+1536(SB), Y4, Y5
-	VMOVUPD      fnConst<>+320(SB), Y6
-	VPSUBQ       Y5, Y6, Y6
-	VMOVUPD      fnConst<>+1536(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y8
-	VFMADD231PD  Y7, Y7, Y8
-	VFMADD213PD  Y6, Y8, Y6
-	VMOVUPD      fnConst<>+1536(SB), Y7
-	VFNMADD231PD Y6, Y5, Y7
-	VMOVAPD      Y7, Y5
-	VFMADD231PD  Y7, Y7, Y5
-	VFMADD213PD  Y6, Y5, Y6
-	VMULPD       Y6, Y4, Y4
-	VMOVUPD      fnConst<>+1536(SB), Y5
-	VFMADD231PD  Y2, Y4, Y5
-	VMULPD       Y6, Y5, Y2
-	VMULPD       Y2, Y3, Y2
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VANDPS       fnSingle<>+5472(SB), Y1, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPD      fnSingle<>+448(SB), Y4
+	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VPSRLD       $0x16, Y4, Y4
+	VPERMPS      fnSingle<>+2304(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y5
+	VPERMPS      fnSingle<>+2336(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y4
+	VFMADD213PS  Y4, Y5, Y6
+	VMULPS       Y3, Y3, Y4
+	VMOVUPD      fnSingle<>+1920(SB), Y5
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VSUBPS       Y5, Y7, Y7
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMOVAPD      Y4, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VXORPS       fnSingle<>+5440(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMULPS       Y3, Y5, Y4
+	VMOVUPD      fnSingle<>+0(SB), Y8
+	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
+	VSUBPS       fnSingle<>+0(SB), Y8, Y4
+	VMULPS       fnSingle<>+1632(SB), Y4, Y9
+	VFMADD231PS  Y3, Y5, Y9
+	VMULPS       Y3, Y7, Y3
+	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
+	VADDPS       Y3, Y9, Y3
+	VMOVUPD      fnSingle<>+1696(SB), Y4
+	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y3, Y4, Y3
+	VFMADD213PS  Y6, Y6, Y3
+	VPSLLD       $0x17, Y8, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       fnSingle<>+32(SB), Y3, Y3
+	VXORPD       Y4, Y4, Y4
+	VCMPPS       $0x1d, Y4, Y1, Y1
+	VMOVUPD      fnSingle<>+448(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	VMOVUPS      32(CX)(SI*4), Y1
+	VMOVUPS      32(DX)(SI*4), Y2
+	VANDPS       fnSingle<>+5472(SB), Y1, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPD      fnSingle<>+448(SB), Y4
+	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VPSRLD       $0x16, Y4, Y4
+	VPERMPS      fnSingle<>+2304(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y5
+	VPERMPS      fnSingle<>+2336(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y4
+	VFMADD213PS  Y4, Y5, Y6
+	VMULPS       Y3, Y3, Y4
+	VMOVUPD      fnSingle<>+1920(SB), Y5
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VSUBPS       Y5, Y7, Y7
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMOVAPD      Y4, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VXORPS       fnSingle<>+5440(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VMULPS       Y3, Y5, Y4
+	VMOVUPD      fnSingle<>+0(SB), Y8
+	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
+	VSUBPS       fnSingle<>+0(SB), Y8, Y4
+	VMULPS       fnSingle<>+1632(SB), Y4, Y9
+	VFMADD231PS  Y3, Y5, Y9
+	VMULPS       Y3, Y7, Y3
+	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
+	VADDPS       Y3, Y9, Y3
+	VMOVUPD      fnSingle<>+1696(SB), Y4
+	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y3, Y4, Y3
+	VFMADD213PS  Y6, Y6, Y3
+	VPSLLD       $0x17, Y8, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       fnSingle<>+32(SB), Y3, Y3
+	VXORPD       Y4, Y4, Y4
+	VCMPPS       $0x1d, Y4, Y1, Y1
+	VMOVUPD      fnSingle<>+448(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -5604,93 +5808,143 @@ loop:
 // func fnGELUTanhAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1920(SB), Z0
-	VBROADCASTSD fnConst<>+1888(SB), Z1
-	XORQ         BX, BX
+	MOVQ            dst+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            n+16(FP), DX
+	VBROADCASTSS    fnSingle<>+1856(SB), Z0
+	VBROADCASTSS    fnSingle<>+5440(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+1984(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2048(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+2080(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+2112(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+2144(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+2176(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+2208(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+2240(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+2272(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+2016(SB), Z11
+	XORQ            BX, BX
 
 wide:
-	LEAQ              16(BX), SI
+	LEAQ              32(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VCVTPS2PD         32(CX)(BX*4), Z3
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMINPD            Z2, Z1, Z4
-	VMINPD            Z3, Z1, Z5
-	VMULPD            Z4, Z4, Z6
-	VMULPD            Z5, Z5, Z7
-	VBROADCASTSD      fnConst<>+1280(SB), Z8
-	VBROADCASTSD      fnConst<>+1280(SB), Z9
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z6, Z8
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z7, Z9
-	VMULPD            Z4, Z8, Z4
-	VMULPD            Z5, Z9, Z5
-	VXORPD.BCST       fnConst<>+1792(SB), Z4, Z4
-	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z6
-	VBROADCASTSD      fnConst<>+32(SB), Z7
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z6
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z7
-	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z8
-	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z9
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z8, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z9, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z8
-	VBROADCASTSD      fnConst<>+96(SB), Z9
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z9
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z8
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z9
-	VMULPD            Z4, Z8, Z4
-	VMULPD            Z5, Z9, Z5
-	VPSLLQ            $0x34, Z6, Z6
-	VPSLLQ            $0x34, Z7, Z7
-	VFMADD213PD       Z6, Z6, Z4
-	VFMADD213PD       Z7, Z7, Z5
-	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z4
-	VADDPD.BCST       fnConst<>+1536(SB), Z5, Z5
-	VBROADCASTSD      fnConst<>+320(SB), Z6
-	VBROADCASTSD      fnConst<>+320(SB), Z7
-	VPSUBQ            Z4, Z6, Z6
-	VPSUBQ            Z5, Z7, Z7
-	VBROADCASTSD      fnConst<>+1536(SB), Z8
-	VBROADCASTSD      fnConst<>+1536(SB), Z9
-	VFNMADD231PD      Z6, Z4, Z8
-	VFNMADD231PD      Z7, Z5, Z9
-	VMOVAPD           Z8, Z10
-	VMOVAPD           Z9, Z11
-	VFMADD231PD       Z8, Z8, Z10
-	VFMADD231PD       Z9, Z9, Z11
-	VFMADD213PD       Z6, Z10, Z6
-	VFMADD213PD       Z7, Z11, Z7
-	VBROADCASTSD      fnConst<>+1536(SB), Z8
-	VBROADCASTSD      fnConst<>+1536(SB), Z9
-	VFNMADD231PD      Z6, Z4, Z8
-	VFNMADD231PD      Z7, Z5, Z9
-	VMOVAPD           Z8, Z4
-	VMOVAPD           Z9, Z5
-	VFMADD231PD       Z8, Z8, Z4
-	VFMADD231PD       Z9, Z9, Z5
-	VFMADD213PD       Z6, Z4, Z6
-	VFMADD213PD       Z7, Z5, Z7
-	VMULPD            Z6, Z2, Z2
-	VMULPD            Z7, Z3, Z3
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(BX*4)
+	VMOVUPS           (CX)(BX*4), Z12
+	VMOVUPS           64(CX)(BX*4), Z13
+	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+5472(SB), Z13, Z15
+	VMINPS            Z14, Z0, Z14
+	VMINPS            Z15, Z0, Z15
+	VBROADCASTSS      fnSingle<>+448(SB), Z16
+	VBROADCASTSS      fnSingle<>+448(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+1888(SB), Z14, Z16
+	VFMADD231PS.BCST  fnSingle<>+1888(SB), Z15, Z17
+	VPSRLD            $0x16, Z16, Z16
+	VPSRLD            $0x16, Z17, Z17
+	VPERMPS           Z2, Z16, Z18
+	VPERMPS           Z2, Z17, Z19
+	VSUBPS            Z18, Z14, Z18
+	VSUBPS            Z19, Z15, Z19
+	VPERMPS           Z3, Z16, Z20
+	VPERMPS           Z3, Z17, Z21
+	VPERMPS           Z4, Z16, Z22
+	VPERMPS           Z4, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z5, Z16, Z22
+	VPERMPS           Z5, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z6, Z16, Z22
+	VPERMPS           Z6, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z7, Z16, Z22
+	VPERMPS           Z7, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z8, Z16, Z22
+	VPERMPS           Z8, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z9, Z16, Z22
+	VPERMPS           Z9, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VPERMPS           Z10, Z16, Z22
+	VPERMPS           Z10, Z17, Z23
+	VPERMPS           Z11, Z16, Z16
+	VPERMPS           Z11, Z17, Z17
+	VFMADD231PS       Z18, Z16, Z22
+	VFMADD231PS       Z19, Z17, Z23
+	VFMADD213PS       Z22, Z18, Z20
+	VFMADD213PS       Z23, Z19, Z21
+	VMULPS            Z14, Z14, Z16
+	VMULPS            Z15, Z15, Z17
+	VBROADCASTSS      fnSingle<>+1920(SB), Z18
+	VBROADCASTSS      fnSingle<>+1920(SB), Z19
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z16, Z18
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z17, Z19
+	VBROADCASTSS      fnSingle<>+1920(SB), Z22
+	VBROADCASTSS      fnSingle<>+1920(SB), Z23
+	VSUBPS            Z18, Z22, Z22
+	VSUBPS            Z19, Z23, Z23
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z16, Z22
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z17, Z23
+	VMOVAPD           Z16, Z16
+	VMOVAPD           Z17, Z17
+	VFNMADD231PS      Z14, Z14, Z16
+	VFNMADD231PS      Z15, Z15, Z17
+	VXORPS.BCST       fnSingle<>+5440(SB), Z16, Z16
+	VXORPS.BCST       fnSingle<>+5440(SB), Z17, Z17
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z16, Z22
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z17, Z23
+	VMULPS            Z14, Z18, Z16
+	VMULPS            Z15, Z19, Z17
+	VBROADCASTSS      fnSingle<>+0(SB), Z24
+	VBROADCASTSS      fnSingle<>+0(SB), Z25
+	VFMADD231PS.BCST  fnSingle<>+1600(SB), Z16, Z24
+	VFMADD231PS.BCST  fnSingle<>+1600(SB), Z17, Z25
+	VSUBPS.BCST       fnSingle<>+0(SB), Z24, Z16
+	VSUBPS.BCST       fnSingle<>+0(SB), Z25, Z17
+	VMULPS.BCST       fnSingle<>+1632(SB), Z16, Z26
+	VMULPS.BCST       fnSingle<>+1632(SB), Z17, Z27
+	VFMADD231PS       Z14, Z18, Z26
+	VFMADD231PS       Z15, Z19, Z27
+	VMULPS            Z14, Z22, Z14
+	VMULPS            Z15, Z23, Z15
+	VFMADD231PS.BCST  fnSingle<>+1664(SB), Z16, Z14
+	VFMADD231PS.BCST  fnSingle<>+1664(SB), Z17, Z15
+	VADDPS            Z14, Z26, Z14
+	VADDPS            Z15, Z27, Z15
+	VBROADCASTSS      fnSingle<>+1696(SB), Z16
+	VBROADCASTSS      fnSingle<>+1696(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+1728(SB), Z14, Z16
+	VFMADD213PS.BCST  fnSingle<>+1728(SB), Z15, Z17
+	VFMADD213PS.BCST  fnSingle<>+1760(SB), Z14, Z16
+	VFMADD213PS.BCST  fnSingle<>+1760(SB), Z15, Z17
+	VFMADD213PS.BCST  fnSingle<>+1792(SB), Z14, Z16
+	VFMADD213PS.BCST  fnSingle<>+1792(SB), Z15, Z17
+	VFMADD213PS.BCST  fnSingle<>+1824(SB), Z14, Z16
+	VFMADD213PS.BCST  fnSingle<>+1824(SB), Z15, Z17
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VMULPS            Z18, Z16, Z16
+	VMULPS            Z19, Z17, Z17
+	VSUBPS            Z14, Z16, Z14
+	VSUBPS            Z15, Z17, Z15
+	VFMADD213PS       Z20, Z20, Z14
+	VFMADD213PS       Z21, Z21, Z15
+	VPSLLD            $0x17, Z24, Z16
+	VPSLLD            $0x17, Z25, Z17
+	VMULPS            Z16, Z14, Z14
+	VMULPS            Z17, Z15, Z15
+	VMAXPS            Z12, Z1, Z12
+	VMAXPS            Z13, Z1, Z13
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z14, Z12
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z15, Z13
+	VMOVUPS           Z12, (AX)(BX*4)
+	VMOVUPS           Z13, 64(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -5699,45 +5953,65 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z3
-	VMULPD            Z3, Z3, Z4
-	VBROADCASTSD      fnConst<>+1280(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z4, Z5
-	VMULPD            Z3, Z5, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+32(SB), Z4
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z4
-	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z3
-	VBROADCASTSD      fnConst<>+96(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z5
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z5
-	VMULPD            Z3, Z5, Z3
-	VPSLLQ            $0x34, Z4, Z4
-	VFMADD213PD       Z4, Z4, Z3
-	VADDPD.BCST       fnConst<>+1536(SB), Z3, Z3
-	VBROADCASTSD      fnConst<>+320(SB), Z4
-	VPSUBQ            Z3, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z6
-	VFMADD231PD       Z5, Z5, Z6
-	VFMADD213PD       Z4, Z6, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFNMADD231PD      Z4, Z3, Z5
-	VMOVAPD           Z5, Z3
-	VFMADD231PD       Z5, Z5, Z3
-	VFMADD213PD       Z4, Z3, Z4
-	VMULPD            Z4, Z2, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	ADDQ              $0x08, BX
+	VMOVUPS           (CX)(BX*4), Z12
+	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z13
+	VMINPS            Z13, Z0, Z13
+	VBROADCASTSS      fnSingle<>+448(SB), Z14
+	VFMADD231PS.BCST  fnSingle<>+1888(SB), Z13, Z14
+	VPSRLD            $0x16, Z14, Z14
+	VPERMPS           Z2, Z14, Z15
+	VSUBPS            Z15, Z13, Z15
+	VPERMPS           Z3, Z14, Z16
+	VPERMPS           Z4, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z5, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z6, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z7, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z8, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z9, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VPERMPS           Z10, Z14, Z17
+	VPERMPS           Z11, Z14, Z14
+	VFMADD231PS       Z15, Z14, Z17
+	VFMADD213PS       Z17, Z15, Z16
+	VMULPS            Z13, Z13, Z14
+	VBROADCASTSS      fnSingle<>+1920(SB), Z15
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z14, Z15
+	VBROADCASTSS      fnSingle<>+1920(SB), Z17
+	VSUBPS            Z15, Z17, Z17
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z14, Z17
+	VMOVAPD           Z14, Z14
+	VFNMADD231PS      Z13, Z13, Z14
+	VXORPS.BCST       fnSingle<>+5440(SB), Z14, Z14
+	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z14, Z17
+	VMULPS            Z13, Z15, Z14
+	VBROADCASTSS      fnSingle<>+0(SB), Z18
+	VFMADD231PS.BCST  fnSingle<>+1600(SB), Z14, Z18
+	VSUBPS.BCST       fnSingle<>+0(SB), Z18, Z14
+	VMULPS.BCST       fnSingle<>+1632(SB), Z14, Z19
+	VFMADD231PS       Z13, Z15, Z19
+	VMULPS            Z13, Z17, Z13
+	VFMADD231PS.BCST  fnSingle<>+1664(SB), Z14, Z13
+	VADDPS            Z13, Z19, Z13
+	VBROADCASTSS      fnSingle<>+1696(SB), Z14
+	VFMADD213PS.BCST  fnSingle<>+1728(SB), Z13, Z14
+	VFMADD213PS.BCST  fnSingle<>+1760(SB), Z13, Z14
+	VFMADD213PS.BCST  fnSingle<>+1792(SB), Z13, Z14
+	VFMADD213PS.BCST  fnSingle<>+1824(SB), Z13, Z14
+	VMULPS            Z13, Z13, Z15
+	VMULPS            Z15, Z14, Z14
+	VSUBPS            Z13, Z14, Z13
+	VFMADD213PS       Z16, Z16, Z13
+	VPSLLD            $0x17, Z18, Z14
+	VMULPS            Z14, Z13, Z13
+	VMAXPS            Z12, Z1, Z12
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z13, Z12
+	VMOVUPS           Z12, (AX)(BX*4)
+	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
 
@@ -5748,167 +6022,224 @@ done:
 // func fnGELUTanhGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ         dx+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         dy+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1920(SB), Z0
-	VBROADCASTSD fnConst<>+1888(SB), Z1
-	XORQ         SI, SI
+	MOVQ            dx+0(FP), AX
+	MOVQ            x+8(FP), CX
+	MOVQ            dy+16(FP), DX
+	MOVQ            n+24(FP), BX
+	VBROADCASTSS    fnSingle<>+1856(SB), Z0
+	VBROADCASTSS    fnSingle<>+5440(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2304(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2336(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2368(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+2400(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+2432(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+2464(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+2496(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+2528(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+2560(SB), Z9
+	XORQ            SI, SI
 
 wide:
-	LEAQ              16(SI), DI
-	CMPQ              DI, BX
-	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         32(CX)(SI*4), Z3
-	VCVTPS2PD         (DX)(SI*4), Z4
-	VCVTPS2PD         32(DX)(SI*4), Z5
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMINPD            Z2, Z1, Z2
-	VMINPD            Z3, Z1, Z3
-	VMULPD            Z2, Z2, Z6
-	VMULPD            Z3, Z3, Z7
-	VBROADCASTSD      fnConst<>+1280(SB), Z8
-	VBROADCASTSD      fnConst<>+1280(SB), Z9
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z6, Z8
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z7, Z9
-	VMULPD            Z2, Z8, Z8
-	VMULPD            Z3, Z9, Z9
-	VBROADCASTSD      fnConst<>+1280(SB), Z10
-	VBROADCASTSD      fnConst<>+1280(SB), Z11
-	VFMADD231PD.BCST  fnConst<>+1344(SB), Z6, Z10
-	VFMADD231PD.BCST  fnConst<>+1344(SB), Z7, Z11
-	VMULPD            Z2, Z10, Z2
-	VMULPD            Z3, Z11, Z3
-	VXORPD.BCST       fnConst<>+1792(SB), Z8, Z6
-	VXORPD.BCST       fnConst<>+1792(SB), Z9, Z7
-	VBROADCASTSD      fnConst<>+32(SB), Z8
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z8
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z7, Z9
-	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z10
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z11
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z7
-	VBROADCASTSD      fnConst<>+96(SB), Z10
-	VBROADCASTSD      fnConst<>+96(SB), Z11
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z7, Z11
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z10
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z7, Z11
-	VMULPD            Z6, Z10, Z6
-	VMULPD            Z7, Z11, Z7
-	VPSLLQ            $0x34, Z8, Z8
-	VPSLLQ            $0x34, Z9, Z9
-	VFMADD213PD       Z8, Z8, Z6
-	VFMADD213PD       Z9, Z9, Z7
-	VADDPD.BCST       fnConst<>+1536(SB), Z6, Z8
-	VADDPD.BCST       fnConst<>+1536(SB), Z7, Z9
-	VBROADCASTSD      fnConst<>+320(SB), Z10
-	VBROADCASTSD      fnConst<>+320(SB), Z11
-	VPSUBQ            Z8, Z10, Z10
-	VPSUBQ            Z9, Z11, Z11
-	VBROADCASTSD      fnConst<>+1536(SB), Z12
-	VBROADCASTSD      fnConst<>+1536(SB), Z13
-	VFNMADD231PD      Z10, Z8, Z12
-	VFNMADD231PD      Z11, Z9, Z13
-	VMOVAPD           Z12, Z14
-	VMOVAPD           Z13, Z15
-	VFMADD231PD       Z12, Z12, Z14
-	VFMADD231PD       Z13, Z13, Z15
-	VFMADD213PD       Z10, Z14, Z10
-	VFMADD213PD       Z11, Z15, Z11
-	VBROADCASTSD      fnConst<>+1536(SB), Z12
-	VBROADCASTSD      fnConst<>+1536(SB), Z13
-	VFNMADD231PD      Z10, Z8, Z12
-	VFNMADD231PD      Z11, Z9, Z13
-	VMOVAPD           Z12, Z8
-	VMOVAPD           Z13, Z9
-	VFMADD231PD       Z12, Z12, Z8
-	VFMADD231PD       Z13, Z13, Z9
-	VFMADD213PD       Z10, Z8, Z10
-	VFMADD213PD       Z11, Z9, Z11
-	VMULPD            Z10, Z6, Z6
-	VMULPD            Z11, Z7, Z7
-	VBROADCASTSD      fnConst<>+1536(SB), Z8
-	VBROADCASTSD      fnConst<>+1536(SB), Z9
-	VFMADD231PD       Z2, Z6, Z8
-	VFMADD231PD       Z3, Z7, Z9
-	VMULPD            Z10, Z8, Z2
-	VMULPD            Z11, Z9, Z3
-	VMULPD            Z2, Z4, Z2
-	VMULPD            Z3, Z5, Z3
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(SI*4)
-	MOVQ              DI, SI
-	JMP               wide
+	LEAQ             32(SI), DI
+	CMPQ             DI, BX
+	JA               rest
+	VMOVUPS          (CX)(SI*4), Z10
+	VMOVUPS          64(CX)(SI*4), Z11
+	VMOVUPS          (DX)(SI*4), Z12
+	VMOVUPS          64(DX)(SI*4), Z13
+	VANDPS.BCST      fnSingle<>+5472(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z15
+	VMINPS           Z14, Z0, Z14
+	VMINPS           Z15, Z0, Z15
+	VBROADCASTSS     fnSingle<>+448(SB), Z16
+	VBROADCASTSS     fnSingle<>+448(SB), Z17
+	VFMADD231PS.BCST fnSingle<>+1888(SB), Z14, Z16
+	VFMADD231PS.BCST fnSingle<>+1888(SB), Z15, Z17
+	VPSRLD           $0x16, Z16, Z16
+	VPSRLD           $0x16, Z17, Z17
+	VPERMPS          Z1, Z16, Z18
+	VPERMPS          Z1, Z17, Z19
+	VSUBPS           Z18, Z14, Z18
+	VSUBPS           Z19, Z15, Z19
+	VPERMPS          Z2, Z16, Z20
+	VPERMPS          Z2, Z17, Z21
+	VPERMPS          Z3, Z16, Z22
+	VPERMPS          Z3, Z17, Z23
+	VFMADD213PS      Z22, Z18, Z20
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z4, Z16, Z22
+	VPERMPS          Z4, Z17, Z23
+	VFMADD213PS      Z22, Z18, Z20
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z5, Z16, Z22
+	VPERMPS          Z5, Z17, Z23
+	VFMADD213PS      Z22, Z18, Z20
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z6, Z16, Z22
+	VPERMPS          Z6, Z17, Z23
+	VFMADD213PS      Z22, Z18, Z20
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z7, Z16, Z22
+	VPERMPS          Z7, Z17, Z23
+	VFMADD213PS      Z22, Z18, Z20
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z8, Z16, Z22
+	VPERMPS          Z8, Z17, Z23
+	VFMADD213PS      Z22, Z18, Z20
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z9, Z16, Z16
+	VPERMPS          Z9, Z17, Z17
+	VFMADD213PS      Z16, Z18, Z20
+	VFMADD213PS      Z17, Z19, Z21
+	VMULPS           Z14, Z14, Z16
+	VMULPS           Z15, Z15, Z17
+	VBROADCASTSS     fnSingle<>+1920(SB), Z18
+	VBROADCASTSS     fnSingle<>+1920(SB), Z19
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z16, Z18
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z17, Z19
+	VBROADCASTSS     fnSingle<>+1920(SB), Z22
+	VBROADCASTSS     fnSingle<>+1920(SB), Z23
+	VSUBPS           Z18, Z22, Z22
+	VSUBPS           Z19, Z23, Z23
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z16, Z22
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z17, Z23
+	VMOVAPD          Z16, Z16
+	VMOVAPD          Z17, Z17
+	VFNMADD231PS     Z14, Z14, Z16
+	VFNMADD231PS     Z15, Z15, Z17
+	VXORPS.BCST      fnSingle<>+5440(SB), Z16, Z16
+	VXORPS.BCST      fnSingle<>+5440(SB), Z17, Z17
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z16, Z22
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z17, Z23
+	VMULPS           Z14, Z18, Z16
+	VMULPS           Z15, Z19, Z17
+	VBROADCASTSS     fnSingle<>+0(SB), Z24
+	VBROADCASTSS     fnSingle<>+0(SB), Z25
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z16, Z24
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z17, Z25
+	VSUBPS.BCST      fnSingle<>+0(SB), Z24, Z16
+	VSUBPS.BCST      fnSingle<>+0(SB), Z25, Z17
+	VMULPS.BCST      fnSingle<>+1632(SB), Z16, Z26
+	VMULPS.BCST      fnSingle<>+1632(SB), Z17, Z27
+	VFMADD231PS      Z14, Z18, Z26
+	VFMADD231PS      Z15, Z19, Z27
+	VMULPS           Z14, Z22, Z14
+	VMULPS           Z15, Z23, Z15
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z16, Z14
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z17, Z15
+	VADDPS           Z14, Z26, Z14
+	VADDPS           Z15, Z27, Z15
+	VBROADCASTSS     fnSingle<>+1696(SB), Z16
+	VBROADCASTSS     fnSingle<>+1696(SB), Z17
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z14, Z16
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z15, Z17
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z14, Z16
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z15, Z17
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z14, Z16
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z15, Z17
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z14, Z16
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z15, Z17
+	VMULPS           Z14, Z14, Z18
+	VMULPS           Z15, Z15, Z19
+	VMULPS           Z18, Z16, Z16
+	VMULPS           Z19, Z17, Z17
+	VSUBPS           Z14, Z16, Z14
+	VSUBPS           Z15, Z17, Z15
+	VFMADD213PS      Z20, Z20, Z14
+	VFMADD213PS      Z21, Z21, Z15
+	VPSLLD           $0x17, Z24, Z16
+	VPSLLD           $0x17, Z25, Z17
+	VMULPS           Z16, Z14, Z14
+	VMULPS           Z17, Z15, Z15
+	VMULPS.BCST      fnSingle<>+32(SB), Z14, Z14
+	VMULPS.BCST      fnSingle<>+32(SB), Z15, Z15
+	VXORPD           Z16, Z16, Z16
+	VXORPD           Z17, Z17, Z17
+	VCMPPS           $0x1d, Z16, Z10, K1
+	VCMPPS           $0x1d, Z17, Z11, K2
+	VBROADCASTSS     fnSingle<>+448(SB), Z10
+	VBROADCASTSS     fnSingle<>+448(SB), Z11
+	VMOVAPD          Z14, Z16
+	VMOVAPD          Z15, Z17
+	VSUBPS           Z14, Z10, K1, Z16
+	VSUBPS           Z15, Z11, K2, Z17
+	VMULPS           Z16, Z12, Z10
+	VMULPS           Z17, Z13, Z11
+	VMOVUPS          Z10, (AX)(SI*4)
+	VMOVUPS          Z11, 64(AX)(SI*4)
+	MOVQ             DI, SI
+	JMP              wide
 
 rest:
 	CMPQ SI, BX
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         (DX)(SI*4), Z3
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z2
-	VMULPD            Z2, Z2, Z4
-	VBROADCASTSD      fnConst<>+1280(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+1312(SB), Z4, Z5
-	VMULPD            Z2, Z5, Z5
-	VBROADCASTSD      fnConst<>+1280(SB), Z6
-	VFMADD231PD.BCST  fnConst<>+1344(SB), Z4, Z6
-	VMULPD            Z2, Z6, Z2
-	VXORPD.BCST       fnConst<>+1792(SB), Z5, Z4
-	VBROADCASTSD      fnConst<>+32(SB), Z5
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z5
-	VSUBPD.BCST       fnConst<>+32(SB), Z5, Z6
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z6, Z4
-	VBROADCASTSD      fnConst<>+96(SB), Z6
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z6
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z6
-	VMULPD            Z4, Z6, Z4
-	VPSLLQ            $0x34, Z5, Z5
-	VFMADD213PD       Z5, Z5, Z4
-	VADDPD.BCST       fnConst<>+1536(SB), Z4, Z5
-	VBROADCASTSD      fnConst<>+320(SB), Z6
-	VPSUBQ            Z5, Z6, Z6
-	VBROADCASTSD      fnConst<>+1536(SB), Z7
-	VFNMADD231PD      Z6, Z5, Z7
-	VMOVAPD           Z7, Z8
-	VFMADD231PD       Z7, Z7, Z8
-	VFMADD213PD       Z6, Z8, Z6
-	VBROADCASTSD      fnConst<>+1536(SB), Z7
-	VFNMADD231PD      Z6, Z5, Z7
-	VMOVAPD           Z7, Z5
-	VFMADD231PD       Z7, Z7, Z5
-	VFMADD213PD       Z6, Z5, Z6
-	VMULPD            Z6, Z4, Z4
-	VBROADCASTSD      fnConst<>+1536(SB), Z5
-	VFMADD231PD       Z2, Z4, Z5
-	VMULPD            Z6, Z5, Z2
-	VMULPD            Z2, Z3, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	ADDQ              $0x08, SI
-	CMPQ              SI, BX
-	JB                loop
+	VMOVUPS          (CX)(SI*4), Z10
+	VMOVUPS          (DX)(SI*4), Z11
+	VANDPS.BCST      fnSingle<>+5472(SB), Z10, Z12
+	VMINPS           Z12, Z0, Z12
+	VBROADCASTSS     fnSingle<>+448(SB), Z13
+	VFMADD231PS.BCST fnSingle<>+1888(SB), Z12, Z13
+	VPSRLD           $0x16, Z13, Z13
+	VPERMPS          Z1, Z13, Z14
+	VSUBPS           Z14, Z12, Z14
+	VPERMPS          Z2, Z13, Z15
+	VPERMPS          Z3, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z4, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z5, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z6, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z7, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z8, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z9, Z13, Z13
+	VFMADD213PS      Z13, Z14, Z15
+	VMULPS           Z12, Z12, Z13
+	VBROADCASTSS     fnSingle<>+1920(SB), Z14
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z13, Z14
+	VBROADCASTSS     fnSingle<>+1920(SB), Z16
+	VSUBPS           Z14, Z16, Z16
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z13, Z16
+	VMOVAPD          Z13, Z13
+	VFNMADD231PS     Z12, Z12, Z13
+	VXORPS.BCST      fnSingle<>+5440(SB), Z13, Z13
+	VFMADD231PS.BCST fnSingle<>+1952(SB), Z13, Z16
+	VMULPS           Z12, Z14, Z13
+	VBROADCASTSS     fnSingle<>+0(SB), Z17
+	VFMADD231PS.BCST fnSingle<>+1600(SB), Z13, Z17
+	VSUBPS.BCST      fnSingle<>+0(SB), Z17, Z13
+	VMULPS.BCST      fnSingle<>+1632(SB), Z13, Z18
+	VFMADD231PS      Z12, Z14, Z18
+	VMULPS           Z12, Z16, Z12
+	VFMADD231PS.BCST fnSingle<>+1664(SB), Z13, Z12
+	VADDPS           Z12, Z18, Z12
+	VBROADCASTSS     fnSingle<>+1696(SB), Z13
+	VFMADD213PS.BCST fnSingle<>+1728(SB), Z12, Z13
+	VFMADD213PS.BCST fnSingle<>+1760(SB), Z12, Z13
+	VFMADD213PS.BCST fnSingle<>+1792(SB), Z12, Z13
+	VFMADD213PS.BCST fnSingle<>+1824(SB), Z12, Z13
+	VMULPS           Z12, Z12, Z14
+	VMULPS           Z14, Z13, Z13
+	VSUBPS           Z12, Z13, Z12
+	VFMADD213PS      Z15, Z15, Z12
+	VPSLLD           $0x17, Z17, Z13
+	VMULPS           Z13, Z12, Z12
+	VMULPS.BCST      fnSingle<>+32(SB), Z12, Z12
+	VXORPD           Z13, Z13, Z13
+	VCMPPS           $0x1d, Z13, Z10, K1
+	VBROADCASTSS     fnSingle<>+448(SB), Z10
+	VMOVAPD          Z12, Z13
+	VSUBPS           Z12, Z10, K1, Z13
+	VMULPS           Z13, Z11, Z10
+	VMOVUPS          Z10, (AX)(SI*4)
+	ADDQ             $0x10, SI
+	CMPQ             SI, BX
+	JB               loop
 
 done:
 	VZEROUPPER
@@ -5920,26 +6251,26 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+4704(SB), Y2
+	VMOVUPD fnSingle<>+5440(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
-	VANDPS       fnSingle<>+4736(SB), Y3, Y4
+	VANDPS       fnSingle<>+5472(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+3328(SB), Y6
-	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
-	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+3360(SB), Y7
-	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -5959,19 +6290,19 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y3
 	VMOVUPS      Y3, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+4736(SB), Y3, Y4
+	VANDPS       fnSingle<>+5472(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+3328(SB), Y6
-	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
-	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+3360(SB), Y7
-	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6003,27 +6334,27 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+4704(SB), Y2
+	VMOVUPD fnSingle<>+5440(SB), Y2
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y2
 	VMOVUPS      (DX)(SI*4), Y3
-	VANDPS       fnSingle<>+4736(SB), Y2, Y4
+	VANDPS       fnSingle<>+5472(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+3328(SB), Y6
-	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
-	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+3360(SB), Y7
-	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6052,19 +6383,19 @@ loop:
 	VMOVUPS      Y2, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VANDPS       fnSingle<>+4736(SB), Y2, Y4
+	VANDPS       fnSingle<>+5472(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+3328(SB), Y6
-	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y6
-	VSUBPS       fnSingle<>+3328(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+3264(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+3296(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+3360(SB), Y7
-	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6103,9 +6434,9 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+4256(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+4704(SB), Z2
+	VBROADCASTSS fnSingle<>+5440(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6114,32 +6445,32 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z3
 	VMOVUPS           64(CX)(BX*4), Z4
-	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z5
-	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z6
+	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z5
+	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z6
 	VMINPS            Z5, Z0, Z5
 	VMINPS            Z6, Z0, Z6
 	VMOVAPD           Z5, Z7
 	VMOVAPD           Z6, Z8
-	VBROADCASTSS      fnSingle<>+3328(SB), Z9
-	VBROADCASTSS      fnSingle<>+3328(SB), Z10
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z7, Z9
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z8, Z10
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z12
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z11, Z7
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z11, Z7
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z12, Z8
-	VBROADCASTSS      fnSingle<>+3360(SB), Z11
-	VBROADCASTSS      fnSingle<>+3360(SB), Z12
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z8, Z12
+	VBROADCASTSS      fnSingle<>+4064(SB), Z9
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z7, Z9
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z8, Z10
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z12
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z8
+	VBROADCASTSS      fnSingle<>+4096(SB), Z11
+	VBROADCASTSS      fnSingle<>+4096(SB), Z12
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z8, Z12
 	VMULPS            Z7, Z7, Z13
 	VMULPS            Z8, Z8, Z14
 	VFMADD213PS       Z7, Z13, Z11
@@ -6185,19 +6516,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z3
-	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z4
+	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+3328(SB), Z6
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z7, Z5
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+3360(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4064(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -6231,9 +6562,9 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+4256(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+4704(SB), Z2
+	VBROADCASTSS fnSingle<>+5440(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6244,32 +6575,32 @@ wide:
 	VMOVUPS           64(CX)(SI*4), Z3
 	VMOVUPS           (DX)(SI*4), Z4
 	VMOVUPS           64(DX)(SI*4), Z5
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z7
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMOVAPD           Z6, Z8
 	VMOVAPD           Z7, Z9
-	VBROADCASTSS      fnSingle<>+3328(SB), Z10
-	VBROADCASTSS      fnSingle<>+3328(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z8, Z10
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z10, Z12
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z11, Z13
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z13, Z9
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z13, Z9
-	VBROADCASTSS      fnSingle<>+3360(SB), Z12
-	VBROADCASTSS      fnSingle<>+3360(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z9, Z13
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z8, Z10
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z12
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z13
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z13, Z9
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z9
+	VBROADCASTSS      fnSingle<>+4096(SB), Z12
+	VBROADCASTSS      fnSingle<>+4096(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z9, Z13
 	VMULPS            Z8, Z8, Z14
 	VMULPS            Z9, Z9, Z15
 	VFMADD213PS       Z8, Z14, Z12
@@ -6332,19 +6663,19 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+3328(SB), Z6
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z7, Z5
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+3360(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4064(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -6388,8 +6719,8 @@ TEXT ·fnHardSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+1504(SB), Y2
-	VMOVUPD      fnConst<>+1536(SB), Y3
+	VMOVUPD      fnConst<>+1152(SB), Y2
+	VMOVUPD      fnConst<>+1184(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -6423,8 +6754,8 @@ TEXT ·fnHardSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+1504(SB), Y2
-	VMOVUPD      fnConst<>+1536(SB), Y3
+	VMOVUPD      fnConst<>+1152(SB), Y2
+	VMOVUPD      fnConst<>+1184(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -6465,8 +6796,8 @@ TEXT ·fnHardSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+1504(SB), Z2
-	VBROADCASTSD fnConst<>+1536(SB), Z3
+	VBROADCASTSD fnConst<>+1152(SB), Z2
+	VBROADCASTSD fnConst<>+1184(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -6520,8 +6851,8 @@ TEXT ·fnHardSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+1504(SB), Z2
-	VBROADCASTSD fnConst<>+1536(SB), Z3
+	VBROADCASTSD fnConst<>+1152(SB), Z2
+	VBROADCASTSD fnConst<>+1184(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -6583,16 +6914,16 @@ TEXT ·fnHardSwishAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1504(SB), Y0
-	VMOVUPD fnConst<>+1728(SB), Y1
-	VMOVUPD fnConst<>+2080(SB), Y2
+	VMOVUPD fnConst<>+1152(SB), Y0
+	VMOVUPD fnConst<>+1376(SB), Y1
+	VMOVUPD fnConst<>+1664(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y3
 	VCVTPS2PD  16(CX)(BX*4), Y4
-	VADDPD     fnConst<>+1632(SB), Y3, Y5
-	VADDPD     fnConst<>+1632(SB), Y4, Y6
+	VADDPD     fnConst<>+1280(SB), Y3, Y5
+	VADDPD     fnConst<>+1280(SB), Y4, Y6
 	VMAXPD     Y5, Y0, Y5
 	VMAXPD     Y6, Y0, Y6
 	VMINPD     Y5, Y1, Y5
@@ -6601,8 +6932,8 @@ loop:
 	VMAXPD     Y4, Y2, Y4
 	VMULPD     Y5, Y3, Y3
 	VMULPD     Y6, Y4, Y4
-	VMULPD     fnConst<>+1376(SB), Y3, Y3
-	VMULPD     fnConst<>+1376(SB), Y4, Y4
+	VMULPD     fnConst<>+1024(SB), Y3, Y3
+	VMULPD     fnConst<>+1024(SB), Y4, Y4
 	VCVTPD2PSY Y3, X3
 	VMOVUPS    X3, (AX)(BX*4)
 	VCVTPD2PSY Y4, X3
@@ -6620,9 +6951,9 @@ TEXT ·fnHardSwishGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1504(SB), Y0
-	VMOVUPD fnConst<>+1728(SB), Y0
-	VMOVUPD fnConst<>+2080(SB), Y0
+	VMOVUPD fnConst<>+1152(SB), Y0
+	VMOVUPD fnConst<>+1376(SB), Y0
+	VMOVUPD fnConst<>+1664(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -6630,16 +6961,16 @@ loop:
 	VCVTPS2PD   16(CX)(SI*4), Y1
 	VCVTPS2PD   (DX)(SI*4), Y2
 	VCVTPS2PD   16(DX)(SI*4), Y3
-	VMOVUPD     fnConst<>+1440(SB), Y4
-	VMOVUPD     fnConst<>+1440(SB), Y5
-	VFMADD231PD fnConst<>+1408(SB), Y0, Y4
-	VFMADD231PD fnConst<>+1408(SB), Y1, Y5
-	VCMPPD      $0x1d, fnConst<>+1632(SB), Y0, Y6
-	VCMPPD      $0x1d, fnConst<>+1632(SB), Y1, Y7
-	VBLENDVPD   Y6, fnConst<>+1536(SB), Y4, Y4
-	VBLENDVPD   Y7, fnConst<>+1536(SB), Y5, Y5
-	VCMPPD      $0x16, fnConst<>+1664(SB), Y0, Y0
-	VCMPPD      $0x16, fnConst<>+1664(SB), Y1, Y1
+	VMOVUPD     fnConst<>+1088(SB), Y4
+	VMOVUPD     fnConst<>+1088(SB), Y5
+	VFMADD231PD fnConst<>+1056(SB), Y0, Y4
+	VFMADD231PD fnConst<>+1056(SB), Y1, Y5
+	VCMPPD      $0x1d, fnConst<>+1280(SB), Y0, Y6
+	VCMPPD      $0x1d, fnConst<>+1280(SB), Y1, Y7
+	VBLENDVPD   Y6, fnConst<>+1184(SB), Y4, Y4
+	VBLENDVPD   Y7, fnConst<>+1184(SB), Y5, Y5
+	VCMPPD      $0x16, fnConst<>+1312(SB), Y0, Y0
+	VCMPPD      $0x16, fnConst<>+1312(SB), Y1, Y1
 	VMULPD      Y4, Y2, Y2
 	VMULPD      Y5, Y3, Y3
 	VANDPD      Y0, Y2, Y0
@@ -6660,9 +6991,9 @@ TEXT ·fnHardSwishAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1504(SB), Z0
-	VBROADCASTSD fnConst<>+1728(SB), Z1
-	VBROADCASTSD fnConst<>+2080(SB), Z2
+	VBROADCASTSD fnConst<>+1152(SB), Z0
+	VBROADCASTSD fnConst<>+1376(SB), Z1
+	VBROADCASTSD fnConst<>+1664(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6673,10 +7004,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z4
 	VCVTPS2PD   64(CX)(BX*4), Z5
 	VCVTPS2PD   96(CX)(BX*4), Z6
-	VADDPD.BCST fnConst<>+1632(SB), Z3, Z7
-	VADDPD.BCST fnConst<>+1632(SB), Z4, Z8
-	VADDPD.BCST fnConst<>+1632(SB), Z5, Z9
-	VADDPD.BCST fnConst<>+1632(SB), Z6, Z10
+	VADDPD.BCST fnConst<>+1280(SB), Z3, Z7
+	VADDPD.BCST fnConst<>+1280(SB), Z4, Z8
+	VADDPD.BCST fnConst<>+1280(SB), Z5, Z9
+	VADDPD.BCST fnConst<>+1280(SB), Z6, Z10
 	VMAXPD      Z7, Z0, Z7
 	VMAXPD      Z8, Z0, Z8
 	VMAXPD      Z9, Z0, Z9
@@ -6693,10 +7024,10 @@ wide:
 	VMULPD      Z8, Z4, Z4
 	VMULPD      Z9, Z5, Z5
 	VMULPD      Z10, Z6, Z6
-	VMULPD.BCST fnConst<>+1376(SB), Z3, Z3
-	VMULPD.BCST fnConst<>+1376(SB), Z4, Z4
-	VMULPD.BCST fnConst<>+1376(SB), Z5, Z5
-	VMULPD.BCST fnConst<>+1376(SB), Z6, Z6
+	VMULPD.BCST fnConst<>+1024(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+1024(SB), Z4, Z4
+	VMULPD.BCST fnConst<>+1024(SB), Z5, Z5
+	VMULPD.BCST fnConst<>+1024(SB), Z6, Z6
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	VCVTPD2PS   Z4, Y3
@@ -6714,12 +7045,12 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z3
-	VADDPD.BCST fnConst<>+1632(SB), Z3, Z4
+	VADDPD.BCST fnConst<>+1280(SB), Z3, Z4
 	VMAXPD      Z4, Z0, Z4
 	VMINPD      Z4, Z1, Z4
 	VMAXPD      Z3, Z2, Z3
 	VMULPD      Z4, Z3, Z3
-	VMULPD.BCST fnConst<>+1376(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+1024(SB), Z3, Z3
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -6737,9 +7068,9 @@ TEXT ·fnHardSwishGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1504(SB), Z0
-	VBROADCASTSD fnConst<>+1728(SB), Z0
-	VBROADCASTSD fnConst<>+2080(SB), Z0
+	VBROADCASTSD fnConst<>+1152(SB), Z0
+	VBROADCASTSD fnConst<>+1376(SB), Z0
+	VBROADCASTSD fnConst<>+1664(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -6754,26 +7085,26 @@ wide:
 	VCVTPS2PD        32(DX)(SI*4), Z10
 	VCVTPS2PD        64(DX)(SI*4), Z11
 	VCVTPS2PD        96(DX)(SI*4), Z12
-	VBROADCASTSD     fnConst<>+1440(SB), Z13
-	VBROADCASTSD     fnConst<>+1440(SB), Z14
-	VBROADCASTSD     fnConst<>+1440(SB), Z15
-	VBROADCASTSD     fnConst<>+1440(SB), Z16
-	VFMADD231PD.BCST fnConst<>+1408(SB), Z0, Z13
-	VFMADD231PD.BCST fnConst<>+1408(SB), Z6, Z14
-	VFMADD231PD.BCST fnConst<>+1408(SB), Z7, Z15
-	VFMADD231PD.BCST fnConst<>+1408(SB), Z8, Z16
-	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z6, K2
-	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z7, K3
-	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z8, K4
-	VBLENDMPD.BCST   fnConst<>+1536(SB), Z13, K1, Z1
-	VBLENDMPD.BCST   fnConst<>+1536(SB), Z14, K2, Z2
-	VBLENDMPD.BCST   fnConst<>+1536(SB), Z15, K3, Z3
-	VBLENDMPD.BCST   fnConst<>+1536(SB), Z16, K4, Z4
-	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z0, K1
-	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z6, K2
-	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z7, K3
-	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z8, K4
+	VBROADCASTSD     fnConst<>+1088(SB), Z13
+	VBROADCASTSD     fnConst<>+1088(SB), Z14
+	VBROADCASTSD     fnConst<>+1088(SB), Z15
+	VBROADCASTSD     fnConst<>+1088(SB), Z16
+	VFMADD231PD.BCST fnConst<>+1056(SB), Z0, Z13
+	VFMADD231PD.BCST fnConst<>+1056(SB), Z6, Z14
+	VFMADD231PD.BCST fnConst<>+1056(SB), Z7, Z15
+	VFMADD231PD.BCST fnConst<>+1056(SB), Z8, Z16
+	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z6, K2
+	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z7, K3
+	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z8, K4
+	VBLENDMPD.BCST   fnConst<>+1184(SB), Z13, K1, Z1
+	VBLENDMPD.BCST   fnConst<>+1184(SB), Z14, K2, Z2
+	VBLENDMPD.BCST   fnConst<>+1184(SB), Z15, K3, Z3
+	VBLENDMPD.BCST   fnConst<>+1184(SB), Z16, K4, Z4
+	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z0, K1
+	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z6, K2
+	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z7, K3
+	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z8, K4
 	VMULPD           Z1, Z9, Z0
 	VMULPD           Z2, Z10, Z6
 	VMULPD           Z3, Z11, Z7
@@ -6800,11 +7131,11 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z0
 	VCVTPS2PD        (DX)(SI*4), Z1
-	VBROADCASTSD     fnConst<>+1440(SB), Z2
-	VFMADD231PD.BCST fnConst<>+1408(SB), Z0, Z2
-	VCMPPD.BCST      $0x1d, fnConst<>+1632(SB), Z0, K1
-	VBLENDMPD.BCST   fnConst<>+1536(SB), Z2, K1, Z5
-	VCMPPD.BCST      $0x16, fnConst<>+1664(SB), Z0, K1
+	VBROADCASTSD     fnConst<>+1088(SB), Z2
+	VFMADD231PD.BCST fnConst<>+1056(SB), Z0, Z2
+	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+1184(SB), Z2, K1, Z5
+	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z0, K1
 	VMULPD           Z5, Z1, Z0
 	VMOVAPD.Z        Z0, K1, Z0
 	VCVTPD2PS        Z0, Y0
@@ -6823,41 +7154,41 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y2
-	VMOVUPD fnSingle<>+4704(SB), Y2
+	VMOVUPD fnSingle<>+5440(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
 	VMOVUPS      32(CX)(BX*4), Y4
-	VANDPS       fnSingle<>+4736(SB), Y3, Y5
-	VANDPS       fnSingle<>+4736(SB), Y4, Y6
+	VANDPS       fnSingle<>+5472(SB), Y3, Y5
+	VANDPS       fnSingle<>+5472(SB), Y4, Y6
 	VMINPS       Y5, Y0, Y5
 	VMINPS       Y6, Y0, Y6
 	VORPS        fnSingle<>+480(SB), Y5, Y5
 	VORPS        fnSingle<>+480(SB), Y6, Y6
 	VMOVUPD      fnSingle<>+0(SB), Y7
 	VMOVUPD      fnSingle<>+0(SB), Y8
-	VFMADD231PS  fnSingle<>+2048(SB), Y5, Y7
-	VFMADD231PS  fnSingle<>+2048(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+2784(SB), Y6, Y8
 	VSUBPS       fnSingle<>+0(SB), Y7, Y9
 	VSUBPS       fnSingle<>+0(SB), Y8, Y10
-	VFNMADD231PS fnSingle<>+3264(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+3264(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+3296(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+3296(SB), Y10, Y6
-	VMOVUPD      fnSingle<>+3360(SB), Y9
-	VMOVUPD      fnSingle<>+3360(SB), Y10
-	VFMADD213PS  fnSingle<>+3392(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+3392(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+3424(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+3424(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+3456(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+3456(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+3488(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+3488(SB), Y6, Y10
+	VFNMADD231PS fnSingle<>+4000(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4000(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4032(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4032(SB), Y10, Y6
+	VMOVUPD      fnSingle<>+4096(SB), Y9
+	VMOVUPD      fnSingle<>+4096(SB), Y10
+	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4128(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4224(SB), Y6, Y10
 	VMULPS       Y5, Y5, Y11
 	VMULPS       Y6, Y6, Y12
 	VFMADD213PS  Y5, Y11, Y9
@@ -6872,40 +7203,40 @@ loop:
 	VMULPS       fnSingle<>+32(SB), Y6, Y6
 	VMOVUPD      fnSingle<>+416(SB), Y7
 	VMOVUPD      fnSingle<>+416(SB), Y8
-	VFMADD231PS  fnSingle<>+3552(SB), Y5, Y7
-	VFMADD231PS  fnSingle<>+3552(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+4288(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+4288(SB), Y6, Y8
 	VPSRLD       $0x16, Y7, Y7
 	VPSRLD       $0x16, Y8, Y8
-	VPERMPS      fnSingle<>+3584(SB), Y7, Y9
-	VPERMPS      fnSingle<>+3584(SB), Y8, Y10
+	VPERMPS      fnSingle<>+4320(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4320(SB), Y8, Y10
 	VSUBPS       Y9, Y5, Y5
 	VSUBPS       Y10, Y6, Y6
-	VPERMPS      fnSingle<>+3648(SB), Y7, Y9
-	VPERMPS      fnSingle<>+3648(SB), Y8, Y10
-	VPERMPS      fnSingle<>+3680(SB), Y7, Y11
-	VPERMPS      fnSingle<>+3680(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4384(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4384(SB), Y8, Y10
+	VPERMPS      fnSingle<>+4416(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4416(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+3712(SB), Y7, Y11
-	VPERMPS      fnSingle<>+3712(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4448(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4448(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+3744(SB), Y7, Y11
-	VPERMPS      fnSingle<>+3744(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4480(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4480(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+3776(SB), Y7, Y11
-	VPERMPS      fnSingle<>+3776(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4512(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4512(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+3808(SB), Y7, Y11
-	VPERMPS      fnSingle<>+3808(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4544(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4544(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+3840(SB), Y7, Y11
-	VPERMPS      fnSingle<>+3840(SB), Y8, Y12
-	VPERMPS      fnSingle<>+3616(SB), Y7, Y7
-	VPERMPS      fnSingle<>+3616(SB), Y8, Y8
+	VPERMPS      fnSingle<>+4576(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4576(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4352(SB), Y7, Y7
+	VPERMPS      fnSingle<>+4352(SB), Y8, Y8
 	VFMADD231PS  Y5, Y7, Y11
 	VFMADD231PS  Y6, Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
@@ -6929,10 +7260,10 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+3520(SB), Y0
+	VMOVUPD fnSingle<>+4256(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y1
-	VMOVUPD fnSingle<>+4704(SB), Y2
+	VMOVUPD fnSingle<>+5440(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -6940,30 +7271,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+4736(SB), Y2, Y6
-	VANDPS       fnSingle<>+4736(SB), Y3, Y7
+	VANDPS       fnSingle<>+5472(SB), Y2, Y6
+	VANDPS       fnSingle<>+5472(SB), Y3, Y7
 	VMINPS       Y6, Y0, Y6
 	VMINPS       Y7, Y0, Y7
-	VMOVUPD      fnSingle<>+3328(SB), Y8
-	VMOVUPD      fnSingle<>+3328(SB), Y9
-	VFMADD231PS  fnSingle<>+2048(SB), Y6, Y8
-	VFMADD231PS  fnSingle<>+2048(SB), Y7, Y9
-	VSUBPS       fnSingle<>+3328(SB), Y8, Y10
-	VSUBPS       fnSingle<>+3328(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+3264(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+3264(SB), Y11, Y7
-	VFNMADD231PS fnSingle<>+3296(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+3296(SB), Y11, Y7
-	VMOVUPD      fnSingle<>+3360(SB), Y10
-	VMOVUPD      fnSingle<>+3360(SB), Y11
-	VFMADD213PS  fnSingle<>+3392(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+3392(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+3424(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+3424(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+3456(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+3456(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+3488(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+3488(SB), Y7, Y11
+	VMOVUPD      fnSingle<>+4064(SB), Y8
+	VMOVUPD      fnSingle<>+4064(SB), Y9
+	VFMADD231PS  fnSingle<>+2784(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+2784(SB), Y7, Y9
+	VSUBPS       fnSingle<>+4064(SB), Y8, Y10
+	VSUBPS       fnSingle<>+4064(SB), Y9, Y11
+	VFNMADD231PS fnSingle<>+4000(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4000(SB), Y11, Y7
+	VFNMADD231PS fnSingle<>+4032(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4032(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+4096(SB), Y10
+	VMOVUPD      fnSingle<>+4096(SB), Y11
+	VFMADD213PS  fnSingle<>+4128(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4128(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4160(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4224(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4224(SB), Y7, Y11
 	VMULPS       Y6, Y6, Y12
 	VMULPS       Y7, Y7, Y13
 	VFMADD213PS  Y6, Y12, Y10
@@ -7008,19 +7339,19 @@ TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+3520(SB), Z0
+	VBROADCASTSS    fnSingle<>+4256(SB), Z0
 	VBROADCASTSS    fnSingle<>+448(SB), Z1
 	VBROADCASTSS    fnSingle<>+32(SB), Z2
-	VBROADCASTSS    fnSingle<>+4704(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+3584(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+3648(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+3680(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+3712(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+3744(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+3776(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+3808(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+3840(SB), Z10
-	VBROADCASTF32X8 fnSingle<>+3616(SB), Z11
+	VBROADCASTSS    fnSingle<>+5440(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+4320(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+4384(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+4416(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+4448(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+4480(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+4512(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+4544(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+4576(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+4352(SB), Z11
 	XORQ            BX, BX
 
 wide:
@@ -7031,10 +7362,10 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z13
 	VMOVUPS           128(CX)(BX*4), Z14
 	VMOVUPS           192(CX)(BX*4), Z15
-	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z16
-	VANDPS.BCST       fnSingle<>+4736(SB), Z13, Z17
-	VANDPS.BCST       fnSingle<>+4736(SB), Z14, Z18
-	VANDPS.BCST       fnSingle<>+4736(SB), Z15, Z19
+	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z16
+	VANDPS.BCST       fnSingle<>+5472(SB), Z13, Z17
+	VANDPS.BCST       fnSingle<>+5472(SB), Z14, Z18
+	VANDPS.BCST       fnSingle<>+5472(SB), Z15, Z19
 	VMINPS            Z16, Z0, Z16
 	VMINPS            Z17, Z0, Z17
 	VMINPS            Z18, Z0, Z18
@@ -7047,42 +7378,42 @@ wide:
 	VBROADCASTSS      fnSingle<>+0(SB), Z21
 	VBROADCASTSS      fnSingle<>+0(SB), Z22
 	VBROADCASTSS      fnSingle<>+0(SB), Z23
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z16, Z20
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z17, Z21
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z18, Z22
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z19, Z23
 	VSUBPS.BCST       fnSingle<>+0(SB), Z20, Z24
 	VSUBPS.BCST       fnSingle<>+0(SB), Z21, Z25
 	VSUBPS.BCST       fnSingle<>+0(SB), Z22, Z26
 	VSUBPS.BCST       fnSingle<>+0(SB), Z23, Z27
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z24, Z16
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z25, Z17
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z26, Z18
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z27, Z19
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z24, Z16
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z25, Z17
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z26, Z18
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z27, Z19
-	VBROADCASTSS      fnSingle<>+3360(SB), Z24
-	VBROADCASTSS      fnSingle<>+3360(SB), Z25
-	VBROADCASTSS      fnSingle<>+3360(SB), Z26
-	VBROADCASTSS      fnSingle<>+3360(SB), Z27
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z19, Z27
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z27, Z19
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z27, Z19
+	VBROADCASTSS      fnSingle<>+4096(SB), Z24
+	VBROADCASTSS      fnSingle<>+4096(SB), Z25
+	VBROADCASTSS      fnSingle<>+4096(SB), Z26
+	VBROADCASTSS      fnSingle<>+4096(SB), Z27
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z19, Z27
 	VMULPS            Z16, Z16, Z28
 	VMULPS            Z17, Z17, Z29
 	VMULPS            Z18, Z18, Z30
@@ -7111,10 +7442,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+416(SB), Z21
 	VBROADCASTSS      fnSingle<>+416(SB), Z22
 	VBROADCASTSS      fnSingle<>+416(SB), Z23
-	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z16, Z20
-	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z17, Z21
-	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z18, Z22
-	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z19, Z23
 	VPSRLD            $0x16, Z20, Z20
 	VPSRLD            $0x16, Z21, Z21
 	VPSRLD            $0x16, Z22, Z22
@@ -7208,19 +7539,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+4736(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VORPS.BCST        fnSingle<>+480(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+0(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z13, Z14
 	VSUBPS.BCST       fnSingle<>+0(SB), Z14, Z15
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z15, Z13
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z15, Z13
-	VBROADCASTSS      fnSingle<>+3360(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z13, Z15
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z13
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z13
+	VBROADCASTSS      fnSingle<>+4096(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z13, Z15
 	VMULPS            Z13, Z13, Z16
 	VFMADD213PS       Z13, Z16, Z15
 	VFMADD213PS       Z1, Z1, Z15
@@ -7228,7 +7559,7 @@ loop:
 	VMULPS            Z13, Z15, Z13
 	VMULPS.BCST       fnSingle<>+32(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+3552(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z13, Z14
 	VPSRLD            $0x16, Z14, Z14
 	VPERMPS           Z3, Z14, Z15
 	VSUBPS            Z15, Z13, Z13
@@ -7265,10 +7596,10 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+3520(SB), Z0
+	VBROADCASTSS fnSingle<>+4256(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
 	VBROADCASTSS fnSingle<>+32(SB), Z1
-	VBROADCASTSS fnSingle<>+4704(SB), Z2
+	VBROADCASTSS fnSingle<>+5440(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -7283,54 +7614,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z10
-	VANDPS.BCST       fnSingle<>+4736(SB), Z3, Z11
-	VANDPS.BCST       fnSingle<>+4736(SB), Z4, Z12
-	VANDPS.BCST       fnSingle<>+4736(SB), Z5, Z13
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z10
+	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z11
+	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z12
+	VANDPS.BCST       fnSingle<>+5472(SB), Z5, Z13
 	VMINPS            Z10, Z0, Z10
 	VMINPS            Z11, Z0, Z11
 	VMINPS            Z12, Z0, Z12
 	VMINPS            Z13, Z0, Z13
-	VBROADCASTSS      fnSingle<>+3328(SB), Z14
-	VBROADCASTSS      fnSingle<>+3328(SB), Z15
-	VBROADCASTSS      fnSingle<>+3328(SB), Z16
-	VBROADCASTSS      fnSingle<>+3328(SB), Z17
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z10, Z14
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z11, Z15
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z12, Z16
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z13, Z17
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z14, Z18
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z15, Z19
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z16, Z20
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z17, Z21
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z18, Z10
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z19, Z11
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z20, Z12
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z21, Z13
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z18, Z10
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z19, Z11
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z20, Z12
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z21, Z13
-	VBROADCASTSS      fnSingle<>+3360(SB), Z18
-	VBROADCASTSS      fnSingle<>+3360(SB), Z19
-	VBROADCASTSS      fnSingle<>+3360(SB), Z20
-	VBROADCASTSS      fnSingle<>+3360(SB), Z21
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z13, Z21
+	VBROADCASTSS      fnSingle<>+4064(SB), Z14
+	VBROADCASTSS      fnSingle<>+4064(SB), Z15
+	VBROADCASTSS      fnSingle<>+4064(SB), Z16
+	VBROADCASTSS      fnSingle<>+4064(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z10, Z14
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z11, Z15
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z12, Z16
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z13, Z17
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z14, Z18
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z15, Z19
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z16, Z20
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z17, Z21
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z21, Z13
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z21, Z13
+	VBROADCASTSS      fnSingle<>+4096(SB), Z18
+	VBROADCASTSS      fnSingle<>+4096(SB), Z19
+	VBROADCASTSS      fnSingle<>+4096(SB), Z20
+	VBROADCASTSS      fnSingle<>+4096(SB), Z21
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z13, Z21
 	VMULPS            Z10, Z10, Z22
 	VMULPS            Z11, Z11, Z23
 	VMULPS            Z12, Z12, Z24
@@ -7405,18 +7736,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+4736(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+3328(SB), Z5
-	VFMADD231PS.BCST  fnSingle<>+2048(SB), Z4, Z5
-	VSUBPS.BCST       fnSingle<>+3328(SB), Z5, Z6
-	VFNMADD231PS.BCST fnSingle<>+3264(SB), Z6, Z4
-	VFNMADD231PS.BCST fnSingle<>+3296(SB), Z6, Z4
-	VBROADCASTSS      fnSingle<>+3360(SB), Z6
-	VFMADD213PS.BCST  fnSingle<>+3392(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+3424(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+3456(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+3488(SB), Z4, Z6
+	VBROADCASTSS      fnSingle<>+4064(SB), Z5
+	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z4, Z5
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z6
+	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z6, Z4
+	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z6, Z4
+	VBROADCASTSS      fnSingle<>+4096(SB), Z6
+	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z4, Z6
 	VMULPS            Z4, Z4, Z7
 	VFMADD213PS       Z4, Z7, Z6
 	VPSLLD            $0x17, Z5, Z4
@@ -7450,8 +7781,8 @@ TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+1856(SB), Y2
-	VMOVUPD      fnConst<>+1824(SB), Y3
+	VMOVUPD      fnConst<>+1504(SB), Y2
+	VMOVUPD      fnConst<>+1472(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -7487,8 +7818,8 @@ loop:
 	VMULPD       Y7, Y11, Y7
 	VPSLLQ       $0x34, Y8, Y8
 	VPSLLQ       $0x34, Y9, Y9
-	VSUBPD       fnConst<>+1536(SB), Y8, Y10
-	VSUBPD       fnConst<>+1536(SB), Y9, Y11
+	VSUBPD       fnConst<>+1184(SB), Y8, Y10
+	VSUBPD       fnConst<>+1184(SB), Y9, Y11
 	VFMADD213PD  Y10, Y8, Y6
 	VFMADD213PD  Y11, Y9, Y7
 	VMULPD       Y0, Y6, Y6
@@ -7521,8 +7852,8 @@ TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+1856(SB), Y2
-	VMOVUPD      fnConst<>+1824(SB), Y3
+	VMOVUPD      fnConst<>+1504(SB), Y2
+	VMOVUPD      fnConst<>+1472(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -7591,8 +7922,8 @@ TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+1856(SB), Z2
-	VBROADCASTSD fnConst<>+1824(SB), Z3
+	VBROADCASTSD fnConst<>+1504(SB), Z2
+	VBROADCASTSD fnConst<>+1472(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -7663,10 +7994,10 @@ wide:
 	VPSLLQ            $0x34, Z18, Z18
 	VPSLLQ            $0x34, Z19, Z19
 	VPSLLQ            $0x34, Z20, Z20
-	VSUBPD.BCST       fnConst<>+1536(SB), Z17, Z21
-	VSUBPD.BCST       fnConst<>+1536(SB), Z18, Z22
-	VSUBPD.BCST       fnConst<>+1536(SB), Z19, Z23
-	VSUBPD.BCST       fnConst<>+1536(SB), Z20, Z24
+	VSUBPD.BCST       fnConst<>+1184(SB), Z17, Z21
+	VSUBPD.BCST       fnConst<>+1184(SB), Z18, Z22
+	VSUBPD.BCST       fnConst<>+1184(SB), Z19, Z23
+	VSUBPD.BCST       fnConst<>+1184(SB), Z20, Z24
 	VFMADD213PD       Z21, Z17, Z8
 	VFMADD213PD       Z22, Z18, Z9
 	VFMADD213PD       Z23, Z19, Z10
@@ -7723,7 +8054,7 @@ loop:
 	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z7
 	VMULPD            Z5, Z7, Z5
 	VPSLLQ            $0x34, Z6, Z6
-	VSUBPD.BCST       fnConst<>+1536(SB), Z6, Z7
+	VSUBPD.BCST       fnConst<>+1184(SB), Z6, Z7
 	VFMADD213PD       Z7, Z6, Z5
 	VMULPD            Z0, Z5, Z5
 	VXORPD            Z6, Z6, Z6
@@ -7750,8 +8081,8 @@ TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+1856(SB), Z2
-	VBROADCASTSD fnConst<>+1824(SB), Z3
+	VBROADCASTSD fnConst<>+1504(SB), Z2
+	VBROADCASTSD fnConst<>+1472(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -7905,8 +8236,8 @@ TEXT ·fnSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2016(SB), Y0
-	VMOVUPD fnConst<>+2048(SB), Y0
+	VMOVUPD fnConst<>+1600(SB), Y0
+	VMOVUPD fnConst<>+1632(SB), Y0
 	XORQ    BX, BX
 
 loop:
@@ -7935,8 +8266,8 @@ TEXT ·fnSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2016(SB), Y0
-	VMOVUPD fnConst<>+2048(SB), Y1
+	VMOVUPD fnConst<>+1600(SB), Y0
+	VMOVUPD fnConst<>+1632(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -7960,8 +8291,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1184(SB), Y8
+	VMOVUPD      fnConst<>+1184(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -7970,8 +8301,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1184(SB), Y8
+	VMOVUPD      fnConst<>+1184(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -7998,8 +8329,8 @@ TEXT ·fnSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2016(SB), Z0
-	VBROADCASTSD fnConst<>+2048(SB), Z0
+	VBROADCASTSD fnConst<>+1600(SB), Z0
+	VBROADCASTSD fnConst<>+1632(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -8059,8 +8390,8 @@ TEXT ·fnSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2016(SB), Z0
-	VBROADCASTSD fnConst<>+2048(SB), Z1
+	VBROADCASTSD fnConst<>+1600(SB), Z0
+	VBROADCASTSD fnConst<>+1632(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -8107,10 +8438,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+1536(SB), Z14
-	VBROADCASTSD fnConst<>+1536(SB), Z15
-	VBROADCASTSD fnConst<>+1536(SB), Z16
-	VBROADCASTSD fnConst<>+1536(SB), Z17
+	VBROADCASTSD fnConst<>+1184(SB), Z14
+	VBROADCASTSD fnConst<>+1184(SB), Z15
+	VBROADCASTSD fnConst<>+1184(SB), Z16
+	VBROADCASTSD fnConst<>+1184(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8127,10 +8458,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+1536(SB), Z14
-	VBROADCASTSD fnConst<>+1536(SB), Z15
-	VBROADCASTSD fnConst<>+1536(SB), Z16
-	VBROADCASTSD fnConst<>+1536(SB), Z17
+	VBROADCASTSD fnConst<>+1184(SB), Z14
+	VBROADCASTSD fnConst<>+1184(SB), Z15
+	VBROADCASTSD fnConst<>+1184(SB), Z16
+	VBROADCASTSD fnConst<>+1184(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8177,12 +8508,12 @@ loop:
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+1536(SB), Z5
+	VBROADCASTSD fnConst<>+1184(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+1536(SB), Z5
+	VBROADCASTSD fnConst<>+1184(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
@@ -8204,15 +8535,15 @@ TEXT ·fnInvSqrtAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+2016(SB), Y0
-	VMOVUPD fnConst<>+2048(SB), Y0
+	VMOVUPD fnConst<>+1600(SB), Y0
+	VMOVUPD fnConst<>+1632(SB), Y0
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+1536(SB), Y2
-	VMOVUPD    fnConst<>+1536(SB), Y3
+	VMOVUPD    fnConst<>+1184(SB), Y2
+	VMOVUPD    fnConst<>+1184(SB), Y3
 	VCVTPD2PSY Y0, X0
 	VSQRTPS    X0, X0
 	VCVTPS2PD  X0, Y0
@@ -8244,8 +8575,8 @@ TEXT ·fnInvSqrtGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+2016(SB), Y0
-	VMOVUPD fnConst<>+2048(SB), Y1
+	VMOVUPD fnConst<>+1600(SB), Y0
+	VMOVUPD fnConst<>+1632(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -8261,8 +8592,8 @@ loop:
 	VCVTPS2PD    X7, Y7
 	VMULPD       Y2, Y6, Y2
 	VMULPD       Y3, Y7, Y3
-	VMULPD       fnConst<>+1568(SB), Y2, Y2
-	VMULPD       fnConst<>+1568(SB), Y3, Y3
+	VMULPD       fnConst<>+1216(SB), Y2, Y2
+	VMULPD       fnConst<>+1216(SB), Y3, Y3
 	VMAXPD       Y2, Y0, Y2
 	VMAXPD       Y3, Y0, Y3
 	VMINPD       Y2, Y1, Y2
@@ -8271,8 +8602,8 @@ loop:
 	VMOVUPD      fnConst<>+320(SB), Y7
 	VPSUBQ       Y2, Y6, Y6
 	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1184(SB), Y8
+	VMOVUPD      fnConst<>+1184(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y10
@@ -8281,8 +8612,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y11
 	VFMADD213PD  Y6, Y10, Y6
 	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+1536(SB), Y8
-	VMOVUPD      fnConst<>+1536(SB), Y9
+	VMOVUPD      fnConst<>+1184(SB), Y8
+	VMOVUPD      fnConst<>+1184(SB), Y9
 	VFNMADD231PD Y6, Y2, Y8
 	VFNMADD231PD Y7, Y3, Y9
 	VMOVAPD      Y8, Y2
@@ -8291,8 +8622,8 @@ loop:
 	VFMADD231PD  Y9, Y9, Y3
 	VFMADD213PD  Y6, Y2, Y6
 	VFMADD213PD  Y7, Y3, Y7
-	VXORPD       fnConst<>+1792(SB), Y4, Y2
-	VXORPD       fnConst<>+1792(SB), Y5, Y3
+	VXORPD       fnConst<>+1440(SB), Y4, Y2
+	VXORPD       fnConst<>+1440(SB), Y5, Y3
 	VMULPD       Y6, Y2, Y2
 	VMULPD       Y7, Y3, Y3
 	VCVTPD2PSY   Y2, X2
@@ -8311,8 +8642,8 @@ TEXT ·fnInvSqrtAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+2016(SB), Z0
-	VBROADCASTSD fnConst<>+2048(SB), Z0
+	VBROADCASTSD fnConst<>+1600(SB), Z0
+	VBROADCASTSD fnConst<>+1632(SB), Z0
 	XORQ         BX, BX
 
 wide:
@@ -8323,10 +8654,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+1536(SB), Z4
-	VBROADCASTSD fnConst<>+1536(SB), Z5
-	VBROADCASTSD fnConst<>+1536(SB), Z6
-	VBROADCASTSD fnConst<>+1536(SB), Z7
+	VBROADCASTSD fnConst<>+1184(SB), Z4
+	VBROADCASTSD fnConst<>+1184(SB), Z5
+	VBROADCASTSD fnConst<>+1184(SB), Z6
+	VBROADCASTSD fnConst<>+1184(SB), Z7
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -8372,7 +8703,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+1536(SB), Z1
+	VBROADCASTSD fnConst<>+1184(SB), Z1
 	VCVTPD2PS    Z0, Y0
 	VSQRTPS      Y0, Y0
 	VCVTPS2PD    Y0, Z0
@@ -8397,8 +8728,8 @@ TEXT ·fnInvSqrtGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+2016(SB), Z0
-	VBROADCASTSD fnConst<>+2048(SB), Z1
+	VBROADCASTSD fnConst<>+1600(SB), Z0
+	VBROADCASTSD fnConst<>+1632(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -8429,10 +8760,10 @@ wide:
 	VMULPD       Z3, Z11, Z3
 	VMULPD       Z4, Z12, Z4
 	VMULPD       Z5, Z13, Z5
-	VMULPD.BCST  fnConst<>+1568(SB), Z2, Z2
-	VMULPD.BCST  fnConst<>+1568(SB), Z3, Z3
-	VMULPD.BCST  fnConst<>+1568(SB), Z4, Z4
-	VMULPD.BCST  fnConst<>+1568(SB), Z5, Z5
+	VMULPD.BCST  fnConst<>+1216(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+1216(SB), Z3, Z3
+	VMULPD.BCST  fnConst<>+1216(SB), Z4, Z4
+	VMULPD.BCST  fnConst<>+1216(SB), Z5, Z5
 	VMAXPD       Z2, Z0, Z2
 	VMAXPD       Z3, Z0, Z3
 	VMAXPD       Z4, Z0, Z4
@@ -8449,10 +8780,10 @@ wide:
 	VPSUBQ       Z3, Z11, Z11
 	VPSUBQ       Z4, Z12, Z12
 	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+1536(SB), Z14
-	VBROADCASTSD fnConst<>+1536(SB), Z15
-	VBROADCASTSD fnConst<>+1536(SB), Z16
-	VBROADCASTSD fnConst<>+1536(SB), Z17
+	VBROADCASTSD fnConst<>+1184(SB), Z14
+	VBROADCASTSD fnConst<>+1184(SB), Z15
+	VBROADCASTSD fnConst<>+1184(SB), Z16
+	VBROADCASTSD fnConst<>+1184(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8469,10 +8800,10 @@ wide:
 	VFMADD213PD  Z11, Z19, Z11
 	VFMADD213PD  Z12, Z20, Z12
 	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+1536(SB), Z14
-	VBROADCASTSD fnConst<>+1536(SB), Z15
-	VBROADCASTSD fnConst<>+1536(SB), Z16
-	VBROADCASTSD fnConst<>+1536(SB), Z17
+	VBROADCASTSD fnConst<>+1184(SB), Z14
+	VBROADCASTSD fnConst<>+1184(SB), Z15
+	VBROADCASTSD fnConst<>+1184(SB), Z16
+	VBROADCASTSD fnConst<>+1184(SB), Z17
 	VFNMADD231PD Z10, Z2, Z14
 	VFNMADD231PD Z11, Z3, Z15
 	VFNMADD231PD Z12, Z4, Z16
@@ -8489,10 +8820,10 @@ wide:
 	VFMADD213PD  Z11, Z3, Z11
 	VFMADD213PD  Z12, Z4, Z12
 	VFMADD213PD  Z13, Z5, Z13
-	VXORPD.BCST  fnConst<>+1792(SB), Z6, Z2
-	VXORPD.BCST  fnConst<>+1792(SB), Z7, Z3
-	VXORPD.BCST  fnConst<>+1792(SB), Z8, Z4
-	VXORPD.BCST  fnConst<>+1792(SB), Z9, Z5
+	VXORPD.BCST  fnConst<>+1440(SB), Z6, Z2
+	VXORPD.BCST  fnConst<>+1440(SB), Z7, Z3
+	VXORPD.BCST  fnConst<>+1440(SB), Z8, Z4
+	VXORPD.BCST  fnConst<>+1440(SB), Z9, Z5
 	VMULPD       Z10, Z2, Z2
 	VMULPD       Z11, Z3, Z3
 	VMULPD       Z12, Z4, Z4
@@ -8519,22 +8850,22 @@ loop:
 	VSQRTPS      Y4, Y4
 	VCVTPS2PD    Y4, Z4
 	VMULPD       Z2, Z4, Z2
-	VMULPD.BCST  fnConst<>+1568(SB), Z2, Z2
+	VMULPD.BCST  fnConst<>+1216(SB), Z2, Z2
 	VMAXPD       Z2, Z0, Z2
 	VMINPD       Z2, Z1, Z2
 	VBROADCASTSD fnConst<>+320(SB), Z4
 	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+1536(SB), Z5
+	VBROADCASTSD fnConst<>+1184(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z6
 	VFMADD231PD  Z5, Z5, Z6
 	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+1536(SB), Z5
+	VBROADCASTSD fnConst<>+1184(SB), Z5
 	VFNMADD231PD Z4, Z2, Z5
 	VMOVAPD      Z5, Z2
 	VFMADD231PD  Z5, Z5, Z2
 	VFMADD213PD  Z4, Z2, Z4
-	VXORPD.BCST  fnConst<>+1792(SB), Z3, Z2
+	VXORPD.BCST  fnConst<>+1440(SB), Z3, Z2
 	VMULPD       Z4, Z2, Z2
 	VCVTPD2PS    Z2, Y2
 	VMOVUPS      Y2, (AX)(SI*4)
@@ -8557,8 +8888,8 @@ TEXT ·fnInvAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+1536(SB), Y2
-	VMOVUPD    fnConst<>+1536(SB), Y3
+	VMOVUPD    fnConst<>+1184(SB), Y2
+	VMOVUPD    fnConst<>+1184(SB), Y3
 	VCVTPD2PSY Y2, X2
 	VCVTPD2PSY Y0, X0
 	VDIVPS     X0, X2, X2
@@ -8591,8 +8922,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y1
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  16(DX)(SI*4), Y3
-	VXORPD     fnConst<>+1792(SB), Y2, Y2
-	VXORPD     fnConst<>+1792(SB), Y3, Y3
+	VXORPD     fnConst<>+1440(SB), Y2, Y2
+	VXORPD     fnConst<>+1440(SB), Y3, Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
 	VDIVPD     Y0, Y2, Y0
@@ -8623,10 +8954,10 @@ wide:
 	VCVTPS2PD    32(CX)(BX*4), Z1
 	VCVTPS2PD    64(CX)(BX*4), Z2
 	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+1536(SB), Z4
-	VBROADCASTSD fnConst<>+1536(SB), Z5
-	VBROADCASTSD fnConst<>+1536(SB), Z6
-	VBROADCASTSD fnConst<>+1536(SB), Z7
+	VBROADCASTSD fnConst<>+1184(SB), Z4
+	VBROADCASTSD fnConst<>+1184(SB), Z5
+	VBROADCASTSD fnConst<>+1184(SB), Z6
+	VBROADCASTSD fnConst<>+1184(SB), Z7
 	VCVTPD2PS    Z4, Y4
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y4, Y4
@@ -8660,7 +8991,7 @@ rest:
 
 loop:
 	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+1536(SB), Z1
+	VBROADCASTSD fnConst<>+1184(SB), Z1
 	VCVTPD2PS    Z1, Y1
 	VCVTPD2PS    Z0, Y0
 	VDIVPS       Y0, Y1, Y1
@@ -8696,10 +9027,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z5
 	VCVTPS2PD   64(DX)(SI*4), Z6
 	VCVTPS2PD   96(DX)(SI*4), Z7
-	VXORPD.BCST fnConst<>+1792(SB), Z4, Z4
-	VXORPD.BCST fnConst<>+1792(SB), Z5, Z5
-	VXORPD.BCST fnConst<>+1792(SB), Z6, Z6
-	VXORPD.BCST fnConst<>+1792(SB), Z7, Z7
+	VXORPD.BCST fnConst<>+1440(SB), Z4, Z4
+	VXORPD.BCST fnConst<>+1440(SB), Z5, Z5
+	VXORPD.BCST fnConst<>+1440(SB), Z6, Z6
+	VXORPD.BCST fnConst<>+1440(SB), Z7, Z7
 	VMULPD      Z0, Z0, Z0
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
@@ -8726,7 +9057,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
-	VXORPD.BCST fnConst<>+1792(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1440(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z0
 	VDIVPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
@@ -8752,8 +9083,8 @@ loop:
 	VMOVUPS      (CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+4864(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+4896(SB), Y3
+	VPSUBD       fnSingle<>+5600(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+5632(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -8762,22 +9093,22 @@ loop:
 	VPSRAD       $0x14, Y1, Y2
 	VPSRAD       $0x17, Y1, Y3
 	VCVTDQ2PS    Y3, Y3
-	VPERMPS      fnSingle<>+2752(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3488(SB), Y2, Y4
 	VADDPS       Y4, Y3, Y3
-	VANDPS       fnSingle<>+1856(SB), Y1, Y1
+	VANDPS       fnSingle<>+2592(SB), Y1, Y1
 	VORPS        fnSingle<>+448(SB), Y1, Y1
-	VPERMPS      fnSingle<>+2688(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3424(SB), Y2, Y4
 	VSUBPS       Y4, Y1, Y1
-	VPERMPS      fnSingle<>+2720(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3456(SB), Y2, Y4
 	VMULPS       Y4, Y1, Y5
 	VMOVAPD      Y5, Y6
 	VFMSUB231PS  Y4, Y1, Y6
-	VMOVUPD      fnSingle<>+2816(SB), Y1
-	VFMADD213PS  fnSingle<>+2848(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+2880(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+2912(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+3552(SB), Y1
+	VFMADD213PS  fnSingle<>+3584(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3616(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3648(SB), Y5, Y1
 	VMULPS       Y5, Y5, Y4
-	VPERMPS      fnSingle<>+2784(SB), Y2, Y2
+	VPERMPS      fnSingle<>+3520(SB), Y2, Y2
 	VFMADD213PS  Y2, Y4, Y1
 	VADDPS       Y6, Y1, Y1
 	VADDPS       Y5, Y3, Y2
@@ -8793,24 +9124,24 @@ loop:
 	VFMADD231PS  Y4, Y1, Y5
 	VBROADCASTSS 4(BX), Y1
 	VFMADD231PS  Y1, Y2, Y5
-	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMOVUPD      fnSingle<>+3936(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMOVUPD      fnSingle<>+3904(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3136(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VADDPS       fnSingle<>+3872(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
-	VMOVUPD      fnSingle<>+2944(SB), Y3
-	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3680(SB), Y3
+	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4928(SB), Y1, Y1
+	VANDPS       fnSingle<>+5664(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -8819,32 +9150,32 @@ loop:
 	JMP          done1
 
 careful1:
-	VCMPPS       $0x11, fnSingle<>+1984(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+2720(SB), Y1, Y2
 	VMOVAPD      Y1, Y3
-	VMULPS       fnSingle<>+1952(SB), Y1, Y4
+	VMULPS       fnSingle<>+2688(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+3232(SB), Y4
+	VMOVUPD      fnSingle<>+3968(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+2752(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3488(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
-	VANDPS       fnSingle<>+1856(SB), Y3, Y3
+	VANDPS       fnSingle<>+2592(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
-	VPERMPS      fnSingle<>+2688(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3424(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y3
-	VPERMPS      fnSingle<>+2720(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3456(SB), Y4, Y5
 	VMULPS       Y5, Y3, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y3, Y7
-	VMOVUPD      fnSingle<>+2816(SB), Y3
-	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y3
+	VMOVUPD      fnSingle<>+3552(SB), Y3
+	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y3
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
+	VPERMPS      fnSingle<>+3520(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y3
 	VADDPS       Y7, Y3, Y3
 	VADDPS       Y6, Y2, Y4
@@ -8860,33 +9191,33 @@ careful1:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+4704(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+5440(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+4704(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+4832(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+4768(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+5440(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+5568(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+5504(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
-	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMOVUPD      fnSingle<>+3936(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMOVUPD      fnSingle<>+3904(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3136(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VADDPS       fnSingle<>+3872(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y6, Y1, Y1
-	VMOVUPD      fnSingle<>+2944(SB), Y3
-	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3680(SB), Y3
+	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4928(SB), Y1, Y1
+	VANDPS       fnSingle<>+5664(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -8902,8 +9233,8 @@ done1:
 	VMOVUPS      32(CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+4864(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+4896(SB), Y3
+	VPSUBD       fnSingle<>+5600(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+5632(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -8912,22 +9243,22 @@ done1:
 	VPSRAD       $0x14, Y1, Y2
 	VPSRAD       $0x17, Y1, Y3
 	VCVTDQ2PS    Y3, Y3
-	VPERMPS      fnSingle<>+2752(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3488(SB), Y2, Y4
 	VADDPS       Y4, Y3, Y3
-	VANDPS       fnSingle<>+1856(SB), Y1, Y1
+	VANDPS       fnSingle<>+2592(SB), Y1, Y1
 	VORPS        fnSingle<>+448(SB), Y1, Y1
-	VPERMPS      fnSingle<>+2688(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3424(SB), Y2, Y4
 	VSUBPS       Y4, Y1, Y1
-	VPERMPS      fnSingle<>+2720(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3456(SB), Y2, Y4
 	VMULPS       Y4, Y1, Y5
 	VMOVAPD      Y5, Y6
 	VFMSUB231PS  Y4, Y1, Y6
-	VMOVUPD      fnSingle<>+2816(SB), Y1
-	VFMADD213PS  fnSingle<>+2848(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+2880(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+2912(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+3552(SB), Y1
+	VFMADD213PS  fnSingle<>+3584(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3616(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3648(SB), Y5, Y1
 	VMULPS       Y5, Y5, Y4
-	VPERMPS      fnSingle<>+2784(SB), Y2, Y2
+	VPERMPS      fnSingle<>+3520(SB), Y2, Y2
 	VFMADD213PS  Y2, Y4, Y1
 	VADDPS       Y6, Y1, Y1
 	VADDPS       Y5, Y3, Y2
@@ -8943,24 +9274,24 @@ done1:
 	VFMADD231PS  Y4, Y1, Y5
 	VBROADCASTSS 4(BX), Y1
 	VFMADD231PS  Y1, Y2, Y5
-	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMOVUPD      fnSingle<>+3936(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMOVUPD      fnSingle<>+3904(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3136(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VADDPS       fnSingle<>+3872(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
-	VMOVUPD      fnSingle<>+2944(SB), Y3
-	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3680(SB), Y3
+	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4928(SB), Y1, Y1
+	VANDPS       fnSingle<>+5664(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -8969,32 +9300,32 @@ done1:
 	JMP          done2
 
 careful2:
-	VCMPPS       $0x11, fnSingle<>+1984(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+2720(SB), Y1, Y2
 	VMOVAPD      Y1, Y3
-	VMULPS       fnSingle<>+1952(SB), Y1, Y4
+	VMULPS       fnSingle<>+2688(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+3232(SB), Y4
+	VMOVUPD      fnSingle<>+3968(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+2752(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3488(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
-	VANDPS       fnSingle<>+1856(SB), Y3, Y3
+	VANDPS       fnSingle<>+2592(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
-	VPERMPS      fnSingle<>+2688(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3424(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y3
-	VPERMPS      fnSingle<>+2720(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3456(SB), Y4, Y5
 	VMULPS       Y5, Y3, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y3, Y7
-	VMOVUPD      fnSingle<>+2816(SB), Y3
-	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y3
+	VMOVUPD      fnSingle<>+3552(SB), Y3
+	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y3
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
+	VPERMPS      fnSingle<>+3520(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y3
 	VADDPS       Y7, Y3, Y3
 	VADDPS       Y6, Y2, Y4
@@ -9010,33 +9341,33 @@ careful2:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+4704(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+5440(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+4704(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+4832(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+4768(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+5440(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+5568(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+5504(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
-	VMOVUPD      fnSingle<>+3200(SB), Y1
+	VMOVUPD      fnSingle<>+3936(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3168(SB), Y2
+	VMOVUPD      fnSingle<>+3904(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3136(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3136(SB), Y2, Y3
+	VADDPS       fnSingle<>+3872(SB), Y1, Y2
+	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y6, Y1, Y1
-	VMOVUPD      fnSingle<>+2944(SB), Y3
-	VFMADD213PS  fnSingle<>+2976(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3008(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3040(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3072(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3104(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3680(SB), Y3
+	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+4928(SB), Y1, Y1
+	VANDPS       fnSingle<>+5664(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -9070,8 +9401,8 @@ loop:
 	VMOVUPS      (DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+4864(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4896(SB), Y4
+	VPSUBD       fnSingle<>+5600(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+5632(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9080,22 +9411,22 @@ loop:
 	VPSRAD       $0x14, Y2, Y3
 	VPSRAD       $0x17, Y2, Y4
 	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+2752(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3488(SB), Y3, Y5
 	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+1856(SB), Y2, Y2
+	VANDPS       fnSingle<>+2592(SB), Y2, Y2
 	VORPS        fnSingle<>+448(SB), Y2, Y2
-	VPERMPS      fnSingle<>+2688(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3424(SB), Y3, Y5
 	VSUBPS       Y5, Y2, Y2
-	VPERMPS      fnSingle<>+2720(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3456(SB), Y3, Y5
 	VMULPS       Y5, Y2, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y2, Y7
-	VMOVUPD      fnSingle<>+2816(SB), Y2
-	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y2
+	VMOVUPD      fnSingle<>+3552(SB), Y2
+	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y2
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+2784(SB), Y3, Y3
+	VPERMPS      fnSingle<>+3520(SB), Y3, Y3
 	VFMADD213PS  Y3, Y5, Y2
 	VADDPS       Y7, Y2, Y2
 	VADDPS       Y6, Y4, Y3
@@ -9111,26 +9442,26 @@ loop:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(SI), Y2
 	VFMADD231PS  Y2, Y3, Y6
-	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMOVUPD      fnSingle<>+3936(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3136(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VADDPS       fnSingle<>+3872(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+2944(SB), Y4
-	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3680(SB), Y4
+	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4928(SB), Y4, Y4
+	VANDPS       fnSingle<>+5664(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9139,32 +9470,32 @@ loop:
 	JMP          done1
 
 careful1:
-	VCMPPS       $0x11, fnSingle<>+1984(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+2720(SB), Y2, Y3
 	VMOVAPD      Y2, Y4
-	VMULPS       fnSingle<>+1952(SB), Y2, Y5
+	VMULPS       fnSingle<>+2688(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+3232(SB), Y5
+	VMOVUPD      fnSingle<>+3968(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+2752(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3488(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
-	VANDPS       fnSingle<>+1856(SB), Y4, Y4
+	VANDPS       fnSingle<>+2592(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
-	VPERMPS      fnSingle<>+2688(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3424(SB), Y5, Y6
 	VSUBPS       Y6, Y4, Y4
-	VPERMPS      fnSingle<>+2720(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3456(SB), Y5, Y6
 	VMULPS       Y6, Y4, Y7
 	VMOVAPD      Y7, Y8
 	VFMSUB231PS  Y6, Y4, Y8
-	VMOVUPD      fnSingle<>+2816(SB), Y4
-	VFMADD213PS  fnSingle<>+2848(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+2880(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+2912(SB), Y7, Y4
+	VMOVUPD      fnSingle<>+3552(SB), Y4
+	VFMADD213PS  fnSingle<>+3584(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3616(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3648(SB), Y7, Y4
 	VMULPS       Y7, Y7, Y6
-	VPERMPS      fnSingle<>+2784(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3520(SB), Y5, Y5
 	VFMADD213PS  Y5, Y6, Y4
 	VADDPS       Y8, Y4, Y4
 	VADDPS       Y7, Y3, Y5
@@ -9180,35 +9511,35 @@ careful1:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+4704(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+5440(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+4704(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+4832(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+4768(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+5440(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+5568(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+5504(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
-	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMOVUPD      fnSingle<>+3936(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3136(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VADDPS       fnSingle<>+3872(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y7, Y2, Y2
-	VMOVUPD      fnSingle<>+2944(SB), Y4
-	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3680(SB), Y4
+	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4928(SB), Y4, Y4
+	VANDPS       fnSingle<>+5664(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9226,8 +9557,8 @@ done1:
 	VMOVUPS      32(DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+4864(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4896(SB), Y4
+	VPSUBD       fnSingle<>+5600(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+5632(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9236,22 +9567,22 @@ done1:
 	VPSRAD       $0x14, Y2, Y3
 	VPSRAD       $0x17, Y2, Y4
 	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+2752(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3488(SB), Y3, Y5
 	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+1856(SB), Y2, Y2
+	VANDPS       fnSingle<>+2592(SB), Y2, Y2
 	VORPS        fnSingle<>+448(SB), Y2, Y2
-	VPERMPS      fnSingle<>+2688(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3424(SB), Y3, Y5
 	VSUBPS       Y5, Y2, Y2
-	VPERMPS      fnSingle<>+2720(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3456(SB), Y3, Y5
 	VMULPS       Y5, Y2, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y2, Y7
-	VMOVUPD      fnSingle<>+2816(SB), Y2
-	VFMADD213PS  fnSingle<>+2848(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+2880(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+2912(SB), Y6, Y2
+	VMOVUPD      fnSingle<>+3552(SB), Y2
+	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y2
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+2784(SB), Y3, Y3
+	VPERMPS      fnSingle<>+3520(SB), Y3, Y3
 	VFMADD213PS  Y3, Y5, Y2
 	VADDPS       Y7, Y2, Y2
 	VADDPS       Y6, Y4, Y3
@@ -9267,26 +9598,26 @@ done1:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(SI), Y2
 	VFMADD231PS  Y2, Y3, Y6
-	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMOVUPD      fnSingle<>+3936(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3136(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VADDPS       fnSingle<>+3872(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+2944(SB), Y4
-	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3680(SB), Y4
+	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4928(SB), Y4, Y4
+	VANDPS       fnSingle<>+5664(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9295,32 +9626,32 @@ done1:
 	JMP          done2
 
 careful2:
-	VCMPPS       $0x11, fnSingle<>+1984(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+2720(SB), Y2, Y3
 	VMOVAPD      Y2, Y4
-	VMULPS       fnSingle<>+1952(SB), Y2, Y5
+	VMULPS       fnSingle<>+2688(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+3232(SB), Y5
+	VMOVUPD      fnSingle<>+3968(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+2752(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3488(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
-	VANDPS       fnSingle<>+1856(SB), Y4, Y4
+	VANDPS       fnSingle<>+2592(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
-	VPERMPS      fnSingle<>+2688(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3424(SB), Y5, Y6
 	VSUBPS       Y6, Y4, Y4
-	VPERMPS      fnSingle<>+2720(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3456(SB), Y5, Y6
 	VMULPS       Y6, Y4, Y7
 	VMOVAPD      Y7, Y8
 	VFMSUB231PS  Y6, Y4, Y8
-	VMOVUPD      fnSingle<>+2816(SB), Y4
-	VFMADD213PS  fnSingle<>+2848(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+2880(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+2912(SB), Y7, Y4
+	VMOVUPD      fnSingle<>+3552(SB), Y4
+	VFMADD213PS  fnSingle<>+3584(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3616(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3648(SB), Y7, Y4
 	VMULPS       Y7, Y7, Y6
-	VPERMPS      fnSingle<>+2784(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3520(SB), Y5, Y5
 	VFMADD213PS  Y5, Y6, Y4
 	VADDPS       Y8, Y4, Y4
 	VADDPS       Y7, Y3, Y5
@@ -9336,35 +9667,35 @@ careful2:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+4704(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+5440(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+4704(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+4832(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+4768(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+5440(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+5568(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+5504(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
-	VMOVUPD      fnSingle<>+3200(SB), Y2
+	VMOVUPD      fnSingle<>+3936(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3168(SB), Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3136(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3136(SB), Y3, Y4
+	VADDPS       fnSingle<>+3872(SB), Y2, Y3
+	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y7, Y2, Y2
-	VMOVUPD      fnSingle<>+2944(SB), Y4
-	VFMADD213PS  fnSingle<>+2976(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3008(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3040(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3072(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3104(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3680(SB), Y4
+	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+4928(SB), Y4, Y4
+	VANDPS       fnSingle<>+5664(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9391,10 +9722,10 @@ TEXT ·fnPowNearAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	MOVQ            p+24(FP), BX
-	VBROADCASTF32X8 fnSingle<>+2688(SB), Z0
-	VBROADCASTF32X8 fnSingle<>+2720(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+2752(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+2784(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+3424(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+3456(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3488(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3520(SB), Z3
 	XORQ            SI, SI
 
 wide:
@@ -9407,13 +9738,13 @@ wide:
 	VANDPS.BCST      8(BX), Z4, Z7
 	VANDPS.BCST      8(BX), Z5, Z8
 	VANDPS.BCST      8(BX), Z6, Z9
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z7, Z10
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z8, Z11
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z9, Z12
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z10, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z11, K2
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z7, Z10
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z8, Z11
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z9, Z12
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z10, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z11, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z12, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z12, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -9435,9 +9766,9 @@ wide:
 	VMOVAPD          Z7, Z7
 	VMOVAPD          Z8, Z8
 	VMOVAPD          Z9, Z9
-	VBROADCASTSS     fnSingle<>+1856(SB), Z16
-	VBROADCASTSS     fnSingle<>+1856(SB), Z17
-	VBROADCASTSS     fnSingle<>+1856(SB), Z18
+	VBROADCASTSS     fnSingle<>+2592(SB), Z16
+	VBROADCASTSS     fnSingle<>+2592(SB), Z17
+	VBROADCASTSS     fnSingle<>+2592(SB), Z18
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z16, Z7
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z17, Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
@@ -9459,18 +9790,18 @@ wide:
 	VFMSUB231PS      Z16, Z7, Z22
 	VFMSUB231PS      Z17, Z8, Z23
 	VFMSUB231PS      Z18, Z9, Z24
-	VBROADCASTSS     fnSingle<>+2816(SB), Z7
-	VBROADCASTSS     fnSingle<>+2816(SB), Z8
-	VBROADCASTSS     fnSingle<>+2816(SB), Z9
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z21, Z9
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z21, Z9
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z21, Z9
+	VBROADCASTSS     fnSingle<>+3552(SB), Z7
+	VBROADCASTSS     fnSingle<>+3552(SB), Z8
+	VBROADCASTSS     fnSingle<>+3552(SB), Z9
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z21, Z9
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z21, Z9
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z21, Z9
 	VMULPS           Z19, Z19, Z16
 	VMULPS           Z20, Z20, Z17
 	VMULPS           Z21, Z21, Z18
@@ -9510,36 +9841,36 @@ wide:
 	VFMADD231PS.BCST 4(BX), Z10, Z16
 	VFMADD231PS.BCST 4(BX), Z11, Z17
 	VFMADD231PS.BCST 4(BX), Z12, Z18
-	VADDPS.BCST      fnSingle<>+3136(SB), Z13, Z7
-	VADDPS.BCST      fnSingle<>+3136(SB), Z14, Z8
-	VADDPS.BCST      fnSingle<>+3136(SB), Z15, Z9
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z7, Z7
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z8, Z8
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z9, Z9
+	VADDPS.BCST      fnSingle<>+3872(SB), Z13, Z7
+	VADDPS.BCST      fnSingle<>+3872(SB), Z14, Z8
+	VADDPS.BCST      fnSingle<>+3872(SB), Z15, Z9
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z7, Z7
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z8, Z8
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z9, Z9
 	VSUBPS           Z7, Z13, Z10
 	VSUBPS           Z8, Z14, Z11
 	VSUBPS           Z9, Z15, Z12
 	VADDPS           Z16, Z10, Z10
 	VADDPS           Z17, Z11, Z11
 	VADDPS           Z18, Z12, Z12
-	VBROADCASTSS     fnSingle<>+2944(SB), Z13
-	VBROADCASTSS     fnSingle<>+2944(SB), Z14
-	VBROADCASTSS     fnSingle<>+2944(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z12, Z15
+	VBROADCASTSS     fnSingle<>+3680(SB), Z13
+	VBROADCASTSS     fnSingle<>+3680(SB), Z14
+	VBROADCASTSS     fnSingle<>+3680(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z12, Z15
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z10, Z13
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z11, Z14
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z12, Z15
@@ -9552,21 +9883,21 @@ wide:
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z9, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z9, K3
 	VMOVAPD          Z7, Z10
 	VMOVAPD          Z8, Z11
 	VMOVAPD          Z9, Z12
-	VMULPS.BCST      fnSingle<>+1952(SB), Z7, Z13
-	VMULPS.BCST      fnSingle<>+1952(SB), Z8, Z14
-	VMULPS.BCST      fnSingle<>+1952(SB), Z9, Z15
+	VMULPS.BCST      fnSingle<>+2688(SB), Z7, Z13
+	VMULPS.BCST      fnSingle<>+2688(SB), Z8, Z14
+	VMULPS.BCST      fnSingle<>+2688(SB), Z9, Z15
 	VBLENDMPS        Z13, Z10, K1, Z10
 	VBLENDMPS        Z14, Z11, K2, Z11
 	VBLENDMPS        Z15, Z12, K3, Z12
-	VBROADCASTSS     fnSingle<>+3232(SB), Z13
-	VBROADCASTSS     fnSingle<>+3232(SB), Z14
-	VBROADCASTSS     fnSingle<>+3232(SB), Z15
+	VBROADCASTSS     fnSingle<>+3968(SB), Z13
+	VBROADCASTSS     fnSingle<>+3968(SB), Z14
+	VBROADCASTSS     fnSingle<>+3968(SB), Z15
 	VMOVAPS.Z        Z13, K1, Z13
 	VMOVAPS.Z        Z14, K2, Z14
 	VMOVAPS.Z        Z15, K3, Z15
@@ -9591,9 +9922,9 @@ careful1:
 	VMOVAPD          Z10, Z10
 	VMOVAPD          Z11, Z11
 	VMOVAPD          Z12, Z12
-	VBROADCASTSS     fnSingle<>+1856(SB), Z19
-	VBROADCASTSS     fnSingle<>+1856(SB), Z20
-	VBROADCASTSS     fnSingle<>+1856(SB), Z21
+	VBROADCASTSS     fnSingle<>+2592(SB), Z19
+	VBROADCASTSS     fnSingle<>+2592(SB), Z20
+	VBROADCASTSS     fnSingle<>+2592(SB), Z21
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
@@ -9615,18 +9946,18 @@ careful1:
 	VFMSUB231PS      Z19, Z10, Z25
 	VFMSUB231PS      Z20, Z11, Z26
 	VFMSUB231PS      Z21, Z12, Z27
-	VBROADCASTSS     fnSingle<>+2816(SB), Z10
-	VBROADCASTSS     fnSingle<>+2816(SB), Z11
-	VBROADCASTSS     fnSingle<>+2816(SB), Z12
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z24, Z12
+	VBROADCASTSS     fnSingle<>+3552(SB), Z10
+	VBROADCASTSS     fnSingle<>+3552(SB), Z11
+	VBROADCASTSS     fnSingle<>+3552(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z24, Z12
 	VMULPS           Z22, Z22, Z19
 	VMULPS           Z23, Z23, Z20
 	VMULPS           Z24, Z24, Z21
@@ -9666,69 +9997,69 @@ careful1:
 	VFMADD231PS.BCST 4(BX), Z16, Z19
 	VFMADD231PS.BCST 4(BX), Z17, Z20
 	VFMADD231PS.BCST 4(BX), Z18, Z21
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z7, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z8, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z9, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z7, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z8, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z9, K3
 	VBLENDMPS.BCST   16(BX), Z13, K1, Z13
 	VBLENDMPS.BCST   16(BX), Z14, K2, Z14
 	VBLENDMPS.BCST   16(BX), Z15, K3, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z9, K3
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z13, K1, Z13
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z14, K2, Z14
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z15, K3, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z7, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z8, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z9, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z9, K3
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z13, K1, Z13
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z14, K2, Z14
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z15, K3, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z7, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z8, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z9, K3
 	VMULPS.BCST      (BX), Z7, Z7
 	VMULPS.BCST      (BX), Z8, Z8
 	VMULPS.BCST      (BX), Z9, Z9
 	VBLENDMPS        Z7, Z13, K1, Z13
 	VBLENDMPS        Z8, Z14, K2, Z14
 	VBLENDMPS        Z9, Z15, K3, Z15
-	VBROADCASTSS     fnSingle<>+3200(SB), Z7
-	VBROADCASTSS     fnSingle<>+3200(SB), Z8
-	VBROADCASTSS     fnSingle<>+3200(SB), Z9
+	VBROADCASTSS     fnSingle<>+3936(SB), Z7
+	VBROADCASTSS     fnSingle<>+3936(SB), Z8
+	VBROADCASTSS     fnSingle<>+3936(SB), Z9
 	VMAXPS           Z13, Z7, Z7
 	VMAXPS           Z14, Z8, Z8
 	VMAXPS           Z15, Z9, Z9
-	VBROADCASTSS     fnSingle<>+3168(SB), Z10
-	VBROADCASTSS     fnSingle<>+3168(SB), Z11
-	VBROADCASTSS     fnSingle<>+3168(SB), Z12
+	VBROADCASTSS     fnSingle<>+3904(SB), Z10
+	VBROADCASTSS     fnSingle<>+3904(SB), Z11
+	VBROADCASTSS     fnSingle<>+3904(SB), Z12
 	VMINPS           Z7, Z10, Z7
 	VMINPS           Z8, Z11, Z8
 	VMINPS           Z9, Z12, Z9
-	VADDPS.BCST      fnSingle<>+3136(SB), Z7, Z10
-	VADDPS.BCST      fnSingle<>+3136(SB), Z8, Z11
-	VADDPS.BCST      fnSingle<>+3136(SB), Z9, Z12
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z10, Z10
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z11, Z11
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z12, Z12
+	VADDPS.BCST      fnSingle<>+3872(SB), Z7, Z10
+	VADDPS.BCST      fnSingle<>+3872(SB), Z8, Z11
+	VADDPS.BCST      fnSingle<>+3872(SB), Z9, Z12
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z11, Z11
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z12, Z12
 	VSUBPS           Z10, Z7, Z7
 	VSUBPS           Z11, Z8, Z8
 	VSUBPS           Z12, Z9, Z9
 	VADDPS           Z19, Z7, Z7
 	VADDPS           Z20, Z8, Z8
 	VADDPS           Z21, Z9, Z9
-	VBROADCASTSS     fnSingle<>+2944(SB), Z13
-	VBROADCASTSS     fnSingle<>+2944(SB), Z14
-	VBROADCASTSS     fnSingle<>+2944(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z9, Z15
+	VBROADCASTSS     fnSingle<>+3680(SB), Z13
+	VBROADCASTSS     fnSingle<>+3680(SB), Z14
+	VBROADCASTSS     fnSingle<>+3680(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z15
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z7, Z13
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z8, Z14
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z9, Z15
@@ -9756,8 +10087,8 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z4
 	VANDPS.BCST      8(BX), Z4, Z5
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z5, Z6
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z6, K1
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z5, Z6
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z6, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z5, Z6
@@ -9766,7 +10097,7 @@ loop:
 	VPERMPS          Z2, Z6, Z8
 	VADDPS           Z8, Z7, Z7
 	VMOVAPD          Z5, Z5
-	VBROADCASTSS     fnSingle<>+1856(SB), Z8
+	VBROADCASTSS     fnSingle<>+2592(SB), Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
 	VPERMPS          Z0, Z6, Z8
 	VSUBPS           Z8, Z5, Z5
@@ -9774,10 +10105,10 @@ loop:
 	VMULPS           Z8, Z5, Z9
 	VMOVAPD          Z9, Z10
 	VFMSUB231PS      Z8, Z5, Z10
-	VBROADCASTSS     fnSingle<>+2816(SB), Z5
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z9, Z5
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z9, Z5
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z9, Z5
+	VBROADCASTSS     fnSingle<>+3552(SB), Z5
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z9, Z5
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z9, Z5
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z9, Z5
 	VMULPS           Z9, Z9, Z8
 	VPERMPS          Z3, Z6, Z6
 	VFMADD213PS      Z6, Z8, Z5
@@ -9791,27 +10122,27 @@ loop:
 	VFMSUB231PS.BCST (BX), Z6, Z8
 	VFMADD231PS.BCST (BX), Z5, Z8
 	VFMADD231PS.BCST 4(BX), Z6, Z8
-	VADDPS.BCST      fnSingle<>+3136(SB), Z7, Z5
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z5, Z5
+	VADDPS.BCST      fnSingle<>+3872(SB), Z7, Z5
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z5, Z5
 	VSUBPS           Z5, Z7, Z6
 	VADDPS           Z8, Z6, Z6
-	VBROADCASTSS     fnSingle<>+2944(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z6, Z7
+	VBROADCASTSS     fnSingle<>+3680(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z7
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z6, Z7
 	VSCALEFPS        Z5, Z7, Z7
 	VMOVAPS          Z7, Z5
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z5, K1
 	VMOVAPD          Z5, Z6
-	VMULPS.BCST      fnSingle<>+1952(SB), Z5, Z7
+	VMULPS.BCST      fnSingle<>+2688(SB), Z5, Z7
 	VBLENDMPS        Z7, Z6, K1, Z6
-	VBROADCASTSS     fnSingle<>+3232(SB), Z7
+	VBROADCASTSS     fnSingle<>+3968(SB), Z7
 	VMOVAPS.Z        Z7, K1, Z7
 	VPSRAD           $0x14, Z6, Z8
 	VPSRAD           $0x17, Z6, Z9
@@ -9820,7 +10151,7 @@ careful2:
 	VPERMPS          Z2, Z8, Z9
 	VADDPS           Z9, Z7, Z7
 	VMOVAPD          Z6, Z6
-	VBROADCASTSS     fnSingle<>+1856(SB), Z9
+	VBROADCASTSS     fnSingle<>+2592(SB), Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
 	VPERMPS          Z0, Z8, Z9
 	VSUBPS           Z9, Z6, Z6
@@ -9828,10 +10159,10 @@ careful2:
 	VMULPS           Z9, Z6, Z10
 	VMOVAPD          Z10, Z11
 	VFMSUB231PS      Z9, Z6, Z11
-	VBROADCASTSS     fnSingle<>+2816(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z10, Z6
+	VBROADCASTSS     fnSingle<>+3552(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z10, Z6
 	VMULPS           Z10, Z10, Z9
 	VPERMPS          Z3, Z8, Z8
 	VFMADD213PS      Z8, Z9, Z6
@@ -9845,27 +10176,27 @@ careful2:
 	VFMSUB231PS.BCST (BX), Z8, Z9
 	VFMADD231PS.BCST (BX), Z6, Z9
 	VFMADD231PS.BCST 4(BX), Z8, Z9
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z5, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z5, K1
 	VBLENDMPS.BCST   16(BX), Z7, K1, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z5, K1
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z7, K1, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z5, K1
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z7, K1, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z5, K1
 	VMULPS.BCST      (BX), Z5, Z5
 	VBLENDMPS        Z5, Z7, K1, Z7
-	VBROADCASTSS     fnSingle<>+3200(SB), Z5
+	VBROADCASTSS     fnSingle<>+3936(SB), Z5
 	VMAXPS           Z7, Z5, Z5
-	VBROADCASTSS     fnSingle<>+3168(SB), Z6
+	VBROADCASTSS     fnSingle<>+3904(SB), Z6
 	VMINPS           Z5, Z6, Z5
-	VADDPS.BCST      fnSingle<>+3136(SB), Z5, Z6
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z6, Z6
+	VADDPS.BCST      fnSingle<>+3872(SB), Z5, Z6
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z6, Z6
 	VSUBPS           Z6, Z5, Z5
 	VADDPS           Z9, Z5, Z5
-	VBROADCASTSS     fnSingle<>+2944(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z7
+	VBROADCASTSS     fnSingle<>+3680(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z5, Z7
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z5, Z7
 	VSCALEFPS        Z6, Z7, Z7
 	VMOVAPS          Z7, Z5
@@ -9889,10 +10220,10 @@ TEXT ·fnPowNearGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	MOVQ            p+32(FP), SI
-	VBROADCASTF32X8 fnSingle<>+2688(SB), Z0
-	VBROADCASTF32X8 fnSingle<>+2720(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+2752(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+2784(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+3424(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+3456(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3488(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3520(SB), Z3
 	XORQ            DI, DI
 
 wide:
@@ -9908,13 +10239,13 @@ wide:
 	VANDPS.BCST      8(SI), Z4, Z10
 	VANDPS.BCST      8(SI), Z5, Z11
 	VANDPS.BCST      8(SI), Z6, Z12
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z10, Z13
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z11, Z14
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z12, Z15
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z13, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z14, K2
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z10, Z13
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z11, Z14
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z12, Z15
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z13, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z14, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z15, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z15, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -9936,9 +10267,9 @@ wide:
 	VMOVAPD          Z10, Z10
 	VMOVAPD          Z11, Z11
 	VMOVAPD          Z12, Z12
-	VBROADCASTSS     fnSingle<>+1856(SB), Z19
-	VBROADCASTSS     fnSingle<>+1856(SB), Z20
-	VBROADCASTSS     fnSingle<>+1856(SB), Z21
+	VBROADCASTSS     fnSingle<>+2592(SB), Z19
+	VBROADCASTSS     fnSingle<>+2592(SB), Z20
+	VBROADCASTSS     fnSingle<>+2592(SB), Z21
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
@@ -9960,18 +10291,18 @@ wide:
 	VFMSUB231PS      Z19, Z10, Z25
 	VFMSUB231PS      Z20, Z11, Z26
 	VFMSUB231PS      Z21, Z12, Z27
-	VBROADCASTSS     fnSingle<>+2816(SB), Z10
-	VBROADCASTSS     fnSingle<>+2816(SB), Z11
-	VBROADCASTSS     fnSingle<>+2816(SB), Z12
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z24, Z12
+	VBROADCASTSS     fnSingle<>+3552(SB), Z10
+	VBROADCASTSS     fnSingle<>+3552(SB), Z11
+	VBROADCASTSS     fnSingle<>+3552(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z24, Z12
 	VMULPS           Z22, Z22, Z19
 	VMULPS           Z23, Z23, Z20
 	VMULPS           Z24, Z24, Z21
@@ -10011,36 +10342,36 @@ wide:
 	VFMADD231PS.BCST 4(SI), Z13, Z19
 	VFMADD231PS.BCST 4(SI), Z14, Z20
 	VFMADD231PS.BCST 4(SI), Z15, Z21
-	VADDPS.BCST      fnSingle<>+3136(SB), Z16, Z10
-	VADDPS.BCST      fnSingle<>+3136(SB), Z17, Z11
-	VADDPS.BCST      fnSingle<>+3136(SB), Z18, Z12
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z10, Z10
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z11, Z11
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z12, Z12
+	VADDPS.BCST      fnSingle<>+3872(SB), Z16, Z10
+	VADDPS.BCST      fnSingle<>+3872(SB), Z17, Z11
+	VADDPS.BCST      fnSingle<>+3872(SB), Z18, Z12
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z11, Z11
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z12, Z12
 	VSUBPS           Z10, Z16, Z13
 	VSUBPS           Z11, Z17, Z14
 	VSUBPS           Z12, Z18, Z15
 	VADDPS           Z19, Z13, Z13
 	VADDPS           Z20, Z14, Z14
 	VADDPS           Z21, Z15, Z15
-	VBROADCASTSS     fnSingle<>+2944(SB), Z16
-	VBROADCASTSS     fnSingle<>+2944(SB), Z17
-	VBROADCASTSS     fnSingle<>+2944(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z15, Z18
+	VBROADCASTSS     fnSingle<>+3680(SB), Z16
+	VBROADCASTSS     fnSingle<>+3680(SB), Z17
+	VBROADCASTSS     fnSingle<>+3680(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z15, Z18
 	VBROADCASTSS     20(SI), Z19
 	VMULPS           Z13, Z16, Z13
 	VMULPS           Z14, Z17, Z14
@@ -10057,21 +10388,21 @@ wide:
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z12, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z12, K3
 	VMOVAPD          Z10, Z13
 	VMOVAPD          Z11, Z14
 	VMOVAPD          Z12, Z15
-	VMULPS.BCST      fnSingle<>+1952(SB), Z10, Z16
-	VMULPS.BCST      fnSingle<>+1952(SB), Z11, Z17
-	VMULPS.BCST      fnSingle<>+1952(SB), Z12, Z18
+	VMULPS.BCST      fnSingle<>+2688(SB), Z10, Z16
+	VMULPS.BCST      fnSingle<>+2688(SB), Z11, Z17
+	VMULPS.BCST      fnSingle<>+2688(SB), Z12, Z18
 	VBLENDMPS        Z16, Z13, K1, Z13
 	VBLENDMPS        Z17, Z14, K2, Z14
 	VBLENDMPS        Z18, Z15, K3, Z15
-	VBROADCASTSS     fnSingle<>+3232(SB), Z16
-	VBROADCASTSS     fnSingle<>+3232(SB), Z17
-	VBROADCASTSS     fnSingle<>+3232(SB), Z18
+	VBROADCASTSS     fnSingle<>+3968(SB), Z16
+	VBROADCASTSS     fnSingle<>+3968(SB), Z17
+	VBROADCASTSS     fnSingle<>+3968(SB), Z18
 	VMOVAPS.Z        Z16, K1, Z16
 	VMOVAPS.Z        Z17, K2, Z17
 	VMOVAPS.Z        Z18, K3, Z18
@@ -10096,9 +10427,9 @@ careful1:
 	VMOVAPD          Z13, Z13
 	VMOVAPD          Z14, Z14
 	VMOVAPD          Z15, Z15
-	VBROADCASTSS     fnSingle<>+1856(SB), Z22
-	VBROADCASTSS     fnSingle<>+1856(SB), Z23
-	VBROADCASTSS     fnSingle<>+1856(SB), Z24
+	VBROADCASTSS     fnSingle<>+2592(SB), Z22
+	VBROADCASTSS     fnSingle<>+2592(SB), Z23
+	VBROADCASTSS     fnSingle<>+2592(SB), Z24
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z22, Z13
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z23, Z14
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z24, Z15
@@ -10120,18 +10451,18 @@ careful1:
 	VFMSUB231PS      Z22, Z13, Z28
 	VFMSUB231PS      Z23, Z14, Z29
 	VFMSUB231PS      Z24, Z15, Z30
-	VBROADCASTSS     fnSingle<>+2816(SB), Z13
-	VBROADCASTSS     fnSingle<>+2816(SB), Z14
-	VBROADCASTSS     fnSingle<>+2816(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z27, Z15
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z27, Z15
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z27, Z15
+	VBROADCASTSS     fnSingle<>+3552(SB), Z13
+	VBROADCASTSS     fnSingle<>+3552(SB), Z14
+	VBROADCASTSS     fnSingle<>+3552(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z27, Z15
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z27, Z15
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z27, Z15
 	VMULPS           Z25, Z25, Z22
 	VMULPS           Z26, Z26, Z23
 	VMULPS           Z27, Z27, Z24
@@ -10171,69 +10502,69 @@ careful1:
 	VFMADD231PS.BCST 4(SI), Z19, Z22
 	VFMADD231PS.BCST 4(SI), Z20, Z23
 	VFMADD231PS.BCST 4(SI), Z21, Z24
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z10, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z11, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z12, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z10, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z11, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z12, K3
 	VBLENDMPS.BCST   16(SI), Z16, K1, Z16
 	VBLENDMPS.BCST   16(SI), Z17, K2, Z17
 	VBLENDMPS.BCST   16(SI), Z18, K3, Z18
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z12, K3
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z16, K1, Z16
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z17, K2, Z17
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z18, K3, Z18
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z10, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z11, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z12, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z12, K3
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z16, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z17, K2, Z17
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z18, K3, Z18
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z10, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z11, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z12, K3
 	VMULPS.BCST      (SI), Z10, Z10
 	VMULPS.BCST      (SI), Z11, Z11
 	VMULPS.BCST      (SI), Z12, Z12
 	VBLENDMPS        Z10, Z16, K1, Z16
 	VBLENDMPS        Z11, Z17, K2, Z17
 	VBLENDMPS        Z12, Z18, K3, Z18
-	VBROADCASTSS     fnSingle<>+3200(SB), Z10
-	VBROADCASTSS     fnSingle<>+3200(SB), Z11
-	VBROADCASTSS     fnSingle<>+3200(SB), Z12
+	VBROADCASTSS     fnSingle<>+3936(SB), Z10
+	VBROADCASTSS     fnSingle<>+3936(SB), Z11
+	VBROADCASTSS     fnSingle<>+3936(SB), Z12
 	VMAXPS           Z16, Z10, Z10
 	VMAXPS           Z17, Z11, Z11
 	VMAXPS           Z18, Z12, Z12
-	VBROADCASTSS     fnSingle<>+3168(SB), Z13
-	VBROADCASTSS     fnSingle<>+3168(SB), Z14
-	VBROADCASTSS     fnSingle<>+3168(SB), Z15
+	VBROADCASTSS     fnSingle<>+3904(SB), Z13
+	VBROADCASTSS     fnSingle<>+3904(SB), Z14
+	VBROADCASTSS     fnSingle<>+3904(SB), Z15
 	VMINPS           Z10, Z13, Z10
 	VMINPS           Z11, Z14, Z11
 	VMINPS           Z12, Z15, Z12
-	VADDPS.BCST      fnSingle<>+3136(SB), Z10, Z13
-	VADDPS.BCST      fnSingle<>+3136(SB), Z11, Z14
-	VADDPS.BCST      fnSingle<>+3136(SB), Z12, Z15
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z13, Z13
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z14, Z14
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z15, Z15
+	VADDPS.BCST      fnSingle<>+3872(SB), Z10, Z13
+	VADDPS.BCST      fnSingle<>+3872(SB), Z11, Z14
+	VADDPS.BCST      fnSingle<>+3872(SB), Z12, Z15
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z13, Z13
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z14, Z14
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z15, Z15
 	VSUBPS           Z13, Z10, Z10
 	VSUBPS           Z14, Z11, Z11
 	VSUBPS           Z15, Z12, Z12
 	VADDPS           Z22, Z10, Z10
 	VADDPS           Z23, Z11, Z11
 	VADDPS           Z24, Z12, Z12
-	VBROADCASTSS     fnSingle<>+2944(SB), Z16
-	VBROADCASTSS     fnSingle<>+2944(SB), Z17
-	VBROADCASTSS     fnSingle<>+2944(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z12, Z18
+	VBROADCASTSS     fnSingle<>+3680(SB), Z16
+	VBROADCASTSS     fnSingle<>+3680(SB), Z17
+	VBROADCASTSS     fnSingle<>+3680(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z12, Z18
 	VBROADCASTSS     20(SI), Z19
 	VMULPS           Z10, Z16, Z10
 	VMULPS           Z11, Z17, Z11
@@ -10269,8 +10600,8 @@ loop:
 	VMOVUPS          (CX)(DI*4), Z4
 	VMOVUPS          (DX)(DI*4), Z5
 	VANDPS.BCST      8(SI), Z4, Z6
-	VPSUBD.BCST      fnSingle<>+4864(SB), Z6, Z7
-	VPCMPUD.BCST     $0x01, fnSingle<>+4896(SB), Z7, K1
+	VPSUBD.BCST      fnSingle<>+5600(SB), Z6, Z7
+	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z7, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z6, Z7
@@ -10279,7 +10610,7 @@ loop:
 	VPERMPS          Z2, Z7, Z9
 	VADDPS           Z9, Z8, Z8
 	VMOVAPD          Z6, Z6
-	VBROADCASTSS     fnSingle<>+1856(SB), Z9
+	VBROADCASTSS     fnSingle<>+2592(SB), Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
 	VPERMPS          Z0, Z7, Z9
 	VSUBPS           Z9, Z6, Z6
@@ -10287,10 +10618,10 @@ loop:
 	VMULPS           Z9, Z6, Z10
 	VMOVAPD          Z10, Z11
 	VFMSUB231PS      Z9, Z6, Z11
-	VBROADCASTSS     fnSingle<>+2816(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z10, Z6
+	VBROADCASTSS     fnSingle<>+3552(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z10, Z6
 	VMULPS           Z10, Z10, Z9
 	VPERMPS          Z3, Z7, Z7
 	VFMADD213PS      Z7, Z9, Z6
@@ -10304,16 +10635,16 @@ loop:
 	VFMSUB231PS.BCST (SI), Z7, Z9
 	VFMADD231PS.BCST (SI), Z6, Z9
 	VFMADD231PS.BCST 4(SI), Z7, Z9
-	VADDPS.BCST      fnSingle<>+3136(SB), Z8, Z6
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z6, Z6
+	VADDPS.BCST      fnSingle<>+3872(SB), Z8, Z6
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z6, Z6
 	VSUBPS           Z6, Z8, Z7
 	VADDPS           Z9, Z7, Z7
-	VBROADCASTSS     fnSingle<>+2944(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z7, Z8
+	VBROADCASTSS     fnSingle<>+3680(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z7, Z8
 	VBROADCASTSS     20(SI), Z9
 	VMULPS           Z7, Z8, Z7
 	VFMADD213PS      Z9, Z9, Z7
@@ -10322,11 +10653,11 @@ loop:
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+1984(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z6, K1
 	VMOVAPD          Z6, Z7
-	VMULPS.BCST      fnSingle<>+1952(SB), Z6, Z8
+	VMULPS.BCST      fnSingle<>+2688(SB), Z6, Z8
 	VBLENDMPS        Z8, Z7, K1, Z7
-	VBROADCASTSS     fnSingle<>+3232(SB), Z8
+	VBROADCASTSS     fnSingle<>+3968(SB), Z8
 	VMOVAPS.Z        Z8, K1, Z8
 	VPSRAD           $0x14, Z7, Z9
 	VPSRAD           $0x17, Z7, Z10
@@ -10335,7 +10666,7 @@ careful2:
 	VPERMPS          Z2, Z9, Z10
 	VADDPS           Z10, Z8, Z8
 	VMOVAPD          Z7, Z7
-	VBROADCASTSS     fnSingle<>+1856(SB), Z10
+	VBROADCASTSS     fnSingle<>+2592(SB), Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z10, Z7
 	VPERMPS          Z0, Z9, Z10
 	VSUBPS           Z10, Z7, Z7
@@ -10343,10 +10674,10 @@ careful2:
 	VMULPS           Z10, Z7, Z11
 	VMOVAPD          Z11, Z12
 	VFMSUB231PS      Z10, Z7, Z12
-	VBROADCASTSS     fnSingle<>+2816(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+2848(SB), Z11, Z7
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z11, Z7
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z11, Z7
+	VBROADCASTSS     fnSingle<>+3552(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z11, Z7
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z11, Z7
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z11, Z7
 	VMULPS           Z11, Z11, Z10
 	VPERMPS          Z3, Z9, Z9
 	VFMADD213PS      Z9, Z10, Z7
@@ -10360,27 +10691,27 @@ careful2:
 	VFMSUB231PS.BCST (SI), Z9, Z10
 	VFMADD231PS.BCST (SI), Z7, Z10
 	VFMADD231PS.BCST 4(SI), Z9, Z10
-	VCMPPS.BCST      $0x00, fnSingle<>+4704(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z6, K1
 	VBLENDMPS.BCST   16(SI), Z8, K1, Z8
-	VCMPPS.BCST      $0x11, fnSingle<>+4704(SB), Z6, K1
-	VBLENDMPS.BCST   fnSingle<>+4832(SB), Z8, K1, Z8
-	VCMPPS.BCST      $0x15, fnSingle<>+4768(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z6, K1
+	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z8, K1, Z8
+	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z6, K1
 	VMULPS.BCST      (SI), Z6, Z6
 	VBLENDMPS        Z6, Z8, K1, Z8
-	VBROADCASTSS     fnSingle<>+3200(SB), Z6
+	VBROADCASTSS     fnSingle<>+3936(SB), Z6
 	VMAXPS           Z8, Z6, Z6
-	VBROADCASTSS     fnSingle<>+3168(SB), Z7
+	VBROADCASTSS     fnSingle<>+3904(SB), Z7
 	VMINPS           Z6, Z7, Z6
-	VADDPS.BCST      fnSingle<>+3136(SB), Z6, Z7
-	VSUBPS.BCST      fnSingle<>+3136(SB), Z7, Z7
+	VADDPS.BCST      fnSingle<>+3872(SB), Z6, Z7
+	VSUBPS.BCST      fnSingle<>+3872(SB), Z7, Z7
 	VSUBPS           Z7, Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VBROADCASTSS     fnSingle<>+2944(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z6, Z8
+	VBROADCASTSS     fnSingle<>+3680(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z8
 	VBROADCASTSS     20(SI), Z9
 	VMULPS           Z6, Z8, Z6
 	VFMADD213PS      Z9, Z9, Z6
@@ -10410,50 +10741,50 @@ TEXT ·fnSinAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+3136(SB), Y2
-	VMOVUPD      fnSingle<>+3136(SB), Y3
-	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y3
-	VSUBPS       fnSingle<>+3136(SB), Y2, Y4
-	VSUBPS       fnSingle<>+3136(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+3872(SB), Y2
+	VMOVUPD      fnSingle<>+3872(SB), Y3
+	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y3
+	VSUBPS       fnSingle<>+3872(SB), Y2, Y4
+	VSUBPS       fnSingle<>+3872(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4352(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4352(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4384(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4384(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4416(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4416(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5088(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5088(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5120(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5120(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5152(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5152(SB), Y5, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5184(SB), Y6
+	VMOVUPD      fnSingle<>+5184(SB), Y7
+	VFMADD213PS  fnSingle<>+5216(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5216(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5248(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5248(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4544(SB), Y0
-	VMOVUPD      fnSingle<>+4544(SB), Y1
-	VFMADD213PS  fnSingle<>+4576(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4608(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4640(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4640(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4672(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4672(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5280(SB), Y0
+	VMOVUPD      fnSingle<>+5280(SB), Y1
+	VFMADD213PS  fnSingle<>+5312(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5312(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5344(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5344(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5376(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5376(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5408(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5408(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+4704(SB), Y0, Y0
-	VANDPS       fnSingle<>+4704(SB), Y1, Y1
+	VANDPS       fnSingle<>+5440(SB), Y0, Y0
+	VANDPS       fnSingle<>+5440(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -10478,52 +10809,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+3136(SB), Y4
-	VMOVUPD      fnSingle<>+3136(SB), Y5
-	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y5
-	VSUBPS       fnSingle<>+3136(SB), Y4, Y6
-	VSUBPS       fnSingle<>+3136(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+3872(SB), Y4
+	VMOVUPD      fnSingle<>+3872(SB), Y5
+	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y5
+	VSUBPS       fnSingle<>+3872(SB), Y4, Y6
+	VSUBPS       fnSingle<>+3872(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4416(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y1
-	VPADDD       fnSingle<>+4960(SB), Y4, Y4
-	VPADDD       fnSingle<>+4960(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5088(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5088(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5120(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5120(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5152(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5152(SB), Y7, Y1
+	VPADDD       fnSingle<>+5696(SB), Y4, Y4
+	VPADDD       fnSingle<>+5696(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5184(SB), Y8
+	VMOVUPD      fnSingle<>+5184(SB), Y9
+	VFMADD213PS  fnSingle<>+5216(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5216(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5248(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5248(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+4544(SB), Y0
-	VMOVUPD      fnSingle<>+4544(SB), Y1
-	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4640(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4640(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4672(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4672(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5280(SB), Y0
+	VMOVUPD      fnSingle<>+5280(SB), Y1
+	VFMADD213PS  fnSingle<>+5312(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5312(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5344(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5344(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5376(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5376(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5408(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5408(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+4704(SB), Y0, Y0
-	VANDPS       fnSingle<>+4704(SB), Y1, Y1
+	VANDPS       fnSingle<>+5440(SB), Y0, Y0
+	VANDPS       fnSingle<>+5440(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -10552,50 +10883,50 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+3136(SB), Z4
-	VBROADCASTSS      fnSingle<>+3136(SB), Z5
-	VBROADCASTSS      fnSingle<>+3136(SB), Z6
-	VBROADCASTSS      fnSingle<>+3136(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+3872(SB), Z4
+	VBROADCASTSS      fnSingle<>+3872(SB), Z5
+	VBROADCASTSS      fnSingle<>+3872(SB), Z6
+	VBROADCASTSS      fnSingle<>+3872(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z11, Z3
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VBROADCASTSS      fnSingle<>+4448(SB), Z13
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5184(SB), Z12
+	VBROADCASTSS      fnSingle<>+5184(SB), Z13
+	VBROADCASTSS      fnSingle<>+5184(SB), Z14
+	VBROADCASTSS      fnSingle<>+5184(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -10604,42 +10935,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VBROADCASTSS      fnSingle<>+4544(SB), Z1
-	VBROADCASTSS      fnSingle<>+4544(SB), Z2
-	VBROADCASTSS      fnSingle<>+4544(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VBROADCASTSS      fnSingle<>+5280(SB), Z1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z2
+	VBROADCASTSS      fnSingle<>+5280(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -10653,28 +10984,28 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+3136(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+3872(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z2, Z0
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+4448(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5184(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -10705,54 +11036,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+3136(SB), Z8
-	VBROADCASTSS      fnSingle<>+3136(SB), Z9
-	VBROADCASTSS      fnSingle<>+3136(SB), Z10
-	VBROADCASTSS      fnSingle<>+3136(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+3872(SB), Z8
+	VBROADCASTSS      fnSingle<>+3872(SB), Z9
+	VBROADCASTSS      fnSingle<>+3872(SB), Z10
+	VBROADCASTSS      fnSingle<>+3872(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+4960(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+4960(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+4960(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+4960(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+5696(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+5696(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+5696(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+5696(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VBROADCASTSS      fnSingle<>+4448(SB), Z17
-	VBROADCASTSS      fnSingle<>+4448(SB), Z18
-	VBROADCASTSS      fnSingle<>+4448(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5184(SB), Z16
+	VBROADCASTSS      fnSingle<>+5184(SB), Z17
+	VBROADCASTSS      fnSingle<>+5184(SB), Z18
+	VBROADCASTSS      fnSingle<>+5184(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -10761,42 +11092,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VBROADCASTSS      fnSingle<>+4544(SB), Z1
-	VBROADCASTSS      fnSingle<>+4544(SB), Z2
-	VBROADCASTSS      fnSingle<>+4544(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VBROADCASTSS      fnSingle<>+5280(SB), Z1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z2
+	VBROADCASTSS      fnSingle<>+5280(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -10815,29 +11146,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+3136(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+3872(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+4960(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+5696(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4448(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5184(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI
@@ -10859,52 +11190,52 @@ TEXT ·fnCosAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+3136(SB), Y2
-	VMOVUPD      fnSingle<>+3136(SB), Y3
-	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y3
-	VSUBPS       fnSingle<>+3136(SB), Y2, Y4
-	VSUBPS       fnSingle<>+3136(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+3872(SB), Y2
+	VMOVUPD      fnSingle<>+3872(SB), Y3
+	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y3
+	VSUBPS       fnSingle<>+3872(SB), Y2, Y4
+	VSUBPS       fnSingle<>+3872(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4352(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4352(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4384(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4384(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+4416(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+4416(SB), Y5, Y1
-	VPADDD       fnSingle<>+4960(SB), Y2, Y2
-	VPADDD       fnSingle<>+4960(SB), Y3, Y3
+	VFNMADD231PS fnSingle<>+5088(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5088(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5120(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5120(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5152(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5152(SB), Y5, Y1
+	VPADDD       fnSingle<>+5696(SB), Y2, Y2
+	VPADDD       fnSingle<>+5696(SB), Y3, Y3
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5184(SB), Y6
+	VMOVUPD      fnSingle<>+5184(SB), Y7
+	VFMADD213PS  fnSingle<>+5216(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5216(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5248(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5248(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4544(SB), Y0
-	VMOVUPD      fnSingle<>+4544(SB), Y1
-	VFMADD213PS  fnSingle<>+4576(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4608(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4640(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4640(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+4672(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+4672(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5280(SB), Y0
+	VMOVUPD      fnSingle<>+5280(SB), Y1
+	VFMADD213PS  fnSingle<>+5312(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5312(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5344(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5344(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5376(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5376(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5408(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5408(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+4704(SB), Y0, Y0
-	VANDPS       fnSingle<>+4704(SB), Y1, Y1
+	VANDPS       fnSingle<>+5440(SB), Y0, Y0
+	VANDPS       fnSingle<>+5440(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -10929,52 +11260,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+3136(SB), Y4
-	VMOVUPD      fnSingle<>+3136(SB), Y5
-	VFMADD231PS  fnSingle<>+4320(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+4320(SB), Y1, Y5
-	VSUBPS       fnSingle<>+3136(SB), Y4, Y6
-	VSUBPS       fnSingle<>+3136(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+3872(SB), Y4
+	VMOVUPD      fnSingle<>+3872(SB), Y5
+	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y5
+	VSUBPS       fnSingle<>+3872(SB), Y4, Y6
+	VSUBPS       fnSingle<>+3872(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4416(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y1
-	VPADDD       fnSingle<>+4992(SB), Y4, Y4
-	VPADDD       fnSingle<>+4992(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5088(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5088(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5120(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5120(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5152(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5152(SB), Y7, Y1
+	VPADDD       fnSingle<>+5728(SB), Y4, Y4
+	VPADDD       fnSingle<>+5728(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5184(SB), Y8
+	VMOVUPD      fnSingle<>+5184(SB), Y9
+	VFMADD213PS  fnSingle<>+5216(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5216(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5248(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5248(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+4544(SB), Y0
-	VMOVUPD      fnSingle<>+4544(SB), Y1
-	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4640(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4640(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+4672(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+4672(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5280(SB), Y0
+	VMOVUPD      fnSingle<>+5280(SB), Y1
+	VFMADD213PS  fnSingle<>+5312(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5312(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5344(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5344(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5376(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5376(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5408(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5408(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+4704(SB), Y0, Y0
-	VANDPS       fnSingle<>+4704(SB), Y1, Y1
+	VANDPS       fnSingle<>+5440(SB), Y0, Y0
+	VANDPS       fnSingle<>+5440(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -11003,54 +11334,54 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+3136(SB), Z4
-	VBROADCASTSS      fnSingle<>+3136(SB), Z5
-	VBROADCASTSS      fnSingle<>+3136(SB), Z6
-	VBROADCASTSS      fnSingle<>+3136(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+3872(SB), Z4
+	VBROADCASTSS      fnSingle<>+3872(SB), Z5
+	VBROADCASTSS      fnSingle<>+3872(SB), Z6
+	VBROADCASTSS      fnSingle<>+3872(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
-	VPADDD.BCST       fnSingle<>+4960(SB), Z4, Z4
-	VPADDD.BCST       fnSingle<>+4960(SB), Z5, Z5
-	VPADDD.BCST       fnSingle<>+4960(SB), Z6, Z6
-	VPADDD.BCST       fnSingle<>+4960(SB), Z7, Z7
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z11, Z3
+	VPADDD.BCST       fnSingle<>+5696(SB), Z4, Z4
+	VPADDD.BCST       fnSingle<>+5696(SB), Z5, Z5
+	VPADDD.BCST       fnSingle<>+5696(SB), Z6, Z6
+	VPADDD.BCST       fnSingle<>+5696(SB), Z7, Z7
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VBROADCASTSS      fnSingle<>+4448(SB), Z13
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5184(SB), Z12
+	VBROADCASTSS      fnSingle<>+5184(SB), Z13
+	VBROADCASTSS      fnSingle<>+5184(SB), Z14
+	VBROADCASTSS      fnSingle<>+5184(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -11059,42 +11390,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VBROADCASTSS      fnSingle<>+4544(SB), Z1
-	VBROADCASTSS      fnSingle<>+4544(SB), Z2
-	VBROADCASTSS      fnSingle<>+4544(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VBROADCASTSS      fnSingle<>+5280(SB), Z1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z2
+	VBROADCASTSS      fnSingle<>+5280(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -11108,29 +11439,29 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+3136(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+3872(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z2, Z0
-	VPADDD.BCST       fnSingle<>+4960(SB), Z1, Z1
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z2, Z0
+	VPADDD.BCST       fnSingle<>+5696(SB), Z1, Z1
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+4448(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5184(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11161,54 +11492,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+3136(SB), Z8
-	VBROADCASTSS      fnSingle<>+3136(SB), Z9
-	VBROADCASTSS      fnSingle<>+3136(SB), Z10
-	VBROADCASTSS      fnSingle<>+3136(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+3872(SB), Z8
+	VBROADCASTSS      fnSingle<>+3872(SB), Z9
+	VBROADCASTSS      fnSingle<>+3872(SB), Z10
+	VBROADCASTSS      fnSingle<>+3872(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+4992(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+4992(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+4992(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+4992(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+5728(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+5728(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+5728(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+5728(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VBROADCASTSS      fnSingle<>+4448(SB), Z17
-	VBROADCASTSS      fnSingle<>+4448(SB), Z18
-	VBROADCASTSS      fnSingle<>+4448(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5184(SB), Z16
+	VBROADCASTSS      fnSingle<>+5184(SB), Z17
+	VBROADCASTSS      fnSingle<>+5184(SB), Z18
+	VBROADCASTSS      fnSingle<>+5184(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11217,42 +11548,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VBROADCASTSS      fnSingle<>+4544(SB), Z1
-	VBROADCASTSS      fnSingle<>+4544(SB), Z2
-	VBROADCASTSS      fnSingle<>+4544(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VBROADCASTSS      fnSingle<>+5280(SB), Z1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z2
+	VBROADCASTSS      fnSingle<>+5280(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11271,29 +11602,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+3136(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+4320(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+3136(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+3872(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+3872(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+4992(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+5728(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4448(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5184(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4544(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4640(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+4672(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+4960(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+5280(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+5696(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+4704(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI
@@ -11315,20 +11646,20 @@ TEXT ·fnPowAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Y1
 	VBROADCASTSD 16(BX), Y2
 	VBROADCASTSD 24(BX), Y3
-	VMOVUPD      fnConst<>+1984(SB), Y3
-	VMOVUPD      fnConst<>+1952(SB), Y4
+	VMOVUPD      fnConst<>+1568(SB), Y3
+	VMOVUPD      fnConst<>+1536(SB), Y4
 	XORQ         BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y5
-	VANDPD      fnConst<>+1760(SB), Y5, Y6
+	VANDPD      fnConst<>+1408(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+1536(SB), Y7, Y7
+	VSUBPD      fnConst<>+1184(SB), Y7, Y7
 	VMOVUPD     fnConst<>+512(SB), Y9
 	VFMADD213PD fnConst<>+544(SB), Y7, Y9
 	VFMADD213PD fnConst<>+576(SB), Y7, Y9
@@ -11345,8 +11676,8 @@ loop:
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+2144(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+2112(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+1728(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+1696(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -11374,14 +11705,14 @@ loop:
 	VCVTPD2PSY  Y5, X5
 	VMOVUPS     X5, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y5
-	VANDPD      fnConst<>+1760(SB), Y5, Y6
+	VANDPD      fnConst<>+1408(SB), Y5, Y6
 	VPADDQ      fnConst<>+352(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
 	VORPD       fnConst<>+448(SB), Y8, Y8
 	VSUBPD      fnConst<>+480(SB), Y8, Y8
 	VANDPD      fnConst<>+384(SB), Y7, Y7
 	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+1536(SB), Y7, Y7
+	VSUBPD      fnConst<>+1184(SB), Y7, Y7
 	VMOVUPD     fnConst<>+512(SB), Y9
 	VFMADD213PD fnConst<>+544(SB), Y7, Y9
 	VFMADD213PD fnConst<>+576(SB), Y7, Y9
@@ -11398,8 +11729,8 @@ loop:
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+2144(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+2112(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+1728(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+1696(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -11444,21 +11775,21 @@ TEXT ·fnPowGradAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Y1
 	VBROADCASTSD 16(SI), Y2
 	VBROADCASTSD 24(SI), Y3
-	VMOVUPD      fnConst<>+1984(SB), Y4
-	VMOVUPD      fnConst<>+1952(SB), Y5
+	VMOVUPD      fnConst<>+1568(SB), Y4
+	VMOVUPD      fnConst<>+1536(SB), Y5
 	XORQ         SI, SI
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Y6
 	VCVTPS2PD   (DX)(SI*4), Y7
-	VANDPD      fnConst<>+1760(SB), Y6, Y8
+	VANDPD      fnConst<>+1408(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+1536(SB), Y9, Y9
+	VSUBPD      fnConst<>+1184(SB), Y9, Y9
 	VMOVUPD     fnConst<>+512(SB), Y11
 	VFMADD213PD fnConst<>+544(SB), Y9, Y11
 	VFMADD213PD fnConst<>+576(SB), Y9, Y11
@@ -11475,8 +11806,8 @@ loop:
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+2144(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+2112(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+1728(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+1696(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -11507,14 +11838,14 @@ loop:
 	VMOVUPS     X6, (AX)(SI*4)
 	VCVTPS2PD   16(CX)(SI*4), Y6
 	VCVTPS2PD   16(DX)(SI*4), Y7
-	VANDPD      fnConst<>+1760(SB), Y6, Y8
+	VANDPD      fnConst<>+1408(SB), Y6, Y8
 	VPADDQ      fnConst<>+352(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
 	VORPD       fnConst<>+448(SB), Y10, Y10
 	VSUBPD      fnConst<>+480(SB), Y10, Y10
 	VANDPD      fnConst<>+384(SB), Y9, Y9
 	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+1536(SB), Y9, Y9
+	VSUBPD      fnConst<>+1184(SB), Y9, Y9
 	VMOVUPD     fnConst<>+512(SB), Y11
 	VFMADD213PD fnConst<>+544(SB), Y9, Y11
 	VFMADD213PD fnConst<>+576(SB), Y9, Y11
@@ -11531,8 +11862,8 @@ loop:
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+2144(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+2112(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+1728(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+1696(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -11578,8 +11909,8 @@ TEXT ·fnPowAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Z1
 	VBROADCASTSD 16(BX), Z2
 	VBROADCASTSD 24(BX), Z3
-	VBROADCASTSD fnConst<>+1984(SB), Z3
-	VBROADCASTSD fnConst<>+1952(SB), Z13
+	VBROADCASTSD fnConst<>+1568(SB), Z3
+	VBROADCASTSD fnConst<>+1536(SB), Z13
 	XORQ         BX, BX
 
 wide:
@@ -11588,8 +11919,8 @@ wide:
 	JA               rest
 	VCVTPS2PD        (CX)(BX*4), Z14
 	VCVTPS2PD        32(CX)(BX*4), Z15
-	VANDPD.BCST      fnConst<>+1760(SB), Z14, Z16
-	VANDPD.BCST      fnConst<>+1760(SB), Z15, Z17
+	VANDPD.BCST      fnConst<>+1408(SB), Z14, Z16
+	VANDPD.BCST      fnConst<>+1408(SB), Z15, Z17
 	VPADDQ.BCST      fnConst<>+352(SB), Z16, Z18
 	VPADDQ.BCST      fnConst<>+352(SB), Z17, Z19
 	VPSRLQ           $0x34, Z18, Z20
@@ -11602,8 +11933,8 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z19, Z19
 	VPADDQ.BCST      fnConst<>+416(SB), Z18, Z18
 	VPADDQ.BCST      fnConst<>+416(SB), Z19, Z19
-	VSUBPD.BCST      fnConst<>+1536(SB), Z18, Z18
-	VSUBPD.BCST      fnConst<>+1536(SB), Z19, Z19
+	VSUBPD.BCST      fnConst<>+1184(SB), Z18, Z18
+	VSUBPD.BCST      fnConst<>+1184(SB), Z19, Z19
 	VBROADCASTSD     fnConst<>+512(SB), Z22
 	VBROADCASTSD     fnConst<>+512(SB), Z23
 	VFMADD213PD.BCST fnConst<>+544(SB), Z18, Z22
@@ -11636,10 +11967,10 @@ wide:
 	VXORPD           Z19, Z19, Z19
 	VCMPPD           $0x00, Z18, Z16, K1
 	VCMPPD           $0x00, Z19, Z17, K2
-	VBLENDMPD.BCST   fnConst<>+2144(SB), Z22, K1, Z4
-	VBLENDMPD.BCST   fnConst<>+2144(SB), Z23, K2, Z5
-	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z16, K1
-	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z17, K2
+	VBLENDMPD.BCST   fnConst<>+1728(SB), Z22, K1, Z4
+	VBLENDMPD.BCST   fnConst<>+1728(SB), Z23, K2, Z5
+	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z16, K1
+	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z17, K2
 	VBLENDMPD        Z16, Z4, K1, Z6
 	VBLENDMPD        Z17, Z5, K2, Z7
 	VMULPD           Z0, Z6, Z16
@@ -11701,14 +12032,14 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+1760(SB), Z4, Z5
+	VANDPD.BCST      fnConst<>+1408(SB), Z4, Z5
 	VPADDQ.BCST      fnConst<>+352(SB), Z5, Z6
 	VPSRLQ           $0x34, Z6, Z7
 	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
 	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
 	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
 	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+1536(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+1184(SB), Z6, Z6
 	VBROADCASTSD     fnConst<>+512(SB), Z8
 	VFMADD213PD.BCST fnConst<>+544(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+576(SB), Z6, Z8
@@ -11725,8 +12056,8 @@ loop:
 	VFMADD213PD      Z7, Z6, Z8
 	VXORPD           Z6, Z6, Z6
 	VCMPPD           $0x00, Z6, Z5, K1
-	VBLENDMPD.BCST   fnConst<>+2144(SB), Z8, K1, Z10
-	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z5, K1
+	VBLENDMPD.BCST   fnConst<>+1728(SB), Z8, K1, Z10
+	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z5, K1
 	VBLENDMPD        Z5, Z10, K1, Z11
 	VMULPD           Z0, Z11, Z5
 	VMAXPD           Z5, Z3, Z5
@@ -11773,8 +12104,8 @@ TEXT ·fnPowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Z1
 	VBROADCASTSD 16(SI), Z2
 	VBROADCASTSD 24(SI), Z3
-	VBROADCASTSD fnConst<>+1984(SB), Z4
-	VBROADCASTSD fnConst<>+1952(SB), Z5
+	VBROADCASTSD fnConst<>+1568(SB), Z4
+	VBROADCASTSD fnConst<>+1536(SB), Z5
 	XORQ         SI, SI
 
 wide:
@@ -11785,8 +12116,8 @@ wide:
 	VCVTPS2PD        32(CX)(SI*4), Z7
 	VCVTPS2PD        (DX)(SI*4), Z8
 	VCVTPS2PD        32(DX)(SI*4), Z9
-	VANDPD.BCST      fnConst<>+1760(SB), Z6, Z10
-	VANDPD.BCST      fnConst<>+1760(SB), Z7, Z11
+	VANDPD.BCST      fnConst<>+1408(SB), Z6, Z10
+	VANDPD.BCST      fnConst<>+1408(SB), Z7, Z11
 	VPADDQ.BCST      fnConst<>+352(SB), Z10, Z12
 	VPADDQ.BCST      fnConst<>+352(SB), Z11, Z13
 	VPSRLQ           $0x34, Z12, Z14
@@ -11799,8 +12130,8 @@ wide:
 	VANDPD.BCST      fnConst<>+384(SB), Z13, Z13
 	VPADDQ.BCST      fnConst<>+416(SB), Z12, Z12
 	VPADDQ.BCST      fnConst<>+416(SB), Z13, Z13
-	VSUBPD.BCST      fnConst<>+1536(SB), Z12, Z12
-	VSUBPD.BCST      fnConst<>+1536(SB), Z13, Z13
+	VSUBPD.BCST      fnConst<>+1184(SB), Z12, Z12
+	VSUBPD.BCST      fnConst<>+1184(SB), Z13, Z13
 	VBROADCASTSD     fnConst<>+512(SB), Z25
 	VBROADCASTSD     fnConst<>+512(SB), Z26
 	VFMADD213PD.BCST fnConst<>+544(SB), Z12, Z25
@@ -11833,10 +12164,10 @@ wide:
 	VXORPD           Z13, Z13, Z13
 	VCMPPD           $0x00, Z12, Z10, K1
 	VCMPPD           $0x00, Z13, Z11, K2
-	VBLENDMPD.BCST   fnConst<>+2144(SB), Z25, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+2144(SB), Z26, K2, Z17
-	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z10, K1
-	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z11, K2
+	VBLENDMPD.BCST   fnConst<>+1728(SB), Z25, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+1728(SB), Z26, K2, Z17
+	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z10, K1
+	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z11, K2
 	VBLENDMPD        Z10, Z16, K1, Z18
 	VBLENDMPD        Z11, Z17, K2, Z19
 	VMULPD           Z0, Z18, Z10
@@ -11903,14 +12234,14 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z6
 	VCVTPS2PD        (DX)(SI*4), Z7
-	VANDPD.BCST      fnConst<>+1760(SB), Z6, Z8
+	VANDPD.BCST      fnConst<>+1408(SB), Z6, Z8
 	VPADDQ.BCST      fnConst<>+352(SB), Z8, Z9
 	VPSRLQ           $0x34, Z9, Z10
 	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
 	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
 	VANDPD.BCST      fnConst<>+384(SB), Z9, Z9
 	VPADDQ.BCST      fnConst<>+416(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+1536(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+1184(SB), Z9, Z9
 	VBROADCASTSD     fnConst<>+512(SB), Z11
 	VFMADD213PD.BCST fnConst<>+544(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+576(SB), Z9, Z11
@@ -11927,8 +12258,8 @@ loop:
 	VFMADD213PD      Z10, Z9, Z11
 	VXORPD           Z9, Z9, Z9
 	VCMPPD           $0x00, Z9, Z8, K1
-	VBLENDMPD.BCST   fnConst<>+2144(SB), Z11, K1, Z22
-	VCMPPD.BCST      $0x15, fnConst<>+2112(SB), Z8, K1
+	VBLENDMPD.BCST   fnConst<>+1728(SB), Z11, K1, Z22
+	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z8, K1
 	VBLENDMPD        Z8, Z22, K1, Z23
 	VMULPD           Z0, Z23, Z8
 	VMAXPD           Z8, Z4, Z8
@@ -12006,8 +12337,8 @@ loop:
 	VCVTPS2PD  16(DX)(SI*4), Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
-	VMULPD     fnConst<>+1632(SB), Y0, Y0
-	VMULPD     fnConst<>+1632(SB), Y1, Y1
+	VMULPD     fnConst<>+1280(SB), Y0, Y0
+	VMULPD     fnConst<>+1280(SB), Y1, Y1
 	VMULPD     Y0, Y2, Y0
 	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
@@ -12098,10 +12429,10 @@ wide:
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
 	VMULPD      Z3, Z3, Z3
-	VMULPD.BCST fnConst<>+1632(SB), Z0, Z0
-	VMULPD.BCST fnConst<>+1632(SB), Z1, Z1
-	VMULPD.BCST fnConst<>+1632(SB), Z2, Z2
-	VMULPD.BCST fnConst<>+1632(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+1280(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+1280(SB), Z1, Z1
+	VMULPD.BCST fnConst<>+1280(SB), Z2, Z2
+	VMULPD.BCST fnConst<>+1280(SB), Z3, Z3
 	VMULPD      Z0, Z4, Z0
 	VMULPD      Z1, Z5, Z1
 	VMULPD      Z2, Z6, Z2
@@ -12125,7 +12456,7 @@ loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
 	VMULPD      Z0, Z0, Z0
-	VMULPD.BCST fnConst<>+1632(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+1280(SB), Z0, Z0
 	VMULPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
@@ -12148,8 +12479,8 @@ TEXT ·fnNegAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VXORPD     fnConst<>+1792(SB), Y0, Y0
-	VXORPD     fnConst<>+1792(SB), Y1, Y1
+	VXORPD     fnConst<>+1440(SB), Y0, Y0
+	VXORPD     fnConst<>+1440(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(BX*4)
 	VCVTPD2PSY Y1, X0
@@ -12174,8 +12505,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y0
 	VCVTPS2PD  (DX)(SI*4), Y0
 	VCVTPS2PD  16(DX)(SI*4), Y1
-	VXORPD     fnConst<>+1792(SB), Y0, Y0
-	VXORPD     fnConst<>+1792(SB), Y1, Y1
+	VXORPD     fnConst<>+1440(SB), Y0, Y0
+	VXORPD     fnConst<>+1440(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
 	VCVTPD2PSY Y1, X0
@@ -12202,10 +12533,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z1
 	VCVTPS2PD   64(CX)(BX*4), Z2
 	VCVTPS2PD   96(CX)(BX*4), Z3
-	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+1792(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+1792(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+1792(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1440(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1440(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+1440(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VCVTPD2PS   Z1, Y0
@@ -12223,7 +12554,7 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z0
-	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -12255,10 +12586,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z1
 	VCVTPS2PD   64(DX)(SI*4), Z2
 	VCVTPS2PD   96(DX)(SI*4), Z3
-	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+1792(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+1792(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+1792(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1440(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1440(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+1440(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	VCVTPD2PS   Z1, Y0
@@ -12277,7 +12608,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z0
-	VXORPD.BCST fnConst<>+1792(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	ADDQ        $0x08, SI
@@ -12454,8 +12785,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Y0
-	VMOVUPD      fnConst<>+1856(SB), Y1
-	VMOVUPD      fnConst<>+1824(SB), Y2
+	VMOVUPD      fnConst<>+1504(SB), Y1
+	VMOVUPD      fnConst<>+1472(SB), Y2
 	VMOVUPD      (BX), Y3
 	VMOVUPD      32(BX), Y4
 	VMOVUPD      64(BX), Y5
@@ -12651,8 +12982,8 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Z0
-	VBROADCASTSD fnConst<>+1856(SB), Z1
-	VBROADCASTSD fnConst<>+1824(SB), Z2
+	VBROADCASTSD fnConst<>+1504(SB), Z1
+	VBROADCASTSD fnConst<>+1472(SB), Z2
 	VMOVUPD      (BX), Z3
 	VMOVUPD      64(BX), Z4
 	XORQ         SI, SI

@@ -46,13 +46,6 @@ var fnLog2Poly = [13]float64{
 	1.442695040868705,
 }
 
-// fnLog1pPoly: log(1+e)/e for 0 <= e <= 1, error 2^-30.3.
-var fnLog1pPoly = [11]float64{
-	0.0020301059445507765, -0.01340721582740601, 0.04147844591637086, -0.08244322197711033,
-	0.12418641900883275, -0.16105835300467294, 0.19890803530235945, -0.2498728275149069,
-	0.3333256088120732, -0.4999998148476907, 0.99999999926028,
-}
-
 // fnTanhOne: 2·√(2/π), of GELU's form with tanh (Hendrycks and Gimpel 2016).
 const fnTanhOne float64 = 0x1.9884533d43651p+00
 
@@ -109,12 +102,6 @@ const fnExpMax float64 = 0x1.b8p+06
 
 // fnExpMin: -fnExpMax.
 const fnExpMin float64 = -0x1.b8p+06
-
-// fnTanhMax: GELU's form with tanh is 0 or x as float32 beyond.
-const fnTanhMax float64 = 0x1.6p+03
-
-// fnTanhMin: -fnTanhMax.
-const fnTanhMin float64 = -0x1.6p+03
 
 // fnPowMax: 2 to its power is +Inf, and to its negative 0, as float32.
 const fnPowMax float64 = 0x1.4p+07

@@ -69,19 +69,6 @@ func fnRecip(d float64) float64 {
 	return r
 }
 
-// expNeg is exp(-|x|).
-func expNeg(x float64) float64 { return fnExp(-atMost(math.Abs(x), fnExpMax)) }
-
-// fnGate is 1/(1+exp(-x)) for |x| up to a few hundred.
-func fnGate(x float64) float64 { return fnRecip(fnExp(-x) + 1) }
-
-// gated is the derivative of x·sigmoid(u), where slope is x times the derivative of u.
-func gated(u, slope float64) float64 {
-	e := fnExp(-u)
-	s := fnRecip(e + 1)
-	return math.FMA(float64(e*s), slope, 1) * s
-}
-
 // logParts returns e and f of x = 2^e·(1+f), √½ <= 1+f < √2, for x > 0. For other x they are
 // some numbers.
 func logParts(x float64) (e, f float64) {

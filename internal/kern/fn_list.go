@@ -19,25 +19,15 @@ var fnList = [fnCount]fnPair{
 	FnExpm1: {
 		func(x float64, _ *fnSettings) float64 { return fnExpm1(within(x, fnExpMax)) },
 		func(x, dy float64, _ *fnSettings) float64 { return dy * fnExp(within(x, fnExpMax)) }},
-	FnLog:     singleOf(logOf, logSlope),
-	FnLog2:    singleOf(log2Of, log2Slope),
-	FnLog1p:   singleOf(log1pOf, log1pSlope),
-	FnSigmoid: single(sigmoidOf, sigmoidSlope),
-	FnTanh:    single(tanhOf, tanhSlope),
-	FnErf:     single(erfOf, erfSlope),
-	FnGELU:    single(geluOf, geluSlope),
-	FnGELUTanh: {
-		func(x float64, _ *fnSettings) float64 {
-			low := atLeast(x, -fnTanhMax)
-			v := atMost(low, fnTanhMax)
-			return low * fnGate(math.FMA(float64(v*v), fnTanhThree, fnTanhOne)*v)
-		},
-		func(x, dy float64, _ *fnSettings) float64 {
-			v := within(x, fnTanhMax)
-			v2 := float64(v * v)
-			return dy * gated(math.FMA(v2, fnTanhThree, fnTanhOne)*v, math.FMA(v2, fnTanhNine, fnTanhOne)*v)
-		}},
-	FnSiLU: single(siluOf, siluSlope),
+	FnLog:      singleOf(logOf, logSlope),
+	FnLog2:     singleOf(log2Of, log2Slope),
+	FnLog1p:    singleOf(log1pOf, log1pSlope),
+	FnSigmoid:  single(sigmoidOf, sigmoidSlope),
+	FnTanh:     single(tanhOf, tanhSlope),
+	FnErf:      single(erfOf, erfSlope),
+	FnGELU:     single(geluOf, geluSlope),
+	FnGELUTanh: single(geluTanhOf, geluTanhSlope),
+	FnSiLU:     single(siluOf, siluSlope),
 	FnHardSigmoid: {
 		func(x float64, p *fnSettings) float64 { return atMost(atLeast(math.FMA(x, p[0], p[1]), 0), 1) },
 		func(x, dy float64, p *fnSettings) float64 {

@@ -244,6 +244,132 @@ var singleExpNegPoly = [5]float32{
 	0.49999994,
 }
 
+// singleGateMax: GELU's form with tanh is 0 or x as float32 beyond.
+const singleGateMax float32 = 0x1.6p+03
+
+// singleGateStep: t times it plus singleOne reaches, from interval to interval of the tables, the next power of two or half-way there.
+const singleGateStep float32 = 0x1.5d0dbep+00
+
+// singleGateOne: v is singleGateOne·t + singleGateThree·t³, with 2·√(2/π) to 12 digits: its sums are split exactly.
+const singleGateOne float32 = 0x1.988p+00
+
+// singleGateThree: 2·√(2/π)·0.044715 to 12 digits.
+const singleGateThree float32 = 0x1.244p-04
+
+// singleGateMid: middles of eight intervals; entry 6 is of the first.
+var singleGateMid = [8]float32{
+	1.0997891, 1.8328761, 2.9343061, 4.401302,
+	6.6035275, 9.5357065, 0, 0.5501375,
+}
+
+// singleGateLine: added to the coefficients of power 1 of the same, without rounding their sum.
+var singleGateLine = [8]float32{
+	0, 0, 0, 0,
+	0, 0, 0.5, 0,
+}
+
+// singleGate7: coefficients of power 7 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate7 = [8]float32{
+	-0.00039969417, 0.0012587034, -0.00028767847, 2.828148e-05,
+	3.504763e-08, -2.0614497e-08, -0.0014846113, -0.00074395124,
+}
+
+// singleGate6: coefficients of power 6 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate6 = [8]float32{
+	-0.006553832, -0.0010063752, 0.0010078528, -9.435661e-05,
+	-5.2747713e-09, 6.0421605e-09, 0.0109074, 0.001589026,
+}
+
+// singleGate5: coefficients of power 5 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate5 = [8]float32{
+	0.011797606, -0.0082318, -0.0006202832, 0.00017107774,
+	-1.0802461e-07, 1.0428796e-07, -0.00016327624, 0.02331452,
+}
+
+// singleGate4: coefficients of power 4 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate4 = [8]float32{
+	0.027286125, 0.025094941, -0.003954067, -0.00022440094,
+	-4.59325e-06, -4.3830937e-06, -0.0668022, -0.027811352,
+}
+
+// singleGate3: coefficients of power 3 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate3 = [8]float32{
+	-0.11071727, -0.015405173, 0.012618932, 0.00011964506,
+	-0.00012363846, -0.00017658892, -2.7385224e-05, -0.116389245,
+}
+
+// singleGate2: coefficients of power 2 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate2 = [8]float32{
+	0.08631778, -0.05020621, -0.018584128, -0.00074101373,
+	-0.0012966999, -0.002619238, 0.3989093, 0.29062235,
+}
+
+// singleGate1: coefficients of power 1 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate1 = [8]float32{
+	1.103457, 1.1033115, 1.0129585, 0.9978604,
+	0.993703, 0.9824476, 0, 0.8973219,
+}
+
+// singleGate0: coefficients of power 0 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+var singleGate0 = [8]float32{
+	0.9502734, 1.7713319, 2.9289193, 4.398245,
+	6.5916877, 9.490797, 0, 0.38994685,
+}
+
+// singleGateSlopeMid: middles of eight intervals; entry 6 is of the first.
+var singleGateSlopeMid = [8]float32{
+	1.1005886, 1.8338113, 2.9327037, 4.4009094,
+	6.600792, 9.533932, 0.18336847, 0.5503933,
+}
+
+// singleGateSlope7: coefficients of power 7 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope7 = [8]float32{
+	0.008454826, -0.0026537753, -0.00026526, -3.1737367e-05,
+	-6.108615e-07, -8.465842e-08, -0.009726012, -0.0042072153,
+}
+
+// singleGateSlope6: coefficients of power 6 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope6 = [8]float32{
+	-0.0014501561, 0.012563063, -0.0037132993, 0.00043193766,
+	1.4222459e-06, 7.6793543e-07, -0.014237171, -0.02630769,
+}
+
+// singleGateSlope5: coefficients of power 5 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope5 = [8]float32{
+	-0.051576953, -0.002929504, 0.010614949, -0.0011476328,
+	4.1759962e-05, 5.5447894e-05, 0.05217839, 0.0032207114,
+}
+
+// singleGateSlope4: coefficients of power 4 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope4 = [8]float32{
+	0.04180551, -0.07652528, -0.001499058, 0.0020892431,
+	0.0006761157, 0.0013729539, 0.07424587, 0.12887324,
+}
+
+// singleGateSlope3: coefficients of power 3 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope3 = [8]float32{
+	0.037830263, -0.06103323, -0.2527125, -0.21378477,
+	-0.20771275, -0.19591151, -0.33873692, -0.17839512,
+}
+
+// singleGateSlope2: coefficients of power 2 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope2 = [8]float32{
+	-1.2150848, -1.1750375, -1.7964138, -2.816749,
+	-4.204619, -5.9864235, -0.8345229, -1.1266899,
+}
+
+// singleGateSlope1: coefficients of power 1 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope1 = [8]float32{
+	-2.3231921, -4.0464306, -7.193921, -14.016327,
+	-29.474993, -59.417305, -0.2703933, -1.0011597,
+}
+
+// singleGateSlope0: coefficients of power 0 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+var singleGateSlope0 = [8]float32{
+	-0.6607809, -3.000735, -9.04721, -24.252106,
+	-70.970825, -198.78098, 0.47631723, 0.24956474,
+}
+
 // singleLogLow: mask of the bits below the exponent.
 const singleLogLow uint32 = 0x7fffff
 

@@ -38,7 +38,7 @@ func fnUlps(f Fn) (value, grad float64) {
 		return 1.5, 1.5
 	case FnGELU, FnPow, FnSin, FnCos, FnErf, FnLog, FnLog2, FnLog1p: // in float32
 		return fnSingleUlps, fnSingleUlps
-	case FnSigmoid, FnTanh, FnSiLU, FnSoftplus: // in float32 too
+	case FnSigmoid, FnTanh, FnSiLU, FnSoftplus, FnGELUTanh: // in float32 too
 		return fnSingleUlps, fnSingleUlps
 	case FnLeaky:
 		return 1, 0.7 // the slope is rounded to float32
@@ -51,7 +51,7 @@ func fnUlps(f Fn) (value, grad float64) {
 // unit of 1/2 is 2^-25 in float32, as GELU and SiLU compute; the others compute in float64 and keep
 // the bound of one rounding of the small result.
 func gradSlack(fn Fn) float64 {
-	if fn == FnGELU || fn == FnSiLU {
+	if fn == FnGELU || fn == FnGELUTanh || fn == FnSiLU {
 		return 0x1p-25
 	}
 	return 0x1p-27

@@ -40,12 +40,6 @@ func (f *fnVec) recip(d vec) vec {
 	return r
 }
 
-// expNeg is exp(-t) for t = min(|x|, fnExpMax).
-func (f *fnVec) expNeg(x vec) vec {
-	t := f.most(f.and(x, fnAt("fnAbs", 0)), "fnExpMax")
-	return f.exp(f.xor(t, fnAt("fnSign", 0)))
-}
-
 // clamp limits x to a range of which lo is the name with Min, hi with Max.
 func (f *fnVec) clamp(x vec, name string) vec {
 	return f.most(f.least(x, name+"Min"), name+"Max")
@@ -62,19 +56,6 @@ func (f *fnVec) logParts(x vec) (e, m vec) {
 	e = f.sub(f.or(w, fnAt("fnLogWord", 0)), fnAt("fnLogBias", 0))
 	m = f.plus(f.and(u, fnAt("fnLogLow", 0)), fnAt("fnLogHalf", 0))
 	return e, f.sub(m, fnAt("fnOne", 0))
-}
-
-// sigmoid is 1/(1+exp(-x)).
-func (f *fnVec) sigmoid(x vec) vec {
-	return f.recip(f.add(f.exp(f.xor(x, fnAt("fnSign", 0))), fnAt("fnOne", 0)))
-}
-
-// gated is s + slope·s·(1-s), s the sigmoid of u: the derivative of x·sigmoid(u), where slope
-// is x times the derivative of u.
-func (f *fnVec) gated(u, slope vec) vec {
-	e := f.exp(f.xor(u, fnAt("fnSign", 0)))
-	s := f.recip(f.add(e, fnAt("fnOne", 0)))
-	return f.mul(f.fma(f.mul(e, s), slope, f.c("fnOne")), s)
 }
 
 // pow is x to the power of params[0]. params[1] is the sign's bit where that is odd, params[2]

@@ -1,10 +1,6 @@
 package main
 
-var (
-	expLimits  = []string{"fnExpMin", "fnExpMax"}
-	negLimits  = []string{"fnExpMax"}
-	tanhLimits = []string{"fnTanhMin", "fnTanhMax"}
-)
+var expLimits = []string{"fnExpMin", "fnExpMax"}
 
 // fnKernels are the functions of kern's fn_list.go, in its order. Those that the list there has
 // beyond these run on other kernels or in portable code.
@@ -20,18 +16,7 @@ var fnKernels = []fnKernel{
 	tanhSingle,
 	erfSingle,
 	geluSingle,
-	{"GELUTanh", tanhLimits, 0, func(f *fnVec, x vec) vec {
-		low := f.least(x, "fnTanhMin")
-		v := f.most(low, "fnTanhMax")
-		u := f.fma(f.mul(v, v), fnAt("fnTanhThree", 0), f.c("fnTanhOne"))
-		return f.mul(low, f.sigmoid(f.mul(u, v)))
-	}, func(f *fnVec, x, dy vec) vec {
-		v := f.clamp(x, "fnTanh")
-		v2 := f.mul(v, v)
-		u := f.mul(f.fma(v2, fnAt("fnTanhThree", 0), f.c("fnTanhOne")), v)
-		slope := f.mul(f.fma(v2, fnAt("fnTanhNine", 0), f.c("fnTanhOne")), v)
-		return f.mul(dy, f.gated(u, slope))
-	}},
+	geluTanhSingle,
 	siluSingle,
 	{"HardSigmoid", []string{"fnZero", "fnOne"}, 2, func(f *fnVec, x vec) vec {
 		v := f.fma(x, f.param(0), f.copy(f.param(1)))
