@@ -5,10 +5,7 @@ import (
 	"slices"
 
 	"github.com/goqat/goqat/internal/graph"
-	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/onnxpb"
-	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 )
 
 // How does a file become a graph, node by node?
@@ -24,13 +21,9 @@ func (b *builder) run() error {
 	if err := b.inputs(); err != nil {
 		return err
 	}
-	for _, n := range nodes {
-		if b.done[n] {
-			continue
-		}
-		if err := b.node(n); err != nil {
-			return err
-		}
+	b.scan(nodes)
+	if err := b.nodes(nodes); err != nil {
+		return err
 	}
 	if err := b.failure(); err != nil {
 		return err
@@ -41,8 +34,23 @@ func (b *builder) run() error {
 	return b.outputs()
 }
 
-func (b *builder) initializers() error {
-	for _, t := range b.p.Graph.Initializer {
+// nodes imports nodes in the order of the file.
+func (b *builder) nodes(nodes []*node) error {
+	for _, n := range nodes {
+		if b.done[n] {
+			continue
+		}
+		if err := b.node(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) initializers() error { return b.initializersOf(b.p.Graph) }
+
+func (b *builder) initializersOf(g *onnxpb.GraphProto) error {
+	for _, t := range g.Initializer {
 		name := t.GetName()
 		if name == "" {
 			return fmt.Errorf("%w: an initializer of shape %v has no name", ErrFormat, t.Dims)
@@ -74,14 +82,22 @@ func (b *builder) liveNodes() ([]*node, error) {
 		}
 	}
 	need := map[string]bool{}
-	for _, o := range b.p.Graph.Output {
-		if need[o.GetName()] {
-			return nil, fmt.Errorf("%w: two outputs are named %q", ErrFormat, o.GetName())
+	for _, name := range b.outputNames() {
+		if need[name] {
+			return nil, fmt.Errorf("%w: two outputs are named %q", ErrFormat, name)
 		}
-		need[o.GetName()], b.wanted[o.GetName()] = true, true
+		if b.opt.Outputs != nil && !taken[name] {
+			return nil, fmt.Errorf("options: outputs: nothing makes %q", name)
+		}
+		need[name], b.wanted[name] = true, true
 	}
+	return b.liveOf(b.p.Graph, need)
+}
+
+// liveOf is liveNodes for a graph of which some results are needed, and for a branch.
+func (b *builder) liveOf(g *onnxpb.GraphProto, need map[string]bool) ([]*node, error) {
 	var live []*node
-	for _, pb := range slices.Backward(b.p.Graph.Node) {
+	for _, pb := range slices.Backward(g.Node) {
 		if !slices.ContainsFunc(pb.Output, func(o string) bool { return o != "" && need[o] }) {
 			continue
 		}
@@ -93,7 +109,7 @@ func (b *builder) liveNodes() ([]*node, error) {
 		for _, out := range pb.Output {
 			b.makers[out] = n
 		}
-		for _, in := range pb.Input {
+		for _, in := range n.reads() {
 			need[in] = true
 			b.users[in] = append(b.users[in], n)
 		}
@@ -102,93 +118,13 @@ func (b *builder) liveNodes() ([]*node, error) {
 	return live, nil
 }
 
-// inputs adds the inputs that something reads.
-func (b *builder) inputs() error {
-	batches := map[string]bool{} // names of open dimensions that are the batch
-	seen := map[string]bool{}
-	for _, in := range b.p.Graph.Input {
-		name := in.GetName()
-		if seen[name] {
-			return fmt.Errorf("%w: two inputs are named %q", ErrFormat, name)
-		}
-		seen[name] = true
-		if b.values[name] != nil || len(b.users[name]) == 0 && !b.wanted[name] {
-			continue // an initializer's declaration, or not needed
-		}
-		v, err := b.input(in, batches)
-		if err != nil {
-			return fmt.Errorf("input %q: %w", name, err)
-		}
-		b.values[name] = v
-		b.m.Inputs = append(b.m.Inputs, v.n)
-	}
-	for name := range b.opt.Shapes {
-		if !seen[name] {
-			return fmt.Errorf("options: the model has no input named %q", name)
-		}
-	}
-	return nil
-}
-
-func (b *builder) input(in *onnxpb.ValueInfoProto, batches map[string]bool) (*value, error) {
-	if in.GetName() == "" {
-		return nil, fmt.Errorf("%w: it has no name", ErrFormat)
-	}
-	tt := in.GetType().GetTensorType()
-	if tt == nil {
-		return nil, fmt.Errorf("%w: it is not a tensor", ErrUnsupported)
-	}
-	dt := dataType(tt.GetElemType())
-	if bits[dt] == 0 {
-		return nil, fmt.Errorf("%w: elements of type %v", ErrUnsupported, dt)
-	}
-	shape := b.opt.Shapes[in.GetName()]
-	if shape == nil {
-		if tt.Shape == nil {
-			return nil, fmt.Errorf("%w: the file gives no shape: name one in Options.Shapes", ErrUnsupported)
-		}
-		var err error
-		if shape, err = b.dims(tt.Shape.Dim, batches); err != nil {
-			return nil, err
-		}
-		if b.widen && len(shape) > 1 {
-			shape[0]++
-		}
-	}
-	if err := checkRank(len(shape)); err != nil {
-		return nil, err
-	}
-	if _, err := nn.OutShape(nn.Unary{Fn: "neg"}, [][]int{shape}); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	n := gorgonia.NewTensor(b.m.Graph, tensor.Float32, len(shape), gorgonia.WithName(in.GetName()), graph.Mark(graph.Input), gorgonia.WithShape(shape...))
-	return &value{name: in.GetName(), n: n, whole: !isFloatType(dt)}, nil
-}
-
-// dims resolves open dimensions: the first one, and those of the same name, are the
-// batch. Old exporters write 0 or -1 for open.
-func (b *builder) dims(dims []*onnxpb.TensorShapeProto_Dimension, batches map[string]bool) ([]int, error) {
-	shape := make([]int, len(dims))
-	for i, d := range dims {
-		param := d.GetDimParam()
-		switch v := d.GetDimValue(); {
-		case v > 0:
-			shape[i] = int(v)
-		case i == 0 || param != "" && batches[param]:
-			shape[i] = b.opt.Batch
-			if param != "" {
-				batches[param] = true
-			}
-		default:
-			return nil, fmt.Errorf("%w: dimension %d (%q) is open: give the shape in Options.Shapes", ErrUnsupported, i, param)
-		}
-	}
-	return shape, nil
-}
-
 // node imports one node. Its own faults are collected, so that one error can name all
 // nodes that need attention; what depends on it is left out then.
 func (b *builder) node(n *node) error {
+	if b.refused[n] {
+		b.breakOutputs(n)
+		return nil
+	}
 	for _, name := range n.pb.Input {
 		switch {
 		case name == "":
@@ -215,7 +151,7 @@ func (b *builder) node(n *node) error {
 	}
 	if err != nil {
 		b.breakOutputs(n)
-		b.fail(fmt.Errorf("node %s (%s): %w", n.label, n.op, err))
+		b.fail(n, err)
 	}
 	return nil
 }
@@ -228,8 +164,11 @@ func (b *builder) breakOutputs(n *node) {
 }
 
 func (b *builder) dispatch(n *node) error {
-	if !isStandard(n.pb.GetDomain()) {
-		return fmt.Errorf("%w: operator of domain %q", ErrUnsupported, n.pb.GetDomain())
+	if err := refusal(n); err != nil {
+		return err
+	}
+	if n.op == "If" {
+		return b.branch(n)
 	}
 	h, fold := handlers[n.op], folds[n.op]
 	if fold != nil && n.foldable(h != nil) {
@@ -241,11 +180,7 @@ func (b *builder) dispatch(n *node) error {
 	}
 	switch {
 	case h == nil && fold != nil:
-		return fmt.Errorf("%w: goqat computes this operator only while reading, on values that depend on no input", ErrUnsupported)
-	case h == nil && (n.op == "QuantizeLinear" || n.op == "DequantizeLinear"):
-		return fmt.Errorf("%w operator of a quantized model: Read wants float ones, ReadFrozen reads the quantized ones that goqat wrote", ErrUnsupported)
-	case h == nil:
-		return fmt.Errorf("%w operator", ErrUnsupported)
+		return errOnlyKnown
 	case n.whole() && !movesWhole[n.op]:
 		return fmt.Errorf("%w: arithmetic on whole numbers that depend on an input", ErrUnsupported)
 	}
@@ -270,17 +205,98 @@ func (n *node) foldable(inGraph bool) bool {
 }
 
 func (b *builder) outputs() error {
-	for _, o := range b.p.Graph.Output {
-		v := b.values[o.GetName()]
+	for _, name := range b.outputNames() {
+		v := b.values[name]
 		switch {
 		case v == nil:
-			return fmt.Errorf("%w: nothing makes the output %q", ErrFormat, o.GetName())
+			return fmt.Errorf("%w: nothing makes the output %q", ErrFormat, name)
 		case v.n == nil || v.n.Op() == nil || v.known():
-			return fmt.Errorf("%w: output %q is a constant or an input: leave it out", ErrUnsupported, o.GetName())
+			return fmt.Errorf("%w: output %q is a constant or an input: leave it out", ErrUnsupported, name)
 		}
-		graph.MarkName(o.GetName())(v.n)
+		graph.MarkName(name)(v.n)
 		b.m.Outputs = append(b.m.Outputs, v.n)
-		b.m.OutputNames = append(b.m.OutputNames, o.GetName())
+		b.m.OutputNames = append(b.m.OutputNames, name)
+	}
+	return nil
+}
+
+// branch takes the nodes of one branch of an If in its place. Which one must be known.
+func (b *builder) branch(n *node) error {
+	if err := n.arity(1, 1); err != nil {
+		return err
+	}
+	if v := n.in[0]; v == nil || !v.known() {
+		return fmt.Errorf("%w: which branch to take depends on an input: fix the input with Options.Constants", ErrUnsupported)
+	}
+	c, err := n.known(0)
+	if err != nil {
+		return err
+	}
+	if c.size() != 1 || c.float {
+		return fmt.Errorf("%w: the condition must be one truth value", ErrFormat)
+	}
+	name := "else_branch"
+	if c.i[0] != 0 {
+		name = "then_branch"
+	}
+	a := n.attr(name, onnxpb.AttributeProto_GRAPH)
+	if a == nil || a.G == nil || len(a.G.Output) < len(n.pb.Output) {
+		return fmt.Errorf("%w: no %s with %d outputs", ErrFormat, name, len(n.pb.Output))
+	}
+	if b.depth++; b.depth > maxDepth {
+		return fmt.Errorf("%w: more than %d branches within each other", ErrFormat, maxDepth)
+	}
+	defer func() { b.depth-- }()
+	return b.inline(n, a.G)
+}
+
+// maxDepth bounds branches within branches.
+const maxDepth = 32
+
+// inline imports the nodes of a branch, whose results become those of n.
+func (b *builder) inline(n *node, g *onnxpb.GraphProto) error {
+	if err := b.initializersOf(g); err != nil {
+		return err
+	}
+	need := map[string]bool{}
+	for i, out := range n.pb.Output {
+		if out != "" {
+			need[g.Output[i].GetName()] = true
+			// Nobody may take the node behind it alone.
+			b.wanted[g.Output[i].GetName()] = true
+		}
+	}
+	for _, pb := range g.Node {
+		for _, out := range pb.Output {
+			if out != "" && (b.values[out] != nil || b.made[out]) {
+				return fmt.Errorf("%w: %q is made inside a branch and outside of it", ErrFormat, out)
+			}
+			b.made[out] = out != ""
+		}
+	}
+	live, err := b.liveOf(g, need)
+	if err != nil {
+		return err
+	}
+	before := len(b.failures) + b.omitted
+	b.scan(live)
+	if err := b.nodes(live); err != nil {
+		return err
+	}
+	for i, out := range n.pb.Output {
+		if out == "" {
+			continue
+		}
+		v := b.values[g.Output[i].GetName()]
+		if v == nil {
+			if len(b.failures)+b.omitted > before { // which say why
+				b.breakOutputs(n)
+				n.absorbed = true
+				return nil
+			}
+			return fmt.Errorf("%w: nothing makes the branch's output %q", ErrFormat, g.Output[i].GetName())
+		}
+		b.values[out] = v
 	}
 	return nil
 }

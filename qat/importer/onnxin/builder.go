@@ -24,16 +24,19 @@ type builder struct {
 	makers  map[string]*node // of live nodes, by result
 	wanted  map[string]bool  // names of the outputs
 	done    map[*node]bool   // fused into an earlier node
+	refused map[*node]bool   // by the scan
 	named   map[*gorgonia.Node]bool
 	printed map[string][]float32 // constants in the graph by how Gorgonia prints them
 	scalars map[string]float32   // those of one number by name
 	// transposed holds matrices that are transpositions, and of what.
 	transposed map[*gorgonia.Node]*gorgonia.Node
-	widen      bool     // fixed first dimensions get one row more
-	reshapes   [][]int  // shapes asked for, in order
-	shadow     *builder // the same model at another batch size, or nil
-	budget     int      // elements that may still be computed while reading
-	seed       uint64   // of the next dropout
+	widen      bool           // fixed first dimensions get one row more
+	reshapes   [][]int        // shapes asked for, in order
+	shadow     *builder       // the same model at another batch size, or nil
+	budget     int            // elements that may still be computed while reading
+	seed       uint64         // of the next dropout
+	depth      int            // branches within branches
+	failed     map[string]int // nodes that failed by operator
 	failures   []error
 	omitted    int // failures beyond maxFailures
 }
@@ -57,7 +60,7 @@ func newBuilder(p *parsed, files fileSource, opt Options) *builder {
 	b := &builder{p: p, files: files, opt: opt, budget: opt.MaxElements,
 		m:      &Model{Graph: gorgonia.NewGraph(), Params: map[string]*gorgonia.Node{}},
 		values: map[string]*value{}, broken: map[string]bool{}, made: map[string]bool{}, users: map[string][]*node{}, makers: map[string]*node{}, wanted: map[string]bool{},
-		done: map[*node]bool{}, named: map[*gorgonia.Node]bool{}, printed: map[string][]float32{}, scalars: map[string]float32{}, transposed: map[*gorgonia.Node]*gorgonia.Node{}}
+		done: map[*node]bool{}, refused: map[*node]bool{}, failed: map[string]int{}, named: map[*gorgonia.Node]bool{}, printed: map[string][]float32{}, scalars: map[string]float32{}, transposed: map[*gorgonia.Node]*gorgonia.Node{}}
 	b.m.Producer = strings.TrimSpace(p.GetProducerName() + " " + p.GetProducerVersion())
 	if b.budget == 0 {
 		b.budget = 1<<20 + 4*p.size

@@ -81,7 +81,7 @@ func (t *thawer) thaw() error {
 			n.in = append(n.in, v)
 		}
 		if err := t.step(n); err != nil {
-			t.fail(fmt.Errorf("node %s (%s): %w", n.label, n.op, err))
+			t.fail(n, err)
 			break // what follows depends on it, mostly
 		}
 	}

@@ -150,6 +150,8 @@ func attribute(name string, v any) *onnxpb.AttributeProto {
 		a.Type, a.Floats = onnxpb.AttributeProto_FLOATS.Enum(), v
 	case *onnxpb.TensorProto:
 		a.Type, a.T = onnxpb.AttributeProto_TENSOR.Enum(), v
+	case *onnxpb.GraphProto:
+		a.Type, a.G = onnxpb.AttributeProto_GRAPH.Enum(), v
 	default:
 		panic(fmt.Sprintf("attribute %q is a %T", name, v))
 	}

@@ -15,6 +15,13 @@ type Options struct {
 	// Shapes gives the shapes of inputs by name and replaces those in the file. It is
 	// needed for open dimensions other than the batch.
 	Shapes map[string][]int
+	// Constants fixes inputs by name: row-major numbers, or one for all elements. What
+	// depends on nothing else is then computed while reading, a sampling rate that an If
+	// asks for, say, and they are no Inputs of the model. Inputs of truth values take 0 and 1.
+	Constants map[string][]float64
+	// Outputs names the values that the model ends at, in their order: results of any
+	// nodes. nil: the file's outputs. Nodes behind them need not be importable.
+	Outputs []string
 	// Training makes the graph itself train: batch normalisation uses the statistics of
 	// the batch and dropout drops. It is not needed for qat.Prepare, whose graphs
 	// train anyway.

@@ -49,6 +49,42 @@ func (n *node) attr(name string, want onnxpb.AttributeProto_AttributeType) *onnx
 	return a
 }
 
+// reads are the values that the node reads: its operands, and what its branches take from
+// outside of themselves.
+func (n *node) reads() []string {
+	names := n.pb.Input
+	for _, a := range n.pb.Attribute {
+		if a.G != nil {
+			names = append(slices.Clone(names), captured(a.G, maxCaptured)...)
+		}
+	}
+	return names
+}
+
+// maxCaptured bounds graphs within graphs.
+const maxCaptured = 100
+
+// captured lists names that a graph inside a node reads and may not make. One too many
+// does no harm.
+func captured(g *onnxpb.GraphProto, depth int) []string {
+	var names []string
+	if depth == 0 {
+		return nil
+	}
+	for _, n := range g.Node {
+		names = append(names, n.Input...)
+		for _, a := range n.Attribute {
+			if a.G != nil {
+				names = append(names, captured(a.G, depth-1)...)
+			}
+		}
+	}
+	for _, o := range g.Output {
+		names = append(names, o.GetName())
+	}
+	return names
+}
+
 func (n *node) int(name string, def int) int {
 	if a := n.attr(name, onnxpb.AttributeProto_INT); a != nil {
 		return n.toInt(name, a.GetI())
