@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/safetensors"
@@ -188,12 +189,24 @@ func (m *Model) checkState(meta map[string]string, tensor func(name string) ([]f
 		if len(x) != len(data) {
 			return st, nil, fmt.Errorf("%w: tensor %q has %d elements, the network's %d", ErrState, name, len(x), len(data))
 		}
-		for i, v := range x {
-			if math.IsNaN(float64(v)) {
-				return st, nil, fmt.Errorf("%w: tensor %q: element %d is NaN", ErrState, name, i)
-			}
+		if err := checkNumbers(name, x, data); err != nil {
+			return st, nil, err
 		}
 		tensors[name] = x
 	}
 	return st, tensors, nil
+}
+
+// checkNumbers refuses what no training leaves behind. An infinity that the network
+// holds in the same place now is its own: masks have them.
+func checkNumbers(name string, x, now []float32) error {
+	for i, v := range x {
+		switch {
+		case math.IsNaN(float64(v)), math.IsInf(float64(v), 0) && v != now[i]:
+			return fmt.Errorf("%w: tensor %q: element %d is %v", ErrState, name, i, v)
+		case v < 0 && strings.HasPrefix(name, plan.VariancePrefix):
+			return fmt.Errorf("%w: tensor %q: element %d, a variance, is %v", ErrState, name, i, v)
+		}
+	}
+	return nil
 }

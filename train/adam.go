@@ -62,7 +62,9 @@ func NewAdam(cfg AdamConfig) (*Adam, error) {
 	case !(cfg.WeightDecay >= 0):
 		return nil, fmt.Errorf("train: adam: %w: WeightDecay %v, want at least 0", ErrConfig, cfg.WeightDecay)
 	}
-	return &Adam{cfg: cfg, slots: slots{kind: "adam", moments: 2}}, nil
+	o := &Adam{cfg: cfg}
+	o.slots = slots{kind: "adam", rate: &o.cfg.LearnRate, moments: 2, squares: 1}
+	return o, nil
 }
 
 // LearnRate returns the current learning rate.

@@ -139,14 +139,13 @@ func (r Recipe) loop(m Model, d Data) (*Loop, error) {
 	if err := Gradients(loss, params); err != nil {
 		return nil, err
 	}
+	// The model counts first: a checkpoint that the hook writes holds the epoch.
 	onEpoch := func(e Epoch) error {
-		if r.OnEpoch != nil {
-			if err := r.OnEpoch(e); err != nil {
-				return err
-			}
-		}
 		m.Epoch()
-		return nil
+		if r.OnEpoch == nil {
+			return nil
+		}
+		return r.OnEpoch(e)
 	}
 	return &Loop{X: in[0], Labels: labels, Loss: loss, Params: params, Solver: r.Solver, Batches: batches,
 		Epochs: r.Epochs, Schedule: r.Schedule, Start: r.Start, AfterStep: m.Step, OnEpoch: onEpoch,

@@ -39,7 +39,9 @@ func NewSGD(cfg SGDConfig) (*SGD, error) {
 	case cfg.Nesterov && cfg.Momentum == 0:
 		return nil, fmt.Errorf("train: sgd: %w: Nesterov needs Momentum > 0", ErrConfig)
 	}
-	return &SGD{cfg: cfg, slots: slots{kind: "sgd", moments: 1}}, nil
+	o := &SGD{cfg: cfg}
+	o.slots = slots{kind: "sgd", rate: &o.cfg.LearnRate, moments: 1, squares: -1}
+	return o, nil
 }
 
 // LearnRate returns the current learning rate.

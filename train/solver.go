@@ -62,7 +62,9 @@ type item struct {
 // slots holds the state of all parameters and the work list of the current step.
 type slots struct {
 	kind    string
-	moments int // slices per parameter
+	rate    *float64 // the learning rate, in the optimizer's settings
+	moments int      // slices per parameter
+	squares int      // which of them is a mean of squares; -1: none
 	byName  map[string]*slot
 	items   []item
 	round   int
@@ -222,8 +224,9 @@ func plain(d *tensor.Dense, mayCopy bool) ([]float32, error) {
 // State is what an [Optimizer] remembers between steps, ready to be saved (it
 // encodes as JSON). The caller owns it.
 type State struct {
-	Kind   string       `json:"kind"`   // sgd or adam
-	Params []ParamState `json:"params"` // sorted by name
+	Kind      string       `json:"kind"`                 // sgd or adam
+	LearnRate float64      `json:"learn_rate,omitempty"` // of the next step; 0: Restore leaves the optimizer's
+	Params    []ParamState `json:"params"`               // sorted by name
 }
 
 // ParamState is the part of [State] that belongs to one parameter.

@@ -18,8 +18,8 @@ import (
 // renamed; on any error, or a panic of write, it is removed and path is as it was.
 // The writer is buffered and only valid during the call. A new file has mode 0666
 // before the umask; a file that is replaced passes on its permissions. A symbolic
-// link is replaced itself, not what it points to. Errors of write come back
-// wrapped.
+// link to a file is replaced itself, not what it points to. A pipe or a device, or a link
+// to one, is written to in place. Errors of write come back wrapped.
 func WriteFile(path string, write func(io.Writer) error) error {
 	if err := writeFile(path, write); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -28,6 +28,9 @@ func WriteFile(path string, write func(io.Writer) error) error {
 }
 
 func writeFile(path string, write func(io.Writer) error) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return stream(path, info, write)
+	}
 	f, err := create(path)
 	if err != nil {
 		return err
@@ -61,6 +64,23 @@ func writeFile(path string, write func(io.Writer) error) error {
 	renamed = true
 	syncFolder(filepath.Dir(path))
 	return nil
+}
+
+// stream writes to what must not be replaced by a file: a pipe, a device.
+func stream(path string, info fs.FileInfo, write func(io.Writer) error) error {
+	if info.IsDir() {
+		return errors.New("it is a folder: name a file")
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriterSize(f, bufferSize)
+	err = write(b)
+	if err == nil {
+		err = b.Flush()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // bufferSize makes few system calls of many small writes.

@@ -2,6 +2,7 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -127,4 +128,32 @@ func TestWriteFileConcurrent(t *testing.T) {
 		t.Errorf("read %d bytes, %v: not one of the texts", len(got), err)
 	}
 	wantFile(t, path, string(got))
+}
+
+// A pipe and a device stay what they are.
+func TestWriteFileStreams(t *testing.T) {
+	if err := WriteFile(os.DevNull, text("gone")); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(os.DevNull); err != nil || info.Mode().IsRegular() {
+		t.Fatalf("%s was replaced: %v, %v", os.DevNull, info, err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/dev/fd/%d", w.Fd())
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("no way to name a pipe on this system: %v", err)
+	}
+	if err := WriteFile(path, text("through")); err != nil {
+		t.Error(err)
+	}
+	w.Close()
+	if got, err := io.ReadAll(r); string(got) != "through" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if err := WriteFile(t.TempDir(), text("x")); err == nil || !strings.Contains(err.Error(), "name a file") {
+		t.Errorf("writing to a folder: %v", err)
+	}
 }

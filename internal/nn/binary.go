@@ -366,11 +366,12 @@ func init() {
 		shape: func(o Binary, in [][]int) ([]int, error) { return broadcast(o, in[0], in[1]) },
 		traits: func(o Binary) Traits {
 			if binaryFns[o.Fn] >= fnCompare {
-				return Traits{NonNegative: true, IgnoresInputs: true, IgnoresOutput: true}
+				return Traits{NonNegative: true, Infinite: true, IgnoresInputs: true, IgnoresOutput: true}
 			}
 			linear := o.Fn == "add" || o.Fn == "sub"
 			// Quotients and powers become no codes: their range depends on single small operands.
 			return Traits{Quantized: o.OnCodes(), DataOnly: true, TakesActivation: o.OnCodes(), Adds: o.Fn == "add",
+				Infinite:         slices.Contains([]string{"add", "min", "max"}, o.Fn),
 				KeepsNonNegative: slices.Contains([]string{"add", "mul", "min", "max"}, o.Fn), IgnoresInputs: linear, IgnoresOutput: true,
 				OnlyForOther: [2]bool{o.Fn == "mul" || o.Fn == "div", o.Fn == "mul"}}
 		},

@@ -38,9 +38,9 @@ func init() {
 		shape: softmaxShape,
 		traits: func(o Softmax) Traits {
 			if o.Log {
-				return Traits{IgnoresInputs: true}
+				return Traits{Infinite: true, IgnoresInputs: true}
 			}
-			return Traits{Quantized: true, FirstOnly: true, NonNegative: true, Fixed: Interval{0, 1}, Probability: true, IgnoresInputs: true}
+			return Traits{Infinite: true, Quantized: true, FirstOnly: true, NonNegative: true, Fixed: Interval{0, 1}, Probability: true, IgnoresInputs: true}
 		},
 		batch: func(o Softmax, g *Growth) (int, error) {
 			at, err := binaryBatch(Binary{}, g)

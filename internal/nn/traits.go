@@ -68,6 +68,10 @@ type Traits struct {
 	// Averages: the layer divides an exact integer sum; see [IntAvgPool].
 	Averages bool
 
+	// Infinite: a constant operand may hold infinities, which mean "none": a mask that is
+	// added to scores, a bound, what a choice falls on.
+	Infinite bool
+
 	// IgnoresInputs and IgnoresOutput: Backward does not look at their elements.
 	IgnoresInputs, IgnoresOutput bool
 	// OnlyForOther[i]: Backward looks at input i only for the gradient of the other of the

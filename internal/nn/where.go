@@ -16,7 +16,7 @@ func init() {
 		kinds: []string{"where"}, inputs: [2]int{3, 3},
 		shape: whereShape,
 		traits: func(Where) Traits {
-			return Traits{IgnoresOutput: true, OnlyForOther: [2]bool{false, true}}
+			return Traits{Infinite: true, IgnoresOutput: true, OnlyForOther: [2]bool{false, true}}
 		},
 		batch: whereBatch,
 		f32:   wherePasses[float32](), f64: wherePasses[float64](),

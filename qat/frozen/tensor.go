@@ -216,6 +216,11 @@ func (t *Tensor) checkConst(n int) error {
 		case len(c.Values) != n:
 			return fmt.Errorf("%w: %d values, want %d for shape %v", ErrNetwork, len(c.Values), n, t.Shape)
 		}
+		for i, v := range c.Values {
+			if v != v {
+				return fmt.Errorf("%w: the constant holds NaN at %d", ErrNetwork, i)
+			}
+		}
 		return nil
 	}
 	if c.Values != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/qat/internal/exact"
 )
@@ -39,6 +40,27 @@ func (n *Network) Validate() error {
 		l := &n.Layers[i]
 		if err := n.checkOperands(l); err != nil {
 			return l.wrap(err)
+		}
+		if err := n.checkInfinite(l); err != nil {
+			return l.wrap(err)
+		}
+	}
+	return nil
+}
+
+// checkInfinite wants finite constants, but where an infinity means "none": a mask of
+// -Inf added to scores, a bound, what a comparison looks at or a choice falls on.
+func (n *Network) checkInfinite(l *Layer) error {
+	if traits := nn.TraitsOf(l.Op.op()); traits.Infinite || traits.Moves {
+		return nil
+	}
+	for k, at := range l.Inputs {
+		t := &n.Tensors[at]
+		if t.Const == nil || t.Quant != nil {
+			continue
+		}
+		if i := kern.NotFinite(t.Const.Values); i >= 0 {
+			return fmt.Errorf("%w: operand %d, constant %q, holds %v at %d: want finite numbers", ErrNetwork, k, t.Name, t.Const.Values[i], i)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package exact
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/kern"
@@ -26,7 +27,8 @@ func (q Quant) Grid() kern.Grid {
 	return kern.Grid{Scale: q.Params.Scale[0], ZeroPoint: q.Params.ZeroPoint[0], Qmin: qmin, Qmax: qmax}
 }
 
-// Check reports parameters that do not fit the format or a tensor of the given shape.
+// Check reports parameters that do not fit the format or a tensor of the given shape, and
+// codes whose values are beyond float32.
 func (q Quant) Check(shape []int) error {
 	l, err := q.Spec.Layout(shape)
 	if err != nil {
@@ -34,6 +36,14 @@ func (q Quant) Check(shape []int) error {
 	}
 	if err := q.Params.Check(q.Spec, l.Groups()); err != nil {
 		return err
+	}
+	// What ships has a number for every code, those that no data had too.
+	qmin, qmax := q.Spec.QRange()
+	for i, s := range q.Params.Scale {
+		far := max(qmax-q.Params.ZeroPoint[i], q.Params.ZeroPoint[i]-qmin)
+		if float64(s)*float64(far) > math.MaxFloat32 { // exact in float64
+			return fmt.Errorf("%w: scale %v of group %d: code values of %d steps are beyond float32", fakequant.ErrParams, s, i, far)
+		}
 	}
 	if q.Spec.Unsigned || q.Spec.Scheme != fakequant.Symmetric {
 		return nil

@@ -11,6 +11,9 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
+// VariancePrefix begins the names of running variances in [Plan.Memory].
+const VariancePrefix = "running_variance."
+
 // Memory returns the memory of all that training changes, by a unique name.
 func (p *Plan) Memory() map[string][]float32 {
 	m := map[string][]float32{}
@@ -26,7 +29,7 @@ func (p *Plan) Memory() map[string][]float32 {
 	}
 	for l, st := range p.Statistics {
 		m["running_mean."+l.Name] = st.Mean
-		m["running_variance."+l.Name] = st.Variance
+		m[VariancePrefix+l.Name] = st.Variance
 	}
 	for _, l := range p.Layers {
 		if l.Oscillation != nil {
