@@ -206,3 +206,34 @@ func TestRoundSkipsHopeless(t *testing.T) {
 		t.Errorf("%v, damping %v, want 10", h, lambda)
 	}
 }
+
+// TestRoundFewSamples: a layer that sees few vectors, as those behind a global pool do,
+// is rounded no worse than to nearest for the samples that were not given.
+func TestRoundFewSamples(t *testing.T) {
+	const few, width, others = 8, 36, 400
+	x := numbers(5, (few+others)*width)
+	given, unseen := ptq.DataOf(x[:few*width]), x[few*width:]
+	for _, bits := range []int{3, 4, 8} {
+		noise := func(round bool) (float64, []ptq.RoundedLayer) {
+			g, y := oneLayer["linear"]()
+			n := onlyPrepare(t, rounded(bits, qconfig.PerChannel), g, y)
+			var want [][]float32
+			fatal(t, n.m.plan.InFloat(func() (err error) { want, err = n.m.Predict(unseen); return err }))
+			r, err := n.m.PostTraining(given, ptq.Options{NoRound: !round, NoBias: !round, NoEqualize: true})
+			fatal(t, err)
+			got, err := n.m.Predict(unseen)
+			fatal(t, err)
+			sum := 0.0
+			for i, v := range want[0] {
+				d := float64(v - got[0][i])
+				sum += d * d
+			}
+			return sum, r.Rounded
+		}
+		nearest, _ := noise(false)
+		rounded, rows := noise(true)
+		if !(rounded <= nearest) {
+			t.Errorf("%d bits: squared error on unseen samples %v to nearest, %v rounded: %+v", bits, nearest, rounded, rows)
+		}
+	}
+}

@@ -6,7 +6,9 @@ package ptq
 type RoundOptions struct {
 	// Damping is added to the diagonal of the input's second moments, as a share of its
 	// mean, and pulls the result towards the float weights; 0 means 0.01. It is raised
-	// tenfold where a matrix is not positive definite.
+	// tenfold where a matrix is not positive definite. A layer with fewer than 32 input
+	// vectors to each weight of a channel is also tried with 10 and 100 times as much and
+	// with rounding to nearest, each half of the data judging what the other half found.
 	Damping float64
 	// Order is the order in which the columns of a weight are rounded.
 	Order ColumnOrder
@@ -41,6 +43,9 @@ type RoundedLayer struct {
 	// quantized input have 0.
 	Nearest float64 `json:"nearest"`
 	Rounded float64 `json:"rounded"`
+	// Damping is the one that was used: RoundOptions.Damping, or more where the data has
+	// few vectors for the layer's weights and samples held out say so; 0: rounded to nearest.
+	Damping float64 `json:"damping,omitempty"`
 	// Dead is how many columns no data reached; they are rounded to nearest.
 	Dead int `json:"dead_columns,omitempty"`
 	// Note says why a layer, or a part of one, was rounded to nearest.

@@ -49,12 +49,16 @@ func roundEach(p *plan.Plan, data ptq.Data, opt ptq.RoundOptions) ([]ptq.Rounded
 	if err != nil {
 		return nil, err
 	}
+	batches := 0
+	for range data {
+		batches++
+	}
 	var out []ptq.RoundedLayer
 	for _, l := range p.Tunable() {
 		if l.Shares != nil {
 			continue // rounded with its owner
 		}
-		r := rounder{p: p, l: l, opt: opt, geo: geometryOf(l)}
+		r := rounder{p: p, l: l, opt: opt, geo: geometryOf(l), batches: batches}
 		row, err := r.round(e, data)
 		if err != nil {
 			return nil, &fakequant.LayerError{Layer: l.Name, Err: err}
@@ -75,6 +79,9 @@ type rounder struct {
 	geo weightGeometry
 	w   []float32 // folded float weights
 	m   []*moments
+	// halves are the moments of either half of the data; m are those of all.
+	halves  [2][]*moments
+	batches int
 }
 
 func (r *rounder) round(e *plan.Emitter, data ptq.Data) (ptq.RoundedLayer, error) {
@@ -98,20 +105,29 @@ func (r *rounder) round(e *plan.Emitter, data ptq.Data) (ptq.RoundedLayer, error
 	if err != nil {
 		return row, err
 	}
-	units, err := r.units(layout, &row)
-	if err != nil {
-		return row, err
-	}
 	weights := make([]float32, len(r.w))
 	if err := fakequant.FakeQuantize(weights, r.w, layout, r.l.WeightQuantizer.Spec(), params); err != nil {
 		return row, err
 	}
+	c := r.choose(layout, params, weights)
+	units, err := r.units(r.m, cmp.Or(c.damping, r.opt.Damping), layout, &row)
+	if err != nil {
+		return row, err
+	}
+	row.Damping = c.damping
+	nearest := slices.Clone(weights)
 	final := r.solveAll(units, params, weights, &row)
+	if c.damping == 0 {
+		weights, final, row.Rounded = nearest, params, row.Nearest
+	}
+	if row.Note == "" {
+		row.Note = c.note
+	}
 	if err := r.l.KeepWeights(weights, final); err != nil {
 		return row, err
 	}
-	if !r.opt.KeepBias {
-		d := r.shift(weights)
+	if !c.keep {
+		d := r.shift(weights, r.m)
 		for _, l := range r.p.Users(r.l) {
 			l.AddBias(d)
 		}
@@ -153,9 +169,12 @@ func (r *rounder) solveAll(units []unit, params fakequant.Params, weights []floa
 // to all that share its weights.
 func (r *rounder) gather(data ptq.Data) error {
 	for range r.geo.groups {
-		r.m = append(r.m, NewMoments(r.geo.cols))
+		for h := range r.halves {
+			r.halves[h] = append(r.halves[h], NewMoments(r.geo.cols))
+		}
 	}
 	users := r.p.Users(r.l)
+	batch, samples := 0, make([]int, len(users)) // seen so far
 	input := func(e *plan.Emitter) []*gorgonia.Node {
 		var ns []*gorgonia.Node
 		for _, l := range users {
@@ -182,23 +201,42 @@ func (r *rounder) gather(data ptq.Data) error {
 				}
 			}
 			cut := rowsOf(l, xq[i].Shape, r.opt.MaxPositions)
+			half := func(sample int) int {
+				if r.batches > 1 {
+					return batch % 2
+				}
+				return (samples[i] + sample) % 2
+			}
 			par.For(r.geo.groups, 1, func(lo, hi int) {
 				for g := lo; g < hi; g++ {
-					r.m[g].add(cut, g, xf[i].Data, xq[i].Data)
+					cut.each(g, xf[i].Data, xq[i].Data, func(sample int, vf, vq []float64) {
+						r.halves[half(sample)][g].add(vf, vq)
+					})
 				}
 			})
+			samples[i] += cut.n
 		}
+		batch++
 		return nil
 	})
-	for _, m := range r.m {
-		m.finish(!r.opt.KeepBias)
+	for g := range r.geo.groups {
+		a, b := r.halves[0][g], r.halves[1][g]
+		a.finish()
+		b.finish()
+		m := a.plus(b)
+		if !r.opt.KeepBias {
+			a.centre()
+			b.centre()
+			m.centre()
+		}
+		r.m = append(r.m, m)
 	}
 	return err
 }
 
 // units makes the roundings of all output channels that have usable moments. The
 // others stay as they are, and the row says why.
-func (r *rounder) units(layout fakequant.Layout, row *ptq.RoundedLayer) ([]unit, error) {
+func (r *rounder) units(moments []*moments, damping float64, layout fakequant.Layout, row *ptq.RoundedLayer) ([]unit, error) {
 	groupOf := make([]int, layout.Len())
 	layout.Runs(func(lo, hi, group, step int) {
 		for i := lo; i < hi; i++ {
@@ -207,8 +245,8 @@ func (r *rounder) units(layout fakequant.Layout, row *ptq.RoundedLayer) ([]unit,
 	})
 	var all []unit
 	perGroup := r.geo.out / r.geo.groups
-	for g, m := range r.m {
-		h, lambda := NewQuadratic(m, r.opt.Damping, r.order(m))
+	for g, m := range moments {
+		h, lambda := NewQuadratic(m, damping, r.order(m))
 		if h == nil {
 			row.Note = "the second moments of its input hold no numbers: rounded to nearest"
 			if layout.Groups() == 1 {
@@ -279,12 +317,13 @@ func (r *rounder) unit(k int, m *moments, h *quadratic, lambda float64, groupOf 
 	return u
 }
 
-// shift is the mean error of each output channel with the rounded weights.
-func (r *rounder) shift(weights []float32) []float32 {
+// shift is the mean error of each output channel with the rounded weights, on the samples
+// of the moments.
+func (r *rounder) shift(weights []float32, moments []*moments) []float32 {
 	d := make([]float32, r.geo.out)
 	perGroup := r.geo.out / r.geo.groups
 	for k := range d {
-		m := r.m[k/perGroup]
+		m := moments[k/perGroup]
 		s := 0.0
 		for j := range m.k {
 			at := r.geo.at(k, j)

@@ -115,19 +115,25 @@ func NewMoments(k int) *moments {
 		bq: make([]float64, k*vectorsAtOnce), bf: make([]float64, k*vectorsAtOnce)}
 }
 
-// add takes in all vectors of a batch.
-func (m *moments) add(r rows, group int, float, quantized []float32) {
-	vf, vq := make([]float64, m.k), make([]float64, m.k)
+// each calls f with all vectors of a batch and the number of the image or row that they
+// are of. They are valid during the call.
+func (r rows) each(group int, float, quantized []float32, f func(sample int, vf, vq []float64)) {
+	vf, vq := make([]float64, r.geo.cols), make([]float64, r.geo.cols)
 	for i := range r.count() {
 		r.fill(vf, float, group, i)
 		r.fill(vq, quantized, group, i)
-		for j := range m.k {
-			m.bf[j*vectorsAtOnce+m.fill] = vf[j]
-			m.bq[j*vectorsAtOnce+m.fill] = vq[j]
-		}
-		if m.fill++; m.fill == vectorsAtOnce {
-			m.flush()
-		}
+		f(i/r.perImage, vf, vq)
+	}
+}
+
+// add takes in a vector of the float and of the quantized network.
+func (m *moments) add(vf, vq []float64) {
+	for j := range m.k {
+		m.bf[j*vectorsAtOnce+m.fill] = vf[j]
+		m.bq[j*vectorsAtOnce+m.fill] = vq[j]
+	}
+	if m.fill++; m.fill == vectorsAtOnce {
+		m.flush()
 	}
 }
 
@@ -166,9 +172,8 @@ func dot(a, b []float64) float64 {
 	return s
 }
 
-// finish completes the sums. centred takes the means off the vectors, which is right
-// where a bias takes up the mean error.
-func (m *moments) finish(centred bool) {
+// finish completes the sums.
+func (m *moments) finish() {
 	m.flush()
 	for i := range m.k {
 		for j := range i {
@@ -176,7 +181,24 @@ func (m *moments) finish(centred bool) {
 		}
 	}
 	m.bq, m.bf = nil, nil
-	if !centred {
+}
+
+// plus are the sums over the vectors of both, which are finished and not centred.
+func (m *moments) plus(o *moments) *moments {
+	add := func(a, b []float64) []float64 {
+		s := make([]float64, len(a))
+		for i, v := range a {
+			s[i] = v + b[i]
+		}
+		return s
+	}
+	return &moments{k: m.k, n: m.n + o.n, QQ: add(m.QQ, o.QQ), fq: add(m.fq, o.fq), q: add(m.q, o.q), f: add(m.f, o.f)}
+}
+
+// centre takes the means off the vectors, which is right where a bias takes up the mean
+// error.
+func (m *moments) centre() {
+	if m.n == 0 {
 		return
 	}
 	n := float64(m.n)

@@ -19,7 +19,7 @@ func TestQuadratic(t *testing.T) {
 		m.bq[i%k*vectorsAtOnce+i/k] = float64(v)
 	}
 	m.fill = 40
-	m.finish(false)
+	m.finish()
 	order := []int{3, 1, 0, 2, 11, 10, 9, 4, 5, 6, 8, 7}
 	h, lambda := NewQuadratic(m, 0.01, order)
 	largest := slices.Max(h.h)
@@ -62,7 +62,7 @@ func TestSolveCosts(t *testing.T) {
 		m.bq[i%k*vectorsAtOnce+i/k] = float64(v)
 	}
 	m.fill = 60
-	m.finish(false)
+	m.finish()
 	h, _ := NewQuadratic(m, 0.01, []int{0, 1, 2, 3, 4, 5, 6, 7, 8})
 	w := numbers(2, k)
 	c := &channel{h: h, nearest: w, group: make([]int, k), index: make([]int, k)}
