@@ -55,7 +55,7 @@ var floors = map[string][]string{
 		"exact.go", "nodes.go", "carry.go", "emit.go",
 		"eval.go", "freeze.go", "probe.go",
 	},
-	"qat/internal/tune":    {"pairs.go", "rows.go", "linalg.go", "solve.go", "round.go", "equalize.go", "bias.go", "posttraining.go"},
+	"qat/internal/tune":    {"pairs.go", "rows.go", "linalg.go", "solve.go", "rounder.go", "heldout.go", "round.go", "equalize.go", "bias.go", "posttraining.go"},
 	"qat/internal/measure": {"plan.go", "advice.go", "histogram.go", "report.go", "history.go", "mixed.go", "sensitivity.go", "verify.go"},
 	"qat/internal/exact":   {"quant.go", "scales.go", "product.go"},
 	"qat/export/coremlout": {
