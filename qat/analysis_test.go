@@ -16,7 +16,7 @@ import (
 // the input any more.
 func TestDeadChannels(t *testing.T) {
 	g := gorgonia.NewGraph()
-	n := prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 4, 6), 3))
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, fc("fc", leaf(g, "x", 4, 6), 3))
 	w := n.weights("fc")
 	for i := 1; i < len(w); i += 3 {
 		w[i] = 0
@@ -59,7 +59,7 @@ func (n *net) weights(name string) []float32 {
 // TestRecord compares the points with the quantizers at the time.
 func TestRecord(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, qconfig.Config{}, g, y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, y)
 	n.m.Record(2)
 	m := n.machine()
 	var scales []float32
@@ -98,7 +98,7 @@ func TestRecord(t *testing.T) {
 // Weights have the range that their latest grid shows.
 func TestRecordWeights(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, qconfig.Config{}, g, y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, y)
 	n.m.Record(1)
 	w := n.weights("fc1")
 	for i := range w {
@@ -165,7 +165,7 @@ func TestRecordStartsLate(t *testing.T) {
 
 func TestHistoryCheck(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, qconfig.Config{}, g, y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, y)
 	five := func(points ...measure.Point) [][]measure.Point {
 		return [][]measure.Point{points, points, points, points, points}
 	}

@@ -279,7 +279,7 @@ func TestCarriedLogarithm(t *testing.T) {
 		g := gorgonia.NewGraph()
 		x := leaf(g, "x", 4, 6)
 		prob := must(gorgonia.SoftMax(fc("fc1", x, 5)))
-		y := must(gorgonia.Exp(prob))
+		y := fc("fc2", must(gorgonia.Exp(prob)), 3)
 		if logged {
 			// gorgonia.Log of prob itself would turn that into logarithms.
 			must(gorgonia.Mean(must(gorgonia.Log(must(gorgonia.Reshape(prob, tensor.Shape{20}))))))

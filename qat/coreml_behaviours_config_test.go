@@ -76,7 +76,7 @@ func behavePrecedence(t *testing.T) {
 func behaveFinalize(t *testing.T) {
 	x := imageInput()
 	y := fc("skipped", flatRows(relu(batchNorm("bn", conv("c", x, 3, 3)))), 3)
-	n := prepare(t, qconfig.Config{Names: map[string]*qconfig.Layer{"skipped": nil}}, x.Graph(), y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true, Names: map[string]*qconfig.Layer{"skipped": nil}}, x.Graph(), y)
 	n.step(n.machine(), 0)
 	before := n.snapshot()
 	fz := n.freeze()
@@ -164,7 +164,7 @@ func behaveBlocks(t *testing.T) {
 		{"not divisible", func() *gorgonia.Node { return fc("l", leaf(gorgonia.NewGraph(), "x", 4, 7), 5) }, 3, []int{3, 5}},
 	} {
 		y := c.build()
-		cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: c.block}}}
+		cfg := qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: c.block}}}
 		n := prepare(t, cfg, y.Graph(), y)
 		l := n.m.plan.Layers[0]
 		for _, candidate := range n.m.plan.Layers {

@@ -50,7 +50,7 @@ func behaveFusions(t *testing.T) {
 			return relu(must(gorgonia.BatchedMatMul(leaf(graph, "x", 4, 2, 3), leaf(graph, "z", 4, 3, 2))))
 		}(), 3, 0},
 	} {
-		n := onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, NarrowRange: qconfig.No}}}, c.y.Graph(), c.y)
+		n := onlyPrepare(t, qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, NarrowRange: qconfig.No}}}, c.y.Graph(), c.y)
 		if got := n.activationQuantizers(); got != c.acts {
 			t.Errorf("%s: %d quantizers of activations, want %d", c.name, got, c.acts)
 		}
@@ -83,7 +83,7 @@ func behaveReLU(t *testing.T) {
 	}{{"relu", relu, unsigned8}, {"relu6", relu6, unsigned8}, {"leaky_relu", leakyReLU, signed8}, {"none", func(x *gorgonia.Node) *gorgonia.Node { return x }, signed8}} {
 		x := imageInput()
 		y := c.act(conv("c", x, 3, 3))
-		n := prepare(t, qconfig.Config{}, x.Graph(), y)
+		n := prepare(t, qconfig.Config{QuantizeOutputs: true}, x.Graph(), y)
 		n.step(n.machine(), 0)
 		wantFormat(t, c.name, n.at(y), c.want)
 		p, err := n.at(y).Params()
@@ -133,7 +133,7 @@ func behavePropagation(t *testing.T) {
 			}
 			a, b := branch("a", positive[0]), branch("b", positive[1])
 			y := fn(a, b)
-			n := prepare(t, qconfig.Config{}, x.Graph(), y)
+			n := prepare(t, qconfig.Config{QuantizeOutputs: true}, x.Graph(), y)
 			want := signed8
 			if positive[0] && positive[1] && name != "sub" {
 				want = unsigned8
@@ -166,7 +166,7 @@ func behaveSharing(t *testing.T) {
 	part := must(gorgonia.Slice(flat, nil, gorgonia.S(0, 8)))
 	cat := must(gorgonia.Concat(1, flat, part))
 	y := fc("f", cat, 3)
-	n := prepare(t, qconfig.Config{}, x.Graph(), y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, x.Graph(), y)
 	q := n.at(h)
 	for name, node := range map[string]*gorgonia.Node{"max pool": pool, "transpose": turned, "flatten": flat, "slice": part, "concat": cat} {
 		if n.at(node) != q {
@@ -181,7 +181,7 @@ func behaveSharing(t *testing.T) {
 	x = imageInput()
 	h = relu(conv("c", x, 4, 3))
 	mean := must(gorgonia.GlobalAveragePool2D(h))
-	n = prepare(t, qconfig.Config{}, x.Graph(), mean)
+	n = prepare(t, qconfig.Config{QuantizeOutputs: true}, x.Graph(), mean)
 	wantFormat(t, "average", n.at(mean), unsigned8)
 	if n.at(mean) == n.at(h) {
 		t.Error("an average shares its input's quantizer")
@@ -207,7 +207,7 @@ func behaveFixed(t *testing.T) {
 		} {
 			x := leaf(gorgonia.NewGraph(), "x", 4, 6)
 			mid := c.act(fc("a", x, 3))
-			n := prepare(t, qconfig.Config{Global: &qconfig.Layer{Activations: qconfig.Tensor{Scheme: scheme}}}, x.Graph(), fc("b", mid, 3))
+			n := prepare(t, qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Activations: qconfig.Tensor{Scheme: scheme}}}, x.Graph(), fc("b", mid, 3))
 			wantFormat(t, c.name, n.at(mid), c.format)
 			n.live(1)
 			if p, err := n.at(mid).Params(); err != nil || p.Scale[0] != c.scale || p.ZeroPoint[0] != 0 {
@@ -217,7 +217,7 @@ func behaveFixed(t *testing.T) {
 	}
 	x := leaf(gorgonia.NewGraph(), "x", 4, 6)
 	y := must(gorgonia.SoftMax(fc("a", x, 3)))
-	n := prepare(t, qconfig.Config{}, x.Graph(), y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, x.Graph(), y)
 	if n.at(y) != nil || !strings.Contains(n.row("softmax_0", "activation").Why, "would end training") {
 		t.Errorf("softmax as output: %v, reason %q", n.at(y), n.row("softmax_0", "activation").Why)
 	}
@@ -231,7 +231,7 @@ func behaveDropout(t *testing.T) {
 	h := relu(fc("a", x, 5))
 	drop := must(gorgonia.Dropout(h, 0.5))
 	y := leakyReLU(fc("b", drop, 3))
-	n := prepare(t, qconfig.Config{}, x.Graph(), y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, x.Graph(), y)
 	if n.at(drop) != n.at(h) || n.activationQuantizers() != 3 {
 		t.Errorf("%d quantizers, want 3: of x, the ReLU with its dropout, and the output", n.activationQuantizers())
 	}

@@ -16,7 +16,7 @@ import (
 // the same next step, the counter of the schedule included (which Core ML Tools'
 // checkpoints leave out).
 func behaveCheckpoint(t *testing.T) {
-	cfg := qconfig.Config{Milestones: qconfig.MilestonesAt(0, 1, 3, 2), Global: &qconfig.Layer{Weights: qconfig.Tensor{Observer: "ema_min_max"}}}
+	cfg := qconfig.Config{QuantizeOutputs: true, Milestones: qconfig.MilestonesAt(0, 1, 3, 2), Global: &qconfig.Layer{Weights: qconfig.Tensor{Observer: "ema_min_max"}}}
 	build := func() (*net, gorgonia.VM) {
 		x := imageInput()
 		n := prepare(t, cfg, x.Graph(), relu(batchNorm("bn", conv("c", x, 3, 3))))
@@ -55,7 +55,7 @@ func behaveIdentity(t *testing.T) {
 		x := imageInput()
 		return prepare(t, cfg, x.Graph(), conv("c2", relu(conv("c1", x, 3, 3)), 2, 3))
 	}
-	float, quiet := build(off()), build(qconfig.Config{Milestones: qconfig.MilestonesAt(5, 5, qconfig.Never, qconfig.Never)})
+	float, quiet := build(off()), build(qconfig.Config{QuantizeOutputs: true, Milestones: qconfig.MilestonesAt(5, 5, qconfig.Never, qconfig.Never)})
 	before := quiet.states()
 	for _, n := range []*net{float, quiet} {
 		m := n.machineWithOutput()
@@ -126,7 +126,7 @@ func behaveMilestones(t *testing.T) {
 func behaveBatchNormFreeze(t *testing.T) {
 	x := imageInput()
 	alone := batchNorm("alone", relu(batchNorm("folded", conv("c", x, 3, 3))))
-	n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 0, qconfig.Never, 1)}, x.Graph(), alone)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true, Milestones: qconfig.MilestonesAt(0, 0, qconfig.Never, 1)}, x.Graph(), alone)
 	for _, p := range n.m.Learnables() {
 		if p.Name() == "folded.gamma" {
 			floatsOf(p)[1] = 0
@@ -179,7 +179,7 @@ func floatsOf(n *gorgonia.Node) []float32 { return n.Value().Data().([]float32) 
 func behaveFrozenConvBN(t *testing.T) {
 	x := imageInput()
 	y := relu(batchNorm("bn", conv("c", x, 3, 3)))
-	n := prepare(t, qconfig.Config{Milestones: qconfig.MilestonesAt(0, 0, 1, 1)}, x.Graph(), y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true, Milestones: qconfig.MilestonesAt(0, 0, 1, 1)}, x.Graph(), y)
 	m := n.machineWithOutput()
 	n.step(m, 0)
 	n.step(m, 1)

@@ -29,7 +29,7 @@ func TestCoreMLPrepare(t *testing.T) {
 	}
 	n.step(n.machine(), 0)
 	n.verify(n.freeze(), n.batch(1, 3))
-	if err := (qconfig.Config{Names: map[string]*qconfig.Layer{"heads": nil}}).Validate(); err != nil {
+	if err := (qconfig.Config{QuantizeOutputs: true, Names: map[string]*qconfig.Layer{"heads": nil}}).Validate(); err != nil {
 		t.Error(err) // names are checked against a network
 	}
 }
@@ -39,7 +39,7 @@ func TestWeightThreshold(t *testing.T) {
 	for threshold, want := range map[int]string{0: "int8", 29: "int8", 30: "", 31: ""} {
 		g := gorgonia.NewGraph()
 		x := leaf(g, "x", 4, 6)
-		n := prepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{WeightThreshold: threshold}}}, g, fc("a", x, 5))
+		n := prepare(t, qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: qconfig.Tensor{WeightThreshold: threshold}}}, g, fc("a", x, 5))
 		got := ""
 		if q := n.layer("a").WeightQuantizer; q != nil {
 			got = q.Spec().DType()

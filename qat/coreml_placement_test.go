@@ -131,7 +131,7 @@ func TestPlacement(t *testing.T) {
 			for _, s := range spots[len(spots)-1-c.more:] {
 				outputs = append(outputs, s.node)
 			}
-			n := prepare(t, qconfig.Config{}, outputs[0].Graph(), outputs...)
+			n := prepare(t, qconfig.Config{QuantizeOutputs: true}, outputs[0].Graph(), outputs...)
 			numbered := map[byte]*fakequant.Quantizer{}
 			for i, s := range spots {
 				q := n.at(s.node)

@@ -96,7 +96,7 @@ func (c trainRun) config(t *testing.T) qconfig.Config {
 	if c.WeightConstant != 1 {
 		weights.Observer, weights.AveragingConstant = "moving_average_min_max", c.WeightConstant
 	}
-	return qconfig.Config{Global: &qconfig.Layer{
+	return qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{
 		Weights: weights,
 		Activations: qconfig.Tensor{Scheme: qconfig.Affine, Unsigned: qconfig.Yes,
 			Observer: "moving_average_min_max", AveragingConstant: c.Constant},

@@ -70,13 +70,13 @@ func uneven(g *gorgonia.ExprGraph) {
 	times("grouped.weight", column, true)
 }
 
-// rounded is a config with few weight bits and ranges from all data.
+// rounded is a config with few weight bits, ranges from all data and quantized outputs.
 func rounded(bits int, g qconfig.GranularitySetting) qconfig.Config {
 	w := qconfig.Tensor{Bits: bits, Granularity: g}
 	if g == qconfig.PerBlock {
 		w.BlockSize = 2
 	}
-	return qconfig.Config{Global: &qconfig.Layer{Weights: w, Activations: qconfig.Tensor{Observer: "min_max"}}}
+	return qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: w, Activations: qconfig.Tensor{Observer: "min_max"}}}
 }
 
 // correlated are rows of three hidden numbers, mixed, with a tenth of noise.

@@ -52,7 +52,7 @@ func near(t *testing.T, what string, got report.Number, want float64) {
 // TestReportByHand checks one weight and one input against the formulas.
 func TestReportByHand(t *testing.T) {
 	g := gorgonia.NewGraph()
-	n := prepare(t, qconfig.Config{}, g, fc("fc", leaf(g, "x", 4, 6), 3))
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, fc("fc", leaf(g, "x", 4, 6), 3))
 	n.step(n.machine(), 0)
 	sample := n.batch(0, 4)
 	r, err := n.m.Report(sample...)
@@ -105,7 +105,7 @@ func TestReportByHand(t *testing.T) {
 // TestReportFourBits: two codes share a byte.
 func TestReportFourBits(t *testing.T) {
 	g := gorgonia.NewGraph()
-	n := prepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: 4}}}, g, fc("fc", leaf(g, "x", 4, 5), 3))
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 4, Granularity: qconfig.PerBlock, BlockSize: 4}}}, g, fc("fc", leaf(g, "x", 4, 5), 3))
 	// 15 codes in 8 bytes; two blocks for each of 3 columns, 5 bytes each.
 	if row := n.row("fc", "weight"); row.BytesAfter != 8+6*5 || len(row.Scales) != 6 {
 		t.Errorf("%d bytes and %d scales, want 38 and 6", row.BytesAfter, len(row.Scales))
@@ -116,7 +116,7 @@ func TestReportFourBits(t *testing.T) {
 // finite.
 func TestReportStates(t *testing.T) {
 	g, _, y := mlp()
-	n := prepare(t, qconfig.Config{}, g, y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, y)
 	row := n.row("x", "activation")
 	if !math.IsNaN(float64(row.Min)) || !math.IsNaN(float64(row.SQNR)) || row.Scales != nil {
 		t.Errorf("before any data: %+v", row)
@@ -139,7 +139,7 @@ func TestReportStates(t *testing.T) {
 func TestReportTexts(t *testing.T) {
 	g := gorgonia.NewGraph()
 	h := maxPool(relu(conv("c1", leaf(g, "x", 2, 1, 4, 4), 2, 3)))
-	n := prepare(t, qconfig.Config{Names: map[string]*qconfig.Layer{"c2": nil}}, g, conv("c2", h, 2, 1))
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true, Names: map[string]*qconfig.Layer{"c2": nil}}, g, conv("c2", h, 2, 1))
 	n.step(n.machine(), 0)
 	r, err := n.m.Report(n.batch(0, 2)...)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestPlacementConvPoolConv(t *testing.T) {
 	r := relu(c1)
 	pool := maxPool(r)
 	y := conv("conv2", pool, 2, 3)
-	n := prepare(t, qconfig.Config{}, g, y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, y)
 	wantFormat(t, "input", n.at(x), signed8)
 	wantFormat(t, "ReLU", n.at(r), unsigned8)
 	wantFormat(t, "output", n.at(y), signed8)
@@ -113,7 +113,7 @@ func TestPlacementBranches(t *testing.T) {
 	cat := must(gorgonia.Concat(1, a, b))
 	s := must(gorgonia.Add(fc("c", cat, 5), fc("d", x, 5)))
 	y := relu(s)
-	n := prepare(t, qconfig.Config{}, g, y)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, y)
 	if n.at(a) != n.at(b) || n.at(a) != n.at(cat) {
 		t.Error("the branches of a concatenation do not share one quantizer")
 	}
@@ -146,7 +146,7 @@ func TestConcatOrder(t *testing.T) {
 			return y
 		}
 		cat := must(gorgonia.Concat(1, branch("a", c.a), branch("b", c.b)))
-		n := onlyPrepare(t, qconfig.Config{}, g, cat)
+		n := onlyPrepare(t, qconfig.Config{QuantizeOutputs: true}, g, cat)
 		wantFormat(t, "concatenation", n.at(cat), c.want)
 	}
 }
@@ -157,7 +157,7 @@ func TestDropoutLeavesTheGrid(t *testing.T) {
 	g := gorgonia.NewGraph()
 	drop := must(gorgonia.Dropout(leaf(g, "x", 4, 6), 0.25))
 	y := must(gorgonia.Mul(drop, param(g, "fc.weight", 6, 3)))
-	n := onlyPrepare(t, qconfig.Config{}, g, y)
+	n := onlyPrepare(t, qconfig.Config{QuantizeOutputs: true}, g, y)
 	values := func(v *gorgonia.Node) []float32 { return floats(t, v.Value()) }
 	e := n.m.train
 	out := e.Raw[n.m.plan.Net.Value(y)] // before its fake-quantizer
@@ -196,7 +196,7 @@ func TestConcatConstant(t *testing.T) {
 			slices.Reverse(pair)
 		}
 		cat := must(gorgonia.Concat(1, pair...))
-		n := prepare(t, qconfig.Config{}, g, fc("b", cat, 2))
+		n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, fc("b", cat, 2))
 		n.step(n.machine(), 0)
 		n.verify(n.freeze(), n.batch(1, 4))
 		if first && n.at(cat) == nil {
@@ -210,7 +210,7 @@ func TestFixedRanges(t *testing.T) {
 	x := leaf(g, "x", 4, 6)
 	s := must(gorgonia.Sigmoid(fc("a", x, 3)))
 	h := must(gorgonia.Tanh(fc("b", s, 3)))
-	n := prepare(t, qconfig.Config{}, g, h)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, h)
 	for _, c := range []struct {
 		node   *gorgonia.Node
 		format string
@@ -239,18 +239,18 @@ func TestLayerSettings(t *testing.T) {
 		x, mid, y  string // formats of the activations
 		why1, why2 string // reasons in the report for the weights of a and b
 	}{
-		{"default", qconfig.Config{}, "int8", "int8", "int8", "uint8", "int8", "", ""},
-		{"by name off", qconfig.Config{Names: map[string]*qconfig.Layer{"a": nil}}, "", "int8", "", "uint8", "int8", "left float by the config", ""},
-		{"last by name off", qconfig.Config{Names: map[string]*qconfig.Layer{"b": nil}}, "int8", "", "int8", "uint8", "", "", "left float by the config"},
-		{"by type off", qconfig.Config{Types: map[string]*qconfig.Layer{"matmul": nil}}, "", "", "", "", "", "left float by the config", "left float by the config"},
-		{"only one by name", qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}, Activations: qconfig.Tensor{Off: true}},
+		{"default", qconfig.Config{QuantizeOutputs: true}, "int8", "int8", "int8", "uint8", "int8", "", ""},
+		{"by name off", qconfig.Config{QuantizeOutputs: true, Names: map[string]*qconfig.Layer{"a": nil}}, "", "int8", "", "uint8", "int8", "left float by the config", ""},
+		{"last by name off", qconfig.Config{QuantizeOutputs: true, Names: map[string]*qconfig.Layer{"b": nil}}, "int8", "", "int8", "uint8", "", "", "left float by the config"},
+		{"by type off", qconfig.Config{QuantizeOutputs: true, Types: map[string]*qconfig.Layer{"matmul": nil}}, "", "", "", "", "", "left float by the config", "left float by the config"},
+		{"only one by name", qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}, Activations: qconfig.Tensor{Off: true}},
 			Names: map[string]*qconfig.Layer{"b": {Weights: qconfig.Tensor{Bits: 8}, Activations: qconfig.Tensor{Bits: 8}}}},
 			"", "int8", "", "uint8", "int8", "left float by the config", ""},
-		{"weights only", qconfig.Config{Global: &qconfig.Layer{Activations: qconfig.Tensor{Off: true}}}, "int8", "int8", "", "", "", "", ""},
-		{"activations only", qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}}}, "", "", "int8", "uint8", "int8", "", ""},
-		{"global", qconfig.Config{Global: wide}, "int4", "int4", "int6", "uint6", "int6", "", ""},
-		{"type over global", qconfig.Config{Global: wide, Types: map[string]*qconfig.Layer{"matmul": three}}, "int3", "int3", "int6", "uint6", "int6", "", ""},
-		{"name over type", qconfig.Config{Types: map[string]*qconfig.Layer{"matmul": wide}, Names: map[string]*qconfig.Layer{"a": three}},
+		{"weights only", qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Activations: qconfig.Tensor{Off: true}}}, "int8", "int8", "", "", "", "", ""},
+		{"activations only", qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: qconfig.Tensor{Off: true}}}, "", "", "int8", "uint8", "int8", "", ""},
+		{"global", qconfig.Config{QuantizeOutputs: true, Global: wide}, "int4", "int4", "int6", "uint6", "int6", "", ""},
+		{"type over global", qconfig.Config{QuantizeOutputs: true, Global: wide, Types: map[string]*qconfig.Layer{"matmul": three}}, "int3", "int3", "int6", "uint6", "int6", "", ""},
+		{"name over type", qconfig.Config{QuantizeOutputs: true, Types: map[string]*qconfig.Layer{"matmul": wide}, Names: map[string]*qconfig.Layer{"a": three}},
 			"int3", "int4", "int8", "uint8", "int6", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -312,7 +312,7 @@ func TestScalarsStayFloat(t *testing.T) {
 	g, _, y := mlp()
 	mean := must(gorgonia.Mean(y))
 	both := must(gorgonia.Add(mean, must(gorgonia.Sum(y))))
-	n := prepare(t, qconfig.Config{}, g, both)
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, both)
 	if n.at(mean) != nil || n.at(both) != nil {
 		t.Error("a scalar has a quantizer")
 	}
@@ -329,7 +329,7 @@ func TestReshapedScalar(t *testing.T) {
 	g, _, y := mlp()
 	sum := must(gorgonia.Sum(y))
 	vector := must(gorgonia.Reshape(sum, []int{1, 1}))
-	n := prepare(t, qconfig.Config{}, g, fc("after", vector, 2))
+	n := prepare(t, qconfig.Config{QuantizeOutputs: true}, g, fc("after", vector, 2))
 	if n.at(sum) != nil || n.at(vector) == nil {
 		t.Errorf("quantizers: %v on the scalar, %v on the vector", n.at(sum), n.at(vector))
 	}

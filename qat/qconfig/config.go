@@ -33,6 +33,20 @@ type Config struct {
 	// entry also holds for the layers below its name: "block1" for "block1.conv1",
 	// unless that, or a name between the two, has an entry of its own.
 	Names map[string]*Layer
+	// Inputs holds settings by name of an input of the network. Unset fields are as in
+	// Names. An entry quantizes the input, also if no layer asks for it; nil leaves it
+	// float, and with it the products that read it. Without one an input is quantized with
+	// the settings of the first layer that asks for it.
+	Inputs map[string]*Tensor
+	// Outputs holds settings by name of an output of the network, as qat.Model.Plan lists
+	// them, or of the layer that makes it. An entry quantizes the output, for targets that want codes there; the zero
+	// Tensor does so with Global's settings. Without one, or with nil, an output is
+	// float32: a product's integer sums are scaled and nothing is clipped, nor by what
+	// only leads from the last products to outputs.
+	Outputs map[string]*Tensor
+	// QuantizeOutputs quantizes all outputs that Outputs does not mention, with the settings
+	// of the layers that make them. Configs in the form of Core ML Tools have it set.
+	QuantizeOutputs bool
 	// Milestones say at which steps observing and quantizing begin and end. The
 	// zero value does both from the first step on and never freezes. In a file
 	// it is the list "milestones".
@@ -40,7 +54,7 @@ type Config struct {
 	// Roles says what the leaves of the graph are, where that cannot be told from them.
 	Roles Roles
 	// Float quantizes nothing and folds nothing: the network is only written anew with
-	// goqat's own ops. Global, Types, Names and Milestones must be unset.
+	// goqat's own ops. All of the above but Roles must be unset.
 	Float bool
 
 	// source says where a parsed config was written, for error messages only.
@@ -108,7 +122,9 @@ type Tensor struct {
 	// the least error), both not for activations; "moving_average_min_max" (the
 	// activations' default) or "ema_min_max"; "min_max", "percentile", "mse", "kl"
 	// or "histogram", which keep all data in view and suit calibration more than
-	// training. Package observers describes them.
+	// training. Package observers describes them. The default of the network's inputs is
+	// min_max: they do not change as weights do, and what is clipped there is lost for
+	// all that follows.
 	Observer string
 	// AveragingConstant is what a new batch counts in the range, above 0 to 1, default
 	// 0.01. With observer moving_average_min_max only. Like the three fields below, it
@@ -262,6 +278,7 @@ type part string
 const (
 	weights     part = "weights"
 	activations part = "activations"
+	inputs      part = "inputs" // activations that are inputs of the network
 )
 
 // The units that milestones may count.
@@ -269,6 +286,16 @@ const (
 	unitSteps  = "steps"
 	unitEpochs = "epochs"
 )
+
+// tensorGroups are the settings of single tensors by their keys in a file.
+func (c *Config) tensorGroups() []tensorGroup {
+	return []tensorGroup{{"inputs", "input", &c.Inputs}, {"outputs", "output", &c.Outputs}}
+}
+
+type tensorGroup struct {
+	key, what string
+	entries   *map[string]*Tensor
+}
 
 // lists are the roles by their keys in a file.
 func (r *Roles) lists() []roleList {

@@ -81,7 +81,7 @@ func isCoreML(n *yaml.Node) bool {
 }
 
 // rootKeys are goqat's own keys at the top of a file.
-var rootKeys = []string{"float", "global", "milestone_unit", "milestones", "names", "roles", "types"}
+var rootKeys = []string{"float", "global", "inputs", "milestone_unit", "milestones", "names", "outputs", "quantize_outputs", "roles", "types"}
 
 // readCoreML reads the root of a file in Core ML Tools' form.
 func (c *Config) readCoreML(n *yaml.Node) error {

@@ -11,6 +11,7 @@ import (
 // finish puts the Config together from what was read.
 func (r *coreMLReader) finish() error {
 	c := r.c
+	c.QuantizeOutputs = r.form == linearQuantizer // the others leave activations float
 	r.setGlobal()
 	if err := r.fill(&c.Types, "types", r.types); err != nil {
 		return err

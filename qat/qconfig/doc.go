@@ -12,6 +12,9 @@
 //		Milestones: qconfig.MilestonesAt(0, 100, 800, 800),
 //	}
 //
+// The outputs of the network stay float unless [Config.Outputs] names them; single inputs
+// have settings in [Config.Inputs].
+//
 // # Configs of Core ML Tools
 //
 // [ReadFile], [ReadYAML] and [ReadJSON] also read a config in the form of Core
@@ -37,6 +40,7 @@
 //	activation_dtype: quint8      a: {bits: 8, unsigned: auto}
 //	activation_observer           a: {observer}
 //	float32                       w or a: null
+//	(in training configs)         quantize_outputs: true
 //	(in training configs)         w and a: {min_scale: 2^-23}, the floor of their observers
 //	milestones                    milestones, and for single layers names: {x: {milestones}}
 //	granularity, block_size       w: {granularity, block_size}, a: null

@@ -43,6 +43,25 @@ func (c *Config) readEntries(n *yaml.Node, path string) (map[string]*Layer, erro
 	return entries, err
 }
 
+// readTensors reads the entries of inputs or outputs.
+func (c *Config) readTensors(into *map[string]*Tensor) reader {
+	return func(n *yaml.Node, path string) error {
+		if isNull(n) {
+			return nil
+		}
+		return c.mapping(n, path, func(key string, _, value *yaml.Node, path string) error {
+			if *into == nil {
+				*into = map[string]*Tensor{}
+			}
+			t, err := c.readTensor(value, path)
+			if (*into)[key] = &t; t.Off {
+				(*into)[key] = nil
+			}
+			return err
+		})
+	}
+}
+
 func (c *Config) readLayer(n *yaml.Node, path string) (l Layer, err error) {
 	err = c.fields(n, path, map[string]reader{
 		"weights":     func(n *yaml.Node, path string) (err error) { l.Weights, err = c.readTensor(n, path); return err },
@@ -161,14 +180,16 @@ func (c *Config) readLeaves(n *yaml.Node, path string, into *[]string) error {
 	return nil
 }
 
-// readFloat reads true or false.
-func (c *Config) readFloat(n *yaml.Node, path string) error {
-	s, err := c.readSwitch(n, path)
-	if err == nil && s == Auto {
-		err = c.fault(path, "auto: want true or false")
+// readBool reads true or false.
+func (c *Config) readBool(into *bool) reader {
+	return func(n *yaml.Node, path string) error {
+		s, err := c.readSwitch(n, path)
+		if err == nil && s == Auto {
+			err = c.fault(path, "auto: want true or false")
+		}
+		*into = s == Yes
+		return err
 	}
-	c.Float = s == Yes
-	return err
 }
 
 func (c *Config) readMilestones(n *yaml.Node, path string) (Milestones, error) {

@@ -29,8 +29,11 @@ func fullConfig() Config {
 			"block1.conv": {Weights: Tensor{Off: true}},
 			"fc":          nil,
 		},
-		Roles:      Roles{Inputs: []string{"x", "1"}, Params: []string{"w"}, Constants: []string{"mask"}, Batch: map[string]int{"1": 0, "h": -1, "x": 1}},
-		Milestones: MilestonesAt(0, 10, 100, Never),
+		Inputs:          map[string]*Tensor{"x": {Bits: 6, Observer: "min_max"}, "1": nil},
+		Outputs:         map[string]*Tensor{"logits": {}, "boxes": {Bits: 4}, "mask": nil},
+		QuantizeOutputs: true,
+		Roles:           Roles{Inputs: []string{"x", "1"}, Params: []string{"w"}, Constants: []string{"mask"}, Batch: map[string]int{"1": 0, "h": -1, "x": 1}},
+		Milestones:      MilestonesAt(0, 10, 100, Never),
 	}
 }
 
@@ -188,6 +191,14 @@ types:
 names:
   block1.conv: {weights: null}
   fc: null
+inputs:
+  "1": null
+  x: {bits: 6, observer: min_max}
+outputs:
+  boxes: {bits: 4}
+  logits: {}
+  mask: null
+quantize_outputs: true
 roles:
   inputs: [x, "1"]
   params: [w]
@@ -209,7 +220,7 @@ func TestMarshalJSON(t *testing.T) {
 	want := `{"Config":{"global":{"weights":{"bits":4,"scheme":"symmetric","granularity":"per_block","block_size":16,"narrow_range":true,"observer":"latest"},` +
 		`"activations":{"bits":8,"scheme":"affine","narrow_range":false,"unsigned":"auto","observer":"ema_min_max","ema_ratio":0.95,"estimator":"lsq","scale_init":"lsq"}},` +
 		`"types":{"matmul":{"weights":{"bits":4,"unsigned":true},"activations":null},"max_pool":{},"softmax":null},` +
-		`"names":{"block1.conv":{"weights":null},"fc":null},"roles":{"inputs":["x","1"],"params":["w"],"constants":["mask"],"batch":{"1":0,"h":-1,"x":1}},"milestones":[0,10,100,-1]}}`
+		`"names":{"block1.conv":{"weights":null},"fc":null},"inputs":{"1":null,"x":{"bits":6,"observer":"min_max"}},"outputs":{"boxes":{"bits":4},"logits":{},"mask":null},"quantize_outputs":true,"roles":{"inputs":["x","1"],"params":["w"],"constants":["mask"],"batch":{"1":0,"h":-1,"x":1}},"milestones":[0,10,100,-1]}}`
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -39,7 +39,7 @@ func ReadFile(path string) (Config, error) {
 }
 
 // ReadYAML reads a Config from one YAML document. The keys are global, types,
-// names, roles, milestones and float:
+// names, inputs, outputs, quantize_outputs, roles, milestones and float:
 //
 //	global:
 //	  weights: {bits: 4, granularity: per_block, block_size: 32}
@@ -49,6 +49,8 @@ func ReadFile(path string) (Config, error) {
 //	  softmax: null                # float
 //	names:
 //	  conv1: {weights: {dtype: int8}}
+//	inputs: {x: null}              # float
+//	outputs: {logits: {bits: 8}}   # quantized
 //	roles: {inputs: [x]}           # also params and constants
 //	milestones: [0, 100, 400, 200]  # observe, quantize, freeze observers, freeze BatchNorm
 //
@@ -145,13 +147,16 @@ func (c *Config) readRoot(n *yaml.Node) error {
 	}
 	var unit string
 	err := c.fields(n, "", map[string]reader{
-		"global":         c.readGlobal,
-		"types":          func(n *yaml.Node, path string) (err error) { c.Types, err = c.readEntries(n, path); return err },
-		"names":          func(n *yaml.Node, path string) (err error) { c.Names, err = c.readEntries(n, path); return err },
-		"roles":          c.readRoles,
-		"float":          c.readFloat,
-		"milestones":     func(n *yaml.Node, path string) (err error) { c.Milestones, err = c.readMilestones(n, path); return err },
-		"milestone_unit": func(n *yaml.Node, path string) error { return readWord(c, n, path, &unit) },
+		"global":           c.readGlobal,
+		"types":            func(n *yaml.Node, path string) (err error) { c.Types, err = c.readEntries(n, path); return err },
+		"names":            func(n *yaml.Node, path string) (err error) { c.Names, err = c.readEntries(n, path); return err },
+		"inputs":           c.readTensors(&c.Inputs),
+		"outputs":          c.readTensors(&c.Outputs),
+		"quantize_outputs": c.readBool(&c.QuantizeOutputs),
+		"roles":            c.readRoles,
+		"float":            c.readBool(&c.Float),
+		"milestones":       func(n *yaml.Node, path string) (err error) { c.Milestones, err = c.readMilestones(n, path); return err },
+		"milestone_unit":   func(n *yaml.Node, path string) error { return readWord(c, n, path, &unit) },
 	})
 	if err != nil {
 		return err

@@ -25,6 +25,20 @@ func (c Config) Resolve(name, kind string) (Layer, bool) {
 	return l, !l.Weights.Off || !l.Activations.Off
 }
 
+// ResolveReader returns the complete settings of an input that a layer asks for: those of
+// the layer's activations, but for the observer's default. c must be valid.
+func (c Config) ResolveReader(name, kind string) Tensor {
+	own, _ := c.Entry(name, kind)
+	if own == nil {
+		own = &Layer{}
+	}
+	var global Layer
+	if c.Global != nil {
+		global = *c.Global
+	}
+	return own.Activations.inherit(global.Activations).withDefaults(inputs)
+}
+
 // Entry returns the entry that holds a layer's own settings: that of Names, else that of
 // Types. It is nil for a layer that is left float, and not found where Global alone counts.
 func (c Config) Entry(name, kind string) (l *Layer, found bool) {
@@ -32,6 +46,37 @@ func (c Config) Entry(name, kind string) (l *Layer, found bool) {
 		l, found = c.Types[kind]
 	}
 	return l, found
+}
+
+// ResolveInput returns the complete settings that the entry of an input gives it. The
+// result is nil for one that is left float, and not found where there is no entry. c must
+// be valid.
+func (c Config) ResolveInput(name string) (t *Tensor, found bool) {
+	return c.resolveTensor(c.Inputs, name, inputs)
+}
+
+// ResolveOutput is [Config.ResolveInput] for an output.
+func (c Config) ResolveOutput(name string) (t *Tensor, found bool) {
+	return c.resolveTensor(c.Outputs, name, activations)
+}
+
+func (c Config) resolveTensor(entries map[string]*Tensor, name string, p part) (*Tensor, bool) {
+	own, found := entries[name]
+	if own == nil || own.Off {
+		return nil, found
+	}
+	t := c.effectiveTensor(*own, p)
+	return &t, true
+}
+
+// effectiveTensor fills the unset fields of the entry of an input or output. It quantizes,
+// whatever Global does.
+func (c Config) effectiveTensor(own Tensor, p part) Tensor {
+	var base Tensor
+	if c.Global != nil && !c.Global.Activations.Off {
+		base = c.Global.Activations
+	}
+	return own.inherit(base).withDefaults(p)
 }
 
 // named returns the entry of Names for a layer: its own, or that of the nearest
@@ -118,6 +163,9 @@ func (t Tensor) withDefaults(p part) Tensor {
 		if t.Scheme == Symmetric {
 			setDefault(&t.NarrowRange, Yes)
 		}
+	}
+	if p == inputs && t.AveragingConstant == 0 { // which is of the moving average
+		setDefault(&t.Observer, observers.KindMinMax)
 	}
 	setDefault(&t.Granularity, PerTensor)
 	setDefault(&t.Observer, observers.KindMovingAverage)

@@ -32,6 +32,11 @@ func (c Config) Validate() error {
 			return err
 		}
 	}
+	for _, group := range c.tensorGroups() {
+		if err := c.checkTensors(group.key, *group.entries); err != nil {
+			return err
+		}
+	}
 	if err := c.Milestones.check(); err != nil {
 		return c.fault("milestones", "%v", err)
 	}
@@ -40,7 +45,7 @@ func (c Config) Validate() error {
 			return c.fault("milestone_unit", "some milestones count epochs, others steps: use one unit")
 		}
 	}
-	if c.Float && (c.Global != nil || len(c.Types) > 0 || len(c.Names) > 0 || c.Milestones != (Milestones{})) {
+	if c.Float && (c.Global != nil || len(c.Types) > 0 || len(c.Names) > 0 || len(c.Inputs) > 0 || len(c.Outputs) > 0 || c.QuantizeOutputs || c.Milestones != (Milestones{})) {
 		return c.fault("float", "true beside other settings: a network of which nothing is quantized has none; remove them, or float")
 	}
 	return c.checkRoleLists()
@@ -96,7 +101,23 @@ func (c Config) checkEntries(path string, entries map[string]*Layer) error {
 	return nil
 }
 
-// checkKey checks a name of a layer, kind or input.
+// checkTensors checks the entries of inputs or outputs.
+func (c Config) checkTensors(path string, entries map[string]*Tensor) error {
+	for _, key := range slices.Sorted(maps.Keys(entries)) {
+		at := join(path, key)
+		if err := c.checkKey(at, key); err != nil {
+			return err
+		}
+		if t := entries[key]; t != nil {
+			if err := c.checkTensor(at, activations, *t, c.effectiveTensor(*t, activations)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkKey checks a name of a layer, kind, input or output.
 func (c Config) checkKey(path, key string) error {
 	if key == "" {
 		return c.fault(path, "the name is empty")
@@ -233,6 +254,20 @@ func (c Config) CheckNames(known, kinds []string) error {
 				continue
 			}
 			return c.unknownName(join(group.path, key), group.what, key, group.known)
+		}
+	}
+	return nil
+}
+
+// CheckTensors reports the first entry of Inputs that is not in inputs, the names of the
+// network's inputs, or of Outputs that is not in outputs.
+func (c Config) CheckTensors(inputs, outputs []string) error {
+	for i, group := range c.tensorGroups() {
+		known := [][]string{inputs, outputs}[i]
+		for _, key := range slices.Sorted(maps.Keys(*group.entries)) {
+			if !slices.Contains(known, key) {
+				return c.unknownName(join(group.key, key), group.what, key, known)
+			}
 		}
 	}
 	return nil

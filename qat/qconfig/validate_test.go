@@ -11,7 +11,7 @@ import (
 var badYAML = []struct{ text, want string }{
 	// Keys.
 	{"globl: {}", `line 1, column 1: globl: unknown key: did you mean "global"?`},
-	{"layers: {}", `line 1, column 1: layers: unknown key: want one of float, global, milestone_unit, milestones, names, roles, types`},
+	{"layers: {}", `line 1, column 1: layers: unknown key: want one of float, global, inputs, milestone_unit, milestones, names, outputs, quantize_outputs, roles, types`},
 	{"global:\n  weight: {bits: 4}", `line 2, column 3: global.weight: unknown key: did you mean "weights"?`},
 	{"global: {weights: {bitz: 4}}", `line 1, column 20: global.weights.bitz: unknown key: did you mean "bits"?`},
 	{"names:\n  a.b:\n    activations:\n      obsever: min_max", `line 4, column 7: names."a.b".activations.obsever: unknown key: did you mean "observer"?`},
@@ -100,6 +100,15 @@ var badYAML = []struct{ text, want string }{
 	{"milestones: [5, 5, 4, 9]", `freeze_observers at step 4 comes before observe at step 5`},
 	{"{milestones: [1, 2, 3, 4], milestone_unit: epoch}", `milestone_unit: unknown value "epoch": did you mean "epochs"?`},
 	{"names: {c1: {milestones: [1, 2, 3]}}", `names.c1.milestones: 3 numbers: want 4`},
+	{"outputs: {y: {bits: 9}}", `line 1, column 15: outputs.y.bits: 9: want 2 to 8`},
+	{"outputs: {y: {weights: {bits: 8}}}", `outputs.y.weights: unknown key: want one of averaging_constant, bins, bits`},
+	{"inputs: {x: {granularity: per_channel}}", `inputs.x.granularity: per_channel: activations are always per_tensor`},
+	{"inputs: {x: {observer: latest}}", `inputs.x.observer: latest is for weights`},
+	{"inputs: {\"\": null}", `the name is empty`},
+	{"inputs: [x]", `line 1, column 9: inputs: want keys with values, got a list`},
+	{"quantize_outputs: auto", `quantize_outputs: auto: want true or false`},
+	{"{float: true, outputs: {y: {}}}", `float: true beside other settings`},
+	{"{float: true, quantize_outputs: true}", `float: true beside other settings`},
 	// What YAML could do and a config may not.
 	{"names: {&k f: null, *k : null}", `names.f: the key is there twice, first in line 1: remove one`},
 	{"names: {<<: 3}", `line 1, column 9: <<: want an alias of keys with values, or a list of them, got the number 3`},
@@ -171,6 +180,51 @@ func TestValidateErrors(t *testing.T) {
 		}, `types.y.weights.bits: 1`},
 	} {
 		wantConfigError(t, tc.name, tc.config.Validate(), tc.want)
+	}
+}
+
+func TestCheckTensors(t *testing.T) {
+	c, err := ReadYAML(strings.NewReader("inputs:\n  x: null\noutputs:\n  logits: {}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckTensors([]string{"s", "x"}, []string{"logits"}); err != nil {
+		t.Error(err)
+	}
+	wantConfigError(t, "input", c.CheckTensors([]string{"image"}, []string{"logits"}), `line 2, column 3: inputs.x: no input "x": there are image`)
+	wantConfigError(t, "output", c.CheckTensors([]string{"x"}, []string{"logit", "boxes"}), `line 4, column 3: outputs.logits: no output "logits": did you mean "logit"?`)
+}
+
+// TestResolveTensors: entries of inputs and outputs quantize whatever global says; unset
+// fields are global's.
+func TestResolveTensors(t *testing.T) {
+	c := Config{
+		Global:  &Layer{Activations: Tensor{Bits: 6, Scheme: Affine}},
+		Inputs:  map[string]*Tensor{"x": {Bits: 4}, "off": nil, "dtype": {Off: true}},
+		Outputs: map[string]*Tensor{"y": {}},
+	}
+	for _, tc := range []struct {
+		name     string
+		get      func(string) (*Tensor, bool)
+		bits     int // 0: float
+		observer string
+		found    bool
+	}{{"x", c.ResolveInput, 4, "min_max", true}, {"off", c.ResolveInput, 0, "", true}, {"dtype", c.ResolveInput, 0, "", true}, {"y", c.ResolveInput, 0, "", false},
+		{"y", c.ResolveOutput, 6, "moving_average_min_max", true}, {"x", c.ResolveOutput, 0, "", false}} {
+		got, found := tc.get(tc.name)
+		if found != tc.found || (got == nil) != (tc.bits == 0) || got != nil && (got.Bits != tc.bits || got.Scheme != Affine || got.Observer != tc.observer) {
+			t.Errorf("%s: %+v, %v", tc.name, got, found)
+		}
+	}
+	for want, observer := range map[string]Tensor{"min_max": {}, "ema_min_max": {Observer: "ema_min_max"}, "moving_average_min_max": {AveragingConstant: 0.1}} {
+		c.Global.Activations = observer
+		if got := c.ResolveReader("fc", "matmul"); got.Observer != want {
+			t.Errorf("an input's observer is %s, want %s", got.Observer, want)
+		}
+	}
+	c.Global.Activations = Tensor{Off: true}
+	if y, _ := c.ResolveOutput("y"); y == nil || y.Bits != 8 {
+		t.Errorf("with activations left float: %+v, want the defaults", y)
 	}
 }
 

@@ -62,6 +62,22 @@ func (c Config) object() (object, error) {
 		o = append(o, field{"global", c.Global.object()})
 	}
 	o = o.entries("types", c.Types).entries("names", c.Names)
+	for _, group := range c.tensorGroups() {
+		var entries object
+		for _, name := range slices.Sorted(maps.Keys(*group.entries)) {
+			if t := (*group.entries)[name]; t == nil || t.Off {
+				entries = append(entries, field{name, nil})
+			} else {
+				entries = append(entries, field{name, t.object()})
+			}
+		}
+		if len(entries) > 0 {
+			o = append(o, field{group.key, entries})
+		}
+	}
+	if c.QuantizeOutputs {
+		o = append(o, field{"quantize_outputs", true})
+	}
 	var roles object
 	for _, l := range c.Roles.lists() {
 		var names list
@@ -125,7 +141,12 @@ func (o object) tensor(key string, t Tensor) object {
 	case t == (Tensor{}):
 		return o
 	}
-	var f object
+	return append(o, field{key, t.object()})
+}
+
+// object writes the fields that are set.
+func (t Tensor) object() object {
+	f := object{}
 	add := func(key string, set bool, value any) {
 		if set {
 			f = append(f, field{key, value})
@@ -146,7 +167,7 @@ func (o object) tensor(key string, t Tensor) object {
 	add("scale_init", t.ScaleInit != "", t.ScaleInit)
 	add("weight_threshold", t.WeightThreshold != 0, t.WeightThreshold)
 	add("min_scale", t.MinScale != 0, t.MinScale)
-	return append(o, field{key, f})
+	return f
 }
 
 // value is how a switch is written: as a truth value, or the word auto.

@@ -34,7 +34,8 @@ type Bias uint8
 const (
 	// BiasAuto is float32, with which the unoptimised model computes what
 	// frozen.Network.Run does. Where ONNX Runtime 1.27 would then have no integer
-	// kernel, before a result that stays float, it is int32. The default.
+	// kernel, before a result that stays float, it is added by a node of its own. The
+	// default.
 	BiasAuto Bias = iota
 	// BiasFloat is float32 everywhere.
 	BiasFloat

@@ -63,7 +63,7 @@ func (b *builder) planProduct(i int) (*product, error) {
 	// and with few bits a step of the sum is large.
 	p.guard = narrow || conv && !b.roundsAtOnce(l) ||
 		!p.roundBias(b.net.Tensors[l.Inputs[2]].Const, x.Params.Scale[0], math.MaxInt32-most)
-	if p.guard || !b.takesIntBias(l) {
+	if p.guard || b.opt.Bias != BiasInt32 {
 		p.bias = nil
 	}
 	return p, nil
@@ -74,17 +74,6 @@ func (b *builder) planProduct(i int) (*product, error) {
 func (b *builder) roundsAtOnce(l *frozen.Layer) bool {
 	simple := l.Act == nil || l.Act.Fn == "relu" || l.Act.Fn == "clip"
 	return simple && b.net.Tensors[l.Output].Quant != nil
-}
-
-// takesIntBias says how the bias of an integer kernel is written.
-func (b *builder) takesIntBias(l *frozen.Layer) bool {
-	switch b.opt.Bias {
-	case BiasFloat:
-		return false
-	case BiasInt32:
-		return true
-	}
-	return !b.roundsAtOnce(l) // a Gemm with another bias would stay float
 }
 
 // terms is the number of products in one sum of a convolution or a matrix product.
@@ -243,8 +232,20 @@ func (b *builder) gemm(i int, o frozen.MatMul, out string) error {
 	if transB {
 		attrs = append(attrs, intAttr("transB", 1))
 	}
-	b.emit("Gemm", l.Name, in, out, attrs...)
+	if len(in) < 3 || !b.addsBias(i) {
+		b.emit("Gemm", l.Name, in, out, attrs...)
+		return nil
+	}
+	sum := b.unique(out + "_product")
+	b.emit("Gemm", l.Name, in[:2], sum, attrs...)
+	b.emit("Add", l.Name+"/bias", []string{sum, in[2]}, out)
 	return nil
+}
+
+// addsBias reports whether the bias of a Gemm is a step of its own: with a float one in it
+// ONNX Runtime would have no integer kernel before a result that stays float.
+func (b *builder) addsBias(i int) bool {
+	return b.opt.Bias == BiasAuto && b.net.Mode(i) == frozen.Integer && !b.roundsAtOnce(&b.net.Layers[i])
 }
 
 // operands emits the operands of the product i, with the weight transposed on

@@ -54,7 +54,7 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 		if n.float("alpha", 1) != 1 || n.float("beta", 1) != 1 {
 			return nil, nil, fmt.Errorf("%w: alpha and beta other than 1", ErrUnsupported)
 		}
-		return nn.MatMul{TransA: n.int("transA", 0) != 0, TransB: n.int("transB", 0) != 0}, in, nil
+		return nn.MatMul{TransA: n.int("transA", 0) != 0, TransB: n.int("transB", 0) != 0}, t.withBias(n, slices.Clone(in)), nil
 	case "MatMul":
 		return t.matMulOf(n)
 	case "LeakyRelu":
@@ -145,11 +145,18 @@ func (t *thawer) matMulOf(n *node) (nn.Op, []string, error) {
 			in[i], turned[i] = tr.pb.Input[0], true
 		}
 	}
-	if u := t.onlyUser(n.pb.Output[0]); u != nil && u.op == "Add" && strings.HasPrefix(u.label, n.label+"/bias") && len(u.pb.Input) == 2 && len(u.pb.Output) == 1 {
-		t.quiet[u] = true
-		in = append(in, u.pb.Input[1])
+	return nn.MatMul{TransA: turned[0], TransB: turned[1]}, t.withBias(n, in), nil
+}
+
+// withBias adds to the operands of a product the bias that the exporter writes as a node
+// of its own.
+func (t *thawer) withBias(n *node, in []string) []string {
+	u := t.onlyUser(n.pb.Output[0])
+	if len(in) != 2 || u == nil || u.op != "Add" || !strings.HasPrefix(u.label, n.label+"/bias") || len(u.pb.Input) != 2 || len(u.pb.Output) != 1 {
+		return in
 	}
-	return nn.MatMul{TransA: turned[0], TransB: turned[1]}, in, nil
+	t.quiet[u] = true
+	return append(in, u.pb.Input[1])
 }
 
 // gatedBy returns the product of a sigmoid with its own operand, which the exporter names

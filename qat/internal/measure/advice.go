@@ -24,18 +24,18 @@ func advise(p *plan.Plan, r *report.Report, sample [][]float32) {
 			r.Advice = append(r.Advice, text)
 		}
 	}
-	outputs := map[string]bool{}
+	outputs := map[string]string{} // by layer
 	for _, v := range p.Net.Outputs {
 		if l := p.Maker[v]; l != nil && p.Families[v] != nil {
-			outputs[l.Name] = true
+			outputs[l.Name] = v.Name
 		}
 	}
 	for _, row := range r.Rows {
 		if s := float64(row.SQNR); s < noisy {
 			r.Advice = append(r.Advice, fmt.Sprintf("%s of %s: %.1f dB between signal and noise: give it more bits, another observer, or leave it float (names)", row.Tensor, row.Layer, s))
 		}
-		if c := float64(row.Clipped); row.Tensor == "activation" && outputs[row.Layer] && c > 0 {
-			r.Advice = append(r.Advice, fmt.Sprintf("output %s: %.2f %% of its elements lie beyond its range: leave its activations float (names: {%s: {activations: null}}), or observe min_max", row.Layer, 100*c, row.Layer))
+		if c, output := float64(row.Clipped), outputs[row.Layer]; row.Tensor == "activation" && output != "" && c > 0 {
+			r.Advice = append(r.Advice, fmt.Sprintf("output %s: %.2f %% of its elements lie beyond its range: leave it float (outputs: {%s: null}), or observe min_max", output, 100*c, output))
 		}
 	}
 }
@@ -62,6 +62,6 @@ func columnAdvice(name string, shape []int, batchAxis int, x []float32) string {
 	if typical == 0 || !(spreads[wide]/typical >= uneven) {
 		return ""
 	}
-	return fmt.Sprintf("input %s: column %d spreads %.0f times as far as a typical one, which one scale for all rounds away: bring columns to one size in front of the network, or leave the layers that read it float (names)",
-		name, wide, spreads[wide]/typical)
+	return fmt.Sprintf("input %s: column %d spreads %.0f times as far as a typical one, which one scale for all rounds away: bring columns to one size in front of the network, or leave it float (inputs: {%s: null})",
+		name, wide, spreads[wide]/typical, name)
 }

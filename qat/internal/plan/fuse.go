@@ -224,6 +224,9 @@ func (p *Plan) configure(cfg qconfig.Config) error {
 	if err := cfg.CheckNames(names, kinds); err != nil {
 		return err
 	}
+	if err := cfg.CheckTensors(NamesOf(p.Net.Inputs), p.outputNames()); err != nil {
+		return err
+	}
 	for _, l := range p.Layers {
 		l.Config, l.on = cfg.Resolve(l.Name, l.Kind)
 		if !l.on && l.Why == "" {

@@ -93,6 +93,18 @@ func (p *Plan) Names() []string {
 	return ns
 }
 
+// outputNames are what settings may call the outputs: their own names, then those of the
+// layers that make them.
+func (p *Plan) outputNames() []string {
+	names := NamesOf(p.Net.Outputs)
+	for _, v := range p.Net.Outputs {
+		if l := p.Maker[v]; l != nil {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}
+
 func NamesOf(vs []*graph.Value) []string {
 	out := make([]string, len(vs))
 	for i, v := range vs {

@@ -17,11 +17,19 @@ import (
 // quantizer belongs to a tensor, not to an edge, so all that read the tensor see
 // the same values. Tensors that only pass values on (see nn.Traits.Moves) share the
 // quantizer of where the values come from.
+//
+// What leaves the network stays float; see leaving. Settings for single inputs and outputs
+// win over those of layers.
 func (p *Plan) place() error {
-	wanted := map[*graph.Value]*Layer{} // the layer whose settings count
+	wanted, float, err := p.ownDemands()
+	if err != nil {
+		return err
+	}
+	leaves := p.leaving(wanted, float)
 	want := func(v *graph.Value, l *Layer) {
-		if !p.freed(v) && !p.scored(v) { // what a softmax reads is not rounded behind its scores
-			wanted[v] = l
+		// What a softmax reads is not rounded behind its scores.
+		if _, found := wanted[v]; !found && !p.freed(v, float) && !p.scored(v) {
+			wanted[v] = l.demand()
 		}
 	}
 	for _, l := range p.Layers {
@@ -32,11 +40,13 @@ func (p *Plan) place() error {
 			l.Why = "it scales or masks the scores of a softmax: one step with it, in float"
 			continue
 		}
-		want(l.Out, l) // the producer's settings win
+		if !leaves[l.Out] {
+			want(l.Out, l) // the producer's settings win
+		} else if l.Why = staysFloat; nn.TraitsOf(l.Op).Weights == nil {
+			continue // computed in float, of what is there
+		}
 		for _, v := range p.dataInputs(l) {
-			if wanted[v] == nil {
-				want(v, l)
-			}
+			want(v, l)
 		}
 	}
 	if err := p.joinFamilies(wanted); err != nil {
@@ -54,16 +64,19 @@ func (p *Plan) place() error {
 	return nil
 }
 
-// freed reports whether settings for the very layer that makes v, or for its kind, leave
-// its results float: then they do, whoever reads them. Settings for a product are about the
-// product; what is behind it may be wanted by the next one.
-func (p *Plan) freed(v *graph.Value) bool {
+// freed reports whether settings for the very layer that makes v, or for its kind, or for
+// the input that it is, leave it float: then they do, whoever reads it. Settings for a
+// product are about the product; what is behind it may be wanted by the next one.
+func (p *Plan) freed(v *graph.Value, float map[*graph.Value]bool) bool {
 	l := p.Maker[v]
-	if l == nil || nn.TraitsOf(l.Op).Weights != nil {
+	if l == nil {
+		return float[v]
+	}
+	if nn.TraitsOf(l.Op).Weights != nil {
 		return false
 	}
 	if nn.TraitsOf(l.Op).Moves && l.Act == nil && len(l.In) == 1 {
-		return p.freed(l.In[0])
+		return p.freed(l.In[0], float)
 	}
 	c, found := p.Config.Entry(l.Name, l.Kind)
 	return found && (c == nil || c.Activations.Off)
@@ -196,7 +209,7 @@ func hasScalar(l *Layer) bool {
 }
 
 // joinFamilies joins the wanted values with those that share their quantizer.
-func (p *Plan) joinFamilies(wanted map[*graph.Value]*Layer) error {
+func (p *Plan) joinFamilies(wanted map[*graph.Value]demand) error {
 	root := map[*graph.Value]*graph.Value{}
 	find := func(v *graph.Value) *graph.Value {
 		for root[v] != nil {
@@ -228,12 +241,19 @@ func (p *Plan) joinFamilies(wanted map[*graph.Value]*Layer) error {
 		}
 	}
 	joined := map[*graph.Value]*Family{}
-	config := map[*Family]*Layer{}
+	config := map[*Family]demand{}
 	for _, v := range p.Net.Values {
+		d, found := wanted[v]
+		if !found {
+			continue
+		}
 		r := find(v)
-		if wanted[v] != nil && joined[r] == nil {
+		if joined[r] == nil {
 			joined[r] = &Family{Sites: map[*graph.Value]*fakequant.Site{}}
-			config[joined[r]] = wanted[v]
+			config[joined[r]] = d
+		}
+		if d.by == nil && config[joined[r]].by != nil {
+			config[joined[r]] = d
 		}
 	}
 	for _, v := range p.Net.Values { // producers first
@@ -248,7 +268,11 @@ func (p *Plan) joinFamilies(wanted map[*graph.Value]*Layer) error {
 		p.Families[v] = g
 	}
 	for _, g := range p.Order {
-		if err := p.makeQuantizer(g, config[g]); err != nil {
+		d := config[g]
+		if slices.Contains(p.Net.Inputs, g.Members[0]) {
+			d = p.forInput(d)
+		}
+		if err := p.makeQuantizer(g, d); err != nil {
 			return err
 		}
 	}

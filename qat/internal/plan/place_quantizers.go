@@ -14,10 +14,9 @@ import (
 	"github.com/goqat/goqat/qat/qconfig"
 )
 
-// makeQuantizer makes the quantizer of a family of activations, with the settings of
-// layer l, and its sites.
-func (p *Plan) makeQuantizer(g *Family, l *Layer) error {
-	cfg := l.Config.Activations
+// makeQuantizer makes the quantizer of a family of activations, and its sites.
+func (p *Plan) makeQuantizer(g *Family, d demand) error {
+	cfg := d.set
 	var sources []*graph.Value
 	nonNegative := true
 	for _, v := range g.Members {
@@ -29,7 +28,7 @@ func (p *Plan) makeQuantizer(g *Family, l *Layer) error {
 	spec := cfg.Spec(0, 0, nonNegative)
 	obs, err := newObserver(cfg, spec, nonNegative)
 	if err != nil {
-		return l.errorf("activations: %w", err)
+		return &fakequant.LayerError{Layer: d.of, Err: fmt.Errorf("activations: %w", err)}
 	}
 	fixed, isFixed := p.fixedRange(sources, spec)
 	if isFixed {

@@ -1,0 +1,86 @@
+package plan
+
+// This file says which results stay float because they leave the network.
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/internal/nn"
+	"github.com/goqat/goqat/qat/qconfig"
+)
+
+// demand is what wants a tensor quantized: the settings, and whose they are.
+type demand struct {
+	set qconfig.Tensor
+	of  string // the layer, or the tensor itself
+	by  *Layer // nil for an entry of the config's inputs or outputs
+}
+
+// demand is what the settings of a layer ask for.
+func (l *Layer) demand() demand { return demand{l.Config.Activations, l.Name, l} }
+
+// forInput is the demand for an input of the network.
+func (p *Plan) forInput(d demand) demand {
+	if d.by != nil {
+		d.set = p.Config.ResolveReader(d.by.Name, d.by.Kind)
+	}
+	return d
+}
+
+// staysFloat is the reason of layers whose results leave the network.
+const staysFloat = "it leads to an output, which stays float unless the config's outputs name it"
+
+// ownDemands returns what the config says about single inputs and outputs: those with
+// settings, and those that it leaves float.
+func (p *Plan) ownDemands() (wanted map[*graph.Value]demand, float map[*graph.Value]bool, err error) {
+	wanted, float = map[*graph.Value]demand{}, map[*graph.Value]bool{}
+	note := func(v *graph.Value, resolve func(string) (*qconfig.Tensor, bool)) {
+		switch set, found := resolve(v.Name); {
+		case set != nil && len(v.Shape) == 0:
+			err = fmt.Errorf("%q is a single number, a scalar, which is not quantized: leave it out of the config's inputs and outputs", v.Name)
+		case set != nil:
+			wanted[v] = demand{set: *set, of: v.Name}
+		case found:
+			float[v] = true
+		}
+	}
+	for _, v := range p.Net.Inputs {
+		note(v, p.Config.ResolveInput)
+	}
+	for _, v := range p.Net.Outputs {
+		note(v, func(name string) (*qconfig.Tensor, bool) {
+			set, found := p.Config.ResolveOutput(name)
+			if l := p.Maker[v]; !found && l != nil {
+				set, found = p.Config.ResolveOutput(l.Name)
+			}
+			return set, found
+		})
+	}
+	return wanted, float, err
+}
+
+// leaving returns the values that leave the network in float: outputs for which no
+// settings are, and what comes behind the last products and is for such outputs only.
+// Rounding them would serve nobody, and clip what the user gets.
+func (p *Plan) leaving(wanted map[*graph.Value]demand, float map[*graph.Value]bool) map[*graph.Value]bool {
+	readers := map[*graph.Value][]*Layer{}
+	for _, l := range p.Layers {
+		for _, v := range l.In {
+			readers[v] = append(readers[v], l)
+		}
+	}
+	leaves := map[*graph.Value]bool{}
+	for _, l := range slices.Backward(p.Layers) {
+		v := l.Out
+		output := slices.Contains(p.Net.Outputs, v)
+		if _, asked := wanted[v]; asked || output && p.Config.QuantizeOutputs && !float[v] {
+			continue
+		}
+		leaves[v] = (output || len(readers[v]) > 0) && !slices.ContainsFunc(readers[v], func(r *Layer) bool {
+			return nn.TraitsOf(r.Op).Weights != nil || !leaves[r.Out]
+		})
+	}
+	return leaves
+}
