@@ -132,6 +132,15 @@ func CentredBytes(x []float32, l Layout, s Spec, p Params) (part func(dst []int8
 	return part, maxAbs, nil
 }
 
+// CentredAll has part, which [CentredBytes] made for a tensor of the layout, write all
+// codes, in parallel.
+func CentredAll(dst []int8, l Layout, part func(dst []int8, lo, hi int)) {
+	par.For((l.n+unitGrain-1)/unitGrain, 1, func(from, to int) {
+		lo, hi := from*unitGrain, min(to*unitGrain, l.n)
+		part(dst[lo:hi], lo, hi)
+	})
+}
+
 // eachGrid calls fn for stretches of elements with one grid, in parallel.
 func eachGrid(l Layout, s Spec, p Params, fn func(lo, hi int, g kern.Grid)) {
 	qmin, qmax := s.QRange()

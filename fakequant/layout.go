@@ -157,6 +157,18 @@ func (l Layout) Runs(fn func(lo, hi, group, step int)) {
 // columns says that neighbouring elements belong to neighbouring groups.
 func (l *Layout) columns() bool { return l.inner == 1 && l.size == 1 && l.dim > 1 }
 
+// bands says that l is a matrix whose columns have parameters of their own, in bands of
+// height rows: one band per channel, several per block.
+func (l *Layout) bands() (height int, ok bool) {
+	if len(l.outer) != 1 || !l.columns() {
+		return 0, false
+	}
+	if l.stride[0] == 0 {
+		return l.outer[0], true
+	}
+	return l.block[0], true
+}
+
 // rows is the number of stretches along the innermost grouped axis.
 func (l *Layout) rows() int { return l.n / (l.dim * l.inner) }
 

@@ -36,9 +36,14 @@ func (r *ownRange) forget() {
 	r.known, r.finite, r.graded, r.inside, r.kept = false, false, false, false, nil
 }
 
-// roomKept makes room for codes and masks of a layout whose units are groups.
+// roomKept makes room for codes and masks of a layout whose units are groups, or whose
+// rows are those of a matrix; see columns.
 func (r *ownRange) roomKept(l Layout) {
-	if n := l.groups * maskLen(l.size*l.inner); len(r.codes) != l.Len() || len(r.mask) != n {
+	n := l.groups * maskLen(l.size*l.inner)
+	if l.columns() {
+		n = l.rows() * kern.ColumnMaskLen(l.dim)
+	}
+	if len(r.codes) != l.Len() || len(r.mask) != n {
 		r.codes, r.mask = make([]int8, l.Len()), make([]uint8, n)
 	}
 }
@@ -94,6 +99,10 @@ func (r *ownRange) pass(dx, x, dy []float32, l Layout, s Spec, p Params) error {
 	if len(r.clips) != l.Groups() {
 		return fmt.Errorf("%w: %d groups, the forward pass had %d", ErrParams, l.Groups(), len(r.clips))
 	}
+	if l.columns() && r.kept != nil {
+		r.passColumns(dx, dy, l)
+		return nil
+	}
 	fitter, same := newFitter(s, false), &dx[0] == &dy[0]
 	par.For(l.units(), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {
 		for u := from; u < to; u++ {
@@ -111,4 +120,19 @@ func (r *ownRange) pass(dx, x, dy []float32, l Layout, s Spec, p Params) error {
 		}
 	})
 	return nil
+}
+
+// passColumns is pass for what columns has kept: masks of whole rows.
+func (r *ownRange) passColumns(dx, dy []float32, l Layout) {
+	n, wide, same := l.dim, kern.ColumnMaskLen(l.dim), &dx[0] == &dy[0]
+	par.For(l.rows(), max(1, 2*unitGrain/n), func(from, to int) {
+		step := max(1, unitGrain/n)
+		for a := from; a < to; a += step {
+			b := min(a+step, to)
+			if !same {
+				copy(dx[a*n:b*n], dy[a*n:b*n])
+			}
+			kern.ClearUnsetColumns(dx[a*n:b*n], r.mask[a*wide:b*wide], n)
+		}
+	})
 }

@@ -18,11 +18,18 @@ type ranges struct {
 }
 
 func newRanges(lo, hi []float32, count []int) *ranges {
-	clear(count)
-	for g := range lo {
-		lo[g], hi[g] = math.MaxFloat32, -math.MaxFloat32
+	r := &ranges{lo: lo, hi: hi, count: count}
+	r.clear()
+	return r
+}
+
+// clear forgets all values.
+func (r *ranges) clear() {
+	clear(r.count)
+	for g := range r.lo {
+		r.lo[g], r.hi[g] = math.MaxFloat32, -math.MaxFloat32
 	}
-	return &ranges{lo: lo, hi: hi, count: count}
+	r.nan = false
 }
 
 // join takes in what was found for one group. It wants mu held if goroutines share
@@ -75,4 +82,16 @@ func (r *ranges) columns(x []float32, l Layout) {
 		}
 		r.nan = r.nan || nan
 	})
+}
+
+// columnRanges holds ranges of goroutines, so that a pass makes none.
+var columnRanges = sync.Pool{New: func() any { return new(ranges) }}
+
+// room makes room for n groups, without any value yet.
+func (r *ranges) room(n int) {
+	if cap(r.lo) < n {
+		r.lo, r.hi, r.count = make([]float32, n), make([]float32, n), make([]int, n)
+	}
+	r.lo, r.hi, r.count = r.lo[:n], r.hi[:n], r.count[:n]
+	r.clear()
 }

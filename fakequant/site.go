@@ -167,7 +167,7 @@ func (s *Site) Backward(dx, x, dy []float32, shape []int) error {
 		return s.q.wrap(err)
 	}
 	ste := STE
-	if s.own.graded && !l.columns() {
+	if s.own.graded && (!l.columns() || s.own.kept != nil) {
 		ste = s.own.pass
 	}
 	if err := ste(dx, x, dy, l, s.q.spec, *s.used); err != nil {

@@ -3563,107 +3563,284 @@ done93:
 	VZEROUPPER
 	RET
 
-// func quantizeI8AVX2(dst *int8, x *float32, n int, k *float32, zero int32)
+// func columnExtentAVX512(lo *float32, hi *float32, x *float32, n int, rows int, stride int) uint32
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·columnExtentAVX512(SB), NOSPLIT, $0-52
+	MOVQ n+24(FP), CX
+	MOVQ lo+0(FP), DX
+	MOVQ hi+8(FP), BX
+	MOVQ x+16(FP), SI
+	MOVQ rows+32(FP), DI
+	MOVQ stride+40(FP), R8
+	SHLQ $0x02, R8
+	XORQ AX, AX
+
+four:
+	LEAQ    64(AX), R9
+	CMPQ    R9, CX
+	JA      one
+	VMOVUPS (DX)(AX*4), Z0
+	VMOVUPS (BX)(AX*4), Z1
+	VMOVUPS 64(DX)(AX*4), Z2
+	VMOVUPS 64(BX)(AX*4), Z3
+	VMOVUPS 128(DX)(AX*4), Z4
+	VMOVUPS 128(BX)(AX*4), Z5
+	VMOVUPS 192(DX)(AX*4), Z6
+	VMOVUPS 192(BX)(AX*4), Z7
+	VPXORD  Z8, Z8, Z8
+	LEAQ    (SI)(AX*4), R9
+	MOVQ    DI, R10
+
+rows94:
+	VMOVUPS (R9), Z9
+	VMINPS  Z0, Z9, Z0
+	VMAXPS  Z1, Z9, Z1
+	VSUBPS  Z9, Z9, Z9
+	VORPS   Z9, Z8, Z8
+	VMOVUPS 64(R9), Z9
+	VMINPS  Z2, Z9, Z2
+	VMAXPS  Z3, Z9, Z3
+	VSUBPS  Z9, Z9, Z9
+	VORPS   Z9, Z8, Z8
+	VMOVUPS 128(R9), Z9
+	VMINPS  Z4, Z9, Z4
+	VMAXPS  Z5, Z9, Z5
+	VSUBPS  Z9, Z9, Z9
+	VORPS   Z9, Z8, Z8
+	VMOVUPS 192(R9), Z9
+	VMINPS  Z6, Z9, Z6
+	VMAXPS  Z7, Z9, Z7
+	VSUBPS  Z9, Z9, Z9
+	VORPS   Z9, Z8, Z8
+	ADDQ    R8, R9
+	DECQ    R10
+	JNZ     rows94
+	VCMPPS  $0x03, Z8, Z8, K1
+	KMOVW   K1, R9
+	TESTL   R9, R9
+	JNZ     out
+	VMOVUPS Z0, (DX)(AX*4)
+	VMOVUPS Z1, (BX)(AX*4)
+	VMOVUPS Z2, 64(DX)(AX*4)
+	VMOVUPS Z3, 64(BX)(AX*4)
+	VMOVUPS Z4, 128(DX)(AX*4)
+	VMOVUPS Z5, 128(BX)(AX*4)
+	VMOVUPS Z6, 192(DX)(AX*4)
+	VMOVUPS Z7, 192(BX)(AX*4)
+	ADDQ    $0x40, AX
+	JMP     four
+
+one:
+	XORL      R9, R9
+	CMPQ      AX, CX
+	JAE       out
+	MOVQ      CX, R9
+	SUBQ      AX, R9
+	MOVL      $0x0000ffff, R10
+	BZHIL     R9, R10, R10
+	KMOVW     R10, K1
+	VMOVUPS.Z (DX)(AX*4), K1, Z0
+	VMOVUPS.Z (BX)(AX*4), K1, Z1
+	VPXORD    Z10, Z10, Z10
+	LEAQ      (SI)(AX*4), R9
+	MOVQ      DI, R10
+
+rows95:
+	VMOVUPS.Z (R9), K1, Z2
+	VMINPS    Z0, Z2, Z0
+	VMAXPS    Z1, Z2, Z1
+	VSUBPS    Z2, Z2, Z2
+	VORPS     Z2, Z10, Z10
+	ADDQ      R8, R9
+	DECQ      R10
+	JNZ       rows95
+	VCMPPS    $0x03, Z10, Z10, K2
+	KMOVW     K2, R9
+	TESTL     R9, R9
+	JNZ       out
+	VMOVUPS   Z0, K1, (DX)(AX*4)
+	VMOVUPS   Z1, K1, (BX)(AX*4)
+	ADDQ      $0x10, AX
+	JMP       one
+
+out:
+	MOVL R9, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func fakeQuantColumnsAVX2(dst *float32, x *float32, n int, rows int, stride int, scale *float32, lo *float32, hi *float32, codes *int8, mask *uint8, maskStride int)
 // Requires: AVX, AVX2
-TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
+TEXT ·fakeQuantColumnsAVX2(SB), NOSPLIT, $0-88
 	MOVQ         n+16(FP), CX
 	MOVQ         dst+0(FP), DX
 	MOVQ         x+8(FP), BX
-	MOVQ         k+24(FP), AX
-	VBROADCASTSS 12(AX), Y0
-	VBROADCASTSS 16(AX), Y1
-	VBROADCASTSS 32(AX), Y2
+	MOVQ         codes+64(FP), SI
+	MOVQ         mask+72(FP), DI
+	MOVQ         scale+40(FP), R8
+	MOVQ         lo+48(FP), R9
+	MOVQ         hi+56(FP), R10
+	MOVQ         rows+24(FP), R11
 	MOVL         $0x4b400000, AX
-	VMOVD        AX, X3
-	VPBROADCASTD X3, Y3
-	MOVL         zero+32(FP), AX
-	VMOVD        AX, X4
-	VPBROADCASTD X4, Y4
-	XORQ         AX, AX
-
-main94:
-	LEAQ         16(AX), SI
-	CMPQ         SI, CX
-	JA           rest94
-	VMOVUPS      (BX)(AX*4), Y5
-	VDIVPS       Y0, Y5, Y5
-	VMAXPS       Y1, Y5, Y5
-	VMINPS       Y5, Y2, Y5
-	VADDPS       Y3, Y5, Y5
-	VSUBPS       Y3, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPACKSSDW    X6, X5, X5
-	VPACKSSWB    X5, X5, X5
-	VMOVQ        X5, (DX)(AX*1)
-	VMOVUPS      32(BX)(AX*4), Y5
-	VDIVPS       Y0, Y5, Y5
-	VMAXPS       Y1, Y5, Y5
-	VMINPS       Y5, Y2, Y5
-	VADDPS       Y3, Y5, Y5
-	VSUBPS       Y3, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPACKSSDW    X6, X5, X5
-	VPACKSSWB    X5, X5, X5
-	VMOVQ        X5, 8(DX)(AX*1)
-	MOVQ         SI, AX
-	JMP          main94
-
-rest94:
-	CMPQ         AX, CX
-	JAE          done94
-	VMOVUPS      (BX)(AX*4), Y5
-	VDIVPS       Y0, Y5, Y5
-	VMAXPS       Y1, Y5, Y5
-	VMINPS       Y5, Y2, Y5
-	VADDPS       Y3, Y5, Y5
-	VSUBPS       Y3, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPACKSSDW    X6, X5, X5
-	VPACKSSWB    X5, X5, X5
-	VMOVQ        X5, (DX)(AX*1)
-	ADDQ         $0x08, AX
-	JMP          rest94
-
-done94:
-	VZEROUPPER
-	RET
-
-// func dequantizeI8AVX2(dst *float32, q *int8, n int, scale float32, zero int32)
-// Requires: AVX, AVX2
-TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
-	MOVQ         n+16(FP), CX
-	MOVQ         dst+0(FP), DX
-	MOVQ         q+8(FP), BX
-	VBROADCASTSS scale+24(FP), Y0
-	MOVL         zero+28(FP), AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x3f800000, AX
 	VMOVD        AX, X1
 	VPBROADCASTD X1, Y1
-	XORQ         AX, AX
+	VBROADCASTSS X1, Y1
 
-rest95:
-	CMPQ      AX, CX
-	JAE       done95
-	VPMOVSXBD (BX)(AX*1), Y2
-	VPSUBD    Y1, Y2, Y2
-	VCVTDQ2PS Y2, Y2
-	VMULPS    Y0, Y2, Y2
-	VMOVUPS   Y2, (DX)(AX*4)
-	ADDQ      $0x08, AX
-	JMP       rest95
+row:
+	XORQ AX, AX
 
-done95:
+vector:
+	LEAQ         8(AX), R12
+	CMPQ         R12, CX
+	JA           tail
+	VMOVUPS      (R8)(AX*4), Y2
+	VMOVUPS      (R9)(AX*4), Y3
+	VMOVUPS      (R10)(AX*4), Y4
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y2, Y5, Y5
+	VSUBPS       Y1, Y3, Y6
+	VMAXPS       Y6, Y5, Y6
+	VMAXPS       Y3, Y5, Y5
+	VMINPS       Y5, Y4, Y5
+	VADDPS       Y1, Y4, Y4
+	VMINPS       Y6, Y4, Y6
+	VADDPS       Y0, Y5, Y5
+	VSUBPS       Y0, Y5, Y5
+	VADDPS       Y0, Y6, Y6
+	VSUBPS       Y0, Y6, Y6
+	MOVQ         AX, R13
+	SHRQ         $0x03, R13
+	VCMPPS       $0x00, Y5, Y6, Y6
+	VMOVMSKPS    Y6, R14
+	MOVB         R14, (DI)(R13*1)
+	VCVTPS2DQ    Y5, Y6
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      Y5, (DX)(AX*4)
+	VEXTRACTI128 $0x01, Y6, X4
+	VPACKSSDW    X4, X6, X6
+	VPACKSSWB    X6, X6, X6
+	VMOVQ        X6, (SI)(AX*1)
+	MOVQ         R12, AX
+	JMP          vector
+
+tail:
+	MOVQ stride+32(FP), AX
+	LEAQ (DX)(AX*4), DX
+	LEAQ (BX)(AX*4), BX
+	ADDQ AX, SI
+	MOVQ maskStride+80(FP), AX
+	ADDQ AX, DI
+	DECQ R11
+	JNZ  row
 	VZEROUPPER
 	RET
 
-// func quantizeU8AVX2(dst *uint8, x *float32, n int, k *float32, zero int32)
+// func fakeQuantColumnsAVX512(dst *float32, x *float32, n int, rows int, stride int, scale *float32, lo *float32, hi *float32, codes *int8, mask *uint8, maskStride int)
+// Requires: AVX, AVX2, AVX512F, BMI2
+TEXT ·fakeQuantColumnsAVX512(SB), NOSPLIT, $0-88
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         codes+64(FP), SI
+	MOVQ         mask+72(FP), DI
+	MOVQ         scale+40(FP), R8
+	MOVQ         lo+48(FP), R9
+	MOVQ         hi+56(FP), R10
+	MOVQ         rows+24(FP), R11
+	MOVL         $0x4b400000, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VBROADCASTSS X1, Z1
+
+row:
+	XORQ AX, AX
+
+vector:
+	LEAQ      16(AX), R12
+	CMPQ      R12, CX
+	JA        tail
+	VMOVUPS   (R8)(AX*4), Z2
+	VMOVUPS   (R9)(AX*4), Z3
+	VMOVUPS   (R10)(AX*4), Z4
+	VMOVUPS   (BX)(AX*4), Z5
+	VDIVPS    Z2, Z5, Z5
+	VSUBPS    Z1, Z3, Z6
+	VMAXPS    Z6, Z5, Z6
+	VMAXPS    Z3, Z5, Z5
+	VMINPS    Z5, Z4, Z5
+	VADDPS    Z1, Z4, Z4
+	VMINPS    Z6, Z4, Z6
+	VADDPS    Z0, Z5, Z5
+	VSUBPS    Z0, Z5, Z5
+	VADDPS    Z0, Z6, Z6
+	VSUBPS    Z0, Z6, Z6
+	MOVQ      AX, R13
+	SHRQ      $0x03, R13
+	VCMPPS    $0x00, Z5, Z6, K1
+	VCVTPS2DQ Z5, Z6
+	VMULPS    Z2, Z5, Z5
+	KMOVW     K1, (DI)(R13*1)
+	VMOVUPS   Z5, (DX)(AX*4)
+	VPMOVDB   Z6, (SI)(AX*1)
+	MOVQ      R12, AX
+	JMP       vector
+
+tail:
+	CMPQ      AX, CX
+	JE        next
+	MOVQ      CX, R12
+	SUBQ      AX, R12
+	MOVL      $0x0000ffff, R13
+	BZHIL     R12, R13, R13
+	KMOVW     R13, K1
+	VMOVUPS.Z (R8)(AX*4), K1, Z2
+	VMOVUPS.Z (R9)(AX*4), K1, Z3
+	VMOVUPS.Z (R10)(AX*4), K1, Z4
+	VMOVUPS.Z (BX)(AX*4), K1, Z5
+	VDIVPS    Z2, Z5, Z5
+	VSUBPS    Z1, Z3, Z6
+	VMAXPS    Z6, Z5, Z6
+	VMAXPS    Z3, Z5, Z5
+	VMINPS    Z5, Z4, Z5
+	VADDPS    Z1, Z4, Z4
+	VMINPS    Z6, Z4, Z6
+	VADDPS    Z0, Z5, Z5
+	VSUBPS    Z0, Z5, Z5
+	VADDPS    Z0, Z6, Z6
+	VSUBPS    Z0, Z6, Z6
+	MOVQ      AX, R12
+	SHRQ      $0x03, R12
+	VCMPPS    $0x00, Z5, Z6, K2
+	VCVTPS2DQ Z5, Z6
+	VMULPS    Z2, Z5, Z5
+	KNOTW     K1, K3
+	KORW      K3, K2, K2
+	KMOVW     K2, (DI)(R12*1)
+	VMOVUPS   Z5, K1, (DX)(AX*4)
+	VPMOVDB   Z6, K1, (SI)(AX*1)
+
+next:
+	MOVQ stride+32(FP), AX
+	LEAQ (DX)(AX*4), DX
+	LEAQ (BX)(AX*4), BX
+	ADDQ AX, SI
+	MOVQ maskStride+80(FP), AX
+	ADDQ AX, DI
+	DECQ R11
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func quantizeI8AVX2(dst *int8, x *float32, n int, k *float32, zero int32)
 // Requires: AVX, AVX2
-TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
+TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+16(FP), CX
 	MOVQ         dst+0(FP), DX
 	MOVQ         x+8(FP), BX
@@ -3693,7 +3870,7 @@ main96:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VPACKUSWB    X5, X5, X5
+	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	VMOVUPS      32(BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
@@ -3705,7 +3882,7 @@ main96:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VPACKUSWB    X5, X5, X5
+	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
 	JMP          main96
@@ -3723,7 +3900,7 @@ rest96:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VPACKUSWB    X5, X5, X5
+	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
 	JMP          rest96
@@ -3732,9 +3909,9 @@ done96:
 	VZEROUPPER
 	RET
 
-// func dequantizeU8AVX2(dst *float32, q *uint8, n int, scale float32, zero int32)
+// func dequantizeI8AVX2(dst *float32, q *int8, n int, scale float32, zero int32)
 // Requires: AVX, AVX2
-TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
+TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+16(FP), CX
 	MOVQ         dst+0(FP), DX
 	MOVQ         q+8(FP), BX
@@ -3747,7 +3924,7 @@ TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
 rest97:
 	CMPQ      AX, CX
 	JAE       done97
-	VPMOVZXBD (BX)(AX*1), Y2
+	VPMOVSXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
@@ -3759,9 +3936,9 @@ done97:
 	VZEROUPPER
 	RET
 
-// func quantizeI16AVX2(dst *int16, x *float32, n int, k *float32, zero int32)
+// func quantizeU8AVX2(dst *uint8, x *float32, n int, k *float32, zero int32)
 // Requires: AVX, AVX2
-TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
+TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+16(FP), CX
 	MOVQ         dst+0(FP), DX
 	MOVQ         x+8(FP), BX
@@ -3791,7 +3968,8 @@ main98:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VMOVDQU      X5, (DX)(AX*2)
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, (DX)(AX*1)
 	VMOVUPS      32(BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3802,7 +3980,8 @@ main98:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VMOVDQU      X5, 16(DX)(AX*2)
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
 	JMP          main98
 
@@ -3819,11 +3998,107 @@ rest98:
 	VPADDD       Y4, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
 	VPACKSSDW    X6, X5, X5
-	VMOVDQU      X5, (DX)(AX*2)
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
 	JMP          rest98
 
 done98:
+	VZEROUPPER
+	RET
+
+// func dequantizeU8AVX2(dst *float32, q *uint8, n int, scale float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         q+8(FP), BX
+	VBROADCASTSS scale+24(FP), Y0
+	MOVL         zero+28(FP), AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	XORQ         AX, AX
+
+rest99:
+	CMPQ      AX, CX
+	JAE       done99
+	VPMOVZXBD (BX)(AX*1), Y2
+	VPSUBD    Y1, Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y0, Y2, Y2
+	VMOVUPS   Y2, (DX)(AX*4)
+	ADDQ      $0x08, AX
+	JMP       rest99
+
+done99:
+	VZEROUPPER
+	RET
+
+// func quantizeI16AVX2(dst *int16, x *float32, n int, k *float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+16(FP), CX
+	MOVQ         dst+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         k+24(FP), AX
+	VBROADCASTSS 12(AX), Y0
+	VBROADCASTSS 16(AX), Y1
+	VBROADCASTSS 32(AX), Y2
+	MOVL         $0x4b400000, AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         zero+32(FP), AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Y4
+	XORQ         AX, AX
+
+main100:
+	LEAQ         16(AX), SI
+	CMPQ         SI, CX
+	JA           rest100
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, (DX)(AX*2)
+	VMOVUPS      32(BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, 16(DX)(AX*2)
+	MOVQ         SI, AX
+	JMP          main100
+
+rest100:
+	CMPQ         AX, CX
+	JAE          done100
+	VMOVUPS      (BX)(AX*4), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y5, Y2, Y5
+	VADDPS       Y3, Y5, Y5
+	VSUBPS       Y3, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPACKSSDW    X6, X5, X5
+	VMOVDQU      X5, (DX)(AX*2)
+	ADDQ         $0x08, AX
+	JMP          rest100
+
+done100:
 	VZEROUPPER
 	RET
 
@@ -3839,18 +4114,18 @@ TEXT ·dequantizeI16AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest99:
+rest101:
 	CMPQ      AX, CX
-	JAE       done99
+	JAE       done101
 	VPMOVSXWD (BX)(AX*2), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest99
+	JMP       rest101
 
-done99:
+done101:
 	VZEROUPPER
 	RET
 
@@ -3872,10 +4147,10 @@ TEXT ·quantizeI32AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main100:
+main102:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest100
+	JA        rest102
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3895,11 +4170,11 @@ main100:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main100
+	JMP       main102
 
-rest100:
+rest102:
 	CMPQ      AX, CX
-	JAE       done100
+	JAE       done102
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -3910,9 +4185,9 @@ rest100:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest100
+	JMP       rest102
 
-done100:
+done102:
 	VZEROUPPER
 	RET
 
@@ -3928,18 +4203,18 @@ TEXT ·dequantizeI32AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest101:
+rest103:
 	CMPQ      AX, CX
-	JAE       done101
+	JAE       done103
 	VMOVDQU   (BX)(AX*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest101
+	JMP       rest103
 
-done101:
+done103:
 	VZEROUPPER
 	RET
 
@@ -3952,10 +4227,10 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main102:
+main104:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest102
+	JA      rest104
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -3969,18 +4244,18 @@ main102:
 	VADDPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main102
+	JMP     main104
 
-rest102:
+rest104:
 	CMPQ    AX, CX
-	JAE     done102
+	JAE     done104
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest102
+	JMP     rest104
 
-done102:
+done104:
 	VZEROUPPER
 	RET
 
@@ -3993,10 +4268,10 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main103:
+main105:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest103
+	JA      rest105
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -4010,18 +4285,18 @@ main103:
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main103
+	JMP     main105
 
-rest103:
+rest105:
 	CMPQ    AX, CX
-	JAE     done103
+	JAE     done105
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest103
+	JMP     rest105
 
-done103:
+done105:
 	VZEROUPPER
 	RET
 
@@ -4034,10 +4309,10 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main104:
+main106:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest104
+	JA      rest106
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -4051,18 +4326,18 @@ main104:
 	VSUBPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main104
+	JMP     main106
 
-rest104:
+rest106:
 	CMPQ    AX, CX
-	JAE     done104
+	JAE     done106
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest104
+	JMP     rest106
 
-done104:
+done106:
 	VZEROUPPER
 	RET
 
@@ -4075,10 +4350,10 @@ TEXT ·subOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main105:
+main107:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest105
+	JA      rest107
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -4092,18 +4367,18 @@ main105:
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main105
+	JMP     main107
 
-rest105:
+rest107:
 	CMPQ    AX, CX
-	JAE     done105
+	JAE     done107
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest105
+	JMP     rest107
 
-done105:
+done107:
 	VZEROUPPER
 	RET
 
@@ -4116,10 +4391,10 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main106:
+main108:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest106
+	JA      rest108
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -4133,18 +4408,18 @@ main106:
 	VMULPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main106
+	JMP     main108
 
-rest106:
+rest108:
 	CMPQ    AX, CX
-	JAE     done106
+	JAE     done108
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest106
+	JMP     rest108
 
-done106:
+done108:
 	VZEROUPPER
 	RET
 
@@ -4157,10 +4432,10 @@ TEXT ·mulOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main107:
+main109:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest107
+	JA      rest109
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -4174,18 +4449,18 @@ main107:
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main107
+	JMP     main109
 
-rest107:
+rest109:
 	CMPQ    AX, CX
-	JAE     done107
+	JAE     done109
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest107
+	JMP     rest109
 
-done107:
+done109:
 	VZEROUPPER
 	RET
 
@@ -4198,10 +4473,10 @@ TEXT ·oneSubAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS a+24(FP), Y0
 	XORQ         AX, AX
 
-main108:
+main110:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest108
+	JA      rest110
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	VSUBPS  32(BX)(AX*4), Y0, Y1
@@ -4211,17 +4486,17 @@ main108:
 	VSUBPS  96(BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main108
+	JMP     main110
 
-rest108:
+rest110:
 	CMPQ    AX, CX
-	JAE     done108
+	JAE     done110
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest108
+	JMP     rest110
 
-done108:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4239,10 +4514,10 @@ TEXT ·passAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS 96(AX), Y3
 	XORQ         AX, AX
 
-main109:
+main111:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest109
+	JA      rest111
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -4260,11 +4535,11 @@ main109:
 	VANDPS  32(SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, 32(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main109
+	JMP     main111
 
-rest109:
+rest111:
 	CMPQ    AX, CX
-	JAE     done109
+	JAE     done111
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -4274,9 +4549,9 @@ rest109:
 	VANDPS  (SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest109
+	JMP     rest111
 
-done109:
+done111:
 	VZEROUPPER
 	RET
 
@@ -4290,10 +4565,10 @@ TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main110:
+main112:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest110
+	JA        rest112
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
@@ -4305,20 +4580,20 @@ main110:
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main110
+	JMP       main112
 
-rest110:
+rest112:
 	CMPQ      AX, CX
-	JAE       done110
+	JAE       done112
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest110
+	JMP       rest112
 
-done110:
+done112:
 	VZEROUPPER
 	RET
 
@@ -4333,10 +4608,10 @@ TEXT ·leakyBackAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main111:
+main113:
 	LEAQ      16(AX), DI
 	CMPQ      DI, CX
-	JA        rest111
+	JA        rest113
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4350,11 +4625,11 @@ main111:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, 32(DX)(AX*4)
 	MOVQ      DI, AX
-	JMP       main111
+	JMP       main113
 
-rest111:
+rest113:
 	CMPQ      AX, CX
-	JAE       done111
+	JAE       done113
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4362,9 +4637,9 @@ rest111:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest111
+	JMP       rest113
 
-done111:
+done113:
 	VZEROUPPER
 	RET
 
@@ -4376,9 +4651,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), BX
 	XORQ AX, AX
 
-rest112:
+rest114:
 	CMPQ    AX, CX
-	JAE     done112
+	JAE     done114
 	VMOVUPS (DX)(AX*4), Y0
 	VMOVUPS (BX)(AX*4), Y1
 	VMAXPS  Y0, Y1, Y2
@@ -4388,9 +4663,9 @@ rest112:
 	VORPS   Y3, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest112
+	JMP     rest114
 
-done112:
+done114:
 	VZEROUPPER
 	RET
 
@@ -4940,7 +5215,7 @@ vector:
 	VPERMPD   $0xd8, Y11, Y11
 	VMOVUPS   Y11, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks113
+	JZ        nopicks115
 	VMOVUPS   elemDouble<>+0(SB), Y10
 	VMOVUPS   elemDouble<>+32(SB), Y12
 	VPERMPS   Y11, Y10, Y10
@@ -4993,7 +5268,7 @@ vector:
 	MOVB      R11, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks113:
+nopicks115:
 	ADDQ    $0x08, AX
 	CMPQ    AX, CX
 	JE      next
@@ -5065,7 +5340,7 @@ short:
 	VPERMPD   $0xd8, Y11, Y11
 	VMOVUPS   Y11, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks114
+	JZ        nopicks116
 	VMOVUPS   elemDouble<>+0(SB), Y10
 	VMOVUPS   elemDouble<>+32(SB), Y12
 	VPERMPS   Y11, Y10, Y10
@@ -5122,7 +5397,7 @@ short:
 	MOVB      AL, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks114:
+nopicks116:
 	JMP next
 
 masked:
@@ -5186,7 +5461,7 @@ masked:
 	VPERMPD    $0xd8, Y11, Y11
 	VMASKMOVPS Y11, Y5, (SI)(AX*4)
 	TESTQ      R9, R9
-	JZ         nopicks115
+	JZ         nopicks117
 	VMOVUPS    elemDouble<>+0(SB), Y10
 	VMOVUPS    elemDouble<>+32(SB), Y12
 	VPERMPS    Y11, Y10, Y10
@@ -5243,7 +5518,7 @@ masked:
 	MOVB       AL, 3(R9)
 	ADDQ       $0x04, R9
 
-nopicks115:
+nopicks117:
 next:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(BX*2), DI
@@ -5377,7 +5652,7 @@ vector:
 	VPERMPD   $0xd8, Y14, Y14
 	VMOVUPS   Y14, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks116
+	JZ        nopicks118
 	VMOVUPS   elemDouble<>+0(SB), Y15
 	VMOVUPS   elemDouble<>+32(SB), Y16
 	VPERMPS   Y14, Y15, Y15
@@ -5414,7 +5689,7 @@ vector:
 	MOVB      R10, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks116:
+nopicks118:
 	ADDQ    $0x08, AX
 	CMPQ    AX, CX
 	JE      next
@@ -5482,7 +5757,7 @@ short:
 	VPERMPD   $0xd8, Y14, Y14
 	VMOVUPS   Y14, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks117
+	JZ        nopicks119
 	VMOVUPS   elemDouble<>+0(SB), Y15
 	VMOVUPS   elemDouble<>+32(SB), Y16
 	VPERMPS   Y14, Y15, Y15
@@ -5523,7 +5798,7 @@ short:
 	MOVB      AL, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks117:
+nopicks119:
 	JMP next
 
 masked:
@@ -5583,7 +5858,7 @@ masked:
 	VPERMPD    $0xd8, Y14, Y14
 	VMASKMOVPS Y14, Y9, (SI)(AX*4)
 	TESTQ      R9, R9
-	JZ         nopicks118
+	JZ         nopicks120
 	VMOVUPS    elemDouble<>+0(SB), Y15
 	VMOVUPS    elemDouble<>+32(SB), Y16
 	VPERMPS    Y14, Y15, Y15
@@ -5624,7 +5899,7 @@ masked:
 	MOVB       AL, 3(R9)
 	ADDQ       $0x04, R9
 
-nopicks118:
+nopicks120:
 next:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(BX*2), DI
@@ -5815,9 +6090,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Y7
 	XORQ         AX, AX
 
-rest119:
+rest121:
 	CMPQ    AX, CX
-	JAE     done119
+	JAE     done121
 	VMULPS  (DX)(AX*4), Y7, Y8
 	VMULPS  Y6, Y8, Y9
 	VADDPS  (BX)(AX*4), Y9, Y9
@@ -5839,9 +6114,9 @@ rest119:
 	VSUBPS  Y11, Y8, Y8
 	VMOVUPS Y8, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest119
+	JMP     rest121
 
-done119:
+done121:
 	VZEROUPPER
 	RET
 
@@ -5864,9 +6139,9 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Z7
 	XORQ         AX, AX
 
-rest120:
+rest122:
 	CMPQ    AX, CX
-	JAE     done120
+	JAE     done122
 	VMULPS  (DX)(AX*4), Z7, Z8
 	VMULPS  Z6, Z8, Z9
 	VADDPS  (BX)(AX*4), Z9, Z9
@@ -5888,9 +6163,9 @@ rest120:
 	VSUBPS  Z11, Z8, Z8
 	VMOVUPS Z8, (DX)(AX*4)
 	ADDQ    $0x10, AX
-	JMP     rest120
+	JMP     rest122
 
-done120:
+done122:
 	VZEROUPPER
 	RET
 
@@ -5906,9 +6181,9 @@ TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest121:
+rest123:
 	CMPQ    AX, CX
-	JAE     done121
+	JAE     done123
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -5919,9 +6194,9 @@ rest121:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest121
+	JMP     rest123
 
-done121:
+done123:
 	VZEROUPPER
 	RET
 
@@ -5937,9 +6212,9 @@ TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS wd+40(FP), Y2
 	XORQ         AX, AX
 
-rest122:
+rest124:
 	CMPQ    AX, CX
-	JAE     done122
+	JAE     done124
 	VMOVUPS (DX)(AX*4), Y3
 	VMULPS  Y2, Y3, Y4
 	VADDPS  (BX)(AX*4), Y4, Y4
@@ -5952,8 +6227,8 @@ rest122:
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest122
+	JMP     rest124
 
-done122:
+done124:
 	VZEROUPPER
 	RET

@@ -25,10 +25,14 @@ func fakeQuantizeStream(dst, x []float32, g Grid)     { fakeQuantize(dst, x, g) 
 func fakeQuantizeKeepFast(_ []float32, _ []int8, _ []uint8, _ []float32, _ Grid, _ bool) int {
 	return 0
 }
-func clearUnsetFast(_ []float32, _ []uint8) int                       { return 0 }
-func steFast(_, _, _ []float32, _ Grid) int                           { return 0 }
-func fakeQuantizeRowFast(_, _ []float32, _ GridRow) int               { return 0 }
-func steRowFast(_, _, _ []float32, _ GridRow) int                     { return 0 }
+func clearUnsetFast(_ []float32, _ []uint8) int         { return 0 }
+func steFast(_, _, _ []float32, _ Grid) int             { return 0 }
+func fakeQuantizeRowFast(_, _ []float32, _ GridRow) int { return 0 }
+func steRowFast(_, _, _ []float32, _ GridRow) int       { return 0 }
+func columnExtentFast(_, _, _ []float32) bool           { return false }
+func fakeQuantizeColumnsFast(_ []float32, _ []int8, _ []uint8, _ []float32, _ int, _ GridRow) int {
+	return 0
+}
 func lsqFast(_, _, _ []float32, _ Grid, _ *lanes) int                 { return 0 }
 func binaryFast[F Float](_ elemOp, _, _, _ []F) int                   { return 0 }
 func binaryOneFast[F Float](_ elemOp, _, _ []F, _ F) int              { return 0 }

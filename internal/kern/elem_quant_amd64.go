@@ -151,3 +151,27 @@ func extentRowFast(lo, hi, x []float32) {
 	n := len(x)
 	extentRowAVX2(&lo[:n][0], &hi[:n][0], &x[0], n)
 }
+
+// columnExtentFast takes rows that are finite into the extremes of their columns. Where it
+// reports false, it may have taken in some columns.
+func columnExtentFast(lo, hi, x []float32) bool {
+	n := len(lo)
+	if level < LevelAVX512 || n == 0 || len(x) < n {
+		return false
+	}
+	return columnExtentAVX512(&lo[0], &hi[:n][0], &x[0], n, len(x)/n, n) == 0
+}
+
+// fakeQuantizeColumnsFast returns the number of columns that it has done.
+func fakeQuantizeColumnsFast(dst []float32, codes []int8, mask []uint8, x []float32, n int, r GridRow) int {
+	rows, width := len(x)/n, ColumnMaskLen(n)
+	if level >= LevelAVX512 {
+		fakeQuantColumnsAVX512(&dst[0], &x[0], n, rows, n, &r.Scale[0], &r.Lo[0], &r.Hi[0], &codes[0], &mask[0], width)
+		return n
+	}
+	done := whole(n)
+	if done > 0 {
+		fakeQuantColumnsAVX2(&dst[0], &x[0], done, rows, n, &r.Scale[0], &r.Lo[0], &r.Hi[0], &codes[0], &mask[0], width)
+	}
+	return done
+}

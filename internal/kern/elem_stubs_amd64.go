@@ -184,6 +184,21 @@ func steRowAVX2(dx *float32, x *float32, dy *float32, n int, scale *float32, lo 
 //go:noescape
 func lsqAVX2(dx *float32, x *float32, dy *float32, n int, k *float32, lanes *float64)
 
+// columnExtentAVX512 takes rows into the extremes of their columns. The result is 0 if all are finite; else it has not taken in all columns.
+//
+//go:noescape
+func columnExtentAVX512(lo *float32, hi *float32, x *float32, n int, rows int, stride int) uint32
+
+// fakeQuantColumnsAVX2 is FakeQuantizeColumns.
+//
+//go:noescape
+func fakeQuantColumnsAVX2(dst *float32, x *float32, n int, rows int, stride int, scale *float32, lo *float32, hi *float32, codes *int8, mask *uint8, maskStride int)
+
+// fakeQuantColumnsAVX512 is FakeQuantizeColumns.
+//
+//go:noescape
+func fakeQuantColumnsAVX512(dst *float32, x *float32, n int, rows int, stride int, scale *float32, lo *float32, hi *float32, codes *int8, mask *uint8, maskStride int)
+
 // quantizeI8AVX2 is Quantize.
 //
 //go:noescape

@@ -49,6 +49,14 @@ func TestIntProductBytes(t *testing.T) {
 				if !slices.Equal(y, z) {
 					t.Errorf("%v, %+v, stored [n,k] %v: other results from pieces", l, c, trans)
 				}
+				pieces.Bytes.Codes = make([]int8, len(w))
+				narrow(pieces.Bytes.Codes, w)
+				pieces.SetMatMul(c.n, c.k, trans, in, d, fill)
+				clear(z)
+				pieces.MatMul(0, c.m, IntY{Values: z}, IntX{Codes: x, Grid: in}, false, nil)
+				if !slices.Equal(y, z) {
+					t.Errorf("%v, %+v, stored [n,k] %v: other results from all codes", l, c, trans)
+				}
 			}
 		}
 	}

@@ -75,22 +75,38 @@ func (p *IntProduct) packRowsOf(f *intForm, s *intScratch, dst []uint32, codes [
 
 // packColumnsOf packs channels that are neighbours: bytes of four rows, interleaved.
 func (p *IntProduct) packColumnsOf(f *intForm, s *intScratch, dst []uint32, codes []int16, ch, n int) {
-	s.rows = grow(s.rows, 4*f.steps*panelCols)
+	a, done := &s.pack, 0 // done: steps
+	if codes == nil && p.Bytes.Codes != nil {
+		done = p.k / 4
+		a.interleave(dst, unsafe.Pointer(&p.Bytes.Codes[ch]), p.n, done, n)
+	}
+	left := f.steps - done
+	s.rows = grow(s.rows, 4*left*panelCols)
+	if left == 0 {
+		return
+	}
 	b := unsafe.Slice((*int8)(unsafe.Pointer(&s.rows[0])), len(s.rows))
-	for k := range p.k {
-		row, at := b[k*panelCols:][:n], k*p.n+ch
+	for k := 4 * done; k < p.k; k++ {
+		row, at := b[(k-4*done)*panelCols:][:n], k*p.n+ch
 		if codes == nil {
 			p.Bytes.Fill(row, at, at+n)
 		} else {
 			narrow(row, codes[at:at+n])
 		}
 	}
-	clear(b[p.k*panelCols:])
-	a := &s.pack
-	for i := range a.src {
-		a.src[i] = unsafe.Pointer(&s.rows[i*panelCols])
+	clear(b[(p.k-4*done)*panelCols:])
+	a.interleave(dst[done*panelCols:], unsafe.Pointer(&s.rows[0]), panelCols, left, n)
+}
+
+// interleave packs n columns of so many steps of four rows of bytes, stride apart.
+func (a *intPackArgs) interleave(dst []uint32, rows unsafe.Pointer, stride, steps, n int) {
+	if steps == 0 {
+		return
 	}
-	a.srcStride, a.rows = 4*panelCols, f.steps
+	for i := range a.src {
+		a.src[i] = unsafe.Add(rows, i*stride)
+	}
+	a.srcStride, a.rows = 4*stride, steps
 	a.dst, a.dstStride = unsafe.Pointer(&dst[0]), 4*panelCols
 	a.run(4, n)
 }

@@ -43,11 +43,19 @@ func (r GridRow) part(from, n int) GridRow {
 	return GridRow{r.Scale[from:][:n], r.Lo[from:][:n], r.Hi[from:][:n]}
 }
 
+// rangeChunk is the number of elements whose columns one call looks at.
+const rangeChunk = 64 << 10
+
 // ColumnMinMax takes the finite values of x, rows of len(lo) columns, into the extremes
 // of each column, and their numbers into count. It reports whether there was a NaN. lo
 // starts at the largest float32 and hi at its negative; zeros count as +0.
 func ColumnMinMax(lo, hi []float32, count []int, x []float32) (nan bool) {
 	c := len(lo)
+	for some := max(1, rangeChunk/c) * c; columnExtentFast(lo, hi, x[:min(some, len(x))]); x = x[min(some, len(x)):] {
+		for i := range count {
+			count[i] += min(some, len(x)) / c
+		}
+	}
 	clean, width := 0, 0 // rows that are finite in their first elements, and how many these are
 	for ; len(x) > 0; x = x[c:] {
 		row := x[:c]

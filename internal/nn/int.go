@@ -167,7 +167,11 @@ func (p *IntLayer) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
 		for i := lo; i < hi; i++ {
 			parts[i].Nibbles, parts[i].Bytes = w.Nibbles, nil
 			if bytes != nil {
-				parts[i].Bytes = &kern.ByteWeights{MaxAbs: bytes.MaxAbs, Fill: func(dst []int8, from, to int) { bytes.Fill(dst, i*n*k+from, i*n*k+to) }}
+				b := &kern.ByteWeights{MaxAbs: bytes.MaxAbs, Fill: func(dst []int8, from, to int) { bytes.Fill(dst, i*n*k+from, i*n*k+to) }}
+				if bytes.Codes != nil {
+					b.Codes = bytes.Codes[i*n*k:][:n*k]
+				}
+				parts[i].Bytes = b
 			}
 			parts[i].SetMatMul(n, k, o.TransB, p.in, d, func(dst []int16) { copy(dst, codes()[i*n*k:]) })
 		}

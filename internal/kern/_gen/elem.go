@@ -18,6 +18,7 @@ func init() {
 		emitSums512()
 		emitBackward()
 		emitQuant()
+		emitColumns()
 		emitCodes()
 		emitElementwise()
 		emitPool()

@@ -38,7 +38,14 @@ func Product(op nn.Op, out, x nn.Tensor[float32], xq Quant, w nn.Tensor[float32]
 		if codes != nil {
 			part = func(dst []int8, lo, hi int) { copy(dst, codes[lo:hi]) }
 		}
-		bytes = &kern.ByteWeights{Fill: part, MaxAbs: most}
+		if m, ok := op.(nn.MatMul); ok && codes == nil && !m.TransB {
+			// Panels take pieces of rows, which are too short to be rounded one by one.
+			all := kern.Scratch[int8](len(w.Data))
+			defer kern.Return(all)
+			fakequant.CentredAll(*all, l, part)
+			codes = *all
+		}
+		bytes = &kern.ByteWeights{Fill: part, MaxAbs: most, Codes: codes}
 	}
 	fill := func(dst []int16) { bad = fakequant.Centred(dst, w.Data, l, wq.Spec, wq.Params) }
 	p := products.Get().(*nn.IntLayer)

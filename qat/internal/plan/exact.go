@@ -24,7 +24,7 @@ func (e *Emitter) productHook(l *Layer) forward {
 	wq := e.weightQuantizer(l)
 	var site *fakequant.Site // of the weights
 	if l.Weighted {
-		if m, ok := l.Op.(nn.MatMul); ok && m.TransB { // others pack no bytes
+		if _, ok := l.Op.(nn.MatMul); ok { // others pack no bytes
 			site = e.weightSite(l)
 		}
 	} else {
