@@ -233,7 +233,7 @@ func TestFixedBatch(t *testing.T) {
 	_, err := n.m.Predict(numbers(1, 12))
 	wantError(t, err, `input "x" has 12 elements, want 8`, "[8]")
 	// An op that the reader does not know keeps evaluation at the traced batch.
-	m = zooNet(t, "upsample")
+	m = zooNet(t, "sparsemax")
 	n = prepare(t, qconfig.Config{}, m.Graph, m.Outputs...)
 	n.step(n.machine(), 0)
 	if _, err = n.m.Predict(n.batch(1, 2)...); err != nil {

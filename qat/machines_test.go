@@ -41,8 +41,8 @@ var machineNets = map[string]func() (*gorgonia.ExprGraph, []*gorgonia.Node){
 	},
 	"opaque stock op": func() (*gorgonia.ExprGraph, []*gorgonia.Node) {
 		g := gorgonia.NewGraph()
-		h := must(gorgonia.Upsample2D(conv("c1", leaf(g, "x", 2, 2, 3, 3), 2, 3), 2))
-		return g, []*gorgonia.Node{relu(conv("c2", h, 2, 3))}
+		h := must(gorgonia.Sparsemax(fc("a", leaf(g, "x", 2, 6), 5)))
+		return g, []*gorgonia.Node{relu(fc("b", h, 3))}
 	},
 }
 

@@ -178,10 +178,10 @@ func TestStateKeepsValue(t *testing.T) {
 // TestPlanText: the plan says what stays float, what cannot be frozen and what is odd.
 func TestPlanText(t *testing.T) {
 	g := gorgonia.NewGraph()
-	up := must(gorgonia.Upsample2D(conv("c", leaf(g, "x", 2, 3, 4, 4), 3, 3), 2))
-	p := onlyPrepare(t, qconfig.Config{}, g, up).m.Plan()
+	sparse := must(gorgonia.Sparsemax(fc("c", leaf(g, "x", 2, 3), 4)))
+	p := onlyPrepare(t, qconfig.Config{}, g, sparse).m.Plan()
 	if len(p.NotFrozen) != 1 || !strings.Contains(p.String(), "no freeze") {
-		t.Errorf("no word about Upsample2D:\n%v", p)
+		t.Errorf("no word about Sparsemax:\n%v", p)
 	}
 	g = gorgonia.NewGraph()
 	prob := must(gorgonia.SoftMax(must(gorgonia.Mul(leaf(g, "x", 2, 3), param(g, "w", 3, 4)))))

@@ -12,7 +12,7 @@ import (
 
 // opaqueNets are the networks of the zoo with ops that have no integer twin: they
 // train, and Freeze names the layer. The word is part of that layer's name.
-var opaqueNets = map[string]string{"upsample": "opaque_0"}
+var opaqueNets = map[string]string{"sparsemax": "opaque_0"}
 
 // TestZoo takes every network through the whole life: one training step, freezing,
 // and a comparison with training code for code at two batch sizes.

@@ -34,7 +34,7 @@ var floors = map[string][]string{
 	"qat/export/packedout": {"doc.go", "linear.go", "options.go", "write.go", "config.go"},
 	"qat/importer/onnxin": {
 		"doc.go", "errors.go", "model.go", "external.go", "tensor.go", "wire.go", "builder.go", "failures.go", "values.go", "node.go",
-		"products.go", "window.go", "moves.go", "norms.go", "parts.go", "elementwise.go", "fold.go", "fold_math.go", "fold_move.go",
+		"products.go", "window.go", "moves.go", "norms.go", "take.go", "parts.go", "resample.go", "elementwise.go", "fold.go", "fold_math.go", "fold_move.go",
 		"ops.go", "scan.go", "inputs.go", "build.go", "read.go", "thawer.go", "frozen_layers.go", "frozen_codes.go", "frozen.go",
 	},
 	"qat/importer/weights": {"doc.go", "errors.go", "numbers.go", "slot.go", "options.go", "report.go", "read.go", "write.go", "net.go"},
@@ -62,7 +62,7 @@ var floors = map[string][]string{
 		"doc.go", "options.go", "half.go", "names.go", "blob.go", "builder.go", "value.go", "quant.go", "product.go", "layers.go", "build.go",
 		"package.go",
 	},
-	"qat/export/onnxout": {"doc.go", "options.go", "constant.go", "builder.go", "quant.go", "product.go", "layers.go", "build.go", "write.go"},
+	"qat/export/onnxout": {"doc.go", "options.go", "constant.go", "builder.go", "quant.go", "product.go", "resample.go", "layers.go", "build.go", "write.go"},
 	"qat/ptq":            {"data.go", "equalize.go", "round.go", "bias.go", "ptq.go"},
 	"qat/report":         {"plan.go", "number.go", "histogram.go", "verification.go", "ranges.go", "sensitivity.go", "mixed.go", "report.go"},
 	"qat/report/page":    {"plot.go", "histogram.go", "page.go"},

@@ -23,6 +23,7 @@ func init() {
 		"reshapeOp":           {(*reader).reshape},
 		"concatOp":            {(*reader).concat},
 		"sliceOp":             {(*reader).slice},
+		"upsampleOp":          {(*reader).upsample},
 		"maxPoolOp":           {(*reader).pool},
 		"avgPoolOp":           {(*reader).pool},
 		"globalAveragePoolOp": {(*reader).globalPool},

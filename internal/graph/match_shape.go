@@ -110,3 +110,17 @@ func (r *reader) sameShape(n *gorgonia.Node) *match {
 	}
 	return r.same(n)
 }
+
+// upsample reads Upsample2D, which repeats each pixel.
+func (r *reader) upsample(n *gorgonia.Node) *match {
+	f := fieldsOf(n.Op())
+	scale := f.int("stride") + 1
+	s := n.Shape()
+	if f.err != nil || len(s) != 4 || scale < 1 {
+		return nil
+	}
+	if scale == 1 {
+		return r.sameShape(n)
+	}
+	return simple(n, nn.Resize{Mode: "nearest", Coordinates: "asymmetric", Nearest: "floor", Axes: []int{2, 3}, Size: []int{s[2], s[3]}}, r.kids[n]...)
+}

@@ -164,7 +164,7 @@ func TestConstructors(t *testing.T) {
 			y, _, _, _, err := G.BatchNorm(in[0], in[1], in[2], 0.1, 1e-3)
 			return y, err
 		}, one(nn.BatchNorm{Eps: 1e-3})},
-		{"Upsample2D", [][]int{im}, func(in ...*G.Node) (*G.Node, error) { return G.Upsample2D(in[0], 2) }, one(nil)},
+		{"Upsample2D", [][]int{im}, func(in ...*G.Node) (*G.Node, error) { return G.Upsample2D(in[0], 2) }, one(nn.Resize{Mode: "nearest", Coordinates: "asymmetric", Nearest: "floor", Axes: []int{2, 3}, Size: []int{12, 12}})},
 		{"Gt", [][]int{mat}, func(in ...*G.Node) (*G.Node, error) { return G.Gt(in[0], k(0), true) }, one(nn.Binary{Fn: "greater"})},
 		{"own op", [][]int{mat, {6, 3}}, func(in ...*G.Node) (*G.Node, error) { return ops.Apply(nn.MatMul{}, in...) }, one(nn.MatMul{})},
 	}

@@ -116,8 +116,32 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 		return unaryElement(o, at(x, ix))
 	case Dropout:
 		return at(x, ix)
+	case Take:
+		return at(x, with(ix, o.Axis, o.Index[ix[o.Axis]]))
+	case Resize:
+		return resizeElement(o, x, ix, 0)
 	case Pad:
 		from := slices.Clone(ix)
+		for a, n := range x.Shape {
+			from[a] -= o.Before[a]
+			for o.Mode != "" && (from[a] < 0 || from[a] >= n) { // step by step into the input
+				switch {
+				case n == 1:
+					from[a] = 0
+				case o.Mode == "edge":
+					from[a] = min(max(from[a], 0), n-1)
+				case o.Mode == "wrap" && from[a] < 0:
+					from[a] += n
+				case o.Mode == "wrap":
+					from[a] -= n
+				case from[a] < 0:
+					from[a] = -from[a]
+				default:
+					from[a] = 2*(n-1) - from[a]
+				}
+			}
+			from[a] += o.Before[a]
+		}
 		for a := range from {
 			if from[a] -= o.Before[a]; from[a] < 0 || from[a] >= x.Shape[a] {
 				return o.Value
@@ -141,6 +165,60 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 		return x.Data[offset(x.Shape, slices.Concat(ix[:o.Axis], []int{i}, ix[o.Axis+r:]))]
 	}
 	panic("no definition of " + op.Kind())
+}
+
+// resizeElement is the element at ix with axes from the k-th on resampled, in the words of
+// ONNX's reference: neighbours from the left, weights by distance.
+func resizeElement(o Resize, x Tensor[float64], ix []int, k int) (sum float64) {
+	if k == len(o.Axes) {
+		return x.Data[offset(x.Shape, ix)]
+	}
+	a := o.Axes[k]
+	n := x.Shape[a]
+	scale := float64(o.Size[k]) / float64(n)
+	if o.Scale != nil {
+		scale = o.Scale[k]
+	}
+	j, length := float64(ix[a]), scale*float64(n)
+	place := (j+0.5)/scale - 0.5
+	switch {
+	case o.Coordinates == "asymmetric":
+		place = j / scale
+	case o.Size[k] == 1 && o.Coordinates != "half_pixel":
+		place = 0
+	case o.Coordinates == "align_corners":
+		place = j * float64(n-1) / (length - 1)
+	case o.Coordinates == "half_pixel_symmetric":
+		place += float64(n) / 2 * (1 - float64(o.Size[k])/length)
+	}
+	inside := func(i int) int { return min(max(i, 0), n-1) }
+	if o.Mode == "nearest" {
+		return resizeElement(o, x, with(ix, a, inside(map[string]int{"floor": int(math.Floor(place)), "round_prefer_floor": int(math.Ceil(place - 0.5))}[o.Nearest])), k+1)
+	}
+	if !o.Antialias {
+		scale = 1
+	}
+	var total float64
+	c := o.Cubic
+	for i := -2 * n; i < 3*n; i++ {
+		d := math.Abs(float64(i)-place) * min(scale, 1)
+		w := max(0, 1-d)
+		if o.Mode == "cubic" {
+			w = (c+2)*d*d*d - (c+3)*d*d + 1
+			if d > 1 {
+				w = c*d*d*d - 5*c*d*d + 8*c*d - 4*c
+			}
+			if d >= 2 {
+				w = 0
+			}
+		}
+		if w == 0 || o.Inside && i != inside(i) {
+			continue
+		}
+		sum += w * resizeElement(o, x, with(ix, a, inside(i)), k+1)
+		total += w
+	}
+	return sum / total
 }
 
 func groupNormElement(o GroupNorm, in []Tensor[float64], ix []int) float64 {
@@ -286,6 +364,11 @@ func erfSeries(x float64) (sum float64) {
 // exp(x)-1 lose at most seven bits by cancellation for |x| above 2^-7.
 const forwardTol = 0x1p-36
 
+// resizeTol: the places that a Resize samples are float32 numbers below 2^3, three roundings
+// of 2^-22 at most, and its weights and the elements here change by less than 2 from one place
+// to the next.
+const resizeTol = 0x1p-19
+
 func TestForward(t *testing.T) {
 	for i, c := range layerCases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -295,10 +378,13 @@ func TestForward(t *testing.T) {
 				wantSame(t, "output", out.Data, in[0].Data)
 				return
 			}
-			j := 0
+			j, tol := 0, forwardTol
+			if _, ok := c.op.(Resize); ok {
+				tol = resizeTol
+			}
 			indices(out.Shape, func(ix []int) {
 				want := elementOf(c.op, in, ix)
-				if got := out.Data[j]; !(math.Abs(got-want) <= forwardTol*(1+math.Abs(want))) {
+				if got := out.Data[j]; !(math.Abs(got-want) <= tol*(1+math.Abs(want))) {
 					t.Fatalf("element %v is %v, want %v", ix, got, want)
 				}
 				j++

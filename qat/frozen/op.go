@@ -248,11 +248,14 @@ func (o Dropout) op() nn.Op { return nn.Dropout(o) }
 
 var _ = twin(func(o nn.Dropout) Op { return Dropout(o) })
 
-// Pad adds a border of one value.
+// Pad adds a border: of one value, or of elements of the input as Mode says.
 type Pad struct {
 	Before []int   // elements before each axis; at least 0
 	After  []int   // elements behind each axis; at least 0
 	Value  float64 // finite
+	// Mode is empty, or reflect (the input mirrored at its ends, which are not repeated), edge
+	// (the nearest element) or wrap (the other end); Value is 0 then.
+	Mode string
 }
 
 // Kind is the name in files.
@@ -261,6 +264,44 @@ func (o Pad) Kind() string { return o.op().Kind() }
 func (o Pad) op() nn.Op { return nn.Pad(o) }
 
 var _ = twin(func(o nn.Pad) Op { return Pad(o) })
+
+// Take picks elements along an axis: element j of the result is element Index[j].
+type Take struct {
+	Axis  int   // counted from 0
+	Index []int // at least one, each any number of times; counted from 0
+}
+
+// Kind is the name in files.
+func (o Take) Kind() string { return o.op().Kind() }
+
+func (o Take) op() nn.Op { return nn.Take(o) }
+
+var _ = twin(func(o nn.Take) Op { return Take(o) })
+
+// Resize resamples axes, one after the other, in the words of ONNX's operator.
+type Resize struct {
+	Mode string // nearest, linear or cubic
+	// Coordinates say where in the input an element lies: half_pixel, half_pixel_symmetric,
+	// pytorch_half_pixel, align_corners or asymmetric.
+	Coordinates string
+	// Nearest is floor, ceil, round_prefer_floor or round_prefer_ceil; empty in other modes.
+	Nearest string
+	Axes    []int // sorted, distinct; at least one
+	Size    []int // of each of Axes in the result
+	// Scale is nil, for Size divided by the size of the input, or the factor of each of Axes
+	// that coordinates are computed with.
+	Scale     []float64
+	Cubic     float64 // the coefficient a of cubic; 0 in other modes
+	Antialias bool    // linear and cubic average where the result is smaller
+	Inside    bool    // taps outside of the input do not count; else they repeat the edge
+}
+
+// Kind is the name in files.
+func (o Resize) Kind() string { return o.op().Kind() }
+
+func (o Resize) op() nn.Op { return nn.Resize(o) }
+
+var _ = twin(func(o nn.Resize) Op { return Resize(o) })
 
 // LRN is local response normalisation over channels (axis 1):
 // x / (Bias + Alpha/Size·Σ x²)^Beta, summed over the Size channels from (Size-1)/2 before

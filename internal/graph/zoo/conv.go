@@ -75,5 +75,10 @@ func convolutional() []Case {
 			h := b.conv("conv", b.input("x", 2, 2, 3, 3), 2, 3, 1, 1)
 			return b.end(relu(must(gorgonia.Upsample2D(h, 2))))
 		}},
+		{Name: "sparsemax", Build: func() *Model {
+			b := start()
+			h := b.linear("fc", b.input("x", 2, 4), 5)
+			return b.end(relu(must(gorgonia.Sparsemax(h))))
+		}},
 	}
 }

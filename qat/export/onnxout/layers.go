@@ -71,6 +71,11 @@ func (b *builder) op(i int, out string) error {
 		b.emit("Identity", l.Name, in, out)
 	case frozen.Pad:
 		b.pad(o, l.Name, in[0], out)
+	case frozen.Take:
+		index := b.constant(ints(l.Name+"_index", o.Index...))
+		b.emit("Gather", l.Name, []string{in[0], index}, out, intAttr("axis", o.Axis))
+	case frozen.Resize:
+		b.resize(o, l.Name, in[0], out)
 	case frozen.LRN:
 		b.emit("LRN", l.Name, in, out, intAttr("size", o.Size), floatAttr("alpha", o.Alpha), floatAttr("beta", o.Beta), floatAttr("bias", o.Bias))
 	case frozen.Gather:
@@ -203,13 +208,6 @@ func (b *builder) slice(o frozen.Slice, name, in, out string) {
 	s := b.unique(out + "_step")
 	b.emit("Slice", name, args, s)
 	b.emit("Squeeze", name+"/squeeze", []string{s, axes}, out)
-}
-
-// pad emits a Pad with its amounts and its value as inputs, as ONNX has them since
-// opset 11: first all amounts before, then all behind.
-func (b *builder) pad(o frozen.Pad, name, in, out string) {
-	amounts := ints(name+"_pads", slices.Concat(o.Before, o.After)...)
-	b.emit("Pad", name, []string{in, b.constant(amounts), b.constant(scalar(name+"_value", float32(o.Value)))}, out)
 }
 
 // softmax emits scale and mask as nodes of their own.

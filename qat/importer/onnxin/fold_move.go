@@ -147,6 +147,35 @@ func foldExpand(n *node) (*constant, error) {
 	return n.copied(c, shape, func(i int) int { return strided(i, shape, strides) })
 }
 
+func foldTile(n *node) (*constant, error) {
+	if err := n.arity(2, 2); err != nil {
+		return nil, err
+	}
+	c, err := n.known(0)
+	if err != nil {
+		return nil, err
+	}
+	repeats, err := n.repeats(c.shape)
+	if err != nil {
+		return nil, err
+	}
+	shape, own := slices.Clone(c.shape), stridesOf(c.shape)
+	for a, r := range repeats {
+		if r < 0 || r > maxExact {
+			return nil, fmt.Errorf("%w: repeats %v", ErrFormat, repeats)
+		}
+		shape[a] = product([]int{shape[a], r})
+	}
+	return n.copied(c, shape, func(i int) int {
+		at := 0
+		for a := len(shape) - 1; a >= 0; a-- {
+			at += i % shape[a] % c.shape[a] * own[a]
+			i /= shape[a]
+		}
+		return at
+	})
+}
+
 func foldWhere(n *node) (*constant, error) {
 	if err := n.arity(3, 3); err != nil {
 		return nil, err

@@ -190,26 +190,6 @@ func (t *thawer) input(in *onnxpb.ValueInfoProto) error {
 	return nil
 }
 
-// tensor returns the tensor of a value; initializers become constants when first used.
-func (t *thawer) tensor(name string) (int, error) {
-	if i, ok := t.tensors[name]; ok {
-		return i, nil
-	}
-	v := t.values[name]
-	if v == nil {
-		return 0, fmt.Errorf("%w: %q is used before it is made, or by nothing that goqat knows", ErrFormat, name)
-	}
-	c, err := t.constant(v)
-	if err != nil {
-		return 0, err
-	}
-	data, err := c.floats()
-	if err != nil {
-		return 0, fmt.Errorf("tensor %q: %w", name, err)
-	}
-	return t.addConst(frozen.NewConst(name, c.shape, data, nil))
-}
-
 // layer adds a layer with the activation and the rounding that follow it.
 func (t *thawer) layer(n *node, op nn.Op, in []string) error {
 	fop, err := frozenop.Of(op)

@@ -79,6 +79,9 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	case "Concat":
 		return nn.Concat{Axis: n.int("axis", -1)}, in, nil
 	case "Gather":
+		if op, is, err := t.takeOf(n); is || err != nil {
+			return op, in[:1], err
+		}
 		return nn.Gather{Axis: n.int("axis", 0)}, in, nil
 	case "Transpose":
 		return nn.Transpose{Perm: n.ints("perm")}, in, nil
@@ -100,7 +103,9 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	case "Slice":
 		return t.sliceOf(n)
 	case "Pad":
-		return padOf(n)
+		return t.padOf(n)
+	case "Resize":
+		return t.resizeOf(n)
 	}
 	return nil, nil, fmt.Errorf("%w operator", ErrUnsupported)
 }
@@ -302,18 +307,44 @@ func (t *thawer) sliceOf(n *node) (nn.Op, []string, error) {
 	return op, n.pb.Input[:1], nil
 }
 
-func padOf(n *node) (nn.Op, []string, error) {
-	if n.string("mode", "constant") != "constant" || len(n.in) > 3 {
-		return nil, nil, fmt.Errorf("%w: pads of other kinds than constants on all axes", ErrUnsupported)
+// takeOf is a Gather by known indices, as the exporter writes a Take; those of a Gather come
+// out of a Cast.
+func (t *thawer) takeOf(n *node) (nn.Op, bool, error) {
+	v := n.operand(1)
+	if v == nil || !v.known() {
+		return nil, false, nil
 	}
-	amounts, err := n.list(1, "pads")
+	c, err := t.constant(v)
+	if err != nil || c.float {
+		return nil, false, err
+	}
+	index, err := n.list(1, "")
+	return nn.Take{Axis: n.int("axis", 0), Index: index}, true, err
+}
+
+// shapeOfInput is that of operand 0 at the first batch.
+func (t *thawer) shapeOfInput(n *node) ([]int, error) {
+	i, err := t.tensor(n.pb.Input[0])
+	if err != nil {
+		return nil, err
+	}
+	return t.shapes[0][i], nil
+}
+
+func (t *thawer) padOf(n *node) (nn.Op, []string, error) {
+	shape, err := t.shapeOfInput(n)
 	if err != nil {
 		return nil, nil, err
 	}
-	fill, err := n.number(2, "value", 0)
-	if err == nil {
-		err = checkRank(len(amounts) / 2)
+	op, err := n.padOf(len(shape))
+	return op, n.pb.Input[:1], err
+}
+
+func (t *thawer) resizeOf(n *node) (nn.Op, []string, error) {
+	shape, err := t.shapeOfInput(n)
+	if err != nil {
+		return nil, nil, err
 	}
-	half := len(amounts) / 2
-	return nn.Pad{Before: amounts[:half], After: amounts[half:], Value: fill}, n.pb.Input[:1], err
+	op, err := n.resizeOf(shape)
+	return op, n.pb.Input[:1], err
 }

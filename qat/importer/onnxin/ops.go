@@ -15,12 +15,13 @@ var handlers map[string]func(*node) error
 var movesWhole = map[string]bool{"Gather": true, "Cast": true, "Identity": true, "Reshape": true, "Unsqueeze": true, "Squeeze": true,
 	"Flatten": true, "Transpose": true, "Concat": true, "Slice": true, "Split": true, "Add": true, "Sub": true, "Mul": true,
 	"Where": true, "Less": true, "LessOrEqual": true, "Greater": true, "GreaterOrEqual": true, "Equal": true, "And": true, "Or": true, "Xor": true, "Not": true,
-	"Max": true, "Min": true}
+	"Max": true, "Min": true, "Tile": true, "DepthToSpace": true, "SpaceToDepth": true}
 
 func init() {
 	handlers = map[string]func(*node) error{
 		"Conv": conv, "MaxPool": maxPool, "AveragePool": averagePool,
 		"GlobalAveragePool": globalPool, "GlobalMaxPool": globalPool, "Pad": pad,
+		"Resize": resize, "Upsample": resize, "Tile": tile, "DepthToSpace": depthToSpace, "SpaceToDepth": spaceToDepth,
 		"Gemm": gemm, "MatMul": matMul,
 		"BatchNormalization": batchNorm, "LayerNormalization": layerNorm, "RMSNormalization": layerNorm,
 		"GroupNormalization": groupNorm, "InstanceNormalization": groupNorm, "LRN": lrn,
@@ -58,7 +59,7 @@ func init() {
 	folds = map[string]func(*node) (*constant, error){
 		"Shape": foldShape, "Size": foldSize, "Constant": foldConstant, "ConstantOfShape": foldFill, "Range": foldRange,
 		"Cast": foldCast, "Reshape": foldReshape, "Flatten": foldFlatten, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
-		"Transpose": foldTranspose, "Concat": foldConcat, "Slice": foldSlice, "Gather": foldGather, "Expand": foldExpand,
+		"Transpose": foldTranspose, "Concat": foldConcat, "Slice": foldSlice, "Gather": foldGather, "Expand": foldExpand, "Tile": foldTile,
 		"Where": foldWhere, "Not": foldNot, "ReduceProd": foldReduce, "ReduceSum": foldReduce, "ReduceMax": foldReduce, "ReduceMin": foldReduce,
 	}
 	for op := range arithmetic {

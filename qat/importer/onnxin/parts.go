@@ -80,10 +80,17 @@ func slice(n *node) error {
 	y := x
 	for _, s := range parts {
 		switch size := x.Shape()[s.axis]; {
-		case s.step < 0:
-			return fmt.Errorf("%w: a slice backwards (step %d)", ErrUnsupported, s.step)
 		case s.count == 0:
 			return fmt.Errorf("%w: an empty slice of axis %d of shape %v", ErrUnsupported, s.axis, x.Shape())
+		case s.step < 0:
+			index := make([]int, s.count)
+			for i := range index {
+				index[i] = s.start + i*s.step
+			}
+			if y, err = n.taken(y, s.axis, index); err != nil {
+				return err
+			}
+			continue
 		case s.count == size && s.step == 1:
 			continue
 		}
@@ -189,6 +196,9 @@ func gather(n *node) error {
 		if ok {
 			y, err := n.apply(op, x)
 			return n.setWhole(y, err)
+		}
+		if !n.in[0].isParam() { // a table of embeddings
+			return n.gatherKnown(x, c, at)
 		}
 	} else if !n.in[1].whole {
 		return fmt.Errorf("%w: indices %q are not whole numbers", ErrFormat, n.in[1].name)

@@ -41,6 +41,26 @@ func (t *thawer) addConst(x frozen.Tensor, err error) (int, error) {
 	return i, nil
 }
 
+// tensor returns the tensor of a value; initializers become constants when first used.
+func (t *thawer) tensor(name string) (int, error) {
+	if i, ok := t.tensors[name]; ok {
+		return i, nil
+	}
+	v := t.values[name]
+	if v == nil {
+		return 0, fmt.Errorf("%w: %q is used before it is made, or by nothing that goqat knows", ErrFormat, name)
+	}
+	c, err := t.constant(v)
+	if err != nil {
+		return 0, err
+	}
+	data, err := c.floats()
+	if err != nil {
+		return 0, fmt.Errorf("tensor %q: %w", name, err)
+	}
+	return t.addConst(frozen.NewConst(name, c.shape, data, nil))
+}
+
 // maker returns the live node that makes a value, or nil.
 func (t *thawer) maker(name string) *node { return t.makers[name] }
 

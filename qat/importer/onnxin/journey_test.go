@@ -1,0 +1,198 @@
+package onnxin
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/goqat/goqat/internal/ort"
+	"github.com/goqat/goqat/qat"
+	"github.com/goqat/goqat/qat/export/onnxout"
+	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/qconfig"
+)
+
+// journeys are operators between a convolution, h of shape [N,4,6,8], and the output. Each
+// goes all the way: read, prepared, calibrated, frozen, verified, written, read back, and
+// through ONNX Runtime as a float file and as the quantized one.
+var journeys = []struct {
+	name  string
+	opset int
+	build func(f *file, h string) string
+	// fixed says that the operator needs one batch size; moves that it keeps codes.
+	fixed, moves bool
+}{
+	{"pad reflect", 17, func(f *file, h string) string {
+		return f.node("Pad", []string{h, f.list(0, 0, 1, 2, 0, 0, 3, 1)}, "mode", "reflect")
+	}, false, true},
+	{"pad edge", 17, func(f *file, h string) string {
+		return f.node("Pad", []string{h, f.list(0, 1, 1, 0, 0, 0, 3, 9)}, "mode", "edge")
+	}, false, true},
+	{"pad wrap", 19, func(f *file, h string) string {
+		return f.node("Pad", []string{h, f.list(1, 2, 1, 2), "", f.list(-1, 2)}, "mode", "wrap")
+	}, false, true},
+	{"pad cut", 17, func(f *file, h string) string {
+		return f.node("Pad", []string{h, f.list(0, 0, -1, 2, 0, 0, 0, -3), f.init(floatTensor("fill", nil, 0.5))})
+	}, false, false},
+	{"slice backwards", 17, func(f *file, h string) string {
+		return f.node("Slice", []string{h, f.list(-1, 5), f.list(math.MinInt64, 0), f.list(1, 3), f.list(-1, -2)})
+	}, false, true},
+	{"gather", 17, func(f *file, h string) string {
+		return f.node("Gather", []string{h, f.init(intTensor("at", []int{2, 2}, 3, 0, -1, 3))}, "axis", 1)
+	}, false, true},
+	{"tile", 17, func(f *file, h string) string { return f.node("Tile", []string{h, f.list(1, 2, 1, 3)}) }, false, true},
+	{"depth to space", 17, func(f *file, h string) string { return f.node("DepthToSpace", []string{h}, "blocksize", 2) }, false, true},
+	{"depth to space by columns", 17, func(f *file, h string) string {
+		return f.node("DepthToSpace", []string{h}, "blocksize", 2, "mode", "CRD")
+	}, false, true},
+	{"space to depth", 17, func(f *file, h string) string { return f.node("SpaceToDepth", []string{h}, "blocksize", 2) }, false, true},
+	{"upsample", 9, func(f *file, h string) string {
+		return f.node("Upsample", []string{h, f.init(floatTensor("s", []int{4}, 1, 1, 2, 3))})
+	}, false, true},
+	{"upsample linear", 9, func(f *file, h string) string {
+		return f.node("Upsample", []string{h, f.init(floatTensor("s", []int{4}, 1, 1, 2, 2))}, "mode", "linear")
+	}, false, false},
+	{"resize by asymmetric floor", 13, resizing([]float32{1, 1, 2, 2}, nil, "mode", "nearest", "coordinate_transformation_mode", "asymmetric", "nearest_mode", "floor"), false, true},
+	{"resize to sizes", 13, resizing(nil, []int64{2, 4, 9, 5}, "mode", "nearest"), false, true},
+	{"resize down", 13, resizing([]float32{1, 1, 0.6, 0.7}, nil, "mode", "nearest", "nearest_mode", "ceil"), false, true},
+	{"resize corners", 13, resizing(nil, []int64{2, 4, 11, 13}, "mode", "linear", "coordinate_transformation_mode", "align_corners"), false, false},
+	{"resize linear", 13, resizing([]float32{1, 1, 2, 2}, nil, "mode", "linear", "coordinate_transformation_mode", "half_pixel"), false, false},
+	{"resize linear of pytorch", 13, resizing([]float32{1, 1, 1.5, 0.4}, nil, "mode", "linear", "coordinate_transformation_mode", "pytorch_half_pixel"), false, false},
+	{"resize cubic", 13, resizing([]float32{1, 1, 1.5, 2}, nil, "mode", "cubic", "coordinate_transformation_mode", "half_pixel"), false, false},
+	{"resize cubic corners", 13, resizing(nil, []int64{2, 4, 4, 15}, "mode", "cubic", "coordinate_transformation_mode", "align_corners", "exclude_outside", 0), false, false},
+	{"resize antialiased", 18, resizing(nil, []int64{3, 4}, "mode", "linear", "antialias", 1, "axes", []int{2, 3}), false, false},
+}
+
+// resizing is a Resize to scales or sizes.
+func resizing(scales []float32, sizes []int64, attrs ...any) func(f *file, h string) string {
+	return func(f *file, h string) string {
+		if sizes != nil {
+			return f.node("Resize", []string{h, "", "", f.list(sizes...)}, attrs...)
+		}
+		return f.node("Resize", []string{h, "", f.init(floatTensor("scales", []int{len(scales)}, scales...))}, attrs...)
+	}
+}
+
+const (
+	// journeyTol: float32 sums of up to 54 products and of the operator, in another order.
+	journeyTol = 1e-5
+	// journeySteps: integer kernels round the result of the convolution and that of the
+	// operator in other places, by a step each; scales of both may differ by half.
+	journeySteps = 3
+)
+
+func TestJourneys(t *testing.T) {
+	_, missing := ort.Find()
+	dir, x := t.TempDir(), numbers(5, 2*3*6*8)
+	var jobs []ort.Job
+	var judge []func(t *testing.T, r ort.Result)
+	for i, j := range journeys {
+		t.Run(j.name, func(t *testing.T) {
+			f := newFile(j.opset)
+			in := f.input("x", "N", 3, 6, 8)
+			h := f.node("Conv", []string{in, f.weight("w", 0.4, 4, 3, 3, 3), f.weight("b", 0.1, 4)}, "pads", []int{1, 1, 1, 1})
+			f.output(j.build(f, h))
+			m, err := f.read(t, Options{Batch: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			y := forward(t, m, x)[0]
+			paths := []string{filepath.Join(dir, string(rune('a'+i))+".onnx"), filepath.Join(dir, string(rune('a'+i))+"-int8.onnx")}
+			if err := os.WriteFile(paths[0], f.bytes(t), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fz := journeyFreeze(t, f, x)
+			if open := fz.Tensors[fz.Outputs[0]].Shape[0] < 0; open == j.fixed {
+				t.Errorf("the output has shape %v, an open batch: %t", fz.Tensors[fz.Outputs[0]].Shape, open)
+			}
+			last := len(fz.Layers) - 1
+			if moved := fz.Mode(last) == frozen.Codes; moved != j.moves {
+				t.Errorf("the last layer, %s, is in mode %v", fz.Layers[last].Op.Kind(), fz.Mode(last))
+			}
+			var file bytes.Buffer
+			if err := onnxout.Write(&file, fz, onnxout.Options{Bias: onnxout.BiasFloat}); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(paths[1], file.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			back, err := ReadFrozen(&file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameNetwork(t, back, fz)
+			sameRun(t, back, fz, x)
+			q, err := fz.Run(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input := map[string]ort.Tensor{"x": {Dims: []int{2, 3, 6, 8}, Data: x}}
+			for k, path := range []string{paths[0], paths[1], paths[1]} {
+				jobs = append(jobs, ort.Job{Model: path, Level: []string{ort.Disabled, ort.Disabled, ort.All}[k], Inputs: input})
+			}
+			step := float64(fz.Tensors[fz.Layers[0].Output].Quant.Params.Scale[0])
+			judge = append(judge, nearEach("float", y, journeyTol*float64(slices.Max(y))), nearEach("quantized", q[0], runtimeSteps*2*step), nearEach("optimised", q[0], journeySteps*step))
+		})
+	}
+	if errors.Is(missing, ort.ErrMissing) {
+		t.Skip(missing)
+	}
+	results, err := ort.Run(jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		t.Run(filepath.Base(jobs[i].Model)+" "+jobs[i].Level, func(t *testing.T) { judge[i](t, r) })
+	}
+}
+
+// nearEach compares the only output of a run.
+func nearEach(what string, want []float32, tol float64) func(t *testing.T, r ort.Result) {
+	return func(t *testing.T, r ort.Result) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		for _, y := range r.Outputs {
+			if len(y.Data) != len(want) {
+				t.Fatalf("%s: %d elements of shape %v, want %d", what, len(y.Data), y.Dims, len(want))
+			}
+			for i, v := range y.Data {
+				if d := math.Abs(float64(v) - float64(want[i])); !(d <= tol) {
+					t.Fatalf("%s: ONNX Runtime's element %d is %v, ours %v", what, i, v, want[i])
+				}
+			}
+		}
+	}
+}
+
+// journeyFreeze trains nothing, but finds ranges, and verifies what it froze.
+func journeyFreeze(t *testing.T, f *file, x []float32) *frozen.Network {
+	t.Helper()
+	m, err := f.read(t, Options{Batch: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Calibrate(x); err != nil {
+		t.Fatal(err)
+	}
+	fz, err := p.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := p.Verify(fz, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.OK() || v.Checked == 0 {
+		t.Errorf("the frozen network is not the trained one: %+v", v)
+	}
+	return fz
+}

@@ -1,0 +1,77 @@
+package onnxin
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+)
+
+// TestResampleRefused: what no resize, pad or tile of goqat's does is refused with its reason.
+func TestResampleRefused(t *testing.T) {
+	huge := int64(1) << 40
+	for _, c := range []struct {
+		name, op string
+		opset    int
+		attrs    []any
+		rest     []any
+		kind     error
+		text     string
+	}{
+		{"mode", "Pad", 17, []any{"mode", "mirror"}, []any{[]int64{0, 0, 0, 0}}, ErrFormat, "mirror"},
+		{"amounts", "Pad", 17, nil, []any{[]int64{0, 0}}, ErrFormat, "pads"},
+		{"nothing left", "Pad", 17, nil, []any{[]int64{0, -2, 0, -1}}, ErrUnsupported, "nothing of axis 1"},
+		{"huge edge", "Pad", 17, []any{"mode", "edge"}, []any{[]int64{0, huge, 0, huge}}, ErrFormat, "pad"},
+		{"region", "Resize", 13, []any{"coordinate_transformation_mode", "tf_crop_and_resize"}, []any{vec(0, 0, 1, 1), vec(1, 2)}, ErrUnsupported, "tf_crop_and_resize"},
+		{"coordinates", "Resize", 13, []any{"coordinate_transformation_mode", "middle"}, []any{nil, vec(1, 2)}, ErrFormat, "middle"},
+		{"unknown mode", "Resize", 13, []any{"mode", "area"}, []any{nil, vec(1, 2)}, ErrFormat, "area"},
+		{"rounding", "Resize", 13, []any{"nearest_mode", "up"}, []any{nil, vec(1, 2)}, ErrFormat, `"up"`},
+		{"neither", "Resize", 13, nil, []any{nil, vec(), []int64{}}, ErrFormat, "for 2 axes"},
+		{"scale 0", "Resize", 13, nil, []any{nil, vec(1, 0)}, ErrFormat, "scales"},
+		{"not a number", "Resize", 13, nil, []any{nil, vec(1, float32(math.NaN()))}, ErrFormat, "scales"},
+		{"no elements", "Resize", 13, nil, []any{nil, vec(1, 0.1)}, ErrFormat, "no elements"},
+		{"huge size", "Resize", 13, nil, []any{nil, nil, []int64{huge, huge}}, ErrFormat, "resize"},
+		{"axis", "Resize", 18, []any{"axes", []int{2}}, []any{nil, vec(2)}, ErrFormat, "axis 2"},
+		{"policy", "Resize", 18, []any{"keep_aspect_ratio_policy", "some"}, []any{nil, nil, []int64{1, 2}}, ErrFormat, "some"},
+		{"repeats", "Tile", 17, nil, []any{[]int64{2}}, ErrFormat, "repeats"},
+		{"no repeats", "Tile", 17, nil, []any{[]int64{1, 0}}, ErrUnsupported, "0 times"},
+		{"huge repeats", "Tile", 17, nil, []any{[]int64{1, huge}}, ErrUnsupported, "times"},
+		{"too many repeats", "Tile", 17, nil, []any{[]int64{1, 5 << 20}}, ErrFormat, "MaxElements"},
+		{"no image", "DepthToSpace", 13, []any{"blocksize", 2}, nil, ErrFormat, "[N,C,H,W]"},
+		{"no image", "SpaceToDepth", 13, []any{"blocksize", 2}, nil, ErrFormat, "[N,C,H,W]"},
+		{"nothing", "Slice", 17, nil, []any{[]int64{0}, []int64{1}, []int64{1}, []int64{-1}}, ErrUnsupported, "empty slice"},
+	} {
+		f := newFile(c.opset)
+		in := []string{f.input("x", 1, 3)}
+		for i, r := range c.rest {
+			name := string(rune('a' + i))
+			switch r := r.(type) {
+			case nil:
+				name = ""
+			case ten:
+				f.init(floatTensor(name, r.shape, r.v...))
+			case []int64:
+				f.init(intTensor(name, []int{len(r)}, r...))
+			}
+			in = append(in, name)
+		}
+		f.output(f.node(c.op, in, c.attrs...))
+		if _, err := f.read(t, Options{}); !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s of %s: %v, want %v that says %q", c.name, c.op, err, c.kind, c.text)
+		}
+	}
+}
+
+// TestFoldTile: a tile of what is known is known.
+func TestFoldTile(t *testing.T) {
+	f := newFile(17)
+	shape := f.node("Tile", []string{f.list(2), f.list(2)})
+	f.output(f.node("Reshape", []string{f.input("x", 1, 4), shape}))
+	m, err := f.read(t, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.Outputs[0].Shape(); !s.Eq([]int{2, 2}) {
+		t.Errorf("shape %v, want (2, 2)", s)
+	}
+}
