@@ -27,7 +27,7 @@
 //	Codes that are moved or looked up?  codes.go, int_elem.go
 //	Pools?                              pool.go: what; pool_max.go: how
 //	Comparisons, choices, extremes?     choose.go
-//	Sums, norms, softmax, transposes?   rows.go, norm.go, groupnorm.go, softmax.go, transpose.go
+//	Sums, norms, softmax, transposes?   rows.go, norm.go, groupnorm.go, batchnorm.go, softmax.go, transpose.go
 //	One rounding for product and sum?   fma.go, fma_exact.go; may the compiler? fma_check.go, fma_tile.go
 //	Solvers, learned scales?            solver.go, lsq.go
 //	Which instructions?                 level.go; the peak they reach peak.go

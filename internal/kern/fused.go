@@ -75,12 +75,14 @@ func ChannelStats(st []Stats, x []float32, n, c, inner int) {
 	}
 	channelSums(n, c, inner, func(l *lanes, pair int, p planes) {
 		statsAdd(l, &(*parts)[pair], x, p)
-	}, func(ch int, a, b float64) {
-		st[ch] = noStats
-		for i := ch; i < len(*parts); i += c {
-			st[ch].merge(&(*parts)[i])
+	}, func(sums []float64) {
+		for ch := range c {
+			st[ch] = noStats
+			for i := ch; i < len(*parts); i += c {
+				st[ch].merge(&(*parts)[i])
+			}
+			st[ch].Sum, st[ch].SumSq = sums[2*ch], sums[2*ch+1]
 		}
-		st[ch].Sum, st[ch].SumSq = a, b
 	})
 }
 
@@ -136,7 +138,11 @@ func MaskedSums(sums []Sums, dy, x []float32, n, c, inner int, mask []uint8) {
 	}
 	channelSums(n, c, inner, func(l *lanes, _ int, p planes) {
 		maskedAdd(l, dy, x, mask, p)
-	}, func(ch int, a, b float64) { sums[ch] = Sums{a, b} })
+	}, func(both []float64) {
+		for ch := range c {
+			sums[ch] = Sums{both[2*ch], both[2*ch+1]}
+		}
+	})
 }
 
 // AffineBackward writes, with dm = dy where the bit is set (everywhere with mask ==
@@ -175,7 +181,11 @@ func ChannelSum[F Float](sums []float64, x []F, n, c, inner int) {
 	}
 	channelSums(n, c, inner, func(l *lanes, _ int, p planes) {
 		laneAdd(l, x, p)
-	}, func(ch int, a, _ float64) { sums[ch] = a })
+	}, func(both []float64) {
+		for ch := range c {
+			sums[ch] = both[2*ch]
+		}
+	})
 }
 
 // ChannelSumTo writes the sums of [ChannelSum], rounded to F, into dst, which has c elements.

@@ -116,13 +116,13 @@ type planes struct {
 
 // channelSums calls add for planes of at most elemChunk elements together, image by
 // image for each channel of each chunk of imageChunk images, with the lanes and the number of
-// that pair, and then total with the sums over the chunks, in order. Chunks and parts of the
+// that pair, and then done with both sums of each channel over the chunks, in order. Chunks and parts of the
 // channels run in parallel; a goroutine gets the images that it has in other loops, too.
 // Small planes come channel by channel, several in one call; large ones as they lie in
 // memory.
-func channelSums(n, c, inner int, add func(l *lanes, pair int, p planes), total func(ch int, a, b float64)) {
+func channelSums(n, c, inner int, add func(l *lanes, pair int, p planes), done func(sums []float64)) {
 	chunks := ceilDiv(n, imageChunk)
-	sums := borrow[[2]float64](chunks * c)
+	sums := borrow[float64](max(1, chunks) * 2 * c)
 	defer giveBack(sums)
 	parts := min(c, ceilDiv(2*runtime.GOMAXPROCS(0), max(1, chunks)))
 	grain := max(1, elemChunk*parts/max(1, imageChunk*c*inner))
@@ -135,20 +135,17 @@ func channelSums(n, c, inner int, add func(l *lanes, pair int, p planes), total 
 			l := (*buf)[:q.to-q.from]
 			clear(l)
 			q.add(l, chunk*c, c, inner, add)
-			for i := range l {
-				s := &(*sums)[chunk*c+q.from+i]
-				s[0], s[1] = l[i].totals()
-			}
+			laneTotals((*sums)[2*(chunk*c+q.from):][:2*len(l)], l)
 		}
 	})
-	for ch := range c {
-		var a, b float64
-		for chunk := range chunks {
-			s := (*sums)[chunk*c+ch]
-			a, b = a+s[0], b+s[1]
-		}
-		total(ch, a, b)
+	total := (*sums)[:2*c]
+	if chunks == 0 {
+		clear(total)
 	}
+	for chunk := 1; chunk < chunks; chunk++ {
+		addSums(total, (*sums)[chunk*2*c:])
+	}
+	done(total)
 }
 
 // channelPart is some images and channels.
@@ -185,6 +182,16 @@ const smallPlane = 256
 type lanes struct{ a, b [16]float64 }
 
 func (l *lanes) totals() (a, b float64) { return laneTotal(&l.a), laneTotal(&l.b) }
+
+// laneTotals writes both totals of each.
+func laneTotals(sums []float64, l []lanes) {
+	if laneTotalsFast(sums, l) {
+		return
+	}
+	for i := range l {
+		sums[2*i], sums[2*i+1] = l[i].totals()
+	}
+}
 
 // laneTotal adds sixteen lanes: l[i] + l[i+8] for i < 8, of these r[i] + r[i+4], then
 // (r[0] + r[2]) + (r[1] + r[3]).

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"math"
 	"sync/atomic"
 
 	"github.com/goqat/goqat/internal/kern"
@@ -41,10 +40,12 @@ func (st *BNState) Frozen() bool { return st.frozen.Load() }
 // that is not 0 is right; this one keeps a channel whose gamma is 0 finite.
 const foldFloor = 0x1p-10
 
-// Fold returns gamma / sqrt(variance + eps) for channel c, the factor by which
-// batch normalisation scales the weights of the layer before it.
-func (st *BNState) Fold(gamma float64, c int) float64 {
-	return gamma / math.Sqrt(float64(st.Variance[c])+st.Eps)
+// Fold returns gamma / sqrt(variance + eps), the factors by which batch normalisation
+// scales the weights of the layer before it. gamma has one element a channel.
+func (st *BNState) Fold(gamma []float64) []float64 {
+	f := make([]float64, len(gamma))
+	kern.BatchFold(f, make([]float64, len(gamma)), gamma, st.Variance, st.Eps, 0)
+	return f
 }
 
 // BatchNorm normalises the channels (axis 1) of x, rank 2 or 4, and scales them by
@@ -83,62 +84,29 @@ func asTensor[F nn.Float](v []float32) nn.Tensor[F] {
 	return t
 }
 
-// moments are the statistics of one batch, per channel, over n elements each.
-type moments struct {
-	mean, variance []float64 // variance divides by n
-	n              int
-}
-
-// size makes room for the channels and clears it.
-func (m *moments) size(channels int) {
-	m.mean, m.variance = sized(m.mean, channels), sized(m.variance, channels)
-	clear(m.mean)
-	clear(m.variance)
-}
-
-// fromSums derives the moments of n elements per channel from their sums, which are
-// float64 sums of exact squares: what cancels between them is of the order of 2^-53 of
-// the squared mean.
-func (m *moments) fromSums(sums []kern.Stats, n int) {
-	m.size(len(sums))
-	m.n = n
-	for c, s := range sums {
-		m.mean[c] = s.Sum / float64(n)
-		m.variance[c] = max(s.SumSq/float64(n)-float64(m.mean[c]*m.mean[c]), 0)
-	}
-}
-
 // batchMoments computes mean and variance in two passes, in float64 and in
 // row-major order, so that they depend on nothing but the data.
-func batchMoments[F nn.Float](m *moments, x nn.Tensor[F]) {
+func batchMoments[F nn.Float](m *kern.BatchNorm, x nn.Tensor[F]) {
 	nC := x.Shape[1]
-	m.size(nC)
-	m.n = len(x.Data) / nC
+	m.N = len(x.Data) / nC
+	clear(m.Mean)
+	clear(m.Variance)
 	channels(x.Shape, func(c, lo, hi int) {
 		for _, v := range x.Data[lo:hi] {
-			m.mean[c] += float64(v)
+			m.Mean[c] += float64(v)
 		}
 	})
-	for c := range m.mean {
-		m.mean[c] /= float64(m.n)
+	for c := range m.Mean {
+		m.Mean[c] /= float64(m.N)
 	}
 	channels(x.Shape, func(c, lo, hi int) {
 		for _, v := range x.Data[lo:hi] {
-			d := float64(v) - m.mean[c]
-			m.variance[c] += d * d
+			d := float64(v) - m.Mean[c]
+			m.Variance[c] += d * d
 		}
 	})
-	for c := range m.variance {
-		m.variance[c] /= float64(m.n)
-	}
-}
-
-// update moves the running statistics towards those of a batch.
-func (st *BNState) update(m *moments) {
-	unbiased := float64(m.n) / float64(max(m.n-1, 1))
-	for c := range st.Mean {
-		st.Mean[c] += float32(st.Momentum * (m.mean[c] - float64(st.Mean[c])))
-		st.Variance[c] += float32(st.Momentum * (float64(m.variance[c]*unbiased) - float64(st.Variance[c])))
+	for c := range m.Variance {
+		m.Variance[c] /= float64(m.N)
 	}
 }
 

@@ -52,13 +52,14 @@ func (b *norm) forward64(out Tensor, in []Tensor) error {
 	v := b.vectors(in)
 	switch {
 	case b.live:
-		batchMoments(&b.a, in[0].T64())
-		b.normalise(in)
+		c := len(b.st.Mean)
+		b.size(c)
+		batchMoments(&b.o, in[0].T64())
+		b.k1w, b.k2w = sized(b.k1w, c), sized(b.k2w, c)
+		kern.BatchNormForward(&b.o, b.k1w, b.k2w, v.of64(), b.st.running())
 		channels(out.Shape, func(c, lo, hi int) {
-			k1 := b.slope(v, c)
-			k2 := v.beta.at(c, 0) - b.a.mean[c]*k1
 			for i := lo; i < hi; i++ {
-				out.F64[i] = in[0].F64[i]*k1 + k2
+				out.F64[i] = in[0].F64[i]*b.k1w[c] + b.k2w[c]
 			}
 		})
 	case b.folded:
@@ -90,19 +91,16 @@ func (b *norm) backward64(grads, in []Tensor, dm Tensor) error {
 	})
 	v, g := b.vectors(in), b.vectors(grads)
 	if !b.live {
-		b.frozenGradients(v, g)
+		frozenGradients(b.st, g.of64(), v.of64(), b.sums)
 		copy(dx, dm.F64)
 		return nil
 	}
 	q, r := make([]float64, len(b.sums)), make([]float64, len(b.sums))
-	for c, s := range b.sums {
-		q[c], r[c] = b.gradients(v, g, c, s.D, s.DX, func(x float64) float64 { return x })
-	}
+	kern.BatchNormBackward(&b.o, q, r, g.of64(), v.of64(), b.sums)
 	if dx != nil {
 		channels(dm.Shape, func(c, lo, hi int) {
-			k := b.slope(v, c)
 			for i := lo; i < hi; i++ {
-				dx[i] = dm.F64[i]*k + (a[i]*q[c] + r[c])
+				dx[i] = dm.F64[i]*b.k1w[c] + (a[i]*q[c] + r[c])
 			}
 		})
 	}

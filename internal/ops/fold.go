@@ -2,8 +2,8 @@ package ops
 
 import (
 	"fmt"
-	"math"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -53,25 +53,17 @@ type foldScale struct {
 }
 
 func (k *foldScale) Forward(out Tensor, in []Tensor) error {
-	live := k.training && !k.st.Frozen()
+	floor := 0.0
+	if k.training && !k.st.Frozen() {
+		floor = foldFloor
+	}
 	k.slope = sized(k.slope, len(k.st.Mean))
 	if out.F64 != nil {
-		foldScaleForward(k, live, out.F64, in[0].F64)
+		kern.BatchFold(out.F64, k.slope, in[0].F64, k.st.Variance, k.st.Eps, floor)
 	} else {
-		foldScaleForward(k, live, out.F32, in[0].F32)
+		kern.BatchFold(out.F32, k.slope, in[0].F32, k.st.Variance, k.st.Eps, floor)
 	}
 	return nil
-}
-
-func foldScaleForward[F nn.Float](k *foldScale, live bool, f, gamma []F) {
-	for c, g := range gamma {
-		v := k.st.Fold(float64(g), c)
-		k.slope[c] = k.st.Fold(1, c)
-		if live && math.Abs(v) < foldFloor {
-			v, k.slope[c] = math.Copysign(foldFloor, v), 0
-		}
-		f[c] = F(v)
-	}
 }
 
 func (k *foldScale) Backward(grads, _ []Tensor, _, dout Tensor) error {

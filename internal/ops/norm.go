@@ -1,8 +1,6 @@
 package ops
 
 import (
-	"math"
-
 	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/nn"
 )
@@ -11,10 +9,7 @@ import (
 // beta, or for a folded one a, f, gamma, beta and perhaps bias (see [Unfold]).
 //
 // With live statistics both are y = a·k1 + k2 per channel. Everything that is not a
-// pass over a is algebra per channel, in float64: c0 = a/f + bias has the mean
-// mean(a)/f + bias and the variance var(a)/f², and
-//
-//	k1 = gamma / (f·sqrt(var(c0) + eps))   k2 = beta - mean(a)·k1
+// pass over a is algebra per channel: [kern.BatchNorm].
 type norm struct {
 	st       *BNState
 	folded   bool
@@ -22,13 +17,13 @@ type norm struct {
 
 	live   bool // whether the last Forward used batch statistics
 	stats  []kern.Stats
-	a      moments // of the operand
-	c0     moments // of what is normalised
-	inv    []float64
+	o      kern.BatchNorm
 	k1, k2 []float32
 	sums   []kern.Sums
-	p      [3][]float32 // of the backward pass
+	q, r   []float32 // of the backward pass
 	dm     []float32
+
+	k1w, k2w []float64 // k1 and k2 of a float64 run
 }
 
 // again returns an equal normalisation with memory of its own.
@@ -44,25 +39,24 @@ func (b *norm) vectors(ts []Tensor) vectors {
 	return vectors{f: ts[1], gamma: ts[2], beta: ts[3], bias: optional(ts, 4)}
 }
 
-// at returns element c, or what stands for a tensor that is not there.
-func (t Tensor) at(c int, none float64) float64 {
-	switch {
-	case t.F64 != nil:
-		return t.F64[c]
-	case t.F32 != nil:
-		return float64(t.F32[c])
-	}
-	return none
+// of32 and of64 are the vectors as the kernels take them.
+func (v vectors) of32() kern.BatchVectors[float32] {
+	return kern.BatchVectors[float32]{F: v.f.F32, Gamma: v.gamma.F32, Beta: v.beta.F32, Bias: v.bias.F32}
 }
 
-// set writes element c of a gradient, if it is wanted.
-func (t Tensor) set(c int, v float64) {
-	switch {
-	case t.F64 != nil:
-		t.F64[c] = v
-	case t.F32 != nil:
-		t.F32[c] = float32(v)
-	}
+func (v vectors) of64() kern.BatchVectors[float64] {
+	return kern.BatchVectors[float64]{F: v.f.F64, Gamma: v.gamma.F64, Beta: v.beta.F64, Bias: v.bias.F64}
+}
+
+// size makes room for the statistics of c channels.
+func (b *norm) size(c int) {
+	b.o.Eps = b.st.Eps
+	b.o.Mean, b.o.Variance, b.o.Inv = sized(b.o.Mean, c), sized(b.o.Variance, c), sized(b.o.Inv, c)
+}
+
+// running are the statistics that move with each batch.
+func (st *BNState) running() kern.Running {
+	return kern.Running{Mean: st.Mean, Variance: st.Variance, Momentum: st.Momentum}
 }
 
 // forward sets what p multiplies with and adds.
@@ -74,13 +68,9 @@ func (b *norm) forward(p *finishPass, in []Tensor) error {
 			b.stats = make([]kern.Stats, p.c)
 		}
 		kern.ChannelStats(b.stats, p.a, p.n, p.c, p.inner)
-		b.a.fromSums(b.stats, p.n*p.inner)
-		b.normalise(in)
-		v := b.vectors(in)
-		for c := range b.k1 {
-			b.k1[c] = float32(b.slope(v, c))
-			b.k2[c] = float32(v.beta.at(c, 0) - float64(b.a.mean[c]*float64(b.k1[c])))
-		}
+		b.size(p.c)
+		b.o.BatchMoments(b.stats, p.n*p.inner)
+		kern.BatchNormForward(&b.o, b.k1, b.k2, b.vectors(in).of32(), b.st.running())
 		p.k1, p.k2, p.stats = b.k1, b.k2, b.stats
 		return nil
 	}
@@ -97,49 +87,6 @@ func (b *norm) forward(p *finishPass, in []Tensor) error {
 	return nn.Forward(nn.BatchNorm{Eps: b.st.Eps}, p.out.T32(), withStats(b.st, all32(in)))
 }
 
-// normalise derives the statistics of c0 from those of a, moves the running ones
-// towards them and computes 1/sqrt(variance + eps).
-func (b *norm) normalise(in []Tensor) {
-	v := b.vectors(in)
-	nC := len(b.a.mean)
-	b.c0.size(nC)
-	b.c0.n = b.a.n
-	b.inv = sized(b.inv, nC)
-	for c := range nC {
-		f := v.f.at(c, 1)
-		b.c0.mean[c] = b.a.mean[c]/f + v.bias.at(c, 0)
-		b.c0.variance[c] = b.a.variance[c] / (f * f)
-		b.inv[c] = 1 / math.Sqrt(b.c0.variance[c]+b.st.Eps)
-	}
-	b.st.update(&b.c0)
-}
-
-// slope is dy/da with the statistics held fixed.
-func (b *norm) slope(v vectors, c int) float64 { return v.gamma.at(c, 1) * b.inv[c] / v.f.at(c, 1) }
-
-// gradients writes the gradients of the vectors, from the sums Σ dy and Σ dy·a of a
-// channel, and returns q and r of da = dy·k1 + a·q + r, where round is how q is
-// rounded. With x̂ = (a - mean)·t and t = inv/f:
-//
-//	dgamma = Σ dy·x̂        dbeta = Σ dy        dbias = 0
-//	da     = k1·(dy - dbeta/n - x̂·dgamma/n)
-//	df     = -Σ da·a/f = -(gamma·inv/f²)·Σ dy·(a - mean)·eps·inv²
-//
-// The bias has no influence, since its mean is taken off; f has one only by way of
-// eps.
-func (b *norm) gradients(v, grad vectors, c int, d, da float64, round func(float64) float64) (q, r float64) {
-	centred := da - float64(b.a.mean[c]*d)
-	f, inv, n := v.f.at(c, 1), b.inv[c], float64(b.a.n)
-	t := inv / f
-	grad.gamma.set(c, centred*t)
-	grad.beta.set(c, d)
-	grad.bias.set(c, 0)
-	grad.f.set(c, -v.gamma.at(c, 1)*inv/(f*f)*centred*(b.st.Eps*inv*inv))
-	k := b.slope(v, c)
-	q = round(-k * t * t * centred / n)
-	return q, -k*d/n - float64(q*b.a.mean[c])
-}
-
 // backward computes the gradients of the operands. k has the bits.
 func (b *norm) backward(k *finish, grads, in []Tensor, dout Tensor) error {
 	n, c, inner := k.dims(dout.Shape)
@@ -152,33 +99,38 @@ func (b *norm) backward(k *finish, grads, in []Tensor, dout Tensor) error {
 	v, g := b.vectors(in), b.vectors(grads)
 	if !b.live {
 		kern.MaskedSums(b.sums, dout.F32, nil, n, c, inner, k.mask)
-		b.frozenGradients(v, g)
+		frozenGradients(b.st, g.of32(), v.of32(), b.sums)
 		if dx := grads[0].F32; dx != nil {
 			kern.AffineBackward(dx, dout.F32, nil, n, c, inner, k.mask, nil, nil, nil)
 		}
 		return nil
 	}
 	kern.MaskedSums(b.sums, dout.F32, in[0].F32, n, c, inner, k.mask)
-	for i := range b.p {
-		b.p[i] = sized(b.p[i], c)
-	}
-	for ch, s := range b.sums {
-		q, r := b.gradients(v, g, ch, s.D, s.DX, func(x float64) float64 { return float64(float32(x)) })
-		b.p[0][ch], b.p[1][ch], b.p[2][ch] = b.k1[ch], float32(q), float32(r)
-	}
+	b.q, b.r = sized(b.q, c), sized(b.r, c)
+	kern.BatchNormBackward(&b.o, b.q, b.r, g.of32(), v.of32(), b.sums)
 	if dx := grads[0].F32; dx != nil {
-		kern.AffineBackward(dx, dout.F32, in[0].F32, n, c, inner, k.mask, b.p[0], b.p[1], b.p[2])
+		kern.AffineBackward(dx, dout.F32, in[0].F32, n, c, inner, k.mask, b.k1, b.q, b.r)
 	}
 	return nil
 }
 
-// frozenGradients are those of y = a + (beta + (bias - mean)·f).
-func (b *norm) frozenGradients(v, grad vectors) {
-	for c, s := range b.sums {
-		grad.gamma.set(c, 0) // it acts through f
-		grad.beta.set(c, s.D)
-		grad.bias.set(c, s.D*v.f.at(c, 1))
-		grad.f.set(c, s.D*(v.bias.at(c, 0)-float64(b.st.Mean[c])))
+// frozenGradients are those of y = a + (beta + (bias - mean)·f). Gamma acts through f.
+func frozenGradients[F nn.Float](st *BNState, grad, v kern.BatchVectors[F], sums []kern.Sums) {
+	clear(grad.Gamma)
+	for c, s := range sums {
+		bias := 0.0
+		if v.Bias != nil {
+			bias = float64(v.Bias[c])
+		}
+		if grad.Beta != nil {
+			grad.Beta[c] = F(s.D)
+		}
+		if grad.Bias != nil {
+			grad.Bias[c] = F(s.D * float64(v.F[c]))
+		}
+		if grad.F != nil {
+			grad.F[c] = F(s.D * (bias - float64(st.Mean[c])))
+		}
 	}
 }
 

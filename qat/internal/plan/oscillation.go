@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/internal/graph"
@@ -84,22 +85,17 @@ func (p *Plan) foldFactor(bn *graph.Layer) func() ([]float64, error) {
 		}
 	}
 	return func() ([]float64, error) {
-		f := make([]float64, len(st.Mean))
-		var g []float32
+		f := slices.Repeat([]float64{1}, len(st.Mean))
 		if gamma != nil {
-			var err error
-			if g, err = gamma.Floats(); err != nil {
+			g, err := gamma.Floats()
+			if err != nil {
 				return nil, err
 			}
-		}
-		for c := range f {
-			one := 1.0
-			if g != nil {
-				one = float64(g[c])
+			for c := range f {
+				f[c] = float64(g[c])
 			}
-			f[c] = st.Fold(one, c)
 		}
-		return f, nil
+		return st.Fold(f), nil
 	}
 }
 
