@@ -2,6 +2,7 @@
 
 staticcheck_version=v0.8.2
 ort_version=1.27.0
+onnx_version=1.22.0
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
@@ -45,6 +46,11 @@ install_tools() {
     mkdir -p "$work/ort"
     (cd "$work/ort" && npm install --ignore-scripts --no-audit --no-fund "onnxruntime-node@$ort_version" >/dev/null)
     export ORT_NODE=$work/ort/node_modules/onnxruntime-node
+  fi
+  if [ -z "${GOQAT_ONNX_BACKEND:-}" ]; then # ONNX's own tests of operators
+    python3 -m pip --version >/dev/null 2>&1 || { apt_get update; apt_get install -y --no-install-recommends python3-pip; }
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$work/onnx" "onnx==$onnx_version"
+    export GOQAT_ONNX_BACKEND=$work/onnx/onnx/backend/test/data
   fi
   if [ -f ../shared/check/mlpkg_check.py ]; then
     GOQAT_MLPKG_CHECK=$(cd ../shared/check && pwd)/mlpkg_check.py

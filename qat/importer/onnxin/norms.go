@@ -72,12 +72,33 @@ func dropout(n *node) error {
 	if err != nil {
 		return err
 	}
+	if on, err := n.drops(); err != nil {
+		return err
+	} else if on && p > 0 && n.attrs["seed"] != nil {
+		return fmt.Errorf("%w: it drops by a seed of its own: goqat draws other numbers, leave the seed out", ErrUnsupported)
+	}
 	n.b.seed++
 	y, err := ops.Dropout(x, p, n.b.seed, n.b.opt.Training)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return n.set(0, y, err)
+}
+
+// drops reports whether a Dropout is written to drop: its third operand says so.
+func (n *node) drops() (bool, error) {
+	v := n.operand(2)
+	if v == nil {
+		return false, nil
+	}
+	if !v.known() {
+		return true, nil
+	}
+	c, err := n.b.constant(v)
+	if err != nil {
+		return false, err
+	}
+	return c.size() == 1 && !c.float && c.i[0] != 0, nil
 }
 
 func lrn(n *node) error {
