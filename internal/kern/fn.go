@@ -13,15 +13,14 @@ import (
 type Fn uint8
 
 // The functions. Of float32 they are computed with fused multiply-adds, with the same bits on
-// every level and processor. Most are computed in float64 and rounded once: the error is below
-// 0.7 units in the last place (1.2 for the roots' and inverses' gradients). Those that single
-// and singleOf make, and powers with |A| between 2^-10 and 16, are computed in float32, in half
-// the time: the error is below 2 units. NaN stays NaN and results beyond float32 are ±Inf or,
-// below, denormal or 0. Where the limits at ±Inf exist they are the values there: SiLU(-Inf) is
-// -0, not NaN.
+// every level and processor: in float32, where the error is below 2 units in the last place (roots
+// and inverses: 1/2, of 1/√x 1.5), or, cheap functions and powers with |A| below 2^-10 or above 16, in
+// float64, rounded once. NaN stays NaN and results beyond float32 are ±Inf or, below, denormal or 0.
+// Where the limits at ±Inf exist they are the values there: SiLU(-Inf) is -0, not NaN.
 //
 // Gradients are dy·f'(x), computed from x and dy alone. Where the derivative has a zero
-// besides those of f (GELU, SiLU, HardSwish) the error counts in units of its summands.
+// besides those of f (GELU, SiLU, HardSwish) the error counts in units of its summands. A
+// derivative that is beyond float32 is ±Inf whatever dy; of √x and 1/√x, a dy of 0 stays 0 there.
 const (
 	FnIdentity    Fn = iota
 	FnExp            // e^x
@@ -212,7 +211,7 @@ func (f Func) settings(grad bool) fnSettings {
 	case FnHardSigmoid:
 		return fnSettings{f.A, f.B}
 	case FnELU:
-		return fnSettings{f.A * f.B, f.B}
+		return eluSettings(f.A*f.B, f.B)
 	case FnPow:
 		a, factor := f.power(grad)
 		return fnSettings{a, powSign(a), powInvalid(a), factor}

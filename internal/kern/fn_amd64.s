@@ -44,191 +44,179 @@ DATA fnConst<>+288(SB)/8, $0x3ff0000000022614
 DATA fnConst<>+296(SB)/8, $0x3ff0000000022614
 DATA fnConst<>+304(SB)/8, $0x3ff0000000022614
 DATA fnConst<>+312(SB)/8, $0x3ff0000000022614
-DATA fnConst<>+320(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+328(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+336(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+344(SB)/8, $0x7fde623822fc16e6
-DATA fnConst<>+352(SB)/8, $0x00195f619980c433
-DATA fnConst<>+360(SB)/8, $0x00195f619980c433
-DATA fnConst<>+368(SB)/8, $0x00195f619980c433
-DATA fnConst<>+376(SB)/8, $0x00195f619980c433
-DATA fnConst<>+384(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+392(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+400(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+408(SB)/8, $0x000fffffffffffff
-DATA fnConst<>+416(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+424(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+432(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+440(SB)/8, $0x3fe6a09e667f3bcd
-DATA fnConst<>+448(SB)/8, $0x4330000000000000
-DATA fnConst<>+456(SB)/8, $0x4330000000000000
-DATA fnConst<>+464(SB)/8, $0x4330000000000000
-DATA fnConst<>+472(SB)/8, $0x4330000000000000
-DATA fnConst<>+480(SB)/8, $0x4330000000000400
-DATA fnConst<>+488(SB)/8, $0x4330000000000400
-DATA fnConst<>+496(SB)/8, $0x4330000000000400
-DATA fnConst<>+504(SB)/8, $0x4330000000000400
-DATA fnConst<>+512(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+520(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+528(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+536(SB)/8, $0x3fb3ce8f996f8f83
-DATA fnConst<>+544(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+552(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+560(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+568(SB)/8, $0xbfc24890b7d95b51
-DATA fnConst<>+576(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+584(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+592(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+600(SB)/8, $0x3fc2871dc947fbaa
-DATA fnConst<>+608(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+616(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+624(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+632(SB)/8, $0xbfc252f3070639a8
-DATA fnConst<>+640(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+648(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+656(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+664(SB)/8, $0x3fc452919825c06c
-DATA fnConst<>+672(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+680(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+688(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+696(SB)/8, $0xbfc714171a759a5c
-DATA fnConst<>+704(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+712(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+720(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+728(SB)/8, $0x3fca63f446798130
-DATA fnConst<>+736(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+744(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+752(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+760(SB)/8, $0xbfcec72b58d887c6
-DATA fnConst<>+768(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+776(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+784(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+792(SB)/8, $0x3fd277651fc09f2e
-DATA fnConst<>+800(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+808(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+816(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+824(SB)/8, $0xbfd71547097b4be5
-DATA fnConst<>+832(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+840(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+848(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+856(SB)/8, $0x3fdec709ebb94d46
-DATA fnConst<>+864(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+872(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+880(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+888(SB)/8, $0xbfe715476565d24c
-DATA fnConst<>+896(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+904(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+912(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+920(SB)/8, $0x3ff71547652a1e9a
-DATA fnConst<>+928(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+936(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+944(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+952(SB)/8, $0x3ff9884533d43651
-DATA fnConst<>+960(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+968(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+976(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+984(SB)/8, $0x3fb2444f2a4d8b4b
-DATA fnConst<>+992(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1000(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1008(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1016(SB)/8, $0x3fcb6676bf7450f0
-DATA fnConst<>+1024(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1032(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1040(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1048(SB)/8, $0x3fc5555555555555
-DATA fnConst<>+1056(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1064(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1072(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1080(SB)/8, $0x3fd5555555555555
-DATA fnConst<>+1088(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1096(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1104(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1112(SB)/8, $0x3fe0000000000000
-DATA fnConst<>+1120(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1128(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1136(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1144(SB)/8, $0xbfe0000000000000
-DATA fnConst<>+1152(SB)/8, $0x0000000000000000
-DATA fnConst<>+1160(SB)/8, $0x0000000000000000
-DATA fnConst<>+1168(SB)/8, $0x0000000000000000
-DATA fnConst<>+1176(SB)/8, $0x0000000000000000
-DATA fnConst<>+1184(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1192(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1200(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1208(SB)/8, $0x3ff0000000000000
-DATA fnConst<>+1216(SB)/8, $0x4000000000000000
-DATA fnConst<>+1224(SB)/8, $0x4000000000000000
-DATA fnConst<>+1232(SB)/8, $0x4000000000000000
-DATA fnConst<>+1240(SB)/8, $0x4000000000000000
-DATA fnConst<>+1248(SB)/8, $0xc000000000000000
-DATA fnConst<>+1256(SB)/8, $0xc000000000000000
-DATA fnConst<>+1264(SB)/8, $0xc000000000000000
-DATA fnConst<>+1272(SB)/8, $0xc000000000000000
-DATA fnConst<>+1280(SB)/8, $0x4008000000000000
-DATA fnConst<>+1288(SB)/8, $0x4008000000000000
-DATA fnConst<>+1296(SB)/8, $0x4008000000000000
-DATA fnConst<>+1304(SB)/8, $0x4008000000000000
-DATA fnConst<>+1312(SB)/8, $0xc008000000000000
-DATA fnConst<>+1320(SB)/8, $0xc008000000000000
-DATA fnConst<>+1328(SB)/8, $0xc008000000000000
-DATA fnConst<>+1336(SB)/8, $0xc008000000000000
-DATA fnConst<>+1344(SB)/8, $0x4010000000000000
-DATA fnConst<>+1352(SB)/8, $0x4010000000000000
-DATA fnConst<>+1360(SB)/8, $0x4010000000000000
-DATA fnConst<>+1368(SB)/8, $0x4010000000000000
-DATA fnConst<>+1376(SB)/8, $0x4018000000000000
-DATA fnConst<>+1384(SB)/8, $0x4018000000000000
-DATA fnConst<>+1392(SB)/8, $0x4018000000000000
-DATA fnConst<>+1400(SB)/8, $0x4018000000000000
-DATA fnConst<>+1408(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1416(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1424(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1432(SB)/8, $0x7fffffffffffffff
-DATA fnConst<>+1440(SB)/8, $0x8000000000000000
-DATA fnConst<>+1448(SB)/8, $0x8000000000000000
-DATA fnConst<>+1456(SB)/8, $0x8000000000000000
-DATA fnConst<>+1464(SB)/8, $0x8000000000000000
-DATA fnConst<>+1472(SB)/8, $0x405b800000000000
-DATA fnConst<>+1480(SB)/8, $0x405b800000000000
-DATA fnConst<>+1488(SB)/8, $0x405b800000000000
-DATA fnConst<>+1496(SB)/8, $0x405b800000000000
-DATA fnConst<>+1504(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1512(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1520(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1528(SB)/8, $0xc05b800000000000
-DATA fnConst<>+1536(SB)/8, $0x4064000000000000
-DATA fnConst<>+1544(SB)/8, $0x4064000000000000
-DATA fnConst<>+1552(SB)/8, $0x4064000000000000
-DATA fnConst<>+1560(SB)/8, $0x4064000000000000
-DATA fnConst<>+1568(SB)/8, $0xc064000000000000
-DATA fnConst<>+1576(SB)/8, $0xc064000000000000
-DATA fnConst<>+1584(SB)/8, $0xc064000000000000
-DATA fnConst<>+1592(SB)/8, $0xc064000000000000
-DATA fnConst<>+1600(SB)/8, $0x07b0000000000000
-DATA fnConst<>+1608(SB)/8, $0x07b0000000000000
-DATA fnConst<>+1616(SB)/8, $0x07b0000000000000
-DATA fnConst<>+1624(SB)/8, $0x07b0000000000000
-DATA fnConst<>+1632(SB)/8, $0x7830000000000000
-DATA fnConst<>+1640(SB)/8, $0x7830000000000000
-DATA fnConst<>+1648(SB)/8, $0x7830000000000000
-DATA fnConst<>+1656(SB)/8, $0x7830000000000000
-DATA fnConst<>+1664(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+1672(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+1680(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+1688(SB)/8, $0xc7efffffe0000000
-DATA fnConst<>+1696(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+1704(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+1712(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+1720(SB)/8, $0x7ff0000000000000
-DATA fnConst<>+1728(SB)/8, $0xfff0000000000000
-DATA fnConst<>+1736(SB)/8, $0xfff0000000000000
-DATA fnConst<>+1744(SB)/8, $0xfff0000000000000
-DATA fnConst<>+1752(SB)/8, $0xfff0000000000000
-DATA fnConst<>+1760(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+1768(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+1776(SB)/8, $0x7ff8000000000001
-DATA fnConst<>+1784(SB)/8, $0x7ff8000000000001
-GLOBL fnConst<>(SB), RODATA|NOPTR, $1792
+DATA fnConst<>+320(SB)/8, $0x00195f619980c433
+DATA fnConst<>+328(SB)/8, $0x00195f619980c433
+DATA fnConst<>+336(SB)/8, $0x00195f619980c433
+DATA fnConst<>+344(SB)/8, $0x00195f619980c433
+DATA fnConst<>+352(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+360(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+368(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+376(SB)/8, $0x000fffffffffffff
+DATA fnConst<>+384(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+392(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+400(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+408(SB)/8, $0x3fe6a09e667f3bcd
+DATA fnConst<>+416(SB)/8, $0x4330000000000000
+DATA fnConst<>+424(SB)/8, $0x4330000000000000
+DATA fnConst<>+432(SB)/8, $0x4330000000000000
+DATA fnConst<>+440(SB)/8, $0x4330000000000000
+DATA fnConst<>+448(SB)/8, $0x4330000000000400
+DATA fnConst<>+456(SB)/8, $0x4330000000000400
+DATA fnConst<>+464(SB)/8, $0x4330000000000400
+DATA fnConst<>+472(SB)/8, $0x4330000000000400
+DATA fnConst<>+480(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+488(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+496(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+504(SB)/8, $0x3fb3ce8f996f8f83
+DATA fnConst<>+512(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+520(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+528(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+536(SB)/8, $0xbfc24890b7d95b51
+DATA fnConst<>+544(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+552(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+560(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+568(SB)/8, $0x3fc2871dc947fbaa
+DATA fnConst<>+576(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+584(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+592(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+600(SB)/8, $0xbfc252f3070639a8
+DATA fnConst<>+608(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+616(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+624(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+632(SB)/8, $0x3fc452919825c06c
+DATA fnConst<>+640(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+648(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+656(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+664(SB)/8, $0xbfc714171a759a5c
+DATA fnConst<>+672(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+680(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+688(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+696(SB)/8, $0x3fca63f446798130
+DATA fnConst<>+704(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+712(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+720(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+728(SB)/8, $0xbfcec72b58d887c6
+DATA fnConst<>+736(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+744(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+752(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+760(SB)/8, $0x3fd277651fc09f2e
+DATA fnConst<>+768(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+776(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+784(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+792(SB)/8, $0xbfd71547097b4be5
+DATA fnConst<>+800(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+808(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+816(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+824(SB)/8, $0x3fdec709ebb94d46
+DATA fnConst<>+832(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+840(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+848(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+856(SB)/8, $0xbfe715476565d24c
+DATA fnConst<>+864(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+872(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+880(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+888(SB)/8, $0x3ff71547652a1e9a
+DATA fnConst<>+896(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+904(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+912(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+920(SB)/8, $0x3ff9884533d43651
+DATA fnConst<>+928(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+936(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+944(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+952(SB)/8, $0x3fb2444f2a4d8b4b
+DATA fnConst<>+960(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+968(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+976(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+984(SB)/8, $0x3fcb6676bf7450f0
+DATA fnConst<>+992(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1000(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1008(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1016(SB)/8, $0x3fc5555555555555
+DATA fnConst<>+1024(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1032(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1040(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1048(SB)/8, $0x3fd5555555555555
+DATA fnConst<>+1056(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1064(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1072(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1080(SB)/8, $0x3fe0000000000000
+DATA fnConst<>+1088(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1096(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1104(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1112(SB)/8, $0xbfe0000000000000
+DATA fnConst<>+1120(SB)/8, $0x0000000000000000
+DATA fnConst<>+1128(SB)/8, $0x0000000000000000
+DATA fnConst<>+1136(SB)/8, $0x0000000000000000
+DATA fnConst<>+1144(SB)/8, $0x0000000000000000
+DATA fnConst<>+1152(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1160(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1168(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1176(SB)/8, $0x3ff0000000000000
+DATA fnConst<>+1184(SB)/8, $0x4000000000000000
+DATA fnConst<>+1192(SB)/8, $0x4000000000000000
+DATA fnConst<>+1200(SB)/8, $0x4000000000000000
+DATA fnConst<>+1208(SB)/8, $0x4000000000000000
+DATA fnConst<>+1216(SB)/8, $0xc000000000000000
+DATA fnConst<>+1224(SB)/8, $0xc000000000000000
+DATA fnConst<>+1232(SB)/8, $0xc000000000000000
+DATA fnConst<>+1240(SB)/8, $0xc000000000000000
+DATA fnConst<>+1248(SB)/8, $0x4008000000000000
+DATA fnConst<>+1256(SB)/8, $0x4008000000000000
+DATA fnConst<>+1264(SB)/8, $0x4008000000000000
+DATA fnConst<>+1272(SB)/8, $0x4008000000000000
+DATA fnConst<>+1280(SB)/8, $0xc008000000000000
+DATA fnConst<>+1288(SB)/8, $0xc008000000000000
+DATA fnConst<>+1296(SB)/8, $0xc008000000000000
+DATA fnConst<>+1304(SB)/8, $0xc008000000000000
+DATA fnConst<>+1312(SB)/8, $0x4010000000000000
+DATA fnConst<>+1320(SB)/8, $0x4010000000000000
+DATA fnConst<>+1328(SB)/8, $0x4010000000000000
+DATA fnConst<>+1336(SB)/8, $0x4010000000000000
+DATA fnConst<>+1344(SB)/8, $0x4018000000000000
+DATA fnConst<>+1352(SB)/8, $0x4018000000000000
+DATA fnConst<>+1360(SB)/8, $0x4018000000000000
+DATA fnConst<>+1368(SB)/8, $0x4018000000000000
+DATA fnConst<>+1376(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1384(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1392(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1400(SB)/8, $0x7fffffffffffffff
+DATA fnConst<>+1408(SB)/8, $0x8000000000000000
+DATA fnConst<>+1416(SB)/8, $0x8000000000000000
+DATA fnConst<>+1424(SB)/8, $0x8000000000000000
+DATA fnConst<>+1432(SB)/8, $0x8000000000000000
+DATA fnConst<>+1440(SB)/8, $0x405b800000000000
+DATA fnConst<>+1448(SB)/8, $0x405b800000000000
+DATA fnConst<>+1456(SB)/8, $0x405b800000000000
+DATA fnConst<>+1464(SB)/8, $0x405b800000000000
+DATA fnConst<>+1472(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1480(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1488(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1496(SB)/8, $0xc05b800000000000
+DATA fnConst<>+1504(SB)/8, $0x4064000000000000
+DATA fnConst<>+1512(SB)/8, $0x4064000000000000
+DATA fnConst<>+1520(SB)/8, $0x4064000000000000
+DATA fnConst<>+1528(SB)/8, $0x4064000000000000
+DATA fnConst<>+1536(SB)/8, $0xc064000000000000
+DATA fnConst<>+1544(SB)/8, $0xc064000000000000
+DATA fnConst<>+1552(SB)/8, $0xc064000000000000
+DATA fnConst<>+1560(SB)/8, $0xc064000000000000
+DATA fnConst<>+1568(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1576(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1584(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1592(SB)/8, $0xc7efffffe0000000
+DATA fnConst<>+1600(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1608(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1616(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1624(SB)/8, $0x7ff0000000000000
+DATA fnConst<>+1632(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1640(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1648(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1656(SB)/8, $0xfff0000000000000
+DATA fnConst<>+1664(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+1672(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+1680(SB)/8, $0x7ff8000000000001
+DATA fnConst<>+1688(SB)/8, $0x7ff8000000000001
+GLOBL fnConst<>(SB), RODATA|NOPTR, $1696
 
 DATA fnSingle<>+0(SB)/4, $0x4b4000bf
 DATA fnSingle<>+4(SB)/4, $0x4b4000bf
@@ -694,983 +682,1071 @@ DATA fnSingle<>+1840(SB)/4, $0x3efffffe
 DATA fnSingle<>+1844(SB)/4, $0x3efffffe
 DATA fnSingle<>+1848(SB)/4, $0x3efffffe
 DATA fnSingle<>+1852(SB)/4, $0x3efffffe
-DATA fnSingle<>+1856(SB)/4, $0x41300000
-DATA fnSingle<>+1860(SB)/4, $0x41300000
-DATA fnSingle<>+1864(SB)/4, $0x41300000
-DATA fnSingle<>+1868(SB)/4, $0x41300000
-DATA fnSingle<>+1872(SB)/4, $0x41300000
-DATA fnSingle<>+1876(SB)/4, $0x41300000
-DATA fnSingle<>+1880(SB)/4, $0x41300000
-DATA fnSingle<>+1884(SB)/4, $0x41300000
-DATA fnSingle<>+1888(SB)/4, $0x3fae86df
-DATA fnSingle<>+1892(SB)/4, $0x3fae86df
-DATA fnSingle<>+1896(SB)/4, $0x3fae86df
-DATA fnSingle<>+1900(SB)/4, $0x3fae86df
-DATA fnSingle<>+1904(SB)/4, $0x3fae86df
-DATA fnSingle<>+1908(SB)/4, $0x3fae86df
-DATA fnSingle<>+1912(SB)/4, $0x3fae86df
-DATA fnSingle<>+1916(SB)/4, $0x3fae86df
-DATA fnSingle<>+1920(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1924(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1928(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1932(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1936(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1940(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1944(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1948(SB)/4, $0x3fcc4000
-DATA fnSingle<>+1952(SB)/4, $0x3d922000
-DATA fnSingle<>+1956(SB)/4, $0x3d922000
-DATA fnSingle<>+1960(SB)/4, $0x3d922000
-DATA fnSingle<>+1964(SB)/4, $0x3d922000
-DATA fnSingle<>+1968(SB)/4, $0x3d922000
-DATA fnSingle<>+1972(SB)/4, $0x3d922000
-DATA fnSingle<>+1976(SB)/4, $0x3d922000
-DATA fnSingle<>+1980(SB)/4, $0x3d922000
-DATA fnSingle<>+1984(SB)/4, $0x3f8cc5e4
-DATA fnSingle<>+1988(SB)/4, $0x3fea9baf
-DATA fnSingle<>+1992(SB)/4, $0x403bcbac
-DATA fnSingle<>+1996(SB)/4, $0x408cd777
-DATA fnSingle<>+2000(SB)/4, $0x40d35019
-DATA fnSingle<>+2004(SB)/4, $0x41189241
-DATA fnSingle<>+2008(SB)/4, $0x00000000
-DATA fnSingle<>+2012(SB)/4, $0x3f0cd5d0
-DATA fnSingle<>+2016(SB)/4, $0x00000000
-DATA fnSingle<>+2020(SB)/4, $0x00000000
-DATA fnSingle<>+2024(SB)/4, $0x00000000
-DATA fnSingle<>+2028(SB)/4, $0x00000000
-DATA fnSingle<>+2032(SB)/4, $0x00000000
-DATA fnSingle<>+2036(SB)/4, $0x00000000
-DATA fnSingle<>+2040(SB)/4, $0x3f000000
-DATA fnSingle<>+2044(SB)/4, $0x00000000
-DATA fnSingle<>+2048(SB)/4, $0xb9d18e0b
-DATA fnSingle<>+2052(SB)/4, $0x3aa4fb14
-DATA fnSingle<>+2056(SB)/4, $0xb996d38d
-DATA fnSingle<>+2060(SB)/4, $0x37ed3e04
-DATA fnSingle<>+2064(SB)/4, $0x33168747
-DATA fnSingle<>+2068(SB)/4, $0xb2b113c2
-DATA fnSingle<>+2072(SB)/4, $0xbac2974a
-DATA fnSingle<>+2076(SB)/4, $0xba4305b9
-DATA fnSingle<>+2080(SB)/4, $0xbbd6c187
-DATA fnSingle<>+2084(SB)/4, $0xba83e859
-DATA fnSingle<>+2088(SB)/4, $0x3a8419ee
-DATA fnSingle<>+2092(SB)/4, $0xb8c5e152
-DATA fnSingle<>+2096(SB)/4, $0xb1b53d61
-DATA fnSingle<>+2100(SB)/4, $0x31cf9b68
-DATA fnSingle<>+2104(SB)/4, $0x3c32b4f4
-DATA fnSingle<>+2108(SB)/4, $0x3ad046dd
-DATA fnSingle<>+2112(SB)/4, $0x3c414abf
-DATA fnSingle<>+2116(SB)/4, $0xbc06deac
-DATA fnSingle<>+2120(SB)/4, $0xba229a80
-DATA fnSingle<>+2124(SB)/4, $0x39336355
-DATA fnSingle<>+2128(SB)/4, $0xb3e7fb28
-DATA fnSingle<>+2132(SB)/4, $0x33dff4ea
-DATA fnSingle<>+2136(SB)/4, $0xb92b3522
-DATA fnSingle<>+2140(SB)/4, $0x3cbefe18
-DATA fnSingle<>+2144(SB)/4, $0x3cdf8727
-DATA fnSingle<>+2148(SB)/4, $0x3ccd93e8
-DATA fnSingle<>+2152(SB)/4, $0xbb81911e
-DATA fnSingle<>+2156(SB)/4, $0xb96b4d2b
-DATA fnSingle<>+2160(SB)/4, $0xb69a1fb8
-DATA fnSingle<>+2164(SB)/4, $0xb693127d
-DATA fnSingle<>+2168(SB)/4, $0xbd88cf98
-DATA fnSingle<>+2172(SB)/4, $0xbce3d4a2
-DATA fnSingle<>+2176(SB)/4, $0xbde2bfbc
-DATA fnSingle<>+2180(SB)/4, $0xbc7c65fb
-DATA fnSingle<>+2184(SB)/4, $0x3c4ebfa3
-DATA fnSingle<>+2188(SB)/4, $0x38fae9f4
-DATA fnSingle<>+2192(SB)/4, $0xb901a4f2
-DATA fnSingle<>+2196(SB)/4, $0xb9392aba
-DATA fnSingle<>+2200(SB)/4, $0xb7e5b952
-DATA fnSingle<>+2204(SB)/4, $0xbdee5d7c
-DATA fnSingle<>+2208(SB)/4, $0x3db0c760
-DATA fnSingle<>+2212(SB)/4, $0xbd4da507
-DATA fnSingle<>+2216(SB)/4, $0xbc983dbe
-DATA fnSingle<>+2220(SB)/4, $0xba424097
-DATA fnSingle<>+2224(SB)/4, $0xbaa9f607
-DATA fnSingle<>+2228(SB)/4, $0xbb2ba786
-DATA fnSingle<>+2232(SB)/4, $0x3ecc3dd7
-DATA fnSingle<>+2236(SB)/4, $0x3e94cc74
-DATA fnSingle<>+2240(SB)/4, $0x3f8d3e14
-DATA fnSingle<>+2244(SB)/4, $0x3f8d3950
-DATA fnSingle<>+2248(SB)/4, $0x3f81a8a0
-DATA fnSingle<>+2252(SB)/4, $0x3f7f73c7
-DATA fnSingle<>+2256(SB)/4, $0x3f7e6352
-DATA fnSingle<>+2260(SB)/4, $0x3f7b81b0
-DATA fnSingle<>+2264(SB)/4, $0x00000000
-DATA fnSingle<>+2268(SB)/4, $0x3f65b6e3
-DATA fnSingle<>+2272(SB)/4, $0x3f73451e
-DATA fnSingle<>+2276(SB)/4, $0x3fe2bb01
-DATA fnSingle<>+2280(SB)/4, $0x403b736a
-DATA fnSingle<>+2284(SB)/4, $0x408cbe6c
-DATA fnSingle<>+2288(SB)/4, $0x40d2ef1b
-DATA fnSingle<>+2292(SB)/4, $0x4117da4e
-DATA fnSingle<>+2296(SB)/4, $0x00000000
-DATA fnSingle<>+2300(SB)/4, $0x3ec7a71d
-DATA fnSingle<>+2304(SB)/4, $0x3f8ce016
-DATA fnSingle<>+2308(SB)/4, $0x3feaba54
-DATA fnSingle<>+2312(SB)/4, $0x403bb16b
-DATA fnSingle<>+2316(SB)/4, $0x408cd440
-DATA fnSingle<>+2320(SB)/4, $0x40d339b0
-DATA fnSingle<>+2324(SB)/4, $0x41188afc
-DATA fnSingle<>+2328(SB)/4, $0x3e3bc4f2
-DATA fnSingle<>+2332(SB)/4, $0x3f0ce693
-DATA fnSingle<>+2336(SB)/4, $0x3c0a861c
-DATA fnSingle<>+2340(SB)/4, $0xbb2deaf6
-DATA fnSingle<>+2344(SB)/4, $0xb98b1298
-DATA fnSingle<>+2348(SB)/4, $0xb8051dbd
-DATA fnSingle<>+2352(SB)/4, $0xb523fa15
-DATA fnSingle<>+2356(SB)/4, $0xb3b5cd75
-DATA fnSingle<>+2360(SB)/4, $0xbc1f59da
-DATA fnSingle<>+2364(SB)/4, $0xbb89dcae
-DATA fnSingle<>+2368(SB)/4, $0xbabe132a
-DATA fnSingle<>+2372(SB)/4, $0x3c4dd54e
-DATA fnSingle<>+2376(SB)/4, $0xbb735ad3
-DATA fnSingle<>+2380(SB)/4, $0x39e275b1
-DATA fnSingle<>+2384(SB)/4, $0x35bee3ff
-DATA fnSingle<>+2388(SB)/4, $0x354e241f
-DATA fnSingle<>+2392(SB)/4, $0xbc694306
-DATA fnSingle<>+2396(SB)/4, $0xbcd7833a
-DATA fnSingle<>+2400(SB)/4, $0xbd53425b
-DATA fnSingle<>+2404(SB)/4, $0xbb3ffcec
-DATA fnSingle<>+2408(SB)/4, $0x3c2dea53
-DATA fnSingle<>+2412(SB)/4, $0xba966c2b
-DATA fnSingle<>+2416(SB)/4, $0x382f276b
-DATA fnSingle<>+2420(SB)/4, $0x386890b9
-DATA fnSingle<>+2424(SB)/4, $0x3d55b902
-DATA fnSingle<>+2428(SB)/4, $0x3b531292
-DATA fnSingle<>+2432(SB)/4, $0x3d2b3c41
-DATA fnSingle<>+2436(SB)/4, $0xbd9cb949
-DATA fnSingle<>+2440(SB)/4, $0xbac47c0a
-DATA fnSingle<>+2444(SB)/4, $0x3b08ebaf
-DATA fnSingle<>+2448(SB)/4, $0x3a313d5b
-DATA fnSingle<>+2452(SB)/4, $0x3ab3f4b0
-DATA fnSingle<>+2456(SB)/4, $0x3d980e38
-DATA fnSingle<>+2460(SB)/4, $0x3e03f759
-DATA fnSingle<>+2464(SB)/4, $0x3d1af3e8
-DATA fnSingle<>+2468(SB)/4, $0xbd79fdfb
-DATA fnSingle<>+2472(SB)/4, $0xbe816388
-DATA fnSingle<>+2476(SB)/4, $0xbe5aea65
-DATA fnSingle<>+2480(SB)/4, $0xbe54b2a7
-DATA fnSingle<>+2484(SB)/4, $0xbe489d07
-DATA fnSingle<>+2488(SB)/4, $0xbead6eed
-DATA fnSingle<>+2492(SB)/4, $0xbe36ad36
-DATA fnSingle<>+2496(SB)/4, $0xbf9b87e6
-DATA fnSingle<>+2500(SB)/4, $0xbf9667a1
-DATA fnSingle<>+2504(SB)/4, $0xbfe5f0e3
-DATA fnSingle<>+2508(SB)/4, $0xc034459e
-DATA fnSingle<>+2512(SB)/4, $0xc0868c3d
-DATA fnSingle<>+2516(SB)/4, $0xc0bf90c8
-DATA fnSingle<>+2520(SB)/4, $0xbf55a34b
-DATA fnSingle<>+2524(SB)/4, $0xbf903760
-DATA fnSingle<>+2528(SB)/4, $0xc014af2e
-DATA fnSingle<>+2532(SB)/4, $0xc0817c5c
-DATA fnSingle<>+2536(SB)/4, $0xc0e6349a
-DATA fnSingle<>+2540(SB)/4, $0xc16042e0
-DATA fnSingle<>+2544(SB)/4, $0xc1ebccc9
-DATA fnSingle<>+2548(SB)/4, $0xc26dab52
-DATA fnSingle<>+2552(SB)/4, $0xbe8a70fe
-DATA fnSingle<>+2556(SB)/4, $0xbf802600
-DATA fnSingle<>+2560(SB)/4, $0xbf2928f0
-DATA fnSingle<>+2564(SB)/4, $0xc0400c0b
-DATA fnSingle<>+2568(SB)/4, $0xc110c15f
-DATA fnSingle<>+2572(SB)/4, $0xc1c20450
-DATA fnSingle<>+2576(SB)/4, $0xc28df110
-DATA fnSingle<>+2580(SB)/4, $0xc346c7ee
-DATA fnSingle<>+2584(SB)/4, $0x3ef3dfda
-DATA fnSingle<>+2588(SB)/4, $0x3e7f8de6
-DATA fnSingle<>+2592(SB)/4, $0x007fffff
-DATA fnSingle<>+2596(SB)/4, $0x007fffff
-DATA fnSingle<>+2600(SB)/4, $0x007fffff
-DATA fnSingle<>+2604(SB)/4, $0x007fffff
-DATA fnSingle<>+2608(SB)/4, $0x007fffff
-DATA fnSingle<>+2612(SB)/4, $0x007fffff
-DATA fnSingle<>+2616(SB)/4, $0x007fffff
-DATA fnSingle<>+2620(SB)/4, $0x007fffff
-DATA fnSingle<>+2624(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2628(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2632(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2636(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2640(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2644(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2648(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2652(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2656(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2660(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2664(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2668(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2672(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2676(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2680(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2684(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2688(SB)/4, $0x4b800000
-DATA fnSingle<>+2692(SB)/4, $0x4b800000
-DATA fnSingle<>+2696(SB)/4, $0x4b800000
-DATA fnSingle<>+2700(SB)/4, $0x4b800000
-DATA fnSingle<>+2704(SB)/4, $0x4b800000
-DATA fnSingle<>+2708(SB)/4, $0x4b800000
-DATA fnSingle<>+2712(SB)/4, $0x4b800000
-DATA fnSingle<>+2716(SB)/4, $0x4b800000
-DATA fnSingle<>+2720(SB)/4, $0x00800000
-DATA fnSingle<>+2724(SB)/4, $0x00800000
-DATA fnSingle<>+2728(SB)/4, $0x00800000
-DATA fnSingle<>+2732(SB)/4, $0x00800000
-DATA fnSingle<>+2736(SB)/4, $0x00800000
-DATA fnSingle<>+2740(SB)/4, $0x00800000
-DATA fnSingle<>+2744(SB)/4, $0x00800000
-DATA fnSingle<>+2748(SB)/4, $0x00800000
-DATA fnSingle<>+2752(SB)/4, $0x3f317218
-DATA fnSingle<>+2756(SB)/4, $0x3f317218
-DATA fnSingle<>+2760(SB)/4, $0x3f317218
-DATA fnSingle<>+2764(SB)/4, $0x3f317218
-DATA fnSingle<>+2768(SB)/4, $0x3f317218
-DATA fnSingle<>+2772(SB)/4, $0x3f317218
-DATA fnSingle<>+2776(SB)/4, $0x3f317218
-DATA fnSingle<>+2780(SB)/4, $0x3f317218
-DATA fnSingle<>+2784(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2788(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2792(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2796(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2800(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2804(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2808(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2812(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+2816(SB)/4, $0x32a57060
-DATA fnSingle<>+2820(SB)/4, $0x32a57060
-DATA fnSingle<>+2824(SB)/4, $0x32a57060
-DATA fnSingle<>+2828(SB)/4, $0x32a57060
-DATA fnSingle<>+2832(SB)/4, $0x32a57060
-DATA fnSingle<>+2836(SB)/4, $0x32a57060
-DATA fnSingle<>+2840(SB)/4, $0x32a57060
-DATA fnSingle<>+2844(SB)/4, $0x32a57060
-DATA fnSingle<>+2848(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2852(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2856(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2860(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2864(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2868(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2872(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2876(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+2880(SB)/4, $0x3e046777
-DATA fnSingle<>+2884(SB)/4, $0x3e046777
-DATA fnSingle<>+2888(SB)/4, $0x3e046777
-DATA fnSingle<>+2892(SB)/4, $0x3e046777
-DATA fnSingle<>+2896(SB)/4, $0x3e046777
-DATA fnSingle<>+2900(SB)/4, $0x3e046777
-DATA fnSingle<>+2904(SB)/4, $0x3e046777
-DATA fnSingle<>+2908(SB)/4, $0x3e046777
-DATA fnSingle<>+2912(SB)/4, $0xbe0793be
-DATA fnSingle<>+2916(SB)/4, $0xbe0793be
-DATA fnSingle<>+2920(SB)/4, $0xbe0793be
-DATA fnSingle<>+2924(SB)/4, $0xbe0793be
-DATA fnSingle<>+2928(SB)/4, $0xbe0793be
-DATA fnSingle<>+2932(SB)/4, $0xbe0793be
-DATA fnSingle<>+2936(SB)/4, $0xbe0793be
-DATA fnSingle<>+2940(SB)/4, $0xbe0793be
-DATA fnSingle<>+2944(SB)/4, $0x3e112d31
-DATA fnSingle<>+2948(SB)/4, $0x3e112d31
-DATA fnSingle<>+2952(SB)/4, $0x3e112d31
-DATA fnSingle<>+2956(SB)/4, $0x3e112d31
-DATA fnSingle<>+2960(SB)/4, $0x3e112d31
-DATA fnSingle<>+2964(SB)/4, $0x3e112d31
-DATA fnSingle<>+2968(SB)/4, $0x3e112d31
-DATA fnSingle<>+2972(SB)/4, $0x3e112d31
-DATA fnSingle<>+2976(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2980(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2984(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2988(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2992(SB)/4, $0xbe2a1329
-DATA fnSingle<>+2996(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3000(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3004(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3008(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3012(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3016(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3020(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3024(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3028(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3032(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3036(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3040(SB)/4, $0xbe80021a
-DATA fnSingle<>+3044(SB)/4, $0xbe80021a
-DATA fnSingle<>+3048(SB)/4, $0xbe80021a
-DATA fnSingle<>+3052(SB)/4, $0xbe80021a
-DATA fnSingle<>+3056(SB)/4, $0xbe80021a
-DATA fnSingle<>+3060(SB)/4, $0xbe80021a
-DATA fnSingle<>+3064(SB)/4, $0xbe80021a
-DATA fnSingle<>+3068(SB)/4, $0xbe80021a
-DATA fnSingle<>+3072(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3076(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3080(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3084(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3088(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3092(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3096(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3100(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3104(SB)/4, $0xbefffffc
-DATA fnSingle<>+3108(SB)/4, $0xbefffffc
-DATA fnSingle<>+3112(SB)/4, $0xbefffffc
-DATA fnSingle<>+3116(SB)/4, $0xbefffffc
-DATA fnSingle<>+3120(SB)/4, $0xbefffffc
-DATA fnSingle<>+3124(SB)/4, $0xbefffffc
-DATA fnSingle<>+3128(SB)/4, $0xbefffffc
-DATA fnSingle<>+3132(SB)/4, $0xbefffffc
-DATA fnSingle<>+3136(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3140(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3144(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3148(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3152(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3156(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3160(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3164(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3168(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3172(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3176(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3180(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3184(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3188(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3192(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3196(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3200(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3204(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3208(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3212(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3216(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3220(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3224(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3228(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3232(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3236(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3240(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3244(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3248(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3252(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3256(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3260(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3264(SB)/4, $0xbe755125
-DATA fnSingle<>+3268(SB)/4, $0xbe755125
-DATA fnSingle<>+3272(SB)/4, $0xbe755125
-DATA fnSingle<>+3276(SB)/4, $0xbe755125
-DATA fnSingle<>+3280(SB)/4, $0xbe755125
-DATA fnSingle<>+3284(SB)/4, $0xbe755125
-DATA fnSingle<>+3288(SB)/4, $0xbe755125
-DATA fnSingle<>+3292(SB)/4, $0xbe755125
-DATA fnSingle<>+3296(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3300(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3304(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3308(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3312(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3316(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3320(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3324(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3328(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3332(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3336(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3340(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3344(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3348(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3352(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3356(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3360(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3364(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3368(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3372(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3376(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3380(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3384(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3388(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3392(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3396(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3400(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3404(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3408(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3412(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3416(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3420(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3424(SB)/4, $0x3f87fe8d
-DATA fnSingle<>+3428(SB)/4, $0x3f98028b
-DATA fnSingle<>+3432(SB)/4, $0x3fa7fe56
-DATA fnSingle<>+3436(SB)/4, $0x3fb7fcdb
-DATA fnSingle<>+3440(SB)/4, $0x3fc7fbf7
-DATA fnSingle<>+3444(SB)/4, $0x3fd8046b
-DATA fnSingle<>+3448(SB)/4, $0x3fe7faa1
-DATA fnSingle<>+3452(SB)/4, $0x3ff803f4
-DATA fnSingle<>+3456(SB)/4, $0x3fadcf3f
-DATA fnSingle<>+3460(SB)/4, $0x3f9b7f47
-DATA fnSingle<>+3464(SB)/4, $0x3f8cb3db
-DATA fnSingle<>+3468(SB)/4, $0x3f80789e
-DATA fnSingle<>+3472(SB)/4, $0x3f6c63c9
-DATA fnSingle<>+3476(SB)/4, $0x3f5ad83e
-DATA fnSingle<>+3480(SB)/4, $0x3f4bc963
-DATA fnSingle<>+3484(SB)/4, $0x3f3e9c2b
-DATA fnSingle<>+3488(SB)/4, $0xc2fdd340
-DATA fnSingle<>+3492(SB)/4, $0xc2fd8104
-DATA fnSingle<>+3496(SB)/4, $0xc2fd372a
-DATA fnSingle<>+3500(SB)/4, $0xc2fcf3fc
-DATA fnSingle<>+3504(SB)/4, $0xc2fcb668
-DATA fnSingle<>+3508(SB)/4, $0xc2fc7d70
-DATA fnSingle<>+3512(SB)/4, $0xc2fc48c8
-DATA fnSingle<>+3516(SB)/4, $0xc2fc1768
-DATA fnSingle<>+3520(SB)/4, $0x34ee58c5
-DATA fnSingle<>+3524(SB)/4, $0x36b663cc
-DATA fnSingle<>+3528(SB)/4, $0x368337ec
-DATA fnSingle<>+3532(SB)/4, $0xb61f628a
-DATA fnSingle<>+3536(SB)/4, $0x369d68b7
-DATA fnSingle<>+3540(SB)/4, $0xb60e2e49
-DATA fnSingle<>+3544(SB)/4, $0x35bbb55c
-DATA fnSingle<>+3548(SB)/4, $0x35c54e50
-DATA fnSingle<>+3552(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3556(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3560(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3564(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3568(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3572(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3576(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3580(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3584(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3588(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3592(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3596(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3600(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3604(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3608(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3612(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3616(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3620(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3624(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3628(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3632(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3636(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3640(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3644(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3648(SB)/4, $0xbeb17204
-DATA fnSingle<>+3652(SB)/4, $0xbeb17204
-DATA fnSingle<>+3656(SB)/4, $0xbeb17204
-DATA fnSingle<>+3660(SB)/4, $0xbeb17204
-DATA fnSingle<>+3664(SB)/4, $0xbeb17204
-DATA fnSingle<>+3668(SB)/4, $0xbeb17204
-DATA fnSingle<>+3672(SB)/4, $0xbeb17204
-DATA fnSingle<>+3676(SB)/4, $0xbeb17204
-DATA fnSingle<>+3680(SB)/4, $0x3920b872
-DATA fnSingle<>+3684(SB)/4, $0x3920b872
-DATA fnSingle<>+3688(SB)/4, $0x3920b872
-DATA fnSingle<>+3692(SB)/4, $0x3920b872
-DATA fnSingle<>+3696(SB)/4, $0x3920b872
-DATA fnSingle<>+3700(SB)/4, $0x3920b872
-DATA fnSingle<>+3704(SB)/4, $0x3920b872
-DATA fnSingle<>+3708(SB)/4, $0x3920b872
-DATA fnSingle<>+3712(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3716(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3720(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3724(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3728(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3732(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3736(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3740(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3744(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3748(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3752(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3756(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3760(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3764(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3768(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3772(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3776(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3780(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3784(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3788(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3792(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3796(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3800(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3804(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3808(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3812(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3816(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3820(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3824(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3828(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3832(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3836(SB)/4, $0x3e75fdee
-DATA fnSingle<>+3840(SB)/4, $0x3f317218
-DATA fnSingle<>+3844(SB)/4, $0x3f317218
-DATA fnSingle<>+3848(SB)/4, $0x3f317218
-DATA fnSingle<>+3852(SB)/4, $0x3f317218
-DATA fnSingle<>+3856(SB)/4, $0x3f317218
-DATA fnSingle<>+3860(SB)/4, $0x3f317218
-DATA fnSingle<>+3864(SB)/4, $0x3f317218
-DATA fnSingle<>+3868(SB)/4, $0x3f317218
-DATA fnSingle<>+3872(SB)/4, $0x4b400000
-DATA fnSingle<>+3876(SB)/4, $0x4b400000
-DATA fnSingle<>+3880(SB)/4, $0x4b400000
-DATA fnSingle<>+3884(SB)/4, $0x4b400000
-DATA fnSingle<>+3888(SB)/4, $0x4b400000
-DATA fnSingle<>+3892(SB)/4, $0x4b400000
-DATA fnSingle<>+3896(SB)/4, $0x4b400000
-DATA fnSingle<>+3900(SB)/4, $0x4b400000
-DATA fnSingle<>+3904(SB)/4, $0x43250000
-DATA fnSingle<>+3908(SB)/4, $0x43250000
-DATA fnSingle<>+3912(SB)/4, $0x43250000
-DATA fnSingle<>+3916(SB)/4, $0x43250000
-DATA fnSingle<>+3920(SB)/4, $0x43250000
-DATA fnSingle<>+3924(SB)/4, $0x43250000
-DATA fnSingle<>+3928(SB)/4, $0x43250000
-DATA fnSingle<>+3932(SB)/4, $0x43250000
-DATA fnSingle<>+3936(SB)/4, $0xc3250000
-DATA fnSingle<>+3940(SB)/4, $0xc3250000
-DATA fnSingle<>+3944(SB)/4, $0xc3250000
-DATA fnSingle<>+3948(SB)/4, $0xc3250000
-DATA fnSingle<>+3952(SB)/4, $0xc3250000
-DATA fnSingle<>+3956(SB)/4, $0xc3250000
-DATA fnSingle<>+3960(SB)/4, $0xc3250000
-DATA fnSingle<>+3964(SB)/4, $0xc3250000
-DATA fnSingle<>+3968(SB)/4, $0xc1c00000
-DATA fnSingle<>+3972(SB)/4, $0xc1c00000
-DATA fnSingle<>+3976(SB)/4, $0xc1c00000
-DATA fnSingle<>+3980(SB)/4, $0xc1c00000
-DATA fnSingle<>+3984(SB)/4, $0xc1c00000
-DATA fnSingle<>+3988(SB)/4, $0xc1c00000
-DATA fnSingle<>+3992(SB)/4, $0xc1c00000
-DATA fnSingle<>+3996(SB)/4, $0xc1c00000
-DATA fnSingle<>+4000(SB)/4, $0x3f317200
-DATA fnSingle<>+4004(SB)/4, $0x3f317200
-DATA fnSingle<>+4008(SB)/4, $0x3f317200
-DATA fnSingle<>+4012(SB)/4, $0x3f317200
-DATA fnSingle<>+4016(SB)/4, $0x3f317200
-DATA fnSingle<>+4020(SB)/4, $0x3f317200
-DATA fnSingle<>+4024(SB)/4, $0x3f317200
-DATA fnSingle<>+4028(SB)/4, $0x3f317200
-DATA fnSingle<>+4032(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4036(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4040(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4044(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4048(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4052(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4056(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4060(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4064(SB)/4, $0x4b40003f
-DATA fnSingle<>+4068(SB)/4, $0x4b40003f
-DATA fnSingle<>+4072(SB)/4, $0x4b40003f
-DATA fnSingle<>+4076(SB)/4, $0x4b40003f
-DATA fnSingle<>+4080(SB)/4, $0x4b40003f
-DATA fnSingle<>+4084(SB)/4, $0x4b40003f
-DATA fnSingle<>+4088(SB)/4, $0x4b40003f
-DATA fnSingle<>+4092(SB)/4, $0x4b40003f
-DATA fnSingle<>+4096(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4100(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4104(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4108(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4112(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4116(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4120(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4124(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4128(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4132(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4136(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4140(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4144(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4148(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4152(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4156(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4160(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4164(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4168(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4172(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4176(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4180(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4184(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4188(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4192(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4196(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4200(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4204(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4208(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4212(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4216(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4220(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4224(SB)/4, $0x3efffffe
-DATA fnSingle<>+4228(SB)/4, $0x3efffffe
-DATA fnSingle<>+4232(SB)/4, $0x3efffffe
-DATA fnSingle<>+4236(SB)/4, $0x3efffffe
-DATA fnSingle<>+4240(SB)/4, $0x3efffffe
-DATA fnSingle<>+4244(SB)/4, $0x3efffffe
-DATA fnSingle<>+4248(SB)/4, $0x3efffffe
-DATA fnSingle<>+4252(SB)/4, $0x3efffffe
-DATA fnSingle<>+4256(SB)/4, $0x42dc0000
-DATA fnSingle<>+4260(SB)/4, $0x42dc0000
-DATA fnSingle<>+4264(SB)/4, $0x42dc0000
-DATA fnSingle<>+4268(SB)/4, $0x42dc0000
-DATA fnSingle<>+4272(SB)/4, $0x42dc0000
-DATA fnSingle<>+4276(SB)/4, $0x42dc0000
-DATA fnSingle<>+4280(SB)/4, $0x42dc0000
-DATA fnSingle<>+4284(SB)/4, $0x42dc0000
-DATA fnSingle<>+4288(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4292(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4296(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4300(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4304(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4308(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4312(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4316(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4320(SB)/4, $0x3d360f3f
-DATA fnSingle<>+4324(SB)/4, $0x3db6060f
-DATA fnSingle<>+4328(SB)/4, $0x3e1f4c3b
-DATA fnSingle<>+4332(SB)/4, $0x3e7a6565
-DATA fnSingle<>+4336(SB)/4, $0x3ec155be
-DATA fnSingle<>+4340(SB)/4, $0x3f0e1ab7
-DATA fnSingle<>+4344(SB)/4, $0x3f800000
-DATA fnSingle<>+4348(SB)/4, $0x00000000
-DATA fnSingle<>+4352(SB)/4, $0x00000000
-DATA fnSingle<>+4356(SB)/4, $0x00000000
-DATA fnSingle<>+4360(SB)/4, $0x00000000
-DATA fnSingle<>+4364(SB)/4, $0x00000000
-DATA fnSingle<>+4368(SB)/4, $0x00000000
-DATA fnSingle<>+4372(SB)/4, $0x00000000
-DATA fnSingle<>+4376(SB)/4, $0x00000000
-DATA fnSingle<>+4380(SB)/4, $0x3f800000
-DATA fnSingle<>+4384(SB)/4, $0xc0500072
-DATA fnSingle<>+4388(SB)/4, $0x3f279785
-DATA fnSingle<>+4392(SB)/4, $0x3d6d6534
-DATA fnSingle<>+4396(SB)/4, $0x3d080e0d
-DATA fnSingle<>+4400(SB)/4, $0xbcb6397e
-DATA fnSingle<>+4404(SB)/4, $0xbc5219fc
-DATA fnSingle<>+4408(SB)/4, $0xbb3e1fbc
-DATA fnSingle<>+4412(SB)/4, $0xbe265818
-DATA fnSingle<>+4416(SB)/4, $0x3cb5dbe4
-DATA fnSingle<>+4420(SB)/4, $0x3e515448
-DATA fnSingle<>+4424(SB)/4, $0x3df0e997
-DATA fnSingle<>+4428(SB)/4, $0x3dae2aa4
-DATA fnSingle<>+4432(SB)/4, $0x3d2a781a
-DATA fnSingle<>+4436(SB)/4, $0x3cab509c
-DATA fnSingle<>+4440(SB)/4, $0x3be60eab
-DATA fnSingle<>+4444(SB)/4, $0x3e4cd28f
-DATA fnSingle<>+4448(SB)/4, $0xbe552574
-DATA fnSingle<>+4452(SB)/4, $0xbe369409
-DATA fnSingle<>+4456(SB)/4, $0xbe0fe5dc
-DATA fnSingle<>+4460(SB)/4, $0xbdd5d505
-DATA fnSingle<>+4464(SB)/4, $0xbd8e3395
-DATA fnSingle<>+4468(SB)/4, $0xbd2f0db3
-DATA fnSingle<>+4472(SB)/4, $0xbc780650
-DATA fnSingle<>+4476(SB)/4, $0xbe800032
-DATA fnSingle<>+4480(SB)/4, $0x3e95d5ef
-DATA fnSingle<>+4484(SB)/4, $0x3e842b96
-DATA fnSingle<>+4488(SB)/4, $0x3e5d276d
-DATA fnSingle<>+4492(SB)/4, $0x3e310867
-DATA fnSingle<>+4496(SB)/4, $0x3e028bb7
-DATA fnSingle<>+4500(SB)/4, $0x3db58c6d
-DATA fnSingle<>+4504(SB)/4, $0x3d2b1e30
-DATA fnSingle<>+4508(SB)/4, $0x3eaaaaab
-DATA fnSingle<>+4512(SB)/4, $0xbeeaacbf
-DATA fnSingle<>+4516(SB)/4, $0xbed7e9fe
-DATA fnSingle<>+4520(SB)/4, $0xbebfb688
-DATA fnSingle<>+4524(SB)/4, $0xbea548b6
-DATA fnSingle<>+4528(SB)/4, $0xbe86e494
-DATA fnSingle<>+4532(SB)/4, $0xbe53b798
-DATA fnSingle<>+4536(SB)/4, $0xbdfffa7d
-DATA fnSingle<>+4540(SB)/4, $0xbf000000
-DATA fnSingle<>+4544(SB)/4, $0x3f751b03
-DATA fnSingle<>+4548(SB)/4, $0x3f6b1aaf
-DATA fnSingle<>+4552(SB)/4, $0x3f5d896c
-DATA fnSingle<>+4556(SB)/4, $0x3f4db359
-DATA fnSingle<>+4560(SB)/4, $0x3f39d457
-DATA fnSingle<>+4564(SB)/4, $0x3f249ec2
-DATA fnSingle<>+4568(SB)/4, $0x3f000006
-DATA fnSingle<>+4572(SB)/4, $0x00000000
-DATA fnSingle<>+4576(SB)/4, $0x3d322126
-DATA fnSingle<>+4580(SB)/4, $0x3dae6255
-DATA fnSingle<>+4584(SB)/4, $0x3e140f12
-DATA fnSingle<>+4588(SB)/4, $0x3e60018a
-DATA fnSingle<>+4592(SB)/4, $0x3ea404ac
-DATA fnSingle<>+4596(SB)/4, $0x3ee2111a
-DATA fnSingle<>+4600(SB)/4, $0x3f317218
-DATA fnSingle<>+4604(SB)/4, $0x00000000
-DATA fnSingle<>+4608(SB)/4, $0x41107ae1
-DATA fnSingle<>+4612(SB)/4, $0x41107ae1
-DATA fnSingle<>+4616(SB)/4, $0x41107ae1
-DATA fnSingle<>+4620(SB)/4, $0x41107ae1
-DATA fnSingle<>+4624(SB)/4, $0x41107ae1
-DATA fnSingle<>+4628(SB)/4, $0x41107ae1
-DATA fnSingle<>+4632(SB)/4, $0x41107ae1
-DATA fnSingle<>+4636(SB)/4, $0x41107ae1
-DATA fnSingle<>+4640(SB)/4, $0x401f7391
-DATA fnSingle<>+4644(SB)/4, $0x401f7391
-DATA fnSingle<>+4648(SB)/4, $0x401f7391
-DATA fnSingle<>+4652(SB)/4, $0x401f7391
-DATA fnSingle<>+4656(SB)/4, $0x401f7391
-DATA fnSingle<>+4660(SB)/4, $0x401f7391
-DATA fnSingle<>+4664(SB)/4, $0x401f7391
-DATA fnSingle<>+4668(SB)/4, $0x401f7391
-DATA fnSingle<>+4672(SB)/4, $0x20800000
-DATA fnSingle<>+4676(SB)/4, $0x20800000
-DATA fnSingle<>+4680(SB)/4, $0x20800000
-DATA fnSingle<>+4684(SB)/4, $0x20800000
-DATA fnSingle<>+4688(SB)/4, $0x20800000
-DATA fnSingle<>+4692(SB)/4, $0x20800000
-DATA fnSingle<>+4696(SB)/4, $0x20800000
-DATA fnSingle<>+4700(SB)/4, $0x20800000
-DATA fnSingle<>+4704(SB)/4, $0x3ecd9202
-DATA fnSingle<>+4708(SB)/4, $0x3f4d8181
-DATA fnSingle<>+4712(SB)/4, $0x3fb3d04e
-DATA fnSingle<>+4716(SB)/4, $0x400d521d
-DATA fnSingle<>+4720(SB)/4, $0x405a42a0
-DATA fnSingle<>+4724(SB)/4, $0x40a08c53
-DATA fnSingle<>+4728(SB)/4, $0x40ed801a
-DATA fnSingle<>+4732(SB)/4, $0x00000000
-DATA fnSingle<>+4736(SB)/4, $0x00000000
-DATA fnSingle<>+4740(SB)/4, $0x00000000
-DATA fnSingle<>+4744(SB)/4, $0x00000000
-DATA fnSingle<>+4748(SB)/4, $0x00000000
-DATA fnSingle<>+4752(SB)/4, $0x00000000
-DATA fnSingle<>+4756(SB)/4, $0x00000000
-DATA fnSingle<>+4760(SB)/4, $0x00000000
-DATA fnSingle<>+4764(SB)/4, $0x3f800000
-DATA fnSingle<>+4768(SB)/4, $0x3c6c9422
-DATA fnSingle<>+4772(SB)/4, $0x3c88d2d0
-DATA fnSingle<>+4776(SB)/4, $0xbb9009bd
-DATA fnSingle<>+4780(SB)/4, $0xb94d5eee
-DATA fnSingle<>+4784(SB)/4, $0x3850bd0f
-DATA fnSingle<>+4788(SB)/4, $0x3621e759
-DATA fnSingle<>+4792(SB)/4, $0x32da7846
-DATA fnSingle<>+4796(SB)/4, $0xbd437038
-DATA fnSingle<>+4800(SB)/4, $0xbd85fdb8
-DATA fnSingle<>+4804(SB)/4, $0x3bb2df6e
-DATA fnSingle<>+4808(SB)/4, $0x3c263e24
-DATA fnSingle<>+4812(SB)/4, $0xba27d09c
-DATA fnSingle<>+4816(SB)/4, $0xb94a5d00
-DATA fnSingle<>+4820(SB)/4, $0xb70e55f1
-DATA fnSingle<>+4824(SB)/4, $0xb3c12104
-DATA fnSingle<>+4828(SB)/4, $0xbb13be5c
-DATA fnSingle<>+4832(SB)/4, $0x3c028b67
-DATA fnSingle<>+4836(SB)/4, $0xbd814aa6
-DATA fnSingle<>+4840(SB)/4, $0xbbf7263d
-DATA fnSingle<>+4844(SB)/4, $0x3b88ce08
-DATA fnSingle<>+4848(SB)/4, $0x3a130132
-DATA fnSingle<>+4852(SB)/4, $0x37c31f4a
-DATA fnSingle<>+4856(SB)/4, $0x343bbcaf
-DATA fnSingle<>+4860(SB)/4, $0x3e08e14a
-DATA fnSingle<>+4864(SB)/4, $0x3e2de8f2
-DATA fnSingle<>+4868(SB)/4, $0x3da9da7c
-DATA fnSingle<>+4872(SB)/4, $0xbcb9545f
-DATA fnSingle<>+4876(SB)/4, $0xbc57f8be
-DATA fnSingle<>+4880(SB)/4, $0xbabac193
-DATA fnSingle<>+4884(SB)/4, $0xb8740e6c
-DATA fnSingle<>+4888(SB)/4, $0xb4e9c4e9
-DATA fnSingle<>+4892(SB)/4, $0xb7cd12b6
-DATA fnSingle<>+4896(SB)/4, $0xbe248789
-DATA fnSingle<>+4900(SB)/4, $0x3d7a2dca
-DATA fnSingle<>+4904(SB)/4, $0x3dc68d42
-DATA fnSingle<>+4908(SB)/4, $0x3cef61df
-DATA fnSingle<>+4912(SB)/4, $0x3b3d0668
-DATA fnSingle<>+4916(SB)/4, $0x38f54cf2
-DATA fnSingle<>+4920(SB)/4, $0x3581afcd
-DATA fnSingle<>+4924(SB)/4, $0xbeaaaa90
-DATA fnSingle<>+4928(SB)/4, $0xbea6d2ba
-DATA fnSingle<>+4932(SB)/4, $0xbebdd08e
-DATA fnSingle<>+4936(SB)/4, $0xbe42884a
-DATA fnSingle<>+4940(SB)/4, $0xbd3c98be
-DATA fnSingle<>+4944(SB)/4, $0xbb8e659f
-DATA fnSingle<>+4948(SB)/4, $0xb938014d
-DATA fnSingle<>+4952(SB)/4, $0xb5c26bbd
-DATA fnSingle<>+4956(SB)/4, $0xb2126312
-DATA fnSingle<>+4960(SB)/4, $0x3f5acaf6
-DATA fnSingle<>+4964(SB)/4, $0x3f0e982a
-DATA fnSingle<>+4968(SB)/4, $0x3e5b77c8
-DATA fnSingle<>+4972(SB)/4, $0x3d41358d
-DATA fnSingle<>+4976(SB)/4, $0x3b8eb112
-DATA fnSingle<>+4980(SB)/4, $0x3937fda5
-DATA fnSingle<>+4984(SB)/4, $0x35bfa995
-DATA fnSingle<>+4988(SB)/4, $0x00000000
-DATA fnSingle<>+4992(SB)/4, $0x3ec33150
-DATA fnSingle<>+4996(SB)/4, $0x3f2a6327
-DATA fnSingle<>+5000(SB)/4, $0x3f62ea09
-DATA fnSingle<>+5004(SB)/4, $0x3f79e3a8
-DATA fnSingle<>+5008(SB)/4, $0x3f7f7127
-DATA fnSingle<>+5012(SB)/4, $0x3f7ffa40
-DATA fnSingle<>+5016(SB)/4, $0x3f7ffff4
-DATA fnSingle<>+5020(SB)/4, $0x00000000
-DATA fnSingle<>+5024(SB)/4, $0x48000000
-DATA fnSingle<>+5028(SB)/4, $0x48000000
-DATA fnSingle<>+5032(SB)/4, $0x48000000
-DATA fnSingle<>+5036(SB)/4, $0x48000000
-DATA fnSingle<>+5040(SB)/4, $0x48000000
-DATA fnSingle<>+5044(SB)/4, $0x48000000
-DATA fnSingle<>+5048(SB)/4, $0x48000000
-DATA fnSingle<>+5052(SB)/4, $0x48000000
-DATA fnSingle<>+5056(SB)/4, $0x3f22f983
-DATA fnSingle<>+5060(SB)/4, $0x3f22f983
-DATA fnSingle<>+5064(SB)/4, $0x3f22f983
-DATA fnSingle<>+5068(SB)/4, $0x3f22f983
-DATA fnSingle<>+5072(SB)/4, $0x3f22f983
-DATA fnSingle<>+5076(SB)/4, $0x3f22f983
-DATA fnSingle<>+5080(SB)/4, $0x3f22f983
-DATA fnSingle<>+5084(SB)/4, $0x3f22f983
-DATA fnSingle<>+5088(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5092(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5096(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5100(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5104(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5108(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5112(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5116(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5120(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5124(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5128(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5132(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5136(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5140(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5144(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5148(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5152(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5156(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5160(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5164(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5168(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5172(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5176(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5180(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5184(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5188(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5192(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5196(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5200(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5204(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5208(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5212(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5216(SB)/4, $0x3c088363
-DATA fnSingle<>+5220(SB)/4, $0x3c088363
-DATA fnSingle<>+5224(SB)/4, $0x3c088363
-DATA fnSingle<>+5228(SB)/4, $0x3c088363
-DATA fnSingle<>+5232(SB)/4, $0x3c088363
-DATA fnSingle<>+5236(SB)/4, $0x3c088363
-DATA fnSingle<>+5240(SB)/4, $0x3c088363
-DATA fnSingle<>+5244(SB)/4, $0x3c088363
-DATA fnSingle<>+5248(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5252(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5256(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5260(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5264(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5268(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5272(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5276(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5280(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5284(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5288(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5292(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5296(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5300(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5304(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5308(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5312(SB)/4, $0xbab60612
-DATA fnSingle<>+5316(SB)/4, $0xbab60612
-DATA fnSingle<>+5320(SB)/4, $0xbab60612
-DATA fnSingle<>+5324(SB)/4, $0xbab60612
-DATA fnSingle<>+5328(SB)/4, $0xbab60612
-DATA fnSingle<>+5332(SB)/4, $0xbab60612
-DATA fnSingle<>+5336(SB)/4, $0xbab60612
-DATA fnSingle<>+5340(SB)/4, $0xbab60612
-DATA fnSingle<>+5344(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5348(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5352(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5356(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5360(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5364(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5368(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5372(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5376(SB)/4, $0xbf000000
-DATA fnSingle<>+5380(SB)/4, $0xbf000000
-DATA fnSingle<>+5384(SB)/4, $0xbf000000
-DATA fnSingle<>+5388(SB)/4, $0xbf000000
-DATA fnSingle<>+5392(SB)/4, $0xbf000000
-DATA fnSingle<>+5396(SB)/4, $0xbf000000
-DATA fnSingle<>+5400(SB)/4, $0xbf000000
-DATA fnSingle<>+5404(SB)/4, $0xbf000000
-DATA fnSingle<>+5408(SB)/4, $0x3f800000
-DATA fnSingle<>+5412(SB)/4, $0x3f800000
-DATA fnSingle<>+5416(SB)/4, $0x3f800000
-DATA fnSingle<>+5420(SB)/4, $0x3f800000
-DATA fnSingle<>+5424(SB)/4, $0x3f800000
-DATA fnSingle<>+5428(SB)/4, $0x3f800000
-DATA fnSingle<>+5432(SB)/4, $0x3f800000
-DATA fnSingle<>+5436(SB)/4, $0x3f800000
-DATA fnSingle<>+5440(SB)/4, $0x80000000
-DATA fnSingle<>+5444(SB)/4, $0x80000000
-DATA fnSingle<>+5448(SB)/4, $0x80000000
-DATA fnSingle<>+5452(SB)/4, $0x80000000
-DATA fnSingle<>+5456(SB)/4, $0x80000000
-DATA fnSingle<>+5460(SB)/4, $0x80000000
-DATA fnSingle<>+5464(SB)/4, $0x80000000
-DATA fnSingle<>+5468(SB)/4, $0x80000000
-DATA fnSingle<>+5472(SB)/4, $0x7fffffff
-DATA fnSingle<>+5476(SB)/4, $0x7fffffff
-DATA fnSingle<>+5480(SB)/4, $0x7fffffff
-DATA fnSingle<>+5484(SB)/4, $0x7fffffff
-DATA fnSingle<>+5488(SB)/4, $0x7fffffff
-DATA fnSingle<>+5492(SB)/4, $0x7fffffff
-DATA fnSingle<>+5496(SB)/4, $0x7fffffff
-DATA fnSingle<>+5500(SB)/4, $0x7fffffff
-DATA fnSingle<>+5504(SB)/4, $0x7f800000
-DATA fnSingle<>+5508(SB)/4, $0x7f800000
-DATA fnSingle<>+5512(SB)/4, $0x7f800000
-DATA fnSingle<>+5516(SB)/4, $0x7f800000
-DATA fnSingle<>+5520(SB)/4, $0x7f800000
-DATA fnSingle<>+5524(SB)/4, $0x7f800000
-DATA fnSingle<>+5528(SB)/4, $0x7f800000
-DATA fnSingle<>+5532(SB)/4, $0x7f800000
-DATA fnSingle<>+5536(SB)/4, $0xff800000
-DATA fnSingle<>+5540(SB)/4, $0xff800000
-DATA fnSingle<>+5544(SB)/4, $0xff800000
-DATA fnSingle<>+5548(SB)/4, $0xff800000
-DATA fnSingle<>+5552(SB)/4, $0xff800000
-DATA fnSingle<>+5556(SB)/4, $0xff800000
-DATA fnSingle<>+5560(SB)/4, $0xff800000
-DATA fnSingle<>+5564(SB)/4, $0xff800000
-DATA fnSingle<>+5568(SB)/4, $0x7fc00000
-DATA fnSingle<>+5572(SB)/4, $0x7fc00000
-DATA fnSingle<>+5576(SB)/4, $0x7fc00000
-DATA fnSingle<>+5580(SB)/4, $0x7fc00000
-DATA fnSingle<>+5584(SB)/4, $0x7fc00000
-DATA fnSingle<>+5588(SB)/4, $0x7fc00000
-DATA fnSingle<>+5592(SB)/4, $0x7fc00000
-DATA fnSingle<>+5596(SB)/4, $0x7fc00000
-DATA fnSingle<>+5600(SB)/4, $0x00800000
-DATA fnSingle<>+5604(SB)/4, $0x00800000
-DATA fnSingle<>+5608(SB)/4, $0x00800000
-DATA fnSingle<>+5612(SB)/4, $0x00800000
-DATA fnSingle<>+5616(SB)/4, $0x00800000
-DATA fnSingle<>+5620(SB)/4, $0x00800000
-DATA fnSingle<>+5624(SB)/4, $0x00800000
-DATA fnSingle<>+5628(SB)/4, $0x00800000
-DATA fnSingle<>+5632(SB)/4, $0x7f000000
-DATA fnSingle<>+5636(SB)/4, $0x7f000000
-DATA fnSingle<>+5640(SB)/4, $0x7f000000
-DATA fnSingle<>+5644(SB)/4, $0x7f000000
-DATA fnSingle<>+5648(SB)/4, $0x7f000000
-DATA fnSingle<>+5652(SB)/4, $0x7f000000
-DATA fnSingle<>+5656(SB)/4, $0x7f000000
-DATA fnSingle<>+5660(SB)/4, $0x7f000000
-DATA fnSingle<>+5664(SB)/4, $0xff800000
-DATA fnSingle<>+5668(SB)/4, $0xff800000
-DATA fnSingle<>+5672(SB)/4, $0xff800000
-DATA fnSingle<>+5676(SB)/4, $0xff800000
-DATA fnSingle<>+5680(SB)/4, $0xff800000
-DATA fnSingle<>+5684(SB)/4, $0xff800000
-DATA fnSingle<>+5688(SB)/4, $0xff800000
-DATA fnSingle<>+5692(SB)/4, $0xff800000
-DATA fnSingle<>+5696(SB)/4, $0x00000001
-DATA fnSingle<>+5700(SB)/4, $0x00000001
-DATA fnSingle<>+5704(SB)/4, $0x00000001
-DATA fnSingle<>+5708(SB)/4, $0x00000001
-DATA fnSingle<>+5712(SB)/4, $0x00000001
-DATA fnSingle<>+5716(SB)/4, $0x00000001
-DATA fnSingle<>+5720(SB)/4, $0x00000001
-DATA fnSingle<>+5724(SB)/4, $0x00000001
-DATA fnSingle<>+5728(SB)/4, $0x00000002
-DATA fnSingle<>+5732(SB)/4, $0x00000002
-DATA fnSingle<>+5736(SB)/4, $0x00000002
-DATA fnSingle<>+5740(SB)/4, $0x00000002
-DATA fnSingle<>+5744(SB)/4, $0x00000002
-DATA fnSingle<>+5748(SB)/4, $0x00000002
-DATA fnSingle<>+5752(SB)/4, $0x00000002
-DATA fnSingle<>+5756(SB)/4, $0x00000002
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $5760
+DATA fnSingle<>+1856(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1860(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1864(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1868(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1872(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1876(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1880(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1884(SB)/4, $0xc2dc0000
+DATA fnSingle<>+1888(SB)/4, $0xc1900000
+DATA fnSingle<>+1892(SB)/4, $0xc1900000
+DATA fnSingle<>+1896(SB)/4, $0xc1900000
+DATA fnSingle<>+1900(SB)/4, $0xc1900000
+DATA fnSingle<>+1904(SB)/4, $0xc1900000
+DATA fnSingle<>+1908(SB)/4, $0xc1900000
+DATA fnSingle<>+1912(SB)/4, $0xc1900000
+DATA fnSingle<>+1916(SB)/4, $0xc1900000
+DATA fnSingle<>+1920(SB)/4, $0x41900000
+DATA fnSingle<>+1924(SB)/4, $0x41900000
+DATA fnSingle<>+1928(SB)/4, $0x41900000
+DATA fnSingle<>+1932(SB)/4, $0x41900000
+DATA fnSingle<>+1936(SB)/4, $0x41900000
+DATA fnSingle<>+1940(SB)/4, $0x41900000
+DATA fnSingle<>+1944(SB)/4, $0x41900000
+DATA fnSingle<>+1948(SB)/4, $0x41900000
+DATA fnSingle<>+1952(SB)/4, $0x42b20000
+DATA fnSingle<>+1956(SB)/4, $0x42b20000
+DATA fnSingle<>+1960(SB)/4, $0x42b20000
+DATA fnSingle<>+1964(SB)/4, $0x42b20000
+DATA fnSingle<>+1968(SB)/4, $0x42b20000
+DATA fnSingle<>+1972(SB)/4, $0x42b20000
+DATA fnSingle<>+1976(SB)/4, $0x42b20000
+DATA fnSingle<>+1980(SB)/4, $0x42b20000
+DATA fnSingle<>+1984(SB)/4, $0x4b40007e
+DATA fnSingle<>+1988(SB)/4, $0x4b40007e
+DATA fnSingle<>+1992(SB)/4, $0x4b40007e
+DATA fnSingle<>+1996(SB)/4, $0x4b40007e
+DATA fnSingle<>+2000(SB)/4, $0x4b40007e
+DATA fnSingle<>+2004(SB)/4, $0x4b40007e
+DATA fnSingle<>+2008(SB)/4, $0x4b40007e
+DATA fnSingle<>+2012(SB)/4, $0x4b40007e
+DATA fnSingle<>+2016(SB)/4, $0x7f000000
+DATA fnSingle<>+2020(SB)/4, $0x7f000000
+DATA fnSingle<>+2024(SB)/4, $0x7f000000
+DATA fnSingle<>+2028(SB)/4, $0x7f000000
+DATA fnSingle<>+2032(SB)/4, $0x7f000000
+DATA fnSingle<>+2036(SB)/4, $0x7f000000
+DATA fnSingle<>+2040(SB)/4, $0x7f000000
+DATA fnSingle<>+2044(SB)/4, $0x7f000000
+DATA fnSingle<>+2048(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2052(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2056(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2060(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2064(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2068(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2072(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2076(SB)/4, $0xb5bfbe8e
+DATA fnSingle<>+2080(SB)/4, $0x41300000
+DATA fnSingle<>+2084(SB)/4, $0x41300000
+DATA fnSingle<>+2088(SB)/4, $0x41300000
+DATA fnSingle<>+2092(SB)/4, $0x41300000
+DATA fnSingle<>+2096(SB)/4, $0x41300000
+DATA fnSingle<>+2100(SB)/4, $0x41300000
+DATA fnSingle<>+2104(SB)/4, $0x41300000
+DATA fnSingle<>+2108(SB)/4, $0x41300000
+DATA fnSingle<>+2112(SB)/4, $0x3fae86df
+DATA fnSingle<>+2116(SB)/4, $0x3fae86df
+DATA fnSingle<>+2120(SB)/4, $0x3fae86df
+DATA fnSingle<>+2124(SB)/4, $0x3fae86df
+DATA fnSingle<>+2128(SB)/4, $0x3fae86df
+DATA fnSingle<>+2132(SB)/4, $0x3fae86df
+DATA fnSingle<>+2136(SB)/4, $0x3fae86df
+DATA fnSingle<>+2140(SB)/4, $0x3fae86df
+DATA fnSingle<>+2144(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2148(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2152(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2156(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2160(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2164(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2168(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2172(SB)/4, $0x3fcc4000
+DATA fnSingle<>+2176(SB)/4, $0x3d922000
+DATA fnSingle<>+2180(SB)/4, $0x3d922000
+DATA fnSingle<>+2184(SB)/4, $0x3d922000
+DATA fnSingle<>+2188(SB)/4, $0x3d922000
+DATA fnSingle<>+2192(SB)/4, $0x3d922000
+DATA fnSingle<>+2196(SB)/4, $0x3d922000
+DATA fnSingle<>+2200(SB)/4, $0x3d922000
+DATA fnSingle<>+2204(SB)/4, $0x3d922000
+DATA fnSingle<>+2208(SB)/4, $0x3f8cc5e4
+DATA fnSingle<>+2212(SB)/4, $0x3fea9baf
+DATA fnSingle<>+2216(SB)/4, $0x403bcbac
+DATA fnSingle<>+2220(SB)/4, $0x408cd777
+DATA fnSingle<>+2224(SB)/4, $0x40d35019
+DATA fnSingle<>+2228(SB)/4, $0x41189241
+DATA fnSingle<>+2232(SB)/4, $0x00000000
+DATA fnSingle<>+2236(SB)/4, $0x3f0cd5d0
+DATA fnSingle<>+2240(SB)/4, $0x00000000
+DATA fnSingle<>+2244(SB)/4, $0x00000000
+DATA fnSingle<>+2248(SB)/4, $0x00000000
+DATA fnSingle<>+2252(SB)/4, $0x00000000
+DATA fnSingle<>+2256(SB)/4, $0x00000000
+DATA fnSingle<>+2260(SB)/4, $0x00000000
+DATA fnSingle<>+2264(SB)/4, $0x3f000000
+DATA fnSingle<>+2268(SB)/4, $0x00000000
+DATA fnSingle<>+2272(SB)/4, $0xb9d18e0b
+DATA fnSingle<>+2276(SB)/4, $0x3aa4fb14
+DATA fnSingle<>+2280(SB)/4, $0xb996d38d
+DATA fnSingle<>+2284(SB)/4, $0x37ed3e04
+DATA fnSingle<>+2288(SB)/4, $0x33168747
+DATA fnSingle<>+2292(SB)/4, $0xb2b113c2
+DATA fnSingle<>+2296(SB)/4, $0xbac2974a
+DATA fnSingle<>+2300(SB)/4, $0xba4305b9
+DATA fnSingle<>+2304(SB)/4, $0xbbd6c187
+DATA fnSingle<>+2308(SB)/4, $0xba83e859
+DATA fnSingle<>+2312(SB)/4, $0x3a8419ee
+DATA fnSingle<>+2316(SB)/4, $0xb8c5e152
+DATA fnSingle<>+2320(SB)/4, $0xb1b53d61
+DATA fnSingle<>+2324(SB)/4, $0x31cf9b68
+DATA fnSingle<>+2328(SB)/4, $0x3c32b4f4
+DATA fnSingle<>+2332(SB)/4, $0x3ad046dd
+DATA fnSingle<>+2336(SB)/4, $0x3c414abf
+DATA fnSingle<>+2340(SB)/4, $0xbc06deac
+DATA fnSingle<>+2344(SB)/4, $0xba229a80
+DATA fnSingle<>+2348(SB)/4, $0x39336355
+DATA fnSingle<>+2352(SB)/4, $0xb3e7fb28
+DATA fnSingle<>+2356(SB)/4, $0x33dff4ea
+DATA fnSingle<>+2360(SB)/4, $0xb92b3522
+DATA fnSingle<>+2364(SB)/4, $0x3cbefe18
+DATA fnSingle<>+2368(SB)/4, $0x3cdf8727
+DATA fnSingle<>+2372(SB)/4, $0x3ccd93e8
+DATA fnSingle<>+2376(SB)/4, $0xbb81911e
+DATA fnSingle<>+2380(SB)/4, $0xb96b4d2b
+DATA fnSingle<>+2384(SB)/4, $0xb69a1fb8
+DATA fnSingle<>+2388(SB)/4, $0xb693127d
+DATA fnSingle<>+2392(SB)/4, $0xbd88cf98
+DATA fnSingle<>+2396(SB)/4, $0xbce3d4a2
+DATA fnSingle<>+2400(SB)/4, $0xbde2bfbc
+DATA fnSingle<>+2404(SB)/4, $0xbc7c65fb
+DATA fnSingle<>+2408(SB)/4, $0x3c4ebfa3
+DATA fnSingle<>+2412(SB)/4, $0x38fae9f4
+DATA fnSingle<>+2416(SB)/4, $0xb901a4f2
+DATA fnSingle<>+2420(SB)/4, $0xb9392aba
+DATA fnSingle<>+2424(SB)/4, $0xb7e5b952
+DATA fnSingle<>+2428(SB)/4, $0xbdee5d7c
+DATA fnSingle<>+2432(SB)/4, $0x3db0c760
+DATA fnSingle<>+2436(SB)/4, $0xbd4da507
+DATA fnSingle<>+2440(SB)/4, $0xbc983dbe
+DATA fnSingle<>+2444(SB)/4, $0xba424097
+DATA fnSingle<>+2448(SB)/4, $0xbaa9f607
+DATA fnSingle<>+2452(SB)/4, $0xbb2ba786
+DATA fnSingle<>+2456(SB)/4, $0x3ecc3dd7
+DATA fnSingle<>+2460(SB)/4, $0x3e94cc74
+DATA fnSingle<>+2464(SB)/4, $0x3f8d3e14
+DATA fnSingle<>+2468(SB)/4, $0x3f8d3950
+DATA fnSingle<>+2472(SB)/4, $0x3f81a8a0
+DATA fnSingle<>+2476(SB)/4, $0x3f7f73c7
+DATA fnSingle<>+2480(SB)/4, $0x3f7e6352
+DATA fnSingle<>+2484(SB)/4, $0x3f7b81b0
+DATA fnSingle<>+2488(SB)/4, $0x00000000
+DATA fnSingle<>+2492(SB)/4, $0x3f65b6e3
+DATA fnSingle<>+2496(SB)/4, $0x3f73451e
+DATA fnSingle<>+2500(SB)/4, $0x3fe2bb01
+DATA fnSingle<>+2504(SB)/4, $0x403b736a
+DATA fnSingle<>+2508(SB)/4, $0x408cbe6c
+DATA fnSingle<>+2512(SB)/4, $0x40d2ef1b
+DATA fnSingle<>+2516(SB)/4, $0x4117da4e
+DATA fnSingle<>+2520(SB)/4, $0x00000000
+DATA fnSingle<>+2524(SB)/4, $0x3ec7a71d
+DATA fnSingle<>+2528(SB)/4, $0x3f8ce016
+DATA fnSingle<>+2532(SB)/4, $0x3feaba54
+DATA fnSingle<>+2536(SB)/4, $0x403bb16b
+DATA fnSingle<>+2540(SB)/4, $0x408cd440
+DATA fnSingle<>+2544(SB)/4, $0x40d339b0
+DATA fnSingle<>+2548(SB)/4, $0x41188afc
+DATA fnSingle<>+2552(SB)/4, $0x3e3bc4f2
+DATA fnSingle<>+2556(SB)/4, $0x3f0ce693
+DATA fnSingle<>+2560(SB)/4, $0x3c0a861c
+DATA fnSingle<>+2564(SB)/4, $0xbb2deaf6
+DATA fnSingle<>+2568(SB)/4, $0xb98b1298
+DATA fnSingle<>+2572(SB)/4, $0xb8051dbd
+DATA fnSingle<>+2576(SB)/4, $0xb523fa15
+DATA fnSingle<>+2580(SB)/4, $0xb3b5cd75
+DATA fnSingle<>+2584(SB)/4, $0xbc1f59da
+DATA fnSingle<>+2588(SB)/4, $0xbb89dcae
+DATA fnSingle<>+2592(SB)/4, $0xbabe132a
+DATA fnSingle<>+2596(SB)/4, $0x3c4dd54e
+DATA fnSingle<>+2600(SB)/4, $0xbb735ad3
+DATA fnSingle<>+2604(SB)/4, $0x39e275b1
+DATA fnSingle<>+2608(SB)/4, $0x35bee3ff
+DATA fnSingle<>+2612(SB)/4, $0x354e241f
+DATA fnSingle<>+2616(SB)/4, $0xbc694306
+DATA fnSingle<>+2620(SB)/4, $0xbcd7833a
+DATA fnSingle<>+2624(SB)/4, $0xbd53425b
+DATA fnSingle<>+2628(SB)/4, $0xbb3ffcec
+DATA fnSingle<>+2632(SB)/4, $0x3c2dea53
+DATA fnSingle<>+2636(SB)/4, $0xba966c2b
+DATA fnSingle<>+2640(SB)/4, $0x382f276b
+DATA fnSingle<>+2644(SB)/4, $0x386890b9
+DATA fnSingle<>+2648(SB)/4, $0x3d55b902
+DATA fnSingle<>+2652(SB)/4, $0x3b531292
+DATA fnSingle<>+2656(SB)/4, $0x3d2b3c41
+DATA fnSingle<>+2660(SB)/4, $0xbd9cb949
+DATA fnSingle<>+2664(SB)/4, $0xbac47c0a
+DATA fnSingle<>+2668(SB)/4, $0x3b08ebaf
+DATA fnSingle<>+2672(SB)/4, $0x3a313d5b
+DATA fnSingle<>+2676(SB)/4, $0x3ab3f4b0
+DATA fnSingle<>+2680(SB)/4, $0x3d980e38
+DATA fnSingle<>+2684(SB)/4, $0x3e03f759
+DATA fnSingle<>+2688(SB)/4, $0x3d1af3e8
+DATA fnSingle<>+2692(SB)/4, $0xbd79fdfb
+DATA fnSingle<>+2696(SB)/4, $0xbe816388
+DATA fnSingle<>+2700(SB)/4, $0xbe5aea65
+DATA fnSingle<>+2704(SB)/4, $0xbe54b2a7
+DATA fnSingle<>+2708(SB)/4, $0xbe489d07
+DATA fnSingle<>+2712(SB)/4, $0xbead6eed
+DATA fnSingle<>+2716(SB)/4, $0xbe36ad36
+DATA fnSingle<>+2720(SB)/4, $0xbf9b87e6
+DATA fnSingle<>+2724(SB)/4, $0xbf9667a1
+DATA fnSingle<>+2728(SB)/4, $0xbfe5f0e3
+DATA fnSingle<>+2732(SB)/4, $0xc034459e
+DATA fnSingle<>+2736(SB)/4, $0xc0868c3d
+DATA fnSingle<>+2740(SB)/4, $0xc0bf90c8
+DATA fnSingle<>+2744(SB)/4, $0xbf55a34b
+DATA fnSingle<>+2748(SB)/4, $0xbf903760
+DATA fnSingle<>+2752(SB)/4, $0xc014af2e
+DATA fnSingle<>+2756(SB)/4, $0xc0817c5c
+DATA fnSingle<>+2760(SB)/4, $0xc0e6349a
+DATA fnSingle<>+2764(SB)/4, $0xc16042e0
+DATA fnSingle<>+2768(SB)/4, $0xc1ebccc9
+DATA fnSingle<>+2772(SB)/4, $0xc26dab52
+DATA fnSingle<>+2776(SB)/4, $0xbe8a70fe
+DATA fnSingle<>+2780(SB)/4, $0xbf802600
+DATA fnSingle<>+2784(SB)/4, $0xbf2928f0
+DATA fnSingle<>+2788(SB)/4, $0xc0400c0b
+DATA fnSingle<>+2792(SB)/4, $0xc110c15f
+DATA fnSingle<>+2796(SB)/4, $0xc1c20450
+DATA fnSingle<>+2800(SB)/4, $0xc28df110
+DATA fnSingle<>+2804(SB)/4, $0xc346c7ee
+DATA fnSingle<>+2808(SB)/4, $0x3ef3dfda
+DATA fnSingle<>+2812(SB)/4, $0x3e7f8de6
+DATA fnSingle<>+2816(SB)/4, $0x007fffff
+DATA fnSingle<>+2820(SB)/4, $0x007fffff
+DATA fnSingle<>+2824(SB)/4, $0x007fffff
+DATA fnSingle<>+2828(SB)/4, $0x007fffff
+DATA fnSingle<>+2832(SB)/4, $0x007fffff
+DATA fnSingle<>+2836(SB)/4, $0x007fffff
+DATA fnSingle<>+2840(SB)/4, $0x007fffff
+DATA fnSingle<>+2844(SB)/4, $0x007fffff
+DATA fnSingle<>+2848(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2852(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2856(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2860(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2864(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2868(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2872(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2876(SB)/4, $0x3f3504f3
+DATA fnSingle<>+2880(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2884(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2888(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2892(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2896(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2900(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2904(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2908(SB)/4, $0x4b3504f3
+DATA fnSingle<>+2912(SB)/4, $0x4b800000
+DATA fnSingle<>+2916(SB)/4, $0x4b800000
+DATA fnSingle<>+2920(SB)/4, $0x4b800000
+DATA fnSingle<>+2924(SB)/4, $0x4b800000
+DATA fnSingle<>+2928(SB)/4, $0x4b800000
+DATA fnSingle<>+2932(SB)/4, $0x4b800000
+DATA fnSingle<>+2936(SB)/4, $0x4b800000
+DATA fnSingle<>+2940(SB)/4, $0x4b800000
+DATA fnSingle<>+2944(SB)/4, $0x00800000
+DATA fnSingle<>+2948(SB)/4, $0x00800000
+DATA fnSingle<>+2952(SB)/4, $0x00800000
+DATA fnSingle<>+2956(SB)/4, $0x00800000
+DATA fnSingle<>+2960(SB)/4, $0x00800000
+DATA fnSingle<>+2964(SB)/4, $0x00800000
+DATA fnSingle<>+2968(SB)/4, $0x00800000
+DATA fnSingle<>+2972(SB)/4, $0x00800000
+DATA fnSingle<>+2976(SB)/4, $0x3f317218
+DATA fnSingle<>+2980(SB)/4, $0x3f317218
+DATA fnSingle<>+2984(SB)/4, $0x3f317218
+DATA fnSingle<>+2988(SB)/4, $0x3f317218
+DATA fnSingle<>+2992(SB)/4, $0x3f317218
+DATA fnSingle<>+2996(SB)/4, $0x3f317218
+DATA fnSingle<>+3000(SB)/4, $0x3f317218
+DATA fnSingle<>+3004(SB)/4, $0x3f317218
+DATA fnSingle<>+3008(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3012(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3016(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3020(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3024(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3028(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3032(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3036(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3040(SB)/4, $0x32a57060
+DATA fnSingle<>+3044(SB)/4, $0x32a57060
+DATA fnSingle<>+3048(SB)/4, $0x32a57060
+DATA fnSingle<>+3052(SB)/4, $0x32a57060
+DATA fnSingle<>+3056(SB)/4, $0x32a57060
+DATA fnSingle<>+3060(SB)/4, $0x32a57060
+DATA fnSingle<>+3064(SB)/4, $0x32a57060
+DATA fnSingle<>+3068(SB)/4, $0x32a57060
+DATA fnSingle<>+3072(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3076(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3080(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3084(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3088(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3092(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3096(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3100(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3104(SB)/4, $0x3e046777
+DATA fnSingle<>+3108(SB)/4, $0x3e046777
+DATA fnSingle<>+3112(SB)/4, $0x3e046777
+DATA fnSingle<>+3116(SB)/4, $0x3e046777
+DATA fnSingle<>+3120(SB)/4, $0x3e046777
+DATA fnSingle<>+3124(SB)/4, $0x3e046777
+DATA fnSingle<>+3128(SB)/4, $0x3e046777
+DATA fnSingle<>+3132(SB)/4, $0x3e046777
+DATA fnSingle<>+3136(SB)/4, $0xbe0793be
+DATA fnSingle<>+3140(SB)/4, $0xbe0793be
+DATA fnSingle<>+3144(SB)/4, $0xbe0793be
+DATA fnSingle<>+3148(SB)/4, $0xbe0793be
+DATA fnSingle<>+3152(SB)/4, $0xbe0793be
+DATA fnSingle<>+3156(SB)/4, $0xbe0793be
+DATA fnSingle<>+3160(SB)/4, $0xbe0793be
+DATA fnSingle<>+3164(SB)/4, $0xbe0793be
+DATA fnSingle<>+3168(SB)/4, $0x3e112d31
+DATA fnSingle<>+3172(SB)/4, $0x3e112d31
+DATA fnSingle<>+3176(SB)/4, $0x3e112d31
+DATA fnSingle<>+3180(SB)/4, $0x3e112d31
+DATA fnSingle<>+3184(SB)/4, $0x3e112d31
+DATA fnSingle<>+3188(SB)/4, $0x3e112d31
+DATA fnSingle<>+3192(SB)/4, $0x3e112d31
+DATA fnSingle<>+3196(SB)/4, $0x3e112d31
+DATA fnSingle<>+3200(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3204(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3208(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3212(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3216(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3220(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3224(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3228(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3232(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3236(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3240(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3244(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3248(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3252(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3256(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3260(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3264(SB)/4, $0xbe80021a
+DATA fnSingle<>+3268(SB)/4, $0xbe80021a
+DATA fnSingle<>+3272(SB)/4, $0xbe80021a
+DATA fnSingle<>+3276(SB)/4, $0xbe80021a
+DATA fnSingle<>+3280(SB)/4, $0xbe80021a
+DATA fnSingle<>+3284(SB)/4, $0xbe80021a
+DATA fnSingle<>+3288(SB)/4, $0xbe80021a
+DATA fnSingle<>+3292(SB)/4, $0xbe80021a
+DATA fnSingle<>+3296(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3300(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3304(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3308(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3312(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3316(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3320(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3324(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3328(SB)/4, $0xbefffffc
+DATA fnSingle<>+3332(SB)/4, $0xbefffffc
+DATA fnSingle<>+3336(SB)/4, $0xbefffffc
+DATA fnSingle<>+3340(SB)/4, $0xbefffffc
+DATA fnSingle<>+3344(SB)/4, $0xbefffffc
+DATA fnSingle<>+3348(SB)/4, $0xbefffffc
+DATA fnSingle<>+3352(SB)/4, $0xbefffffc
+DATA fnSingle<>+3356(SB)/4, $0xbefffffc
+DATA fnSingle<>+3360(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3364(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3368(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3372(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3376(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3380(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3384(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3388(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3392(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3396(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3400(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3404(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3408(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3412(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3416(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3420(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3424(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3428(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3432(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3436(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3440(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3444(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3448(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3452(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3456(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3460(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3464(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3468(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3472(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3476(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3480(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3484(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3488(SB)/4, $0xbe755125
+DATA fnSingle<>+3492(SB)/4, $0xbe755125
+DATA fnSingle<>+3496(SB)/4, $0xbe755125
+DATA fnSingle<>+3500(SB)/4, $0xbe755125
+DATA fnSingle<>+3504(SB)/4, $0xbe755125
+DATA fnSingle<>+3508(SB)/4, $0xbe755125
+DATA fnSingle<>+3512(SB)/4, $0xbe755125
+DATA fnSingle<>+3516(SB)/4, $0xbe755125
+DATA fnSingle<>+3520(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3524(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3528(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3532(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3536(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3540(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3544(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3548(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3552(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3556(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3560(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3564(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3568(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3572(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3576(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3580(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3584(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3588(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3592(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3596(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3600(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3604(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3608(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3612(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3616(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3620(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3624(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3628(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3632(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3636(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3640(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3644(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3648(SB)/4, $0x3f87fe8d
+DATA fnSingle<>+3652(SB)/4, $0x3f98028b
+DATA fnSingle<>+3656(SB)/4, $0x3fa7fe56
+DATA fnSingle<>+3660(SB)/4, $0x3fb7fcdb
+DATA fnSingle<>+3664(SB)/4, $0x3fc7fbf7
+DATA fnSingle<>+3668(SB)/4, $0x3fd8046b
+DATA fnSingle<>+3672(SB)/4, $0x3fe7faa1
+DATA fnSingle<>+3676(SB)/4, $0x3ff803f4
+DATA fnSingle<>+3680(SB)/4, $0x3fadcf3f
+DATA fnSingle<>+3684(SB)/4, $0x3f9b7f47
+DATA fnSingle<>+3688(SB)/4, $0x3f8cb3db
+DATA fnSingle<>+3692(SB)/4, $0x3f80789e
+DATA fnSingle<>+3696(SB)/4, $0x3f6c63c9
+DATA fnSingle<>+3700(SB)/4, $0x3f5ad83e
+DATA fnSingle<>+3704(SB)/4, $0x3f4bc963
+DATA fnSingle<>+3708(SB)/4, $0x3f3e9c2b
+DATA fnSingle<>+3712(SB)/4, $0xc2fdd340
+DATA fnSingle<>+3716(SB)/4, $0xc2fd8104
+DATA fnSingle<>+3720(SB)/4, $0xc2fd372a
+DATA fnSingle<>+3724(SB)/4, $0xc2fcf3fc
+DATA fnSingle<>+3728(SB)/4, $0xc2fcb668
+DATA fnSingle<>+3732(SB)/4, $0xc2fc7d70
+DATA fnSingle<>+3736(SB)/4, $0xc2fc48c8
+DATA fnSingle<>+3740(SB)/4, $0xc2fc1768
+DATA fnSingle<>+3744(SB)/4, $0x34ee58c5
+DATA fnSingle<>+3748(SB)/4, $0x36b663cc
+DATA fnSingle<>+3752(SB)/4, $0x368337ec
+DATA fnSingle<>+3756(SB)/4, $0xb61f628a
+DATA fnSingle<>+3760(SB)/4, $0x369d68b7
+DATA fnSingle<>+3764(SB)/4, $0xb60e2e49
+DATA fnSingle<>+3768(SB)/4, $0x35bbb55c
+DATA fnSingle<>+3772(SB)/4, $0x35c54e50
+DATA fnSingle<>+3776(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3780(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3784(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3788(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3792(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3796(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3800(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3804(SB)/4, $0x3d3dd2a4
+DATA fnSingle<>+3808(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3812(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3816(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3820(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3824(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3828(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3832(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3836(SB)/4, $0xbdab0e7e
+DATA fnSingle<>+3840(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3844(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3848(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3852(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3856(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3860(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3864(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3868(SB)/4, $0x3e23fe81
+DATA fnSingle<>+3872(SB)/4, $0xbeb17204
+DATA fnSingle<>+3876(SB)/4, $0xbeb17204
+DATA fnSingle<>+3880(SB)/4, $0xbeb17204
+DATA fnSingle<>+3884(SB)/4, $0xbeb17204
+DATA fnSingle<>+3888(SB)/4, $0xbeb17204
+DATA fnSingle<>+3892(SB)/4, $0xbeb17204
+DATA fnSingle<>+3896(SB)/4, $0xbeb17204
+DATA fnSingle<>+3900(SB)/4, $0xbeb17204
+DATA fnSingle<>+3904(SB)/4, $0x3920b872
+DATA fnSingle<>+3908(SB)/4, $0x3920b872
+DATA fnSingle<>+3912(SB)/4, $0x3920b872
+DATA fnSingle<>+3916(SB)/4, $0x3920b872
+DATA fnSingle<>+3920(SB)/4, $0x3920b872
+DATA fnSingle<>+3924(SB)/4, $0x3920b872
+DATA fnSingle<>+3928(SB)/4, $0x3920b872
+DATA fnSingle<>+3932(SB)/4, $0x3920b872
+DATA fnSingle<>+3936(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3940(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3944(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3948(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3952(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3956(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3960(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3964(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3968(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3972(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3976(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3980(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3984(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3988(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3992(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3996(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4000(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4004(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4008(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4012(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4016(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4020(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4024(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4028(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4032(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4036(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4040(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4044(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4048(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4052(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4056(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4060(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4064(SB)/4, $0x3f317218
+DATA fnSingle<>+4068(SB)/4, $0x3f317218
+DATA fnSingle<>+4072(SB)/4, $0x3f317218
+DATA fnSingle<>+4076(SB)/4, $0x3f317218
+DATA fnSingle<>+4080(SB)/4, $0x3f317218
+DATA fnSingle<>+4084(SB)/4, $0x3f317218
+DATA fnSingle<>+4088(SB)/4, $0x3f317218
+DATA fnSingle<>+4092(SB)/4, $0x3f317218
+DATA fnSingle<>+4096(SB)/4, $0x4b400000
+DATA fnSingle<>+4100(SB)/4, $0x4b400000
+DATA fnSingle<>+4104(SB)/4, $0x4b400000
+DATA fnSingle<>+4108(SB)/4, $0x4b400000
+DATA fnSingle<>+4112(SB)/4, $0x4b400000
+DATA fnSingle<>+4116(SB)/4, $0x4b400000
+DATA fnSingle<>+4120(SB)/4, $0x4b400000
+DATA fnSingle<>+4124(SB)/4, $0x4b400000
+DATA fnSingle<>+4128(SB)/4, $0x43250000
+DATA fnSingle<>+4132(SB)/4, $0x43250000
+DATA fnSingle<>+4136(SB)/4, $0x43250000
+DATA fnSingle<>+4140(SB)/4, $0x43250000
+DATA fnSingle<>+4144(SB)/4, $0x43250000
+DATA fnSingle<>+4148(SB)/4, $0x43250000
+DATA fnSingle<>+4152(SB)/4, $0x43250000
+DATA fnSingle<>+4156(SB)/4, $0x43250000
+DATA fnSingle<>+4160(SB)/4, $0xc3250000
+DATA fnSingle<>+4164(SB)/4, $0xc3250000
+DATA fnSingle<>+4168(SB)/4, $0xc3250000
+DATA fnSingle<>+4172(SB)/4, $0xc3250000
+DATA fnSingle<>+4176(SB)/4, $0xc3250000
+DATA fnSingle<>+4180(SB)/4, $0xc3250000
+DATA fnSingle<>+4184(SB)/4, $0xc3250000
+DATA fnSingle<>+4188(SB)/4, $0xc3250000
+DATA fnSingle<>+4192(SB)/4, $0xc1c00000
+DATA fnSingle<>+4196(SB)/4, $0xc1c00000
+DATA fnSingle<>+4200(SB)/4, $0xc1c00000
+DATA fnSingle<>+4204(SB)/4, $0xc1c00000
+DATA fnSingle<>+4208(SB)/4, $0xc1c00000
+DATA fnSingle<>+4212(SB)/4, $0xc1c00000
+DATA fnSingle<>+4216(SB)/4, $0xc1c00000
+DATA fnSingle<>+4220(SB)/4, $0xc1c00000
+DATA fnSingle<>+4224(SB)/4, $0x0d800000
+DATA fnSingle<>+4228(SB)/4, $0x0d800000
+DATA fnSingle<>+4232(SB)/4, $0x0d800000
+DATA fnSingle<>+4236(SB)/4, $0x0d800000
+DATA fnSingle<>+4240(SB)/4, $0x0d800000
+DATA fnSingle<>+4244(SB)/4, $0x0d800000
+DATA fnSingle<>+4248(SB)/4, $0x0d800000
+DATA fnSingle<>+4252(SB)/4, $0x0d800000
+DATA fnSingle<>+4256(SB)/4, $0x26800000
+DATA fnSingle<>+4260(SB)/4, $0x26800000
+DATA fnSingle<>+4264(SB)/4, $0x26800000
+DATA fnSingle<>+4268(SB)/4, $0x26800000
+DATA fnSingle<>+4272(SB)/4, $0x26800000
+DATA fnSingle<>+4276(SB)/4, $0x26800000
+DATA fnSingle<>+4280(SB)/4, $0x26800000
+DATA fnSingle<>+4284(SB)/4, $0x26800000
+DATA fnSingle<>+4288(SB)/4, $0x3fc00000
+DATA fnSingle<>+4292(SB)/4, $0x3fc00000
+DATA fnSingle<>+4296(SB)/4, $0x3fc00000
+DATA fnSingle<>+4300(SB)/4, $0x3fc00000
+DATA fnSingle<>+4304(SB)/4, $0x3fc00000
+DATA fnSingle<>+4308(SB)/4, $0x3fc00000
+DATA fnSingle<>+4312(SB)/4, $0x3fc00000
+DATA fnSingle<>+4316(SB)/4, $0x3fc00000
+DATA fnSingle<>+4320(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4324(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4328(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4332(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4336(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4340(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4344(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4348(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4352(SB)/4, $0x3f317200
+DATA fnSingle<>+4356(SB)/4, $0x3f317200
+DATA fnSingle<>+4360(SB)/4, $0x3f317200
+DATA fnSingle<>+4364(SB)/4, $0x3f317200
+DATA fnSingle<>+4368(SB)/4, $0x3f317200
+DATA fnSingle<>+4372(SB)/4, $0x3f317200
+DATA fnSingle<>+4376(SB)/4, $0x3f317200
+DATA fnSingle<>+4380(SB)/4, $0x3f317200
+DATA fnSingle<>+4384(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4388(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4392(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4396(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4400(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4404(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4408(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4412(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4416(SB)/4, $0x4b40003f
+DATA fnSingle<>+4420(SB)/4, $0x4b40003f
+DATA fnSingle<>+4424(SB)/4, $0x4b40003f
+DATA fnSingle<>+4428(SB)/4, $0x4b40003f
+DATA fnSingle<>+4432(SB)/4, $0x4b40003f
+DATA fnSingle<>+4436(SB)/4, $0x4b40003f
+DATA fnSingle<>+4440(SB)/4, $0x4b40003f
+DATA fnSingle<>+4444(SB)/4, $0x4b40003f
+DATA fnSingle<>+4448(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4452(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4456(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4460(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4464(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4468(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4472(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4476(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4480(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4484(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4488(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4492(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4496(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4500(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4504(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4508(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4512(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4516(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4520(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4524(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4528(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4532(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4536(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4540(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4544(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4548(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4552(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4556(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4560(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4564(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4568(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4572(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4576(SB)/4, $0x3efffffe
+DATA fnSingle<>+4580(SB)/4, $0x3efffffe
+DATA fnSingle<>+4584(SB)/4, $0x3efffffe
+DATA fnSingle<>+4588(SB)/4, $0x3efffffe
+DATA fnSingle<>+4592(SB)/4, $0x3efffffe
+DATA fnSingle<>+4596(SB)/4, $0x3efffffe
+DATA fnSingle<>+4600(SB)/4, $0x3efffffe
+DATA fnSingle<>+4604(SB)/4, $0x3efffffe
+DATA fnSingle<>+4608(SB)/4, $0x42dc0000
+DATA fnSingle<>+4612(SB)/4, $0x42dc0000
+DATA fnSingle<>+4616(SB)/4, $0x42dc0000
+DATA fnSingle<>+4620(SB)/4, $0x42dc0000
+DATA fnSingle<>+4624(SB)/4, $0x42dc0000
+DATA fnSingle<>+4628(SB)/4, $0x42dc0000
+DATA fnSingle<>+4632(SB)/4, $0x42dc0000
+DATA fnSingle<>+4636(SB)/4, $0x42dc0000
+DATA fnSingle<>+4640(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4644(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4648(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4652(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4656(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4660(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4664(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4668(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4672(SB)/4, $0x3d360f3f
+DATA fnSingle<>+4676(SB)/4, $0x3db6060f
+DATA fnSingle<>+4680(SB)/4, $0x3e1f4c3b
+DATA fnSingle<>+4684(SB)/4, $0x3e7a6565
+DATA fnSingle<>+4688(SB)/4, $0x3ec155be
+DATA fnSingle<>+4692(SB)/4, $0x3f0e1ab7
+DATA fnSingle<>+4696(SB)/4, $0x3f800000
+DATA fnSingle<>+4700(SB)/4, $0x00000000
+DATA fnSingle<>+4704(SB)/4, $0x00000000
+DATA fnSingle<>+4708(SB)/4, $0x00000000
+DATA fnSingle<>+4712(SB)/4, $0x00000000
+DATA fnSingle<>+4716(SB)/4, $0x00000000
+DATA fnSingle<>+4720(SB)/4, $0x00000000
+DATA fnSingle<>+4724(SB)/4, $0x00000000
+DATA fnSingle<>+4728(SB)/4, $0x00000000
+DATA fnSingle<>+4732(SB)/4, $0x3f800000
+DATA fnSingle<>+4736(SB)/4, $0xc0500072
+DATA fnSingle<>+4740(SB)/4, $0x3f279785
+DATA fnSingle<>+4744(SB)/4, $0x3d6d6534
+DATA fnSingle<>+4748(SB)/4, $0x3d080e0d
+DATA fnSingle<>+4752(SB)/4, $0xbcb6397e
+DATA fnSingle<>+4756(SB)/4, $0xbc5219fc
+DATA fnSingle<>+4760(SB)/4, $0xbb3e1fbc
+DATA fnSingle<>+4764(SB)/4, $0xbe265818
+DATA fnSingle<>+4768(SB)/4, $0x3cb5dbe4
+DATA fnSingle<>+4772(SB)/4, $0x3e515448
+DATA fnSingle<>+4776(SB)/4, $0x3df0e997
+DATA fnSingle<>+4780(SB)/4, $0x3dae2aa4
+DATA fnSingle<>+4784(SB)/4, $0x3d2a781a
+DATA fnSingle<>+4788(SB)/4, $0x3cab509c
+DATA fnSingle<>+4792(SB)/4, $0x3be60eab
+DATA fnSingle<>+4796(SB)/4, $0x3e4cd28f
+DATA fnSingle<>+4800(SB)/4, $0xbe552574
+DATA fnSingle<>+4804(SB)/4, $0xbe369409
+DATA fnSingle<>+4808(SB)/4, $0xbe0fe5dc
+DATA fnSingle<>+4812(SB)/4, $0xbdd5d505
+DATA fnSingle<>+4816(SB)/4, $0xbd8e3395
+DATA fnSingle<>+4820(SB)/4, $0xbd2f0db3
+DATA fnSingle<>+4824(SB)/4, $0xbc780650
+DATA fnSingle<>+4828(SB)/4, $0xbe800032
+DATA fnSingle<>+4832(SB)/4, $0x3e95d5ef
+DATA fnSingle<>+4836(SB)/4, $0x3e842b96
+DATA fnSingle<>+4840(SB)/4, $0x3e5d276d
+DATA fnSingle<>+4844(SB)/4, $0x3e310867
+DATA fnSingle<>+4848(SB)/4, $0x3e028bb7
+DATA fnSingle<>+4852(SB)/4, $0x3db58c6d
+DATA fnSingle<>+4856(SB)/4, $0x3d2b1e30
+DATA fnSingle<>+4860(SB)/4, $0x3eaaaaab
+DATA fnSingle<>+4864(SB)/4, $0xbeeaacbf
+DATA fnSingle<>+4868(SB)/4, $0xbed7e9fe
+DATA fnSingle<>+4872(SB)/4, $0xbebfb688
+DATA fnSingle<>+4876(SB)/4, $0xbea548b6
+DATA fnSingle<>+4880(SB)/4, $0xbe86e494
+DATA fnSingle<>+4884(SB)/4, $0xbe53b798
+DATA fnSingle<>+4888(SB)/4, $0xbdfffa7d
+DATA fnSingle<>+4892(SB)/4, $0xbf000000
+DATA fnSingle<>+4896(SB)/4, $0x3f751b03
+DATA fnSingle<>+4900(SB)/4, $0x3f6b1aaf
+DATA fnSingle<>+4904(SB)/4, $0x3f5d896c
+DATA fnSingle<>+4908(SB)/4, $0x3f4db359
+DATA fnSingle<>+4912(SB)/4, $0x3f39d457
+DATA fnSingle<>+4916(SB)/4, $0x3f249ec2
+DATA fnSingle<>+4920(SB)/4, $0x3f000006
+DATA fnSingle<>+4924(SB)/4, $0x00000000
+DATA fnSingle<>+4928(SB)/4, $0x3d322126
+DATA fnSingle<>+4932(SB)/4, $0x3dae6255
+DATA fnSingle<>+4936(SB)/4, $0x3e140f12
+DATA fnSingle<>+4940(SB)/4, $0x3e60018a
+DATA fnSingle<>+4944(SB)/4, $0x3ea404ac
+DATA fnSingle<>+4948(SB)/4, $0x3ee2111a
+DATA fnSingle<>+4952(SB)/4, $0x3f317218
+DATA fnSingle<>+4956(SB)/4, $0x00000000
+DATA fnSingle<>+4960(SB)/4, $0x41107ae1
+DATA fnSingle<>+4964(SB)/4, $0x41107ae1
+DATA fnSingle<>+4968(SB)/4, $0x41107ae1
+DATA fnSingle<>+4972(SB)/4, $0x41107ae1
+DATA fnSingle<>+4976(SB)/4, $0x41107ae1
+DATA fnSingle<>+4980(SB)/4, $0x41107ae1
+DATA fnSingle<>+4984(SB)/4, $0x41107ae1
+DATA fnSingle<>+4988(SB)/4, $0x41107ae1
+DATA fnSingle<>+4992(SB)/4, $0x401f7391
+DATA fnSingle<>+4996(SB)/4, $0x401f7391
+DATA fnSingle<>+5000(SB)/4, $0x401f7391
+DATA fnSingle<>+5004(SB)/4, $0x401f7391
+DATA fnSingle<>+5008(SB)/4, $0x401f7391
+DATA fnSingle<>+5012(SB)/4, $0x401f7391
+DATA fnSingle<>+5016(SB)/4, $0x401f7391
+DATA fnSingle<>+5020(SB)/4, $0x401f7391
+DATA fnSingle<>+5024(SB)/4, $0x20800000
+DATA fnSingle<>+5028(SB)/4, $0x20800000
+DATA fnSingle<>+5032(SB)/4, $0x20800000
+DATA fnSingle<>+5036(SB)/4, $0x20800000
+DATA fnSingle<>+5040(SB)/4, $0x20800000
+DATA fnSingle<>+5044(SB)/4, $0x20800000
+DATA fnSingle<>+5048(SB)/4, $0x20800000
+DATA fnSingle<>+5052(SB)/4, $0x20800000
+DATA fnSingle<>+5056(SB)/4, $0x3ecd9202
+DATA fnSingle<>+5060(SB)/4, $0x3f4d8181
+DATA fnSingle<>+5064(SB)/4, $0x3fb3d04e
+DATA fnSingle<>+5068(SB)/4, $0x400d521d
+DATA fnSingle<>+5072(SB)/4, $0x405a42a0
+DATA fnSingle<>+5076(SB)/4, $0x40a08c53
+DATA fnSingle<>+5080(SB)/4, $0x40ed801a
+DATA fnSingle<>+5084(SB)/4, $0x00000000
+DATA fnSingle<>+5088(SB)/4, $0x00000000
+DATA fnSingle<>+5092(SB)/4, $0x00000000
+DATA fnSingle<>+5096(SB)/4, $0x00000000
+DATA fnSingle<>+5100(SB)/4, $0x00000000
+DATA fnSingle<>+5104(SB)/4, $0x00000000
+DATA fnSingle<>+5108(SB)/4, $0x00000000
+DATA fnSingle<>+5112(SB)/4, $0x00000000
+DATA fnSingle<>+5116(SB)/4, $0x3f800000
+DATA fnSingle<>+5120(SB)/4, $0x3c6c9422
+DATA fnSingle<>+5124(SB)/4, $0x3c88d2d0
+DATA fnSingle<>+5128(SB)/4, $0xbb9009bd
+DATA fnSingle<>+5132(SB)/4, $0xb94d5eee
+DATA fnSingle<>+5136(SB)/4, $0x3850bd0f
+DATA fnSingle<>+5140(SB)/4, $0x3621e759
+DATA fnSingle<>+5144(SB)/4, $0x32da7846
+DATA fnSingle<>+5148(SB)/4, $0xbd437038
+DATA fnSingle<>+5152(SB)/4, $0xbd85fdb8
+DATA fnSingle<>+5156(SB)/4, $0x3bb2df6e
+DATA fnSingle<>+5160(SB)/4, $0x3c263e24
+DATA fnSingle<>+5164(SB)/4, $0xba27d09c
+DATA fnSingle<>+5168(SB)/4, $0xb94a5d00
+DATA fnSingle<>+5172(SB)/4, $0xb70e55f1
+DATA fnSingle<>+5176(SB)/4, $0xb3c12104
+DATA fnSingle<>+5180(SB)/4, $0xbb13be5c
+DATA fnSingle<>+5184(SB)/4, $0x3c028b67
+DATA fnSingle<>+5188(SB)/4, $0xbd814aa6
+DATA fnSingle<>+5192(SB)/4, $0xbbf7263d
+DATA fnSingle<>+5196(SB)/4, $0x3b88ce08
+DATA fnSingle<>+5200(SB)/4, $0x3a130132
+DATA fnSingle<>+5204(SB)/4, $0x37c31f4a
+DATA fnSingle<>+5208(SB)/4, $0x343bbcaf
+DATA fnSingle<>+5212(SB)/4, $0x3e08e14a
+DATA fnSingle<>+5216(SB)/4, $0x3e2de8f2
+DATA fnSingle<>+5220(SB)/4, $0x3da9da7c
+DATA fnSingle<>+5224(SB)/4, $0xbcb9545f
+DATA fnSingle<>+5228(SB)/4, $0xbc57f8be
+DATA fnSingle<>+5232(SB)/4, $0xbabac193
+DATA fnSingle<>+5236(SB)/4, $0xb8740e6c
+DATA fnSingle<>+5240(SB)/4, $0xb4e9c4e9
+DATA fnSingle<>+5244(SB)/4, $0xb7cd12b6
+DATA fnSingle<>+5248(SB)/4, $0xbe248789
+DATA fnSingle<>+5252(SB)/4, $0x3d7a2dca
+DATA fnSingle<>+5256(SB)/4, $0x3dc68d42
+DATA fnSingle<>+5260(SB)/4, $0x3cef61df
+DATA fnSingle<>+5264(SB)/4, $0x3b3d0668
+DATA fnSingle<>+5268(SB)/4, $0x38f54cf2
+DATA fnSingle<>+5272(SB)/4, $0x3581afcd
+DATA fnSingle<>+5276(SB)/4, $0xbeaaaa90
+DATA fnSingle<>+5280(SB)/4, $0xbea6d2ba
+DATA fnSingle<>+5284(SB)/4, $0xbebdd08e
+DATA fnSingle<>+5288(SB)/4, $0xbe42884a
+DATA fnSingle<>+5292(SB)/4, $0xbd3c98be
+DATA fnSingle<>+5296(SB)/4, $0xbb8e659f
+DATA fnSingle<>+5300(SB)/4, $0xb938014d
+DATA fnSingle<>+5304(SB)/4, $0xb5c26bbd
+DATA fnSingle<>+5308(SB)/4, $0xb2126312
+DATA fnSingle<>+5312(SB)/4, $0x3f5acaf6
+DATA fnSingle<>+5316(SB)/4, $0x3f0e982a
+DATA fnSingle<>+5320(SB)/4, $0x3e5b77c8
+DATA fnSingle<>+5324(SB)/4, $0x3d41358d
+DATA fnSingle<>+5328(SB)/4, $0x3b8eb112
+DATA fnSingle<>+5332(SB)/4, $0x3937fda5
+DATA fnSingle<>+5336(SB)/4, $0x35bfa995
+DATA fnSingle<>+5340(SB)/4, $0x00000000
+DATA fnSingle<>+5344(SB)/4, $0x3ec33150
+DATA fnSingle<>+5348(SB)/4, $0x3f2a6327
+DATA fnSingle<>+5352(SB)/4, $0x3f62ea09
+DATA fnSingle<>+5356(SB)/4, $0x3f79e3a8
+DATA fnSingle<>+5360(SB)/4, $0x3f7f7127
+DATA fnSingle<>+5364(SB)/4, $0x3f7ffa40
+DATA fnSingle<>+5368(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+5372(SB)/4, $0x00000000
+DATA fnSingle<>+5376(SB)/4, $0x48000000
+DATA fnSingle<>+5380(SB)/4, $0x48000000
+DATA fnSingle<>+5384(SB)/4, $0x48000000
+DATA fnSingle<>+5388(SB)/4, $0x48000000
+DATA fnSingle<>+5392(SB)/4, $0x48000000
+DATA fnSingle<>+5396(SB)/4, $0x48000000
+DATA fnSingle<>+5400(SB)/4, $0x48000000
+DATA fnSingle<>+5404(SB)/4, $0x48000000
+DATA fnSingle<>+5408(SB)/4, $0x3f22f983
+DATA fnSingle<>+5412(SB)/4, $0x3f22f983
+DATA fnSingle<>+5416(SB)/4, $0x3f22f983
+DATA fnSingle<>+5420(SB)/4, $0x3f22f983
+DATA fnSingle<>+5424(SB)/4, $0x3f22f983
+DATA fnSingle<>+5428(SB)/4, $0x3f22f983
+DATA fnSingle<>+5432(SB)/4, $0x3f22f983
+DATA fnSingle<>+5436(SB)/4, $0x3f22f983
+DATA fnSingle<>+5440(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5444(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5448(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5452(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5456(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5460(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5464(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5468(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5472(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5476(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5480(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5484(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5488(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5492(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5496(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5500(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5504(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5508(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5512(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5516(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5520(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5524(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5528(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5532(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5536(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5540(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5544(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5548(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5552(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5556(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5560(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5564(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5568(SB)/4, $0x3c088363
+DATA fnSingle<>+5572(SB)/4, $0x3c088363
+DATA fnSingle<>+5576(SB)/4, $0x3c088363
+DATA fnSingle<>+5580(SB)/4, $0x3c088363
+DATA fnSingle<>+5584(SB)/4, $0x3c088363
+DATA fnSingle<>+5588(SB)/4, $0x3c088363
+DATA fnSingle<>+5592(SB)/4, $0x3c088363
+DATA fnSingle<>+5596(SB)/4, $0x3c088363
+DATA fnSingle<>+5600(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5604(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5608(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5612(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5616(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5620(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5624(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5628(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5632(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5636(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5640(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5644(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5648(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5652(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5656(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5660(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5664(SB)/4, $0xbab60612
+DATA fnSingle<>+5668(SB)/4, $0xbab60612
+DATA fnSingle<>+5672(SB)/4, $0xbab60612
+DATA fnSingle<>+5676(SB)/4, $0xbab60612
+DATA fnSingle<>+5680(SB)/4, $0xbab60612
+DATA fnSingle<>+5684(SB)/4, $0xbab60612
+DATA fnSingle<>+5688(SB)/4, $0xbab60612
+DATA fnSingle<>+5692(SB)/4, $0xbab60612
+DATA fnSingle<>+5696(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5700(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5704(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5708(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5712(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5716(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5720(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5724(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5728(SB)/4, $0xbf000000
+DATA fnSingle<>+5732(SB)/4, $0xbf000000
+DATA fnSingle<>+5736(SB)/4, $0xbf000000
+DATA fnSingle<>+5740(SB)/4, $0xbf000000
+DATA fnSingle<>+5744(SB)/4, $0xbf000000
+DATA fnSingle<>+5748(SB)/4, $0xbf000000
+DATA fnSingle<>+5752(SB)/4, $0xbf000000
+DATA fnSingle<>+5756(SB)/4, $0xbf000000
+DATA fnSingle<>+5760(SB)/4, $0x3f800000
+DATA fnSingle<>+5764(SB)/4, $0x3f800000
+DATA fnSingle<>+5768(SB)/4, $0x3f800000
+DATA fnSingle<>+5772(SB)/4, $0x3f800000
+DATA fnSingle<>+5776(SB)/4, $0x3f800000
+DATA fnSingle<>+5780(SB)/4, $0x3f800000
+DATA fnSingle<>+5784(SB)/4, $0x3f800000
+DATA fnSingle<>+5788(SB)/4, $0x3f800000
+DATA fnSingle<>+5792(SB)/4, $0x80000000
+DATA fnSingle<>+5796(SB)/4, $0x80000000
+DATA fnSingle<>+5800(SB)/4, $0x80000000
+DATA fnSingle<>+5804(SB)/4, $0x80000000
+DATA fnSingle<>+5808(SB)/4, $0x80000000
+DATA fnSingle<>+5812(SB)/4, $0x80000000
+DATA fnSingle<>+5816(SB)/4, $0x80000000
+DATA fnSingle<>+5820(SB)/4, $0x80000000
+DATA fnSingle<>+5824(SB)/4, $0x7fffffff
+DATA fnSingle<>+5828(SB)/4, $0x7fffffff
+DATA fnSingle<>+5832(SB)/4, $0x7fffffff
+DATA fnSingle<>+5836(SB)/4, $0x7fffffff
+DATA fnSingle<>+5840(SB)/4, $0x7fffffff
+DATA fnSingle<>+5844(SB)/4, $0x7fffffff
+DATA fnSingle<>+5848(SB)/4, $0x7fffffff
+DATA fnSingle<>+5852(SB)/4, $0x7fffffff
+DATA fnSingle<>+5856(SB)/4, $0x7f800000
+DATA fnSingle<>+5860(SB)/4, $0x7f800000
+DATA fnSingle<>+5864(SB)/4, $0x7f800000
+DATA fnSingle<>+5868(SB)/4, $0x7f800000
+DATA fnSingle<>+5872(SB)/4, $0x7f800000
+DATA fnSingle<>+5876(SB)/4, $0x7f800000
+DATA fnSingle<>+5880(SB)/4, $0x7f800000
+DATA fnSingle<>+5884(SB)/4, $0x7f800000
+DATA fnSingle<>+5888(SB)/4, $0xff800000
+DATA fnSingle<>+5892(SB)/4, $0xff800000
+DATA fnSingle<>+5896(SB)/4, $0xff800000
+DATA fnSingle<>+5900(SB)/4, $0xff800000
+DATA fnSingle<>+5904(SB)/4, $0xff800000
+DATA fnSingle<>+5908(SB)/4, $0xff800000
+DATA fnSingle<>+5912(SB)/4, $0xff800000
+DATA fnSingle<>+5916(SB)/4, $0xff800000
+DATA fnSingle<>+5920(SB)/4, $0x7fc00000
+DATA fnSingle<>+5924(SB)/4, $0x7fc00000
+DATA fnSingle<>+5928(SB)/4, $0x7fc00000
+DATA fnSingle<>+5932(SB)/4, $0x7fc00000
+DATA fnSingle<>+5936(SB)/4, $0x7fc00000
+DATA fnSingle<>+5940(SB)/4, $0x7fc00000
+DATA fnSingle<>+5944(SB)/4, $0x7fc00000
+DATA fnSingle<>+5948(SB)/4, $0x7fc00000
+DATA fnSingle<>+5952(SB)/4, $0x00800000
+DATA fnSingle<>+5956(SB)/4, $0x00800000
+DATA fnSingle<>+5960(SB)/4, $0x00800000
+DATA fnSingle<>+5964(SB)/4, $0x00800000
+DATA fnSingle<>+5968(SB)/4, $0x00800000
+DATA fnSingle<>+5972(SB)/4, $0x00800000
+DATA fnSingle<>+5976(SB)/4, $0x00800000
+DATA fnSingle<>+5980(SB)/4, $0x00800000
+DATA fnSingle<>+5984(SB)/4, $0x7f000000
+DATA fnSingle<>+5988(SB)/4, $0x7f000000
+DATA fnSingle<>+5992(SB)/4, $0x7f000000
+DATA fnSingle<>+5996(SB)/4, $0x7f000000
+DATA fnSingle<>+6000(SB)/4, $0x7f000000
+DATA fnSingle<>+6004(SB)/4, $0x7f000000
+DATA fnSingle<>+6008(SB)/4, $0x7f000000
+DATA fnSingle<>+6012(SB)/4, $0x7f000000
+DATA fnSingle<>+6016(SB)/4, $0xff800000
+DATA fnSingle<>+6020(SB)/4, $0xff800000
+DATA fnSingle<>+6024(SB)/4, $0xff800000
+DATA fnSingle<>+6028(SB)/4, $0xff800000
+DATA fnSingle<>+6032(SB)/4, $0xff800000
+DATA fnSingle<>+6036(SB)/4, $0xff800000
+DATA fnSingle<>+6040(SB)/4, $0xff800000
+DATA fnSingle<>+6044(SB)/4, $0xff800000
+DATA fnSingle<>+6048(SB)/4, $0x00000001
+DATA fnSingle<>+6052(SB)/4, $0x00000001
+DATA fnSingle<>+6056(SB)/4, $0x00000001
+DATA fnSingle<>+6060(SB)/4, $0x00000001
+DATA fnSingle<>+6064(SB)/4, $0x00000001
+DATA fnSingle<>+6068(SB)/4, $0x00000001
+DATA fnSingle<>+6072(SB)/4, $0x00000001
+DATA fnSingle<>+6076(SB)/4, $0x00000001
+DATA fnSingle<>+6080(SB)/4, $0x00000002
+DATA fnSingle<>+6084(SB)/4, $0x00000002
+DATA fnSingle<>+6088(SB)/4, $0x00000002
+DATA fnSingle<>+6092(SB)/4, $0x00000002
+DATA fnSingle<>+6096(SB)/4, $0x00000002
+DATA fnSingle<>+6100(SB)/4, $0x00000002
+DATA fnSingle<>+6104(SB)/4, $0x00000002
+DATA fnSingle<>+6108(SB)/4, $0x00000002
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $6112
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -1678,50 +1754,62 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1504(SB), Y0
-	VMOVUPD fnConst<>+1472(SB), Y1
+	VMOVUPD fnSingle<>+1856(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y1
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y2
-	VCVTPS2PD    16(CX)(BX*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VMOVUPD      fnConst<>+32(SB), Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y5
-	VSUBPD       fnConst<>+32(SB), Y4, Y6
-	VSUBPD       fnConst<>+32(SB), Y5, Y7
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y2
-	VFNMADD231PD fnConst<>+64(SB), Y7, Y3
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VMOVUPD      fnConst<>+96(SB), Y7
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y7
-	VMULPD       Y2, Y6, Y2
-	VMULPD       Y3, Y7, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VFMADD213PD  Y4, Y4, Y2
-	VFMADD213PD  Y5, Y5, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Y2
+	VMOVUPS      32(CX)(BX*4), Y3
+	VMAXPS       Y2, Y0, Y2
+	VMAXPS       Y3, Y0, Y3
+	VMINPS       Y2, Y1, Y2
+	VMINPS       Y3, Y1, Y3
+	VMOVUPD      fnSingle<>+4096(SB), Y4
+	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y4
+	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y5
+	VSUBPS       fnSingle<>+4096(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4096(SB), Y5, Y7
+	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y3
+	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y3
+	VMOVUPD      fnSingle<>+4448(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y7
+	VMULPS       Y2, Y2, Y8
+	VMULPS       Y3, Y3, Y9
+	VFMADD213PS  Y2, Y8, Y6
+	VFMADD213PS  Y3, Y9, Y7
+	VADDPS       fnSingle<>+448(SB), Y6, Y2
+	VADDPS       fnSingle<>+448(SB), Y7, Y3
+	VPSLLD       $0x16, Y4, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VANDPS       fnSingle<>+6016(SB), Y6, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       fnSingle<>+448(SB), Y4, Y4
+	VPADDD       fnSingle<>+448(SB), Y6, Y6
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VPSLLD       $0x16, Y5, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VANDPS       fnSingle<>+6016(SB), Y4, Y4
+	VPSUBD       Y4, Y5, Y5
+	VPADDD       fnSingle<>+448(SB), Y5, Y5
+	VPADDD       fnSingle<>+448(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, (AX)(BX*4)
+	VMOVUPS      Y3, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 	VZEROUPPER
@@ -1734,54 +1822,66 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1504(SB), Y0
-	VMOVUPD fnConst<>+1472(SB), Y1
+	VMOVUPD fnSingle<>+1856(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y1
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    16(CX)(SI*4), Y3
-	VCVTPS2PD    (DX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VMOVUPD      fnConst<>+32(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VSUBPD       fnConst<>+32(SB), Y7, Y9
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
-	VFNMADD231PD fnConst<>+64(SB), Y9, Y3
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VMOVUPD      fnConst<>+96(SB), Y9
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y9
-	VMULPD       Y2, Y8, Y2
-	VMULPD       Y3, Y9, Y3
-	VPSLLQ       $0x34, Y6, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y6, Y6, Y2
-	VFMADD213PD  Y7, Y7, Y3
-	VMULPD       Y2, Y4, Y2
-	VMULPD       Y3, Y5, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      32(CX)(SI*4), Y3
+	VMOVUPS      (DX)(SI*4), Y4
+	VMOVUPS      32(DX)(SI*4), Y5
+	VMAXPS       Y2, Y0, Y2
+	VMAXPS       Y3, Y0, Y3
+	VMINPS       Y2, Y1, Y2
+	VMINPS       Y3, Y1, Y3
+	VMOVUPD      fnSingle<>+4096(SB), Y6
+	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
+	VSUBPS       fnSingle<>+4096(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4096(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VMOVUPD      fnSingle<>+4448(SB), Y9
+	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
+	VMULPS       Y2, Y2, Y10
+	VMULPS       Y3, Y3, Y11
+	VFMADD213PS  Y2, Y10, Y8
+	VFMADD213PS  Y3, Y11, Y9
+	VADDPS       fnSingle<>+448(SB), Y8, Y2
+	VADDPS       fnSingle<>+448(SB), Y9, Y3
+	VPSLLD       $0x16, Y6, Y8
+	VPSLLD       $0x17, Y6, Y6
+	VANDPS       fnSingle<>+6016(SB), Y8, Y8
+	VPSUBD       Y8, Y6, Y6
+	VPADDD       fnSingle<>+448(SB), Y6, Y6
+	VPADDD       fnSingle<>+448(SB), Y8, Y8
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VPSLLD       $0x16, Y7, Y6
+	VPSLLD       $0x17, Y7, Y7
+	VANDPS       fnSingle<>+6016(SB), Y6, Y6
+	VPSUBD       Y6, Y7, Y7
+	VPADDD       fnSingle<>+448(SB), Y7, Y7
+	VPADDD       fnSingle<>+448(SB), Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y3, Y5, Y3
+	VMOVUPS      Y2, (AX)(SI*4)
+	VMOVUPS      Y3, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -1793,90 +1893,86 @@ TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1504(SB), Z0
-	VBROADCASTSD fnConst<>+1472(SB), Z1
+	VBROADCASTSS fnSingle<>+1856(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z1
 	XORQ         BX, BX
 
 wide:
-	LEAQ              32(BX), SI
+	LEAQ              64(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VCVTPS2PD         32(CX)(BX*4), Z3
-	VCVTPS2PD         64(CX)(BX*4), Z4
-	VCVTPS2PD         96(CX)(BX*4), Z5
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z2
-	VMINPD            Z3, Z1, Z3
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z6
-	VBROADCASTSD      fnConst<>+32(SB), Z7
-	VBROADCASTSD      fnConst<>+32(SB), Z8
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z6
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z7
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z8
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z9
-	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z10
-	VBROADCASTSD      fnConst<>+96(SB), Z11
-	VBROADCASTSD      fnConst<>+96(SB), Z12
-	VBROADCASTSD      fnConst<>+96(SB), Z13
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z13
-	VMULPD            Z2, Z10, Z2
-	VMULPD            Z3, Z11, Z3
-	VMULPD            Z4, Z12, Z4
-	VMULPD            Z5, Z13, Z5
-	VPSLLQ            $0x34, Z6, Z6
-	VPSLLQ            $0x34, Z7, Z7
-	VPSLLQ            $0x34, Z8, Z8
-	VPSLLQ            $0x34, Z9, Z9
-	VFMADD213PD       Z6, Z6, Z2
-	VFMADD213PD       Z7, Z7, Z3
-	VFMADD213PD       Z8, Z8, Z4
-	VFMADD213PD       Z9, Z9, Z5
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(BX*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(BX*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(BX*4)
+	VMOVUPS           (CX)(BX*4), Z2
+	VMOVUPS           64(CX)(BX*4), Z3
+	VMOVUPS           128(CX)(BX*4), Z4
+	VMOVUPS           192(CX)(BX*4), Z5
+	VMAXPS            Z2, Z0, Z2
+	VMAXPS            Z3, Z0, Z3
+	VMAXPS            Z4, Z0, Z4
+	VMAXPS            Z5, Z0, Z5
+	VMINPS            Z2, Z1, Z2
+	VMINPS            Z3, Z1, Z3
+	VMINPS            Z4, Z1, Z4
+	VMINPS            Z5, Z1, Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z6
+	VBROADCASTSS      fnSingle<>+4096(SB), Z7
+	VBROADCASTSS      fnSingle<>+4096(SB), Z8
+	VBROADCASTSS      fnSingle<>+4096(SB), Z9
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z7
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z8
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z6, Z6
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z7, Z7
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z8, Z8
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z9, Z9
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z6, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z7, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z8, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z9, Z5
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z6, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z8, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z9, Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z10
+	VBROADCASTSS      fnSingle<>+4448(SB), Z11
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
+	VBROADCASTSS      fnSingle<>+4448(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z13
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z13
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z13
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z13
+	VMULPS            Z2, Z2, Z14
+	VMULPS            Z3, Z3, Z15
+	VMULPS            Z4, Z4, Z16
+	VMULPS            Z5, Z5, Z17
+	VFMADD213PS       Z2, Z14, Z10
+	VFMADD213PS       Z3, Z15, Z11
+	VFMADD213PS       Z4, Z16, Z12
+	VFMADD213PS       Z5, Z17, Z13
+	VADDPS.BCST       fnSingle<>+448(SB), Z10, Z2
+	VADDPS.BCST       fnSingle<>+448(SB), Z11, Z3
+	VADDPS.BCST       fnSingle<>+448(SB), Z12, Z4
+	VADDPS.BCST       fnSingle<>+448(SB), Z13, Z5
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VSCALEFPS         Z9, Z5, Z5
+	VMOVUPS           Z2, (AX)(BX*4)
+	VMOVUPS           Z3, 64(AX)(BX*4)
+	VMOVUPS           Z4, 128(AX)(BX*4)
+	VMOVUPS           Z5, 192(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -1885,26 +1981,25 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z2
-	VBROADCASTSD      fnConst<>+32(SB), Z3
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
-	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z2
-	VBROADCASTSD      fnConst<>+96(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
-	VMULPD            Z2, Z4, Z2
-	VPSLLQ            $0x34, Z3, Z3
-	VFMADD213PD       Z3, Z3, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	ADDQ              $0x08, BX
+	VMOVUPS           (CX)(BX*4), Z2
+	VMAXPS            Z2, Z0, Z2
+	VMINPS            Z2, Z1, Z2
+	VBROADCASTSS      fnSingle<>+4096(SB), Z3
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z3
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z3, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z3, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z3, Z2
+	VBROADCASTSS      fnSingle<>+4448(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z4
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z4
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z4
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       fnSingle<>+448(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VMOVUPS           Z2, (AX)(BX*4)
+	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
 
@@ -1919,98 +2014,94 @@ TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1504(SB), Z0
-	VBROADCASTSD fnConst<>+1472(SB), Z1
+	VBROADCASTSS fnSingle<>+1856(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z1
 	XORQ         SI, SI
 
 wide:
-	LEAQ              32(SI), DI
+	LEAQ              64(SI), DI
 	CMPQ              DI, BX
 	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         32(CX)(SI*4), Z3
-	VCVTPS2PD         64(CX)(SI*4), Z4
-	VCVTPS2PD         96(CX)(SI*4), Z5
-	VCVTPS2PD         (DX)(SI*4), Z6
-	VCVTPS2PD         32(DX)(SI*4), Z7
-	VCVTPS2PD         64(DX)(SI*4), Z8
-	VCVTPS2PD         96(DX)(SI*4), Z9
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z2
-	VMINPD            Z3, Z1, Z3
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VBROADCASTSD      fnConst<>+32(SB), Z13
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VBROADCASTSD      fnConst<>+96(SB), Z17
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z17
-	VMULPD            Z2, Z14, Z2
-	VMULPD            Z3, Z15, Z3
-	VMULPD            Z4, Z16, Z4
-	VMULPD            Z5, Z17, Z5
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VPSLLQ            $0x34, Z13, Z13
-	VFMADD213PD       Z10, Z10, Z2
-	VFMADD213PD       Z11, Z11, Z3
-	VFMADD213PD       Z12, Z12, Z4
-	VFMADD213PD       Z13, Z13, Z5
-	VMULPD            Z2, Z6, Z2
-	VMULPD            Z3, Z7, Z3
-	VMULPD            Z4, Z8, Z4
-	VMULPD            Z5, Z9, Z5
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(SI*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(SI*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(SI*4)
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           64(CX)(SI*4), Z3
+	VMOVUPS           128(CX)(SI*4), Z4
+	VMOVUPS           192(CX)(SI*4), Z5
+	VMOVUPS           (DX)(SI*4), Z6
+	VMOVUPS           64(DX)(SI*4), Z7
+	VMOVUPS           128(DX)(SI*4), Z8
+	VMOVUPS           192(DX)(SI*4), Z9
+	VMAXPS            Z2, Z0, Z2
+	VMAXPS            Z3, Z0, Z3
+	VMAXPS            Z4, Z0, Z4
+	VMAXPS            Z5, Z0, Z5
+	VMINPS            Z2, Z1, Z2
+	VMINPS            Z3, Z1, Z3
+	VMINPS            Z4, Z1, Z4
+	VMINPS            Z5, Z1, Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z10
+	VBROADCASTSS      fnSingle<>+4096(SB), Z11
+	VBROADCASTSS      fnSingle<>+4096(SB), Z12
+	VBROADCASTSS      fnSingle<>+4096(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z10
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z11
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z12, Z12
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z13, Z13
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z5
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VBROADCASTSS      fnSingle<>+4448(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
+	VMULPS            Z2, Z2, Z18
+	VMULPS            Z3, Z3, Z19
+	VMULPS            Z4, Z4, Z20
+	VMULPS            Z5, Z5, Z21
+	VFMADD213PS       Z2, Z18, Z14
+	VFMADD213PS       Z3, Z19, Z15
+	VFMADD213PS       Z4, Z20, Z16
+	VFMADD213PS       Z5, Z21, Z17
+	VADDPS.BCST       fnSingle<>+448(SB), Z14, Z2
+	VADDPS.BCST       fnSingle<>+448(SB), Z15, Z3
+	VADDPS.BCST       fnSingle<>+448(SB), Z16, Z4
+	VADDPS.BCST       fnSingle<>+448(SB), Z17, Z5
+	VSCALEFPS         Z10, Z2, Z2
+	VSCALEFPS         Z11, Z3, Z3
+	VSCALEFPS         Z12, Z4, Z4
+	VSCALEFPS         Z13, Z5, Z5
+	VMULPS            Z2, Z6, Z2
+	VMULPS            Z3, Z7, Z3
+	VMULPS            Z4, Z8, Z4
+	VMULPS            Z5, Z9, Z5
+	VMOVUPS           Z2, (AX)(SI*4)
+	VMOVUPS           Z3, 64(AX)(SI*4)
+	VMOVUPS           Z4, 128(AX)(SI*4)
+	VMOVUPS           Z5, 192(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               wide
 
@@ -2019,28 +2110,27 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         (DX)(SI*4), Z3
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z2
-	VBROADCASTSD      fnConst<>+32(SB), Z4
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
-	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z2
-	VBROADCASTSD      fnConst<>+96(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z5
-	VMULPD            Z2, Z5, Z2
-	VPSLLQ            $0x34, Z4, Z4
-	VFMADD213PD       Z4, Z4, Z2
-	VMULPD            Z2, Z3, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	ADDQ              $0x08, SI
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           (DX)(SI*4), Z3
+	VMAXPS            Z2, Z0, Z2
+	VMINPS            Z2, Z1, Z2
+	VBROADCASTSS      fnSingle<>+4096(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
+	VBROADCASTSS      fnSingle<>+4448(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
+	VMULPS            Z2, Z2, Z6
+	VFMADD213PS       Z2, Z6, Z5
+	VADDPS.BCST       fnSingle<>+448(SB), Z5, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VMULPS            Z2, Z3, Z2
+	VMOVUPS           Z2, (AX)(SI*4)
+	ADDQ              $0x10, SI
 	CMPQ              SI, BX
 	JB                loop
 
@@ -2054,52 +2144,72 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1504(SB), Y0
-	VMOVUPD fnConst<>+1472(SB), Y1
+	VMOVUPD fnSingle<>+1888(SB), Y0
+	VMOVUPD fnSingle<>+1952(SB), Y1
+	VMOVUPD fnSingle<>+1856(SB), Y2
+	VMOVUPD fnSingle<>+4608(SB), Y2
 	XORQ    BX, BX
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y2
-	VCVTPS2PD    16(CX)(BX*4), Y3
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VMOVUPD      fnConst<>+32(SB), Y4
-	VMOVUPD      fnConst<>+32(SB), Y5
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y4
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y5
-	VSUBPD       fnConst<>+32(SB), Y4, Y6
-	VSUBPD       fnConst<>+32(SB), Y5, Y7
-	VFNMADD231PD fnConst<>+64(SB), Y6, Y2
-	VFNMADD231PD fnConst<>+64(SB), Y7, Y3
-	VMOVUPD      fnConst<>+96(SB), Y6
-	VMOVUPD      fnConst<>+96(SB), Y7
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y7
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y6
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y7
-	VMULPD       Y2, Y6, Y2
-	VMULPD       Y3, Y7, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VSUBPD       fnConst<>+1184(SB), Y4, Y6
-	VSUBPD       fnConst<>+1184(SB), Y5, Y7
-	VFMADD213PD  Y6, Y4, Y2
-	VFMADD213PD  Y7, Y5, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(BX*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Y2
+	VMOVUPS      32(CX)(BX*4), Y3
+	VMAXPS       Y2, Y0, Y2
+	VMAXPS       Y3, Y0, Y3
+	VMINPS       Y2, Y1, Y2
+	VMINPS       Y3, Y1, Y3
+	VMOVUPD      fnSingle<>+1984(SB), Y4
+	VMOVUPD      fnSingle<>+1984(SB), Y5
+	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y4
+	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y5
+	VSUBPS       fnSingle<>+1984(SB), Y4, Y6
+	VSUBPS       fnSingle<>+1984(SB), Y5, Y7
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VMOVUPD      fnSingle<>+2016(SB), Y8
+	VMOVUPD      fnSingle<>+2016(SB), Y9
+	VPSUBD       Y4, Y8, Y8
+	VPSUBD       Y5, Y9, Y9
+	VMOVUPD      fnSingle<>+448(SB), Y10
+	VMOVUPD      fnSingle<>+448(SB), Y11
+	VFMADD231PS  fnSingle<>+320(SB), Y8, Y10
+	VFMADD231PS  fnSingle<>+320(SB), Y9, Y11
+	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y3
+	VMULPS       fnSingle<>+2048(SB), Y6, Y6
+	VMULPS       fnSingle<>+2048(SB), Y7, Y7
+	VADDPS       Y6, Y2, Y8
+	VADDPS       Y7, Y3, Y9
+	VMOVUPD      fnSingle<>+4448(SB), Y12
+	VMOVUPD      fnSingle<>+4448(SB), Y13
+	VFMADD213PS  fnSingle<>+4480(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4480(SB), Y9, Y13
+	VFMADD213PS  fnSingle<>+4512(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4512(SB), Y9, Y13
+	VFMADD213PS  fnSingle<>+4544(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4544(SB), Y9, Y13
+	VFMADD213PS  fnSingle<>+4576(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4576(SB), Y9, Y13
+	VMULPS       Y8, Y8, Y8
+	VMULPS       Y9, Y9, Y9
+	VFMADD213PS  Y6, Y8, Y12
+	VFMADD213PS  Y7, Y9, Y13
+	VADDPS       Y2, Y10, Y6
+	VADDPS       Y3, Y11, Y7
+	VSUBPS       Y6, Y10, Y8
+	VSUBPS       Y7, Y11, Y9
+	VADDPS       Y2, Y8, Y2
+	VADDPS       Y3, Y9, Y3
+	VADDPS       Y2, Y12, Y2
+	VADDPS       Y3, Y13, Y3
+	VADDPS       Y2, Y6, Y2
+	VADDPS       Y3, Y7, Y3
+	VADDPS       Y2, Y2, Y2
+	VADDPS       Y3, Y3, Y3
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, (AX)(BX*4)
+	VMOVUPS      Y3, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 	VZEROUPPER
@@ -2112,54 +2222,68 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1504(SB), Y0
-	VMOVUPD fnConst<>+1472(SB), Y1
+	VMOVUPD fnSingle<>+1888(SB), Y0
+	VMOVUPD fnSingle<>+1952(SB), Y0
+	VMOVUPD fnSingle<>+1856(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y1
 	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    16(CX)(SI*4), Y3
-	VCVTPS2PD    (DX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VMOVUPD      fnConst<>+32(SB), Y6
-	VMOVUPD      fnConst<>+32(SB), Y7
-	VFMADD231PD  fnConst<>+0(SB), Y2, Y6
-	VFMADD231PD  fnConst<>+0(SB), Y3, Y7
-	VSUBPD       fnConst<>+32(SB), Y6, Y8
-	VSUBPD       fnConst<>+32(SB), Y7, Y9
-	VFNMADD231PD fnConst<>+64(SB), Y8, Y2
-	VFNMADD231PD fnConst<>+64(SB), Y9, Y3
-	VMOVUPD      fnConst<>+96(SB), Y8
-	VMOVUPD      fnConst<>+96(SB), Y9
-	VFMADD213PD  fnConst<>+128(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+128(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+160(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+160(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+192(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+192(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+224(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+224(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+256(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+256(SB), Y3, Y9
-	VFMADD213PD  fnConst<>+288(SB), Y2, Y8
-	VFMADD213PD  fnConst<>+288(SB), Y3, Y9
-	VMULPD       Y2, Y8, Y2
-	VMULPD       Y3, Y9, Y3
-	VPSLLQ       $0x34, Y6, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VFMADD213PD  Y6, Y6, Y2
-	VFMADD213PD  Y7, Y7, Y3
-	VMULPD       Y2, Y4, Y2
-	VMULPD       Y3, Y5, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      32(CX)(SI*4), Y3
+	VMOVUPS      (DX)(SI*4), Y4
+	VMOVUPS      32(DX)(SI*4), Y5
+	VMAXPS       Y2, Y0, Y2
+	VMAXPS       Y3, Y0, Y3
+	VMINPS       Y2, Y1, Y2
+	VMINPS       Y3, Y1, Y3
+	VMOVUPD      fnSingle<>+4096(SB), Y6
+	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
+	VSUBPS       fnSingle<>+4096(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4096(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VMOVUPD      fnSingle<>+4448(SB), Y9
+	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
+	VMULPS       Y2, Y2, Y10
+	VMULPS       Y3, Y3, Y11
+	VFMADD213PS  Y2, Y10, Y8
+	VFMADD213PS  Y3, Y11, Y9
+	VADDPS       fnSingle<>+448(SB), Y8, Y2
+	VADDPS       fnSingle<>+448(SB), Y9, Y3
+	VPSLLD       $0x16, Y6, Y8
+	VPSLLD       $0x17, Y6, Y6
+	VANDPS       fnSingle<>+6016(SB), Y8, Y8
+	VPSUBD       Y8, Y6, Y6
+	VPADDD       fnSingle<>+448(SB), Y6, Y6
+	VPADDD       fnSingle<>+448(SB), Y8, Y8
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VPSLLD       $0x16, Y7, Y6
+	VPSLLD       $0x17, Y7, Y7
+	VANDPS       fnSingle<>+6016(SB), Y6, Y6
+	VPSUBD       Y6, Y7, Y7
+	VPADDD       fnSingle<>+448(SB), Y7, Y7
+	VPADDD       fnSingle<>+448(SB), Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y3, Y5, Y3
+	VMOVUPS      Y2, (AX)(SI*4)
+	VMOVUPS      Y3, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -2171,94 +2295,132 @@ TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1504(SB), Z0
-	VBROADCASTSD fnConst<>+1472(SB), Z1
+	VBROADCASTSS fnSingle<>+1888(SB), Z0
+	VBROADCASTSS fnSingle<>+1952(SB), Z1
+	VBROADCASTSS fnSingle<>+1856(SB), Z2
+	VBROADCASTSS fnSingle<>+4608(SB), Z2
 	XORQ         BX, BX
 
 wide:
-	LEAQ              32(BX), SI
+	LEAQ              64(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VCVTPS2PD         32(CX)(BX*4), Z3
-	VCVTPS2PD         64(CX)(BX*4), Z4
-	VCVTPS2PD         96(CX)(BX*4), Z5
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z2
-	VMINPD            Z3, Z1, Z3
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z6
-	VBROADCASTSD      fnConst<>+32(SB), Z7
-	VBROADCASTSD      fnConst<>+32(SB), Z8
-	VBROADCASTSD      fnConst<>+32(SB), Z9
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z6
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z7
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z8
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z9
-	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+32(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+32(SB), Z9, Z13
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z10, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z11, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z12, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z13, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z10
-	VBROADCASTSD      fnConst<>+96(SB), Z11
-	VBROADCASTSD      fnConst<>+96(SB), Z12
-	VBROADCASTSD      fnConst<>+96(SB), Z13
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z13
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z10
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z11
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z12
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z13
-	VMULPD            Z2, Z10, Z2
-	VMULPD            Z3, Z11, Z3
-	VMULPD            Z4, Z12, Z4
-	VMULPD            Z5, Z13, Z5
-	VPSLLQ            $0x34, Z6, Z6
-	VPSLLQ            $0x34, Z7, Z7
-	VPSLLQ            $0x34, Z8, Z8
-	VPSLLQ            $0x34, Z9, Z9
-	VSUBPD.BCST       fnConst<>+1184(SB), Z6, Z10
-	VSUBPD.BCST       fnConst<>+1184(SB), Z7, Z11
-	VSUBPD.BCST       fnConst<>+1184(SB), Z8, Z12
-	VSUBPD.BCST       fnConst<>+1184(SB), Z9, Z13
-	VFMADD213PD       Z10, Z6, Z2
-	VFMADD213PD       Z11, Z7, Z3
-	VFMADD213PD       Z12, Z8, Z4
-	VFMADD213PD       Z13, Z9, Z5
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(BX*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(BX*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(BX*4)
+	VMOVUPS           (CX)(BX*4), Z2
+	VMOVUPS           64(CX)(BX*4), Z3
+	VMOVUPS           128(CX)(BX*4), Z4
+	VMOVUPS           192(CX)(BX*4), Z5
+	VMAXPS            Z2, Z0, Z2
+	VMAXPS            Z3, Z0, Z3
+	VMAXPS            Z4, Z0, Z4
+	VMAXPS            Z5, Z0, Z5
+	VMINPS            Z2, Z1, Z2
+	VMINPS            Z3, Z1, Z3
+	VMINPS            Z4, Z1, Z4
+	VMINPS            Z5, Z1, Z5
+	VBROADCASTSS      fnSingle<>+1984(SB), Z6
+	VBROADCASTSS      fnSingle<>+1984(SB), Z7
+	VBROADCASTSS      fnSingle<>+1984(SB), Z8
+	VBROADCASTSS      fnSingle<>+1984(SB), Z9
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z7
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z8
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z7, Z11
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z9, Z13
+	VPSLLD            $0x17, Z6, Z6
+	VPSLLD            $0x17, Z7, Z7
+	VPSLLD            $0x17, Z8, Z8
+	VPSLLD            $0x17, Z9, Z9
+	VBROADCASTSS      fnSingle<>+2016(SB), Z14
+	VBROADCASTSS      fnSingle<>+2016(SB), Z15
+	VBROADCASTSS      fnSingle<>+2016(SB), Z16
+	VBROADCASTSS      fnSingle<>+2016(SB), Z17
+	VPSUBD            Z6, Z14, Z14
+	VPSUBD            Z7, Z15, Z15
+	VPSUBD            Z8, Z16, Z16
+	VPSUBD            Z9, Z17, Z17
+	VBROADCASTSS      fnSingle<>+448(SB), Z18
+	VBROADCASTSS      fnSingle<>+448(SB), Z19
+	VBROADCASTSS      fnSingle<>+448(SB), Z20
+	VBROADCASTSS      fnSingle<>+448(SB), Z21
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z14, Z18
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z15, Z19
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z17, Z21
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z5
+	VMULPS.BCST       fnSingle<>+2048(SB), Z10, Z10
+	VMULPS.BCST       fnSingle<>+2048(SB), Z11, Z11
+	VMULPS.BCST       fnSingle<>+2048(SB), Z12, Z12
+	VMULPS.BCST       fnSingle<>+2048(SB), Z13, Z13
+	VADDPS            Z10, Z2, Z14
+	VADDPS            Z11, Z3, Z15
+	VADDPS            Z12, Z4, Z16
+	VADDPS            Z13, Z5, Z17
+	VBROADCASTSS      fnSingle<>+4448(SB), Z22
+	VBROADCASTSS      fnSingle<>+4448(SB), Z23
+	VBROADCASTSS      fnSingle<>+4448(SB), Z24
+	VBROADCASTSS      fnSingle<>+4448(SB), Z25
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z17, Z25
+	VMULPS            Z14, Z14, Z14
+	VMULPS            Z15, Z15, Z15
+	VMULPS            Z16, Z16, Z16
+	VMULPS            Z17, Z17, Z17
+	VFMADD213PS       Z10, Z14, Z22
+	VFMADD213PS       Z11, Z15, Z23
+	VFMADD213PS       Z12, Z16, Z24
+	VFMADD213PS       Z13, Z17, Z25
+	VADDPS            Z2, Z18, Z10
+	VADDPS            Z3, Z19, Z11
+	VADDPS            Z4, Z20, Z12
+	VADDPS            Z5, Z21, Z13
+	VSUBPS            Z10, Z18, Z14
+	VSUBPS            Z11, Z19, Z15
+	VSUBPS            Z12, Z20, Z16
+	VSUBPS            Z13, Z21, Z17
+	VADDPS            Z2, Z14, Z2
+	VADDPS            Z3, Z15, Z3
+	VADDPS            Z4, Z16, Z4
+	VADDPS            Z5, Z17, Z5
+	VADDPS            Z2, Z22, Z2
+	VADDPS            Z3, Z23, Z3
+	VADDPS            Z4, Z24, Z4
+	VADDPS            Z5, Z25, Z5
+	VADDPS            Z2, Z10, Z2
+	VADDPS            Z3, Z11, Z3
+	VADDPS            Z4, Z12, Z4
+	VADDPS            Z5, Z13, Z5
+	VADDPS            Z2, Z2, Z2
+	VADDPS            Z3, Z3, Z3
+	VADDPS            Z4, Z4, Z4
+	VADDPS            Z5, Z5, Z5
+	VMULPS            Z6, Z2, Z2
+	VMULPS            Z7, Z3, Z3
+	VMULPS            Z8, Z4, Z4
+	VMULPS            Z9, Z5, Z5
+	VMOVUPS           Z2, (AX)(BX*4)
+	VMOVUPS           Z3, 64(AX)(BX*4)
+	VMOVUPS           Z4, 128(AX)(BX*4)
+	VMOVUPS           Z5, 192(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -2267,27 +2429,36 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z2
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z2
-	VBROADCASTSD      fnConst<>+32(SB), Z3
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z3
-	VSUBPD.BCST       fnConst<>+32(SB), Z3, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z4, Z2
-	VBROADCASTSD      fnConst<>+96(SB), Z4
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z4
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z4
-	VMULPD            Z2, Z4, Z2
-	VPSLLQ            $0x34, Z3, Z3
-	VSUBPD.BCST       fnConst<>+1184(SB), Z3, Z4
-	VFMADD213PD       Z4, Z3, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(BX*4)
-	ADDQ              $0x08, BX
+	VMOVUPS           (CX)(BX*4), Z2
+	VMAXPS            Z2, Z0, Z2
+	VMINPS            Z2, Z1, Z2
+	VBROADCASTSS      fnSingle<>+1984(SB), Z3
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z3
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z3, Z4
+	VPSLLD            $0x17, Z3, Z3
+	VBROADCASTSS      fnSingle<>+2016(SB), Z5
+	VPSUBD            Z3, Z5, Z5
+	VBROADCASTSS      fnSingle<>+448(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z5, Z6
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z2
+	VMULPS.BCST       fnSingle<>+2048(SB), Z4, Z4
+	VADDPS            Z4, Z2, Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
+	VMULPS            Z5, Z5, Z5
+	VFMADD213PS       Z4, Z5, Z7
+	VADDPS            Z2, Z6, Z4
+	VSUBPS            Z4, Z6, Z5
+	VADDPS            Z2, Z5, Z2
+	VADDPS            Z2, Z7, Z2
+	VADDPS            Z2, Z4, Z2
+	VADDPS            Z2, Z2, Z2
+	VMULPS            Z3, Z2, Z2
+	VMOVUPS           Z2, (AX)(BX*4)
+	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
 
@@ -2302,98 +2473,96 @@ TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1504(SB), Z0
-	VBROADCASTSD fnConst<>+1472(SB), Z1
+	VBROADCASTSS fnSingle<>+1888(SB), Z0
+	VBROADCASTSS fnSingle<>+1952(SB), Z0
+	VBROADCASTSS fnSingle<>+1856(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z1
 	XORQ         SI, SI
 
 wide:
-	LEAQ              32(SI), DI
+	LEAQ              64(SI), DI
 	CMPQ              DI, BX
 	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         32(CX)(SI*4), Z3
-	VCVTPS2PD         64(CX)(SI*4), Z4
-	VCVTPS2PD         96(CX)(SI*4), Z5
-	VCVTPS2PD         (DX)(SI*4), Z6
-	VCVTPS2PD         32(DX)(SI*4), Z7
-	VCVTPS2PD         64(DX)(SI*4), Z8
-	VCVTPS2PD         96(DX)(SI*4), Z9
-	VMAXPD            Z2, Z0, Z2
-	VMAXPD            Z3, Z0, Z3
-	VMAXPD            Z4, Z0, Z4
-	VMAXPD            Z5, Z0, Z5
-	VMINPD            Z2, Z1, Z2
-	VMINPD            Z3, Z1, Z3
-	VMINPD            Z4, Z1, Z4
-	VMINPD            Z5, Z1, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z10
-	VBROADCASTSD      fnConst<>+32(SB), Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z12
-	VBROADCASTSD      fnConst<>+32(SB), Z13
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z10
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z3, Z11
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z4, Z12
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z13
-	VSUBPD.BCST       fnConst<>+32(SB), Z10, Z14
-	VSUBPD.BCST       fnConst<>+32(SB), Z11, Z15
-	VSUBPD.BCST       fnConst<>+32(SB), Z12, Z16
-	VSUBPD.BCST       fnConst<>+32(SB), Z13, Z17
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z14, Z2
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z15, Z3
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z16, Z4
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z17, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z14
-	VBROADCASTSD      fnConst<>+96(SB), Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z16
-	VBROADCASTSD      fnConst<>+96(SB), Z17
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z17
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z14
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z3, Z15
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z4, Z16
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z17
-	VMULPD            Z2, Z14, Z2
-	VMULPD            Z3, Z15, Z3
-	VMULPD            Z4, Z16, Z4
-	VMULPD            Z5, Z17, Z5
-	VPSLLQ            $0x34, Z10, Z10
-	VPSLLQ            $0x34, Z11, Z11
-	VPSLLQ            $0x34, Z12, Z12
-	VPSLLQ            $0x34, Z13, Z13
-	VFMADD213PD       Z10, Z10, Z2
-	VFMADD213PD       Z11, Z11, Z3
-	VFMADD213PD       Z12, Z12, Z4
-	VFMADD213PD       Z13, Z13, Z5
-	VMULPD            Z2, Z6, Z2
-	VMULPD            Z3, Z7, Z3
-	VMULPD            Z4, Z8, Z4
-	VMULPD            Z5, Z9, Z5
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	VCVTPD2PS         Z3, Y2
-	VMOVUPS           Y2, 32(AX)(SI*4)
-	VCVTPD2PS         Z4, Y2
-	VMOVUPS           Y2, 64(AX)(SI*4)
-	VCVTPD2PS         Z5, Y2
-	VMOVUPS           Y2, 96(AX)(SI*4)
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           64(CX)(SI*4), Z3
+	VMOVUPS           128(CX)(SI*4), Z4
+	VMOVUPS           192(CX)(SI*4), Z5
+	VMOVUPS           (DX)(SI*4), Z6
+	VMOVUPS           64(DX)(SI*4), Z7
+	VMOVUPS           128(DX)(SI*4), Z8
+	VMOVUPS           192(DX)(SI*4), Z9
+	VMAXPS            Z2, Z0, Z2
+	VMAXPS            Z3, Z0, Z3
+	VMAXPS            Z4, Z0, Z4
+	VMAXPS            Z5, Z0, Z5
+	VMINPS            Z2, Z1, Z2
+	VMINPS            Z3, Z1, Z3
+	VMINPS            Z4, Z1, Z4
+	VMINPS            Z5, Z1, Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z10
+	VBROADCASTSS      fnSingle<>+4096(SB), Z11
+	VBROADCASTSS      fnSingle<>+4096(SB), Z12
+	VBROADCASTSS      fnSingle<>+4096(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z10
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z11
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z12, Z12
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z13, Z13
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z5
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VBROADCASTSS      fnSingle<>+4448(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
+	VMULPS            Z2, Z2, Z18
+	VMULPS            Z3, Z3, Z19
+	VMULPS            Z4, Z4, Z20
+	VMULPS            Z5, Z5, Z21
+	VFMADD213PS       Z2, Z18, Z14
+	VFMADD213PS       Z3, Z19, Z15
+	VFMADD213PS       Z4, Z20, Z16
+	VFMADD213PS       Z5, Z21, Z17
+	VADDPS.BCST       fnSingle<>+448(SB), Z14, Z2
+	VADDPS.BCST       fnSingle<>+448(SB), Z15, Z3
+	VADDPS.BCST       fnSingle<>+448(SB), Z16, Z4
+	VADDPS.BCST       fnSingle<>+448(SB), Z17, Z5
+	VSCALEFPS         Z10, Z2, Z2
+	VSCALEFPS         Z11, Z3, Z3
+	VSCALEFPS         Z12, Z4, Z4
+	VSCALEFPS         Z13, Z5, Z5
+	VMULPS            Z2, Z6, Z2
+	VMULPS            Z3, Z7, Z3
+	VMULPS            Z4, Z8, Z4
+	VMULPS            Z5, Z9, Z5
+	VMOVUPS           Z2, (AX)(SI*4)
+	VMOVUPS           Z3, 64(AX)(SI*4)
+	VMOVUPS           Z4, 128(AX)(SI*4)
+	VMOVUPS           Z5, 192(AX)(SI*4)
 	MOVQ              DI, SI
 	JMP               wide
 
@@ -2402,28 +2571,27 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z2
-	VCVTPS2PD         (DX)(SI*4), Z3
-	VMAXPD            Z2, Z0, Z2
-	VMINPD            Z2, Z1, Z2
-	VBROADCASTSD      fnConst<>+32(SB), Z4
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z2, Z4
-	VSUBPD.BCST       fnConst<>+32(SB), Z4, Z5
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z5, Z2
-	VBROADCASTSD      fnConst<>+96(SB), Z5
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z2, Z5
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z2, Z5
-	VMULPD            Z2, Z5, Z2
-	VPSLLQ            $0x34, Z4, Z4
-	VFMADD213PD       Z4, Z4, Z2
-	VMULPD            Z2, Z3, Z2
-	VCVTPD2PS         Z2, Y2
-	VMOVUPS           Y2, (AX)(SI*4)
-	ADDQ              $0x08, SI
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           (DX)(SI*4), Z3
+	VMAXPS            Z2, Z0, Z2
+	VMINPS            Z2, Z1, Z2
+	VBROADCASTSS      fnSingle<>+4096(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
+	VBROADCASTSS      fnSingle<>+4448(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
+	VMULPS            Z2, Z2, Z6
+	VFMADD213PS       Z2, Z6, Z5
+	VADDPS.BCST       fnSingle<>+448(SB), Z5, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VMULPS            Z2, Z3, Z2
+	VMOVUPS           Z2, (AX)(SI*4)
+	ADDQ              $0x10, SI
 	CMPQ              SI, BX
 	JB                loop
 
@@ -2442,16 +2610,16 @@ TEXT ·fnLogAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
-	VCMPPS      $0x11, fnSingle<>+2720(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+2720(SB), Y1, Y3
-	VMOVUPD     fnSingle<>+2624(SB), Y4
-	VMOVUPD     fnSingle<>+2624(SB), Y5
+	VCMPPS      $0x11, fnSingle<>+2944(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+2944(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2848(SB), Y4
+	VMOVUPD     fnSingle<>+2848(SB), Y5
 	VMOVAPD     Y0, Y6
 	VMOVAPD     Y1, Y7
-	VBLENDVPS   Y2, fnSingle<>+2656(SB), Y4, Y4
-	VBLENDVPS   Y3, fnSingle<>+2656(SB), Y5, Y5
-	VMULPS      fnSingle<>+2688(SB), Y0, Y8
-	VMULPS      fnSingle<>+2688(SB), Y1, Y9
+	VBLENDVPS   Y2, fnSingle<>+2880(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+2880(SB), Y5, Y5
+	VMULPS      fnSingle<>+2912(SB), Y0, Y8
+	VMULPS      fnSingle<>+2912(SB), Y1, Y9
 	VBLENDVPS   Y2, Y8, Y6, Y6
 	VBLENDVPS   Y3, Y9, Y7, Y7
 	VPSUBD      Y4, Y6, Y2
@@ -2460,46 +2628,46 @@ loop:
 	VPSRAD      $0x17, Y3, Y5
 	VCVTDQ2PS   Y4, Y4
 	VCVTDQ2PS   Y5, Y5
-	VANDPS      fnSingle<>+2592(SB), Y2, Y2
-	VANDPS      fnSingle<>+2592(SB), Y3, Y3
-	VPADDD      fnSingle<>+2624(SB), Y2, Y2
-	VPADDD      fnSingle<>+2624(SB), Y3, Y3
+	VANDPS      fnSingle<>+2816(SB), Y2, Y2
+	VANDPS      fnSingle<>+2816(SB), Y3, Y3
+	VPADDD      fnSingle<>+2848(SB), Y2, Y2
+	VPADDD      fnSingle<>+2848(SB), Y3, Y3
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y3, Y3
-	VMOVUPD     fnSingle<>+2848(SB), Y6
-	VMOVUPD     fnSingle<>+2848(SB), Y7
-	VFMADD213PS fnSingle<>+2880(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2880(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2912(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2912(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2944(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2944(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+2976(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+2976(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3008(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3008(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3040(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3040(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3072(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3072(SB), Y3, Y7
+	VMOVUPD     fnSingle<>+3072(SB), Y6
+	VMOVUPD     fnSingle<>+3072(SB), Y7
 	VFMADD213PS fnSingle<>+3104(SB), Y2, Y6
 	VFMADD213PS fnSingle<>+3104(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3136(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3136(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3168(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3168(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3200(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3200(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3232(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3232(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3264(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3264(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3296(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3296(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3328(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3328(SB), Y3, Y7
 	VMULPS      Y2, Y2, Y8
 	VMULPS      Y3, Y3, Y9
 	VFMADD213PS Y2, Y8, Y6
 	VFMADD213PS Y3, Y9, Y7
-	VFMADD231PS fnSingle<>+2752(SB), Y4, Y6
-	VFMADD231PS fnSingle<>+2752(SB), Y5, Y7
-	VCMPPS      $0x00, fnSingle<>+5440(SB), Y0, Y2
-	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+5536(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+5536(SB), Y7, Y7
-	VCMPPS      $0x11, fnSingle<>+5440(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+5568(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+5568(SB), Y7, Y7
-	VCMPPS      $0x15, fnSingle<>+5504(SB), Y0, Y2
-	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+2976(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+2976(SB), Y5, Y7
+	VCMPPS      $0x00, fnSingle<>+5792(SB), Y0, Y2
+	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+5888(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+5888(SB), Y7, Y7
+	VCMPPS      $0x11, fnSingle<>+5792(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+5920(SB), Y7, Y7
+	VCMPPS      $0x15, fnSingle<>+5856(SB), Y0, Y2
+	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y3
 	VBLENDVPS   Y2, Y0, Y6, Y6
 	VBLENDVPS   Y3, Y1, Y7, Y7
 	VMOVUPS     Y6, (AX)(BX*4)
@@ -2550,26 +2718,26 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z1
 	VMOVUPS          128(CX)(BX*4), Z2
 	VMOVUPS          192(CX)(BX*4), Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z3, K4
-	VBROADCASTSS     fnSingle<>+2624(SB), Z4
-	VBROADCASTSS     fnSingle<>+2624(SB), Z5
-	VBROADCASTSS     fnSingle<>+2624(SB), Z6
-	VBROADCASTSS     fnSingle<>+2624(SB), Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+2848(SB), Z4
+	VBROADCASTSS     fnSingle<>+2848(SB), Z5
+	VBROADCASTSS     fnSingle<>+2848(SB), Z6
+	VBROADCASTSS     fnSingle<>+2848(SB), Z7
 	VMOVAPD          Z0, Z8
 	VMOVAPD          Z1, Z9
 	VMOVAPD          Z2, Z10
 	VMOVAPD          Z3, Z11
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z7, K4, Z7
-	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z12
-	VMULPS.BCST      fnSingle<>+2688(SB), Z1, Z13
-	VMULPS.BCST      fnSingle<>+2688(SB), Z2, Z14
-	VMULPS.BCST      fnSingle<>+2688(SB), Z3, Z15
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+2912(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+2912(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+2912(SB), Z3, Z15
 	VBLENDMPS        Z12, Z8, K1, Z8
 	VBLENDMPS        Z13, Z9, K2, Z9
 	VBLENDMPS        Z14, Z10, K3, Z10
@@ -2586,54 +2754,54 @@ wide:
 	VCVTDQ2PS        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
-	VANDPS.BCST      fnSingle<>+2592(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+2592(SB), Z5, Z5
-	VANDPS.BCST      fnSingle<>+2592(SB), Z6, Z6
-	VANDPS.BCST      fnSingle<>+2592(SB), Z7, Z7
-	VPADDD.BCST      fnSingle<>+2624(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+2624(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+2624(SB), Z6, Z6
-	VPADDD.BCST      fnSingle<>+2624(SB), Z7, Z7
+	VANDPS.BCST      fnSingle<>+2816(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+2816(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+2816(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+2816(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+2848(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+2848(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+2848(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+2848(SB), Z7, Z7
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
 	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
-	VBROADCASTSS     fnSingle<>+2848(SB), Z12
-	VBROADCASTSS     fnSingle<>+2848(SB), Z13
-	VBROADCASTSS     fnSingle<>+2848(SB), Z14
-	VBROADCASTSS     fnSingle<>+2848(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z7, Z15
+	VBROADCASTSS     fnSingle<>+3072(SB), Z12
+	VBROADCASTSS     fnSingle<>+3072(SB), Z13
+	VBROADCASTSS     fnSingle<>+3072(SB), Z14
+	VBROADCASTSS     fnSingle<>+3072(SB), Z15
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z4, Z12
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z13
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z6, Z14
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z7, Z15
 	VMULPS           Z4, Z4, Z16
 	VMULPS           Z5, Z5, Z17
 	VMULPS           Z6, Z6, Z18
@@ -2642,30 +2810,30 @@ wide:
 	VFMADD213PS      Z5, Z17, Z13
 	VFMADD213PS      Z6, Z18, Z14
 	VFMADD213PS      Z7, Z19, Z15
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z8, Z12
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z9, Z13
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z10, Z14
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z11, Z15
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z3, K4
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z8, Z12
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z9, Z13
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z10, Z14
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z11, Z15
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z3, K4
 	VBLENDMPS        Z0, Z12, K1, Z12
 	VBLENDMPS        Z1, Z13, K2, Z13
 	VBLENDMPS        Z2, Z14, K3, Z14
@@ -2683,35 +2851,35 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+2624(SB), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+2848(SB), Z1
 	VMOVAPD          Z0, Z2
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z1, K1, Z1
-	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z3
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z3
 	VBLENDMPS        Z3, Z2, K1, Z2
 	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+2592(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+2624(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+2816(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+2848(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+2848(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+3072(SB), Z3
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z2, Z3
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z2, Z3
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
 	VBLENDMPS        Z0, Z3, K1, Z3
 	VMOVUPS          Z3, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2782,16 +2950,16 @@ TEXT ·fnLog2AVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
-	VCMPPS      $0x11, fnSingle<>+2720(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+2720(SB), Y1, Y3
-	VMOVUPD     fnSingle<>+2624(SB), Y4
-	VMOVUPD     fnSingle<>+2624(SB), Y5
+	VCMPPS      $0x11, fnSingle<>+2944(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+2944(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+2848(SB), Y4
+	VMOVUPD     fnSingle<>+2848(SB), Y5
 	VMOVAPD     Y0, Y6
 	VMOVAPD     Y1, Y7
-	VBLENDVPS   Y2, fnSingle<>+2656(SB), Y4, Y4
-	VBLENDVPS   Y3, fnSingle<>+2656(SB), Y5, Y5
-	VMULPS      fnSingle<>+2688(SB), Y0, Y8
-	VMULPS      fnSingle<>+2688(SB), Y1, Y9
+	VBLENDVPS   Y2, fnSingle<>+2880(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+2880(SB), Y5, Y5
+	VMULPS      fnSingle<>+2912(SB), Y0, Y8
+	VMULPS      fnSingle<>+2912(SB), Y1, Y9
 	VBLENDVPS   Y2, Y8, Y6, Y6
 	VBLENDVPS   Y3, Y9, Y7, Y7
 	VPSUBD      Y4, Y6, Y2
@@ -2800,50 +2968,50 @@ loop:
 	VPSRAD      $0x17, Y3, Y5
 	VCVTDQ2PS   Y4, Y4
 	VCVTDQ2PS   Y5, Y5
-	VANDPS      fnSingle<>+2592(SB), Y2, Y2
-	VANDPS      fnSingle<>+2592(SB), Y3, Y3
-	VPADDD      fnSingle<>+2624(SB), Y2, Y2
-	VPADDD      fnSingle<>+2624(SB), Y3, Y3
+	VANDPS      fnSingle<>+2816(SB), Y2, Y2
+	VANDPS      fnSingle<>+2816(SB), Y3, Y3
+	VPADDD      fnSingle<>+2848(SB), Y2, Y2
+	VPADDD      fnSingle<>+2848(SB), Y3, Y3
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y3, Y3
-	VMOVUPD     fnSingle<>+3136(SB), Y6
-	VMOVUPD     fnSingle<>+3136(SB), Y7
-	VFMADD213PS fnSingle<>+3168(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3168(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3200(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3200(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3232(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3232(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3264(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3264(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3296(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3296(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3328(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3328(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3360(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3360(SB), Y3, Y7
+	VMOVUPD     fnSingle<>+3360(SB), Y6
+	VMOVUPD     fnSingle<>+3360(SB), Y7
 	VFMADD213PS fnSingle<>+3392(SB), Y2, Y6
 	VFMADD213PS fnSingle<>+3392(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3424(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3424(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3456(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3456(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3488(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3488(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3520(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3520(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3552(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3552(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3584(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3584(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3616(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3616(SB), Y3, Y7
 	VMULPS      Y2, Y2, Y8
 	VMULPS      Y3, Y3, Y9
 	VMULPS      Y8, Y6, Y6
 	VMULPS      Y9, Y7, Y7
-	VFMADD231PS fnSingle<>+2816(SB), Y2, Y6
-	VFMADD231PS fnSingle<>+2816(SB), Y3, Y7
-	VFMADD231PS fnSingle<>+2784(SB), Y2, Y6
-	VFMADD231PS fnSingle<>+2784(SB), Y3, Y7
+	VFMADD231PS fnSingle<>+3040(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+3040(SB), Y3, Y7
+	VFMADD231PS fnSingle<>+3008(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+3008(SB), Y3, Y7
 	VADDPS      Y6, Y4, Y2
 	VADDPS      Y7, Y5, Y3
-	VCMPPS      $0x00, fnSingle<>+5440(SB), Y0, Y4
-	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+5536(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+5536(SB), Y3, Y3
-	VCMPPS      $0x11, fnSingle<>+5440(SB), Y0, Y4
-	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+5568(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+5568(SB), Y3, Y3
-	VCMPPS      $0x15, fnSingle<>+5504(SB), Y0, Y4
-	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y5
+	VCMPPS      $0x00, fnSingle<>+5792(SB), Y0, Y4
+	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+5888(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+5888(SB), Y3, Y3
+	VCMPPS      $0x11, fnSingle<>+5792(SB), Y0, Y4
+	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+5920(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+5920(SB), Y3, Y3
+	VCMPPS      $0x15, fnSingle<>+5856(SB), Y0, Y4
+	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y5
 	VBLENDVPS   Y4, Y0, Y2, Y2
 	VBLENDVPS   Y5, Y1, Y3, Y3
 	VMOVUPS     Y2, (AX)(BX*4)
@@ -2870,8 +3038,8 @@ loop:
 	VMOVUPS 32(DX)(SI*4), Y3
 	VDIVPS  Y0, Y2, Y0
 	VDIVPS  Y1, Y3, Y1
-	VMULPS  fnSingle<>+2784(SB), Y0, Y0
-	VMULPS  fnSingle<>+2784(SB), Y1, Y1
+	VMULPS  fnSingle<>+3008(SB), Y0, Y0
+	VMULPS  fnSingle<>+3008(SB), Y1, Y1
 	VMOVUPS Y0, (AX)(SI*4)
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
@@ -2896,26 +3064,26 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z1
 	VMOVUPS          128(CX)(BX*4), Z2
 	VMOVUPS          192(CX)(BX*4), Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z3, K4
-	VBROADCASTSS     fnSingle<>+2624(SB), Z4
-	VBROADCASTSS     fnSingle<>+2624(SB), Z5
-	VBROADCASTSS     fnSingle<>+2624(SB), Z6
-	VBROADCASTSS     fnSingle<>+2624(SB), Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+2848(SB), Z4
+	VBROADCASTSS     fnSingle<>+2848(SB), Z5
+	VBROADCASTSS     fnSingle<>+2848(SB), Z6
+	VBROADCASTSS     fnSingle<>+2848(SB), Z7
 	VMOVAPD          Z0, Z8
 	VMOVAPD          Z1, Z9
 	VMOVAPD          Z2, Z10
 	VMOVAPD          Z3, Z11
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z7, K4, Z7
-	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z12
-	VMULPS.BCST      fnSingle<>+2688(SB), Z1, Z13
-	VMULPS.BCST      fnSingle<>+2688(SB), Z2, Z14
-	VMULPS.BCST      fnSingle<>+2688(SB), Z3, Z15
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+2912(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+2912(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+2912(SB), Z3, Z15
 	VBLENDMPS        Z12, Z8, K1, Z8
 	VBLENDMPS        Z13, Z9, K2, Z9
 	VBLENDMPS        Z14, Z10, K3, Z10
@@ -2932,54 +3100,54 @@ wide:
 	VCVTDQ2PS        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
-	VANDPS.BCST      fnSingle<>+2592(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+2592(SB), Z5, Z5
-	VANDPS.BCST      fnSingle<>+2592(SB), Z6, Z6
-	VANDPS.BCST      fnSingle<>+2592(SB), Z7, Z7
-	VPADDD.BCST      fnSingle<>+2624(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+2624(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+2624(SB), Z6, Z6
-	VPADDD.BCST      fnSingle<>+2624(SB), Z7, Z7
+	VANDPS.BCST      fnSingle<>+2816(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+2816(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+2816(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+2816(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+2848(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+2848(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+2848(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+2848(SB), Z7, Z7
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
 	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
-	VBROADCASTSS     fnSingle<>+3136(SB), Z12
-	VBROADCASTSS     fnSingle<>+3136(SB), Z13
-	VBROADCASTSS     fnSingle<>+3136(SB), Z14
-	VBROADCASTSS     fnSingle<>+3136(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3296(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3296(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3296(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3296(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3328(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3328(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3328(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3328(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3360(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3360(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3360(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3360(SB), Z7, Z15
+	VBROADCASTSS     fnSingle<>+3360(SB), Z12
+	VBROADCASTSS     fnSingle<>+3360(SB), Z13
+	VBROADCASTSS     fnSingle<>+3360(SB), Z14
+	VBROADCASTSS     fnSingle<>+3360(SB), Z15
 	VFMADD213PS.BCST fnSingle<>+3392(SB), Z4, Z12
 	VFMADD213PS.BCST fnSingle<>+3392(SB), Z5, Z13
 	VFMADD213PS.BCST fnSingle<>+3392(SB), Z6, Z14
 	VFMADD213PS.BCST fnSingle<>+3392(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3552(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3552(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3552(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3552(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z7, Z15
 	VMULPS           Z4, Z4, Z16
 	VMULPS           Z5, Z5, Z17
 	VMULPS           Z6, Z6, Z18
@@ -2988,38 +3156,38 @@ wide:
 	VMULPS           Z17, Z13, Z13
 	VMULPS           Z18, Z14, Z14
 	VMULPS           Z19, Z15, Z15
-	VFMADD231PS.BCST fnSingle<>+2816(SB), Z4, Z12
-	VFMADD231PS.BCST fnSingle<>+2816(SB), Z5, Z13
-	VFMADD231PS.BCST fnSingle<>+2816(SB), Z6, Z14
-	VFMADD231PS.BCST fnSingle<>+2816(SB), Z7, Z15
-	VFMADD231PS.BCST fnSingle<>+2784(SB), Z4, Z12
-	VFMADD231PS.BCST fnSingle<>+2784(SB), Z5, Z13
-	VFMADD231PS.BCST fnSingle<>+2784(SB), Z6, Z14
-	VFMADD231PS.BCST fnSingle<>+2784(SB), Z7, Z15
+	VFMADD231PS.BCST fnSingle<>+3040(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+3040(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+3040(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+3040(SB), Z7, Z15
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z7, Z15
 	VADDPS           Z12, Z8, Z4
 	VADDPS           Z13, Z9, Z5
 	VADDPS           Z14, Z10, Z6
 	VADDPS           Z15, Z11, Z7
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z3, K4
 	VBLENDMPS        Z0, Z4, K1, Z4
 	VBLENDMPS        Z1, Z5, K2, Z5
 	VBLENDMPS        Z2, Z6, K3, Z6
@@ -3037,37 +3205,37 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+2624(SB), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+2848(SB), Z1
 	VMOVAPD          Z0, Z2
-	VBLENDMPS.BCST   fnSingle<>+2656(SB), Z1, K1, Z1
-	VMULPS.BCST      fnSingle<>+2688(SB), Z0, Z3
+	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z3
 	VBLENDMPS        Z3, Z2, K1, Z2
 	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+2592(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+2624(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+2816(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+2848(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+3136(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3296(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3328(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3360(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+3360(SB), Z3
 	VFMADD213PS.BCST fnSingle<>+3392(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3552(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3584(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3616(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VMULPS           Z4, Z3, Z3
-	VFMADD231PS.BCST fnSingle<>+2816(SB), Z1, Z3
-	VFMADD231PS.BCST fnSingle<>+2784(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+3040(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+3008(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
 	VBLENDMPS        Z0, Z1, K1, Z1
 	VMOVUPS          Z1, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3103,10 +3271,10 @@ wide:
 	VDIVPS      Z1, Z5, Z1
 	VDIVPS      Z2, Z6, Z2
 	VDIVPS      Z3, Z7, Z3
-	VMULPS.BCST fnSingle<>+2784(SB), Z0, Z0
-	VMULPS.BCST fnSingle<>+2784(SB), Z1, Z1
-	VMULPS.BCST fnSingle<>+2784(SB), Z2, Z2
-	VMULPS.BCST fnSingle<>+2784(SB), Z3, Z3
+	VMULPS.BCST fnSingle<>+3008(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+3008(SB), Z1, Z1
+	VMULPS.BCST fnSingle<>+3008(SB), Z2, Z2
+	VMULPS.BCST fnSingle<>+3008(SB), Z3, Z3
 	VMOVUPS     Z0, (AX)(SI*4)
 	VMOVUPS     Z1, 64(AX)(SI*4)
 	VMOVUPS     Z2, 128(AX)(SI*4)
@@ -3122,7 +3290,7 @@ loop:
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
 	VDIVPS      Z0, Z1, Z0
-	VMULPS.BCST fnSingle<>+2784(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+3008(SB), Z0, Z0
 	VMOVUPS     Z0, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, BX
@@ -3149,31 +3317,31 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+2624(SB), Y1, Y2
+	VPSUBD      fnSingle<>+2848(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+2592(SB), Y2, Y2
-	VPADDD      fnSingle<>+2624(SB), Y2, Y2
+	VANDPS      fnSingle<>+2816(SB), Y2, Y2
+	VPADDD      fnSingle<>+2848(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+2848(SB), Y4
-	VFMADD213PS fnSingle<>+2880(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2912(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2944(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2976(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3008(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3040(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3072(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+3072(SB), Y4
 	VFMADD213PS fnSingle<>+3104(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3136(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3168(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3200(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3232(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3264(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3296(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3328(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+2752(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5536(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5568(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y2
+	VFMADD231PS fnSingle<>+2976(SB), Y3, Y0
+	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5888(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -3184,31 +3352,31 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+2624(SB), Y1, Y2
+	VPSUBD      fnSingle<>+2848(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+2592(SB), Y2, Y2
-	VPADDD      fnSingle<>+2624(SB), Y2, Y2
+	VANDPS      fnSingle<>+2816(SB), Y2, Y2
+	VPADDD      fnSingle<>+2848(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+2848(SB), Y4
-	VFMADD213PS fnSingle<>+2880(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2912(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2944(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+2976(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3008(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3040(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3072(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+3072(SB), Y4
 	VFMADD213PS fnSingle<>+3104(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3136(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3168(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3200(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3232(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3264(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3296(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3328(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+2752(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+5440(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5536(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+5440(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5568(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+5504(SB), Y1, Y2
+	VFMADD231PS fnSingle<>+2976(SB), Y3, Y0
+	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5888(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -3271,36 +3439,36 @@ wide:
 	VSUBPS           Z5, Z7, Z5
 	VADDPS           Z4, Z0, Z0
 	VADDPS           Z5, Z1, Z1
-	VPSUBD.BCST      fnSingle<>+2624(SB), Z2, Z4
-	VPSUBD.BCST      fnSingle<>+2624(SB), Z3, Z5
+	VPSUBD.BCST      fnSingle<>+2848(SB), Z2, Z4
+	VPSUBD.BCST      fnSingle<>+2848(SB), Z3, Z5
 	VPSRAD           $0x17, Z4, Z6
 	VPSRAD           $0x17, Z5, Z7
 	VCVTDQ2PS        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
-	VANDPS.BCST      fnSingle<>+2592(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+2592(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+2624(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+2624(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+2816(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+2816(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+2848(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+2848(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
-	VBROADCASTSS     fnSingle<>+2848(SB), Z8
-	VBROADCASTSS     fnSingle<>+2848(SB), Z9
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z5, Z9
+	VBROADCASTSS     fnSingle<>+3072(SB), Z8
+	VBROADCASTSS     fnSingle<>+3072(SB), Z9
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z4, Z8
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z5, Z9
 	VMULPS           Z4, Z4, Z10
 	VMULPS           Z5, Z5, Z11
 	VDIVPS           Z2, Z0, Z0
@@ -3309,18 +3477,18 @@ wide:
 	VFMADD213PS      Z1, Z11, Z9
 	VADDPS           Z8, Z4, Z0
 	VADDPS           Z9, Z5, Z1
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z6, Z0
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z7, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z2, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z2, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z3, K2
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z6, Z0
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z7, Z1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z2, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z2, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z3, K2
 	VBLENDMPS        Z2, Z0, K1, Z0
 	VBLENDMPS        Z3, Z1, K2, Z1
 	VMOVUPS          Z0, (AX)(BX*4)
@@ -3341,31 +3509,31 @@ loop:
 	VSUBPS           Z2, Z1, Z2
 	VSUBPS           Z2, Z3, Z2
 	VADDPS           Z2, Z0, Z0
-	VPSUBD.BCST      fnSingle<>+2624(SB), Z1, Z2
+	VPSUBD.BCST      fnSingle<>+2848(SB), Z1, Z2
 	VPSRAD           $0x17, Z2, Z3
 	VCVTDQ2PS        Z3, Z3
-	VANDPS.BCST      fnSingle<>+2592(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+2624(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+2816(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+2848(SB), Z2, Z2
 	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
-	VBROADCASTSS     fnSingle<>+2848(SB), Z4
-	VFMADD213PS.BCST fnSingle<>+2880(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2912(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2944(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+2976(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3008(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3040(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3072(SB), Z2, Z4
+	VBROADCASTSS     fnSingle<>+3072(SB), Z4
 	VFMADD213PS.BCST fnSingle<>+3104(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3136(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3168(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3200(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3232(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3264(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3296(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3328(SB), Z2, Z4
 	VMULPS           Z2, Z2, Z5
 	VDIVPS           Z1, Z0, Z0
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
-	VFMADD231PS.BCST fnSingle<>+2752(SB), Z3, Z0
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+5536(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z1, K1
+	VFMADD231PS.BCST fnSingle<>+2976(SB), Z3, Z0
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z1, K1
 	VBLENDMPS        Z1, Z0, K1, Z0
 	VMOVUPS          Z0, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3426,37 +3594,37 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4256(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5472(SB), Y2, Y4
-	VANDPS       fnSingle<>+5472(SB), Y3, Y5
+	VANDPS       fnSingle<>+5824(SB), Y2, Y4
+	VANDPS       fnSingle<>+5824(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VMOVUPD      fnSingle<>+4064(SB), Y7
-	VFMADD231PS  fnSingle<>+2784(SB), Y4, Y6
-	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y7
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4000(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+4000(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+4032(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+4032(SB), Y9, Y5
-	VMOVUPD      fnSingle<>+4096(SB), Y8
-	VMOVUPD      fnSingle<>+4096(SB), Y9
-	VFMADD213PS  fnSingle<>+4128(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4160(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4192(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4224(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y9
+	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VMOVUPD      fnSingle<>+4416(SB), Y7
+	VFMADD231PS  fnSingle<>+3008(SB), Y4, Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y7
+	VSUBPS       fnSingle<>+4416(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4416(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VMOVUPD      fnSingle<>+4448(SB), Y9
+	VFMADD213PS  fnSingle<>+4480(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4512(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4544(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4576(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y9
 	VMULPS       Y4, Y4, Y10
 	VMULPS       Y5, Y5, Y11
 	VFMADD213PS  Y4, Y10, Y8
@@ -3500,7 +3668,7 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4256(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    SI, SI
 
@@ -3509,30 +3677,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+5472(SB), Y2, Y2
-	VANDPS       fnSingle<>+5472(SB), Y3, Y3
+	VANDPS       fnSingle<>+5824(SB), Y2, Y2
+	VANDPS       fnSingle<>+5824(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VMOVUPD      fnSingle<>+4064(SB), Y7
-	VFMADD231PS  fnSingle<>+2784(SB), Y2, Y6
-	VFMADD231PS  fnSingle<>+2784(SB), Y3, Y7
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4000(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4000(SB), Y9, Y3
-	VFNMADD231PS fnSingle<>+4032(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4032(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+4096(SB), Y8
-	VMOVUPD      fnSingle<>+4096(SB), Y9
-	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4128(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4160(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4192(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4224(SB), Y3, Y9
+	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VMOVUPD      fnSingle<>+4416(SB), Y7
+	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
+	VSUBPS       fnSingle<>+4416(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4416(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VMOVUPD      fnSingle<>+4448(SB), Y9
+	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -3579,7 +3747,7 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+4256(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         BX, BX
 
@@ -3591,54 +3759,54 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+5472(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+5824(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
 	VMINPS            Z9, Z0, Z9
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VBROADCASTSS      fnSingle<>+4064(SB), Z12
-	VBROADCASTSS      fnSingle<>+4064(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z6, Z10
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z7, Z11
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z8, Z12
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z17, Z9
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z17, Z9
-	VBROADCASTSS      fnSingle<>+4096(SB), Z14
-	VBROADCASTSS      fnSingle<>+4096(SB), Z15
-	VBROADCASTSS      fnSingle<>+4096(SB), Z16
-	VBROADCASTSS      fnSingle<>+4096(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z9, Z17
+	VBROADCASTSS      fnSingle<>+4416(SB), Z10
+	VBROADCASTSS      fnSingle<>+4416(SB), Z11
+	VBROADCASTSS      fnSingle<>+4416(SB), Z12
+	VBROADCASTSS      fnSingle<>+4416(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z6, Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z11
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z12
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z9
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z9
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VBROADCASTSS      fnSingle<>+4448(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z17
 	VMULPS            Z6, Z6, Z18
 	VMULPS            Z7, Z7, Z19
 	VMULPS            Z8, Z8, Z20
@@ -3708,18 +3876,18 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4064(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z3, Z4
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z5, Z3
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z5, Z3
-	VBROADCASTSS      fnSingle<>+4096(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z3, Z5
+	VBROADCASTSS      fnSingle<>+4416(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z4
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z3
+	VBROADCASTSS      fnSingle<>+4448(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z5
 	VMULPS            Z3, Z3, Z6
 	VFMADD213PS       Z3, Z6, Z5
 	VPSLLD            $0x17, Z4, Z3
@@ -3750,7 +3918,7 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4256(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         SI, SI
 
@@ -3766,54 +3934,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+5472(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+5824(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
 	VMINPS            Z5, Z0, Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VBROADCASTSS      fnSingle<>+4064(SB), Z12
-	VBROADCASTSS      fnSingle<>+4064(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z4, Z12
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z17, Z5
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z17, Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z14
-	VBROADCASTSS      fnSingle<>+4096(SB), Z15
-	VBROADCASTSS      fnSingle<>+4096(SB), Z16
-	VBROADCASTSS      fnSingle<>+4096(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z5, Z17
+	VBROADCASTSS      fnSingle<>+4416(SB), Z10
+	VBROADCASTSS      fnSingle<>+4416(SB), Z11
+	VBROADCASTSS      fnSingle<>+4416(SB), Z12
+	VBROADCASTSS      fnSingle<>+4416(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z5
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VBROADCASTSS      fnSingle<>+4448(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -3892,18 +4060,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
-	VBROADCASTSS      fnSingle<>+4064(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z5, Z2
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z5, Z2
-	VBROADCASTSS      fnSingle<>+4096(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z2, Z5
+	VBROADCASTSS      fnSingle<>+4416(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z2
+	VBROADCASTSS      fnSingle<>+4448(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VPSLLD            $0x17, Z4, Z2
@@ -3935,63 +4103,63 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4608(SB), Y0
-	VMOVUPD fnSingle<>+4256(SB), Y1
+	VMOVUPD fnSingle<>+4960(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+5472(SB), Y1, Y3
-	VANDPS      fnSingle<>+5472(SB), Y2, Y4
+	VANDPS      fnSingle<>+5824(SB), Y1, Y3
+	VANDPS      fnSingle<>+5824(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+416(SB), Y5
 	VMOVUPD     fnSingle<>+416(SB), Y6
-	VFMADD231PS fnSingle<>+4640(SB), Y3, Y5
-	VFMADD231PS fnSingle<>+4640(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+4992(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+4992(SB), Y4, Y6
 	VPSRLD      $0x16, Y5, Y5
 	VPSRLD      $0x16, Y6, Y6
-	VPERMPS     fnSingle<>+4704(SB), Y5, Y7
-	VPERMPS     fnSingle<>+4704(SB), Y6, Y8
+	VPERMPS     fnSingle<>+5056(SB), Y5, Y7
+	VPERMPS     fnSingle<>+5056(SB), Y6, Y8
 	VSUBPS      Y7, Y3, Y3
 	VSUBPS      Y8, Y4, Y4
-	VPERMPS     fnSingle<>+4768(SB), Y5, Y7
-	VPERMPS     fnSingle<>+4768(SB), Y6, Y8
-	VPERMPS     fnSingle<>+4800(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4800(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5120(SB), Y5, Y7
+	VPERMPS     fnSingle<>+5120(SB), Y6, Y8
+	VPERMPS     fnSingle<>+5152(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5152(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4832(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4832(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5184(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5184(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4864(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4864(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5216(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5216(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4896(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4896(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5248(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5248(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4928(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4928(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5280(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5280(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4960(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4960(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5312(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5312(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+4992(SB), Y5, Y9
-	VPERMPS     fnSingle<>+4992(SB), Y6, Y10
-	VPERMPS     fnSingle<>+4736(SB), Y5, Y5
-	VPERMPS     fnSingle<>+4736(SB), Y6, Y6
+	VPERMPS     fnSingle<>+5344(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5344(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5088(SB), Y5, Y5
+	VPERMPS     fnSingle<>+5088(SB), Y6, Y6
 	VFMADD231PS Y3, Y5, Y9
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+5440(SB), Y1, Y1
-	VANDPS      fnSingle<>+5440(SB), Y2, Y2
+	VANDPS      fnSingle<>+5792(SB), Y1, Y1
+	VANDPS      fnSingle<>+5792(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4009,8 +4177,8 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
+	VMOVUPD fnSingle<>+4960(SB), Y0
 	VMOVUPD fnSingle<>+4608(SB), Y0
-	VMOVUPD fnSingle<>+4256(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -4020,30 +4188,30 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y4
 	VADDPS       Y1, Y1, Y1
 	VADDPS       Y2, Y2, Y2
-	VANDPS       fnSingle<>+5472(SB), Y1, Y1
-	VANDPS       fnSingle<>+5472(SB), Y2, Y2
+	VANDPS       fnSingle<>+5824(SB), Y1, Y1
+	VANDPS       fnSingle<>+5824(SB), Y2, Y2
 	VMINPS       Y1, Y0, Y1
 	VMINPS       Y2, Y0, Y2
-	VMOVUPD      fnSingle<>+4064(SB), Y5
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VFMADD231PS  fnSingle<>+2784(SB), Y1, Y5
-	VFMADD231PS  fnSingle<>+2784(SB), Y2, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
-	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4000(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4032(SB), Y8, Y2
-	VMOVUPD      fnSingle<>+4096(SB), Y7
-	VMOVUPD      fnSingle<>+4096(SB), Y8
-	VFMADD213PS  fnSingle<>+4128(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4160(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4192(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4224(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y8
+	VMOVUPD      fnSingle<>+4416(SB), Y5
+	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y1, Y5
+	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
+	VSUBPS       fnSingle<>+4416(SB), Y5, Y7
+	VSUBPS       fnSingle<>+4416(SB), Y6, Y8
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VFMADD213PS  fnSingle<>+4480(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4512(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4544(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4576(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
 	VMULPS       Y1, Y1, Y9
 	VMULPS       Y2, Y2, Y10
 	VFMADD213PS  Y1, Y9, Y7
@@ -4072,8 +4240,8 @@ loop:
 	VFNMADD231PS Y6, Y2, Y8
 	VFNMADD231PS fnSingle<>+32(SB), Y5, Y7
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
-	VMULPS       fnSingle<>+4672(SB), Y5, Y1
-	VMULPS       fnSingle<>+4672(SB), Y6, Y2
+	VMULPS       fnSingle<>+5024(SB), Y5, Y1
+	VMULPS       fnSingle<>+5024(SB), Y6, Y2
 	VFMADD213PS  Y1, Y1, Y7
 	VFMADD213PS  Y2, Y2, Y8
 	VMULPS       Y7, Y3, Y1
@@ -4092,18 +4260,18 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+4608(SB), Z0
-	VBROADCASTSS    fnSingle<>+4256(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+4704(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+4768(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+4800(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+4832(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+4864(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+4896(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+4928(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+4960(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+4992(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+4736(SB), Z10
+	VBROADCASTSS    fnSingle<>+4960(SB), Z0
+	VBROADCASTSS    fnSingle<>+4608(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+5056(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+5120(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+5152(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+5184(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+5216(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+5248(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+5280(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+5312(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+5344(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+5088(SB), Z10
 	XORQ            BX, BX
 
 wide:
@@ -4114,10 +4282,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+5472(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+5472(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+5472(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4126,10 +4294,10 @@ wide:
 	VBROADCASTSS     fnSingle<>+416(SB), Z20
 	VBROADCASTSS     fnSingle<>+416(SB), Z21
 	VBROADCASTSS     fnSingle<>+416(SB), Z22
-	VFMADD231PS.BCST fnSingle<>+4640(SB), Z15, Z19
-	VFMADD231PS.BCST fnSingle<>+4640(SB), Z16, Z20
-	VFMADD231PS.BCST fnSingle<>+4640(SB), Z17, Z21
-	VFMADD231PS.BCST fnSingle<>+4640(SB), Z18, Z22
+	VFMADD231PS.BCST fnSingle<>+4992(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+4992(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+4992(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+4992(SB), Z18, Z22
 	VPSRLD           $0x16, Z19, Z19
 	VPSRLD           $0x16, Z20, Z20
 	VPSRLD           $0x16, Z21, Z21
@@ -4210,10 +4378,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+5440(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+5440(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+5440(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5792(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+5792(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+5792(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4231,10 +4399,10 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+416(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+4640(SB), Z12, Z13
+	VFMADD231PS.BCST fnSingle<>+4992(SB), Z12, Z13
 	VPSRLD           $0x16, Z13, Z13
 	VPERMPS          Z1, Z13, Z14
 	VSUBPS           Z14, Z12, Z12
@@ -4255,7 +4423,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4273,8 +4441,8 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
+	VBROADCASTSS fnSingle<>+4960(SB), Z0
 	VBROADCASTSS fnSingle<>+4608(SB), Z0
-	VBROADCASTSS fnSingle<>+4256(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -4293,54 +4461,54 @@ wide:
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
 	VADDPS            Z4, Z4, Z4
-	VANDPS.BCST       fnSingle<>+5472(SB), Z1, Z1
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+5824(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z4
 	VMINPS            Z1, Z0, Z1
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4064(SB), Z9
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VBROADCASTSS      fnSingle<>+4064(SB), Z12
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z4, Z12
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z16
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z16, Z4
-	VBROADCASTSS      fnSingle<>+4096(SB), Z13
-	VBROADCASTSS      fnSingle<>+4096(SB), Z14
-	VBROADCASTSS      fnSingle<>+4096(SB), Z15
-	VBROADCASTSS      fnSingle<>+4096(SB), Z16
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z4, Z16
+	VBROADCASTSS      fnSingle<>+4416(SB), Z9
+	VBROADCASTSS      fnSingle<>+4416(SB), Z10
+	VBROADCASTSS      fnSingle<>+4416(SB), Z11
+	VBROADCASTSS      fnSingle<>+4416(SB), Z12
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z12, Z16
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z4
+	VBROADCASTSS      fnSingle<>+4448(SB), Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
 	VMULPS            Z1, Z1, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
@@ -4397,10 +4565,10 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
-	VMULPS.BCST       fnSingle<>+4672(SB), Z9, Z1
-	VMULPS.BCST       fnSingle<>+4672(SB), Z10, Z2
-	VMULPS.BCST       fnSingle<>+4672(SB), Z11, Z3
-	VMULPS.BCST       fnSingle<>+4672(SB), Z12, Z4
+	VMULPS.BCST       fnSingle<>+5024(SB), Z9, Z1
+	VMULPS.BCST       fnSingle<>+5024(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+5024(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+5024(SB), Z12, Z4
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
@@ -4424,18 +4592,18 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z1
 	VMOVUPS           (DX)(SI*4), Z2
 	VADDPS            Z1, Z1, Z1
-	VANDPS.BCST       fnSingle<>+5472(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+5824(SB), Z1, Z1
 	VMINPS            Z1, Z0, Z1
-	VBROADCASTSS      fnSingle<>+4064(SB), Z3
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z1, Z3
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z3, Z4
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z4, Z1
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z4, Z1
-	VBROADCASTSS      fnSingle<>+4096(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z1, Z4
+	VBROADCASTSS      fnSingle<>+4416(SB), Z3
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z1, Z3
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z3, Z4
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z1
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z1
+	VBROADCASTSS      fnSingle<>+4448(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z1, Z4
 	VMULPS            Z1, Z1, Z5
 	VFMADD213PS       Z1, Z5, Z4
 	VPSLLD            $0x17, Z3, Z1
@@ -4450,7 +4618,7 @@ loop:
 	VBROADCASTSS      fnSingle<>+448(SB), Z4
 	VFNMADD231PS      Z3, Z1, Z4
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z3, Z4
-	VMULPS.BCST       fnSingle<>+4672(SB), Z3, Z1
+	VMULPS.BCST       fnSingle<>+5024(SB), Z3, Z1
 	VFMADD213PS       Z1, Z1, Z4
 	VMULPS            Z4, Z2, Z1
 	VMOVUPS           Z1, (AX)(SI*4)
@@ -4475,8 +4643,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+5472(SB), Y1, Y3
-	VANDPS      fnSingle<>+5472(SB), Y2, Y4
+	VANDPS      fnSingle<>+5824(SB), Y1, Y3
+	VANDPS      fnSingle<>+5824(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -4521,8 +4689,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+5440(SB), Y1, Y1
-	VANDPS      fnSingle<>+5440(SB), Y2, Y2
+	VANDPS      fnSingle<>+5792(SB), Y1, Y1
+	VANDPS      fnSingle<>+5792(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4549,8 +4717,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+5472(SB), Y1, Y1
-	VANDPS      fnSingle<>+5472(SB), Y2, Y2
+	VANDPS      fnSingle<>+5824(SB), Y1, Y1
+	VANDPS      fnSingle<>+5824(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -4633,10 +4801,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+5472(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+5472(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+5472(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4725,10 +4893,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+5440(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+5440(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+5440(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5792(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+5792(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+5792(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4746,7 +4914,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4769,7 +4937,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+5440(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4803,10 +4971,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+5472(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+5472(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+5472(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+5472(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+5824(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+5824(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+5824(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+5824(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -4913,7 +5081,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+5472(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+5824(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -4953,12 +5121,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+5440(SB), Y1
+	VMOVUPD fnSingle<>+5792(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5472(SB), Y2, Y3
+	VANDPS       fnSingle<>+5824(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -5004,7 +5172,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5472(SB), Y2, Y3
+	VANDPS       fnSingle<>+5824(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -5063,13 +5231,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+5440(SB), Y1
+	VMOVUPD fnSingle<>+5792(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+5472(SB), Y1, Y3
+	VANDPS      fnSingle<>+5824(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -5117,7 +5285,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+5472(SB), Y1, Y3
+	VANDPS      fnSingle<>+5824(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -5176,7 +5344,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+5440(SB), Z1
+	VBROADCASTSS    fnSingle<>+5792(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -5195,8 +5363,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+5472(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+5824(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -5294,7 +5462,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -5355,7 +5523,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+5440(SB), Z1
+	VBROADCASTSS    fnSingle<>+5792(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -5374,8 +5542,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+5472(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+5472(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+5824(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+5824(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -5476,7 +5644,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+5472(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+5824(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -5536,46 +5704,46 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+5440(SB), Y1
+	VMOVUPD fnSingle<>+2080(SB), Y0
+	VMOVUPD fnSingle<>+5792(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5472(SB), Y2, Y3
+	VANDPS       fnSingle<>+5824(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
-	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+1984(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2208(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2048(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2080(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2272(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2304(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2112(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2336(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2144(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2176(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2208(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2240(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2272(SB), Y4, Y7
-	VPERMPS      fnSingle<>+2016(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2240(SB), Y4, Y4
 	VFMADD231PS  Y5, Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
 	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+1920(SB), Y5
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
-	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VMOVUPD      fnSingle<>+2144(SB), Y5
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y5, Y7, Y7
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5440(SB), Y4, Y4
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
 	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
@@ -5600,40 +5768,40 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5472(SB), Y2, Y3
+	VANDPS       fnSingle<>+5824(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
-	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+1984(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2208(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2048(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2080(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2272(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2304(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2112(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2336(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2144(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2176(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2208(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2240(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2272(SB), Y4, Y7
-	VPERMPS      fnSingle<>+2016(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2240(SB), Y4, Y4
 	VFMADD231PS  Y5, Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
 	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+1920(SB), Y5
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
-	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VMOVUPD      fnSingle<>+2144(SB), Y5
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y5, Y7, Y7
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5440(SB), Y4, Y4
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
 	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
@@ -5670,45 +5838,45 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+5440(SB), Y1
+	VMOVUPD fnSingle<>+2080(SB), Y0
+	VMOVUPD fnSingle<>+5792(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
-	VANDPS       fnSingle<>+5472(SB), Y1, Y3
+	VANDPS       fnSingle<>+5824(SB), Y1, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
-	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2304(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2336(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2720(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2752(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2560(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y6
 	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+1920(SB), Y5
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
-	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VMOVUPD      fnSingle<>+2144(SB), Y5
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y5, Y7, Y7
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5440(SB), Y4, Y4
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
 	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
@@ -5739,38 +5907,38 @@ loop:
 	VMOVUPS      Y1, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      32(DX)(SI*4), Y2
-	VANDPS       fnSingle<>+5472(SB), Y1, Y3
+	VANDPS       fnSingle<>+5824(SB), Y1, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
-	VFMADD231PS  fnSingle<>+1888(SB), Y3, Y4
+	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2304(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2336(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2720(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2752(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2560(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y6
 	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+1920(SB), Y5
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y5
-	VMOVUPD      fnSingle<>+1920(SB), Y7
+	VMOVUPD      fnSingle<>+2144(SB), Y5
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y5
+	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y5, Y7, Y7
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5440(SB), Y4, Y4
-	VFMADD231PS  fnSingle<>+1952(SB), Y4, Y7
+	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
 	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
@@ -5811,18 +5979,18 @@ TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+1856(SB), Z0
-	VBROADCASTSS    fnSingle<>+5440(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+1984(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+2048(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+2080(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+2112(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+2144(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+2176(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+2208(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+2240(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+2272(SB), Z10
-	VBROADCASTF32X8 fnSingle<>+2016(SB), Z11
+	VBROADCASTSS    fnSingle<>+2080(SB), Z0
+	VBROADCASTSS    fnSingle<>+5792(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2208(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2272(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+2304(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+2336(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+2368(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+2400(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+2432(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+2464(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+2496(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+2240(SB), Z11
 	XORQ            BX, BX
 
 wide:
@@ -5831,14 +5999,14 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+5472(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+5824(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+448(SB), Z16
 	VBROADCASTSS      fnSingle<>+448(SB), Z17
-	VFMADD231PS.BCST  fnSingle<>+1888(SB), Z14, Z16
-	VFMADD231PS.BCST  fnSingle<>+1888(SB), Z15, Z17
+	VFMADD231PS.BCST  fnSingle<>+2112(SB), Z14, Z16
+	VFMADD231PS.BCST  fnSingle<>+2112(SB), Z15, Z17
 	VPSRLD            $0x16, Z16, Z16
 	VPSRLD            $0x16, Z17, Z17
 	VPERMPS           Z2, Z16, Z18
@@ -5881,24 +6049,24 @@ wide:
 	VFMADD213PS       Z23, Z19, Z21
 	VMULPS            Z14, Z14, Z16
 	VMULPS            Z15, Z15, Z17
-	VBROADCASTSS      fnSingle<>+1920(SB), Z18
-	VBROADCASTSS      fnSingle<>+1920(SB), Z19
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z16, Z18
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z17, Z19
-	VBROADCASTSS      fnSingle<>+1920(SB), Z22
-	VBROADCASTSS      fnSingle<>+1920(SB), Z23
+	VBROADCASTSS      fnSingle<>+2144(SB), Z18
+	VBROADCASTSS      fnSingle<>+2144(SB), Z19
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z18
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z19
+	VBROADCASTSS      fnSingle<>+2144(SB), Z22
+	VBROADCASTSS      fnSingle<>+2144(SB), Z23
 	VSUBPS            Z18, Z22, Z22
 	VSUBPS            Z19, Z23, Z23
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z16, Z22
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z17, Z23
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z22
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z23
 	VMOVAPD           Z16, Z16
 	VMOVAPD           Z17, Z17
 	VFNMADD231PS      Z14, Z14, Z16
 	VFNMADD231PS      Z15, Z15, Z17
-	VXORPS.BCST       fnSingle<>+5440(SB), Z16, Z16
-	VXORPS.BCST       fnSingle<>+5440(SB), Z17, Z17
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z16, Z22
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z17, Z23
+	VXORPS.BCST       fnSingle<>+5792(SB), Z16, Z16
+	VXORPS.BCST       fnSingle<>+5792(SB), Z17, Z17
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z22
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z23
 	VMULPS            Z14, Z18, Z16
 	VMULPS            Z15, Z19, Z17
 	VBROADCASTSS      fnSingle<>+0(SB), Z24
@@ -5954,10 +6122,10 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+448(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+1888(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+2112(SB), Z13, Z14
 	VPSRLD            $0x16, Z14, Z14
 	VPERMPS           Z2, Z14, Z15
 	VSUBPS            Z15, Z13, Z15
@@ -5979,15 +6147,15 @@ loop:
 	VFMADD231PS       Z15, Z14, Z17
 	VFMADD213PS       Z17, Z15, Z16
 	VMULPS            Z13, Z13, Z14
-	VBROADCASTSS      fnSingle<>+1920(SB), Z15
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z14, Z15
-	VBROADCASTSS      fnSingle<>+1920(SB), Z17
+	VBROADCASTSS      fnSingle<>+2144(SB), Z15
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z15
+	VBROADCASTSS      fnSingle<>+2144(SB), Z17
 	VSUBPS            Z15, Z17, Z17
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z14, Z17
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
 	VMOVAPD           Z14, Z14
 	VFNMADD231PS      Z13, Z13, Z14
-	VXORPS.BCST       fnSingle<>+5440(SB), Z14, Z14
-	VFMADD231PS.BCST  fnSingle<>+1952(SB), Z14, Z17
+	VXORPS.BCST       fnSingle<>+5792(SB), Z14, Z14
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
 	VMULPS            Z13, Z15, Z14
 	VBROADCASTSS      fnSingle<>+0(SB), Z18
 	VFMADD231PS.BCST  fnSingle<>+1600(SB), Z14, Z18
@@ -6026,17 +6194,17 @@ TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            x+8(FP), CX
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
-	VBROADCASTSS    fnSingle<>+1856(SB), Z0
-	VBROADCASTSS    fnSingle<>+5440(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+2304(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+2336(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+2368(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+2400(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+2432(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+2464(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+2496(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+2528(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+2560(SB), Z9
+	VBROADCASTSS    fnSingle<>+2080(SB), Z0
+	VBROADCASTSS    fnSingle<>+5792(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2528(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2560(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2592(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+2624(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+2656(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+2688(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+2720(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+2752(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+2784(SB), Z9
 	XORQ            SI, SI
 
 wide:
@@ -6047,14 +6215,14 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z11
 	VMOVUPS          (DX)(SI*4), Z12
 	VMOVUPS          64(DX)(SI*4), Z13
-	VANDPS.BCST      fnSingle<>+5472(SB), Z10, Z14
-	VANDPS.BCST      fnSingle<>+5472(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5824(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z15
 	VMINPS           Z14, Z0, Z14
 	VMINPS           Z15, Z0, Z15
 	VBROADCASTSS     fnSingle<>+448(SB), Z16
 	VBROADCASTSS     fnSingle<>+448(SB), Z17
-	VFMADD231PS.BCST fnSingle<>+1888(SB), Z14, Z16
-	VFMADD231PS.BCST fnSingle<>+1888(SB), Z15, Z17
+	VFMADD231PS.BCST fnSingle<>+2112(SB), Z14, Z16
+	VFMADD231PS.BCST fnSingle<>+2112(SB), Z15, Z17
 	VPSRLD           $0x16, Z16, Z16
 	VPSRLD           $0x16, Z17, Z17
 	VPERMPS          Z1, Z16, Z18
@@ -6093,24 +6261,24 @@ wide:
 	VFMADD213PS      Z17, Z19, Z21
 	VMULPS           Z14, Z14, Z16
 	VMULPS           Z15, Z15, Z17
-	VBROADCASTSS     fnSingle<>+1920(SB), Z18
-	VBROADCASTSS     fnSingle<>+1920(SB), Z19
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z16, Z18
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z17, Z19
-	VBROADCASTSS     fnSingle<>+1920(SB), Z22
-	VBROADCASTSS     fnSingle<>+1920(SB), Z23
+	VBROADCASTSS     fnSingle<>+2144(SB), Z18
+	VBROADCASTSS     fnSingle<>+2144(SB), Z19
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z16, Z18
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z17, Z19
+	VBROADCASTSS     fnSingle<>+2144(SB), Z22
+	VBROADCASTSS     fnSingle<>+2144(SB), Z23
 	VSUBPS           Z18, Z22, Z22
 	VSUBPS           Z19, Z23, Z23
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z16, Z22
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z17, Z23
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z16, Z22
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z17, Z23
 	VMOVAPD          Z16, Z16
 	VMOVAPD          Z17, Z17
 	VFNMADD231PS     Z14, Z14, Z16
 	VFNMADD231PS     Z15, Z15, Z17
-	VXORPS.BCST      fnSingle<>+5440(SB), Z16, Z16
-	VXORPS.BCST      fnSingle<>+5440(SB), Z17, Z17
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z16, Z22
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z17, Z23
+	VXORPS.BCST      fnSingle<>+5792(SB), Z16, Z16
+	VXORPS.BCST      fnSingle<>+5792(SB), Z17, Z17
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z16, Z22
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z17, Z23
 	VMULPS           Z14, Z18, Z16
 	VMULPS           Z15, Z19, Z17
 	VBROADCASTSS     fnSingle<>+0(SB), Z24
@@ -6177,10 +6345,10 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
-	VANDPS.BCST      fnSingle<>+5472(SB), Z10, Z12
+	VANDPS.BCST      fnSingle<>+5824(SB), Z10, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+448(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+1888(SB), Z12, Z13
+	VFMADD231PS.BCST fnSingle<>+2112(SB), Z12, Z13
 	VPSRLD           $0x16, Z13, Z13
 	VPERMPS          Z1, Z13, Z14
 	VSUBPS           Z14, Z12, Z14
@@ -6200,15 +6368,15 @@ loop:
 	VPERMPS          Z9, Z13, Z13
 	VFMADD213PS      Z13, Z14, Z15
 	VMULPS           Z12, Z12, Z13
-	VBROADCASTSS     fnSingle<>+1920(SB), Z14
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z13, Z14
-	VBROADCASTSS     fnSingle<>+1920(SB), Z16
+	VBROADCASTSS     fnSingle<>+2144(SB), Z14
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z14
+	VBROADCASTSS     fnSingle<>+2144(SB), Z16
 	VSUBPS           Z14, Z16, Z16
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z13, Z16
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
 	VMOVAPD          Z13, Z13
 	VFNMADD231PS     Z12, Z12, Z13
-	VXORPS.BCST      fnSingle<>+5440(SB), Z13, Z13
-	VFMADD231PS.BCST fnSingle<>+1952(SB), Z13, Z16
+	VXORPS.BCST      fnSingle<>+5792(SB), Z13, Z13
+	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
 	VMULPS           Z12, Z14, Z13
 	VBROADCASTSS     fnSingle<>+0(SB), Z17
 	VFMADD231PS.BCST fnSingle<>+1600(SB), Z13, Z17
@@ -6251,26 +6419,26 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4256(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+5440(SB), Y2
+	VMOVUPD fnSingle<>+5792(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5472(SB), Y3, Y4
+	VANDPS       fnSingle<>+5824(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4096(SB), Y7
-	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6290,19 +6458,19 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y3
 	VMOVUPS      Y3, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5472(SB), Y3, Y4
+	VANDPS       fnSingle<>+5824(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4096(SB), Y7
-	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6334,27 +6502,27 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4256(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+5440(SB), Y2
+	VMOVUPD fnSingle<>+5792(SB), Y2
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y2
 	VMOVUPS      (DX)(SI*4), Y3
-	VANDPS       fnSingle<>+5472(SB), Y2, Y4
+	VANDPS       fnSingle<>+5824(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4096(SB), Y7
-	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6383,19 +6551,19 @@ loop:
 	VMOVUPS      Y2, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VANDPS       fnSingle<>+5472(SB), Y2, Y4
+	VANDPS       fnSingle<>+5824(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4000(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4032(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4096(SB), Y7
-	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4448(SB), Y7
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6434,9 +6602,9 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+4256(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+5440(SB), Z2
+	VBROADCASTSS fnSingle<>+5792(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6445,32 +6613,32 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z3
 	VMOVUPS           64(CX)(BX*4), Z4
-	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z5
-	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z6
+	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z5
+	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z6
 	VMINPS            Z5, Z0, Z5
 	VMINPS            Z6, Z0, Z6
 	VMOVAPD           Z5, Z7
 	VMOVAPD           Z6, Z8
-	VBROADCASTSS      fnSingle<>+4064(SB), Z9
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z7, Z9
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z8, Z10
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z12
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z11, Z7
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z11, Z7
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z8
-	VBROADCASTSS      fnSingle<>+4096(SB), Z11
-	VBROADCASTSS      fnSingle<>+4096(SB), Z12
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z8, Z12
+	VBROADCASTSS      fnSingle<>+4416(SB), Z9
+	VBROADCASTSS      fnSingle<>+4416(SB), Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z9
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z10
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z12
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z8
+	VBROADCASTSS      fnSingle<>+4448(SB), Z11
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z12
 	VMULPS            Z7, Z7, Z13
 	VMULPS            Z8, Z8, Z14
 	VFMADD213PS       Z7, Z13, Z11
@@ -6516,19 +6684,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z3
-	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z4
+	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z6
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z7, Z5
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4416(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -6562,9 +6730,9 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4256(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+5440(SB), Z2
+	VBROADCASTSS fnSingle<>+5792(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6575,32 +6743,32 @@ wide:
 	VMOVUPS           64(CX)(SI*4), Z3
 	VMOVUPS           (DX)(SI*4), Z4
 	VMOVUPS           64(DX)(SI*4), Z5
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z7
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMOVAPD           Z6, Z8
 	VMOVAPD           Z7, Z9
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z8, Z10
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z12
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z13
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z13, Z9
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z13, Z9
-	VBROADCASTSS      fnSingle<>+4096(SB), Z12
-	VBROADCASTSS      fnSingle<>+4096(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z9, Z13
+	VBROADCASTSS      fnSingle<>+4416(SB), Z10
+	VBROADCASTSS      fnSingle<>+4416(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z12
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z13
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z9
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z9
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
+	VBROADCASTSS      fnSingle<>+4448(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z13
 	VMULPS            Z8, Z8, Z14
 	VMULPS            Z9, Z9, Z15
 	VFMADD213PS       Z8, Z14, Z12
@@ -6663,19 +6831,19 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z6
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z7, Z5
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4416(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -6719,8 +6887,8 @@ TEXT ·fnHardSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Y0
 	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+1152(SB), Y2
-	VMOVUPD      fnConst<>+1184(SB), Y3
+	VMOVUPD      fnConst<>+1120(SB), Y2
+	VMOVUPD      fnConst<>+1152(SB), Y3
 	XORQ         BX, BX
 
 loop:
@@ -6754,8 +6922,8 @@ TEXT ·fnHardSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Y0
 	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+1152(SB), Y2
-	VMOVUPD      fnConst<>+1184(SB), Y3
+	VMOVUPD      fnConst<>+1120(SB), Y2
+	VMOVUPD      fnConst<>+1152(SB), Y3
 	XORQ         SI, SI
 
 loop:
@@ -6796,8 +6964,8 @@ TEXT ·fnHardSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         p+24(FP), BX
 	VBROADCASTSD (BX), Z0
 	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+1152(SB), Z2
-	VBROADCASTSD fnConst<>+1184(SB), Z3
+	VBROADCASTSD fnConst<>+1120(SB), Z2
+	VBROADCASTSD fnConst<>+1152(SB), Z3
 	XORQ         BX, BX
 
 wide:
@@ -6851,8 +7019,8 @@ TEXT ·fnHardSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+32(FP), SI
 	VBROADCASTSD (SI), Z0
 	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+1152(SB), Z2
-	VBROADCASTSD fnConst<>+1184(SB), Z3
+	VBROADCASTSD fnConst<>+1120(SB), Z2
+	VBROADCASTSD fnConst<>+1152(SB), Z3
 	XORQ         SI, SI
 
 wide:
@@ -6914,16 +7082,16 @@ TEXT ·fnHardSwishAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1152(SB), Y0
-	VMOVUPD fnConst<>+1376(SB), Y1
-	VMOVUPD fnConst<>+1664(SB), Y2
+	VMOVUPD fnConst<>+1120(SB), Y0
+	VMOVUPD fnConst<>+1344(SB), Y1
+	VMOVUPD fnConst<>+1568(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y3
 	VCVTPS2PD  16(CX)(BX*4), Y4
-	VADDPD     fnConst<>+1280(SB), Y3, Y5
-	VADDPD     fnConst<>+1280(SB), Y4, Y6
+	VADDPD     fnConst<>+1248(SB), Y3, Y5
+	VADDPD     fnConst<>+1248(SB), Y4, Y6
 	VMAXPD     Y5, Y0, Y5
 	VMAXPD     Y6, Y0, Y6
 	VMINPD     Y5, Y1, Y5
@@ -6932,8 +7100,8 @@ loop:
 	VMAXPD     Y4, Y2, Y4
 	VMULPD     Y5, Y3, Y3
 	VMULPD     Y6, Y4, Y4
-	VMULPD     fnConst<>+1024(SB), Y3, Y3
-	VMULPD     fnConst<>+1024(SB), Y4, Y4
+	VMULPD     fnConst<>+992(SB), Y3, Y3
+	VMULPD     fnConst<>+992(SB), Y4, Y4
 	VCVTPD2PSY Y3, X3
 	VMOVUPS    X3, (AX)(BX*4)
 	VCVTPD2PSY Y4, X3
@@ -6951,9 +7119,9 @@ TEXT ·fnHardSwishGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1152(SB), Y0
-	VMOVUPD fnConst<>+1376(SB), Y0
-	VMOVUPD fnConst<>+1664(SB), Y0
+	VMOVUPD fnConst<>+1120(SB), Y0
+	VMOVUPD fnConst<>+1344(SB), Y0
+	VMOVUPD fnConst<>+1568(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -6961,16 +7129,16 @@ loop:
 	VCVTPS2PD   16(CX)(SI*4), Y1
 	VCVTPS2PD   (DX)(SI*4), Y2
 	VCVTPS2PD   16(DX)(SI*4), Y3
-	VMOVUPD     fnConst<>+1088(SB), Y4
-	VMOVUPD     fnConst<>+1088(SB), Y5
-	VFMADD231PD fnConst<>+1056(SB), Y0, Y4
-	VFMADD231PD fnConst<>+1056(SB), Y1, Y5
-	VCMPPD      $0x1d, fnConst<>+1280(SB), Y0, Y6
-	VCMPPD      $0x1d, fnConst<>+1280(SB), Y1, Y7
-	VBLENDVPD   Y6, fnConst<>+1184(SB), Y4, Y4
-	VBLENDVPD   Y7, fnConst<>+1184(SB), Y5, Y5
-	VCMPPD      $0x16, fnConst<>+1312(SB), Y0, Y0
-	VCMPPD      $0x16, fnConst<>+1312(SB), Y1, Y1
+	VMOVUPD     fnConst<>+1056(SB), Y4
+	VMOVUPD     fnConst<>+1056(SB), Y5
+	VFMADD231PD fnConst<>+1024(SB), Y0, Y4
+	VFMADD231PD fnConst<>+1024(SB), Y1, Y5
+	VCMPPD      $0x1d, fnConst<>+1248(SB), Y0, Y6
+	VCMPPD      $0x1d, fnConst<>+1248(SB), Y1, Y7
+	VBLENDVPD   Y6, fnConst<>+1152(SB), Y4, Y4
+	VBLENDVPD   Y7, fnConst<>+1152(SB), Y5, Y5
+	VCMPPD      $0x16, fnConst<>+1280(SB), Y0, Y0
+	VCMPPD      $0x16, fnConst<>+1280(SB), Y1, Y1
 	VMULPD      Y4, Y2, Y2
 	VMULPD      Y5, Y3, Y3
 	VANDPD      Y0, Y2, Y0
@@ -6991,9 +7159,9 @@ TEXT ·fnHardSwishAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1152(SB), Z0
-	VBROADCASTSD fnConst<>+1376(SB), Z1
-	VBROADCASTSD fnConst<>+1664(SB), Z2
+	VBROADCASTSD fnConst<>+1120(SB), Z0
+	VBROADCASTSD fnConst<>+1344(SB), Z1
+	VBROADCASTSD fnConst<>+1568(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -7004,10 +7172,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z4
 	VCVTPS2PD   64(CX)(BX*4), Z5
 	VCVTPS2PD   96(CX)(BX*4), Z6
-	VADDPD.BCST fnConst<>+1280(SB), Z3, Z7
-	VADDPD.BCST fnConst<>+1280(SB), Z4, Z8
-	VADDPD.BCST fnConst<>+1280(SB), Z5, Z9
-	VADDPD.BCST fnConst<>+1280(SB), Z6, Z10
+	VADDPD.BCST fnConst<>+1248(SB), Z3, Z7
+	VADDPD.BCST fnConst<>+1248(SB), Z4, Z8
+	VADDPD.BCST fnConst<>+1248(SB), Z5, Z9
+	VADDPD.BCST fnConst<>+1248(SB), Z6, Z10
 	VMAXPD      Z7, Z0, Z7
 	VMAXPD      Z8, Z0, Z8
 	VMAXPD      Z9, Z0, Z9
@@ -7024,10 +7192,10 @@ wide:
 	VMULPD      Z8, Z4, Z4
 	VMULPD      Z9, Z5, Z5
 	VMULPD      Z10, Z6, Z6
-	VMULPD.BCST fnConst<>+1024(SB), Z3, Z3
-	VMULPD.BCST fnConst<>+1024(SB), Z4, Z4
-	VMULPD.BCST fnConst<>+1024(SB), Z5, Z5
-	VMULPD.BCST fnConst<>+1024(SB), Z6, Z6
+	VMULPD.BCST fnConst<>+992(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+992(SB), Z4, Z4
+	VMULPD.BCST fnConst<>+992(SB), Z5, Z5
+	VMULPD.BCST fnConst<>+992(SB), Z6, Z6
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	VCVTPD2PS   Z4, Y3
@@ -7045,12 +7213,12 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z3
-	VADDPD.BCST fnConst<>+1280(SB), Z3, Z4
+	VADDPD.BCST fnConst<>+1248(SB), Z3, Z4
 	VMAXPD      Z4, Z0, Z4
 	VMINPD      Z4, Z1, Z4
 	VMAXPD      Z3, Z2, Z3
 	VMULPD      Z4, Z3, Z3
-	VMULPD.BCST fnConst<>+1024(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+992(SB), Z3, Z3
 	VCVTPD2PS   Z3, Y3
 	VMOVUPS     Y3, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -7068,9 +7236,9 @@ TEXT ·fnHardSwishGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1152(SB), Z0
-	VBROADCASTSD fnConst<>+1376(SB), Z0
-	VBROADCASTSD fnConst<>+1664(SB), Z0
+	VBROADCASTSD fnConst<>+1120(SB), Z0
+	VBROADCASTSD fnConst<>+1344(SB), Z0
+	VBROADCASTSD fnConst<>+1568(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -7085,26 +7253,26 @@ wide:
 	VCVTPS2PD        32(DX)(SI*4), Z10
 	VCVTPS2PD        64(DX)(SI*4), Z11
 	VCVTPS2PD        96(DX)(SI*4), Z12
-	VBROADCASTSD     fnConst<>+1088(SB), Z13
-	VBROADCASTSD     fnConst<>+1088(SB), Z14
-	VBROADCASTSD     fnConst<>+1088(SB), Z15
-	VBROADCASTSD     fnConst<>+1088(SB), Z16
-	VFMADD231PD.BCST fnConst<>+1056(SB), Z0, Z13
-	VFMADD231PD.BCST fnConst<>+1056(SB), Z6, Z14
-	VFMADD231PD.BCST fnConst<>+1056(SB), Z7, Z15
-	VFMADD231PD.BCST fnConst<>+1056(SB), Z8, Z16
-	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z6, K2
-	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z7, K3
-	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z8, K4
-	VBLENDMPD.BCST   fnConst<>+1184(SB), Z13, K1, Z1
-	VBLENDMPD.BCST   fnConst<>+1184(SB), Z14, K2, Z2
-	VBLENDMPD.BCST   fnConst<>+1184(SB), Z15, K3, Z3
-	VBLENDMPD.BCST   fnConst<>+1184(SB), Z16, K4, Z4
-	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z0, K1
-	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z6, K2
-	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z7, K3
-	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z8, K4
+	VBROADCASTSD     fnConst<>+1056(SB), Z13
+	VBROADCASTSD     fnConst<>+1056(SB), Z14
+	VBROADCASTSD     fnConst<>+1056(SB), Z15
+	VBROADCASTSD     fnConst<>+1056(SB), Z16
+	VFMADD231PD.BCST fnConst<>+1024(SB), Z0, Z13
+	VFMADD231PD.BCST fnConst<>+1024(SB), Z6, Z14
+	VFMADD231PD.BCST fnConst<>+1024(SB), Z7, Z15
+	VFMADD231PD.BCST fnConst<>+1024(SB), Z8, Z16
+	VCMPPD.BCST      $0x1d, fnConst<>+1248(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, fnConst<>+1248(SB), Z6, K2
+	VCMPPD.BCST      $0x1d, fnConst<>+1248(SB), Z7, K3
+	VCMPPD.BCST      $0x1d, fnConst<>+1248(SB), Z8, K4
+	VBLENDMPD.BCST   fnConst<>+1152(SB), Z13, K1, Z1
+	VBLENDMPD.BCST   fnConst<>+1152(SB), Z14, K2, Z2
+	VBLENDMPD.BCST   fnConst<>+1152(SB), Z15, K3, Z3
+	VBLENDMPD.BCST   fnConst<>+1152(SB), Z16, K4, Z4
+	VCMPPD.BCST      $0x16, fnConst<>+1280(SB), Z0, K1
+	VCMPPD.BCST      $0x16, fnConst<>+1280(SB), Z6, K2
+	VCMPPD.BCST      $0x16, fnConst<>+1280(SB), Z7, K3
+	VCMPPD.BCST      $0x16, fnConst<>+1280(SB), Z8, K4
 	VMULPD           Z1, Z9, Z0
 	VMULPD           Z2, Z10, Z6
 	VMULPD           Z3, Z11, Z7
@@ -7131,11 +7299,11 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z0
 	VCVTPS2PD        (DX)(SI*4), Z1
-	VBROADCASTSD     fnConst<>+1088(SB), Z2
-	VFMADD231PD.BCST fnConst<>+1056(SB), Z0, Z2
-	VCMPPD.BCST      $0x1d, fnConst<>+1280(SB), Z0, K1
-	VBLENDMPD.BCST   fnConst<>+1184(SB), Z2, K1, Z5
-	VCMPPD.BCST      $0x16, fnConst<>+1312(SB), Z0, K1
+	VBROADCASTSD     fnConst<>+1056(SB), Z2
+	VFMADD231PD.BCST fnConst<>+1024(SB), Z0, Z2
+	VCMPPD.BCST      $0x1d, fnConst<>+1248(SB), Z0, K1
+	VBLENDMPD.BCST   fnConst<>+1152(SB), Z2, K1, Z5
+	VCMPPD.BCST      $0x16, fnConst<>+1280(SB), Z0, K1
 	VMULPD           Z5, Z1, Z0
 	VMOVAPD.Z        Z0, K1, Z0
 	VCVTPD2PS        Z0, Y0
@@ -7154,41 +7322,41 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4256(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y2
-	VMOVUPD fnSingle<>+5440(SB), Y2
+	VMOVUPD fnSingle<>+5792(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
 	VMOVUPS      32(CX)(BX*4), Y4
-	VANDPS       fnSingle<>+5472(SB), Y3, Y5
-	VANDPS       fnSingle<>+5472(SB), Y4, Y6
+	VANDPS       fnSingle<>+5824(SB), Y3, Y5
+	VANDPS       fnSingle<>+5824(SB), Y4, Y6
 	VMINPS       Y5, Y0, Y5
 	VMINPS       Y6, Y0, Y6
 	VORPS        fnSingle<>+480(SB), Y5, Y5
 	VORPS        fnSingle<>+480(SB), Y6, Y6
 	VMOVUPD      fnSingle<>+0(SB), Y7
 	VMOVUPD      fnSingle<>+0(SB), Y8
-	VFMADD231PS  fnSingle<>+2784(SB), Y5, Y7
-	VFMADD231PS  fnSingle<>+2784(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
 	VSUBPS       fnSingle<>+0(SB), Y7, Y9
 	VSUBPS       fnSingle<>+0(SB), Y8, Y10
-	VFNMADD231PS fnSingle<>+4000(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+4000(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4032(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+4032(SB), Y10, Y6
-	VMOVUPD      fnSingle<>+4096(SB), Y9
-	VMOVUPD      fnSingle<>+4096(SB), Y10
-	VFMADD213PS  fnSingle<>+4128(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4128(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4160(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4224(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4224(SB), Y6, Y10
+	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4352(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y9
+	VMOVUPD      fnSingle<>+4448(SB), Y10
+	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
 	VMULPS       Y5, Y5, Y11
 	VMULPS       Y6, Y6, Y12
 	VFMADD213PS  Y5, Y11, Y9
@@ -7203,40 +7371,40 @@ loop:
 	VMULPS       fnSingle<>+32(SB), Y6, Y6
 	VMOVUPD      fnSingle<>+416(SB), Y7
 	VMOVUPD      fnSingle<>+416(SB), Y8
-	VFMADD231PS  fnSingle<>+4288(SB), Y5, Y7
-	VFMADD231PS  fnSingle<>+4288(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+4640(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+4640(SB), Y6, Y8
 	VPSRLD       $0x16, Y7, Y7
 	VPSRLD       $0x16, Y8, Y8
-	VPERMPS      fnSingle<>+4320(SB), Y7, Y9
-	VPERMPS      fnSingle<>+4320(SB), Y8, Y10
+	VPERMPS      fnSingle<>+4672(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4672(SB), Y8, Y10
 	VSUBPS       Y9, Y5, Y5
 	VSUBPS       Y10, Y6, Y6
-	VPERMPS      fnSingle<>+4384(SB), Y7, Y9
-	VPERMPS      fnSingle<>+4384(SB), Y8, Y10
-	VPERMPS      fnSingle<>+4416(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4416(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4736(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4736(SB), Y8, Y10
+	VPERMPS      fnSingle<>+4768(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4768(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4448(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4448(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4800(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4800(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4480(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4480(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4832(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4832(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4512(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4512(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4864(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4864(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4544(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4544(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4896(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4896(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4576(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4576(SB), Y8, Y12
-	VPERMPS      fnSingle<>+4352(SB), Y7, Y7
-	VPERMPS      fnSingle<>+4352(SB), Y8, Y8
+	VPERMPS      fnSingle<>+4928(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4928(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4704(SB), Y7, Y7
+	VPERMPS      fnSingle<>+4704(SB), Y8, Y8
 	VFMADD231PS  Y5, Y7, Y11
 	VFMADD231PS  Y6, Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
@@ -7260,10 +7428,10 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4256(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y1
-	VMOVUPD fnSingle<>+5440(SB), Y2
+	VMOVUPD fnSingle<>+5792(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -7271,30 +7439,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+5472(SB), Y2, Y6
-	VANDPS       fnSingle<>+5472(SB), Y3, Y7
+	VANDPS       fnSingle<>+5824(SB), Y2, Y6
+	VANDPS       fnSingle<>+5824(SB), Y3, Y7
 	VMINPS       Y6, Y0, Y6
 	VMINPS       Y7, Y0, Y7
-	VMOVUPD      fnSingle<>+4064(SB), Y8
-	VMOVUPD      fnSingle<>+4064(SB), Y9
-	VFMADD231PS  fnSingle<>+2784(SB), Y6, Y8
-	VFMADD231PS  fnSingle<>+2784(SB), Y7, Y9
-	VSUBPS       fnSingle<>+4064(SB), Y8, Y10
-	VSUBPS       fnSingle<>+4064(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+4000(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4000(SB), Y11, Y7
-	VFNMADD231PS fnSingle<>+4032(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4032(SB), Y11, Y7
-	VMOVUPD      fnSingle<>+4096(SB), Y10
-	VMOVUPD      fnSingle<>+4096(SB), Y11
-	VFMADD213PS  fnSingle<>+4128(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4128(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4160(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4160(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4224(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4224(SB), Y7, Y11
+	VMOVUPD      fnSingle<>+4416(SB), Y8
+	VMOVUPD      fnSingle<>+4416(SB), Y9
+	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+3008(SB), Y7, Y9
+	VSUBPS       fnSingle<>+4416(SB), Y8, Y10
+	VSUBPS       fnSingle<>+4416(SB), Y9, Y11
+	VFNMADD231PS fnSingle<>+4352(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4352(SB), Y11, Y7
+	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4384(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y10
+	VMOVUPD      fnSingle<>+4448(SB), Y11
+	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4544(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y11
 	VMULPS       Y6, Y6, Y12
 	VMULPS       Y7, Y7, Y13
 	VFMADD213PS  Y6, Y12, Y10
@@ -7339,19 +7507,19 @@ TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+4256(SB), Z0
+	VBROADCASTSS    fnSingle<>+4608(SB), Z0
 	VBROADCASTSS    fnSingle<>+448(SB), Z1
 	VBROADCASTSS    fnSingle<>+32(SB), Z2
-	VBROADCASTSS    fnSingle<>+5440(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+4320(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+4384(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+4416(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+4448(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+4480(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+4512(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+4544(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+4576(SB), Z10
-	VBROADCASTF32X8 fnSingle<>+4352(SB), Z11
+	VBROADCASTSS    fnSingle<>+5792(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+4672(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+4736(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+4768(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+4800(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+4832(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+4864(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+4896(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+4928(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+4704(SB), Z11
 	XORQ            BX, BX
 
 wide:
@@ -7362,10 +7530,10 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z13
 	VMOVUPS           128(CX)(BX*4), Z14
 	VMOVUPS           192(CX)(BX*4), Z15
-	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z16
-	VANDPS.BCST       fnSingle<>+5472(SB), Z13, Z17
-	VANDPS.BCST       fnSingle<>+5472(SB), Z14, Z18
-	VANDPS.BCST       fnSingle<>+5472(SB), Z15, Z19
+	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z16
+	VANDPS.BCST       fnSingle<>+5824(SB), Z13, Z17
+	VANDPS.BCST       fnSingle<>+5824(SB), Z14, Z18
+	VANDPS.BCST       fnSingle<>+5824(SB), Z15, Z19
 	VMINPS            Z16, Z0, Z16
 	VMINPS            Z17, Z0, Z17
 	VMINPS            Z18, Z0, Z18
@@ -7378,42 +7546,42 @@ wide:
 	VBROADCASTSS      fnSingle<>+0(SB), Z21
 	VBROADCASTSS      fnSingle<>+0(SB), Z22
 	VBROADCASTSS      fnSingle<>+0(SB), Z23
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z16, Z20
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z17, Z21
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z18, Z22
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z19, Z23
 	VSUBPS.BCST       fnSingle<>+0(SB), Z20, Z24
 	VSUBPS.BCST       fnSingle<>+0(SB), Z21, Z25
 	VSUBPS.BCST       fnSingle<>+0(SB), Z22, Z26
 	VSUBPS.BCST       fnSingle<>+0(SB), Z23, Z27
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z24, Z16
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z25, Z17
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z26, Z18
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z27, Z19
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z24, Z16
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z25, Z17
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z26, Z18
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z27, Z19
-	VBROADCASTSS      fnSingle<>+4096(SB), Z24
-	VBROADCASTSS      fnSingle<>+4096(SB), Z25
-	VBROADCASTSS      fnSingle<>+4096(SB), Z26
-	VBROADCASTSS      fnSingle<>+4096(SB), Z27
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z19, Z27
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z27, Z19
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z27, Z19
+	VBROADCASTSS      fnSingle<>+4448(SB), Z24
+	VBROADCASTSS      fnSingle<>+4448(SB), Z25
+	VBROADCASTSS      fnSingle<>+4448(SB), Z26
+	VBROADCASTSS      fnSingle<>+4448(SB), Z27
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z19, Z27
 	VMULPS            Z16, Z16, Z28
 	VMULPS            Z17, Z17, Z29
 	VMULPS            Z18, Z18, Z30
@@ -7442,10 +7610,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+416(SB), Z21
 	VBROADCASTSS      fnSingle<>+416(SB), Z22
 	VBROADCASTSS      fnSingle<>+416(SB), Z23
-	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z16, Z20
-	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z17, Z21
-	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z18, Z22
-	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z19, Z23
 	VPSRLD            $0x16, Z20, Z20
 	VPSRLD            $0x16, Z21, Z21
 	VPSRLD            $0x16, Z22, Z22
@@ -7539,19 +7707,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5472(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VORPS.BCST        fnSingle<>+480(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+0(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z14
 	VSUBPS.BCST       fnSingle<>+0(SB), Z14, Z15
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z15, Z13
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z15, Z13
-	VBROADCASTSS      fnSingle<>+4096(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z13, Z15
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z13
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z15
 	VMULPS            Z13, Z13, Z16
 	VFMADD213PS       Z13, Z16, Z15
 	VFMADD213PS       Z1, Z1, Z15
@@ -7559,7 +7727,7 @@ loop:
 	VMULPS            Z13, Z15, Z13
 	VMULPS.BCST       fnSingle<>+32(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+4288(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z13, Z14
 	VPSRLD            $0x16, Z14, Z14
 	VPERMPS           Z3, Z14, Z15
 	VSUBPS            Z15, Z13, Z13
@@ -7596,10 +7764,10 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4256(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
 	VBROADCASTSS fnSingle<>+32(SB), Z1
-	VBROADCASTSS fnSingle<>+5440(SB), Z2
+	VBROADCASTSS fnSingle<>+5792(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -7614,54 +7782,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z10
-	VANDPS.BCST       fnSingle<>+5472(SB), Z3, Z11
-	VANDPS.BCST       fnSingle<>+5472(SB), Z4, Z12
-	VANDPS.BCST       fnSingle<>+5472(SB), Z5, Z13
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z10
+	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z11
+	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z12
+	VANDPS.BCST       fnSingle<>+5824(SB), Z5, Z13
 	VMINPS            Z10, Z0, Z10
 	VMINPS            Z11, Z0, Z11
 	VMINPS            Z12, Z0, Z12
 	VMINPS            Z13, Z0, Z13
-	VBROADCASTSS      fnSingle<>+4064(SB), Z14
-	VBROADCASTSS      fnSingle<>+4064(SB), Z15
-	VBROADCASTSS      fnSingle<>+4064(SB), Z16
-	VBROADCASTSS      fnSingle<>+4064(SB), Z17
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z10, Z14
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z11, Z15
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z12, Z16
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z13, Z17
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z14, Z18
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z15, Z19
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z16, Z20
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z17, Z21
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z18, Z10
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z19, Z11
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z20, Z12
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z21, Z13
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z18, Z10
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z19, Z11
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z20, Z12
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z21, Z13
-	VBROADCASTSS      fnSingle<>+4096(SB), Z18
-	VBROADCASTSS      fnSingle<>+4096(SB), Z19
-	VBROADCASTSS      fnSingle<>+4096(SB), Z20
-	VBROADCASTSS      fnSingle<>+4096(SB), Z21
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z13, Z21
+	VBROADCASTSS      fnSingle<>+4416(SB), Z14
+	VBROADCASTSS      fnSingle<>+4416(SB), Z15
+	VBROADCASTSS      fnSingle<>+4416(SB), Z16
+	VBROADCASTSS      fnSingle<>+4416(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z10, Z14
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z11, Z15
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z12, Z16
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z17
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z14, Z18
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z15, Z19
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z16, Z20
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z17, Z21
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z21, Z13
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z21, Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z18
+	VBROADCASTSS      fnSingle<>+4448(SB), Z19
+	VBROADCASTSS      fnSingle<>+4448(SB), Z20
+	VBROADCASTSS      fnSingle<>+4448(SB), Z21
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z21
 	VMULPS            Z10, Z10, Z22
 	VMULPS            Z11, Z11, Z23
 	VMULPS            Z12, Z12, Z24
@@ -7736,18 +7904,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5472(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4064(SB), Z5
-	VFMADD231PS.BCST  fnSingle<>+2784(SB), Z4, Z5
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z6
-	VFNMADD231PS.BCST fnSingle<>+4000(SB), Z6, Z4
-	VFNMADD231PS.BCST fnSingle<>+4032(SB), Z6, Z4
-	VBROADCASTSS      fnSingle<>+4096(SB), Z6
-	VFMADD213PS.BCST  fnSingle<>+4128(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4160(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4192(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4224(SB), Z4, Z6
+	VBROADCASTSS      fnSingle<>+4416(SB), Z5
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z5
+	VSUBPS.BCST       fnSingle<>+4416(SB), Z5, Z6
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z6, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z6, Z4
+	VBROADCASTSS      fnSingle<>+4448(SB), Z6
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z6
 	VMULPS            Z4, Z4, Z7
 	VFMADD213PS       Z4, Z7, Z6
 	VPSLLD            $0x17, Z5, Z4
@@ -7775,69 +7943,90 @@ done:
 // func fnELUAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	MOVQ         p+24(FP), BX
-	VBROADCASTSD (BX), Y0
-	VBROADCASTSD 8(BX), Y1
-	VMOVUPD      fnConst<>+1504(SB), Y2
-	VMOVUPD      fnConst<>+1472(SB), Y3
-	XORQ         BX, BX
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	MOVQ    p+24(FP), BX
+	VMOVUPD fnSingle<>+1888(SB), Y0
+	VMOVUPD fnSingle<>+1952(SB), Y1
+	VMOVUPD fnSingle<>+1856(SB), Y2
+	VMOVUPD fnSingle<>+4608(SB), Y2
+	XORQ    SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Y4
-	VCVTPS2PD    16(CX)(BX*4), Y5
-	VMAXPD       Y4, Y2, Y6
-	VMAXPD       Y5, Y2, Y7
-	VMINPD       Y6, Y3, Y6
-	VMINPD       Y7, Y3, Y7
-	VMOVUPD      fnConst<>+32(SB), Y8
-	VMOVUPD      fnConst<>+32(SB), Y9
-	VFMADD231PD  fnConst<>+0(SB), Y6, Y8
-	VFMADD231PD  fnConst<>+0(SB), Y7, Y9
-	VSUBPD       fnConst<>+32(SB), Y8, Y10
-	VSUBPD       fnConst<>+32(SB), Y9, Y11
-	VFNMADD231PD fnConst<>+64(SB), Y10, Y6
-	VFNMADD231PD fnConst<>+64(SB), Y11, Y7
-	VMOVUPD      fnConst<>+96(SB), Y10
-	VMOVUPD      fnConst<>+96(SB), Y11
-	VFMADD213PD  fnConst<>+128(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+128(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+160(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+160(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+192(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+192(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+224(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+224(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+256(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+256(SB), Y7, Y11
-	VFMADD213PD  fnConst<>+288(SB), Y6, Y10
-	VFMADD213PD  fnConst<>+288(SB), Y7, Y11
-	VMULPD       Y6, Y10, Y6
-	VMULPD       Y7, Y11, Y7
-	VPSLLQ       $0x34, Y8, Y8
-	VPSLLQ       $0x34, Y9, Y9
-	VSUBPD       fnConst<>+1184(SB), Y8, Y10
-	VSUBPD       fnConst<>+1184(SB), Y9, Y11
-	VFMADD213PD  Y10, Y8, Y6
-	VFMADD213PD  Y11, Y9, Y7
-	VMULPD       Y0, Y6, Y6
-	VMULPD       Y0, Y7, Y7
-	VXORPD       Y8, Y8, Y8
-	VXORPD       Y9, Y9, Y9
-	VCMPPD       $0x1e, Y8, Y4, Y8
-	VCMPPD       $0x1e, Y9, Y5, Y9
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VBLENDVPD    Y8, Y4, Y6, Y4
-	VBLENDVPD    Y9, Y5, Y7, Y5
-	VCVTPD2PSY   Y4, X4
-	VMOVUPS      X4, (AX)(BX*4)
-	VCVTPD2PSY   Y5, X4
-	VMOVUPS      X4, 16(AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, DX
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      32(CX)(SI*4), Y3
+	VMAXPS       Y2, Y0, Y4
+	VMAXPS       Y3, Y0, Y5
+	VMINPS       Y4, Y1, Y4
+	VMINPS       Y5, Y1, Y5
+	VMOVUPD      fnSingle<>+1984(SB), Y6
+	VMOVUPD      fnSingle<>+1984(SB), Y7
+	VFMADD231PS  fnSingle<>+3008(SB), Y4, Y6
+	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y7
+	VSUBPS       fnSingle<>+1984(SB), Y6, Y8
+	VSUBPS       fnSingle<>+1984(SB), Y7, Y9
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y7, Y7
+	VMOVUPD      fnSingle<>+2016(SB), Y10
+	VMOVUPD      fnSingle<>+2016(SB), Y11
+	VPSUBD       Y6, Y10, Y10
+	VPSUBD       Y7, Y11, Y11
+	VMOVUPD      fnSingle<>+448(SB), Y12
+	VMOVUPD      fnSingle<>+448(SB), Y13
+	VFMADD231PS  fnSingle<>+320(SB), Y10, Y12
+	VFMADD231PS  fnSingle<>+320(SB), Y11, Y13
+	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y5
+	VMULPS       fnSingle<>+2048(SB), Y8, Y8
+	VMULPS       fnSingle<>+2048(SB), Y9, Y9
+	VADDPS       Y8, Y4, Y10
+	VADDPS       Y9, Y5, Y11
+	VMOVUPD      fnSingle<>+4448(SB), Y14
+	VMOVUPD      fnSingle<>+4448(SB), Y15
+	VFMADD213PS  fnSingle<>+4480(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4480(SB), Y11, Y15
+	VFMADD213PS  fnSingle<>+4512(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4512(SB), Y11, Y15
+	VFMADD213PS  fnSingle<>+4544(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4544(SB), Y11, Y15
+	VFMADD213PS  fnSingle<>+4576(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4576(SB), Y11, Y15
+	VMULPS       Y10, Y10, Y10
+	VMULPS       Y11, Y11, Y11
+	VFMADD213PS  Y8, Y10, Y14
+	VFMADD213PS  Y9, Y11, Y15
+	VADDPS       Y4, Y12, Y8
+	VADDPS       Y5, Y13, Y9
+	VSUBPS       Y8, Y12, Y10
+	VSUBPS       Y9, Y13, Y11
+	VADDPS       Y4, Y10, Y4
+	VADDPS       Y5, Y11, Y5
+	VADDPS       Y4, Y14, Y4
+	VADDPS       Y5, Y15, Y5
+	VADDPS       Y4, Y8, Y4
+	VADDPS       Y5, Y9, Y5
+	VADDPS       Y4, Y4, Y4
+	VADDPS       Y5, Y5, Y5
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y7, Y5, Y5
+	VBROADCASTSS (BX), Y6
+	VBROADCASTSS 4(BX), Y7
+	VMULPS       Y7, Y4, Y8
+	VMULPS       Y7, Y5, Y7
+	VFMADD231PS  Y6, Y4, Y8
+	VFMADD231PS  Y6, Y5, Y7
+	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y2, Y4
+	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y3, Y5
+	VBROADCASTSS 8(BX), Y6
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VBLENDVPS    Y4, Y2, Y8, Y8
+	VBLENDVPS    Y5, Y3, Y7, Y7
+	VMOVUPS      Y8, (AX)(SI*4)
+	VMOVUPS      Y7, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DX
 	JB           loop
 	VZEROUPPER
 	RET
@@ -7845,226 +8034,290 @@ loop:
 // func fnELUGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
-	MOVQ         dx+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         dy+16(FP), DX
-	MOVQ         n+24(FP), BX
-	MOVQ         p+32(FP), SI
-	VBROADCASTSD (SI), Y0
-	VBROADCASTSD 8(SI), Y1
-	VMOVUPD      fnConst<>+1504(SB), Y2
-	VMOVUPD      fnConst<>+1472(SB), Y3
-	XORQ         SI, SI
+	MOVQ    dx+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    p+32(FP), SI
+	VMOVUPD fnSingle<>+1888(SB), Y0
+	VMOVUPD fnSingle<>+1952(SB), Y0
+	VMOVUPD fnSingle<>+1856(SB), Y0
+	VMOVUPD fnSingle<>+4608(SB), Y1
+	XORQ    DI, DI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y4
-	VCVTPS2PD    16(CX)(SI*4), Y5
-	VCVTPS2PD    (DX)(SI*4), Y6
-	VCVTPS2PD    16(DX)(SI*4), Y7
-	VMAXPD       Y4, Y2, Y8
-	VMAXPD       Y5, Y2, Y9
-	VMINPD       Y8, Y3, Y8
-	VMINPD       Y9, Y3, Y9
-	VMOVUPD      fnConst<>+32(SB), Y10
-	VMOVUPD      fnConst<>+32(SB), Y11
-	VFMADD231PD  fnConst<>+0(SB), Y8, Y10
-	VFMADD231PD  fnConst<>+0(SB), Y9, Y11
-	VSUBPD       fnConst<>+32(SB), Y10, Y12
-	VSUBPD       fnConst<>+32(SB), Y11, Y13
-	VFNMADD231PD fnConst<>+64(SB), Y12, Y8
-	VFNMADD231PD fnConst<>+64(SB), Y13, Y9
-	VMOVUPD      fnConst<>+96(SB), Y12
-	VMOVUPD      fnConst<>+96(SB), Y13
-	VFMADD213PD  fnConst<>+128(SB), Y8, Y12
-	VFMADD213PD  fnConst<>+128(SB), Y9, Y13
-	VFMADD213PD  fnConst<>+160(SB), Y8, Y12
-	VFMADD213PD  fnConst<>+160(SB), Y9, Y13
-	VFMADD213PD  fnConst<>+192(SB), Y8, Y12
-	VFMADD213PD  fnConst<>+192(SB), Y9, Y13
-	VFMADD213PD  fnConst<>+224(SB), Y8, Y12
-	VFMADD213PD  fnConst<>+224(SB), Y9, Y13
-	VFMADD213PD  fnConst<>+256(SB), Y8, Y12
-	VFMADD213PD  fnConst<>+256(SB), Y9, Y13
-	VFMADD213PD  fnConst<>+288(SB), Y8, Y12
-	VFMADD213PD  fnConst<>+288(SB), Y9, Y13
-	VMULPD       Y8, Y12, Y8
-	VMULPD       Y9, Y13, Y9
-	VPSLLQ       $0x34, Y10, Y10
-	VPSLLQ       $0x34, Y11, Y11
-	VFMADD213PD  Y10, Y10, Y8
-	VFMADD213PD  Y11, Y11, Y9
-	VMULPD       Y0, Y8, Y8
-	VMULPD       Y0, Y9, Y9
-	VXORPD       Y10, Y10, Y10
-	VXORPD       Y11, Y11, Y11
-	VCMPPD       $0x1e, Y10, Y4, Y4
-	VCMPPD       $0x1e, Y11, Y5, Y5
-	VBLENDVPD    Y4, Y1, Y8, Y4
-	VBLENDVPD    Y5, Y1, Y9, Y5
-	VMULPD       Y4, Y6, Y4
-	VMULPD       Y5, Y7, Y5
-	VCVTPD2PSY   Y4, X4
-	VMOVUPS      X4, (AX)(SI*4)
-	VCVTPD2PSY   Y5, X4
-	VMOVUPS      X4, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
+	VMOVUPS      (CX)(DI*4), Y2
+	VMOVUPS      32(CX)(DI*4), Y3
+	VMOVUPS      (DX)(DI*4), Y4
+	VMOVUPS      32(DX)(DI*4), Y5
+	VMAXPS       Y2, Y0, Y6
+	VMAXPS       Y3, Y0, Y7
+	VMINPS       Y6, Y1, Y6
+	VMINPS       Y7, Y1, Y7
+	VMOVUPD      fnSingle<>+4096(SB), Y8
+	VMOVUPD      fnSingle<>+4096(SB), Y9
+	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+3008(SB), Y7, Y9
+	VSUBPS       fnSingle<>+4096(SB), Y8, Y10
+	VSUBPS       fnSingle<>+4096(SB), Y9, Y11
+	VFNMADD231PS fnSingle<>+4352(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4352(SB), Y11, Y7
+	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4384(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y10
+	VMOVUPD      fnSingle<>+4448(SB), Y11
+	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4544(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y11
+	VMULPS       Y6, Y6, Y12
+	VMULPS       Y7, Y7, Y13
+	VFMADD213PS  Y6, Y12, Y10
+	VFMADD213PS  Y7, Y13, Y11
+	VBROADCASTSS (SI), Y6
+	VBROADCASTSS 4(SI), Y7
+	VBROADCASTSS 4(SI), Y12
+	VMOVAPD      Y12, Y13
+	VMOVAPD      Y12, Y12
+	VFMADD231PS  Y7, Y10, Y13
+	VFMADD231PS  Y7, Y11, Y12
+	VFMADD231PS  Y6, Y10, Y13
+	VFMADD231PS  Y6, Y11, Y12
+	VBROADCASTSS (SI), Y6
+	VADDPS       Y6, Y13, Y7
+	VADDPS       Y6, Y12, Y6
+	VPSLLD       $0x16, Y8, Y10
+	VPSLLD       $0x17, Y8, Y8
+	VANDPS       fnSingle<>+6016(SB), Y10, Y10
+	VPSUBD       Y10, Y8, Y8
+	VPADDD       fnSingle<>+448(SB), Y8, Y8
+	VPADDD       fnSingle<>+448(SB), Y10, Y10
+	VMULPS       Y10, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VPSLLD       $0x16, Y9, Y8
+	VPSLLD       $0x17, Y9, Y9
+	VANDPS       fnSingle<>+6016(SB), Y8, Y8
+	VPSUBD       Y8, Y9, Y9
+	VPADDD       fnSingle<>+448(SB), Y9, Y9
+	VPADDD       fnSingle<>+448(SB), Y8, Y8
+	VMULPS       Y8, Y6, Y6
+	VMULPS       Y9, Y6, Y6
+	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y2, Y2
+	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y3, Y3
+	VBROADCASTSS 8(SI), Y8
+	VBLENDVPS    Y2, Y8, Y7, Y7
+	VBLENDVPS    Y3, Y8, Y6, Y6
+	VMULPS       Y7, Y4, Y2
+	VMULPS       Y6, Y5, Y3
+	VMOVUPS      Y2, (AX)(DI*4)
+	VMOVUPS      Y3, 32(AX)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
 	JB           loop
 	VZEROUPPER
 	RET
 
 // func fnELUAVX512(dst *float32, x *float32, n int, p *float64)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512F
 TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVQ         p+24(FP), BX
-	VBROADCASTSD (BX), Z0
-	VBROADCASTSD 8(BX), Z1
-	VBROADCASTSD fnConst<>+1504(SB), Z2
-	VBROADCASTSD fnConst<>+1472(SB), Z3
-	XORQ         BX, BX
+	VBROADCASTSS fnSingle<>+1888(SB), Z0
+	VBROADCASTSS fnSingle<>+1952(SB), Z1
+	VBROADCASTSS fnSingle<>+1856(SB), Z2
+	VBROADCASTSS fnSingle<>+4608(SB), Z2
+	XORQ         SI, SI
 
 wide:
-	LEAQ              32(BX), SI
-	CMPQ              SI, DX
+	LEAQ              64(SI), DI
+	CMPQ              DI, DX
 	JA                rest
-	VCVTPS2PD         (CX)(BX*4), Z4
-	VCVTPS2PD         32(CX)(BX*4), Z5
-	VCVTPS2PD         64(CX)(BX*4), Z6
-	VCVTPS2PD         96(CX)(BX*4), Z7
-	VMAXPD            Z4, Z2, Z8
-	VMAXPD            Z5, Z2, Z9
-	VMAXPD            Z6, Z2, Z10
-	VMAXPD            Z7, Z2, Z11
-	VMINPD            Z8, Z3, Z8
-	VMINPD            Z9, Z3, Z9
-	VMINPD            Z10, Z3, Z10
-	VMINPD            Z11, Z3, Z11
-	VBROADCASTSD      fnConst<>+32(SB), Z17
-	VBROADCASTSD      fnConst<>+32(SB), Z18
-	VBROADCASTSD      fnConst<>+32(SB), Z19
-	VBROADCASTSD      fnConst<>+32(SB), Z20
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z8, Z17
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z9, Z18
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z10, Z19
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z11, Z20
-	VSUBPD.BCST       fnConst<>+32(SB), Z17, Z21
-	VSUBPD.BCST       fnConst<>+32(SB), Z18, Z22
-	VSUBPD.BCST       fnConst<>+32(SB), Z19, Z23
-	VSUBPD.BCST       fnConst<>+32(SB), Z20, Z24
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z21, Z8
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z22, Z9
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z23, Z10
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z24, Z11
-	VBROADCASTSD      fnConst<>+96(SB), Z21
-	VBROADCASTSD      fnConst<>+96(SB), Z22
-	VBROADCASTSD      fnConst<>+96(SB), Z23
-	VBROADCASTSD      fnConst<>+96(SB), Z24
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z8, Z21
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z9, Z22
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z10, Z23
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z11, Z24
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z8, Z21
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z9, Z22
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z10, Z23
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z11, Z24
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z8, Z21
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z9, Z22
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z10, Z23
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z11, Z24
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z8, Z21
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z9, Z22
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z10, Z23
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z11, Z24
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z8, Z21
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z9, Z22
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z10, Z23
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z11, Z24
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z8, Z21
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z9, Z22
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z10, Z23
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z11, Z24
-	VMULPD            Z8, Z21, Z8
-	VMULPD            Z9, Z22, Z9
-	VMULPD            Z10, Z23, Z10
-	VMULPD            Z11, Z24, Z11
-	VPSLLQ            $0x34, Z17, Z17
-	VPSLLQ            $0x34, Z18, Z18
-	VPSLLQ            $0x34, Z19, Z19
-	VPSLLQ            $0x34, Z20, Z20
-	VSUBPD.BCST       fnConst<>+1184(SB), Z17, Z21
-	VSUBPD.BCST       fnConst<>+1184(SB), Z18, Z22
-	VSUBPD.BCST       fnConst<>+1184(SB), Z19, Z23
-	VSUBPD.BCST       fnConst<>+1184(SB), Z20, Z24
-	VFMADD213PD       Z21, Z17, Z8
-	VFMADD213PD       Z22, Z18, Z9
-	VFMADD213PD       Z23, Z19, Z10
-	VFMADD213PD       Z24, Z20, Z11
-	VMULPD            Z0, Z8, Z8
-	VMULPD            Z0, Z9, Z9
-	VMULPD            Z0, Z10, Z10
-	VMULPD            Z0, Z11, Z11
-	VXORPD            Z17, Z17, Z17
-	VXORPD            Z18, Z18, Z18
-	VXORPD            Z19, Z19, Z19
-	VXORPD            Z20, Z20, Z20
-	VCMPPD            $0x1e, Z17, Z4, K1
-	VCMPPD            $0x1e, Z18, Z5, K2
-	VCMPPD            $0x1e, Z19, Z6, K3
-	VCMPPD            $0x1e, Z20, Z7, K4
-	VMULPD            Z1, Z4, Z4
-	VMULPD            Z1, Z5, Z5
-	VMULPD            Z1, Z6, Z6
-	VMULPD            Z1, Z7, Z7
-	VBLENDMPD         Z4, Z8, K1, Z12
-	VBLENDMPD         Z5, Z9, K2, Z13
-	VBLENDMPD         Z6, Z10, K3, Z14
-	VBLENDMPD         Z7, Z11, K4, Z15
-	VCVTPD2PS         Z12, Y4
-	VMOVUPS           Y4, (AX)(BX*4)
-	VCVTPD2PS         Z13, Y4
-	VMOVUPS           Y4, 32(AX)(BX*4)
-	VCVTPD2PS         Z14, Y4
-	VMOVUPS           Y4, 64(AX)(BX*4)
-	VCVTPD2PS         Z15, Y4
-	VMOVUPS           Y4, 96(AX)(BX*4)
-	MOVQ              SI, BX
+	VMOVUPS           (CX)(SI*4), Z2
+	VMOVUPS           64(CX)(SI*4), Z3
+	VMOVUPS           128(CX)(SI*4), Z4
+	VMOVUPS           192(CX)(SI*4), Z5
+	VMAXPS            Z2, Z0, Z6
+	VMAXPS            Z3, Z0, Z7
+	VMAXPS            Z4, Z0, Z8
+	VMAXPS            Z5, Z0, Z9
+	VMINPS            Z6, Z1, Z6
+	VMINPS            Z7, Z1, Z7
+	VMINPS            Z8, Z1, Z8
+	VMINPS            Z9, Z1, Z9
+	VBROADCASTSS      fnSingle<>+1984(SB), Z10
+	VBROADCASTSS      fnSingle<>+1984(SB), Z11
+	VBROADCASTSS      fnSingle<>+1984(SB), Z12
+	VBROADCASTSS      fnSingle<>+1984(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z6, Z10
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z11
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z12
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z13, Z17
+	VPSLLD            $0x17, Z10, Z10
+	VPSLLD            $0x17, Z11, Z11
+	VPSLLD            $0x17, Z12, Z12
+	VPSLLD            $0x17, Z13, Z13
+	VBROADCASTSS      fnSingle<>+2016(SB), Z18
+	VBROADCASTSS      fnSingle<>+2016(SB), Z19
+	VBROADCASTSS      fnSingle<>+2016(SB), Z20
+	VBROADCASTSS      fnSingle<>+2016(SB), Z21
+	VPSUBD            Z10, Z18, Z18
+	VPSUBD            Z11, Z19, Z19
+	VPSUBD            Z12, Z20, Z20
+	VPSUBD            Z13, Z21, Z21
+	VBROADCASTSS      fnSingle<>+448(SB), Z22
+	VBROADCASTSS      fnSingle<>+448(SB), Z23
+	VBROADCASTSS      fnSingle<>+448(SB), Z24
+	VBROADCASTSS      fnSingle<>+448(SB), Z25
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z20, Z24
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z21, Z25
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z9
+	VMULPS.BCST       fnSingle<>+2048(SB), Z14, Z14
+	VMULPS.BCST       fnSingle<>+2048(SB), Z15, Z15
+	VMULPS.BCST       fnSingle<>+2048(SB), Z16, Z16
+	VMULPS.BCST       fnSingle<>+2048(SB), Z17, Z17
+	VADDPS            Z14, Z6, Z18
+	VADDPS            Z15, Z7, Z19
+	VADDPS            Z16, Z8, Z20
+	VADDPS            Z17, Z9, Z21
+	VBROADCASTSS      fnSingle<>+4448(SB), Z26
+	VBROADCASTSS      fnSingle<>+4448(SB), Z27
+	VBROADCASTSS      fnSingle<>+4448(SB), Z28
+	VBROADCASTSS      fnSingle<>+4448(SB), Z29
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z21, Z29
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z21, Z29
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z21, Z29
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z21, Z29
+	VMULPS            Z18, Z18, Z18
+	VMULPS            Z19, Z19, Z19
+	VMULPS            Z20, Z20, Z20
+	VMULPS            Z21, Z21, Z21
+	VFMADD213PS       Z14, Z18, Z26
+	VFMADD213PS       Z15, Z19, Z27
+	VFMADD213PS       Z16, Z20, Z28
+	VFMADD213PS       Z17, Z21, Z29
+	VADDPS            Z6, Z22, Z14
+	VADDPS            Z7, Z23, Z15
+	VADDPS            Z8, Z24, Z16
+	VADDPS            Z9, Z25, Z17
+	VSUBPS            Z14, Z22, Z18
+	VSUBPS            Z15, Z23, Z19
+	VSUBPS            Z16, Z24, Z20
+	VSUBPS            Z17, Z25, Z21
+	VADDPS            Z6, Z18, Z6
+	VADDPS            Z7, Z19, Z7
+	VADDPS            Z8, Z20, Z8
+	VADDPS            Z9, Z21, Z9
+	VADDPS            Z6, Z26, Z6
+	VADDPS            Z7, Z27, Z7
+	VADDPS            Z8, Z28, Z8
+	VADDPS            Z9, Z29, Z9
+	VADDPS            Z6, Z14, Z6
+	VADDPS            Z7, Z15, Z7
+	VADDPS            Z8, Z16, Z8
+	VADDPS            Z9, Z17, Z9
+	VADDPS            Z6, Z6, Z6
+	VADDPS            Z7, Z7, Z7
+	VADDPS            Z8, Z8, Z8
+	VADDPS            Z9, Z9, Z9
+	VMULPS            Z10, Z6, Z6
+	VMULPS            Z11, Z7, Z7
+	VMULPS            Z12, Z8, Z8
+	VMULPS            Z13, Z9, Z9
+	VMULPS.BCST       4(BX), Z6, Z10
+	VMULPS.BCST       4(BX), Z7, Z11
+	VMULPS.BCST       4(BX), Z8, Z12
+	VMULPS.BCST       4(BX), Z9, Z13
+	VFMADD231PS.BCST  (BX), Z6, Z10
+	VFMADD231PS.BCST  (BX), Z7, Z11
+	VFMADD231PS.BCST  (BX), Z8, Z12
+	VFMADD231PS.BCST  (BX), Z9, Z13
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z3, K2
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z4, K3
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z5, K4
+	VMULPS.BCST       8(BX), Z2, Z2
+	VMULPS.BCST       8(BX), Z3, Z3
+	VMULPS.BCST       8(BX), Z4, Z4
+	VMULPS.BCST       8(BX), Z5, Z5
+	VBLENDMPS         Z2, Z10, K1, Z10
+	VBLENDMPS         Z3, Z11, K2, Z11
+	VBLENDMPS         Z4, Z12, K3, Z12
+	VBLENDMPS         Z5, Z13, K4, Z13
+	VMOVUPS           Z10, (AX)(SI*4)
+	VMOVUPS           Z11, 64(AX)(SI*4)
+	VMOVUPS           Z12, 128(AX)(SI*4)
+	VMOVUPS           Z13, 192(AX)(SI*4)
+	MOVQ              DI, SI
 	JMP               wide
 
 rest:
-	CMPQ BX, DX
+	CMPQ SI, DX
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(BX*4), Z4
-	VMAXPD            Z4, Z2, Z5
-	VMINPD            Z5, Z3, Z5
-	VBROADCASTSD      fnConst<>+32(SB), Z6
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z5, Z6
-	VSUBPD.BCST       fnConst<>+32(SB), Z6, Z7
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z7, Z5
-	VBROADCASTSD      fnConst<>+96(SB), Z7
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z5, Z7
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z5, Z7
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z5, Z7
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z5, Z7
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z5, Z7
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z5, Z7
-	VMULPD            Z5, Z7, Z5
-	VPSLLQ            $0x34, Z6, Z6
-	VSUBPD.BCST       fnConst<>+1184(SB), Z6, Z7
-	VFMADD213PD       Z7, Z6, Z5
-	VMULPD            Z0, Z5, Z5
-	VXORPD            Z6, Z6, Z6
-	VCMPPD            $0x1e, Z6, Z4, K1
-	VMULPD            Z1, Z4, Z4
-	VBLENDMPD         Z4, Z5, K1, Z16
-	VCVTPD2PS         Z16, Y4
-	VMOVUPS           Y4, (AX)(BX*4)
-	ADDQ              $0x08, BX
-	CMPQ              BX, DX
+	VMOVUPS           (CX)(SI*4), Z2
+	VMAXPS            Z2, Z0, Z3
+	VMINPS            Z3, Z1, Z3
+	VBROADCASTSS      fnSingle<>+1984(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z4
+	VSUBPS.BCST       fnSingle<>+1984(SB), Z4, Z5
+	VPSLLD            $0x17, Z4, Z4
+	VBROADCASTSS      fnSingle<>+2016(SB), Z6
+	VPSUBD            Z4, Z6, Z6
+	VBROADCASTSS      fnSingle<>+448(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+320(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z3
+	VMULPS.BCST       fnSingle<>+2048(SB), Z5, Z5
+	VADDPS            Z5, Z3, Z6
+	VBROADCASTSS      fnSingle<>+4448(SB), Z8
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z6, Z8
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z6, Z8
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z6, Z8
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z6, Z8
+	VMULPS            Z6, Z6, Z6
+	VFMADD213PS       Z5, Z6, Z8
+	VADDPS            Z3, Z7, Z5
+	VSUBPS            Z5, Z7, Z6
+	VADDPS            Z3, Z6, Z3
+	VADDPS            Z3, Z8, Z3
+	VADDPS            Z3, Z5, Z3
+	VADDPS            Z3, Z3, Z3
+	VMULPS            Z4, Z3, Z3
+	VMULPS.BCST       4(BX), Z3, Z4
+	VFMADD231PS.BCST  (BX), Z3, Z4
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
+	VMULPS.BCST       8(BX), Z2, Z2
+	VBLENDMPS         Z2, Z4, K1, Z4
+	VMOVUPS           Z4, (AX)(SI*4)
+	ADDQ              $0x10, SI
+	CMPQ              SI, DX
 	JB                loop
 
 done:
@@ -8072,158 +8325,160 @@ done:
 	RET
 
 // func fnELUGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512F
 TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         dx+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
 	MOVQ         p+32(FP), SI
-	VBROADCASTSD (SI), Z0
-	VBROADCASTSD 8(SI), Z1
-	VBROADCASTSD fnConst<>+1504(SB), Z2
-	VBROADCASTSD fnConst<>+1472(SB), Z3
-	XORQ         SI, SI
+	VBROADCASTSS fnSingle<>+1888(SB), Z0
+	VBROADCASTSS fnSingle<>+1952(SB), Z0
+	VBROADCASTSS fnSingle<>+1856(SB), Z0
+	VBROADCASTSS fnSingle<>+4608(SB), Z1
+	XORQ         DI, DI
 
 wide:
-	LEAQ              32(SI), DI
-	CMPQ              DI, BX
+	LEAQ              64(DI), R8
+	CMPQ              R8, BX
 	JA                rest
-	VCVTPS2PD         (CX)(SI*4), Z4
-	VCVTPS2PD         32(CX)(SI*4), Z5
-	VCVTPS2PD         64(CX)(SI*4), Z6
-	VCVTPS2PD         96(CX)(SI*4), Z7
-	VCVTPS2PD         (DX)(SI*4), Z8
-	VCVTPS2PD         32(DX)(SI*4), Z9
-	VCVTPS2PD         64(DX)(SI*4), Z10
-	VCVTPS2PD         96(DX)(SI*4), Z11
-	VMAXPD            Z4, Z2, Z12
-	VMAXPD            Z5, Z2, Z13
-	VMAXPD            Z6, Z2, Z14
-	VMAXPD            Z7, Z2, Z15
-	VMINPD            Z12, Z3, Z12
-	VMINPD            Z13, Z3, Z13
-	VMINPD            Z14, Z3, Z14
-	VMINPD            Z15, Z3, Z15
-	VBROADCASTSD      fnConst<>+32(SB), Z21
-	VBROADCASTSD      fnConst<>+32(SB), Z22
-	VBROADCASTSD      fnConst<>+32(SB), Z23
-	VBROADCASTSD      fnConst<>+32(SB), Z24
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z12, Z21
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z13, Z22
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z14, Z23
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z15, Z24
-	VSUBPD.BCST       fnConst<>+32(SB), Z21, Z25
-	VSUBPD.BCST       fnConst<>+32(SB), Z22, Z26
-	VSUBPD.BCST       fnConst<>+32(SB), Z23, Z27
-	VSUBPD.BCST       fnConst<>+32(SB), Z24, Z28
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z25, Z12
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z26, Z13
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z27, Z14
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z28, Z15
-	VBROADCASTSD      fnConst<>+96(SB), Z25
-	VBROADCASTSD      fnConst<>+96(SB), Z26
-	VBROADCASTSD      fnConst<>+96(SB), Z27
-	VBROADCASTSD      fnConst<>+96(SB), Z28
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z12, Z25
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z13, Z26
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z14, Z27
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z15, Z28
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z12, Z25
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z13, Z26
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z14, Z27
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z15, Z28
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z12, Z25
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z13, Z26
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z14, Z27
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z15, Z28
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z12, Z25
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z13, Z26
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z14, Z27
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z15, Z28
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z12, Z25
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z13, Z26
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z14, Z27
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z15, Z28
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z12, Z25
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z13, Z26
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z14, Z27
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z15, Z28
-	VMULPD            Z12, Z25, Z12
-	VMULPD            Z13, Z26, Z13
-	VMULPD            Z14, Z27, Z14
-	VMULPD            Z15, Z28, Z15
-	VPSLLQ            $0x34, Z21, Z21
-	VPSLLQ            $0x34, Z22, Z22
-	VPSLLQ            $0x34, Z23, Z23
-	VPSLLQ            $0x34, Z24, Z24
-	VFMADD213PD       Z21, Z21, Z12
-	VFMADD213PD       Z22, Z22, Z13
-	VFMADD213PD       Z23, Z23, Z14
-	VFMADD213PD       Z24, Z24, Z15
-	VMULPD            Z0, Z12, Z12
-	VMULPD            Z0, Z13, Z13
-	VMULPD            Z0, Z14, Z14
-	VMULPD            Z0, Z15, Z15
-	VXORPD            Z21, Z21, Z21
-	VXORPD            Z22, Z22, Z22
-	VXORPD            Z23, Z23, Z23
-	VXORPD            Z24, Z24, Z24
-	VCMPPD            $0x1e, Z21, Z4, K1
-	VCMPPD            $0x1e, Z22, Z5, K2
-	VCMPPD            $0x1e, Z23, Z6, K3
-	VCMPPD            $0x1e, Z24, Z7, K4
-	VBLENDMPD         Z1, Z12, K1, Z16
-	VBLENDMPD         Z1, Z13, K2, Z17
-	VBLENDMPD         Z1, Z14, K3, Z18
-	VBLENDMPD         Z1, Z15, K4, Z19
-	VMULPD            Z16, Z8, Z4
-	VMULPD            Z17, Z9, Z5
-	VMULPD            Z18, Z10, Z6
-	VMULPD            Z19, Z11, Z7
-	VCVTPD2PS         Z4, Y4
-	VMOVUPS           Y4, (AX)(SI*4)
-	VCVTPD2PS         Z5, Y4
-	VMOVUPS           Y4, 32(AX)(SI*4)
-	VCVTPD2PS         Z6, Y4
-	VMOVUPS           Y4, 64(AX)(SI*4)
-	VCVTPD2PS         Z7, Y4
-	VMOVUPS           Y4, 96(AX)(SI*4)
-	MOVQ              DI, SI
+	VMOVUPS           (CX)(DI*4), Z2
+	VMOVUPS           64(CX)(DI*4), Z3
+	VMOVUPS           128(CX)(DI*4), Z4
+	VMOVUPS           192(CX)(DI*4), Z5
+	VMOVUPS           (DX)(DI*4), Z6
+	VMOVUPS           64(DX)(DI*4), Z7
+	VMOVUPS           128(DX)(DI*4), Z8
+	VMOVUPS           192(DX)(DI*4), Z9
+	VMAXPS            Z2, Z0, Z10
+	VMAXPS            Z3, Z0, Z11
+	VMAXPS            Z4, Z0, Z12
+	VMAXPS            Z5, Z0, Z13
+	VMINPS            Z10, Z1, Z10
+	VMINPS            Z11, Z1, Z11
+	VMINPS            Z12, Z1, Z12
+	VMINPS            Z13, Z1, Z13
+	VBROADCASTSS      fnSingle<>+4096(SB), Z14
+	VBROADCASTSS      fnSingle<>+4096(SB), Z15
+	VBROADCASTSS      fnSingle<>+4096(SB), Z16
+	VBROADCASTSS      fnSingle<>+4096(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z10, Z14
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z11, Z15
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z12, Z16
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z17
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z14, Z14
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z15, Z15
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z16, Z16
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z17, Z17
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z10
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z11
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z12
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z13
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z10
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z11
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z12
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z18
+	VBROADCASTSS      fnSingle<>+4448(SB), Z19
+	VBROADCASTSS      fnSingle<>+4448(SB), Z20
+	VBROADCASTSS      fnSingle<>+4448(SB), Z21
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z21
+	VMULPS            Z10, Z10, Z22
+	VMULPS            Z11, Z11, Z23
+	VMULPS            Z12, Z12, Z24
+	VMULPS            Z13, Z13, Z25
+	VFMADD213PS       Z10, Z22, Z18
+	VFMADD213PS       Z11, Z23, Z19
+	VFMADD213PS       Z12, Z24, Z20
+	VFMADD213PS       Z13, Z25, Z21
+	VBROADCASTSS      4(SI), Z10
+	VMOVAPD           Z10, Z11
+	VMOVAPD           Z10, Z12
+	VMOVAPD           Z10, Z13
+	VMOVAPD           Z10, Z10
+	VFMADD231PS.BCST  4(SI), Z18, Z11
+	VFMADD231PS.BCST  4(SI), Z19, Z12
+	VFMADD231PS.BCST  4(SI), Z20, Z13
+	VFMADD231PS.BCST  4(SI), Z21, Z10
+	VFMADD231PS.BCST  (SI), Z18, Z11
+	VFMADD231PS.BCST  (SI), Z19, Z12
+	VFMADD231PS.BCST  (SI), Z20, Z13
+	VFMADD231PS.BCST  (SI), Z21, Z10
+	VADDPS.BCST       (SI), Z11, Z11
+	VADDPS.BCST       (SI), Z12, Z12
+	VADDPS.BCST       (SI), Z13, Z13
+	VADDPS.BCST       (SI), Z10, Z10
+	VSCALEFPS         Z14, Z11, Z11
+	VSCALEFPS         Z15, Z12, Z12
+	VSCALEFPS         Z16, Z13, Z13
+	VSCALEFPS         Z17, Z10, Z10
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z3, K2
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z4, K3
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z5, K4
+	VBLENDMPS.BCST    8(SI), Z11, K1, Z11
+	VBLENDMPS.BCST    8(SI), Z12, K2, Z12
+	VBLENDMPS.BCST    8(SI), Z13, K3, Z13
+	VBLENDMPS.BCST    8(SI), Z10, K4, Z10
+	VMULPS            Z11, Z6, Z2
+	VMULPS            Z12, Z7, Z3
+	VMULPS            Z13, Z8, Z4
+	VMULPS            Z10, Z9, Z5
+	VMOVUPS           Z2, (AX)(DI*4)
+	VMOVUPS           Z3, 64(AX)(DI*4)
+	VMOVUPS           Z4, 128(AX)(DI*4)
+	VMOVUPS           Z5, 192(AX)(DI*4)
+	MOVQ              R8, DI
 	JMP               wide
 
 rest:
-	CMPQ SI, BX
+	CMPQ DI, BX
 	JAE  done
 
 loop:
-	VCVTPS2PD         (CX)(SI*4), Z4
-	VCVTPS2PD         (DX)(SI*4), Z5
-	VMAXPD            Z4, Z2, Z6
-	VMINPD            Z6, Z3, Z6
-	VBROADCASTSD      fnConst<>+32(SB), Z7
-	VFMADD231PD.BCST  fnConst<>+0(SB), Z6, Z7
-	VSUBPD.BCST       fnConst<>+32(SB), Z7, Z8
-	VFNMADD231PD.BCST fnConst<>+64(SB), Z8, Z6
-	VBROADCASTSD      fnConst<>+96(SB), Z8
-	VFMADD213PD.BCST  fnConst<>+128(SB), Z6, Z8
-	VFMADD213PD.BCST  fnConst<>+160(SB), Z6, Z8
-	VFMADD213PD.BCST  fnConst<>+192(SB), Z6, Z8
-	VFMADD213PD.BCST  fnConst<>+224(SB), Z6, Z8
-	VFMADD213PD.BCST  fnConst<>+256(SB), Z6, Z8
-	VFMADD213PD.BCST  fnConst<>+288(SB), Z6, Z8
-	VMULPD            Z6, Z8, Z6
-	VPSLLQ            $0x34, Z7, Z7
-	VFMADD213PD       Z7, Z7, Z6
-	VMULPD            Z0, Z6, Z6
-	VXORPD            Z7, Z7, Z7
-	VCMPPD            $0x1e, Z7, Z4, K1
-	VBLENDMPD         Z1, Z6, K1, Z20
-	VMULPD            Z20, Z5, Z4
-	VCVTPD2PS         Z4, Y4
-	VMOVUPS           Y4, (AX)(SI*4)
-	ADDQ              $0x08, SI
-	CMPQ              SI, BX
+	VMOVUPS           (CX)(DI*4), Z2
+	VMOVUPS           (DX)(DI*4), Z3
+	VMAXPS            Z2, Z0, Z4
+	VMINPS            Z4, Z1, Z4
+	VBROADCASTSS      fnSingle<>+4096(SB), Z5
+	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z5
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z5, Z5
+	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z4
+	VBROADCASTSS      fnSingle<>+4448(SB), Z6
+	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z6
+	VMULPS            Z4, Z4, Z7
+	VFMADD213PS       Z4, Z7, Z6
+	VBROADCASTSS      4(SI), Z4
+	VMOVAPD           Z4, Z4
+	VFMADD231PS.BCST  4(SI), Z6, Z4
+	VFMADD231PS.BCST  (SI), Z6, Z4
+	VADDPS.BCST       (SI), Z4, Z4
+	VSCALEFPS         Z5, Z4, Z4
+	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
+	VBLENDMPS.BCST    8(SI), Z4, K1, Z4
+	VMULPS            Z4, Z3, Z2
+	VMOVUPS           Z2, (AX)(DI*4)
+	ADDQ              $0x10, DI
+	CMPQ              DI, BX
 	JB                loop
 
 done:
@@ -8233,151 +8488,98 @@ done:
 // func fnSqrtAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX
 TEXT ·fnSqrtAVX2(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1600(SB), Y0
-	VMOVUPD fnConst<>+1632(SB), Y0
-	XORQ    BX, BX
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
 
 loop:
-	VCVTPS2PD  (CX)(BX*4), Y0
-	VCVTPS2PD  16(CX)(BX*4), Y1
-	VCVTPD2PSY Y0, X0
-	VSQRTPS    X0, X0
-	VCVTPS2PD  X0, Y0
-	VCVTPD2PSY Y1, X1
-	VSQRTPS    X1, X1
-	VCVTPS2PD  X1, Y1
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, (AX)(BX*4)
-	VCVTPD2PSY Y1, X0
-	VMOVUPS    X0, 16(AX)(BX*4)
-	ADDQ       $0x08, BX
-	CMPQ       BX, DX
-	JB         loop
+	VMOVUPS (CX)(BX*4), Y0
+	VMOVUPS 32(CX)(BX*4), Y1
+	VSQRTPS Y0, Y0
+	VSQRTPS Y1, Y1
+	VMOVUPS Y0, (AX)(BX*4)
+	VMOVUPS Y1, 32(AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
+	JB      loop
 	VZEROUPPER
 	RET
 
 // func fnSqrtGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX
 TEXT ·fnSqrtGradAVX2(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1600(SB), Y0
-	VMOVUPD fnConst<>+1632(SB), Y1
-	XORQ    SI, SI
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    16(CX)(SI*4), Y3
-	VCVTPS2PD    (DX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
-	VCVTPD2PSY   Y2, X2
-	VSQRTPS      X2, X2
-	VCVTPS2PD    X2, Y2
-	VCVTPD2PSY   Y3, X3
-	VSQRTPS      X3, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       Y2, Y2, Y2
-	VADDPD       Y3, Y3, Y3
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VMOVUPD      fnConst<>+320(SB), Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VPSUBQ       Y2, Y6, Y6
-	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+1184(SB), Y8
-	VMOVUPD      fnConst<>+1184(SB), Y9
-	VFNMADD231PD Y6, Y2, Y8
-	VFNMADD231PD Y7, Y3, Y9
-	VMOVAPD      Y8, Y10
-	VMOVAPD      Y9, Y11
-	VFMADD231PD  Y8, Y8, Y10
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD213PD  Y6, Y10, Y6
-	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+1184(SB), Y8
-	VMOVUPD      fnConst<>+1184(SB), Y9
-	VFNMADD231PD Y6, Y2, Y8
-	VFNMADD231PD Y7, Y3, Y9
-	VMOVAPD      Y8, Y2
-	VMOVAPD      Y9, Y3
-	VFMADD231PD  Y8, Y8, Y2
-	VFMADD231PD  Y9, Y9, Y3
-	VFMADD213PD  Y6, Y2, Y6
-	VFMADD213PD  Y7, Y3, Y7
-	VMULPD       Y6, Y4, Y2
-	VMULPD       Y7, Y5, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
-	CMPQ         SI, BX
-	JB           loop
+	VMOVUPS (CX)(SI*4), Y0
+	VMOVUPS 32(CX)(SI*4), Y1
+	VMOVUPS (DX)(SI*4), Y2
+	VMOVUPS 32(DX)(SI*4), Y3
+	VSQRTPS Y0, Y0
+	VSQRTPS Y1, Y1
+	VADDPS  Y0, Y0, Y0
+	VADDPS  Y1, Y1, Y1
+	VCMPPS  $0x00, fnSingle<>+5792(SB), Y2, Y4
+	VCMPPS  $0x00, fnSingle<>+5792(SB), Y3, Y5
+	VMOVUPD fnSingle<>+448(SB), Y6
+	VMOVUPD fnSingle<>+448(SB), Y7
+	VANDPD  Y4, Y6, Y4
+	VANDPD  Y5, Y7, Y5
+	VADDPS  Y4, Y0, Y0
+	VADDPS  Y5, Y1, Y1
+	VDIVPS  Y0, Y2, Y0
+	VDIVPS  Y1, Y3, Y1
+	VMOVUPS Y0, (AX)(SI*4)
+	VMOVUPS Y1, 32(AX)(SI*4)
+	ADDQ    $0x10, SI
+	CMPQ    SI, BX
+	JB      loop
 	VZEROUPPER
 	RET
 
 // func fnSqrtAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnSqrtAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1600(SB), Z0
-	VBROADCASTSD fnConst<>+1632(SB), Z0
-	XORQ         BX, BX
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
 
 wide:
-	LEAQ      32(BX), SI
-	CMPQ      SI, DX
-	JA        rest
-	VCVTPS2PD (CX)(BX*4), Z0
-	VCVTPS2PD 32(CX)(BX*4), Z1
-	VCVTPS2PD 64(CX)(BX*4), Z2
-	VCVTPS2PD 96(CX)(BX*4), Z3
-	VCVTPD2PS Z0, Y0
-	VSQRTPS   Y0, Y0
-	VCVTPS2PD Y0, Z0
-	VCVTPD2PS Z1, Y1
-	VSQRTPS   Y1, Y1
-	VCVTPS2PD Y1, Z1
-	VCVTPD2PS Z2, Y2
-	VSQRTPS   Y2, Y2
-	VCVTPS2PD Y2, Z2
-	VCVTPD2PS Z3, Y3
-	VSQRTPS   Y3, Y3
-	VCVTPS2PD Y3, Z3
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(BX*4)
-	VCVTPD2PS Z1, Y0
-	VMOVUPS   Y0, 32(AX)(BX*4)
-	VCVTPD2PS Z2, Y0
-	VMOVUPS   Y0, 64(AX)(BX*4)
-	VCVTPD2PS Z3, Y0
-	VMOVUPS   Y0, 96(AX)(BX*4)
-	MOVQ      SI, BX
-	JMP       wide
+	LEAQ    64(BX), SI
+	CMPQ    SI, DX
+	JA      rest
+	VMOVUPS (CX)(BX*4), Z0
+	VMOVUPS 64(CX)(BX*4), Z1
+	VMOVUPS 128(CX)(BX*4), Z2
+	VMOVUPS 192(CX)(BX*4), Z3
+	VSQRTPS Z0, Z0
+	VSQRTPS Z1, Z1
+	VSQRTPS Z2, Z2
+	VSQRTPS Z3, Z3
+	VMOVUPS Z0, (AX)(BX*4)
+	VMOVUPS Z1, 64(AX)(BX*4)
+	VMOVUPS Z2, 128(AX)(BX*4)
+	VMOVUPS Z3, 192(AX)(BX*4)
+	MOVQ    SI, BX
+	JMP     wide
 
 rest:
 	CMPQ BX, DX
 	JAE  done
 
 loop:
-	VCVTPS2PD (CX)(BX*4), Z0
-	VCVTPD2PS Z0, Y0
-	VSQRTPS   Y0, Y0
-	VCVTPS2PD Y0, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (AX)(BX*4)
-	ADDQ      $0x08, BX
-	CMPQ      BX, DX
-	JB        loop
+	VMOVUPS (CX)(BX*4), Z0
+	VSQRTPS Z0, Z0
+	VMOVUPS Z0, (AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
+	JB      loop
 
 done:
 	VZEROUPPER
@@ -8386,110 +8588,56 @@ done:
 // func fnSqrtGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnSqrtGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ         dx+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         dy+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1600(SB), Z0
-	VBROADCASTSD fnConst<>+1632(SB), Z1
-	XORQ         SI, SI
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
 
 wide:
-	LEAQ         32(SI), DI
+	LEAQ         64(SI), DI
 	CMPQ         DI, BX
 	JA           rest
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    32(CX)(SI*4), Z3
-	VCVTPS2PD    64(CX)(SI*4), Z4
-	VCVTPS2PD    96(CX)(SI*4), Z5
-	VCVTPS2PD    (DX)(SI*4), Z6
-	VCVTPS2PD    32(DX)(SI*4), Z7
-	VCVTPS2PD    64(DX)(SI*4), Z8
-	VCVTPS2PD    96(DX)(SI*4), Z9
-	VCVTPD2PS    Z2, Y2
-	VSQRTPS      Y2, Y2
-	VCVTPS2PD    Y2, Z2
-	VCVTPD2PS    Z3, Y3
-	VSQRTPS      Y3, Y3
-	VCVTPS2PD    Y3, Z3
-	VCVTPD2PS    Z4, Y4
-	VSQRTPS      Y4, Y4
-	VCVTPS2PD    Y4, Z4
-	VCVTPD2PS    Z5, Y5
-	VSQRTPS      Y5, Y5
-	VCVTPS2PD    Y5, Z5
-	VADDPD       Z2, Z2, Z2
-	VADDPD       Z3, Z3, Z3
-	VADDPD       Z4, Z4, Z4
-	VADDPD       Z5, Z5, Z5
-	VMAXPD       Z2, Z0, Z2
-	VMAXPD       Z3, Z0, Z3
-	VMAXPD       Z4, Z0, Z4
-	VMAXPD       Z5, Z0, Z5
-	VMINPD       Z2, Z1, Z2
-	VMINPD       Z3, Z1, Z3
-	VMINPD       Z4, Z1, Z4
-	VMINPD       Z5, Z1, Z5
-	VBROADCASTSD fnConst<>+320(SB), Z10
-	VBROADCASTSD fnConst<>+320(SB), Z11
-	VBROADCASTSD fnConst<>+320(SB), Z12
-	VBROADCASTSD fnConst<>+320(SB), Z13
-	VPSUBQ       Z2, Z10, Z10
-	VPSUBQ       Z3, Z11, Z11
-	VPSUBQ       Z4, Z12, Z12
-	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+1184(SB), Z14
-	VBROADCASTSD fnConst<>+1184(SB), Z15
-	VBROADCASTSD fnConst<>+1184(SB), Z16
-	VBROADCASTSD fnConst<>+1184(SB), Z17
-	VFNMADD231PD Z10, Z2, Z14
-	VFNMADD231PD Z11, Z3, Z15
-	VFNMADD231PD Z12, Z4, Z16
-	VFNMADD231PD Z13, Z5, Z17
-	VMOVAPD      Z14, Z18
-	VMOVAPD      Z15, Z19
-	VMOVAPD      Z16, Z20
-	VMOVAPD      Z17, Z21
-	VFMADD231PD  Z14, Z14, Z18
-	VFMADD231PD  Z15, Z15, Z19
-	VFMADD231PD  Z16, Z16, Z20
-	VFMADD231PD  Z17, Z17, Z21
-	VFMADD213PD  Z10, Z18, Z10
-	VFMADD213PD  Z11, Z19, Z11
-	VFMADD213PD  Z12, Z20, Z12
-	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+1184(SB), Z14
-	VBROADCASTSD fnConst<>+1184(SB), Z15
-	VBROADCASTSD fnConst<>+1184(SB), Z16
-	VBROADCASTSD fnConst<>+1184(SB), Z17
-	VFNMADD231PD Z10, Z2, Z14
-	VFNMADD231PD Z11, Z3, Z15
-	VFNMADD231PD Z12, Z4, Z16
-	VFNMADD231PD Z13, Z5, Z17
-	VMOVAPD      Z14, Z2
-	VMOVAPD      Z15, Z3
-	VMOVAPD      Z16, Z4
-	VMOVAPD      Z17, Z5
-	VFMADD231PD  Z14, Z14, Z2
-	VFMADD231PD  Z15, Z15, Z3
-	VFMADD231PD  Z16, Z16, Z4
-	VFMADD231PD  Z17, Z17, Z5
-	VFMADD213PD  Z10, Z2, Z10
-	VFMADD213PD  Z11, Z3, Z11
-	VFMADD213PD  Z12, Z4, Z12
-	VFMADD213PD  Z13, Z5, Z13
-	VMULPD       Z10, Z6, Z2
-	VMULPD       Z11, Z7, Z3
-	VMULPD       Z12, Z8, Z4
-	VMULPD       Z13, Z9, Z5
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	VCVTPD2PS    Z3, Y2
-	VMOVUPS      Y2, 32(AX)(SI*4)
-	VCVTPD2PS    Z4, Y2
-	VMOVUPS      Y2, 64(AX)(SI*4)
-	VCVTPD2PS    Z5, Y2
-	VMOVUPS      Y2, 96(AX)(SI*4)
+	VMOVUPS      (CX)(SI*4), Z0
+	VMOVUPS      64(CX)(SI*4), Z1
+	VMOVUPS      128(CX)(SI*4), Z2
+	VMOVUPS      192(CX)(SI*4), Z3
+	VMOVUPS      (DX)(SI*4), Z4
+	VMOVUPS      64(DX)(SI*4), Z5
+	VMOVUPS      128(DX)(SI*4), Z6
+	VMOVUPS      192(DX)(SI*4), Z7
+	VSQRTPS      Z0, Z0
+	VSQRTPS      Z1, Z1
+	VSQRTPS      Z2, Z2
+	VSQRTPS      Z3, Z3
+	VADDPS       Z0, Z0, Z0
+	VADDPS       Z1, Z1, Z1
+	VADDPS       Z2, Z2, Z2
+	VADDPS       Z3, Z3, Z3
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z4, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z5, K2
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z6, K3
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z7, K4
+	VBROADCASTSS fnSingle<>+448(SB), Z8
+	VBROADCASTSS fnSingle<>+448(SB), Z9
+	VBROADCASTSS fnSingle<>+448(SB), Z10
+	VBROADCASTSS fnSingle<>+448(SB), Z11
+	VMOVAPS.Z    Z8, K1, Z8
+	VMOVAPS.Z    Z9, K2, Z9
+	VMOVAPS.Z    Z10, K3, Z10
+	VMOVAPS.Z    Z11, K4, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VDIVPS       Z0, Z4, Z0
+	VDIVPS       Z1, Z5, Z1
+	VDIVPS       Z2, Z6, Z2
+	VDIVPS       Z3, Z7, Z3
+	VMOVUPS      Z0, (AX)(SI*4)
+	VMOVUPS      Z1, 64(AX)(SI*4)
+	VMOVUPS      Z2, 128(AX)(SI*4)
+	VMOVUPS      Z3, 192(AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          wide
 
@@ -8498,30 +8646,17 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    (DX)(SI*4), Z3
-	VCVTPD2PS    Z2, Y2
-	VSQRTPS      Y2, Y2
-	VCVTPS2PD    Y2, Z2
-	VADDPD       Z2, Z2, Z2
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VBROADCASTSD fnConst<>+320(SB), Z4
-	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+1184(SB), Z5
-	VFNMADD231PD Z4, Z2, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+1184(SB), Z5
-	VFNMADD231PD Z4, Z2, Z5
-	VMOVAPD      Z5, Z2
-	VFMADD231PD  Z5, Z5, Z2
-	VFMADD213PD  Z4, Z2, Z4
-	VMULPD       Z4, Z3, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Z0
+	VMOVUPS      (DX)(SI*4), Z1
+	VSQRTPS      Z0, Z0
+	VADDPS       Z0, Z0, Z0
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z1, K1
+	VBROADCASTSS fnSingle<>+448(SB), Z2
+	VMOVAPS.Z    Z2, K1, Z2
+	VADDPS       Z2, Z0, Z0
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 
@@ -8532,105 +8667,101 @@ done:
 // func fnInvSqrtAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX
 TEXT ·fnInvSqrtAVX2(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPD fnConst<>+1600(SB), Y0
-	VMOVUPD fnConst<>+1632(SB), Y0
-	XORQ    BX, BX
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
 
 loop:
-	VCVTPS2PD  (CX)(BX*4), Y0
-	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+1184(SB), Y2
-	VMOVUPD    fnConst<>+1184(SB), Y3
-	VCVTPD2PSY Y0, X0
-	VSQRTPS    X0, X0
-	VCVTPS2PD  X0, Y0
-	VCVTPD2PSY Y1, X1
-	VSQRTPS    X1, X1
-	VCVTPS2PD  X1, Y1
-	VCVTPD2PSY Y2, X2
-	VCVTPD2PSY Y0, X0
-	VDIVPS     X0, X2, X2
-	VCVTPS2PD  X2, Y0
-	VCVTPD2PSY Y3, X2
-	VCVTPD2PSY Y1, X1
-	VDIVPS     X1, X2, X2
-	VCVTPS2PD  X2, Y1
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, (AX)(BX*4)
-	VCVTPD2PSY Y1, X0
-	VMOVUPS    X0, 16(AX)(BX*4)
-	ADDQ       $0x08, BX
-	CMPQ       BX, DX
-	JB         loop
+	VMOVUPS (CX)(BX*4), Y0
+	VMOVUPS 32(CX)(BX*4), Y1
+	VMOVUPD fnSingle<>+448(SB), Y2
+	VMOVUPD fnSingle<>+448(SB), Y3
+	VSQRTPS Y0, Y0
+	VSQRTPS Y1, Y1
+	VDIVPS  Y0, Y2, Y0
+	VDIVPS  Y1, Y3, Y1
+	VMOVUPS Y0, (AX)(BX*4)
+	VMOVUPS Y1, 32(AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
+	JB      loop
 	VZEROUPPER
 	RET
 
 // func fnInvSqrtGradAVX2(dx *float32, x *float32, dy *float32, n int, p *float64)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, FMA3
 TEXT ·fnInvSqrtGradAVX2(SB), NOSPLIT, $0-40
-	MOVQ    dx+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    dy+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPD fnConst<>+1600(SB), Y0
-	VMOVUPD fnConst<>+1632(SB), Y1
-	XORQ    SI, SI
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Y2
-	VCVTPS2PD    16(CX)(SI*4), Y3
-	VCVTPS2PD    (DX)(SI*4), Y4
-	VCVTPS2PD    16(DX)(SI*4), Y5
-	VCVTPD2PSY   Y2, X6
-	VSQRTPS      X6, X6
-	VCVTPS2PD    X6, Y6
-	VCVTPD2PSY   Y3, X7
-	VSQRTPS      X7, X7
-	VCVTPS2PD    X7, Y7
-	VMULPD       Y2, Y6, Y2
-	VMULPD       Y3, Y7, Y3
-	VMULPD       fnConst<>+1216(SB), Y2, Y2
-	VMULPD       fnConst<>+1216(SB), Y3, Y3
-	VMAXPD       Y2, Y0, Y2
-	VMAXPD       Y3, Y0, Y3
-	VMINPD       Y2, Y1, Y2
-	VMINPD       Y3, Y1, Y3
-	VMOVUPD      fnConst<>+320(SB), Y6
-	VMOVUPD      fnConst<>+320(SB), Y7
-	VPSUBQ       Y2, Y6, Y6
-	VPSUBQ       Y3, Y7, Y7
-	VMOVUPD      fnConst<>+1184(SB), Y8
-	VMOVUPD      fnConst<>+1184(SB), Y9
-	VFNMADD231PD Y6, Y2, Y8
-	VFNMADD231PD Y7, Y3, Y9
-	VMOVAPD      Y8, Y10
-	VMOVAPD      Y9, Y11
-	VFMADD231PD  Y8, Y8, Y10
-	VFMADD231PD  Y9, Y9, Y11
-	VFMADD213PD  Y6, Y10, Y6
-	VFMADD213PD  Y7, Y11, Y7
-	VMOVUPD      fnConst<>+1184(SB), Y8
-	VMOVUPD      fnConst<>+1184(SB), Y9
-	VFNMADD231PD Y6, Y2, Y8
-	VFNMADD231PD Y7, Y3, Y9
-	VMOVAPD      Y8, Y2
-	VMOVAPD      Y9, Y3
-	VFMADD231PD  Y8, Y8, Y2
-	VFMADD231PD  Y9, Y9, Y3
-	VFMADD213PD  Y6, Y2, Y6
-	VFMADD213PD  Y7, Y3, Y7
-	VXORPD       fnConst<>+1440(SB), Y4, Y2
-	VXORPD       fnConst<>+1440(SB), Y5, Y3
-	VMULPD       Y6, Y2, Y2
-	VMULPD       Y7, Y3, Y3
-	VCVTPD2PSY   Y2, X2
-	VMOVUPS      X2, (AX)(SI*4)
-	VCVTPD2PSY   Y3, X2
-	VMOVUPS      X2, 16(AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Y0
+	VMOVUPS      32(CX)(SI*4), Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSQRTPS      Y0, Y4
+	VSQRTPS      Y1, Y5
+	VMOVUPD      fnSingle<>+4256(SB), Y6
+	VMOVUPD      fnSingle<>+4256(SB), Y7
+	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMOVUPD      fnSingle<>+448(SB), Y6
+	VMOVUPD      fnSingle<>+448(SB), Y7
+	VCMPPS       $0x00, fnSingle<>+5792(SB), Y2, Y8
+	VCMPPS       $0x00, fnSingle<>+5792(SB), Y3, Y9
+	VMOVUPD      fnSingle<>+448(SB), Y10
+	VMOVUPD      fnSingle<>+448(SB), Y11
+	VANDPD       Y8, Y10, Y8
+	VANDPD       Y9, Y11, Y9
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VDIVPS       Y4, Y6, Y4
+	VDIVPS       Y5, Y7, Y5
+	VMOVUPD      fnSingle<>+4224(SB), Y6
+	VMOVUPD      fnSingle<>+4224(SB), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPD      fnSingle<>+4320(SB), Y6
+	VMOVUPD      fnSingle<>+4320(SB), Y7
+	VMINPS       Y0, Y6, Y0
+	VMINPS       Y1, Y7, Y1
+	VMULPS       Y4, Y0, Y6
+	VMULPS       Y5, Y1, Y7
+	VMOVAPD      Y6, Y8
+	VMOVAPD      Y7, Y9
+	VFMSUB231PS  Y4, Y0, Y8
+	VFMSUB231PS  Y5, Y1, Y9
+	VMOVUPD      fnSingle<>+448(SB), Y0
+	VMOVUPD      fnSingle<>+448(SB), Y1
+	VFNMADD231PS Y4, Y6, Y0
+	VFNMADD231PS Y5, Y7, Y1
+	VFNMADD231PS Y4, Y8, Y0
+	VFNMADD231PS Y5, Y9, Y1
+	VMULPS       Y4, Y4, Y6
+	VMULPS       Y5, Y5, Y7
+	VMULPS       fnSingle<>+4288(SB), Y0, Y0
+	VMULPS       fnSingle<>+4288(SB), Y1, Y1
+	VMOVAPD      Y6, Y8
+	VMOVAPD      Y7, Y9
+	VFMSUB231PS  Y4, Y4, Y8
+	VFMSUB231PS  Y5, Y5, Y9
+	VFMADD231PS  Y0, Y6, Y8
+	VFMADD231PS  Y1, Y7, Y9
+	VMULPS       fnSingle<>+320(SB), Y4, Y0
+	VMULPS       fnSingle<>+320(SB), Y5, Y1
+	VMULPS       Y8, Y0, Y4
+	VMULPS       Y9, Y1, Y5
+	VFMADD231PS  Y6, Y0, Y4
+	VFMADD231PS  Y7, Y1, Y5
+	VMULPS       Y4, Y2, Y0
+	VMULPS       Y5, Y3, Y1
+	VMOVUPS      Y0, (AX)(SI*4)
+	VMOVUPS      Y1, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 	VZEROUPPER
@@ -8639,61 +8770,35 @@ loop:
 // func fnInvSqrtAVX512(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX512F
 TEXT ·fnInvSqrtAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSD fnConst<>+1600(SB), Z0
-	VBROADCASTSD fnConst<>+1632(SB), Z0
-	XORQ         BX, BX
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
 
 wide:
-	LEAQ         32(BX), SI
+	LEAQ         64(BX), SI
 	CMPQ         SI, DX
 	JA           rest
-	VCVTPS2PD    (CX)(BX*4), Z0
-	VCVTPS2PD    32(CX)(BX*4), Z1
-	VCVTPS2PD    64(CX)(BX*4), Z2
-	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+1184(SB), Z4
-	VBROADCASTSD fnConst<>+1184(SB), Z5
-	VBROADCASTSD fnConst<>+1184(SB), Z6
-	VBROADCASTSD fnConst<>+1184(SB), Z7
-	VCVTPD2PS    Z0, Y0
-	VSQRTPS      Y0, Y0
-	VCVTPS2PD    Y0, Z0
-	VCVTPD2PS    Z1, Y1
-	VSQRTPS      Y1, Y1
-	VCVTPS2PD    Y1, Z1
-	VCVTPD2PS    Z2, Y2
-	VSQRTPS      Y2, Y2
-	VCVTPS2PD    Y2, Z2
-	VCVTPD2PS    Z3, Y3
-	VSQRTPS      Y3, Y3
-	VCVTPS2PD    Y3, Z3
-	VCVTPD2PS    Z4, Y4
-	VCVTPD2PS    Z0, Y0
-	VDIVPS       Y0, Y4, Y4
-	VCVTPS2PD    Y4, Z0
-	VCVTPD2PS    Z5, Y4
-	VCVTPD2PS    Z1, Y1
-	VDIVPS       Y1, Y4, Y4
-	VCVTPS2PD    Y4, Z1
-	VCVTPD2PS    Z6, Y4
-	VCVTPD2PS    Z2, Y2
-	VDIVPS       Y2, Y4, Y4
-	VCVTPS2PD    Y4, Z2
-	VCVTPD2PS    Z7, Y4
-	VCVTPD2PS    Z3, Y3
-	VDIVPS       Y3, Y4, Y4
-	VCVTPS2PD    Y4, Z3
-	VCVTPD2PS    Z0, Y0
-	VMOVUPS      Y0, (AX)(BX*4)
-	VCVTPD2PS    Z1, Y0
-	VMOVUPS      Y0, 32(AX)(BX*4)
-	VCVTPD2PS    Z2, Y0
-	VMOVUPS      Y0, 64(AX)(BX*4)
-	VCVTPD2PS    Z3, Y0
-	VMOVUPS      Y0, 96(AX)(BX*4)
+	VMOVUPS      (CX)(BX*4), Z0
+	VMOVUPS      64(CX)(BX*4), Z1
+	VMOVUPS      128(CX)(BX*4), Z2
+	VMOVUPS      192(CX)(BX*4), Z3
+	VBROADCASTSS fnSingle<>+448(SB), Z4
+	VBROADCASTSS fnSingle<>+448(SB), Z5
+	VBROADCASTSS fnSingle<>+448(SB), Z6
+	VBROADCASTSS fnSingle<>+448(SB), Z7
+	VSQRTPS      Z0, Z0
+	VSQRTPS      Z1, Z1
+	VSQRTPS      Z2, Z2
+	VSQRTPS      Z3, Z3
+	VDIVPS       Z0, Z4, Z0
+	VDIVPS       Z1, Z5, Z1
+	VDIVPS       Z2, Z6, Z2
+	VDIVPS       Z3, Z7, Z3
+	VMOVUPS      Z0, (AX)(BX*4)
+	VMOVUPS      Z1, 64(AX)(BX*4)
+	VMOVUPS      Z2, 128(AX)(BX*4)
+	VMOVUPS      Z3, 192(AX)(BX*4)
 	MOVQ         SI, BX
 	JMP          wide
 
@@ -8702,18 +8807,12 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+1184(SB), Z1
-	VCVTPD2PS    Z0, Y0
-	VSQRTPS      Y0, Y0
-	VCVTPS2PD    Y0, Z0
-	VCVTPD2PS    Z1, Y1
-	VCVTPD2PS    Z0, Y0
-	VDIVPS       Y0, Y1, Y1
-	VCVTPS2PD    Y1, Z0
-	VCVTPD2PS    Z0, Y0
-	VMOVUPS      Y0, (AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Z0
+	VBROADCASTSS fnSingle<>+448(SB), Z1
+	VSQRTPS      Z0, Z0
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 
@@ -8722,120 +8821,142 @@ done:
 	RET
 
 // func fnInvSqrtGradAVX512(dx *float32, x *float32, dy *float32, n int, p *float64)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512F
 TEXT ·fnInvSqrtGradAVX512(SB), NOSPLIT, $0-40
-	MOVQ         dx+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         dy+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSD fnConst<>+1600(SB), Z0
-	VBROADCASTSD fnConst<>+1632(SB), Z1
-	XORQ         SI, SI
+	MOVQ dx+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
 
 wide:
-	LEAQ         32(SI), DI
+	LEAQ         64(SI), DI
 	CMPQ         DI, BX
 	JA           rest
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    32(CX)(SI*4), Z3
-	VCVTPS2PD    64(CX)(SI*4), Z4
-	VCVTPS2PD    96(CX)(SI*4), Z5
-	VCVTPS2PD    (DX)(SI*4), Z6
-	VCVTPS2PD    32(DX)(SI*4), Z7
-	VCVTPS2PD    64(DX)(SI*4), Z8
-	VCVTPS2PD    96(DX)(SI*4), Z9
-	VCVTPD2PS    Z2, Y10
-	VSQRTPS      Y10, Y10
-	VCVTPS2PD    Y10, Z10
-	VCVTPD2PS    Z3, Y11
-	VSQRTPS      Y11, Y11
-	VCVTPS2PD    Y11, Z11
-	VCVTPD2PS    Z4, Y12
-	VSQRTPS      Y12, Y12
-	VCVTPS2PD    Y12, Z12
-	VCVTPD2PS    Z5, Y13
-	VSQRTPS      Y13, Y13
-	VCVTPS2PD    Y13, Z13
-	VMULPD       Z2, Z10, Z2
-	VMULPD       Z3, Z11, Z3
-	VMULPD       Z4, Z12, Z4
-	VMULPD       Z5, Z13, Z5
-	VMULPD.BCST  fnConst<>+1216(SB), Z2, Z2
-	VMULPD.BCST  fnConst<>+1216(SB), Z3, Z3
-	VMULPD.BCST  fnConst<>+1216(SB), Z4, Z4
-	VMULPD.BCST  fnConst<>+1216(SB), Z5, Z5
-	VMAXPD       Z2, Z0, Z2
-	VMAXPD       Z3, Z0, Z3
-	VMAXPD       Z4, Z0, Z4
-	VMAXPD       Z5, Z0, Z5
-	VMINPD       Z2, Z1, Z2
-	VMINPD       Z3, Z1, Z3
-	VMINPD       Z4, Z1, Z4
-	VMINPD       Z5, Z1, Z5
-	VBROADCASTSD fnConst<>+320(SB), Z10
-	VBROADCASTSD fnConst<>+320(SB), Z11
-	VBROADCASTSD fnConst<>+320(SB), Z12
-	VBROADCASTSD fnConst<>+320(SB), Z13
-	VPSUBQ       Z2, Z10, Z10
-	VPSUBQ       Z3, Z11, Z11
-	VPSUBQ       Z4, Z12, Z12
-	VPSUBQ       Z5, Z13, Z13
-	VBROADCASTSD fnConst<>+1184(SB), Z14
-	VBROADCASTSD fnConst<>+1184(SB), Z15
-	VBROADCASTSD fnConst<>+1184(SB), Z16
-	VBROADCASTSD fnConst<>+1184(SB), Z17
-	VFNMADD231PD Z10, Z2, Z14
-	VFNMADD231PD Z11, Z3, Z15
-	VFNMADD231PD Z12, Z4, Z16
-	VFNMADD231PD Z13, Z5, Z17
+	VMOVUPS      (CX)(SI*4), Z0
+	VMOVUPS      64(CX)(SI*4), Z1
+	VMOVUPS      128(CX)(SI*4), Z2
+	VMOVUPS      192(CX)(SI*4), Z3
+	VMOVUPS      (DX)(SI*4), Z4
+	VMOVUPS      64(DX)(SI*4), Z5
+	VMOVUPS      128(DX)(SI*4), Z6
+	VMOVUPS      192(DX)(SI*4), Z7
+	VSQRTPS      Z0, Z8
+	VSQRTPS      Z1, Z9
+	VSQRTPS      Z2, Z10
+	VSQRTPS      Z3, Z11
+	VBROADCASTSS fnSingle<>+4256(SB), Z12
+	VBROADCASTSS fnSingle<>+4256(SB), Z13
+	VBROADCASTSS fnSingle<>+4256(SB), Z14
+	VBROADCASTSS fnSingle<>+4256(SB), Z15
+	VMAXPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z15, Z11
+	VBROADCASTSS fnSingle<>+448(SB), Z12
+	VBROADCASTSS fnSingle<>+448(SB), Z13
+	VBROADCASTSS fnSingle<>+448(SB), Z14
+	VBROADCASTSS fnSingle<>+448(SB), Z15
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z4, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z5, K2
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z6, K3
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z7, K4
+	VBROADCASTSS fnSingle<>+448(SB), Z16
+	VBROADCASTSS fnSingle<>+448(SB), Z17
+	VBROADCASTSS fnSingle<>+448(SB), Z18
+	VBROADCASTSS fnSingle<>+448(SB), Z19
+	VMOVAPS.Z    Z16, K1, Z16
+	VMOVAPS.Z    Z17, K2, Z17
+	VMOVAPS.Z    Z18, K3, Z18
+	VMOVAPS.Z    Z19, K4, Z19
+	VADDPS       Z16, Z8, Z8
+	VADDPS       Z17, Z9, Z9
+	VADDPS       Z18, Z10, Z10
+	VADDPS       Z19, Z11, Z11
+	VDIVPS       Z8, Z12, Z8
+	VDIVPS       Z9, Z13, Z9
+	VDIVPS       Z10, Z14, Z10
+	VDIVPS       Z11, Z15, Z11
+	VBROADCASTSS fnSingle<>+4224(SB), Z12
+	VBROADCASTSS fnSingle<>+4224(SB), Z13
+	VBROADCASTSS fnSingle<>+4224(SB), Z14
+	VBROADCASTSS fnSingle<>+4224(SB), Z15
+	VMAXPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z15, Z3
+	VBROADCASTSS fnSingle<>+4320(SB), Z12
+	VBROADCASTSS fnSingle<>+4320(SB), Z13
+	VBROADCASTSS fnSingle<>+4320(SB), Z14
+	VBROADCASTSS fnSingle<>+4320(SB), Z15
+	VMINPS       Z0, Z12, Z0
+	VMINPS       Z1, Z13, Z1
+	VMINPS       Z2, Z14, Z2
+	VMINPS       Z3, Z15, Z3
+	VMULPS       Z8, Z0, Z12
+	VMULPS       Z9, Z1, Z13
+	VMULPS       Z10, Z2, Z14
+	VMULPS       Z11, Z3, Z15
+	VMOVAPD      Z12, Z16
+	VMOVAPD      Z13, Z17
 	VMOVAPD      Z14, Z18
 	VMOVAPD      Z15, Z19
-	VMOVAPD      Z16, Z20
-	VMOVAPD      Z17, Z21
-	VFMADD231PD  Z14, Z14, Z18
-	VFMADD231PD  Z15, Z15, Z19
-	VFMADD231PD  Z16, Z16, Z20
-	VFMADD231PD  Z17, Z17, Z21
-	VFMADD213PD  Z10, Z18, Z10
-	VFMADD213PD  Z11, Z19, Z11
-	VFMADD213PD  Z12, Z20, Z12
-	VFMADD213PD  Z13, Z21, Z13
-	VBROADCASTSD fnConst<>+1184(SB), Z14
-	VBROADCASTSD fnConst<>+1184(SB), Z15
-	VBROADCASTSD fnConst<>+1184(SB), Z16
-	VBROADCASTSD fnConst<>+1184(SB), Z17
-	VFNMADD231PD Z10, Z2, Z14
-	VFNMADD231PD Z11, Z3, Z15
-	VFNMADD231PD Z12, Z4, Z16
-	VFNMADD231PD Z13, Z5, Z17
-	VMOVAPD      Z14, Z2
-	VMOVAPD      Z15, Z3
-	VMOVAPD      Z16, Z4
-	VMOVAPD      Z17, Z5
-	VFMADD231PD  Z14, Z14, Z2
-	VFMADD231PD  Z15, Z15, Z3
-	VFMADD231PD  Z16, Z16, Z4
-	VFMADD231PD  Z17, Z17, Z5
-	VFMADD213PD  Z10, Z2, Z10
-	VFMADD213PD  Z11, Z3, Z11
-	VFMADD213PD  Z12, Z4, Z12
-	VFMADD213PD  Z13, Z5, Z13
-	VXORPD.BCST  fnConst<>+1440(SB), Z6, Z2
-	VXORPD.BCST  fnConst<>+1440(SB), Z7, Z3
-	VXORPD.BCST  fnConst<>+1440(SB), Z8, Z4
-	VXORPD.BCST  fnConst<>+1440(SB), Z9, Z5
-	VMULPD       Z10, Z2, Z2
-	VMULPD       Z11, Z3, Z3
-	VMULPD       Z12, Z4, Z4
-	VMULPD       Z13, Z5, Z5
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	VCVTPD2PS    Z3, Y2
-	VMOVUPS      Y2, 32(AX)(SI*4)
-	VCVTPD2PS    Z4, Y2
-	VMOVUPS      Y2, 64(AX)(SI*4)
-	VCVTPD2PS    Z5, Y2
-	VMOVUPS      Y2, 96(AX)(SI*4)
+	VFMSUB231PS  Z8, Z0, Z16
+	VFMSUB231PS  Z9, Z1, Z17
+	VFMSUB231PS  Z10, Z2, Z18
+	VFMSUB231PS  Z11, Z3, Z19
+	VBROADCASTSS fnSingle<>+448(SB), Z0
+	VBROADCASTSS fnSingle<>+448(SB), Z1
+	VBROADCASTSS fnSingle<>+448(SB), Z2
+	VBROADCASTSS fnSingle<>+448(SB), Z3
+	VFNMADD231PS Z8, Z12, Z0
+	VFNMADD231PS Z9, Z13, Z1
+	VFNMADD231PS Z10, Z14, Z2
+	VFNMADD231PS Z11, Z15, Z3
+	VFNMADD231PS Z8, Z16, Z0
+	VFNMADD231PS Z9, Z17, Z1
+	VFNMADD231PS Z10, Z18, Z2
+	VFNMADD231PS Z11, Z19, Z3
+	VMULPS       Z8, Z8, Z12
+	VMULPS       Z9, Z9, Z13
+	VMULPS       Z10, Z10, Z14
+	VMULPS       Z11, Z11, Z15
+	VMULPS.BCST  fnSingle<>+4288(SB), Z0, Z0
+	VMULPS.BCST  fnSingle<>+4288(SB), Z1, Z1
+	VMULPS.BCST  fnSingle<>+4288(SB), Z2, Z2
+	VMULPS.BCST  fnSingle<>+4288(SB), Z3, Z3
+	VMOVAPD      Z12, Z16
+	VMOVAPD      Z13, Z17
+	VMOVAPD      Z14, Z18
+	VMOVAPD      Z15, Z19
+	VFMSUB231PS  Z8, Z8, Z16
+	VFMSUB231PS  Z9, Z9, Z17
+	VFMSUB231PS  Z10, Z10, Z18
+	VFMSUB231PS  Z11, Z11, Z19
+	VFMADD231PS  Z0, Z12, Z16
+	VFMADD231PS  Z1, Z13, Z17
+	VFMADD231PS  Z2, Z14, Z18
+	VFMADD231PS  Z3, Z15, Z19
+	VMULPS.BCST  fnSingle<>+320(SB), Z8, Z0
+	VMULPS.BCST  fnSingle<>+320(SB), Z9, Z1
+	VMULPS.BCST  fnSingle<>+320(SB), Z10, Z2
+	VMULPS.BCST  fnSingle<>+320(SB), Z11, Z3
+	VMULPS       Z16, Z0, Z8
+	VMULPS       Z17, Z1, Z9
+	VMULPS       Z18, Z2, Z10
+	VMULPS       Z19, Z3, Z11
+	VFMADD231PS  Z12, Z0, Z8
+	VFMADD231PS  Z13, Z1, Z9
+	VFMADD231PS  Z14, Z2, Z10
+	VFMADD231PS  Z15, Z3, Z11
+	VMULPS       Z8, Z4, Z0
+	VMULPS       Z9, Z5, Z1
+	VMULPS       Z10, Z6, Z2
+	VMULPS       Z11, Z7, Z3
+	VMOVUPS      Z0, (AX)(SI*4)
+	VMOVUPS      Z1, 64(AX)(SI*4)
+	VMOVUPS      Z2, 128(AX)(SI*4)
+	VMOVUPS      Z3, 192(AX)(SI*4)
 	MOVQ         DI, SI
 	JMP          wide
 
@@ -8844,32 +8965,38 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(SI*4), Z2
-	VCVTPS2PD    (DX)(SI*4), Z3
-	VCVTPD2PS    Z2, Y4
-	VSQRTPS      Y4, Y4
-	VCVTPS2PD    Y4, Z4
-	VMULPD       Z2, Z4, Z2
-	VMULPD.BCST  fnConst<>+1216(SB), Z2, Z2
-	VMAXPD       Z2, Z0, Z2
-	VMINPD       Z2, Z1, Z2
-	VBROADCASTSD fnConst<>+320(SB), Z4
-	VPSUBQ       Z2, Z4, Z4
-	VBROADCASTSD fnConst<>+1184(SB), Z5
-	VFNMADD231PD Z4, Z2, Z5
-	VMOVAPD      Z5, Z6
-	VFMADD231PD  Z5, Z5, Z6
-	VFMADD213PD  Z4, Z6, Z4
-	VBROADCASTSD fnConst<>+1184(SB), Z5
-	VFNMADD231PD Z4, Z2, Z5
-	VMOVAPD      Z5, Z2
-	VFMADD231PD  Z5, Z5, Z2
-	VFMADD213PD  Z4, Z2, Z4
-	VXORPD.BCST  fnConst<>+1440(SB), Z3, Z2
-	VMULPD       Z4, Z2, Z2
-	VCVTPD2PS    Z2, Y2
-	VMOVUPS      Y2, (AX)(SI*4)
-	ADDQ         $0x08, SI
+	VMOVUPS      (CX)(SI*4), Z0
+	VMOVUPS      (DX)(SI*4), Z1
+	VSQRTPS      Z0, Z2
+	VBROADCASTSS fnSingle<>+4256(SB), Z3
+	VMAXPS       Z2, Z3, Z2
+	VBROADCASTSS fnSingle<>+448(SB), Z3
+	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z1, K1
+	VBROADCASTSS fnSingle<>+448(SB), Z4
+	VMOVAPS.Z    Z4, K1, Z4
+	VADDPS       Z4, Z2, Z2
+	VDIVPS       Z2, Z3, Z2
+	VBROADCASTSS fnSingle<>+4224(SB), Z3
+	VMAXPS       Z0, Z3, Z0
+	VBROADCASTSS fnSingle<>+4320(SB), Z3
+	VMINPS       Z0, Z3, Z0
+	VMULPS       Z2, Z0, Z3
+	VMOVAPD      Z3, Z4
+	VFMSUB231PS  Z2, Z0, Z4
+	VBROADCASTSS fnSingle<>+448(SB), Z0
+	VFNMADD231PS Z2, Z3, Z0
+	VFNMADD231PS Z2, Z4, Z0
+	VMULPS       Z2, Z2, Z3
+	VMULPS.BCST  fnSingle<>+4288(SB), Z0, Z0
+	VMOVAPD      Z3, Z4
+	VFMSUB231PS  Z2, Z2, Z4
+	VFMADD231PS  Z0, Z3, Z4
+	VMULPS.BCST  fnSingle<>+320(SB), Z2, Z0
+	VMULPS       Z4, Z0, Z2
+	VFMADD231PS  Z3, Z0, Z2
+	VMULPS       Z2, Z1, Z0
+	VMOVUPS      Z0, (AX)(SI*4)
+	ADDQ         $0x10, SI
 	CMPQ         SI, BX
 	JB           loop
 
@@ -8886,25 +9013,17 @@ TEXT ·fnInvAVX2(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 loop:
-	VCVTPS2PD  (CX)(BX*4), Y0
-	VCVTPS2PD  16(CX)(BX*4), Y1
-	VMOVUPD    fnConst<>+1184(SB), Y2
-	VMOVUPD    fnConst<>+1184(SB), Y3
-	VCVTPD2PSY Y2, X2
-	VCVTPD2PSY Y0, X0
-	VDIVPS     X0, X2, X2
-	VCVTPS2PD  X2, Y0
-	VCVTPD2PSY Y3, X2
-	VCVTPD2PSY Y1, X1
-	VDIVPS     X1, X2, X2
-	VCVTPS2PD  X2, Y1
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, (AX)(BX*4)
-	VCVTPD2PSY Y1, X0
-	VMOVUPS    X0, 16(AX)(BX*4)
-	ADDQ       $0x08, BX
-	CMPQ       BX, DX
-	JB         loop
+	VMOVUPS (CX)(BX*4), Y0
+	VMOVUPS 32(CX)(BX*4), Y1
+	VMOVUPD fnSingle<>+448(SB), Y2
+	VMOVUPD fnSingle<>+448(SB), Y3
+	VDIVPS  Y0, Y2, Y0
+	VDIVPS  Y1, Y3, Y1
+	VMOVUPS Y0, (AX)(BX*4)
+	VMOVUPS Y1, 32(AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
+	JB      loop
 	VZEROUPPER
 	RET
 
@@ -8918,23 +9037,21 @@ TEXT ·fnInvGradAVX2(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 loop:
-	VCVTPS2PD  (CX)(SI*4), Y0
-	VCVTPS2PD  16(CX)(SI*4), Y1
-	VCVTPS2PD  (DX)(SI*4), Y2
-	VCVTPS2PD  16(DX)(SI*4), Y3
-	VXORPD     fnConst<>+1440(SB), Y2, Y2
-	VXORPD     fnConst<>+1440(SB), Y3, Y3
-	VMULPD     Y0, Y0, Y0
-	VMULPD     Y1, Y1, Y1
-	VDIVPD     Y0, Y2, Y0
-	VDIVPD     Y1, Y3, Y1
-	VCVTPD2PSY Y0, X0
-	VMOVUPS    X0, (AX)(SI*4)
-	VCVTPD2PSY Y1, X0
-	VMOVUPS    X0, 16(AX)(SI*4)
-	ADDQ       $0x08, SI
-	CMPQ       SI, BX
-	JB         loop
+	VMOVUPS (CX)(SI*4), Y0
+	VMOVUPS 32(CX)(SI*4), Y1
+	VMOVUPS (DX)(SI*4), Y2
+	VMOVUPS 32(DX)(SI*4), Y3
+	VXORPS  fnSingle<>+5792(SB), Y2, Y2
+	VXORPS  fnSingle<>+5792(SB), Y3, Y3
+	VDIVPS  Y0, Y2, Y2
+	VDIVPS  Y1, Y3, Y3
+	VDIVPS  Y0, Y2, Y0
+	VDIVPS  Y1, Y3, Y1
+	VMOVUPS Y0, (AX)(SI*4)
+	VMOVUPS Y1, 32(AX)(SI*4)
+	ADDQ    $0x10, SI
+	CMPQ    SI, BX
+	JB      loop
 	VZEROUPPER
 	RET
 
@@ -8947,41 +9064,25 @@ TEXT ·fnInvAVX512(SB), NOSPLIT, $0-32
 	XORQ BX, BX
 
 wide:
-	LEAQ         32(BX), SI
+	LEAQ         64(BX), SI
 	CMPQ         SI, DX
 	JA           rest
-	VCVTPS2PD    (CX)(BX*4), Z0
-	VCVTPS2PD    32(CX)(BX*4), Z1
-	VCVTPS2PD    64(CX)(BX*4), Z2
-	VCVTPS2PD    96(CX)(BX*4), Z3
-	VBROADCASTSD fnConst<>+1184(SB), Z4
-	VBROADCASTSD fnConst<>+1184(SB), Z5
-	VBROADCASTSD fnConst<>+1184(SB), Z6
-	VBROADCASTSD fnConst<>+1184(SB), Z7
-	VCVTPD2PS    Z4, Y4
-	VCVTPD2PS    Z0, Y0
-	VDIVPS       Y0, Y4, Y4
-	VCVTPS2PD    Y4, Z0
-	VCVTPD2PS    Z5, Y4
-	VCVTPD2PS    Z1, Y1
-	VDIVPS       Y1, Y4, Y4
-	VCVTPS2PD    Y4, Z1
-	VCVTPD2PS    Z6, Y4
-	VCVTPD2PS    Z2, Y2
-	VDIVPS       Y2, Y4, Y4
-	VCVTPS2PD    Y4, Z2
-	VCVTPD2PS    Z7, Y4
-	VCVTPD2PS    Z3, Y3
-	VDIVPS       Y3, Y4, Y4
-	VCVTPS2PD    Y4, Z3
-	VCVTPD2PS    Z0, Y0
-	VMOVUPS      Y0, (AX)(BX*4)
-	VCVTPD2PS    Z1, Y0
-	VMOVUPS      Y0, 32(AX)(BX*4)
-	VCVTPD2PS    Z2, Y0
-	VMOVUPS      Y0, 64(AX)(BX*4)
-	VCVTPD2PS    Z3, Y0
-	VMOVUPS      Y0, 96(AX)(BX*4)
+	VMOVUPS      (CX)(BX*4), Z0
+	VMOVUPS      64(CX)(BX*4), Z1
+	VMOVUPS      128(CX)(BX*4), Z2
+	VMOVUPS      192(CX)(BX*4), Z3
+	VBROADCASTSS fnSingle<>+448(SB), Z4
+	VBROADCASTSS fnSingle<>+448(SB), Z5
+	VBROADCASTSS fnSingle<>+448(SB), Z6
+	VBROADCASTSS fnSingle<>+448(SB), Z7
+	VDIVPS       Z0, Z4, Z0
+	VDIVPS       Z1, Z5, Z1
+	VDIVPS       Z2, Z6, Z2
+	VDIVPS       Z3, Z7, Z3
+	VMOVUPS      Z0, (AX)(BX*4)
+	VMOVUPS      Z1, 64(AX)(BX*4)
+	VMOVUPS      Z2, 128(AX)(BX*4)
+	VMOVUPS      Z3, 192(AX)(BX*4)
 	MOVQ         SI, BX
 	JMP          wide
 
@@ -8990,15 +9091,11 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD    (CX)(BX*4), Z0
-	VBROADCASTSD fnConst<>+1184(SB), Z1
-	VCVTPD2PS    Z1, Y1
-	VCVTPD2PS    Z0, Y0
-	VDIVPS       Y0, Y1, Y1
-	VCVTPS2PD    Y1, Z0
-	VCVTPD2PS    Z0, Y0
-	VMOVUPS      Y0, (AX)(BX*4)
-	ADDQ         $0x08, BX
+	VMOVUPS      (CX)(BX*4), Z0
+	VBROADCASTSS fnSingle<>+448(SB), Z1
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (AX)(BX*4)
+	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JB           loop
 
@@ -9016,37 +9113,33 @@ TEXT ·fnInvGradAVX512(SB), NOSPLIT, $0-40
 	XORQ SI, SI
 
 wide:
-	LEAQ        32(SI), DI
+	LEAQ        64(SI), DI
 	CMPQ        DI, BX
 	JA          rest
-	VCVTPS2PD   (CX)(SI*4), Z0
-	VCVTPS2PD   32(CX)(SI*4), Z1
-	VCVTPS2PD   64(CX)(SI*4), Z2
-	VCVTPS2PD   96(CX)(SI*4), Z3
-	VCVTPS2PD   (DX)(SI*4), Z4
-	VCVTPS2PD   32(DX)(SI*4), Z5
-	VCVTPS2PD   64(DX)(SI*4), Z6
-	VCVTPS2PD   96(DX)(SI*4), Z7
-	VXORPD.BCST fnConst<>+1440(SB), Z4, Z4
-	VXORPD.BCST fnConst<>+1440(SB), Z5, Z5
-	VXORPD.BCST fnConst<>+1440(SB), Z6, Z6
-	VXORPD.BCST fnConst<>+1440(SB), Z7, Z7
-	VMULPD      Z0, Z0, Z0
-	VMULPD      Z1, Z1, Z1
-	VMULPD      Z2, Z2, Z2
-	VMULPD      Z3, Z3, Z3
-	VDIVPD      Z0, Z4, Z0
-	VDIVPD      Z1, Z5, Z1
-	VDIVPD      Z2, Z6, Z2
-	VDIVPD      Z3, Z7, Z3
-	VCVTPD2PS   Z0, Y0
-	VMOVUPS     Y0, (AX)(SI*4)
-	VCVTPD2PS   Z1, Y0
-	VMOVUPS     Y0, 32(AX)(SI*4)
-	VCVTPD2PS   Z2, Y0
-	VMOVUPS     Y0, 64(AX)(SI*4)
-	VCVTPD2PS   Z3, Y0
-	VMOVUPS     Y0, 96(AX)(SI*4)
+	VMOVUPS     (CX)(SI*4), Z0
+	VMOVUPS     64(CX)(SI*4), Z1
+	VMOVUPS     128(CX)(SI*4), Z2
+	VMOVUPS     192(CX)(SI*4), Z3
+	VMOVUPS     (DX)(SI*4), Z4
+	VMOVUPS     64(DX)(SI*4), Z5
+	VMOVUPS     128(DX)(SI*4), Z6
+	VMOVUPS     192(DX)(SI*4), Z7
+	VXORPS.BCST fnSingle<>+5792(SB), Z4, Z4
+	VXORPS.BCST fnSingle<>+5792(SB), Z5, Z5
+	VXORPS.BCST fnSingle<>+5792(SB), Z6, Z6
+	VXORPS.BCST fnSingle<>+5792(SB), Z7, Z7
+	VDIVPS      Z0, Z4, Z4
+	VDIVPS      Z1, Z5, Z5
+	VDIVPS      Z2, Z6, Z6
+	VDIVPS      Z3, Z7, Z7
+	VDIVPS      Z0, Z4, Z0
+	VDIVPS      Z1, Z5, Z1
+	VDIVPS      Z2, Z6, Z2
+	VDIVPS      Z3, Z7, Z3
+	VMOVUPS     Z0, (AX)(SI*4)
+	VMOVUPS     Z1, 64(AX)(SI*4)
+	VMOVUPS     Z2, 128(AX)(SI*4)
+	VMOVUPS     Z3, 192(AX)(SI*4)
 	MOVQ        DI, SI
 	JMP         wide
 
@@ -9055,14 +9148,13 @@ rest:
 	JAE  done
 
 loop:
-	VCVTPS2PD   (CX)(SI*4), Z0
-	VCVTPS2PD   (DX)(SI*4), Z1
-	VXORPD.BCST fnConst<>+1440(SB), Z1, Z1
-	VMULPD      Z0, Z0, Z0
-	VDIVPD      Z0, Z1, Z0
-	VCVTPD2PS   Z0, Y0
-	VMOVUPS     Y0, (AX)(SI*4)
-	ADDQ        $0x08, SI
+	VMOVUPS     (CX)(SI*4), Z0
+	VMOVUPS     (DX)(SI*4), Z1
+	VXORPS.BCST fnSingle<>+5792(SB), Z1, Z1
+	VDIVPS      Z0, Z1, Z1
+	VDIVPS      Z0, Z1, Z0
+	VMOVUPS     Z0, (AX)(SI*4)
+	ADDQ        $0x10, SI
 	CMPQ        SI, BX
 	JB          loop
 
@@ -9083,8 +9175,8 @@ loop:
 	VMOVUPS      (CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+5600(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+5632(SB), Y3
+	VPSUBD       fnSingle<>+5952(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+5984(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -9093,22 +9185,22 @@ loop:
 	VPSRAD       $0x14, Y1, Y2
 	VPSRAD       $0x17, Y1, Y3
 	VCVTDQ2PS    Y3, Y3
-	VPERMPS      fnSingle<>+3488(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3712(SB), Y2, Y4
 	VADDPS       Y4, Y3, Y3
-	VANDPS       fnSingle<>+2592(SB), Y1, Y1
+	VANDPS       fnSingle<>+2816(SB), Y1, Y1
 	VORPS        fnSingle<>+448(SB), Y1, Y1
-	VPERMPS      fnSingle<>+3424(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3648(SB), Y2, Y4
 	VSUBPS       Y4, Y1, Y1
-	VPERMPS      fnSingle<>+3456(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3680(SB), Y2, Y4
 	VMULPS       Y4, Y1, Y5
 	VMOVAPD      Y5, Y6
 	VFMSUB231PS  Y4, Y1, Y6
-	VMOVUPD      fnSingle<>+3552(SB), Y1
-	VFMADD213PS  fnSingle<>+3584(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3616(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3648(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+3776(SB), Y1
+	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3872(SB), Y5, Y1
 	VMULPS       Y5, Y5, Y4
-	VPERMPS      fnSingle<>+3520(SB), Y2, Y2
+	VPERMPS      fnSingle<>+3744(SB), Y2, Y2
 	VFMADD213PS  Y2, Y4, Y1
 	VADDPS       Y6, Y1, Y1
 	VADDPS       Y5, Y3, Y2
@@ -9124,24 +9216,24 @@ loop:
 	VFMADD231PS  Y4, Y1, Y5
 	VBROADCASTSS 4(BX), Y1
 	VFMADD231PS  Y1, Y2, Y5
-	VMOVUPD      fnSingle<>+3936(SB), Y1
+	VMOVUPD      fnSingle<>+4160(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y2
+	VMOVUPD      fnSingle<>+4128(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3872(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
+	VADDPS       fnSingle<>+4096(SB), Y1, Y2
+	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
-	VMOVUPD      fnSingle<>+3680(SB), Y3
-	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+5664(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -9150,32 +9242,32 @@ loop:
 	JMP          done1
 
 careful1:
-	VCMPPS       $0x11, fnSingle<>+2720(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+2944(SB), Y1, Y2
 	VMOVAPD      Y1, Y3
-	VMULPS       fnSingle<>+2688(SB), Y1, Y4
+	VMULPS       fnSingle<>+2912(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+3968(SB), Y4
+	VMOVUPD      fnSingle<>+4192(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+3488(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3712(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
-	VANDPS       fnSingle<>+2592(SB), Y3, Y3
+	VANDPS       fnSingle<>+2816(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
-	VPERMPS      fnSingle<>+3424(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3648(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y3
-	VPERMPS      fnSingle<>+3456(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
 	VMULPS       Y5, Y3, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y3, Y7
-	VMOVUPD      fnSingle<>+3552(SB), Y3
-	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y3
+	VMOVUPD      fnSingle<>+3776(SB), Y3
+	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y3
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3520(SB), Y4, Y4
+	VPERMPS      fnSingle<>+3744(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y3
 	VADDPS       Y7, Y3, Y3
 	VADDPS       Y6, Y2, Y4
@@ -9191,33 +9283,33 @@ careful1:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+5440(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+5792(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5440(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+5568(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+5504(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+5792(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+5920(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+5856(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
-	VMOVUPD      fnSingle<>+3936(SB), Y1
+	VMOVUPD      fnSingle<>+4160(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y2
+	VMOVUPD      fnSingle<>+4128(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3872(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
+	VADDPS       fnSingle<>+4096(SB), Y1, Y2
+	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y6, Y1, Y1
-	VMOVUPD      fnSingle<>+3680(SB), Y3
-	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+5664(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -9233,8 +9325,8 @@ done1:
 	VMOVUPS      32(CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+5600(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+5632(SB), Y3
+	VPSUBD       fnSingle<>+5952(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+5984(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VMOVMSKPS    Y3, DI
@@ -9243,22 +9335,22 @@ done1:
 	VPSRAD       $0x14, Y1, Y2
 	VPSRAD       $0x17, Y1, Y3
 	VCVTDQ2PS    Y3, Y3
-	VPERMPS      fnSingle<>+3488(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3712(SB), Y2, Y4
 	VADDPS       Y4, Y3, Y3
-	VANDPS       fnSingle<>+2592(SB), Y1, Y1
+	VANDPS       fnSingle<>+2816(SB), Y1, Y1
 	VORPS        fnSingle<>+448(SB), Y1, Y1
-	VPERMPS      fnSingle<>+3424(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3648(SB), Y2, Y4
 	VSUBPS       Y4, Y1, Y1
-	VPERMPS      fnSingle<>+3456(SB), Y2, Y4
+	VPERMPS      fnSingle<>+3680(SB), Y2, Y4
 	VMULPS       Y4, Y1, Y5
 	VMOVAPD      Y5, Y6
 	VFMSUB231PS  Y4, Y1, Y6
-	VMOVUPD      fnSingle<>+3552(SB), Y1
-	VFMADD213PS  fnSingle<>+3584(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3616(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3648(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+3776(SB), Y1
+	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+3872(SB), Y5, Y1
 	VMULPS       Y5, Y5, Y4
-	VPERMPS      fnSingle<>+3520(SB), Y2, Y2
+	VPERMPS      fnSingle<>+3744(SB), Y2, Y2
 	VFMADD213PS  Y2, Y4, Y1
 	VADDPS       Y6, Y1, Y1
 	VADDPS       Y5, Y3, Y2
@@ -9274,24 +9366,24 @@ done1:
 	VFMADD231PS  Y4, Y1, Y5
 	VBROADCASTSS 4(BX), Y1
 	VFMADD231PS  Y1, Y2, Y5
-	VMOVUPD      fnSingle<>+3936(SB), Y1
+	VMOVUPD      fnSingle<>+4160(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y2
+	VMOVUPD      fnSingle<>+4128(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3872(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
+	VADDPS       fnSingle<>+4096(SB), Y1, Y2
+	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
-	VMOVUPD      fnSingle<>+3680(SB), Y3
-	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+5664(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       Y1, Y3, Y3
@@ -9300,32 +9392,32 @@ done1:
 	JMP          done2
 
 careful2:
-	VCMPPS       $0x11, fnSingle<>+2720(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+2944(SB), Y1, Y2
 	VMOVAPD      Y1, Y3
-	VMULPS       fnSingle<>+2688(SB), Y1, Y4
+	VMULPS       fnSingle<>+2912(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+3968(SB), Y4
+	VMOVUPD      fnSingle<>+4192(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+3488(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3712(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
-	VANDPS       fnSingle<>+2592(SB), Y3, Y3
+	VANDPS       fnSingle<>+2816(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
-	VPERMPS      fnSingle<>+3424(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3648(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y3
-	VPERMPS      fnSingle<>+3456(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
 	VMULPS       Y5, Y3, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y3, Y7
-	VMOVUPD      fnSingle<>+3552(SB), Y3
-	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y3
+	VMOVUPD      fnSingle<>+3776(SB), Y3
+	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y3
+	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y3
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3520(SB), Y4, Y4
+	VPERMPS      fnSingle<>+3744(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y3
 	VADDPS       Y7, Y3, Y3
 	VADDPS       Y6, Y2, Y4
@@ -9341,33 +9433,33 @@ careful2:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(BX), Y2
 	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+5440(SB), Y1, Y2
+	VCMPPS       $0x00, fnSingle<>+5792(SB), Y1, Y2
 	VBROADCASTSS 16(BX), Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5440(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+5568(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+5504(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+5792(SB), Y1, Y2
+	VBLENDVPS    Y2, fnSingle<>+5920(SB), Y3, Y3
+	VCMPPS       $0x15, fnSingle<>+5856(SB), Y1, Y2
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y1, Y1
 	VBLENDVPS    Y2, Y1, Y3, Y3
-	VMOVUPD      fnSingle<>+3936(SB), Y1
+	VMOVUPD      fnSingle<>+4160(SB), Y1
 	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y2
+	VMOVUPD      fnSingle<>+4128(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+3872(SB), Y1, Y2
-	VSUBPS       fnSingle<>+3872(SB), Y2, Y3
+	VADDPS       fnSingle<>+4096(SB), Y1, Y2
+	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
 	VSUBPS       Y3, Y1, Y1
 	VADDPS       Y6, Y1, Y1
-	VMOVUPD      fnSingle<>+3680(SB), Y3
-	VFMADD213PS  fnSingle<>+3712(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3744(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3776(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3808(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3840(SB), Y1, Y3
+	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
+	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
 	VPSLLD       $0x16, Y2, Y1
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+5664(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VPSUBD       Y1, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y1, Y1
@@ -9401,8 +9493,8 @@ loop:
 	VMOVUPS      (DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+5600(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+5632(SB), Y4
+	VPSUBD       fnSingle<>+5952(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+5984(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9411,22 +9503,22 @@ loop:
 	VPSRAD       $0x14, Y2, Y3
 	VPSRAD       $0x17, Y2, Y4
 	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+3488(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3712(SB), Y3, Y5
 	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+2592(SB), Y2, Y2
+	VANDPS       fnSingle<>+2816(SB), Y2, Y2
 	VORPS        fnSingle<>+448(SB), Y2, Y2
-	VPERMPS      fnSingle<>+3424(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3648(SB), Y3, Y5
 	VSUBPS       Y5, Y2, Y2
-	VPERMPS      fnSingle<>+3456(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y3, Y5
 	VMULPS       Y5, Y2, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y2, Y7
-	VMOVUPD      fnSingle<>+3552(SB), Y2
-	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y2
+	VMOVUPD      fnSingle<>+3776(SB), Y2
+	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y2
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3520(SB), Y3, Y3
+	VPERMPS      fnSingle<>+3744(SB), Y3, Y3
 	VFMADD213PS  Y3, Y5, Y2
 	VADDPS       Y7, Y2, Y2
 	VADDPS       Y6, Y4, Y3
@@ -9442,26 +9534,26 @@ loop:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(SI), Y2
 	VFMADD231PS  Y2, Y3, Y6
-	VMOVUPD      fnSingle<>+3936(SB), Y2
+	VMOVUPD      fnSingle<>+4160(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VMOVUPD      fnSingle<>+4128(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3872(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
+	VADDPS       fnSingle<>+4096(SB), Y2, Y3
+	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+3680(SB), Y4
-	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3904(SB), Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+5664(SB), Y4, Y4
+	VANDPS       fnSingle<>+6016(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9470,32 +9562,32 @@ loop:
 	JMP          done1
 
 careful1:
-	VCMPPS       $0x11, fnSingle<>+2720(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+2944(SB), Y2, Y3
 	VMOVAPD      Y2, Y4
-	VMULPS       fnSingle<>+2688(SB), Y2, Y5
+	VMULPS       fnSingle<>+2912(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+3968(SB), Y5
+	VMOVUPD      fnSingle<>+4192(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+3488(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3712(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
-	VANDPS       fnSingle<>+2592(SB), Y4, Y4
+	VANDPS       fnSingle<>+2816(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
-	VPERMPS      fnSingle<>+3424(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3648(SB), Y5, Y6
 	VSUBPS       Y6, Y4, Y4
-	VPERMPS      fnSingle<>+3456(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
 	VMULPS       Y6, Y4, Y7
 	VMOVAPD      Y7, Y8
 	VFMSUB231PS  Y6, Y4, Y8
-	VMOVUPD      fnSingle<>+3552(SB), Y4
-	VFMADD213PS  fnSingle<>+3584(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3616(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3648(SB), Y7, Y4
+	VMOVUPD      fnSingle<>+3776(SB), Y4
+	VFMADD213PS  fnSingle<>+3808(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3840(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3872(SB), Y7, Y4
 	VMULPS       Y7, Y7, Y6
-	VPERMPS      fnSingle<>+3520(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3744(SB), Y5, Y5
 	VFMADD213PS  Y5, Y6, Y4
 	VADDPS       Y8, Y4, Y4
 	VADDPS       Y7, Y3, Y5
@@ -9511,35 +9603,35 @@ careful1:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+5440(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+5792(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+5440(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+5568(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+5504(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+5792(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+5920(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+5856(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
-	VMOVUPD      fnSingle<>+3936(SB), Y2
+	VMOVUPD      fnSingle<>+4160(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VMOVUPD      fnSingle<>+4128(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3872(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
+	VADDPS       fnSingle<>+4096(SB), Y2, Y3
+	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y7, Y2, Y2
-	VMOVUPD      fnSingle<>+3680(SB), Y4
-	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3904(SB), Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+5664(SB), Y4, Y4
+	VANDPS       fnSingle<>+6016(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9557,8 +9649,8 @@ done1:
 	VMOVUPS      32(DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+5600(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+5632(SB), Y4
+	VPSUBD       fnSingle<>+5952(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+5984(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VMOVMSKPS    Y4, R8
@@ -9567,22 +9659,22 @@ done1:
 	VPSRAD       $0x14, Y2, Y3
 	VPSRAD       $0x17, Y2, Y4
 	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+3488(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3712(SB), Y3, Y5
 	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+2592(SB), Y2, Y2
+	VANDPS       fnSingle<>+2816(SB), Y2, Y2
 	VORPS        fnSingle<>+448(SB), Y2, Y2
-	VPERMPS      fnSingle<>+3424(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3648(SB), Y3, Y5
 	VSUBPS       Y5, Y2, Y2
-	VPERMPS      fnSingle<>+3456(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y3, Y5
 	VMULPS       Y5, Y2, Y6
 	VMOVAPD      Y6, Y7
 	VFMSUB231PS  Y5, Y2, Y7
-	VMOVUPD      fnSingle<>+3552(SB), Y2
-	VFMADD213PS  fnSingle<>+3584(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3616(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3648(SB), Y6, Y2
+	VMOVUPD      fnSingle<>+3776(SB), Y2
+	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y2
+	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y2
 	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3520(SB), Y3, Y3
+	VPERMPS      fnSingle<>+3744(SB), Y3, Y3
 	VFMADD213PS  Y3, Y5, Y2
 	VADDPS       Y7, Y2, Y2
 	VADDPS       Y6, Y4, Y3
@@ -9598,26 +9690,26 @@ done1:
 	VFMADD231PS  Y5, Y2, Y6
 	VBROADCASTSS 4(SI), Y2
 	VFMADD231PS  Y2, Y3, Y6
-	VMOVUPD      fnSingle<>+3936(SB), Y2
+	VMOVUPD      fnSingle<>+4160(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VMOVUPD      fnSingle<>+4128(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3872(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
+	VADDPS       fnSingle<>+4096(SB), Y2, Y3
+	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+3680(SB), Y4
-	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3904(SB), Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+5664(SB), Y4, Y4
+	VANDPS       fnSingle<>+6016(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       Y4, Y2, Y2
@@ -9626,32 +9718,32 @@ done1:
 	JMP          done2
 
 careful2:
-	VCMPPS       $0x11, fnSingle<>+2720(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+2944(SB), Y2, Y3
 	VMOVAPD      Y2, Y4
-	VMULPS       fnSingle<>+2688(SB), Y2, Y5
+	VMULPS       fnSingle<>+2912(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+3968(SB), Y5
+	VMOVUPD      fnSingle<>+4192(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+3488(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3712(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
-	VANDPS       fnSingle<>+2592(SB), Y4, Y4
+	VANDPS       fnSingle<>+2816(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
-	VPERMPS      fnSingle<>+3424(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3648(SB), Y5, Y6
 	VSUBPS       Y6, Y4, Y4
-	VPERMPS      fnSingle<>+3456(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
 	VMULPS       Y6, Y4, Y7
 	VMOVAPD      Y7, Y8
 	VFMSUB231PS  Y6, Y4, Y8
-	VMOVUPD      fnSingle<>+3552(SB), Y4
-	VFMADD213PS  fnSingle<>+3584(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3616(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3648(SB), Y7, Y4
+	VMOVUPD      fnSingle<>+3776(SB), Y4
+	VFMADD213PS  fnSingle<>+3808(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3840(SB), Y7, Y4
+	VFMADD213PS  fnSingle<>+3872(SB), Y7, Y4
 	VMULPS       Y7, Y7, Y6
-	VPERMPS      fnSingle<>+3520(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3744(SB), Y5, Y5
 	VFMADD213PS  Y5, Y6, Y4
 	VADDPS       Y8, Y4, Y4
 	VADDPS       Y7, Y3, Y5
@@ -9667,35 +9759,35 @@ careful2:
 	VFMADD231PS  Y6, Y3, Y7
 	VBROADCASTSS 4(SI), Y3
 	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+5440(SB), Y2, Y3
+	VCMPPS       $0x00, fnSingle<>+5792(SB), Y2, Y3
 	VBROADCASTSS 16(SI), Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+5440(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+5568(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+5504(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+5792(SB), Y2, Y3
+	VBLENDVPS    Y3, fnSingle<>+5920(SB), Y4, Y4
+	VCMPPS       $0x15, fnSingle<>+5856(SB), Y2, Y3
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y2, Y2
 	VBLENDVPS    Y3, Y2, Y4, Y4
-	VMOVUPD      fnSingle<>+3936(SB), Y2
+	VMOVUPD      fnSingle<>+4160(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y3
+	VMOVUPD      fnSingle<>+4128(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+3872(SB), Y2, Y3
-	VSUBPS       fnSingle<>+3872(SB), Y3, Y4
+	VADDPS       fnSingle<>+4096(SB), Y2, Y3
+	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
 	VSUBPS       Y4, Y2, Y2
 	VADDPS       Y7, Y2, Y2
-	VMOVUPD      fnSingle<>+3680(SB), Y4
-	VFMADD213PS  fnSingle<>+3712(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3744(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3776(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3808(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3840(SB), Y2, Y4
+	VMOVUPD      fnSingle<>+3904(SB), Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
+	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y2, Y4, Y2
 	VFMADD213PS  Y5, Y5, Y2
 	VPSLLD       $0x16, Y3, Y4
 	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+5664(SB), Y4, Y4
+	VANDPS       fnSingle<>+6016(SB), Y4, Y4
 	VPSUBD       Y4, Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y3, Y3
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -9722,10 +9814,10 @@ TEXT ·fnPowNearAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	MOVQ            p+24(FP), BX
-	VBROADCASTF32X8 fnSingle<>+3424(SB), Z0
-	VBROADCASTF32X8 fnSingle<>+3456(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3488(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+3520(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+3648(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+3680(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3744(SB), Z3
 	XORQ            SI, SI
 
 wide:
@@ -9738,13 +9830,13 @@ wide:
 	VANDPS.BCST      8(BX), Z4, Z7
 	VANDPS.BCST      8(BX), Z5, Z8
 	VANDPS.BCST      8(BX), Z6, Z9
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z7, Z10
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z8, Z11
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z9, Z12
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z10, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z11, K2
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z7, Z10
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z8, Z11
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z9, Z12
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z10, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z11, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z12, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z12, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -9766,9 +9858,9 @@ wide:
 	VMOVAPD          Z7, Z7
 	VMOVAPD          Z8, Z8
 	VMOVAPD          Z9, Z9
-	VBROADCASTSS     fnSingle<>+2592(SB), Z16
-	VBROADCASTSS     fnSingle<>+2592(SB), Z17
-	VBROADCASTSS     fnSingle<>+2592(SB), Z18
+	VBROADCASTSS     fnSingle<>+2816(SB), Z16
+	VBROADCASTSS     fnSingle<>+2816(SB), Z17
+	VBROADCASTSS     fnSingle<>+2816(SB), Z18
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z16, Z7
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z17, Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
@@ -9790,18 +9882,18 @@ wide:
 	VFMSUB231PS      Z16, Z7, Z22
 	VFMSUB231PS      Z17, Z8, Z23
 	VFMSUB231PS      Z18, Z9, Z24
-	VBROADCASTSS     fnSingle<>+3552(SB), Z7
-	VBROADCASTSS     fnSingle<>+3552(SB), Z8
-	VBROADCASTSS     fnSingle<>+3552(SB), Z9
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z21, Z9
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z21, Z9
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z21, Z9
+	VBROADCASTSS     fnSingle<>+3776(SB), Z7
+	VBROADCASTSS     fnSingle<>+3776(SB), Z8
+	VBROADCASTSS     fnSingle<>+3776(SB), Z9
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z21, Z9
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z21, Z9
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z19, Z7
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z20, Z8
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z21, Z9
 	VMULPS           Z19, Z19, Z16
 	VMULPS           Z20, Z20, Z17
 	VMULPS           Z21, Z21, Z18
@@ -9841,36 +9933,36 @@ wide:
 	VFMADD231PS.BCST 4(BX), Z10, Z16
 	VFMADD231PS.BCST 4(BX), Z11, Z17
 	VFMADD231PS.BCST 4(BX), Z12, Z18
-	VADDPS.BCST      fnSingle<>+3872(SB), Z13, Z7
-	VADDPS.BCST      fnSingle<>+3872(SB), Z14, Z8
-	VADDPS.BCST      fnSingle<>+3872(SB), Z15, Z9
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z7, Z7
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z8, Z8
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z9, Z9
+	VADDPS.BCST      fnSingle<>+4096(SB), Z13, Z7
+	VADDPS.BCST      fnSingle<>+4096(SB), Z14, Z8
+	VADDPS.BCST      fnSingle<>+4096(SB), Z15, Z9
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z7, Z7
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z8, Z8
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z9, Z9
 	VSUBPS           Z7, Z13, Z10
 	VSUBPS           Z8, Z14, Z11
 	VSUBPS           Z9, Z15, Z12
 	VADDPS           Z16, Z10, Z10
 	VADDPS           Z17, Z11, Z11
 	VADDPS           Z18, Z12, Z12
-	VBROADCASTSS     fnSingle<>+3680(SB), Z13
-	VBROADCASTSS     fnSingle<>+3680(SB), Z14
-	VBROADCASTSS     fnSingle<>+3680(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z12, Z15
+	VBROADCASTSS     fnSingle<>+3904(SB), Z13
+	VBROADCASTSS     fnSingle<>+3904(SB), Z14
+	VBROADCASTSS     fnSingle<>+3904(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z12, Z15
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z10, Z13
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z11, Z14
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z12, Z15
@@ -9883,21 +9975,21 @@ wide:
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z9, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z9, K3
 	VMOVAPD          Z7, Z10
 	VMOVAPD          Z8, Z11
 	VMOVAPD          Z9, Z12
-	VMULPS.BCST      fnSingle<>+2688(SB), Z7, Z13
-	VMULPS.BCST      fnSingle<>+2688(SB), Z8, Z14
-	VMULPS.BCST      fnSingle<>+2688(SB), Z9, Z15
+	VMULPS.BCST      fnSingle<>+2912(SB), Z7, Z13
+	VMULPS.BCST      fnSingle<>+2912(SB), Z8, Z14
+	VMULPS.BCST      fnSingle<>+2912(SB), Z9, Z15
 	VBLENDMPS        Z13, Z10, K1, Z10
 	VBLENDMPS        Z14, Z11, K2, Z11
 	VBLENDMPS        Z15, Z12, K3, Z12
-	VBROADCASTSS     fnSingle<>+3968(SB), Z13
-	VBROADCASTSS     fnSingle<>+3968(SB), Z14
-	VBROADCASTSS     fnSingle<>+3968(SB), Z15
+	VBROADCASTSS     fnSingle<>+4192(SB), Z13
+	VBROADCASTSS     fnSingle<>+4192(SB), Z14
+	VBROADCASTSS     fnSingle<>+4192(SB), Z15
 	VMOVAPS.Z        Z13, K1, Z13
 	VMOVAPS.Z        Z14, K2, Z14
 	VMOVAPS.Z        Z15, K3, Z15
@@ -9922,9 +10014,9 @@ careful1:
 	VMOVAPD          Z10, Z10
 	VMOVAPD          Z11, Z11
 	VMOVAPD          Z12, Z12
-	VBROADCASTSS     fnSingle<>+2592(SB), Z19
-	VBROADCASTSS     fnSingle<>+2592(SB), Z20
-	VBROADCASTSS     fnSingle<>+2592(SB), Z21
+	VBROADCASTSS     fnSingle<>+2816(SB), Z19
+	VBROADCASTSS     fnSingle<>+2816(SB), Z20
+	VBROADCASTSS     fnSingle<>+2816(SB), Z21
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
@@ -9946,18 +10038,18 @@ careful1:
 	VFMSUB231PS      Z19, Z10, Z25
 	VFMSUB231PS      Z20, Z11, Z26
 	VFMSUB231PS      Z21, Z12, Z27
-	VBROADCASTSS     fnSingle<>+3552(SB), Z10
-	VBROADCASTSS     fnSingle<>+3552(SB), Z11
-	VBROADCASTSS     fnSingle<>+3552(SB), Z12
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z24, Z12
+	VBROADCASTSS     fnSingle<>+3776(SB), Z10
+	VBROADCASTSS     fnSingle<>+3776(SB), Z11
+	VBROADCASTSS     fnSingle<>+3776(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z24, Z12
 	VMULPS           Z22, Z22, Z19
 	VMULPS           Z23, Z23, Z20
 	VMULPS           Z24, Z24, Z21
@@ -9997,69 +10089,69 @@ careful1:
 	VFMADD231PS.BCST 4(BX), Z16, Z19
 	VFMADD231PS.BCST 4(BX), Z17, Z20
 	VFMADD231PS.BCST 4(BX), Z18, Z21
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z7, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z8, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z9, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z7, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z8, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z9, K3
 	VBLENDMPS.BCST   16(BX), Z13, K1, Z13
 	VBLENDMPS.BCST   16(BX), Z14, K2, Z14
 	VBLENDMPS.BCST   16(BX), Z15, K3, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z9, K3
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z13, K1, Z13
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z14, K2, Z14
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z15, K3, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z7, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z8, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z9, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z7, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z8, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z9, K3
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z13, K1, Z13
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z14, K2, Z14
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z15, K3, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z7, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z8, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z9, K3
 	VMULPS.BCST      (BX), Z7, Z7
 	VMULPS.BCST      (BX), Z8, Z8
 	VMULPS.BCST      (BX), Z9, Z9
 	VBLENDMPS        Z7, Z13, K1, Z13
 	VBLENDMPS        Z8, Z14, K2, Z14
 	VBLENDMPS        Z9, Z15, K3, Z15
-	VBROADCASTSS     fnSingle<>+3936(SB), Z7
-	VBROADCASTSS     fnSingle<>+3936(SB), Z8
-	VBROADCASTSS     fnSingle<>+3936(SB), Z9
+	VBROADCASTSS     fnSingle<>+4160(SB), Z7
+	VBROADCASTSS     fnSingle<>+4160(SB), Z8
+	VBROADCASTSS     fnSingle<>+4160(SB), Z9
 	VMAXPS           Z13, Z7, Z7
 	VMAXPS           Z14, Z8, Z8
 	VMAXPS           Z15, Z9, Z9
-	VBROADCASTSS     fnSingle<>+3904(SB), Z10
-	VBROADCASTSS     fnSingle<>+3904(SB), Z11
-	VBROADCASTSS     fnSingle<>+3904(SB), Z12
+	VBROADCASTSS     fnSingle<>+4128(SB), Z10
+	VBROADCASTSS     fnSingle<>+4128(SB), Z11
+	VBROADCASTSS     fnSingle<>+4128(SB), Z12
 	VMINPS           Z7, Z10, Z7
 	VMINPS           Z8, Z11, Z8
 	VMINPS           Z9, Z12, Z9
-	VADDPS.BCST      fnSingle<>+3872(SB), Z7, Z10
-	VADDPS.BCST      fnSingle<>+3872(SB), Z8, Z11
-	VADDPS.BCST      fnSingle<>+3872(SB), Z9, Z12
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z10, Z10
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z11, Z11
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z12, Z12
+	VADDPS.BCST      fnSingle<>+4096(SB), Z7, Z10
+	VADDPS.BCST      fnSingle<>+4096(SB), Z8, Z11
+	VADDPS.BCST      fnSingle<>+4096(SB), Z9, Z12
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z11, Z11
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z12, Z12
 	VSUBPS           Z10, Z7, Z7
 	VSUBPS           Z11, Z8, Z8
 	VSUBPS           Z12, Z9, Z9
 	VADDPS           Z19, Z7, Z7
 	VADDPS           Z20, Z8, Z8
 	VADDPS           Z21, Z9, Z9
-	VBROADCASTSS     fnSingle<>+3680(SB), Z13
-	VBROADCASTSS     fnSingle<>+3680(SB), Z14
-	VBROADCASTSS     fnSingle<>+3680(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z15
+	VBROADCASTSS     fnSingle<>+3904(SB), Z13
+	VBROADCASTSS     fnSingle<>+3904(SB), Z14
+	VBROADCASTSS     fnSingle<>+3904(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z15
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z7, Z13
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z8, Z14
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z9, Z15
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z7, Z13
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z8, Z14
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z9, Z15
@@ -10087,8 +10179,8 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z4
 	VANDPS.BCST      8(BX), Z4, Z5
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z5, Z6
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z6, K1
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z5, Z6
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z6, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z5, Z6
@@ -10097,7 +10189,7 @@ loop:
 	VPERMPS          Z2, Z6, Z8
 	VADDPS           Z8, Z7, Z7
 	VMOVAPD          Z5, Z5
-	VBROADCASTSS     fnSingle<>+2592(SB), Z8
+	VBROADCASTSS     fnSingle<>+2816(SB), Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
 	VPERMPS          Z0, Z6, Z8
 	VSUBPS           Z8, Z5, Z5
@@ -10105,10 +10197,10 @@ loop:
 	VMULPS           Z8, Z5, Z9
 	VMOVAPD          Z9, Z10
 	VFMSUB231PS      Z8, Z5, Z10
-	VBROADCASTSS     fnSingle<>+3552(SB), Z5
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z9, Z5
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z9, Z5
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z9, Z5
+	VBROADCASTSS     fnSingle<>+3776(SB), Z5
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z5
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z5
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z9, Z5
 	VMULPS           Z9, Z9, Z8
 	VPERMPS          Z3, Z6, Z6
 	VFMADD213PS      Z6, Z8, Z5
@@ -10122,27 +10214,27 @@ loop:
 	VFMSUB231PS.BCST (BX), Z6, Z8
 	VFMADD231PS.BCST (BX), Z5, Z8
 	VFMADD231PS.BCST 4(BX), Z6, Z8
-	VADDPS.BCST      fnSingle<>+3872(SB), Z7, Z5
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z5, Z5
+	VADDPS.BCST      fnSingle<>+4096(SB), Z7, Z5
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z5, Z5
 	VSUBPS           Z5, Z7, Z6
 	VADDPS           Z8, Z6, Z6
-	VBROADCASTSS     fnSingle<>+3680(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z7
+	VBROADCASTSS     fnSingle<>+3904(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z6, Z7
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z6, Z7
 	VSCALEFPS        Z5, Z7, Z7
 	VMOVAPS          Z7, Z5
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z5, K1
 	VMOVAPD          Z5, Z6
-	VMULPS.BCST      fnSingle<>+2688(SB), Z5, Z7
+	VMULPS.BCST      fnSingle<>+2912(SB), Z5, Z7
 	VBLENDMPS        Z7, Z6, K1, Z6
-	VBROADCASTSS     fnSingle<>+3968(SB), Z7
+	VBROADCASTSS     fnSingle<>+4192(SB), Z7
 	VMOVAPS.Z        Z7, K1, Z7
 	VPSRAD           $0x14, Z6, Z8
 	VPSRAD           $0x17, Z6, Z9
@@ -10151,7 +10243,7 @@ careful2:
 	VPERMPS          Z2, Z8, Z9
 	VADDPS           Z9, Z7, Z7
 	VMOVAPD          Z6, Z6
-	VBROADCASTSS     fnSingle<>+2592(SB), Z9
+	VBROADCASTSS     fnSingle<>+2816(SB), Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
 	VPERMPS          Z0, Z8, Z9
 	VSUBPS           Z9, Z6, Z6
@@ -10159,10 +10251,10 @@ careful2:
 	VMULPS           Z9, Z6, Z10
 	VMOVAPD          Z10, Z11
 	VFMSUB231PS      Z9, Z6, Z11
-	VBROADCASTSS     fnSingle<>+3552(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z10, Z6
+	VBROADCASTSS     fnSingle<>+3776(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z10, Z6
 	VMULPS           Z10, Z10, Z9
 	VPERMPS          Z3, Z8, Z8
 	VFMADD213PS      Z8, Z9, Z6
@@ -10176,27 +10268,27 @@ careful2:
 	VFMSUB231PS.BCST (BX), Z8, Z9
 	VFMADD231PS.BCST (BX), Z6, Z9
 	VFMADD231PS.BCST 4(BX), Z8, Z9
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z5, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z5, K1
 	VBLENDMPS.BCST   16(BX), Z7, K1, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z5, K1
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z7, K1, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z5, K1
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z7, K1, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z5, K1
 	VMULPS.BCST      (BX), Z5, Z5
 	VBLENDMPS        Z5, Z7, K1, Z7
-	VBROADCASTSS     fnSingle<>+3936(SB), Z5
+	VBROADCASTSS     fnSingle<>+4160(SB), Z5
 	VMAXPS           Z7, Z5, Z5
-	VBROADCASTSS     fnSingle<>+3904(SB), Z6
+	VBROADCASTSS     fnSingle<>+4128(SB), Z6
 	VMINPS           Z5, Z6, Z5
-	VADDPS.BCST      fnSingle<>+3872(SB), Z5, Z6
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z6, Z6
+	VADDPS.BCST      fnSingle<>+4096(SB), Z5, Z6
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z6, Z6
 	VSUBPS           Z6, Z5, Z5
 	VADDPS           Z9, Z5, Z5
-	VBROADCASTSS     fnSingle<>+3680(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z5, Z7
+	VBROADCASTSS     fnSingle<>+3904(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z5, Z7
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z5, Z7
 	VSCALEFPS        Z6, Z7, Z7
 	VMOVAPS          Z7, Z5
@@ -10220,10 +10312,10 @@ TEXT ·fnPowNearGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	MOVQ            p+32(FP), SI
-	VBROADCASTF32X8 fnSingle<>+3424(SB), Z0
-	VBROADCASTF32X8 fnSingle<>+3456(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3488(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+3520(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+3648(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+3680(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3744(SB), Z3
 	XORQ            DI, DI
 
 wide:
@@ -10239,13 +10331,13 @@ wide:
 	VANDPS.BCST      8(SI), Z4, Z10
 	VANDPS.BCST      8(SI), Z5, Z11
 	VANDPS.BCST      8(SI), Z6, Z12
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z10, Z13
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z11, Z14
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z12, Z15
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z13, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z14, K2
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z10, Z13
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z11, Z14
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z12, Z15
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z13, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z14, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z15, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z15, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -10267,9 +10359,9 @@ wide:
 	VMOVAPD          Z10, Z10
 	VMOVAPD          Z11, Z11
 	VMOVAPD          Z12, Z12
-	VBROADCASTSS     fnSingle<>+2592(SB), Z19
-	VBROADCASTSS     fnSingle<>+2592(SB), Z20
-	VBROADCASTSS     fnSingle<>+2592(SB), Z21
+	VBROADCASTSS     fnSingle<>+2816(SB), Z19
+	VBROADCASTSS     fnSingle<>+2816(SB), Z20
+	VBROADCASTSS     fnSingle<>+2816(SB), Z21
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
@@ -10291,18 +10383,18 @@ wide:
 	VFMSUB231PS      Z19, Z10, Z25
 	VFMSUB231PS      Z20, Z11, Z26
 	VFMSUB231PS      Z21, Z12, Z27
-	VBROADCASTSS     fnSingle<>+3552(SB), Z10
-	VBROADCASTSS     fnSingle<>+3552(SB), Z11
-	VBROADCASTSS     fnSingle<>+3552(SB), Z12
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z24, Z12
+	VBROADCASTSS     fnSingle<>+3776(SB), Z10
+	VBROADCASTSS     fnSingle<>+3776(SB), Z11
+	VBROADCASTSS     fnSingle<>+3776(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z24, Z12
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z22, Z10
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z23, Z11
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z24, Z12
 	VMULPS           Z22, Z22, Z19
 	VMULPS           Z23, Z23, Z20
 	VMULPS           Z24, Z24, Z21
@@ -10342,36 +10434,36 @@ wide:
 	VFMADD231PS.BCST 4(SI), Z13, Z19
 	VFMADD231PS.BCST 4(SI), Z14, Z20
 	VFMADD231PS.BCST 4(SI), Z15, Z21
-	VADDPS.BCST      fnSingle<>+3872(SB), Z16, Z10
-	VADDPS.BCST      fnSingle<>+3872(SB), Z17, Z11
-	VADDPS.BCST      fnSingle<>+3872(SB), Z18, Z12
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z10, Z10
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z11, Z11
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z12, Z12
+	VADDPS.BCST      fnSingle<>+4096(SB), Z16, Z10
+	VADDPS.BCST      fnSingle<>+4096(SB), Z17, Z11
+	VADDPS.BCST      fnSingle<>+4096(SB), Z18, Z12
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z11, Z11
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z12, Z12
 	VSUBPS           Z10, Z16, Z13
 	VSUBPS           Z11, Z17, Z14
 	VSUBPS           Z12, Z18, Z15
 	VADDPS           Z19, Z13, Z13
 	VADDPS           Z20, Z14, Z14
 	VADDPS           Z21, Z15, Z15
-	VBROADCASTSS     fnSingle<>+3680(SB), Z16
-	VBROADCASTSS     fnSingle<>+3680(SB), Z17
-	VBROADCASTSS     fnSingle<>+3680(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z15, Z18
+	VBROADCASTSS     fnSingle<>+3904(SB), Z16
+	VBROADCASTSS     fnSingle<>+3904(SB), Z17
+	VBROADCASTSS     fnSingle<>+3904(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z15, Z18
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z15, Z18
 	VBROADCASTSS     20(SI), Z19
 	VMULPS           Z13, Z16, Z13
 	VMULPS           Z14, Z17, Z14
@@ -10388,21 +10480,21 @@ wide:
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z12, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z12, K3
 	VMOVAPD          Z10, Z13
 	VMOVAPD          Z11, Z14
 	VMOVAPD          Z12, Z15
-	VMULPS.BCST      fnSingle<>+2688(SB), Z10, Z16
-	VMULPS.BCST      fnSingle<>+2688(SB), Z11, Z17
-	VMULPS.BCST      fnSingle<>+2688(SB), Z12, Z18
+	VMULPS.BCST      fnSingle<>+2912(SB), Z10, Z16
+	VMULPS.BCST      fnSingle<>+2912(SB), Z11, Z17
+	VMULPS.BCST      fnSingle<>+2912(SB), Z12, Z18
 	VBLENDMPS        Z16, Z13, K1, Z13
 	VBLENDMPS        Z17, Z14, K2, Z14
 	VBLENDMPS        Z18, Z15, K3, Z15
-	VBROADCASTSS     fnSingle<>+3968(SB), Z16
-	VBROADCASTSS     fnSingle<>+3968(SB), Z17
-	VBROADCASTSS     fnSingle<>+3968(SB), Z18
+	VBROADCASTSS     fnSingle<>+4192(SB), Z16
+	VBROADCASTSS     fnSingle<>+4192(SB), Z17
+	VBROADCASTSS     fnSingle<>+4192(SB), Z18
 	VMOVAPS.Z        Z16, K1, Z16
 	VMOVAPS.Z        Z17, K2, Z17
 	VMOVAPS.Z        Z18, K3, Z18
@@ -10427,9 +10519,9 @@ careful1:
 	VMOVAPD          Z13, Z13
 	VMOVAPD          Z14, Z14
 	VMOVAPD          Z15, Z15
-	VBROADCASTSS     fnSingle<>+2592(SB), Z22
-	VBROADCASTSS     fnSingle<>+2592(SB), Z23
-	VBROADCASTSS     fnSingle<>+2592(SB), Z24
+	VBROADCASTSS     fnSingle<>+2816(SB), Z22
+	VBROADCASTSS     fnSingle<>+2816(SB), Z23
+	VBROADCASTSS     fnSingle<>+2816(SB), Z24
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z22, Z13
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z23, Z14
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z24, Z15
@@ -10451,18 +10543,18 @@ careful1:
 	VFMSUB231PS      Z22, Z13, Z28
 	VFMSUB231PS      Z23, Z14, Z29
 	VFMSUB231PS      Z24, Z15, Z30
-	VBROADCASTSS     fnSingle<>+3552(SB), Z13
-	VBROADCASTSS     fnSingle<>+3552(SB), Z14
-	VBROADCASTSS     fnSingle<>+3552(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z27, Z15
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z27, Z15
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z27, Z15
+	VBROADCASTSS     fnSingle<>+3776(SB), Z13
+	VBROADCASTSS     fnSingle<>+3776(SB), Z14
+	VBROADCASTSS     fnSingle<>+3776(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z27, Z15
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z27, Z15
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z25, Z13
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z26, Z14
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z27, Z15
 	VMULPS           Z25, Z25, Z22
 	VMULPS           Z26, Z26, Z23
 	VMULPS           Z27, Z27, Z24
@@ -10502,69 +10594,69 @@ careful1:
 	VFMADD231PS.BCST 4(SI), Z19, Z22
 	VFMADD231PS.BCST 4(SI), Z20, Z23
 	VFMADD231PS.BCST 4(SI), Z21, Z24
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z10, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z11, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z12, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z10, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z11, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z12, K3
 	VBLENDMPS.BCST   16(SI), Z16, K1, Z16
 	VBLENDMPS.BCST   16(SI), Z17, K2, Z17
 	VBLENDMPS.BCST   16(SI), Z18, K3, Z18
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z12, K3
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z16, K1, Z16
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z17, K2, Z17
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z18, K3, Z18
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z10, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z11, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z12, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z10, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z11, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z12, K3
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z16, K1, Z16
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z17, K2, Z17
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z18, K3, Z18
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z10, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z11, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z12, K3
 	VMULPS.BCST      (SI), Z10, Z10
 	VMULPS.BCST      (SI), Z11, Z11
 	VMULPS.BCST      (SI), Z12, Z12
 	VBLENDMPS        Z10, Z16, K1, Z16
 	VBLENDMPS        Z11, Z17, K2, Z17
 	VBLENDMPS        Z12, Z18, K3, Z18
-	VBROADCASTSS     fnSingle<>+3936(SB), Z10
-	VBROADCASTSS     fnSingle<>+3936(SB), Z11
-	VBROADCASTSS     fnSingle<>+3936(SB), Z12
+	VBROADCASTSS     fnSingle<>+4160(SB), Z10
+	VBROADCASTSS     fnSingle<>+4160(SB), Z11
+	VBROADCASTSS     fnSingle<>+4160(SB), Z12
 	VMAXPS           Z16, Z10, Z10
 	VMAXPS           Z17, Z11, Z11
 	VMAXPS           Z18, Z12, Z12
-	VBROADCASTSS     fnSingle<>+3904(SB), Z13
-	VBROADCASTSS     fnSingle<>+3904(SB), Z14
-	VBROADCASTSS     fnSingle<>+3904(SB), Z15
+	VBROADCASTSS     fnSingle<>+4128(SB), Z13
+	VBROADCASTSS     fnSingle<>+4128(SB), Z14
+	VBROADCASTSS     fnSingle<>+4128(SB), Z15
 	VMINPS           Z10, Z13, Z10
 	VMINPS           Z11, Z14, Z11
 	VMINPS           Z12, Z15, Z12
-	VADDPS.BCST      fnSingle<>+3872(SB), Z10, Z13
-	VADDPS.BCST      fnSingle<>+3872(SB), Z11, Z14
-	VADDPS.BCST      fnSingle<>+3872(SB), Z12, Z15
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z13, Z13
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z14, Z14
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z15, Z15
+	VADDPS.BCST      fnSingle<>+4096(SB), Z10, Z13
+	VADDPS.BCST      fnSingle<>+4096(SB), Z11, Z14
+	VADDPS.BCST      fnSingle<>+4096(SB), Z12, Z15
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z13, Z13
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z14, Z14
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z15, Z15
 	VSUBPS           Z13, Z10, Z10
 	VSUBPS           Z14, Z11, Z11
 	VSUBPS           Z15, Z12, Z12
 	VADDPS           Z22, Z10, Z10
 	VADDPS           Z23, Z11, Z11
 	VADDPS           Z24, Z12, Z12
-	VBROADCASTSS     fnSingle<>+3680(SB), Z16
-	VBROADCASTSS     fnSingle<>+3680(SB), Z17
-	VBROADCASTSS     fnSingle<>+3680(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z12, Z18
+	VBROADCASTSS     fnSingle<>+3904(SB), Z16
+	VBROADCASTSS     fnSingle<>+3904(SB), Z17
+	VBROADCASTSS     fnSingle<>+3904(SB), Z18
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z12, Z18
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z10, Z16
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z12, Z18
 	VBROADCASTSS     20(SI), Z19
 	VMULPS           Z10, Z16, Z10
 	VMULPS           Z11, Z17, Z11
@@ -10600,8 +10692,8 @@ loop:
 	VMOVUPS          (CX)(DI*4), Z4
 	VMOVUPS          (DX)(DI*4), Z5
 	VANDPS.BCST      8(SI), Z4, Z6
-	VPSUBD.BCST      fnSingle<>+5600(SB), Z6, Z7
-	VPCMPUD.BCST     $0x01, fnSingle<>+5632(SB), Z7, K1
+	VPSUBD.BCST      fnSingle<>+5952(SB), Z6, Z7
+	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z7, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z6, Z7
@@ -10610,7 +10702,7 @@ loop:
 	VPERMPS          Z2, Z7, Z9
 	VADDPS           Z9, Z8, Z8
 	VMOVAPD          Z6, Z6
-	VBROADCASTSS     fnSingle<>+2592(SB), Z9
+	VBROADCASTSS     fnSingle<>+2816(SB), Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
 	VPERMPS          Z0, Z7, Z9
 	VSUBPS           Z9, Z6, Z6
@@ -10618,10 +10710,10 @@ loop:
 	VMULPS           Z9, Z6, Z10
 	VMOVAPD          Z10, Z11
 	VFMSUB231PS      Z9, Z6, Z11
-	VBROADCASTSS     fnSingle<>+3552(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z10, Z6
+	VBROADCASTSS     fnSingle<>+3776(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z6
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z10, Z6
 	VMULPS           Z10, Z10, Z9
 	VPERMPS          Z3, Z7, Z7
 	VFMADD213PS      Z7, Z9, Z6
@@ -10635,16 +10727,16 @@ loop:
 	VFMSUB231PS.BCST (SI), Z7, Z9
 	VFMADD231PS.BCST (SI), Z6, Z9
 	VFMADD231PS.BCST 4(SI), Z7, Z9
-	VADDPS.BCST      fnSingle<>+3872(SB), Z8, Z6
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z6, Z6
+	VADDPS.BCST      fnSingle<>+4096(SB), Z8, Z6
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z6, Z6
 	VSUBPS           Z6, Z8, Z7
 	VADDPS           Z9, Z7, Z7
-	VBROADCASTSS     fnSingle<>+3680(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z7, Z8
+	VBROADCASTSS     fnSingle<>+3904(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z7, Z8
 	VBROADCASTSS     20(SI), Z9
 	VMULPS           Z7, Z8, Z7
 	VFMADD213PS      Z9, Z9, Z7
@@ -10653,11 +10745,11 @@ loop:
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+2720(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z6, K1
 	VMOVAPD          Z6, Z7
-	VMULPS.BCST      fnSingle<>+2688(SB), Z6, Z8
+	VMULPS.BCST      fnSingle<>+2912(SB), Z6, Z8
 	VBLENDMPS        Z8, Z7, K1, Z7
-	VBROADCASTSS     fnSingle<>+3968(SB), Z8
+	VBROADCASTSS     fnSingle<>+4192(SB), Z8
 	VMOVAPS.Z        Z8, K1, Z8
 	VPSRAD           $0x14, Z7, Z9
 	VPSRAD           $0x17, Z7, Z10
@@ -10666,7 +10758,7 @@ careful2:
 	VPERMPS          Z2, Z9, Z10
 	VADDPS           Z10, Z8, Z8
 	VMOVAPD          Z7, Z7
-	VBROADCASTSS     fnSingle<>+2592(SB), Z10
+	VBROADCASTSS     fnSingle<>+2816(SB), Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z10, Z7
 	VPERMPS          Z0, Z9, Z10
 	VSUBPS           Z10, Z7, Z7
@@ -10674,10 +10766,10 @@ careful2:
 	VMULPS           Z10, Z7, Z11
 	VMOVAPD          Z11, Z12
 	VFMSUB231PS      Z10, Z7, Z12
-	VBROADCASTSS     fnSingle<>+3552(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3584(SB), Z11, Z7
-	VFMADD213PS.BCST fnSingle<>+3616(SB), Z11, Z7
-	VFMADD213PS.BCST fnSingle<>+3648(SB), Z11, Z7
+	VBROADCASTSS     fnSingle<>+3776(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z7
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z7
+	VFMADD213PS.BCST fnSingle<>+3872(SB), Z11, Z7
 	VMULPS           Z11, Z11, Z10
 	VPERMPS          Z3, Z9, Z9
 	VFMADD213PS      Z9, Z10, Z7
@@ -10691,27 +10783,27 @@ careful2:
 	VFMSUB231PS.BCST (SI), Z9, Z10
 	VFMADD231PS.BCST (SI), Z7, Z10
 	VFMADD231PS.BCST 4(SI), Z9, Z10
-	VCMPPS.BCST      $0x00, fnSingle<>+5440(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z6, K1
 	VBLENDMPS.BCST   16(SI), Z8, K1, Z8
-	VCMPPS.BCST      $0x11, fnSingle<>+5440(SB), Z6, K1
-	VBLENDMPS.BCST   fnSingle<>+5568(SB), Z8, K1, Z8
-	VCMPPS.BCST      $0x15, fnSingle<>+5504(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z6, K1
+	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z8, K1, Z8
+	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z6, K1
 	VMULPS.BCST      (SI), Z6, Z6
 	VBLENDMPS        Z6, Z8, K1, Z8
-	VBROADCASTSS     fnSingle<>+3936(SB), Z6
+	VBROADCASTSS     fnSingle<>+4160(SB), Z6
 	VMAXPS           Z8, Z6, Z6
-	VBROADCASTSS     fnSingle<>+3904(SB), Z7
+	VBROADCASTSS     fnSingle<>+4128(SB), Z7
 	VMINPS           Z6, Z7, Z6
-	VADDPS.BCST      fnSingle<>+3872(SB), Z6, Z7
-	VSUBPS.BCST      fnSingle<>+3872(SB), Z7, Z7
+	VADDPS.BCST      fnSingle<>+4096(SB), Z6, Z7
+	VSUBPS.BCST      fnSingle<>+4096(SB), Z7, Z7
 	VSUBPS           Z7, Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VBROADCASTSS     fnSingle<>+3680(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+3712(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3744(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z8
+	VBROADCASTSS     fnSingle<>+3904(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+4064(SB), Z6, Z8
 	VBROADCASTSS     20(SI), Z9
 	VMULPS           Z6, Z8, Z6
 	VFMADD213PS      Z9, Z9, Z6
@@ -10741,50 +10833,50 @@ TEXT ·fnSinAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+3872(SB), Y2
-	VMOVUPD      fnSingle<>+3872(SB), Y3
-	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y3
-	VSUBPS       fnSingle<>+3872(SB), Y2, Y4
-	VSUBPS       fnSingle<>+3872(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+4096(SB), Y2
+	VMOVUPD      fnSingle<>+4096(SB), Y3
+	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y3
+	VSUBPS       fnSingle<>+4096(SB), Y2, Y4
+	VSUBPS       fnSingle<>+4096(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5088(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5088(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5120(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5120(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5152(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5152(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5440(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5440(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5472(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5472(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5504(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5504(SB), Y5, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+5184(SB), Y6
-	VMOVUPD      fnSingle<>+5184(SB), Y7
-	VFMADD213PS  fnSingle<>+5216(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5216(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+5248(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5248(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5536(SB), Y6
+	VMOVUPD      fnSingle<>+5536(SB), Y7
+	VFMADD213PS  fnSingle<>+5568(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5568(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5600(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5600(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5280(SB), Y0
-	VMOVUPD      fnSingle<>+5280(SB), Y1
-	VFMADD213PS  fnSingle<>+5312(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5312(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5344(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5344(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5376(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5376(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5408(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5408(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5632(SB), Y0
+	VMOVUPD      fnSingle<>+5632(SB), Y1
+	VFMADD213PS  fnSingle<>+5664(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5664(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5696(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5696(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5728(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5728(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5760(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5760(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+5440(SB), Y0, Y0
-	VANDPS       fnSingle<>+5440(SB), Y1, Y1
+	VANDPS       fnSingle<>+5792(SB), Y0, Y0
+	VANDPS       fnSingle<>+5792(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -10809,52 +10901,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+3872(SB), Y4
-	VMOVUPD      fnSingle<>+3872(SB), Y5
-	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y5
-	VSUBPS       fnSingle<>+3872(SB), Y4, Y6
-	VSUBPS       fnSingle<>+3872(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4096(SB), Y4
+	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y5
+	VSUBPS       fnSingle<>+4096(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4096(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5088(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5088(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5120(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5120(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5152(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5152(SB), Y7, Y1
-	VPADDD       fnSingle<>+5696(SB), Y4, Y4
-	VPADDD       fnSingle<>+5696(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5440(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5440(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5472(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5472(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5504(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5504(SB), Y7, Y1
+	VPADDD       fnSingle<>+6048(SB), Y4, Y4
+	VPADDD       fnSingle<>+6048(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5184(SB), Y8
-	VMOVUPD      fnSingle<>+5184(SB), Y9
-	VFMADD213PS  fnSingle<>+5216(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5216(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+5248(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5248(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5536(SB), Y8
+	VMOVUPD      fnSingle<>+5536(SB), Y9
+	VFMADD213PS  fnSingle<>+5568(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5568(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5600(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5600(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+5280(SB), Y0
-	VMOVUPD      fnSingle<>+5280(SB), Y1
-	VFMADD213PS  fnSingle<>+5312(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5312(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5344(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5344(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5376(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5376(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5408(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5408(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5632(SB), Y0
+	VMOVUPD      fnSingle<>+5632(SB), Y1
+	VFMADD213PS  fnSingle<>+5664(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5664(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5696(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5696(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5728(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5728(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5760(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5760(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+5440(SB), Y0, Y0
-	VANDPS       fnSingle<>+5440(SB), Y1, Y1
+	VANDPS       fnSingle<>+5792(SB), Y0, Y0
+	VANDPS       fnSingle<>+5792(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -10883,50 +10975,50 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+3872(SB), Z4
-	VBROADCASTSS      fnSingle<>+3872(SB), Z5
-	VBROADCASTSS      fnSingle<>+3872(SB), Z6
-	VBROADCASTSS      fnSingle<>+3872(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+4096(SB), Z4
+	VBROADCASTSS      fnSingle<>+4096(SB), Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z6
+	VBROADCASTSS      fnSingle<>+4096(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z11, Z3
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+5184(SB), Z12
-	VBROADCASTSS      fnSingle<>+5184(SB), Z13
-	VBROADCASTSS      fnSingle<>+5184(SB), Z14
-	VBROADCASTSS      fnSingle<>+5184(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5536(SB), Z12
+	VBROADCASTSS      fnSingle<>+5536(SB), Z13
+	VBROADCASTSS      fnSingle<>+5536(SB), Z14
+	VBROADCASTSS      fnSingle<>+5536(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -10935,42 +11027,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VBROADCASTSS      fnSingle<>+5280(SB), Z1
-	VBROADCASTSS      fnSingle<>+5280(SB), Z2
-	VBROADCASTSS      fnSingle<>+5280(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VBROADCASTSS      fnSingle<>+5632(SB), Z1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z2
+	VBROADCASTSS      fnSingle<>+5632(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -10984,28 +11076,28 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+3872(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+4096(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z2, Z0
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+5184(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5536(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11036,54 +11128,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+3872(SB), Z8
-	VBROADCASTSS      fnSingle<>+3872(SB), Z9
-	VBROADCASTSS      fnSingle<>+3872(SB), Z10
-	VBROADCASTSS      fnSingle<>+3872(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4096(SB), Z8
+	VBROADCASTSS      fnSingle<>+4096(SB), Z9
+	VBROADCASTSS      fnSingle<>+4096(SB), Z10
+	VBROADCASTSS      fnSingle<>+4096(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+5696(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+5696(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+5696(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+5696(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+6048(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+6048(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+6048(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+6048(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5184(SB), Z16
-	VBROADCASTSS      fnSingle<>+5184(SB), Z17
-	VBROADCASTSS      fnSingle<>+5184(SB), Z18
-	VBROADCASTSS      fnSingle<>+5184(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5536(SB), Z16
+	VBROADCASTSS      fnSingle<>+5536(SB), Z17
+	VBROADCASTSS      fnSingle<>+5536(SB), Z18
+	VBROADCASTSS      fnSingle<>+5536(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11092,42 +11184,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VBROADCASTSS      fnSingle<>+5280(SB), Z1
-	VBROADCASTSS      fnSingle<>+5280(SB), Z2
-	VBROADCASTSS      fnSingle<>+5280(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VBROADCASTSS      fnSingle<>+5632(SB), Z1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z2
+	VBROADCASTSS      fnSingle<>+5632(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11146,29 +11238,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+3872(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4096(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+5696(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+6048(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5184(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5536(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI
@@ -11190,52 +11282,52 @@ TEXT ·fnCosAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+3872(SB), Y2
-	VMOVUPD      fnSingle<>+3872(SB), Y3
-	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y3
-	VSUBPS       fnSingle<>+3872(SB), Y2, Y4
-	VSUBPS       fnSingle<>+3872(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+4096(SB), Y2
+	VMOVUPD      fnSingle<>+4096(SB), Y3
+	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y3
+	VSUBPS       fnSingle<>+4096(SB), Y2, Y4
+	VSUBPS       fnSingle<>+4096(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5088(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5088(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5120(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5120(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5152(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5152(SB), Y5, Y1
-	VPADDD       fnSingle<>+5696(SB), Y2, Y2
-	VPADDD       fnSingle<>+5696(SB), Y3, Y3
+	VFNMADD231PS fnSingle<>+5440(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5440(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5472(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5472(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5504(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5504(SB), Y5, Y1
+	VPADDD       fnSingle<>+6048(SB), Y2, Y2
+	VPADDD       fnSingle<>+6048(SB), Y3, Y3
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+5184(SB), Y6
-	VMOVUPD      fnSingle<>+5184(SB), Y7
-	VFMADD213PS  fnSingle<>+5216(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5216(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+5248(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5248(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5536(SB), Y6
+	VMOVUPD      fnSingle<>+5536(SB), Y7
+	VFMADD213PS  fnSingle<>+5568(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5568(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5600(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5600(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5280(SB), Y0
-	VMOVUPD      fnSingle<>+5280(SB), Y1
-	VFMADD213PS  fnSingle<>+5312(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5312(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5344(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5344(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5376(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5376(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5408(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5408(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5632(SB), Y0
+	VMOVUPD      fnSingle<>+5632(SB), Y1
+	VFMADD213PS  fnSingle<>+5664(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5664(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5696(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5696(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5728(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5728(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5760(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5760(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+5440(SB), Y0, Y0
-	VANDPS       fnSingle<>+5440(SB), Y1, Y1
+	VANDPS       fnSingle<>+5792(SB), Y0, Y0
+	VANDPS       fnSingle<>+5792(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -11260,52 +11352,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+3872(SB), Y4
-	VMOVUPD      fnSingle<>+3872(SB), Y5
-	VFMADD231PS  fnSingle<>+5056(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+5056(SB), Y1, Y5
-	VSUBPS       fnSingle<>+3872(SB), Y4, Y6
-	VSUBPS       fnSingle<>+3872(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4096(SB), Y4
+	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y5
+	VSUBPS       fnSingle<>+4096(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4096(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5088(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5088(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5120(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5120(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5152(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5152(SB), Y7, Y1
-	VPADDD       fnSingle<>+5728(SB), Y4, Y4
-	VPADDD       fnSingle<>+5728(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5440(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5440(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5472(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5472(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5504(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5504(SB), Y7, Y1
+	VPADDD       fnSingle<>+6080(SB), Y4, Y4
+	VPADDD       fnSingle<>+6080(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5184(SB), Y8
-	VMOVUPD      fnSingle<>+5184(SB), Y9
-	VFMADD213PS  fnSingle<>+5216(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5216(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+5248(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5248(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5536(SB), Y8
+	VMOVUPD      fnSingle<>+5536(SB), Y9
+	VFMADD213PS  fnSingle<>+5568(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5568(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5600(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5600(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+5280(SB), Y0
-	VMOVUPD      fnSingle<>+5280(SB), Y1
-	VFMADD213PS  fnSingle<>+5312(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5312(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5344(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5344(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5376(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5376(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5408(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5408(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5632(SB), Y0
+	VMOVUPD      fnSingle<>+5632(SB), Y1
+	VFMADD213PS  fnSingle<>+5664(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5664(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5696(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5696(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5728(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5728(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5760(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5760(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+5440(SB), Y0, Y0
-	VANDPS       fnSingle<>+5440(SB), Y1, Y1
+	VANDPS       fnSingle<>+5792(SB), Y0, Y0
+	VANDPS       fnSingle<>+5792(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -11334,54 +11426,54 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+3872(SB), Z4
-	VBROADCASTSS      fnSingle<>+3872(SB), Z5
-	VBROADCASTSS      fnSingle<>+3872(SB), Z6
-	VBROADCASTSS      fnSingle<>+3872(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+4096(SB), Z4
+	VBROADCASTSS      fnSingle<>+4096(SB), Z5
+	VBROADCASTSS      fnSingle<>+4096(SB), Z6
+	VBROADCASTSS      fnSingle<>+4096(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z11, Z3
-	VPADDD.BCST       fnSingle<>+5696(SB), Z4, Z4
-	VPADDD.BCST       fnSingle<>+5696(SB), Z5, Z5
-	VPADDD.BCST       fnSingle<>+5696(SB), Z6, Z6
-	VPADDD.BCST       fnSingle<>+5696(SB), Z7, Z7
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z11, Z3
+	VPADDD.BCST       fnSingle<>+6048(SB), Z4, Z4
+	VPADDD.BCST       fnSingle<>+6048(SB), Z5, Z5
+	VPADDD.BCST       fnSingle<>+6048(SB), Z6, Z6
+	VPADDD.BCST       fnSingle<>+6048(SB), Z7, Z7
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+5184(SB), Z12
-	VBROADCASTSS      fnSingle<>+5184(SB), Z13
-	VBROADCASTSS      fnSingle<>+5184(SB), Z14
-	VBROADCASTSS      fnSingle<>+5184(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5536(SB), Z12
+	VBROADCASTSS      fnSingle<>+5536(SB), Z13
+	VBROADCASTSS      fnSingle<>+5536(SB), Z14
+	VBROADCASTSS      fnSingle<>+5536(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -11390,42 +11482,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VBROADCASTSS      fnSingle<>+5280(SB), Z1
-	VBROADCASTSS      fnSingle<>+5280(SB), Z2
-	VBROADCASTSS      fnSingle<>+5280(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VBROADCASTSS      fnSingle<>+5632(SB), Z1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z2
+	VBROADCASTSS      fnSingle<>+5632(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -11439,29 +11531,29 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+3872(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+4096(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z2, Z0
-	VPADDD.BCST       fnSingle<>+5696(SB), Z1, Z1
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z2, Z0
+	VPADDD.BCST       fnSingle<>+6048(SB), Z1, Z1
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+5184(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5536(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11492,54 +11584,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+3872(SB), Z8
-	VBROADCASTSS      fnSingle<>+3872(SB), Z9
-	VBROADCASTSS      fnSingle<>+3872(SB), Z10
-	VBROADCASTSS      fnSingle<>+3872(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4096(SB), Z8
+	VBROADCASTSS      fnSingle<>+4096(SB), Z9
+	VBROADCASTSS      fnSingle<>+4096(SB), Z10
+	VBROADCASTSS      fnSingle<>+4096(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+5728(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+5728(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+5728(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+5728(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+6080(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+6080(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+6080(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+6080(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5184(SB), Z16
-	VBROADCASTSS      fnSingle<>+5184(SB), Z17
-	VBROADCASTSS      fnSingle<>+5184(SB), Z18
-	VBROADCASTSS      fnSingle<>+5184(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5536(SB), Z16
+	VBROADCASTSS      fnSingle<>+5536(SB), Z17
+	VBROADCASTSS      fnSingle<>+5536(SB), Z18
+	VBROADCASTSS      fnSingle<>+5536(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11548,42 +11640,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VBROADCASTSS      fnSingle<>+5280(SB), Z1
-	VBROADCASTSS      fnSingle<>+5280(SB), Z2
-	VBROADCASTSS      fnSingle<>+5280(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VBROADCASTSS      fnSingle<>+5632(SB), Z1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z2
+	VBROADCASTSS      fnSingle<>+5632(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11602,29 +11694,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+3872(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+5056(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+3872(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4096(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+4096(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5088(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5120(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5152(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+5728(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+6080(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5184(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+5216(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+5248(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5536(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+5280(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5312(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5344(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5376(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5408(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+5696(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+5632(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+6048(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5440(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI
@@ -11646,21 +11738,22 @@ TEXT ·fnPowAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Y1
 	VBROADCASTSD 16(BX), Y2
 	VBROADCASTSD 24(BX), Y3
-	VMOVUPD      fnConst<>+1568(SB), Y3
-	VMOVUPD      fnConst<>+1536(SB), Y4
+	VMOVUPD      fnConst<>+1536(SB), Y3
+	VMOVUPD      fnConst<>+1504(SB), Y4
 	XORQ         BX, BX
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Y5
-	VANDPD      fnConst<>+1408(SB), Y5, Y6
-	VPADDQ      fnConst<>+352(SB), Y6, Y7
+	VANDPD      fnConst<>+1376(SB), Y5, Y6
+	VPADDQ      fnConst<>+320(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
-	VORPD       fnConst<>+448(SB), Y8, Y8
-	VSUBPD      fnConst<>+480(SB), Y8, Y8
-	VANDPD      fnConst<>+384(SB), Y7, Y7
-	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+1184(SB), Y7, Y7
-	VMOVUPD     fnConst<>+512(SB), Y9
+	VORPD       fnConst<>+416(SB), Y8, Y8
+	VSUBPD      fnConst<>+448(SB), Y8, Y8
+	VANDPD      fnConst<>+352(SB), Y7, Y7
+	VPADDQ      fnConst<>+384(SB), Y7, Y7
+	VSUBPD      fnConst<>+1152(SB), Y7, Y7
+	VMOVUPD     fnConst<>+480(SB), Y9
+	VFMADD213PD fnConst<>+512(SB), Y7, Y9
 	VFMADD213PD fnConst<>+544(SB), Y7, Y9
 	VFMADD213PD fnConst<>+576(SB), Y7, Y9
 	VFMADD213PD fnConst<>+608(SB), Y7, Y9
@@ -11672,12 +11765,11 @@ loop:
 	VFMADD213PD fnConst<>+800(SB), Y7, Y9
 	VFMADD213PD fnConst<>+832(SB), Y7, Y9
 	VFMADD213PD fnConst<>+864(SB), Y7, Y9
-	VFMADD213PD fnConst<>+896(SB), Y7, Y9
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+1728(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+1696(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+1632(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+1600(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -11705,15 +11797,16 @@ loop:
 	VCVTPD2PSY  Y5, X5
 	VMOVUPS     X5, (AX)(BX*4)
 	VCVTPS2PD   16(CX)(BX*4), Y5
-	VANDPD      fnConst<>+1408(SB), Y5, Y6
-	VPADDQ      fnConst<>+352(SB), Y6, Y7
+	VANDPD      fnConst<>+1376(SB), Y5, Y6
+	VPADDQ      fnConst<>+320(SB), Y6, Y7
 	VPSRLQ      $0x34, Y7, Y8
-	VORPD       fnConst<>+448(SB), Y8, Y8
-	VSUBPD      fnConst<>+480(SB), Y8, Y8
-	VANDPD      fnConst<>+384(SB), Y7, Y7
-	VPADDQ      fnConst<>+416(SB), Y7, Y7
-	VSUBPD      fnConst<>+1184(SB), Y7, Y7
-	VMOVUPD     fnConst<>+512(SB), Y9
+	VORPD       fnConst<>+416(SB), Y8, Y8
+	VSUBPD      fnConst<>+448(SB), Y8, Y8
+	VANDPD      fnConst<>+352(SB), Y7, Y7
+	VPADDQ      fnConst<>+384(SB), Y7, Y7
+	VSUBPD      fnConst<>+1152(SB), Y7, Y7
+	VMOVUPD     fnConst<>+480(SB), Y9
+	VFMADD213PD fnConst<>+512(SB), Y7, Y9
 	VFMADD213PD fnConst<>+544(SB), Y7, Y9
 	VFMADD213PD fnConst<>+576(SB), Y7, Y9
 	VFMADD213PD fnConst<>+608(SB), Y7, Y9
@@ -11725,12 +11818,11 @@ loop:
 	VFMADD213PD fnConst<>+800(SB), Y7, Y9
 	VFMADD213PD fnConst<>+832(SB), Y7, Y9
 	VFMADD213PD fnConst<>+864(SB), Y7, Y9
-	VFMADD213PD fnConst<>+896(SB), Y7, Y9
 	VFMADD213PD Y8, Y7, Y9
 	VXORPD      Y7, Y7, Y7
 	VCMPPD      $0x00, Y7, Y6, Y7
-	VBLENDVPD   Y7, fnConst<>+1728(SB), Y9, Y7
-	VCMPPD      $0x15, fnConst<>+1696(SB), Y6, Y8
+	VBLENDVPD   Y7, fnConst<>+1632(SB), Y9, Y7
+	VCMPPD      $0x15, fnConst<>+1600(SB), Y6, Y8
 	VBLENDVPD   Y8, Y6, Y7, Y6
 	VMULPD      Y0, Y6, Y6
 	VMAXPD      Y6, Y3, Y6
@@ -11775,22 +11867,23 @@ TEXT ·fnPowGradAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Y1
 	VBROADCASTSD 16(SI), Y2
 	VBROADCASTSD 24(SI), Y3
-	VMOVUPD      fnConst<>+1568(SB), Y4
-	VMOVUPD      fnConst<>+1536(SB), Y5
+	VMOVUPD      fnConst<>+1536(SB), Y4
+	VMOVUPD      fnConst<>+1504(SB), Y5
 	XORQ         SI, SI
 
 loop:
 	VCVTPS2PD   (CX)(SI*4), Y6
 	VCVTPS2PD   (DX)(SI*4), Y7
-	VANDPD      fnConst<>+1408(SB), Y6, Y8
-	VPADDQ      fnConst<>+352(SB), Y8, Y9
+	VANDPD      fnConst<>+1376(SB), Y6, Y8
+	VPADDQ      fnConst<>+320(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
-	VORPD       fnConst<>+448(SB), Y10, Y10
-	VSUBPD      fnConst<>+480(SB), Y10, Y10
-	VANDPD      fnConst<>+384(SB), Y9, Y9
-	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+1184(SB), Y9, Y9
-	VMOVUPD     fnConst<>+512(SB), Y11
+	VORPD       fnConst<>+416(SB), Y10, Y10
+	VSUBPD      fnConst<>+448(SB), Y10, Y10
+	VANDPD      fnConst<>+352(SB), Y9, Y9
+	VPADDQ      fnConst<>+384(SB), Y9, Y9
+	VSUBPD      fnConst<>+1152(SB), Y9, Y9
+	VMOVUPD     fnConst<>+480(SB), Y11
+	VFMADD213PD fnConst<>+512(SB), Y9, Y11
 	VFMADD213PD fnConst<>+544(SB), Y9, Y11
 	VFMADD213PD fnConst<>+576(SB), Y9, Y11
 	VFMADD213PD fnConst<>+608(SB), Y9, Y11
@@ -11802,12 +11895,11 @@ loop:
 	VFMADD213PD fnConst<>+800(SB), Y9, Y11
 	VFMADD213PD fnConst<>+832(SB), Y9, Y11
 	VFMADD213PD fnConst<>+864(SB), Y9, Y11
-	VFMADD213PD fnConst<>+896(SB), Y9, Y11
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+1728(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+1696(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+1632(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+1600(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -11838,15 +11930,16 @@ loop:
 	VMOVUPS     X6, (AX)(SI*4)
 	VCVTPS2PD   16(CX)(SI*4), Y6
 	VCVTPS2PD   16(DX)(SI*4), Y7
-	VANDPD      fnConst<>+1408(SB), Y6, Y8
-	VPADDQ      fnConst<>+352(SB), Y8, Y9
+	VANDPD      fnConst<>+1376(SB), Y6, Y8
+	VPADDQ      fnConst<>+320(SB), Y8, Y9
 	VPSRLQ      $0x34, Y9, Y10
-	VORPD       fnConst<>+448(SB), Y10, Y10
-	VSUBPD      fnConst<>+480(SB), Y10, Y10
-	VANDPD      fnConst<>+384(SB), Y9, Y9
-	VPADDQ      fnConst<>+416(SB), Y9, Y9
-	VSUBPD      fnConst<>+1184(SB), Y9, Y9
-	VMOVUPD     fnConst<>+512(SB), Y11
+	VORPD       fnConst<>+416(SB), Y10, Y10
+	VSUBPD      fnConst<>+448(SB), Y10, Y10
+	VANDPD      fnConst<>+352(SB), Y9, Y9
+	VPADDQ      fnConst<>+384(SB), Y9, Y9
+	VSUBPD      fnConst<>+1152(SB), Y9, Y9
+	VMOVUPD     fnConst<>+480(SB), Y11
+	VFMADD213PD fnConst<>+512(SB), Y9, Y11
 	VFMADD213PD fnConst<>+544(SB), Y9, Y11
 	VFMADD213PD fnConst<>+576(SB), Y9, Y11
 	VFMADD213PD fnConst<>+608(SB), Y9, Y11
@@ -11858,12 +11951,11 @@ loop:
 	VFMADD213PD fnConst<>+800(SB), Y9, Y11
 	VFMADD213PD fnConst<>+832(SB), Y9, Y11
 	VFMADD213PD fnConst<>+864(SB), Y9, Y11
-	VFMADD213PD fnConst<>+896(SB), Y9, Y11
 	VFMADD213PD Y10, Y9, Y11
 	VXORPD      Y9, Y9, Y9
 	VCMPPD      $0x00, Y9, Y8, Y9
-	VBLENDVPD   Y9, fnConst<>+1728(SB), Y11, Y9
-	VCMPPD      $0x15, fnConst<>+1696(SB), Y8, Y10
+	VBLENDVPD   Y9, fnConst<>+1632(SB), Y11, Y9
+	VCMPPD      $0x15, fnConst<>+1600(SB), Y8, Y10
 	VBLENDVPD   Y10, Y8, Y9, Y8
 	VMULPD      Y0, Y8, Y8
 	VMAXPD      Y8, Y4, Y8
@@ -11909,8 +12001,8 @@ TEXT ·fnPowAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD 8(BX), Z1
 	VBROADCASTSD 16(BX), Z2
 	VBROADCASTSD 24(BX), Z3
-	VBROADCASTSD fnConst<>+1568(SB), Z3
-	VBROADCASTSD fnConst<>+1536(SB), Z13
+	VBROADCASTSD fnConst<>+1536(SB), Z3
+	VBROADCASTSD fnConst<>+1504(SB), Z13
 	XORQ         BX, BX
 
 wide:
@@ -11919,24 +12011,26 @@ wide:
 	JA               rest
 	VCVTPS2PD        (CX)(BX*4), Z14
 	VCVTPS2PD        32(CX)(BX*4), Z15
-	VANDPD.BCST      fnConst<>+1408(SB), Z14, Z16
-	VANDPD.BCST      fnConst<>+1408(SB), Z15, Z17
-	VPADDQ.BCST      fnConst<>+352(SB), Z16, Z18
-	VPADDQ.BCST      fnConst<>+352(SB), Z17, Z19
+	VANDPD.BCST      fnConst<>+1376(SB), Z14, Z16
+	VANDPD.BCST      fnConst<>+1376(SB), Z15, Z17
+	VPADDQ.BCST      fnConst<>+320(SB), Z16, Z18
+	VPADDQ.BCST      fnConst<>+320(SB), Z17, Z19
 	VPSRLQ           $0x34, Z18, Z20
 	VPSRLQ           $0x34, Z19, Z21
-	VORPD.BCST       fnConst<>+448(SB), Z20, Z20
-	VORPD.BCST       fnConst<>+448(SB), Z21, Z21
-	VSUBPD.BCST      fnConst<>+480(SB), Z20, Z20
-	VSUBPD.BCST      fnConst<>+480(SB), Z21, Z21
-	VANDPD.BCST      fnConst<>+384(SB), Z18, Z18
-	VANDPD.BCST      fnConst<>+384(SB), Z19, Z19
-	VPADDQ.BCST      fnConst<>+416(SB), Z18, Z18
-	VPADDQ.BCST      fnConst<>+416(SB), Z19, Z19
-	VSUBPD.BCST      fnConst<>+1184(SB), Z18, Z18
-	VSUBPD.BCST      fnConst<>+1184(SB), Z19, Z19
-	VBROADCASTSD     fnConst<>+512(SB), Z22
-	VBROADCASTSD     fnConst<>+512(SB), Z23
+	VORPD.BCST       fnConst<>+416(SB), Z20, Z20
+	VORPD.BCST       fnConst<>+416(SB), Z21, Z21
+	VSUBPD.BCST      fnConst<>+448(SB), Z20, Z20
+	VSUBPD.BCST      fnConst<>+448(SB), Z21, Z21
+	VANDPD.BCST      fnConst<>+352(SB), Z18, Z18
+	VANDPD.BCST      fnConst<>+352(SB), Z19, Z19
+	VPADDQ.BCST      fnConst<>+384(SB), Z18, Z18
+	VPADDQ.BCST      fnConst<>+384(SB), Z19, Z19
+	VSUBPD.BCST      fnConst<>+1152(SB), Z18, Z18
+	VSUBPD.BCST      fnConst<>+1152(SB), Z19, Z19
+	VBROADCASTSD     fnConst<>+480(SB), Z22
+	VBROADCASTSD     fnConst<>+480(SB), Z23
+	VFMADD213PD.BCST fnConst<>+512(SB), Z18, Z22
+	VFMADD213PD.BCST fnConst<>+512(SB), Z19, Z23
 	VFMADD213PD.BCST fnConst<>+544(SB), Z18, Z22
 	VFMADD213PD.BCST fnConst<>+544(SB), Z19, Z23
 	VFMADD213PD.BCST fnConst<>+576(SB), Z18, Z22
@@ -11959,18 +12053,16 @@ wide:
 	VFMADD213PD.BCST fnConst<>+832(SB), Z19, Z23
 	VFMADD213PD.BCST fnConst<>+864(SB), Z18, Z22
 	VFMADD213PD.BCST fnConst<>+864(SB), Z19, Z23
-	VFMADD213PD.BCST fnConst<>+896(SB), Z18, Z22
-	VFMADD213PD.BCST fnConst<>+896(SB), Z19, Z23
 	VFMADD213PD      Z20, Z18, Z22
 	VFMADD213PD      Z21, Z19, Z23
 	VXORPD           Z18, Z18, Z18
 	VXORPD           Z19, Z19, Z19
 	VCMPPD           $0x00, Z18, Z16, K1
 	VCMPPD           $0x00, Z19, Z17, K2
-	VBLENDMPD.BCST   fnConst<>+1728(SB), Z22, K1, Z4
-	VBLENDMPD.BCST   fnConst<>+1728(SB), Z23, K2, Z5
-	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z16, K1
-	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z17, K2
+	VBLENDMPD.BCST   fnConst<>+1632(SB), Z22, K1, Z4
+	VBLENDMPD.BCST   fnConst<>+1632(SB), Z23, K2, Z5
+	VCMPPD.BCST      $0x15, fnConst<>+1600(SB), Z16, K1
+	VCMPPD.BCST      $0x15, fnConst<>+1600(SB), Z17, K2
 	VBLENDMPD        Z16, Z4, K1, Z6
 	VBLENDMPD        Z17, Z5, K2, Z7
 	VMULPD           Z0, Z6, Z16
@@ -12032,15 +12124,16 @@ rest:
 
 loop:
 	VCVTPS2PD        (CX)(BX*4), Z4
-	VANDPD.BCST      fnConst<>+1408(SB), Z4, Z5
-	VPADDQ.BCST      fnConst<>+352(SB), Z5, Z6
+	VANDPD.BCST      fnConst<>+1376(SB), Z4, Z5
+	VPADDQ.BCST      fnConst<>+320(SB), Z5, Z6
 	VPSRLQ           $0x34, Z6, Z7
-	VORPD.BCST       fnConst<>+448(SB), Z7, Z7
-	VSUBPD.BCST      fnConst<>+480(SB), Z7, Z7
-	VANDPD.BCST      fnConst<>+384(SB), Z6, Z6
-	VPADDQ.BCST      fnConst<>+416(SB), Z6, Z6
-	VSUBPD.BCST      fnConst<>+1184(SB), Z6, Z6
-	VBROADCASTSD     fnConst<>+512(SB), Z8
+	VORPD.BCST       fnConst<>+416(SB), Z7, Z7
+	VSUBPD.BCST      fnConst<>+448(SB), Z7, Z7
+	VANDPD.BCST      fnConst<>+352(SB), Z6, Z6
+	VPADDQ.BCST      fnConst<>+384(SB), Z6, Z6
+	VSUBPD.BCST      fnConst<>+1152(SB), Z6, Z6
+	VBROADCASTSD     fnConst<>+480(SB), Z8
+	VFMADD213PD.BCST fnConst<>+512(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+544(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+576(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+608(SB), Z6, Z8
@@ -12052,12 +12145,11 @@ loop:
 	VFMADD213PD.BCST fnConst<>+800(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+832(SB), Z6, Z8
 	VFMADD213PD.BCST fnConst<>+864(SB), Z6, Z8
-	VFMADD213PD.BCST fnConst<>+896(SB), Z6, Z8
 	VFMADD213PD      Z7, Z6, Z8
 	VXORPD           Z6, Z6, Z6
 	VCMPPD           $0x00, Z6, Z5, K1
-	VBLENDMPD.BCST   fnConst<>+1728(SB), Z8, K1, Z10
-	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z5, K1
+	VBLENDMPD.BCST   fnConst<>+1632(SB), Z8, K1, Z10
+	VCMPPD.BCST      $0x15, fnConst<>+1600(SB), Z5, K1
 	VBLENDMPD        Z5, Z10, K1, Z11
 	VMULPD           Z0, Z11, Z5
 	VMAXPD           Z5, Z3, Z5
@@ -12104,8 +12196,8 @@ TEXT ·fnPowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD 8(SI), Z1
 	VBROADCASTSD 16(SI), Z2
 	VBROADCASTSD 24(SI), Z3
-	VBROADCASTSD fnConst<>+1568(SB), Z4
-	VBROADCASTSD fnConst<>+1536(SB), Z5
+	VBROADCASTSD fnConst<>+1536(SB), Z4
+	VBROADCASTSD fnConst<>+1504(SB), Z5
 	XORQ         SI, SI
 
 wide:
@@ -12116,24 +12208,26 @@ wide:
 	VCVTPS2PD        32(CX)(SI*4), Z7
 	VCVTPS2PD        (DX)(SI*4), Z8
 	VCVTPS2PD        32(DX)(SI*4), Z9
-	VANDPD.BCST      fnConst<>+1408(SB), Z6, Z10
-	VANDPD.BCST      fnConst<>+1408(SB), Z7, Z11
-	VPADDQ.BCST      fnConst<>+352(SB), Z10, Z12
-	VPADDQ.BCST      fnConst<>+352(SB), Z11, Z13
+	VANDPD.BCST      fnConst<>+1376(SB), Z6, Z10
+	VANDPD.BCST      fnConst<>+1376(SB), Z7, Z11
+	VPADDQ.BCST      fnConst<>+320(SB), Z10, Z12
+	VPADDQ.BCST      fnConst<>+320(SB), Z11, Z13
 	VPSRLQ           $0x34, Z12, Z14
 	VPSRLQ           $0x34, Z13, Z15
-	VORPD.BCST       fnConst<>+448(SB), Z14, Z14
-	VORPD.BCST       fnConst<>+448(SB), Z15, Z15
-	VSUBPD.BCST      fnConst<>+480(SB), Z14, Z14
-	VSUBPD.BCST      fnConst<>+480(SB), Z15, Z15
-	VANDPD.BCST      fnConst<>+384(SB), Z12, Z12
-	VANDPD.BCST      fnConst<>+384(SB), Z13, Z13
-	VPADDQ.BCST      fnConst<>+416(SB), Z12, Z12
-	VPADDQ.BCST      fnConst<>+416(SB), Z13, Z13
-	VSUBPD.BCST      fnConst<>+1184(SB), Z12, Z12
-	VSUBPD.BCST      fnConst<>+1184(SB), Z13, Z13
-	VBROADCASTSD     fnConst<>+512(SB), Z25
-	VBROADCASTSD     fnConst<>+512(SB), Z26
+	VORPD.BCST       fnConst<>+416(SB), Z14, Z14
+	VORPD.BCST       fnConst<>+416(SB), Z15, Z15
+	VSUBPD.BCST      fnConst<>+448(SB), Z14, Z14
+	VSUBPD.BCST      fnConst<>+448(SB), Z15, Z15
+	VANDPD.BCST      fnConst<>+352(SB), Z12, Z12
+	VANDPD.BCST      fnConst<>+352(SB), Z13, Z13
+	VPADDQ.BCST      fnConst<>+384(SB), Z12, Z12
+	VPADDQ.BCST      fnConst<>+384(SB), Z13, Z13
+	VSUBPD.BCST      fnConst<>+1152(SB), Z12, Z12
+	VSUBPD.BCST      fnConst<>+1152(SB), Z13, Z13
+	VBROADCASTSD     fnConst<>+480(SB), Z25
+	VBROADCASTSD     fnConst<>+480(SB), Z26
+	VFMADD213PD.BCST fnConst<>+512(SB), Z12, Z25
+	VFMADD213PD.BCST fnConst<>+512(SB), Z13, Z26
 	VFMADD213PD.BCST fnConst<>+544(SB), Z12, Z25
 	VFMADD213PD.BCST fnConst<>+544(SB), Z13, Z26
 	VFMADD213PD.BCST fnConst<>+576(SB), Z12, Z25
@@ -12156,18 +12250,16 @@ wide:
 	VFMADD213PD.BCST fnConst<>+832(SB), Z13, Z26
 	VFMADD213PD.BCST fnConst<>+864(SB), Z12, Z25
 	VFMADD213PD.BCST fnConst<>+864(SB), Z13, Z26
-	VFMADD213PD.BCST fnConst<>+896(SB), Z12, Z25
-	VFMADD213PD.BCST fnConst<>+896(SB), Z13, Z26
 	VFMADD213PD      Z14, Z12, Z25
 	VFMADD213PD      Z15, Z13, Z26
 	VXORPD           Z12, Z12, Z12
 	VXORPD           Z13, Z13, Z13
 	VCMPPD           $0x00, Z12, Z10, K1
 	VCMPPD           $0x00, Z13, Z11, K2
-	VBLENDMPD.BCST   fnConst<>+1728(SB), Z25, K1, Z16
-	VBLENDMPD.BCST   fnConst<>+1728(SB), Z26, K2, Z17
-	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z10, K1
-	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z11, K2
+	VBLENDMPD.BCST   fnConst<>+1632(SB), Z25, K1, Z16
+	VBLENDMPD.BCST   fnConst<>+1632(SB), Z26, K2, Z17
+	VCMPPD.BCST      $0x15, fnConst<>+1600(SB), Z10, K1
+	VCMPPD.BCST      $0x15, fnConst<>+1600(SB), Z11, K2
 	VBLENDMPD        Z10, Z16, K1, Z18
 	VBLENDMPD        Z11, Z17, K2, Z19
 	VMULPD           Z0, Z18, Z10
@@ -12234,15 +12326,16 @@ rest:
 loop:
 	VCVTPS2PD        (CX)(SI*4), Z6
 	VCVTPS2PD        (DX)(SI*4), Z7
-	VANDPD.BCST      fnConst<>+1408(SB), Z6, Z8
-	VPADDQ.BCST      fnConst<>+352(SB), Z8, Z9
+	VANDPD.BCST      fnConst<>+1376(SB), Z6, Z8
+	VPADDQ.BCST      fnConst<>+320(SB), Z8, Z9
 	VPSRLQ           $0x34, Z9, Z10
-	VORPD.BCST       fnConst<>+448(SB), Z10, Z10
-	VSUBPD.BCST      fnConst<>+480(SB), Z10, Z10
-	VANDPD.BCST      fnConst<>+384(SB), Z9, Z9
-	VPADDQ.BCST      fnConst<>+416(SB), Z9, Z9
-	VSUBPD.BCST      fnConst<>+1184(SB), Z9, Z9
-	VBROADCASTSD     fnConst<>+512(SB), Z11
+	VORPD.BCST       fnConst<>+416(SB), Z10, Z10
+	VSUBPD.BCST      fnConst<>+448(SB), Z10, Z10
+	VANDPD.BCST      fnConst<>+352(SB), Z9, Z9
+	VPADDQ.BCST      fnConst<>+384(SB), Z9, Z9
+	VSUBPD.BCST      fnConst<>+1152(SB), Z9, Z9
+	VBROADCASTSD     fnConst<>+480(SB), Z11
+	VFMADD213PD.BCST fnConst<>+512(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+544(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+576(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+608(SB), Z9, Z11
@@ -12254,12 +12347,11 @@ loop:
 	VFMADD213PD.BCST fnConst<>+800(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+832(SB), Z9, Z11
 	VFMADD213PD.BCST fnConst<>+864(SB), Z9, Z11
-	VFMADD213PD.BCST fnConst<>+896(SB), Z9, Z11
 	VFMADD213PD      Z10, Z9, Z11
 	VXORPD           Z9, Z9, Z9
 	VCMPPD           $0x00, Z9, Z8, K1
-	VBLENDMPD.BCST   fnConst<>+1728(SB), Z11, K1, Z22
-	VCMPPD.BCST      $0x15, fnConst<>+1696(SB), Z8, K1
+	VBLENDMPD.BCST   fnConst<>+1632(SB), Z11, K1, Z22
+	VCMPPD.BCST      $0x15, fnConst<>+1600(SB), Z8, K1
 	VBLENDMPD        Z8, Z22, K1, Z23
 	VMULPD           Z0, Z23, Z8
 	VMAXPD           Z8, Z4, Z8
@@ -12337,8 +12429,8 @@ loop:
 	VCVTPS2PD  16(DX)(SI*4), Y3
 	VMULPD     Y0, Y0, Y0
 	VMULPD     Y1, Y1, Y1
-	VMULPD     fnConst<>+1280(SB), Y0, Y0
-	VMULPD     fnConst<>+1280(SB), Y1, Y1
+	VMULPD     fnConst<>+1248(SB), Y0, Y0
+	VMULPD     fnConst<>+1248(SB), Y1, Y1
 	VMULPD     Y0, Y2, Y0
 	VMULPD     Y1, Y3, Y1
 	VCVTPD2PSY Y0, X0
@@ -12429,10 +12521,10 @@ wide:
 	VMULPD      Z1, Z1, Z1
 	VMULPD      Z2, Z2, Z2
 	VMULPD      Z3, Z3, Z3
-	VMULPD.BCST fnConst<>+1280(SB), Z0, Z0
-	VMULPD.BCST fnConst<>+1280(SB), Z1, Z1
-	VMULPD.BCST fnConst<>+1280(SB), Z2, Z2
-	VMULPD.BCST fnConst<>+1280(SB), Z3, Z3
+	VMULPD.BCST fnConst<>+1248(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+1248(SB), Z1, Z1
+	VMULPD.BCST fnConst<>+1248(SB), Z2, Z2
+	VMULPD.BCST fnConst<>+1248(SB), Z3, Z3
 	VMULPD      Z0, Z4, Z0
 	VMULPD      Z1, Z5, Z1
 	VMULPD      Z2, Z6, Z2
@@ -12456,7 +12548,7 @@ loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z1
 	VMULPD      Z0, Z0, Z0
-	VMULPD.BCST fnConst<>+1280(SB), Z0, Z0
+	VMULPD.BCST fnConst<>+1248(SB), Z0, Z0
 	VMULPD      Z0, Z1, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
@@ -12479,8 +12571,8 @@ TEXT ·fnNegAVX2(SB), NOSPLIT, $0-32
 loop:
 	VCVTPS2PD  (CX)(BX*4), Y0
 	VCVTPS2PD  16(CX)(BX*4), Y1
-	VXORPD     fnConst<>+1440(SB), Y0, Y0
-	VXORPD     fnConst<>+1440(SB), Y1, Y1
+	VXORPD     fnConst<>+1408(SB), Y0, Y0
+	VXORPD     fnConst<>+1408(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(BX*4)
 	VCVTPD2PSY Y1, X0
@@ -12505,8 +12597,8 @@ loop:
 	VCVTPS2PD  16(CX)(SI*4), Y0
 	VCVTPS2PD  (DX)(SI*4), Y0
 	VCVTPS2PD  16(DX)(SI*4), Y1
-	VXORPD     fnConst<>+1440(SB), Y0, Y0
-	VXORPD     fnConst<>+1440(SB), Y1, Y1
+	VXORPD     fnConst<>+1408(SB), Y0, Y0
+	VXORPD     fnConst<>+1408(SB), Y1, Y1
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)(SI*4)
 	VCVTPD2PSY Y1, X0
@@ -12533,10 +12625,10 @@ wide:
 	VCVTPS2PD   32(CX)(BX*4), Z1
 	VCVTPS2PD   64(CX)(BX*4), Z2
 	VCVTPS2PD   96(CX)(BX*4), Z3
-	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+1440(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+1440(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+1440(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+1408(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1408(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1408(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+1408(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VCVTPD2PS   Z1, Y0
@@ -12554,7 +12646,7 @@ rest:
 
 loop:
 	VCVTPS2PD   (CX)(BX*4), Z0
-	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1408(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	ADDQ        $0x08, BX
@@ -12586,10 +12678,10 @@ wide:
 	VCVTPS2PD   32(DX)(SI*4), Z1
 	VCVTPS2PD   64(DX)(SI*4), Z2
 	VCVTPS2PD   96(DX)(SI*4), Z3
-	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
-	VXORPD.BCST fnConst<>+1440(SB), Z1, Z1
-	VXORPD.BCST fnConst<>+1440(SB), Z2, Z2
-	VXORPD.BCST fnConst<>+1440(SB), Z3, Z3
+	VXORPD.BCST fnConst<>+1408(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1408(SB), Z1, Z1
+	VXORPD.BCST fnConst<>+1408(SB), Z2, Z2
+	VXORPD.BCST fnConst<>+1408(SB), Z3, Z3
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	VCVTPD2PS   Z1, Y0
@@ -12608,7 +12700,7 @@ rest:
 loop:
 	VCVTPS2PD   (CX)(SI*4), Z0
 	VCVTPS2PD   (DX)(SI*4), Z0
-	VXORPD.BCST fnConst<>+1440(SB), Z0, Z0
+	VXORPD.BCST fnConst<>+1408(SB), Z0, Z0
 	VCVTPD2PS   Z0, Y0
 	VMOVUPS     Y0, (AX)(SI*4)
 	ADDQ        $0x08, SI
@@ -12785,8 +12877,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Y0
-	VMOVUPD      fnConst<>+1504(SB), Y1
-	VMOVUPD      fnConst<>+1472(SB), Y2
+	VMOVUPD      fnConst<>+1472(SB), Y1
+	VMOVUPD      fnConst<>+1440(SB), Y2
 	VMOVUPD      (BX), Y3
 	VMOVUPD      32(BX), Y4
 	VMOVUPD      64(BX), Y5
@@ -12982,8 +13074,8 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	MOVQ         sums+32(FP), BX
 	VBROADCASTSD shift+24(FP), Z0
-	VBROADCASTSD fnConst<>+1504(SB), Z1
-	VBROADCASTSD fnConst<>+1472(SB), Z2
+	VBROADCASTSD fnConst<>+1472(SB), Z1
+	VBROADCASTSD fnConst<>+1440(SB), Z2
 	VMOVUPD      (BX), Z3
 	VMOVUPD      64(BX), Z4
 	XORQ         SI, SI

@@ -20,9 +20,6 @@ var fnExpPoly = [7]float64{
 	0.16666666249612005, 0.5000000046807571, 1.0000000000312683,
 }
 
-// fnSeed: bits that give, less those of d > 0, 1/d within 6 %.
-const fnSeed uint64 = 0x7fde623822fc16e6
-
 // fnLogBase: bits that bring, added to those of x > 0, the exponent of x/√½, biased by 1024, to the top.
 const fnLogBase uint64 = 0x195f619980c433
 
@@ -108,12 +105,6 @@ const fnPowMax float64 = 0x1.4p+07
 
 // fnPowMin: -fnPowMax.
 const fnPowMin float64 = -0x1.4p+07
-
-// fnTiny: its inverse is +Inf as float32.
-const fnTiny float64 = 0x1p-900
-
-// fnHuge: its inverse is 0 as float32.
-const fnHuge float64 = 0x1p+900
 
 // fnLeast: the smallest finite float32.
 const fnLeast float64 = -0x1.fffffep+127

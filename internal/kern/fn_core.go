@@ -52,23 +52,6 @@ func fnExp(z float64) float64 {
 	return math.FMA(q, s, s)
 }
 
-// fnExpm1 is exp(z) - 1.
-func fnExpm1(z float64) float64 {
-	s, q := expParts(z)
-	return math.FMA(q, s, s-1)
-}
-
-// fnRecip is 1/d for a positive, normal d, with an error of 2^-36: two steps of third order
-// from a guess by the bits. A division would take as long as all the rest.
-func fnRecip(d float64) float64 {
-	r := math.Float64frombits(fnSeed - math.Float64bits(d))
-	for range 2 {
-		e := math.FMA(-d, r, 1)
-		r = math.FMA(r, math.FMA(e, e, e), r)
-	}
-	return r
-}
-
 // logParts returns e and f of x = 2^e·(1+f), √½ <= 1+f < √2, for x > 0. For other x they are
 // some numbers.
 func logParts(x float64) (e, f float64) {
@@ -89,9 +72,6 @@ func logEnds(y, v float64) float64 {
 	}
 	return y
 }
-
-// root32 is the square root of a float32, rounded to one.
-func root32(x float64) float64 { return float64(float32(math.Sqrt(x))) }
 
 // fnPowOf is x^p[0]; see fnSettings.
 func fnPowOf(x float64, p *fnSettings) float64 {

@@ -13,12 +13,8 @@ type fnPair struct {
 }
 
 var fnList = [fnCount]fnPair{
-	FnExp: {
-		func(x float64, _ *fnSettings) float64 { return fnExp(within(x, fnExpMax)) },
-		func(x, dy float64, _ *fnSettings) float64 { return dy * fnExp(within(x, fnExpMax)) }},
-	FnExpm1: {
-		func(x float64, _ *fnSettings) float64 { return fnExpm1(within(x, fnExpMax)) },
-		func(x, dy float64, _ *fnSettings) float64 { return dy * fnExp(within(x, fnExpMax)) }},
+	FnExp:      single(expOf, expOf),
+	FnExpm1:    single(expm1Of, expOf),
 	FnLog:      singleOf(logOf, logSlope),
 	FnLog2:     singleOf(log2Of, log2Slope),
 	FnLog1p:    singleOf(log1pOf, log1pSlope),
@@ -50,33 +46,10 @@ var fnList = [fnCount]fnPair{
 			return dy * math.FMA(x, fnThird, 0.5)
 		}},
 	FnSoftplus: single(softplusOf, sigmoidOf),
-	FnELU: {
-		func(x float64, p *fnSettings) float64 {
-			if x > 0 {
-				return x * p[1]
-			}
-			return fnExpm1(within(x, fnExpMax)) * p[0]
-		},
-		func(x, dy float64, p *fnSettings) float64 {
-			if x > 0 {
-				return dy * p[1]
-			}
-			return dy * (fnExp(within(x, fnExpMax)) * p[0])
-		}},
-	FnSqrt: {
-		func(x float64, _ *fnSettings) float64 { return math.Sqrt(x) },
-		func(x, dy float64, _ *fnSettings) float64 {
-			s := root32(x)
-			return dy * fnRecip(atMost(atLeast(s+s, fnTiny), fnHuge))
-		}},
-	FnInvSqrt: {
-		func(x float64, _ *fnSettings) float64 { return 1 / root32(x) },
-		func(x, dy float64, _ *fnSettings) float64 {
-			return -dy * fnRecip(atMost(atLeast(root32(x)*x*2, fnTiny), fnHuge))
-		}},
-	FnInv: {
-		func(x float64, _ *fnSettings) float64 { return 1 / x },
-		func(x, dy float64, _ *fnSettings) float64 { return -dy / float64(x*x) }},
+	FnELU:      eluPair,
+	FnSqrt:     singleOf(rootOf, rootSlope),
+	FnInvSqrt:  singleOf(invRootOf, invRootSlope),
+	FnInv:      singleOf(invOf, invSlope),
 	FnPow: {
 		fnPowOf,
 		func(x, dy float64, p *fnSettings) float64 { return dy * (fnPowOf(x, p) * p[3]) }},

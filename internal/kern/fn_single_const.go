@@ -244,6 +244,27 @@ var singleExpNegPoly = [5]float32{
 	0.49999994,
 }
 
+// singleExpMin: -singleExpMax.
+const singleExpMin float32 = -0x1.b8p+06
+
+// singleExpm1Min: exp of it is nothing beside 1.
+const singleExpm1Min float32 = -0x1.2p+04
+
+// singleExpm1Low: -singleExpm1Min.
+const singleExpm1Low float32 = 0x1.2p+04
+
+// singleExpm1Max: exp of it is +Inf as float32.
+const singleExpm1Max float32 = 0x1.64p+06
+
+// singleHalfShift: 1.5·2^23 + 126: a sum with it is rounded to a whole number n, and its low bits are the exponent of 2^(n-1).
+const singleHalfShift float32 = 0x1.8000fcp+23
+
+// singleOneOver: bits that give, less those of 2^n, 2^-n, or 0 for 2^127.
+const singleOneOver uint32 = 0x7f000000
+
+// singleMinusLn2Low: -singleGrowLn2Low.
+const singleMinusLn2Low float32 = -0x1.7f7d1cp-20
+
 // singleGateMax: GELU's form with tanh is 0 or x as float32 beyond.
 const singleGateMax float32 = 0x1.6p+03
 
@@ -454,6 +475,18 @@ const singlePowMin float32 = -0x1.4ap+07
 
 // singleMinus24: exponent of 1/singleLogUp.
 const singleMinus24 float32 = -0x1.8p+04
+
+// singleInvRootLeast: a number to the power -1.5 is +Inf as float32 below it.
+const singleInvRootLeast float32 = 0x1p-100
+
+// singleInvRootLow: its root.
+const singleInvRootLow float32 = 0x1p-50
+
+// singleOneHalf: 1.5.
+const singleOneHalf float32 = 0x1.8p+00
+
+// singleMost: the largest finite number.
+const singleMost float32 = 0x1.fffffep+127
 
 // singleGrowLn2: ln 2 with 15 digits: its product with a whole number below 2^9 is exact.
 const singleGrowLn2 float32 = 0x1.62e4p-01

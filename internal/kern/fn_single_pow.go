@@ -16,7 +16,7 @@ func powNear(a float64) bool { return math.Abs(a) >= 0x1p-10 && math.Abs(a) <= 1
 //	3     mask that keeps it where a is odd
 //	4     log2(0^a)
 //	5     the factor
-func powSettings(a, factor float64) (p fnSettings) {
+func powSettings(a, factor float64) fnSettings {
 	mask, odd := ^uint32(0), uint32(0)
 	if powInvalid(a) == 0 {
 		mask = ^singleSign
@@ -24,10 +24,19 @@ func powSettings(a, factor float64) (p fnSettings) {
 	if math.Float64bits(powSign(a)) != 0 {
 		odd = singleSign
 	}
-	bits := math.Float32bits
-	high := float32(a)
-	for i, u := range []uint32{bits(high), bits(float32(a - float64(high))), mask, odd,
-		bits(float32(math.Inf(-1) * a)), bits(float32(factor))} {
+	high, low := twoParts(a)
+	return singleSettings(high, low, mask, odd, math.Float32bits(float32(math.Inf(-1)*a)), math.Float32bits(float32(factor)))
+}
+
+// twoParts are the bits of two float32 of which v is the sum.
+func twoParts(v float64) (high, low uint32) {
+	h := float32(v)
+	return math.Float32bits(h), math.Float32bits(float32(v - float64(h)))
+}
+
+// singleSettings makes settings of the bits of float32.
+func singleSettings(bits ...uint32) (p fnSettings) {
+	for i, u := range bits {
 		p[i/2] = math.Float64frombits(math.Float64bits(p[i/2]) | uint64(u)<<(32*(i&1)))
 	}
 	return p

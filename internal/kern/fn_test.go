@@ -34,8 +34,10 @@ func fnUlps(f Fn) (value, grad float64) {
 	switch f {
 	case FnSqrt:
 		return 0.5, 1.5
-	case FnInvSqrt:
+	case FnInvSqrt, FnInv:
 		return 1.5, 1.5
+	case FnExp, FnExpm1, FnELU: // in float32
+		return fnSingleUlps, fnSingleUlps
 	case FnGELU, FnPow, FnSin, FnCos, FnErf, FnLog, FnLog2, FnLog1p: // in float32
 		return fnSingleUlps, fnSingleUlps
 	case FnSigmoid, FnTanh, FnSiLU, FnSoftplus, FnGELUTanh: // in float32 too
@@ -274,6 +276,34 @@ func TestFnSpecial(t *testing.T) {
 			Eval(tt.f, d, []float32{nan, nan, nan})
 			if d[0] == d[0] || d[2] == d[2] {
 				t.Errorf("%v: %v of NaN is %v", l, tt.f, d)
+			}
+		}
+	}
+}
+
+// TestFnGradientsAtEnds: the gradients of roots and inverses where the derivative is infinite, 0 or none.
+func TestFnGradientsAtEnds(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	minus := float32(math.Copysign(0, -1))
+	x := []float32{0, 0, minus, minus, inf, -1, nan, 1e-45, 1e-30, 1e-30, 1e30, 1e38}
+	dy := []float32{2, 0, -2, 0, 2, 1, 0, 1, 0, 1, 1, 1}
+	for _, tt := range []struct {
+		fn   Fn
+		want []float32
+	}{
+		{FnSqrt, []float32{inf, 0, -inf, 0, 0, nan, nan, 0x1p73 * math.Sqrt2, 0, 5e14, 5e-16, 5e-20}},
+		{FnInvSqrt, []float32{-inf, 0, inf, 0, 0, nan, nan, -inf, 0, -inf, 0, 0}},
+		{FnInv, []float32{-inf, nan, inf, nan, 0, -1, nan, -inf, 0, -inf, 0, 0}},
+	} {
+		for _, l := range []Level{LevelGeneric, LevelAVX2, LevelAVX512} {
+			old := SetLevel(l)
+			got := make([]float32, len(x))
+			EvalGrad(Func{Fn: tt.fn}, got, x, dy)
+			SetLevel(old)
+			for i, want := range tt.want {
+				if e := ulpsOff(got[i], float64(want)); e > fnSingleUlps {
+					t.Errorf("%v: gradient of %v at %v with %v is %v, want %v", l, tt.fn, x[i], dy[i], got[i], want)
+				}
 			}
 		}
 	}

@@ -35,7 +35,6 @@ var fnConsts = []fnConst{
 		0.04166635392725651, 0.16666666249612005, 0.5000000046807571,
 		1.0000000000312683,
 	),
-	word("fnSeed", "bits that give, less those of d > 0, 1/d within 6 %", 0x7fde623822fc16e6),
 	word("fnLogBase", "bits that bring, added to those of x > 0, the exponent of x/√½, biased by 1024, to the top", 1024<<52-0x3fe6a09e667f3bcd),
 	word("fnLogLow", "mask of the bits below the exponent", 1<<52-1),
 	word("fnLogHalf", "√½", 0x3fe6a09e667f3bcd),
@@ -69,8 +68,6 @@ var fnConsts = []fnConst{
 	number("fnExpMin", "-fnExpMax", -110),
 	number("fnPowMax", "2 to its power is +Inf, and to its negative 0, as float32", 160),
 	number("fnPowMin", "-fnPowMax", -160),
-	number("fnTiny", "its inverse is +Inf as float32", 0x1p-900),
-	number("fnHuge", "its inverse is 0 as float32", 0x1p900),
 	number("fnLeast", "the smallest finite float32", -math.MaxFloat32),
 }
 

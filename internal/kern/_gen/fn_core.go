@@ -23,23 +23,6 @@ func (f *fnVec) exp(z vec) vec {
 	return f.muladd(q, s, s)
 }
 
-// expm1 replaces z.
-func (f *fnVec) expm1(z vec) vec {
-	s, q := f.expParts(z)
-	return f.muladd(q, s, f.sub(s, fnAt("fnOne", 0)))
-}
-
-// recip is 1/d.
-func (f *fnVec) recip(d vec) vec {
-	r := f.minus(f.c("fnSeed"), d)
-	for range 2 {
-		e := f.fnma(d, r, f.c("fnOne"))
-		t := f.fma(e, e, f.copy(e))
-		f.muladd(r, t, r)
-	}
-	return r
-}
-
 // clamp limits x to a range of which lo is the name with Min, hi with Max.
 func (f *fnVec) clamp(x vec, name string) vec {
 	return f.most(f.least(x, name+"Min"), name+"Max")

@@ -1,16 +1,9 @@
 package main
 
-var expLimits = []string{"fnExpMin", "fnExpMax"}
-
 // fnKernels are the functions of kern's fn_list.go, in its order. Those that the list there has
 // beyond these run on other kernels or in portable code.
 var fnKernels = []fnKernel{
-	{"Exp", expLimits, 0,
-		func(f *fnVec, x vec) vec { return f.exp(f.clamp(x, "fnExp")) },
-		func(f *fnVec, x, dy vec) vec { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
-	{"Expm1", expLimits, 0,
-		func(f *fnVec, x vec) vec { return f.expm1(f.clamp(x, "fnExp")) },
-		func(f *fnVec, x, dy vec) vec { return f.mul(dy, f.exp(f.clamp(x, "fnExp"))) }},
+	expSingle, expm1Single,
 	logSingle, log2Single, log1pSingle,
 	sigmoidSingle,
 	tanhSingle,
@@ -35,25 +28,8 @@ var fnKernels = []fnKernel{
 		return f.keep(f.cmp(cmpNLE, x, fnAt("fnMinusThree", 0)), f.mul(dy, d))
 	}},
 	softplusSingle,
-	{"ELU", expLimits, 2, func(f *fnVec, x vec) vec {
-		y := f.mul(f.expm1(f.clamp(x, "fnExp")), f.param(0))
-		return f.pick(f.cmp(cmpGT, x, f.zero()), f.mul(x, f.param(1)), y)
-	}, func(f *fnVec, x, dy vec) vec {
-		d := f.mul(f.exp(f.clamp(x, "fnExp")), f.param(0))
-		return f.mul(dy, f.pick(f.cmp(cmpGT, x, f.zero()), f.param(1), d))
-	}},
-	{"Sqrt", []string{"fnTiny", "fnHuge"}, 0, func(f *fnVec, x vec) vec { return f.root(x) }, func(f *fnVec, x, dy vec) vec {
-		s := f.root(x)
-		return f.mul(dy, f.recip(f.most(f.least(f.add(s, s), "fnTiny"), "fnHuge")))
-	}},
-	{"InvSqrt", []string{"fnTiny", "fnHuge"}, 0, func(f *fnVec, x vec) vec { return f.quotient(f.c("fnOne"), f.root(x)) }, func(f *fnVec, x, dy vec) vec {
-		q := f.mul(f.mul(f.root(x), x), fnAt("fnTwo", 0))
-		r := f.recip(f.most(f.least(q, "fnTiny"), "fnHuge"))
-		return f.mul(f.xor(dy, fnAt("fnSign", 0)), r)
-	}},
-	{"Inv", nil, 0, func(f *fnVec, x vec) vec { return f.quotient(f.c("fnOne"), x) }, func(f *fnVec, x, dy vec) vec {
-		return f.div(f.xor(dy, fnAt("fnSign", 0)), f.mul(x, x))
-	}},
+	eluSingle,
+	sqrtSingle, invSqrtSingle, invSingle,
 	powSingle,
 	sinSingle, cosSingle,
 	{"Pow", []string{"fnPowMin", "fnPowMax"}, 4, func(f *fnVec, x vec) vec {

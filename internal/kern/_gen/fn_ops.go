@@ -310,27 +310,6 @@ func (f *fnVec) upper(m, x vec) vec {
 	return v
 }
 
-// root is the square root of x, which holds float32, rounded to float32.
-func (f *fnVec) root(x vec) vec {
-	return f.each(func(i int) VecVirtual {
-		v, y := f.reg(), f.narrow(x[i])
-		VSQRTPS(y, y)
-		VCVTPS2PD(y, v)
-		return v
-	})
-}
-
-// quotient is a/b rounded to float32, for a and b that hold float32. Rounded to float64 before,
-// it would be the same number (Figueroa 1995), in three times the time.
-func (f *fnVec) quotient(a, b vec) vec {
-	return f.each(func(i int) VecVirtual {
-		v, y := f.reg(), f.narrow(a[i])
-		VDIVPS(f.narrow(b[i]), y, y)
-		VCVTPS2PD(y, v)
-		return v
-	})
-}
-
 // narrow rounds to float32.
 func (f *fnVec) narrow(v VecVirtual) VecVirtual {
 	if f.lanes == 8 {

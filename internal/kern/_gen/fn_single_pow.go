@@ -143,13 +143,8 @@ func (f *fnVec) powNormal(v vec, grad, careful bool) vec {
 	if !grad {
 		return f.scale(f.muladd(q, r, fnAt("singleOne", 0)), n, t, !careful)
 	}
-	factor := f.setting(5)
-	if m, ok := factor.(Mem); ok {
-		v := f.reg()
-		VBROADCASTSS(m, v)
-		factor = f.same(v)
-	}
-	return f.scale(f.muladd(f.mul(q, r), factor.(vec), factor), n, t, !careful)
+	factor := f.all(5)
+	return f.scale(f.muladd(f.mul(q, r), factor, factor), n, t, !careful)
 }
 
 // rest is what rounding took from ab, the product of a and b.
