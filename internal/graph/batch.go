@@ -74,7 +74,7 @@ func openBatch(net *Net, said map[string]int) error {
 
 // batchBehind says below which axis the batch of inputs may be: time comes first in
 // tensors of three axes, features in matrices that weights are multiplied with from the
-// left.
+// left, or that are transposed for a product.
 func batchBehind(net *Net) int {
 	rank := 0
 	for _, v := range net.Inputs {
@@ -84,7 +84,8 @@ func batchBehind(net *Net) int {
 		return rank
 	}
 	for _, l := range net.Layers {
-		if _, ok := l.Op.(nn.MatMul); ok && l.In[0].Base().Role == Param && rank == 2 {
+		base := l.In[0].Base()
+		if _, ok := l.Op.(nn.MatMul); ok && rank == 2 && (base.Role == Param || base.Role == Input && base != l.In[0]) {
 			return rank
 		}
 	}

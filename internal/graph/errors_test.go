@@ -160,7 +160,7 @@ func TestBatchNotes(t *testing.T) {
 			return G.Must(G.Add(leaf(g, "x", 4, 3), weight(g, "p", 4, 3)))
 		}, "layer add_0 (add): axis 0 of param p has the size of the batch (4)"},
 		{"contracted with a parameter", func(g *G.ExprGraph) *G.Node {
-			return G.Must(G.Mul(G.Must(G.Transpose(leaf(g, "x", 4, 3))), weight(g, "p", 4, 2)))
+			return G.Must(G.Mul(G.Must(G.Transpose(G.Must(G.Square(leaf(g, "x", 4, 3))))), weight(g, "p", 4, 2)))
 		}, "layer p (matmul): axis 0 of param p"},
 		{"lost in a reshape", func(g *G.ExprGraph) *G.Node {
 			return G.Must(G.Reshape(leaf(g, "x", 4, 3), tensor.Shape{3, 4}))

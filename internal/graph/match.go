@@ -19,6 +19,7 @@ func init() {
 			(*reader).mean, (*reader).binary},
 		"elemUnaryOp":         {(*reader).unary},
 		"linAlgBinOp":         {(*reader).linAlg},
+		"tensordotOp":         {(*reader).tensordot},
 		"transposeOp":         {(*reader).conv, (*reader).transpose},
 		"reshapeOp":           {(*reader).reshape},
 		"concatOp":            {(*reader).concat},

@@ -127,3 +127,54 @@ func (r *reader) under(n *gorgonia.Node, op string) *gorgonia.Node {
 	}
 	return r.kids[n][0]
 }
+
+// tensordot reads Tensordot: a product of matrices, the contracted axes of either factor as
+// one and the others as one.
+func (r *reader) tensordot(n *gorgonia.Node) *match {
+	f := fieldsOf(n.Op())
+	aAxes, bAxes := f.ints("aAxes"), f.ints("bAxes")
+	kids := r.kids[n]
+	if f.err != nil || len(kids) != 2 {
+		return nil
+	}
+	return &match{out: n, args: kids, left: kids[0], right: kids[1], emit: func(e *emitter, in []*Value) (*Value, error) {
+		aFree, bFree := others(aAxes, len(in[0].Shape)), others(bAxes, len(in[1].Shape))
+		a, err := e.matrix(in[0], append(slices.Clone(aFree), aAxes...), len(aFree))
+		if err != nil {
+			return nil, err
+		}
+		right, first := append(slices.Clone(bAxes), bFree...), len(bAxes)
+		op := nn.MatMul{}
+		if turned := append(slices.Clone(bFree), bAxes...); slices.IsSorted(turned) { // a view will do
+			op.TransB, right, first = true, turned, len(bFree)
+		}
+		b, err := e.matrix(in[1], right, first)
+		if err != nil {
+			return nil, err
+		}
+		return e.layer(op, a, b)
+	}}
+}
+
+// others are the axes of a tensor of some rank that are not in the list.
+func others(axes []int, rank int) []int {
+	var free []int
+	for i := range rank {
+		if !slices.Contains(axes, i) {
+			free = append(free, i)
+		}
+	}
+	return free
+}
+
+// matrix brings the axes of v into the order of perm and makes rows of the first so many of
+// them, columns of the others.
+func (e *emitter) matrix(v *Value, perm []int, first int) (*Value, error) {
+	if !slices.IsSorted(perm) {
+		var err error
+		if v, err = e.aux(nn.Transpose{Perm: perm}, v); err != nil {
+			return nil, err
+		}
+	}
+	return e.reshape(v, product(v.Shape[:first]), product(v.Shape[first:]))
+}

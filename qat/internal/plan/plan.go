@@ -19,6 +19,7 @@ func blankPlan(net *graph.Net, cfg qconfig.Config) *Plan {
 // New fuses the layers of net and places quantizers as cfg says.
 func New(net *graph.Net, cfg qconfig.Config) (*Plan, error) {
 	p := blankPlan(net, cfg)
+	p.layOut()
 	p.findStatic()
 	if err := p.findStatistics(); err != nil {
 		return nil, err
