@@ -43,7 +43,7 @@ func (q *Quantizer) SetParams(p Params) error {
 	}
 	c := p.Clone()
 	q.params.Store(&c)
-	if q.learn != nil && len(c.Scale) == len(q.learn.scale) {
+	if q.learn != nil && len(c.Scale) == len(q.learn.log) {
 		q.beginLearning(c)
 	}
 	return nil

@@ -3,23 +3,36 @@ package fakequant
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/internal/kern"
 )
 
-// learnedFloor bounds how far a learned scale may fall below where it started, so
-// that one wild step cannot drive a tensor to zero for good.
-const learnedFloor = 0x1p-8
+// A learned scale is start·exp(w), where w, which a solver moves, begins with 0: its
+// natural logarithm, counted from where it started. A step then changes the scale by a
+// factor. No step can make it negative, steps of one size mean the same for scales of any
+// size, weight decay pulls to the start, and the scale at the start comes back bit for bit.
+//
+// lowest and highest bound w. One wild step would otherwise take a tensor to where
+// rounding leaves nothing of it, or all clipped, and a solver needs long to come back.
+const (
+	lowest  = -8 * math.Ln2 // a scale 2^-8 times as large as it started
+	highest = 16 * math.Ln2 // and 2^16 times
+)
 
 // Learn makes the scales (and the zero points of affine formats) of a quantizer
 // with the given number of groups learnable: LSQ and LSQ+ (Esser et al. 2020,
 // Bhalgat et al. 2020). The returned slices are the quantizer's own memory, to be
-// bound to graph nodes that a solver updates. Until the first training pass that
-// quantizes, they follow the observer, or the mean magnitude of the data with
-// InitLSQ; from then on only the solver moves them, whatever the phase observes.
-// The scale in use is never below 2^-8 of where it started nor below MinScale, and
-// zero points are rounded only where they are used, so that small updates add up.
-func (q *Quantizer) Learn(groups int, init ScaleInit) (scale, zeroPoint []float32, err error) {
+// bound to graph nodes that a solver updates: the natural logarithm of each scale over
+// where it started, 0 at first, and zero points in codes. Until the first training pass
+// that quantizes, the scale follows the observer, or the mean magnitude of the data with
+// InitLSQ; from then on only the solver moves it, whatever the phase observes. A group of
+// zeros alone starts with the first pass in which it holds something else.
+//
+// The scale in use is 2^-8 to 2^16 times as large as it started, and never below
+// Spec.MinScale; passes set what a solver has moved beyond that back to it. Zero points
+// are rounded only where they are used, so that small updates add up.
+func (q *Quantizer) Learn(groups int, init ScaleInit) (logScale, zeroPoint []float32, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
@@ -30,14 +43,11 @@ func (q *Quantizer) Learn(groups int, init ScaleInit) (scale, zeroPoint []float3
 	case init > InitLSQ:
 		return nil, nil, q.wrap(fmt.Errorf("%w: unknown initialisation %d", ErrParams, init))
 	}
-	q.learn = &learned{init: init, scale: make([]float32, groups)}
-	for i := range q.learn.scale {
-		q.learn.scale[i] = 1
-	}
+	q.learn = &learned{init: init, log: make([]float32, groups)}
 	if q.spec.Scheme == Affine {
 		q.learn.zero = make([]float32, groups)
 	}
-	return q.learn.scale, q.learn.zero, nil
+	return q.learn.log, q.learn.zero, nil
 }
 
 // Learned reports whether parameters are learned.
@@ -48,36 +58,79 @@ func (q *Quantizer) learning() bool { return q.learn != nil && q.learn.start != 
 
 // beginLearning fixes where the learned parameters start, from p.
 func (q *Quantizer) beginLearning(p Params) {
-	q.learn.set(p)
-	q.learn.start = append([]float32(nil), q.learn.scale...)
+	q.learn.start = make([]float32, len(q.learn.log))
+	for i := range q.learn.start {
+		q.learn.beginGroup(i, p)
+	}
 }
 
-// set writes p into the learned memory.
-func (m *learned) set(p Params) {
-	copy(m.scale, p.Scale)
-	for i := range m.zero {
+// beginGroup fixes where the learned parameters of one group start.
+func (m *learned) beginGroup(i int, p Params) {
+	m.log[i], m.start[i] = 0, p.Scale[i]
+	if m.zero != nil {
 		m.zero[i] = float32(p.ZeroPoint[i])
 	}
+}
+
+// waiting reports whether a group has not begun: it has held zeros alone.
+func (m *learned) waiting() bool { return slices.Contains(m.start, 0) }
+
+// scale is what the logarithm of a group means.
+func (m *learned) scale(i int, zeroPoint int32, r *fitter) float32 {
+	if m.start[i] == 0 {
+		return r.ofZeros()
+	}
+	w := min(max(float64(m.log[i]), lowest), highest)
+	return r.capScale(max(float32(float64(m.start[i])*kern.ExpOf(w)), r.floor), zeroPoint)
+}
+
+// project sets what a solver has moved too far back to the end. What is not finite stays,
+// for learnedParams to refuse.
+func (q *Quantizer) project() {
+	m := q.learn
+	qmin, qmax := q.spec.QRange()
+	for i, w := range m.log {
+		if finite(w) {
+			m.log[i] = min(max(w, lowest), highest)
+		}
+		if m.zero != nil && finite(m.zero[i]) {
+			m.zero[i] = min(max(m.zero[i], float32(qmin)), float32(qmax))
+		}
+	}
+}
+
+// AtFloor returns how many learned scales have fallen as low as they can: a wild step, or
+// a tensor that the training wants to round to nothing. 0 without learned ones.
+func (q *Quantizer) AtFloor() int {
+	n := 0
+	if q.learning() {
+		for _, w := range q.learn.log {
+			if w <= lowest {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // learnedParams is what the learned memory means now. The result is the one in
 // use if nothing has changed since.
 func (q *Quantizer) learnedParams() (*Params, error) {
 	m := q.learn
-	groups := len(m.scale)
+	groups := len(m.log)
 	p := Params{Scale: make([]float32, groups), ZeroPoint: make([]int32, groups)}
-	qmin, qmax := q.spec.QRange()
-	unit := kern.Grid{Scale: 1, Qmin: qmin, Qmax: qmax}
-	for i, s := range m.scale {
-		if !finite(s) || (m.zero != nil && !finite(m.zero[i])) {
+	r := newFitter(q.spec, q.nonNegative)
+	unit := kern.Grid{Scale: 1, Qmin: r.qmin, Qmax: r.qmax}
+	for i, w := range m.log {
+		if !finite(w) || (m.zero != nil && !finite(m.zero[i])) {
 			return nil, q.wrap(fmt.Errorf("%w: learned scale or zero point of group %d is not finite: lower its learning rate", ErrParams, i))
 		}
-		p.Scale[i] = max(s, m.start[i]*learnedFloor, MinScale)
 		if m.zero != nil {
 			p.ZeroPoint[i] = kern.QuantizeOne(m.zero[i], unit)
 		} else if old := q.params.Load(); old != nil && i < len(old.ZeroPoint) {
 			p.ZeroPoint[i] = old.ZeroPoint[i] // of a symmetric unsigned format
 		}
+		p.Scale[i] = m.scale(i, p.ZeroPoint[i], &r)
 	}
 	if old := q.params.Load(); old != nil && old.equal(p) {
 		return old, nil
@@ -132,9 +185,14 @@ func (q *Quantizer) checkLearned(st *LearnedState) error {
 	if q.learn == nil {
 		return fmt.Errorf("%w: the state has learned parameters, the quantizer learns none", ErrParams)
 	}
-	n := len(q.learn.scale)
-	if len(st.Scale) != n || len(st.Start) != n || len(st.ZeroPoint) != len(q.learn.zero) {
-		return fmt.Errorf("%w: the state has %d learned scales, the quantizer %d", ErrParams, len(st.Scale), n)
+	n := len(q.learn.log)
+	if len(st.LogScale) != n || len(st.Start) != n || len(st.ZeroPoint) != len(q.learn.zero) {
+		return fmt.Errorf("%w: the state has %d learned scales, the quantizer %d", ErrParams, len(st.LogScale), n)
+	}
+	for i, s := range st.Start {
+		if !(s >= 0) || !finite(s) {
+			return fmt.Errorf("%w: learned scale %d started at %v", ErrParams, i, s)
+		}
 	}
 	return nil
 }
@@ -147,31 +205,33 @@ func (q *Quantizer) restoreLearned(st *LearnedState) {
 	}
 	q.learn.start = nil
 	if st != nil {
-		copy(q.learn.scale, st.Scale)
+		copy(q.learn.log, st.LogScale)
 		copy(q.learn.zero, st.ZeroPoint)
 		q.learn.start = append([]float32(nil), st.Start...)
 	}
 }
 
-// SetLearned copies scales and zero points into the learned memory, unless they
-// are that memory. It fails, wrapping ErrParams, when their numbers do not fit.
-func (q *Quantizer) SetLearned(scale, zeroPoint []float32) error {
+// SetLearned copies logarithms of scales and zero points into the learned memory, unless
+// they are that memory, and sets those too far out back; see Learn. It fails, wrapping
+// ErrParams, when their numbers do not fit.
+func (q *Quantizer) SetLearned(logScale, zeroPoint []float32) error {
 	m := q.learn
-	if m == nil || len(scale) != len(m.scale) || len(zeroPoint) != len(m.zero) {
-		return q.wrap(fmt.Errorf("%w: %d learned scales and %d zero points do not fit", ErrParams, len(scale), len(zeroPoint)))
+	if m == nil || len(logScale) != len(m.log) || len(zeroPoint) != len(m.zero) {
+		return q.wrap(fmt.Errorf("%w: %d learned scales and %d zero points do not fit", ErrParams, len(logScale), len(zeroPoint)))
 	}
-	if &scale[0] != &m.scale[0] {
-		copy(m.scale, scale)
+	if &logScale[0] != &m.log[0] {
+		copy(m.log, logScale)
 	}
 	if m.zero != nil && &zeroPoint[0] != &m.zero[0] {
 		copy(m.zero, zeroPoint)
 	}
+	q.project()
 	return nil
 }
 
 // LearnedState is the state of learned parameters, one element per group.
 type LearnedState struct {
-	Scale     []float32 `json:"scale"`                // as the solver left it
+	LogScale  []float32 `json:"log_scale"`            // ln(scale/start), as the solver left it
 	ZeroPoint []float32 `json:"zero_point,omitempty"` // not rounded; nil for symmetric formats
-	Start     []float32 `json:"start"`                // the scale when learning began
+	Start     []float32 `json:"start"`                // the scale when learning began; 0 for a group that has not begun
 }

@@ -121,7 +121,7 @@ func TestLearnedLifecycle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scale, zero, err := q.Learn(1, InitObserver)
+	log, zero, err := q.Learn(1, InitObserver)
 	if err != nil || zero != nil {
 		t.Fatalf("Learn gave zero points %v, error %v", zero, err)
 	}
@@ -134,27 +134,86 @@ func TestLearnedLifecycle(t *testing.T) {
 	if err := site.Forward(y, x, []int{3}); err != nil {
 		t.Fatal(err)
 	}
-	p, err := q.Params()
-	if err != nil || scale[0] != p.Scale[0] || !q.learning() {
-		t.Fatalf("after the first pass: memory %v, params %v, error %v", scale, p, err)
-	}
-	scale[0] = 0.25 // the solver's work
-	if err := site.Forward(y, []float32{-100, 0.5, 1}, []int{3}); err != nil {
+	lo, hi, _ := q.Range()
+	observed, err := ParamsFromRange(q.spec, lo, hi, false)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if used, ok := site.Used(); !ok || used.Scale[0] != 0.25 {
-		t.Errorf("used %v after the solver wrote 0.25: the observer moved a learned scale", used)
+	start, err := q.Params()
+	if err != nil || log[0] != 0 || !q.learning() || start.Scale[0] != observed.Scale[0] {
+		t.Fatalf("after the first pass: memory %v, params %v, observed %v, error %v", log, start, observed, err)
 	}
-	scale[0] = -3
-	if err := site.Forward(y, x, []int{3}); err != nil {
-		t.Fatal(err)
+	pass := func(w float32) float32 { // the solver's work, then a pass
+		log[0] = w
+		if err := errors.Join(q.SetLearned(log, nil), site.Forward(y, []float32{-100, 0.5, 1}, []int{3})); err != nil {
+			t.Fatal(err)
+		}
+		used, _ := site.Used()
+		return used.Scale[0]
 	}
-	if used, _ := site.Used(); used.Scale[0] <= 0 {
-		t.Errorf("used scale %v, want a positive one", used.Scale[0])
+	s := start.Scale[0]
+	for _, c := range []struct{ w, scale, left float32 }{
+		{math.Ln2, 2 * s, math.Ln2},
+		{0, s, 0}, // bit for bit, whatever was between
+		{-1e30, s / 256, lowest},
+		{1e30, s * 65536, highest},
+	} {
+		got := pass(c.w)
+		if d := math.Abs(float64(got)/float64(c.scale) - 1); d > logRounding || log[0] != c.left {
+			t.Errorf("logarithm %v: scale %v, want %v; %v is left, want %v", c.w, got, c.scale, log[0], c.left)
+		}
+		if floor := q.AtFloor(); floor != 0 != (c.left == lowest) {
+			t.Errorf("logarithm %v: %d scales at the floor", c.w, floor)
+		}
 	}
-	scale[0] = float32(math.NaN())
+	if pass(0) != s {
+		t.Errorf("scale %v at the start, want %v", pass(0), s)
+	}
+	log[0] = float32(math.NaN())
 	if err := site.Forward(y, x, []int{3}); !errors.Is(err, ErrParams) {
-		t.Errorf("NaN scale: error %v, want ErrParams", err)
+		t.Errorf("NaN: error %v, want ErrParams", err)
+	}
+}
+
+// logRounding is what rounding the logarithm, at most 12 in size, to float32 does to the
+// scale: half of 2^-20; then the scale itself is rounded.
+const logRounding = 0x1p-21 + 0x1p-24
+
+// A group of zeros alone has no scale to start from: it starts with the first pass in
+// which it holds something else, at that pass's scale.
+func TestLearnedZeroGroup(t *testing.T) {
+	for _, init := range []ScaleInit{InitObserver, InitLSQ} {
+		q, err := New("w", Spec{Bits: 4, NarrowRange: true, Granularity: PerChannel}, &recorder{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, _, err := q.Learn(2, init)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.SetPhase(Quantizing)
+		site, y := q.NewSite(), make([]float32, 4)
+		pass := func(x ...float32) Params {
+			if err := site.Forward(y, x, []int{2, 2}); err != nil {
+				t.Fatal(err)
+			}
+			p, _ := site.Used()
+			return p
+		}
+		if err := q.SetParams(Params{Scale: []float32{ZeroScale, ZeroScale}, ZeroPoint: make([]int32, 2)}); err != nil {
+			t.Fatal(err)
+		}
+		q.learn.start = nil // as before the first pass
+		first := pass(0, 0, 1, -2)
+		log[0], log[1] = -3, 1 // a solver moves both
+		second := pass(0.7, -1.4, 1, -2)
+		if first.Scale[0] != ZeroScale || log[0] != 0 || !(second.Scale[0] > 0.1) || log[1] != 1 {
+			t.Errorf("init %d: scales %v, then %v, logarithms %v", init, first.Scale, second.Scale, log)
+		}
+		st, err := q.State()
+		if err != nil || st.Learned.Start[0] != second.Scale[0] {
+			t.Errorf("init %d: state %+v, error %v", init, st.Learned, err)
+		}
 	}
 }
 
@@ -191,7 +250,7 @@ func TestLearnedInitLSQ(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scale, _, err := q.Learn(1, InitLSQ)
+	log, _, err := q.Learn(1, InitLSQ)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +259,8 @@ func TestLearnedInitLSQ(t *testing.T) {
 	if err := q.NewSite().Forward(make([]float32, 4), x, []int{4}); err != nil {
 		t.Fatal(err)
 	}
-	if want := float32(2 * 3 / math.Sqrt(3)); scale[0] != want {
-		t.Errorf("scale %v, want %v", scale[0], want)
+	p, err := q.Params()
+	if want := float32(2 * 3 / math.Sqrt(3)); err != nil || p.Scale[0] != want || log[0] != 0 {
+		t.Errorf("scale %v, logarithm %v, want %v and 0; error %v", p.Scale, log, want, err)
 	}
 }

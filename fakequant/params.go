@@ -140,7 +140,7 @@ func (r *fitter) params(lo, hi float32) (scale float32, zeroPoint int32) {
 // wish is params of a range that holds 0, without a limit to the scale.
 func (r *fitter) wish(lo, hi float32) (scale float32, zeroPoint int32) {
 	if lo == 0 && hi == 0 {
-		return max(ZeroScale, r.floor), r.zeroRange()
+		return r.ofZeros(), r.zeroRange()
 	}
 	if r.affine || r.nonNegative && lo >= 0 {
 		scale = max(span(lo, hi, r.steps), r.floor)
@@ -153,6 +153,9 @@ func (r *fitter) wish(lo, hi float32) (scale float32, zeroPoint int32) {
 	}
 	return max(max(-lo, hi)/(r.steps/2), r.floor), r.zero
 }
+
+// ofZeros is the scale of a range that holds 0 alone.
+func (r *fitter) ofZeros() float32 { return max(ZeroScale, r.floor) }
 
 // zeroRange is the zero point of a range that holds 0 alone.
 func (r *fitter) zeroRange() int32 {

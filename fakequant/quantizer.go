@@ -126,9 +126,9 @@ type Site struct {
 // learned is the memory of learned parameters. A solver writes to it between runs.
 type learned struct {
 	init  ScaleInit
-	scale []float32
+	log   []float32 // ln(scale/start) of each group
 	zero  []float32 // nil for symmetric formats
-	start []float32 // scales when learning began; nil before
+	start []float32 // scales when learning began, 0 for groups that still wait; nil before
 }
 
 // ScaleInit says how a learned scale starts.

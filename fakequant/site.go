@@ -32,20 +32,47 @@ func (s *Site) Forward(dst, x []float32, shape []int) error {
 	if err := s.run(dst, x, shape, observe, quantize); err != nil {
 		return err
 	}
-	if s.q.learn != nil && quantize && s.q.Phase() != Frozen && !s.q.learning() {
+	if s.q.learn != nil && quantize && s.q.Phase() != Frozen && (!s.q.learning() || s.q.learn.waiting()) {
 		return s.begin(dst, x, shape)
 	}
 	return nil
 }
 
 // begin starts the learning of a quantizer with its first quantizing training pass,
-// which run has just made with the observer's parameters.
+// which run has just made with the observer's parameters, and that of groups that were
+// zeros alone with the first one in which they are not.
 func (s *Site) begin(dst, x []float32, shape []int) error {
 	l, err := s.layout(shape)
 	if err != nil {
 		return s.q.wrap(err)
 	}
-	s.q.beginLearning(s.q.initial(*s.used, x, l))
+	m, p, fresh := s.q.learn, *s.used, !s.q.learning()
+	zeros := func(int) bool { return false } // of data that has no range
+	if err := s.own.measure(x, l); err == nil {
+		zeros = func(g int) bool { return s.own.lo[g] == 0 && s.own.hi[g] == 0 }
+		if !fresh {
+			if p, err = ParamsFromRange(s.q.spec, s.own.lo, s.own.hi, s.q.nonNegative); err != nil {
+				return s.q.wrap(err)
+			}
+		}
+	}
+	first, moved := s.q.initial(p, x, l), fresh
+	if fresh {
+		s.q.beginLearning(first)
+	}
+	r := newFitter(s.q.spec, s.q.nonNegative)
+	for g := range m.start {
+		switch {
+		case fresh && zeros(g) && p.Scale[g] == r.ofZeros():
+			m.start[g] = 0
+		case !fresh && m.start[g] == 0 && !zeros(g):
+			m.beginGroup(g, first)
+			moved = true
+		}
+	}
+	if !moved {
+		return nil
+	}
 	return s.run(dst, x, shape, false, true)
 }
 

@@ -35,7 +35,7 @@ func (q *Quantizer) State() (State, error) {
 		st.Params = &c
 	}
 	if q.learning() {
-		st.Learned = &LearnedState{Scale: slices.Clone(q.learn.scale), ZeroPoint: slices.Clone(q.learn.zero), Start: slices.Clone(q.learn.start)}
+		st.Learned = &LearnedState{LogScale: slices.Clone(q.learn.log), ZeroPoint: slices.Clone(q.learn.zero), Start: slices.Clone(q.learn.start)}
 	}
 	for _, s := range q.sites {
 		if s.obs == nil {

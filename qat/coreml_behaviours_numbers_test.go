@@ -236,6 +236,7 @@ const learnedTol = 2.5e-7
 // behaveLearned: the golden vectors of learned scales and zero points; a symmetric
 // format learns no zero point.
 func behaveLearned(t *testing.T) {
+	const scale = float32(0.1)
 	x := []float32{-1, -.3, .2, .64, .9}
 	for _, c := range []struct {
 		scheme fakequant.Scheme
@@ -248,18 +249,18 @@ func behaveLearned(t *testing.T) {
 	} {
 		s := fakequant.Spec{Bits: 4, Scheme: c.scheme}
 		q, site := newQuantizer(t, s, nil, fakequant.Quantizing)
-		scale, zero, err := q.Learn(1, fakequant.InitObserver)
+		_, zero, err := q.Learn(1, fakequant.InitObserver)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if (zero != nil) != (c.scheme == fakequant.Affine) {
 			t.Errorf("%v: zero points %v", c.scheme, zero)
 		}
-		if err := q.SetParams(fakequant.Params{Scale: []float32{0.1}, ZeroPoint: []int32{c.zero}}); err != nil {
+		if err := q.SetParams(fakequant.Params{Scale: []float32{scale}, ZeroPoint: []int32{c.zero}}); err != nil {
 			t.Fatal(err)
 		}
 		for i, y := range passSite(t, site, x) {
-			if y != float32(math.Round(float64(c.y[i])*10))*scale[0] {
+			if y != float32(math.Round(float64(c.y[i])*10))*scale {
 				t.Errorf("%v: y[%d] = %v, want %v", c.scheme, i, y, c.y[i])
 			}
 		}

@@ -12,13 +12,19 @@ import (
 // Report describes the network as it is now. Weight errors are always measured;
 // those of activations where a sample batch is given (inputs as for
 // [Model.Predict]). Reading a report changes nothing: no range, no statistic,
-// no phase.
+// no phase. The advice names the layer that costs most if [Model.Sensitivity] was called
+// since the last step.
 func (m *Model) Report(sample ...[]float32) (report.Report, error) {
 	r, err := measure.Report(m.plan, sample)
 	if err != nil {
 		return report.Report{}, fmt.Errorf("qat: report: %w", err)
 	}
 	r.Ranges = m.history.Ranges(m.plan)
+	if m.sensitivity != nil {
+		if text := measure.CostAdvice(*m.sensitivity); text != "" {
+			r.Advice = append(r.Advice, text)
+		}
+	}
 	return r, nil
 }
 
@@ -53,6 +59,7 @@ func (m *Model) Sensitivity(ctx context.Context, eval func(report.Forward) (floa
 	if err != nil {
 		return report.Sensitivity{}, fmt.Errorf("qat: sensitivity: %w", err)
 	}
+	m.sensitivity = &s
 	return s, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/goqat/goqat/qat/internal/measure"
 	"github.com/goqat/goqat/qat/internal/plan"
 	"github.com/goqat/goqat/qat/qconfig"
+	"github.com/goqat/goqat/qat/report"
 	"gorgonia.org/gorgonia"
 )
 
@@ -22,6 +23,8 @@ type Model struct {
 	train   *plan.Emitter
 	clock   plan.Clock
 	history *measure.History // what Record keeps; nil for nothing
+
+	sensitivity *report.Sensitivity // as last measured; nil if not since the last step
 }
 
 // Prepare reads g and writes a new graph in which batch normalisation is folded and
@@ -182,9 +185,12 @@ func (m *Model) Learnables() gorgonia.Nodes {
 	return append(ns, m.train.Scales...)
 }
 
-// Scales returns the learned scales and zero points, vectors of one element per
-// group named "<quantizer>.scale" and "<quantizer>.zero_point"; none without LSQ.
-// They want a smaller learning rate than weights.
+// Scales returns what is learned of scales and zero points, vectors of one element per
+// group; none without LSQ. "<quantizer>.log_scale" holds ln(scale/start), where start is
+// the scale when learning began: 0 at first, and a step of 0.01 changes the scale by 1 %,
+// however small it is, so that the weights' learning rate will do for any solver. The scale stays
+// between 2^-8 and 2^16 times the start. "<quantizer>.zero_point" holds the zero point
+// in codes, not rounded. The scales themselves are in [Model.Report].
 func (m *Model) Scales() gorgonia.Nodes { return append(gorgonia.Nodes(nil), m.train.Scales...) }
 
 // Machine returns a gorgonia.VM for the new graph. Build the loss and call

@@ -17,6 +17,7 @@ func (m *Model) Step() error {
 		return fmt.Errorf("qat: step: %w", err)
 	}
 	m.plan.DropTuned()
+	m.sensitivity = nil
 	m.clock.Steps++
 	m.history.Record(m.plan, m.clock.Steps)
 	m.plan.SetPhases(m.clock)

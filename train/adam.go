@@ -21,10 +21,6 @@ type AdamConfig struct {
 	Decoupled bool
 	// NoDecay reports parameters without weight decay, by name. Nil: none.
 	NoDecay func(name string) bool
-	// Relative reports, by name, parameters whose step is multiplied by the root mean
-	// square of the parameter, as Adafactor does (Shazeer and Stern 2018, section 8):
-	// quantization scales, which are many sizes smaller than weights. Nil: none.
-	Relative func(name string) bool
 }
 
 // Adam is adaptive moment estimation, as torch.optim.Adam. t counts the updates of
@@ -102,19 +98,8 @@ func (o *Adam) Step(params []gorgonia.ValueGrad) error {
 		it := &o.items[i]
 		f := o.factors(it.name, it.s.step+1)
 		w, g, m, v := it.w, it.g, it.s.moments[0], it.s.moments[1]
-		if o.cfg.Relative != nil && o.cfg.Relative(it.name) {
-			f.Step *= rootMeanSquare(w)
-		}
 		kern.AdamStep(w, g, m, v, &f)
 	}
 	o.finish()
 	return nil
-}
-
-func rootMeanSquare(w []float32) float32 {
-	sum := 0.0
-	for _, v := range w {
-		sum += float64(float64(v) * float64(v))
-	}
-	return float32(math.Sqrt(sum / float64(len(w))))
 }

@@ -45,7 +45,7 @@ func newResumable(t *testing.T) *resumable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	solver, err := NewAdam(AdamConfig{LearnRate: 0.01, Relative: isScale(p)})
+	solver, err := NewAdam(AdamConfig{LearnRate: 0.01})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/goqat/goqat/internal/vm"
 	"github.com/goqat/goqat/models"
@@ -22,7 +21,7 @@ type Model interface {
 	OutputNodes() gorgonia.Nodes
 	// Learnables are what the solver moves, [Model.Scales] among them.
 	Learnables() gorgonia.Nodes
-	// Scales are the learned parameters of quantizers, by their names: "….scale".
+	// Scales are the learned parameters of quantizers; see [qat.Model.Scales].
 	Scales() gorgonia.Nodes
 	// Steps is how often Step was called.
 	Steps() int
@@ -40,8 +39,7 @@ type Recipe struct {
 	// rows if there are fewer. Another one than the graph's is an error.
 	Batch int
 	Seed  uint64 // of the shuffling
-	// Solver moves the parameters. Nil: Adam with its defaults, where learned scales move
-	// in proportion to their size; Schedule is required then.
+	// Solver moves the parameters. Nil: Adam with its defaults; Schedule is required then.
 	Solver   Optimizer
 	Schedule Schedule // nil: the solver's learning rate throughout
 
@@ -123,8 +121,8 @@ func (r Recipe) loop(m Model, d Data) (*Loop, error) {
 		if r.Schedule == nil {
 			return nil, fmt.Errorf("train: %w: no learning rate: set Schedule or Solver", ErrConfig)
 		}
-		// The schedule overrides the rate; scales move in proportion to their size.
-		if r.Solver, err = NewAdam(AdamConfig{LearnRate: 1e-3, Relative: isScale(m)}); err != nil {
+		// The schedule overrides the rate.
+		if r.Solver, err = NewAdam(AdamConfig{LearnRate: 1e-3}); err != nil {
 			return nil, err
 		}
 	}
@@ -171,15 +169,6 @@ func (r Recipe) checkpoint(m Model) func(steps int) error {
 		}
 		return fmt.Errorf("%w: no form of checkpoint file for a %T: use Checkpoint", ErrConfig, m)
 	}
-}
-
-// isScale recognises the learned scales of a model by name.
-func isScale(m Model) func(name string) bool {
-	scales := map[string]bool{}
-	for _, n := range m.Scales() {
-		scales[n.Name()] = strings.HasSuffix(n.Name(), ".scale")
-	}
-	return func(name string) bool { return scales[name] }
 }
 
 // Float makes a network of package models a [Model] that trains in float32. Each [Fit]

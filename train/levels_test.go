@@ -122,7 +122,7 @@ var sameBits = map[string]string{
 	"int8":        "7caf458b9305469d",
 	"affine":      "c41f1253b6e042ae",
 	"int4 blocks": "0cadd2a9bf825e4b",
-	"learned":     "fb84e38f0e92e906",
+	"learned":     "cd34a410dff5b207",
 }
 
 // TestSameBits: weights after training and the outputs of the frozen network do not

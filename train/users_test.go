@@ -32,6 +32,11 @@ func skewed(r *rand.Rand, n int) (x, y []float32) {
 // regress trains a network on the squared error by hand, and returns what it computes.
 func regress(t *testing.T, net *models.Net, cfg qconfig.Config, r *rand.Rand, steps int) *qat.Model {
 	t.Helper()
+	return regressBy(t, must(NewAdam(AdamConfig{LearnRate: 1e-3})), net, cfg, r, steps)
+}
+
+func regressBy(t *testing.T, solver gorgonia.Solver, net *models.Net, cfg qconfig.Config, r *rand.Rand, steps int) *qat.Model {
+	t.Helper()
 	g := must(net.Build(64, true))
 	m := must(qat.Prepare(g.G, cfg, g.Logits))
 	x, out := g.X, g.Logits
@@ -44,7 +49,6 @@ func regress(t *testing.T, net *models.Net, cfg qconfig.Config, r *rand.Rand, st
 		t.Fatal(err)
 	}
 	vm := must(m.Machine(cost))
-	solver := must(NewAdam(AdamConfig{LearnRate: 1e-3}))
 	for range steps {
 		bx, by := skewed(r, 64)
 		err := errors.Join(gorgonia.Let(x, tensor.New(tensor.WithShape(64, 6), tensor.WithBacking(bx))),
@@ -83,6 +87,29 @@ func TestRegression(t *testing.T) {
 	}
 	if v := must(m.Verify(fz, x)); !v.OK() || v.Floats != len(y) {
 		t.Errorf("%+v", v)
+	}
+}
+
+// TestLearnedByGorgonia: Gorgonia's own Adam, as it comes, trains learned scales at 0.001 and
+// at 0.01 to what it reaches with those of the observer, or better.
+func TestLearnedByGorgonia(t *testing.T) {
+	const limit = 1.05 // what a run scatters by
+	for _, rate := range []float64{0.001, 0.01} {
+		r := rand.New(rand.NewPCG(4, 4))
+		x, y := skewed(r, 2000)
+		net := must(models.New([]int{6}, models.Sequential(models.Linear{Out: 64}, models.ReLU{}, models.Linear{Out: 1}), 1))
+		regress(t, net, qconfig.Config{Float: true}, r, 1000)
+		errorOf := func(e qconfig.Estimator) float64 {
+			cfg := qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 3, Estimator: e}, Activations: qconfig.Tensor{Estimator: e}}}
+			solver := gorgonia.NewAdamSolver(gorgonia.WithLearnRate(rate))
+			m := regressBy(t, solver, net.Clone(), cfg, rand.New(rand.NewPCG(5, 5)), 600)
+			return rootMeanSquareError(must(must(m.Freeze()).Run(x))[0], y)
+		}
+		if ste, lsq := errorOf(qconfig.STE), errorOf(qconfig.LSQ); !(lsq <= limit*ste) {
+			t.Errorf("rate %v: error %.3f with learned scales, %.3f with observed ones", rate, lsq, ste)
+		} else {
+			t.Logf("rate %v: error %.3f with learned scales, %.3f with observed ones", rate, lsq, ste)
+		}
 	}
 }
 

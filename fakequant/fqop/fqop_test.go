@@ -384,3 +384,43 @@ func TestRunErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestLearnedLogarithm: the node of a learned scale holds its logarithm, so that its
+// gradient is that of the scale times the scale.
+func TestLearnedLogarithm(t *testing.T) {
+	spec := fakequant.Spec{Bits: 3, Granularity: fakequant.PerChannel, Scheme: fakequant.Affine, Unsigned: true}
+	shape, r := []int{2, 8}, rand.New(rand.NewPCG(3, 4))
+	x, dy := random(r, 16), random(r, 16)
+	for _, name := range machines {
+		q := newQuantizer(t, "w", spec, &observers.MinMax{})
+		log, zero, err := q.Learn(2, fakequant.InitObserver)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.SetPhase(fakequant.ObservingAndQuantizing)
+		site := q.NewSite()
+		if err := site.Forward(make([]float32, 16), x, shape); err != nil { // learning begins
+			t.Fatal(err)
+		}
+		log[0], log[1] = 0.25, -0.5
+		g := gorgonia.NewGraph()
+		xn, ln, zn := input(g, "x", shape, x), input(g, "log_scale", []int{2}, log), input(g, "zero_point", []int{2}, zero)
+		y := must(t)(fqop.Learned(xn, site, false, ln, zn))
+		m := start(t, name, weigh(t, y, dy), xn, ln, zn)
+		runAll(t, m)
+		used, _ := site.Used()
+		dx, ds, dz := make([]float32, 16), make([]float32, 2), make([]float32, 2)
+		if err := site.BackwardLearned(dx, ds, dz, x, dy, shape, false); err != nil {
+			t.Fatal(err)
+		}
+		for i := range ds {
+			if ds[i] == 0 {
+				t.Fatal("the step gradient is 0")
+			}
+			ds[i] *= used.Scale[i]
+		}
+		equal(t, name+": gradient of the logarithm", gradient(t, ln), ds)
+		equal(t, name+": gradient of the zero point", gradient(t, zn), dz)
+		equal(t, name+": gradient of x", gradient(t, xn), dx)
+	}
+}

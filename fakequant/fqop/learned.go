@@ -10,9 +10,11 @@ import (
 )
 
 // Learned is [At] in training mode for a quantizer whose parameters are learned
-// (see [fakequant.Quantizer.Learn]). params are the scale, a vector with one
-// element per group, and for affine formats the zero point likewise, as float; they
-// get the LSQ gradients of [fakequant.Site.BackwardLearned]. Bind them to the
+// (see [fakequant.Quantizer.Learn]). params are the logarithm of the scale over where it
+// started, a vector with one element per group, and for affine formats the zero point
+// likewise, as float. The zero point gets the LSQ gradient of
+// [fakequant.Site.BackwardLearned], the logarithm that of the scale times the scale, by
+// the chain rule, also where the scale is at its bound. Bind them to the
 // memory that Learn returned; other memory is copied there at each run. perRow
 // says that axis 0 of x is the batch.
 func Learned(x *gorgonia.Node, site *fakequant.Site, perRow bool, params ...*gorgonia.Node) (*gorgonia.Node, error) {
@@ -62,5 +64,14 @@ func (k learnedKernel) Backward(grads, in []ops.Tensor, _, dout ops.Tensor) erro
 	if len(grads) > 2 {
 		dzero = grads[2].F32
 	}
-	return k.site.BackwardLearned(grads[0].F32, grads[1].F32, dzero, in[0].F32, dout.F32, dout.Shape, k.perRow)
+	dlog := grads[1].F32
+	if err := k.site.BackwardLearned(grads[0].F32, dlog, dzero, in[0].F32, dout.F32, dout.Shape, k.perRow); err != nil {
+		return err
+	}
+	if p, ok := k.site.Used(); ok {
+		for g := range dlog {
+			dlog[g] *= p.Scale[g]
+		}
+	}
+	return nil
 }

@@ -20,7 +20,8 @@ type Report struct {
 	Bytes      int `json:"bytes"`
 	FloatBytes int `json:"float_bytes"`
 	// Advice names what calls for a change, with what may help: tensors below 10 dB,
-	// clipped outputs, and inputs whose columns differ too much for one scale.
+	// clipped outputs, learned scales at their floor, the layer that costs most, and inputs
+	// whose columns differ too much for one scale.
 	Advice []string `json:"advice,omitempty"`
 	// Ranges is what qat.Model.Record kept, activations in network order, then
 	// weights; nil without it.

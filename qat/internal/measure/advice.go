@@ -24,6 +24,7 @@ func advise(p *plan.Plan, r *report.Report, sample [][]float32) {
 			r.Advice = append(r.Advice, text)
 		}
 	}
+	r.Advice = append(r.Advice, floorAdvice(p)...)
 	outputs := map[string]string{} // by layer
 	for _, v := range p.Net.Outputs {
 		if l := p.Maker[v]; l != nil && p.Families[v] != nil {
@@ -38,6 +39,31 @@ func advise(p *plan.Plan, r *report.Report, sample [][]float32) {
 			r.Advice = append(r.Advice, fmt.Sprintf("output %s: %.2f %% of its elements lie beyond its range: leave it float (outputs: {%s: null}), or observe min_max", output, 100*c, output))
 		}
 	}
+}
+
+// floorAdvice names quantizers with learned scales that have fallen as low as they can.
+func floorAdvice(p *plan.Plan) []string {
+	var all []string
+	for _, q := range p.Quantizers() {
+		if n := q.AtFloor(); n > 0 {
+			all = append(all, fmt.Sprintf("%s: %d learned scales are at their floor, 1/256 of where they started: lower the learning rate, or let the observer have the scale (estimator: ste)", q.Name(), n))
+		}
+	}
+	return all
+}
+
+// CostAdvice names what costs most by itself; empty where nothing costs anything.
+func CostAdvice(s report.Sensitivity) string {
+	if len(s.Layers) == 0 || math.IsInf(float64(s.Layers[0].OnlySQNR), 1) {
+		return ""
+	}
+	l := s.Layers[0] // the most sensitive comes first
+	cure := fmt.Sprintf("names: {%s: null}", l.Layer)
+	if l.Kind == "input" {
+		cure = fmt.Sprintf("inputs: {%s: null}", l.Layer)
+	}
+	return fmt.Sprintf("%s costs most: with nothing else quantized the outputs have %s dB between signal and noise, with everything %s: give it more bits, or leave it float (%s)",
+		l.Layer, l.OnlySQNR.Text("%.1f"), s.SQNR.Text("%.1f"), cure)
 }
 
 // columnAdvice compares the spreads of the columns of a batch of vectors.

@@ -49,7 +49,7 @@ func (e *Emitter) node(v *graph.Value) (*gorgonia.Node, error) {
 }
 
 // fakeQuantize adds the fake-quantizer of a site. In a training graph a learned one
-// takes its scale and zero point from learnable nodes.
+// takes the logarithm of its scale, and its zero point, from learnable nodes.
 func (e *Emitter) fakeQuantize(x *gorgonia.Node, site *fakequant.Site, batched bool) (*gorgonia.Node, error) {
 	q := site.Quantizer()
 	if !q.Learned() || !e.training {
@@ -58,7 +58,7 @@ func (e *Emitter) fakeQuantize(x *gorgonia.Node, site *fakequant.Site, batched b
 	params := e.learned[q]
 	if params == nil {
 		m := e.Plan.learned[q]
-		params = append(params, e.vectorNode(q.Name()+".scale", m.scale))
+		params = append(params, e.vectorNode(q.Name()+".log_scale", m.logScale))
 		if m.zeroPoint != nil {
 			params = append(params, e.vectorNode(q.Name()+".zero_point", m.zeroPoint))
 		}

@@ -60,8 +60,8 @@ func (p *Plan) learn(q *fakequant.Quantizer, t qconfig.Tensor, groups int) error
 	if t.ScaleInit == qconfig.InitLSQ {
 		start = fakequant.InitLSQ
 	}
-	scale, zero, err := q.Learn(groups, start)
-	p.learned[q] = learnedMemory{scale, zero}
+	logScale, zero, err := q.Learn(groups, start)
+	p.learned[q] = learnedMemory{logScale, zero}
 	return err
 }
 

@@ -66,7 +66,7 @@ type Family struct {
 }
 
 // learnedMemory is the memory that a learned quantizer shares with graph nodes.
-type learnedMemory struct{ scale, zeroPoint []float32 }
+type learnedMemory struct{ logScale, zeroPoint []float32 }
 
 // Oscillator follows the weights of one layer. All its state is float32, so that a
 // state file holds it as tensors: codes and counts are small whole numbers.
