@@ -89,7 +89,7 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 		}
 		a := m.args
 		switch op := r.kindOf(m).(type) {
-		case nn.Conv:
+		case nn.Conv, nn.ConvTranspose:
 			products[m.out] = r.isComputed(a[0]) && take(a[1], 4)
 		case nn.MatMul:
 			products[m.out] = r.isComputed(a[0]) && take(a[1], factor) || r.isComputed(a[1]) && !(network && r.noWeight(a[0])) && take(a[0], factor)

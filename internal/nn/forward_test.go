@@ -44,6 +44,8 @@ func elementOf(op Op, in []Tensor[float64], ix []int) float64 {
 	switch o := op.(type) {
 	case Conv:
 		return convElement(o, in, ix)
+	case ConvTranspose:
+		return convTransposeElement(o, in, ix)
 	case MatMul:
 		return matElement(o, in, ix)
 	case Pool:
@@ -272,6 +274,22 @@ func convElement(o Conv, in []Tensor[float64], ix []int) (sum float64) {
 		z := ix[3]*o.Stride[1] - o.Pad[1] + t[2]*o.Dilation[1]
 		if y >= 0 && y < x.Shape[2] && z >= 0 && z < x.Shape[3] {
 			sum += x.Data[offset(x.Shape, []int{ix[0], ix[1]/kg*cg + t[0], y, z})] * w.Data[offset(w.Shape, append([]int{ix[1]}, t...))]
+		}
+	})
+	if len(in) == 3 {
+		sum += in[2].Data[ix[1]]
+	}
+	return sum
+}
+
+// convTransposeElement adds up what every pixel gives to the element at ix.
+func convTransposeElement(o ConvTranspose, in []Tensor[float64], ix []int) (sum float64) {
+	x, w := in[0], in[1]
+	cg, kg := w.Shape[1], w.Shape[0]/o.Groups
+	indices(append([]int{cg, x.Shape[2], x.Shape[3]}, w.Shape[2:]...), func(t []int) {
+		y, z := t[1]*o.Stride[0]-o.Pad[0]+t[3]*o.Dilation[0], t[2]*o.Stride[1]-o.Pad[1]+t[4]*o.Dilation[1]
+		if y == ix[2] && z == ix[3] {
+			sum += x.Data[offset(x.Shape, []int{ix[0], ix[1]/kg*cg + t[0], t[1], t[2]})] * w.Data[offset(w.Shape, []int{ix[1], t[0], t[3], t[4]})]
 		}
 	})
 	if len(in) == 3 {

@@ -35,12 +35,12 @@ func (t IntTensor) check(op Op, what string) error {
 	return nil
 }
 
-// Terms returns the number of products in one output element of a Conv or a
-// MatMul with the given input and weight shapes, and 0 for other layers. An
+// Terms returns the number of products in one output element of a Conv, a MatMul or, at
+// most, a ConvTranspose with the given input and weight shapes, and 0 for other layers. An
 // integer sum is exact in 32 bits when Terms·max|x|·max|w| < 2^31.
 func Terms(op Op, xShape, wShape []int) int {
 	switch o := op.(type) {
-	case Conv:
+	case Conv, ConvTranspose:
 		if len(wShape) == 4 {
 			return product(wShape[1:])
 		}
@@ -55,7 +55,7 @@ func Terms(op Op, xShape, wShape []int) int {
 	return 0
 }
 
-// IntWeights is the second operand of a Conv or a MatMul on codes: its centred
+// IntWeights is the second operand of a Conv, a ConvTranspose or a MatMul on codes: its centred
 // codes q - zero_point.
 type IntWeights struct {
 	Shape []int
@@ -66,9 +66,9 @@ type IntWeights struct {
 	// [kern.ByteWeights].
 	Bytes *kern.ByteWeights
 	// Scale has one element, for all, or channels·blocks, channel-major. A channel is
-	// an output channel: K of a Conv, the columns of a MatMul's product.
+	// an output channel: K of a convolution, the columns of a MatMul's product.
 	Scale []float32
-	// Blocks cut the input channels of a group (Conv) or the contracted axis (MatMul)
+	// Blocks cut the input channels of a group (convolutions) or the contracted axis (MatMul)
 	// every BlockSize elements; the last may be shorter, and Blocks must be the
 	// number that results. Blocks = 1 with BlockSize = 0 is one sum.
 	Blocks, BlockSize int
@@ -77,7 +77,7 @@ type IntWeights struct {
 	Nibbles bool
 }
 
-// IntLayer computes a Conv or a MatMul on codes:
+// IntLayer computes a Conv, a ConvTranspose or a MatMul on codes:
 //
 //	y = Σ_b float32(float32(acc_b) · float32(xScale·wScale[c·blocks+b])) + bias[c]
 //
@@ -98,9 +98,9 @@ type IntLayer struct {
 // wrap ErrShape or ErrSettings.
 func (p *IntLayer) Set(op Op, x kern.Grid, w IntWeights) error {
 	switch op.(type) {
-	case Conv, MatMul:
+	case Conv, MatMul, ConvTranspose:
 	default:
-		return settingsErr(orNone(op), "no integer form: only conv and matmul have one")
+		return settingsErr(orNone(op), "no integer form: only conv, conv_transpose and matmul have one")
 	}
 	if err := checkWeights(op, w); err != nil {
 		return err
@@ -113,17 +113,26 @@ func (p *IntLayer) Set(op Op, x kern.Grid, w IntWeights) error {
 	d := kern.Dequant{Scale: p.scale, Blocks: w.Blocks, Block: w.BlockSize}
 	switch o := op.(type) {
 	case Conv:
-		s := w.Shape
-		g := kern.Conv{C: s[1] * o.Groups, K: s[0], R: s[2], S: s[3], Groups: o.Groups, Stride: o.Stride, Dilation: o.Dilation}
-		d.Block *= s[2] * s[3]
-		part := p.part(1)[0]
-		part.Nibbles, part.Bytes = w.Nibbles, nil
-		part.SetConv(&g, x, d, w.Fill)
-		p.max = part.MaxAbs()
+		p.setConv(o, w, d, w.Fill)
+	case ConvTranspose:
+		p.setConv(o.conv(), w, d, func(dst []int16) {
+			w.Fill(dst)
+			turnTaps(dst, w.Shape[2]*w.Shape[3])
+		})
 	case MatMul:
 		p.setMatMul(o, w, d)
 	}
 	return nil
+}
+
+func (p *IntLayer) setConv(o Conv, w IntWeights, d kern.Dequant, fill func(dst []int16)) {
+	s := w.Shape
+	g := kern.Conv{C: s[1] * o.Groups, K: s[0], R: s[2], S: s[3], Groups: o.Groups, Stride: o.Stride, Dilation: o.Dilation}
+	d.Block *= s[2] * s[3]
+	part := p.part(1)[0]
+	part.Nibbles, part.Bytes = w.Nibbles, nil
+	part.SetConv(&g, p.in, d, fill)
+	p.max = part.MaxAbs()
 }
 
 // part returns n products, old ones where there are.
@@ -206,6 +215,11 @@ func (p *IntLayer) Apply(threads int, out IntTensor, act kern.Clip, x IntTensor,
 	case Conv:
 		g := convGeometry(o, x.Shape, p.wShape, out.Shape)
 		p.parts[0].Conv(threads, &g, y, x.x(), bias)
+	case ConvTranspose:
+		apart, free := o.apart(threads, x, p.wShape, out.Shape)
+		defer free()
+		g := convGeometry(o.conv(), apart.Shape, p.wShape, out.Shape)
+		p.parts[0].Conv(threads, &g, y, apart.x(), bias)
 	case MatMul:
 		batch, m, _, _, _ := matDims(o, x.Shape, p.wShape)
 		if batch == 1 {
@@ -235,15 +249,19 @@ func checkWeights(op Op, w IntWeights) error {
 		return err
 	}
 	rank := len(w.Shape)
+	groups := 0
 	switch o := op.(type) {
 	case Conv:
-		if rank != 4 || w.Shape[0]%o.Groups != 0 {
-			return shapeErr(op, "weights of shape %v with %d groups", w.Shape, o.Groups)
-		}
+		groups = o.Groups
+	case ConvTranspose:
+		groups = o.Groups
 	case MatMul:
 		if rank < 2 {
 			return shapeErr(op, "weights of shape %v have no matrix", w.Shape)
 		}
+	}
+	if groups > 0 && (rank != 4 || w.Shape[0]%groups != 0) {
+		return shapeErr(op, "weights of shape %v with %d groups", w.Shape, groups)
 	}
 	if _, err := count(op, "weights", w.Shape); err != nil {
 		return err

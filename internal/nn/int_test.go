@@ -134,7 +134,7 @@ func checkIntForward(t *testing.T, c layerCase, channels, blocks, blockSize int,
 		t.Fatal(err)
 	}
 	inner := 1
-	if _, ok := c.op.(Conv); ok {
+	if _, matrix := c.op.(MatMul); !matrix {
 		inner = product(shape[2:])
 	}
 	want := make([]float32, product(shape))

@@ -22,6 +22,25 @@ func (o Conv) op() nn.Op { return nn.Conv(o) }
 
 var _ = twin(func(o nn.Conv) Op { return Conv(o) })
 
+// ConvTranspose is the transpose of a convolution, with groups: each input pixel adds its
+// multiple of the kernel. Inputs: x [N,C,H,W], w [K,C/Groups,R,S] (output channels first, as
+// those of Conv), optionally a float bias [K]. Result: [N,K,OH,OW], where
+// OH = (H-1)·Stride[0] - Pad[0] - Pad[2] + Dilation[0]·(R-1) + Extra[0] + 1.
+type ConvTranspose struct {
+	Stride   [2]int // from one input pixel to the next in the result; at least 1
+	Pad      [4]int // cut off at the top, left, bottom and right; at least 0
+	Dilation [2]int // distance of the taps of rows and columns; at least 1
+	Groups   int    // at least 1; divides C and K
+	Extra    [2]int // more rows and columns at the end; less than Stride
+}
+
+// Kind is the name in files.
+func (o ConvTranspose) Kind() string { return o.op().Kind() }
+
+func (o ConvTranspose) op() nn.Op { return nn.ConvTranspose(o) }
+
+var _ = twin(func(o nn.ConvTranspose) Op { return ConvTranspose(o) })
+
 // MatMul is a product of matrices, a [M,K] · b [K,N] after the transposes, over equal
 // leading dimensions or none. A third input is a float bias [N] added to every row.
 type MatMul struct {

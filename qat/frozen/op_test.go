@@ -15,6 +15,7 @@ var kinds = []Op{
 	GlobalAvgPool{}, Where{}, Binary{Fn: "greater_equal"}, Reduce{Fn: "min", Axes: []int{0}}, Reduce{Fn: "mean", Axes: []int{1}}, Reshape{Shape: []int{-1, 2}}, Transpose{Perm: []int{1, 0}},
 	Concat{Axis: 1}, Slice{End: 3, Step: 1}, Softmax{Axis: 1, Log: true}, BatchNorm{Eps: 1e-5}, LayerNorm{Axis: 1, Eps: 1e-5, RMS: true}, GroupNorm{Groups: 2, Eps: 1e-5}, Dropout{P: 0.5},
 	Pad{Before: []int{1}, After: []int{0}, Value: 2}, LRN{Size: 3, Alpha: 1, Beta: 0.75, Bias: 1}, Gather{Axis: 1},
+	ConvTranspose{Stride: [2]int{1, 2}, Pad: [4]int{0, 1, 2, 3}, Dilation: [2]int{1, 1}, Groups: 2, Extra: [2]int{0, 1}},
 	Pad{Before: []int{1}, After: []int{0}, Mode: "reflect"}, Take{Axis: 1, Index: []int{2, 0}},
 	Resize{Mode: "nearest", Coordinates: "asymmetric", Nearest: "floor", Axes: []int{2, 3}, Size: []int{4, 6}, Scale: []float64{2, 1.5}},
 }

@@ -30,7 +30,7 @@ func newModel(n *frozen.Network, opt Options) (*builder, error) {
 	b := &builder{
 		net: n, opt: opt,
 		names: map[string]bool{}, nodes: map[string]bool{},
-		real: make([]string, len(n.Tensors)), turned: map[int]string{},
+		real: make([]string, len(n.Tensors)), turned: map[int]string{}, swapped: map[[2]int]string{},
 		model: &onnxpb.ModelProto{
 			IrVersion:    proto.Int64(irVersion),
 			ProducerName: proto.String(producer),

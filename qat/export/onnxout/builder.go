@@ -22,6 +22,8 @@ type builder struct {
 	real []string
 	// turned holds the name of the transposed value of a weight.
 	turned map[int]string
+	// swapped holds the name of a weight with its channels swapped, by tensor and groups.
+	swapped map[[2]int]string
 	// shapes are the shapes of all tensors at batch 2 and 3.
 	shapes [2][][]int
 }

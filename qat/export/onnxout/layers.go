@@ -17,6 +17,8 @@ func (b *builder) op(i int, out string) error {
 	switch o := l.Op.(type) {
 	case frozen.Conv:
 		return b.conv(i, o, out)
+	case frozen.ConvTranspose:
+		return b.convTranspose(i, o, out)
 	case frozen.MatMul:
 		return b.matMul(i, o, out)
 	}

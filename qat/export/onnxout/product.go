@@ -173,6 +173,46 @@ func (b *builder) conv(i int, o frozen.Conv, out string) error {
 	return nil
 }
 
+// convTranspose emits a ConvTranspose, behind the nodes that bring its weights into the order
+// of ONNX, [C,K/groups,R,S]. Runtimes compute it in float32 and do these nodes once, so
+// nothing has to be kept from integer kernels.
+func (b *builder) convTranspose(i int, o frozen.ConvTranspose, out string) error {
+	l := &b.net.Layers[i]
+	in, err := b.values(l.Inputs)
+	if err != nil {
+		return err
+	}
+	shape := b.net.Tensors[l.Inputs[1]].Shape
+	key := [2]int{l.Inputs[1], o.Groups}
+	if b.swapped[key] == "" {
+		b.swapped[key] = b.swapChannels(l.Name, in[1], shape, o.Groups)
+	}
+	in[1] = b.swapped[key]
+	b.emit("ConvTranspose", l.Name, in, out,
+		intsAttr("kernel_shape", shape[2:]...),
+		intsAttr("strides", o.Stride[:]...),
+		intsAttr("pads", o.Pad[:]...),
+		intsAttr("dilations", o.Dilation[:]...),
+		intsAttr("output_padding", o.Extra[:]...),
+		intAttr("group", o.Groups))
+	return nil
+}
+
+// swapChannels swaps output and input channels of weights within each group.
+func (b *builder) swapChannels(layer, w string, shape []int, groups int) string {
+	out := b.unique(w + "_swapped")
+	if groups == 1 {
+		b.emit("Transpose", layer+"/swap", []string{w}, out, intsAttr("perm", 1, 0, 2, 3))
+		return out
+	}
+	outs, ins := shape[0]/groups, shape[1]
+	apart, turned := b.unique(w+"_groups"), b.unique(w+"_groups_swapped")
+	b.emit("Reshape", layer+"/swap_groups", []string{w, b.constant(ints(layer+"_groups", groups, outs, ins, shape[2], shape[3]))}, apart)
+	b.emit("Transpose", layer+"/swap", []string{apart}, turned, intsAttr("perm", 0, 2, 1, 3, 4))
+	b.emit("Reshape", layer+"/swap_join", []string{turned, b.constant(ints(layer+"_joined", groups*ins, outs, shape[2], shape[3]))}, out)
+	return out
+}
+
 // matMul emits a matrix product: a Gemm where the right factor is a constant
 // matrix, else a MatMul with its own transposes and addition.
 func (b *builder) matMul(i int, o frozen.MatMul, out string) error {

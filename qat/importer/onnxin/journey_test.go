@@ -138,7 +138,7 @@ func TestJourneys(t *testing.T) {
 				jobs = append(jobs, ort.Job{Model: path, Level: []string{ort.Disabled, ort.Disabled, ort.All}[k], Inputs: input})
 			}
 			step := float64(fz.Tensors[fz.Layers[0].Output].Quant.Params.Scale[0])
-			judge = append(judge, nearEach("float", y, journeyTol*float64(slices.Max(y))), nearEach("quantized", q[0], runtimeSteps*2*step), nearEach("optimised", q[0], journeySteps*step))
+			judge = append(judge, nearEach("float", y, journeyTol*float64(slices.Max(y))), nearEach("quantized", q[0], journeySteps*step), nearEach("optimised", q[0], journeySteps*step))
 		})
 	}
 	if errors.Is(missing, ort.ErrMissing) {

@@ -27,14 +27,21 @@ func geometryOf(l *plan.Layer) weightGeometry {
 	shape := l.In[1].Shape
 	switch op := l.Op.(type) {
 	case nn.Conv:
-		taps := shape[2] * shape[3]
-		return weightGeometry{out: shape[0], in: shape[1] * op.Groups, cols: shape[1] * taps, taps: taps, perOut: shape[1], groups: op.Groups}
+		return convGeometry(shape, op.Groups)
+	case nn.ConvTranspose:
+		return convGeometry(shape, op.Groups)
 	case nn.MatMul:
 		if !op.TransB {
 			return weightGeometry{out: shape[1], in: shape[0], cols: shape[0], taps: 1, perOut: shape[0], groups: 1, across: true}
 		}
 	}
 	return weightGeometry{out: shape[0], in: shape[1], cols: shape[1], taps: 1, perOut: shape[1], groups: 1}
+}
+
+// convGeometry is that of weights [K,C/groups,R,S].
+func convGeometry(shape []int, groups int) weightGeometry {
+	taps := shape[2] * shape[3]
+	return weightGeometry{out: shape[0], in: shape[1] * groups, cols: shape[1] * taps, taps: taps, perOut: shape[1], groups: groups}
 }
 
 // at is the index of column j of output channel k.

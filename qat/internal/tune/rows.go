@@ -13,6 +13,7 @@ import (
 type rows struct {
 	geo      weightGeometry
 	conv     nn.Conv
+	back     [2]int // strides of a transposed convolution, else 0; conv's are 1 then
 	kernel   [2]int // of a convolution
 	image    [3]int // channels, height, width of its input
 	out      [2]int // height, width of its result
@@ -26,7 +27,11 @@ type rows struct {
 // used, spread evenly; 0 means all.
 func rowsOf(l *plan.Layer, shape []int, limit int) rows {
 	r := rows{geo: geometryOf(l), n: shape[0], stride: 1, perImage: 1}
+	w := l.In[1].Shape
 	op, ok := l.Op.(nn.Conv)
+	if o, is := l.Op.(nn.ConvTranspose); is {
+		op, ok, r.back = nn.Conv{Stride: [2]int{1, 1}, Pad: o.Pad, Dilation: o.Dilation, Groups: o.Groups}, true, o.Stride
+	}
 	if !ok {
 		if m, ok := l.Op.(nn.MatMul); ok && m.TransA {
 			r.n = shape[1]
@@ -34,10 +39,10 @@ func rowsOf(l *plan.Layer, shape []int, limit int) rows {
 		}
 		return r
 	}
-	w := l.In[1].Shape
 	r.conv, r.isConv, r.kernel, r.image = op, true, [2]int{w[2], w[3]}, [3]int{shape[1], shape[2], shape[3]}
-	for i := range 2 {
-		r.out[i] = (r.image[1+i]+op.Pad[i]+op.Pad[i+2]-op.Dilation[i]*(r.kernel[i]-1)-1)/op.Stride[i] + 1
+	// The batch and the layer were checked when the graph was read.
+	if out, err := nn.OutShape(l.Op, [][]int{shape, w}); err == nil {
+		r.out = [2]int(out[2:])
 	}
 	all := r.out[0] * r.out[1]
 	if limit > 0 && all > limit {
@@ -74,6 +79,10 @@ func (r rows) fill(dst []float64, x []float32, group, i int) {
 		}
 		return
 	}
+	if r.back[0] > 0 {
+		r.fillBack(dst, x, group, i)
+		return
+	}
 	position := i % r.perImage * r.stride
 	top := position/r.out[1]*r.conv.Stride[0] - r.conv.Pad[0]
 	left := position%r.out[1]*r.conv.Stride[1] - r.conv.Pad[1]
@@ -88,6 +97,30 @@ func (r rows) fill(dst []float64, x []float32, group, i int) {
 				dst[j] = 0
 				if col := left + b*r.conv.Dilation[1]; y >= 0 && y < h && col >= 0 && col < w {
 					dst[j] = float64(plane[y*w+col])
+				}
+				j++
+			}
+		}
+	}
+}
+
+// fillBack is fill of a transposed convolution: a tap sees the pixel that it moves to the
+// position, if there is one.
+func (r rows) fillBack(dst []float64, x []float32, group, i int) {
+	position := i % r.perImage * r.stride
+	top, left := position/r.out[1]+r.conv.Pad[0], position%r.out[1]+r.conv.Pad[1]
+	h, w := r.image[1], r.image[2]
+	first := i/r.perImage*r.image[0] + group*r.geo.perOut
+	j := 0
+	for c := range r.geo.perOut {
+		plane := x[(first+c)*h*w : (first+c+1)*h*w]
+		for a := range r.kernel[0] {
+			y := top - a*r.conv.Dilation[0]
+			for b := range r.kernel[1] {
+				dst[j] = 0
+				col := left - b*r.conv.Dilation[1]
+				if y >= 0 && col >= 0 && y%r.back[0] == 0 && col%r.back[1] == 0 && y/r.back[0] < h && col/r.back[1] < w {
+					dst[j] = float64(plane[y/r.back[0]*w+col/r.back[1]])
 				}
 				j++
 			}

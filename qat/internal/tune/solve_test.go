@@ -111,6 +111,7 @@ func TestRows(t *testing.T) {
 		nn.Conv{Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1},
 		nn.Conv{Stride: [2]int{2, 1}, Pad: [4]int{1, 0, 2, 1}, Dilation: [2]int{1, 2}, Groups: 2},
 		nn.Conv{Stride: [2]int{3, 2}, Pad: [4]int{0, 2, 0, 2}, Dilation: [2]int{2, 1}, Groups: 4},
+		nn.ConvTranspose{Stride: [2]int{2, 3}, Pad: [4]int{1, 0, 0, 2}, Dilation: [2]int{2, 1}, Groups: 2, Extra: [2]int{1, 2}},
 		nn.MatMul{}, nn.MatMul{TransB: true}, nn.MatMul{TransA: true}, nn.MatMul{TransA: true, TransB: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", op), func(t *testing.T) {
@@ -118,6 +119,8 @@ func TestRows(t *testing.T) {
 			var out []int
 			switch op := op.(type) {
 			case nn.Conv:
+				ws[1] /= op.Groups
+			case nn.ConvTranspose:
 				ws[1] /= op.Groups
 			case nn.MatMul:
 				xs, ws = []int{3, 5}, []int{5, 4}
