@@ -43,7 +43,7 @@ func buildFrozen(p *parsed, files fileSource) (net *frozen.Network, err error) {
 			net, err = nil, fmt.Errorf("onnxin: %w: building the network: %v", ErrFormat, r)
 		}
 	}()
-	t := &thawer{builder: newBuilder(p, files, Options{}), net: &frozen.Network{}, tensors: map[string]int{}, quiet: map[*node]bool{}, lasts: map[*node]*node{}}
+	t := &thawer{builder: newBuilder(p, files, Options{}), net: &frozen.Network{}, tensors: map[string]int{}, quiet: map[*node]bool{}, swapped: map[string]bool{}, lasts: map[*node]*node{}}
 	if err := t.thaw(); err != nil {
 		return nil, fmt.Errorf("onnxin: %w", err)
 	}
@@ -133,6 +133,9 @@ func (t *thawer) step(n *node) error {
 			return nil // the product looks through it
 		}
 	}
+	if is, err := t.isSwap(n); is || err != nil {
+		return err
+	}
 	op, in, err := t.layerOf(n)
 	if err == nil {
 		err = n.err
@@ -145,6 +148,18 @@ func (t *thawer) step(n *node) error {
 
 // isGuard reports whether a Clip only keeps runtimes from fusing: it is named so.
 func (t *thawer) isGuard(n *node) bool { return strings.Contains(n.label, "/guard") }
+
+// isSwap passes on weights whose channels the exporter swaps for a transposed convolution.
+func (t *thawer) isSwap(n *node) (bool, error) {
+	if _, part, _ := strings.Cut(n.label, "/swap"); part != "" && part != "_groups" && part != "_join" || !strings.Contains(n.label, "/swap") || n.op != "Transpose" && n.op != "Reshape" || len(n.pb.Input) == 0 {
+		return false, nil
+	}
+	if i, err := t.tensor(n.pb.Input[0]); err != nil || t.net.Tensors[i].Const == nil {
+		return false, err
+	}
+	t.swapped[n.pb.Output[0]] = true
+	return true, t.sameAs(n, n.pb.Input[0])
+}
 
 // sameAs makes the node's result another name of a tensor.
 func (t *thawer) sameAs(n *node, name string) error {

@@ -43,6 +43,8 @@ func (t *thawer) layerOf(n *node) (nn.Op, []string, error) {
 	case "Conv":
 		w, err := n.explicitWindow()
 		return nn.Conv{Stride: w.stride, Pad: w.pad, Dilation: w.dilation, Groups: n.int("group", 1)}, in, err
+	case "ConvTranspose":
+		return t.convTransposeOf(n)
 	case "MaxPool", "AveragePool":
 		w, err := n.explicitWindow()
 		op := nn.Pool{Average: n.op == "AveragePool", Kernel: w.kernel, Stride: w.stride, Pad: w.pad}
@@ -347,4 +349,17 @@ func (t *thawer) resizeOf(n *node) (nn.Op, []string, error) {
 	}
 	op, err := n.resizeOf(shape)
 	return op, n.pb.Input[:1], err
+}
+
+// convTransposeOf wants weights that the exporter swapped.
+func (t *thawer) convTransposeOf(n *node) (nn.Op, []string, error) {
+	w, err := n.explicitWindow()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(n.pb.Input) < 2 || !t.swapped[n.pb.Input[1]] {
+		return nil, nil, fmt.Errorf("%w: its weights do not come from constants in the order of a convolution's", ErrUnsupported)
+	}
+	extra := n.intsOr("output_padding", 2, 0)
+	return nn.ConvTranspose{Stride: w.stride, Pad: w.pad, Dilation: w.dilation, Groups: n.int("group", 1), Extra: [2]int(extra)}, n.pb.Input, n.err
 }

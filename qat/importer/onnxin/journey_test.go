@@ -64,6 +64,22 @@ var journeys = []struct {
 	{"resize linear of pytorch", 13, resizing([]float32{1, 1, 1.5, 0.4}, nil, "mode", "linear", "coordinate_transformation_mode", "pytorch_half_pixel"), false, false},
 	{"resize cubic", 13, resizing([]float32{1, 1, 1.5, 2}, nil, "mode", "cubic", "coordinate_transformation_mode", "half_pixel"), false, false},
 	{"resize cubic corners", 13, resizing(nil, []int64{2, 4, 4, 15}, "mode", "cubic", "coordinate_transformation_mode", "align_corners", "exclude_outside", 0), false, false},
+	{"conv transpose", 17, func(f *file, h string) string {
+		return f.node("ConvTranspose", []string{h, f.weight("t", 0.4, 4, 5, 2, 2), f.weight("c", 0.1, 5)}, "strides", []int{2, 2})
+	}, false, false},
+	{"conv transpose groups", 17, func(f *file, h string) string {
+		return f.node("ConvTranspose", []string{h, f.weight("t", 0.4, 4, 3, 3, 2)}, "strides", []int{3, 2}, "dilations", []int{1, 2}, "pads", []int{1, 0, 2, 1}, "output_padding", []int{2, 1}, "group", 2)
+	}, false, false},
+	{"conv transpose to a size", 17, func(f *file, h string) string {
+		return f.node("ConvTranspose", []string{h, f.weight("t", 0.4, 4, 2, 3, 3)}, "strides", []int{2, 2}, "output_shape", []int{12, 17})
+	}, false, false},
+	{"conv transpose same", 17, func(f *file, h string) string {
+		return f.node("ConvTranspose", []string{h, f.weight("t", 0.4, 4, 2, 3, 3)}, "strides", []int{2, 2}, "auto_pad", "SAME_UPPER")
+	}, false, false},
+	{"conv transpose 1-D", 17, func(f *file, h string) string {
+		y := f.node("Reshape", []string{h, f.list(0, 4, 48)})
+		return f.node("ConvTranspose", []string{y, f.weight("t", 0.4, 4, 3, 4), f.weight("c", 0.1, 3)}, "strides", []int{2}, "pads", []int{1, 1})
+	}, false, true}, // ends with a reshape
 	{"resize antialiased", 18, resizing(nil, []int64{3, 4}, "mode", "linear", "antialias", 1, "axes", []int{2, 3}), false, false},
 }
 

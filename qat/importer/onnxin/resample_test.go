@@ -62,6 +62,31 @@ func TestResampleRefused(t *testing.T) {
 	}
 }
 
+// TestTransposedRefused: what a transposed convolution cannot be.
+func TestTransposedRefused(t *testing.T) {
+	for _, c := range []struct {
+		weights []int
+		attrs   []any
+		text    string
+	}{
+		{[]int{4, 2, 3, 3}, []any{"output_padding", []int{1, 0}}, "extra"},
+		{[]int{4, 2, 3, 3}, []any{"output_padding", []int{1}}, "output_padding"},
+		{[]int{4, 2, 3, 3}, []any{"output_shape", []int{5}}, "output_shape"},
+		{[]int{4, 2, 3, 3}, []any{"output_shape", []int{99, 99}}, "extra"},
+		{[]int{4, 2, 3, 3}, []any{"group", 3}, "3 groups"},
+		{[]int{4, 2, 3, 3}, []any{"group", 0}, "0 groups"},
+		{[]int{5, 2, 3, 3}, nil, "do not fit"},
+		{[]int{4, 2, 3}, nil, "weights of shape (4, 2, 3)"},
+		{[]int{4, 2, 3, 3}, []any{"pads", []int{9, 0, 9, 0}}, "cuts off all"},
+	} {
+		f := newFile(17)
+		f.output(f.node("ConvTranspose", []string{f.input("x", 1, 4, 3, 3), f.fill("w", 1, c.weights...)}, c.attrs...))
+		if _, err := f.read(t, Options{}); err == nil || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("weights %v, %v: %v, want %q", c.weights, c.attrs, err, c.text)
+		}
+	}
+}
+
 // TestFoldTile: a tile of what is known is known.
 func TestFoldTile(t *testing.T) {
 	f := newFile(17)

@@ -14,6 +14,7 @@ type thawer struct {
 	net     *frozen.Network
 	tensors map[string]int  // tensor of each value
 	quiet   map[*node]bool  // nodes that are part of an earlier layer
+	swapped map[string]bool // weights with their channels in ONNX's order
 	lasts   map[*node]*node // of a layer of several nodes the last, by the first
 	// shapes are those of all tensors at two batches; dimensions that differ are open.
 	shapes [2][][]int
