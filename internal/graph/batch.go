@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
@@ -96,8 +97,31 @@ func batchBehind(net *Net) int {
 // nothing is said about.
 func tryBatch(net *Net, said map[string]int, axis int) (*batcher, error) {
 	tied := map[*Value]int{}
-	n, err := commonBatch(net, said, axis, tied)
+	rows, err := commonBatch(net, said, axis, tied)
+	if err != nil {
+		return nil, err
+	}
+	var first error
+	for n := rows; n > 1 || n == rows; n-- {
+		if rows%n != 0 {
+			continue
+		}
+		b, err := followBatch(net, said, n, maps.Clone(tied))
+		if err == nil {
+			return b, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// followBatch follows a batch of n through the network. The axes of tied may hold several
+// rows for each element of the batch: the steps of its sequences.
+func followBatch(net *Net, said map[string]int, n int, tied map[*Value]int) (*batcher, error) {
 	b := &batcher{net: net, n: n, said: said}
+	var err error
 	for err == nil {
 		b.axes = map[*Value]int{}
 		for v, a := range tied {
@@ -110,11 +134,33 @@ func tryBatch(net *Net, said map[string]int, axis int) (*batcher, error) {
 		}
 		tied[t.v], err = t.axis, nil
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return b, b.evenRows(tied)
+}
+
+// evenRows refuses inputs that hold different numbers of rows for an element of the batch: a
+// frozen network reads off the first input how large the batch is.
+func (b *batcher) evenRows(tied map[*Value]int) error {
+	var first *Value
+	for _, v := range b.net.Values {
+		axis, ok := tied[v]
+		if !ok {
+			continue
+		}
+		if first == nil {
+			first = v
+		}
+		if had, has := first.Shape[tied[first]], v.Shape[axis]; had != has {
+			return fmt.Errorf("inputs %s and %s hold %d and %d rows for a batch of %d", first.Name, v.Name, had, has, b.n)
+		}
+	}
+	return nil
 }
 
 // commonBatch is the size of the batch axis of all inputs that have one: those that it is
-// said of, and others with that axis and a second one. States, which have a value
+// said of, and others with that axis and a second one, or of whole numbers. States, which have a value
 // already, go with the others where they are as large.
 func commonBatch(net *Net, said map[string]int, axis int, tied map[*Value]int) (int, error) {
 	n := 0
@@ -126,7 +172,11 @@ func commonBatch(net *Net, said map[string]int, axis int, tied map[*Value]int) (
 		if !known {
 			at = axis
 		}
-		if at == noAxis || !known && len(v.Shape) < max(2, axis+1) {
+		rank := 2
+		if v.Node != nil && IsWhole(v.Node.Dtype()) {
+			rank = 1 // indices
+		}
+		if at == noAxis || !known && len(v.Shape) < max(rank, axis+1) {
 			continue
 		}
 		if first != nil && v.Shape[at] != n {
@@ -177,11 +227,44 @@ func (b *batcher) want(v *Value, a int) error {
 		return fmt.Errorf("operand %s grows with the batch", v.Name)
 	case have != noAxis:
 		return fmt.Errorf("the batch is axis %d of %s and meets axis %d of another operand", have, v.Name, a)
-	case v.Role == Input && !b.closed(v), v.isState():
+	case b.open(v):
 		return tie{v, a}
 	default:
+		if t, ok := b.behind(v, a); ok {
+			return t
+		}
 		return fmt.Errorf("axis %d of %s %s has the size of the batch (%d)", a, v.Role, v.Name, v.Shape[a])
 	}
+}
+
+// open reports whether v is a leaf that can grow with the batch.
+func (b *batcher) open(v *Value) bool { return v.Role == Input && !b.closed(v) || v.isState() }
+
+// behind looks for a leaf that makes v, which has no batch yet, grow along axis a: one that
+// is as large as the batch along the same axis, or else along another.
+func (b *batcher) behind(v *Value, a int) (tie, bool) {
+	seen := map[*Value]bool{}
+	stack := []*Value{v}
+	for len(stack) > 0 {
+		v := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if seen[v] {
+			continue
+		}
+		seen[v] = true
+		if v.Producer != nil {
+			stack = append(stack, v.Producer.In...)
+		} else if b.open(v) && b.axis(v) == noAxis {
+			at := slices.Index(v.Shape, b.n)
+			if a < len(v.Shape) && v.Shape[a] == b.n {
+				at = a
+			}
+			if at >= 0 {
+				return tie{v, at}, true
+			}
+		}
+	}
+	return tie{}, false
 }
 
 // closed reports whether it was said that an input has no batch axis.

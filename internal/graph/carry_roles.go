@@ -104,6 +104,10 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 			}
 			continue
 		case nn.Binary:
+			if x, y := r.base(a[0]), r.base(a[1]); op.Fn == "add" && (products[x] || products[y]) && r.isComputed(x) && r.isComputed(y) {
+				products[m.out] = true // a sum of products is one
+				continue
+			}
 			for i, x := range a {
 				if b := a[len(a)-1-i]; op.Fn == "add" && products[r.base(x)] && isBiasOf(b, m.out) || network && r.isComputed(x) && r.isGain(op.Fn, b) {
 					take(b, 1)
@@ -181,10 +185,18 @@ func (r *reader) isComputed(n *gorgonia.Node) bool {
 	return !isLeaf(n) && !isConst(n) || r.roles[n] == Input || isLeaf(n) && n.Value() == nil
 }
 
-// isBiasOf reports whether b holds one element per channel (axis 1) of out.
+// isBiasOf reports whether b holds one element per channel of out: axis 1, or axis 0 where
+// weights stand on the left; a scalar behind a product with one channel.
 func isBiasOf(b, out *gorgonia.Node) bool {
-	s := out.Shape()
-	return len(s) >= 2 && b.Shape().TotalSize() == s[1] && s[1] < s.TotalSize()
+	s, size := out.Shape(), b.Shape().TotalSize()
+	switch len(s) {
+	case 0:
+		return false
+	case 1:
+		return size == s[0] || size == 1
+	}
+	column := len(s) == 2 && b.Dims() == 2 && b.Shape()[1] == 1 && size == s[0]
+	return (size == s[1] || column) && size < s.TotalSize()
 }
 
 // base follows reshapes and transposes of the carried part back to where they start.

@@ -144,8 +144,8 @@ func (r *reader) emitAll(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) (*emit
 
 func (e *emitter) leaf(n *gorgonia.Node) error {
 	role := e.r.roles[n]
-	v := &Value{Shape: []int(n.Shape()), BatchAxis: -1, Role: role, Node: n, Fixed: e.r.fixed[n], said: e.r.said[n]}
-	if role == Const && n.Dtype() == tensor.Float32 {
+	v := &Value{Shape: []int(n.Shape()), BatchAxis: -1, Role: role, Node: n, Fixed: e.r.fixed[n], said: e.r.said[n], guessed: !e.r.said[n] && !e.r.graded && role != Const}
+	if role == Const && (n.Dtype() == tensor.Float32 || IsWhole(n.Dtype()) && e.r.given == nil) {
 		x, err := floats(n.Value())
 		if err != nil {
 			return err

@@ -37,8 +37,12 @@ func TestErrors(t *testing.T) {
 		}, "node x is float64: build the graph with gorgonia.Float32"},
 		{"integers", func(g *G.ExprGraph) ([]*G.Node, Options) {
 			x, i := leaf(g, "x", 3, 2), G.NewVector(g, G.Int, G.WithShape(2), G.WithName("rows"))
-			return []*G.Node{G.Must(G.ByIndices(x, i, 0))}, Options{}
-		}, "node rows is int"},
+			return []*G.Node{G.Must(G.ByIndices(x, G.Must(G.Add(i, i)), 0))}, Options{}
+		}, "computes with int: goqat takes whole numbers as indices"},
+		{"an output of integers", func(g *G.ExprGraph) ([]*G.Node, Options) {
+			i := G.NewMatrix(g, G.Int, G.WithShape(2, 2), G.WithName("rows"))
+			return []*G.Node{G.Must(G.Transpose(i, 1, 0))}, Options{}
+		}, "is int: give a float32 result"},
 		{"booleans", func(g *G.ExprGraph) ([]*G.Node, Options) {
 			return []*G.Node{G.Must(G.Gt(leaf(g, "x", 2, 2), k(0), false))}, Options{}
 		}, "is bool"},

@@ -33,6 +33,9 @@ func init() {
 		"BatchNormOp":         {(*reader).bareBatchNorm},
 		"sumOp":               {(*reader).reduce},
 		"maxOp":               {(*reader).reduce},
+		"byIndicesOp":         {(*reader).byIndices},
+		"minBetween":          {(*reader).between},
+		"maxBetween":          {(*reader).between},
 		"Iop":                 {(*reader).same},
 	}
 }

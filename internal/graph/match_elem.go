@@ -215,6 +215,13 @@ func (r *reader) binary(n *gorgonia.Node) *match {
 	return m
 }
 
+// between reads MinBetween and MaxBetween. Where both operands are equal Gorgonia's gradient
+// goes to both.
+func (r *reader) between(n *gorgonia.Node) *match {
+	fn := map[string]string{"minBetween": "min", "maxBetween": "max"}[opName(n.Op())]
+	return simple(n, nn.Binary{Fn: fn}, r.kids[n]...)
+}
+
 // wrongBroadcast says whether Gorgonia gets the gradient of a broadcast operand
 // wrong: it sums over the repeated axes one by one, each sum dropping its axis.
 func wrongBroadcast(sides [2]operand, rank int) string {

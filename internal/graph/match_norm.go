@@ -106,7 +106,19 @@ func (r *reader) repeats(y, n *gorgonia.Node) bool {
 }
 
 // isScale reports whether n is one by a root, which byRoot reads.
-func (r *reader) isScale(n *gorgonia.Node) bool { return r.inverseRoot(r.strip(n).node) != nil }
+func (r *reader) isScale(n *gorgonia.Node) bool {
+	return r.inverseRoot(r.reshaped(r.strip(n).node)) != nil
+}
+
+// reshaped looks through reshapes, which put back an axis that a mean has dropped.
+func (r *reader) reshaped(n *gorgonia.Node) *gorgonia.Node {
+	for {
+		if _, is := ownOp(n).(nn.Reshape); !is && opName(n.Op()) != "reshapeOp" {
+			return n
+		}
+		n = r.kids[n][0]
+	}
+}
 
 // inverseRoot reads 1/sqrt(sum).
 func (r *reader) inverseRoot(n *gorgonia.Node) (sum *gorgonia.Node) {
@@ -119,7 +131,7 @@ func (r *reader) inverseRoot(n *gorgonia.Node) (sum *gorgonia.Node) {
 	}
 	fn, one, of := r.binaryOf(n)
 	if c, ok := r.numberOf(one); fn == "div" && ok && c == 1 {
-		return r.root(r.strip(of).node)
+		return r.root(r.reshaped(r.strip(of).node))
 	}
 	return nil
 }
@@ -148,7 +160,7 @@ func (r *reader) byRoot(n *gorgonia.Node) (v, sum *gorgonia.Node) {
 		return nil, nil
 	}
 	o := r.strip(w)
-	if sum = find(o.node); sum == nil || !keeps(o.effective(), v.Shape()) {
+	if sum = find(r.reshaped(o.node)); sum == nil || !keeps(o.effective(), v.Shape()) {
 		return nil, nil
 	}
 	return v, sum

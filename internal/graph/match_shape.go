@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
@@ -41,6 +42,14 @@ func (r *reader) clobbered(n *gorgonia.Node) bool {
 		return sharing(n, r.kids[n]) && visit(r.kids[n][0])
 	}
 	return visit(n)
+}
+
+// wrongPick says whether Gorgonia picks the wrong elements along an axis.
+func wrongPick(axis, rank int) string {
+	if axis > 0 && axis < rank-1 {
+		return fmt.Sprintf("along axis %d of %d it picks wrong elements behind the first", axis, rank)
+	}
+	return ""
 }
 
 func sharing(n *gorgonia.Node, kids []*gorgonia.Node) bool {

@@ -96,11 +96,18 @@ type Value struct {
 	Producer *Layer    // nil for leaves
 	Data     []float32 // of a Const: a copy of its elements
 
-	said bool // options or a mark say what the leaf is
+	said    bool // options or a mark say what the leaf is
+	guessed bool // its role is a guess
 }
 
 // Trained reports whether the value is a parameter that training moves.
 func (v *Value) Trained() bool { return v.Role == Param && !v.Fixed }
+
+// Differentiable reports whether a gradient of the value can be asked for: it is trained, or
+// that it is not is only a guess.
+func (v *Value) Differentiable() bool {
+	return v.Trained() || v.guessed && v.Node != nil && v.Node.Value() != nil && v.Node.Dtype() == tensor.Float32
+}
 
 // Default is the value that an input had in the user's graph, row-major, nil for none.
 // Inputs that are known to be data have none: that was a batch.
@@ -231,6 +238,9 @@ func floats(v gorgonia.Value) ([]float32, error) {
 	case *gorgonia.F32:
 		return []float32{float32(*v)}, nil
 	case *tensor.Dense:
+		if IsWhole(v.Dtype()) && !v.RequiresIterator() {
+			return wholes(v)
+		}
 		if v.Dtype() != tensor.Float32 {
 			return nil, fmt.Errorf("it holds %v: use float32", v.Dtype())
 		}

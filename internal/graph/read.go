@@ -37,6 +37,9 @@ func Read(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (net *Ne
 		return nil, err
 	}
 	r.matchAll(outputs)
+	if err := r.checkWhole(outputs); err != nil {
+		return nil, err
+	}
 	if err := r.assignRoles(g); err != nil {
 		return nil, err
 	}
@@ -77,6 +80,8 @@ type reader struct {
 	said  map[*gorgonia.Node]bool   // leaves whose role options or marks say
 	asked map[*gorgonia.Node]bool   // outputs
 	given map[*gorgonia.Node]*Value // exist already: no new layer reaches behind them
+
+	graded bool // gorgonia.Grad was called in the graph
 }
 
 func newReader(g *gorgonia.ExprGraph, outputs []*gorgonia.Node, opt Options) (*reader, error) {
@@ -198,15 +203,15 @@ func (r *reader) childrenOf(n *gorgonia.Node) ([]*gorgonia.Node, error) {
 	return kids, nil
 }
 
-// checkType refuses what is not float32.
+// checkType refuses what is neither float32 nor whole numbers, which can be indices.
 func checkType(n *gorgonia.Node) error {
 	if n.Type() == nil {
 		return fmt.Errorf("graph: node %s has no value (a read or set statement): give the node that it reads", n.Name())
 	}
-	switch dt := n.Dtype(); dt {
-	case tensor.Float32:
+	switch dt := n.Dtype(); {
+	case dt == tensor.Float32 || IsWhole(dt):
 		return nil
-	case tensor.Float64:
+	case dt == tensor.Float64:
 		return fmt.Errorf("graph: node %s is float64: build the graph with gorgonia.Float32", n.Name())
 	default:
 		return fmt.Errorf("graph: node %s is %v: goqat reads float32 graphs; compute it outside the network, or end the network before it", n.Name(), dt)

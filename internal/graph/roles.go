@@ -55,6 +55,7 @@ func markOf(n *gorgonia.Node) (Role, bool) {
 // if it is marked, or used as weights are; see weights. All others keep their values.
 func (r *reader) assignRoles(g *gorgonia.ExprGraph) error {
 	graded := hasGrad(g)
+	r.graded = graded
 	var found []*match
 	for _, n := range r.order {
 		m := r.found[n]
@@ -69,6 +70,11 @@ func (r *reader) assignRoles(g *gorgonia.ExprGraph) error {
 		case !isLeaf(n):
 		case n.Value() == nil || marked && mark == Input:
 			r.roles[n] = Input
+		case IsWhole(n.Dtype()):
+			r.roles[n] = Input
+			if x, err := floats(n.Value()); err == nil && order(x) {
+				r.roles[n] = Const
+			}
 		default:
 			r.roles[n] = Param
 		}
@@ -170,6 +176,9 @@ func (r *reader) guessData(found []*match) {
 			continue
 		}
 		x := r.dataOf(a, b, factors, left > 0 && right == 0)
+		if x == nil {
+			continue
+		}
 		if x == b && a.Deriv() != nil && b.Dims() > 1 && !uniform(b.Value(), 0) {
 			continue // a learned state, say, before weights that are not trained
 		}
@@ -180,7 +189,9 @@ func (r *reader) guessData(found []*match) {
 // dataOf picks the factor that is data of a product a · b of two leaves with values: not
 // what Grad was called for, what is marked, or what is multiplied with data elsewhere; a
 // vector beside a matrix, or zeros, as initial states are. Where that does not tell, it is
-// the left one, or the right one in a network whose other weights stand on the left.
+// none (nil) in a graph with data elsewhere, a leaf without a value: the factors of a weight.
+// Otherwise it is the left one, or the right one in a network whose other weights stand on
+// the left.
 func (r *reader) dataOf(a, b *gorgonia.Node, factors map[*gorgonia.Node]bool, weightsLeft bool) *gorgonia.Node {
 	for _, weight := range []func(n *gorgonia.Node) bool{
 		func(n *gorgonia.Node) bool { return n.Deriv() != nil },
@@ -195,6 +206,9 @@ func (r *reader) dataOf(a, b *gorgonia.Node, factors map[*gorgonia.Node]bool, we
 		case y && !x:
 			return a
 		}
+	}
+	if slices.ContainsFunc(r.order, func(n *gorgonia.Node) bool { return isLeaf(n) && n.Value() == nil }) {
+		return nil
 	}
 	if weightsLeft {
 		return b

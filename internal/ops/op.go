@@ -65,6 +65,8 @@ type Spec struct {
 	Diff   []bool   // operands that get a gradient; nil: all of floating type
 	Kernel Kernel   // the computation
 	State  *BNState // of a batch normalisation
+	// Of is the output's type where no operand is floating; zero: one must be.
+	Of tensor.Dtype
 	// Again applies an equal op, with state of its own, to other nodes.
 	Again func(in ...*gorgonia.Node) (*gorgonia.Node, error)
 }
@@ -90,9 +92,12 @@ func New(s Spec, in ...*gorgonia.Node) (n *gorgonia.Node, err error) {
 	for _, x := range in {
 		o.in = append(o.in, operandOf(x))
 	}
-	dt, err := floatType(s.Label, o.in)
-	if err != nil {
-		return nil, err
+	dt := s.Of
+	if dt.Type == nil {
+		var err error
+		if dt, err = floatType(s.Label, o.in); err != nil {
+			return nil, err
+		}
 	}
 	o.out = operand{append(tensor.Shape{}, s.Out...), dt}
 	if o.diff == nil {

@@ -113,10 +113,22 @@ func (t Tensor) readDense(d *tensor.Dense) (Tensor, error) {
 		t.F64 = rowMajor(d, d.Float64s)
 	case tensor.Int:
 		t.Int = rowMajor(d, d.Ints)
+	case tensor.Int32:
+		t.Int = ints(rowMajor(d, d.Int32s))
+	case tensor.Int64:
+		t.Int = ints(rowMajor(d, d.Int64s))
 	default:
 		return Tensor{}, fmt.Errorf("unsupported dtype %v", d.Dtype())
 	}
 	return t, nil
+}
+
+func ints[T int32 | int64](x []T) []int {
+	out := make([]int, len(x))
+	for i, v := range x {
+		out[i] = int(v)
+	}
+	return out
 }
 
 // rowMajor returns the elements of d in row-major order, without a copy where that

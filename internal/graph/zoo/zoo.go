@@ -17,6 +17,8 @@ type Model struct {
 	Learnables []*gorgonia.Node // with values
 	Outputs    []*gorgonia.Node
 	Cost       *gorgonia.Node // a scalar made of the outputs
+	// Below holds the inputs that are whole numbers from 0 on: what they stay below.
+	Below map[*gorgonia.Node]int
 }
 
 // Case is one network of the zoo.
@@ -36,6 +38,10 @@ type Case struct {
 	FixedBatch bool
 	// BatchAxis is the batch axis of the inputs.
 	BatchAxis int
+	// Asked is set when only gorgonia.Grad can tell what is trained.
+	Asked bool
+	// Refused is a word of the reason why the network cannot be prepared; empty for others.
+	Refused string
 }
 
 // Nets returns all networks.
@@ -66,7 +72,7 @@ func (m *Model) Feed(at map[*gorgonia.Node]*gorgonia.Node) error {
 		if n == nil {
 			continue // an input that the outputs do not need
 		}
-		if err := gorgonia.Let(n, m.Data[i].Clone().(*tensor.Dense)); err != nil {
+		if err := gorgonia.Let(n, m.Data[i].Clone()); err != nil {
 			return fmt.Errorf("zoo: input %s: %w", n.Name(), err)
 		}
 	}

@@ -58,7 +58,7 @@ func (e *Emitter) carriedLeaf(v *graph.Value) (*gorgonia.Node, error) {
 	if v.Role == graph.Const {
 		return gorgonia.NewConstant(old.Value(), gorgonia.WithName(v.Name), gorgonia.In(e.Graph)), nil
 	}
-	n := gorgonia.NewUniqueNode(gorgonia.WithName(v.Name), gorgonia.In(e.Graph), gorgonia.WithType(nodeType(old)), gorgonia.WithShape(v.Shape...))
+	n := gorgonia.NewUniqueNode(gorgonia.WithName(v.Name), gorgonia.In(e.Graph), gorgonia.WithType(nodeType(old, old.Dtype())), gorgonia.WithShape(v.Shape...))
 	val := old.Value()
 	if val == nil {
 		return n, nil

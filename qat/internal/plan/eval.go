@@ -96,7 +96,7 @@ func (p *Plan) Fill(inputs [][]float32) ([][]float32, error) {
 	copy(full, inputs)
 	batch := net.Batch
 	for i, v := range net.Inputs {
-		if per := perBatch(v); full[i] != nil && net.Batch > 0 && v.BatchAxis >= 0 && len(full[i])%per == 0 {
+		if per := p.perBatch(v); full[i] != nil && net.Batch > 0 && v.BatchAxis >= 0 && len(full[i])%per == 0 {
 			batch = len(full[i]) / per
 			break
 		}
@@ -111,7 +111,7 @@ func (p *Plan) Fill(inputs [][]float32) ([][]float32, error) {
 		case net.Batch == 0 || v.BatchAxis < 0 || batch == net.Batch:
 			full[i] = x
 		case same:
-			full[i] = slices.Repeat(x[:1], perBatch(v)*batch)
+			full[i] = slices.Repeat(x[:1], p.perBatch(v)*batch)
 		default:
 			return nil, fmt.Errorf("input %q: its default holds a batch of %d, the other inputs one of %d: give it", v.Name, net.Batch, batch)
 		}
@@ -130,13 +130,15 @@ func Uniform(x []float32) (v float32, ok bool) {
 	return x[0], true
 }
 
-// perBatch is the number of elements of an input for a batch of 1.
-func perBatch(v *graph.Value) int {
+// perBatch is the number of elements of an input for a batch of 1, of all where the input
+// does not grow.
+func (p *Plan) perBatch(v *graph.Value) int {
 	per := 1
 	for axis, d := range v.Shape {
-		if axis != v.BatchAxis {
-			per *= d
+		if axis == v.BatchAxis && p.Net.Batch > 0 {
+			d /= p.Net.Batch
 		}
+		per *= d
 	}
 	return per
 }
@@ -149,12 +151,7 @@ func (p *Plan) BatchOf(inputs [][]float32) (int, error) {
 	}
 	batch := net.Batch
 	for i, v := range net.Inputs {
-		per := 1
-		for axis, d := range v.Shape {
-			if axis != v.BatchAxis || net.Batch == 0 {
-				per *= d
-			}
-		}
+		per := p.perBatch(v)
 		n := len(inputs[i])
 		switch {
 		case net.Batch == 0 || v.BatchAxis < 0:

@@ -19,7 +19,7 @@ func (p *Plan) findStatic() {
 	for _, v := range p.Net.Values {
 		if v.Producer == nil {
 			p.Static[v] = v.Role != graph.Input
-			p.trained[v] = v.Trained()
+			p.trained[v] = v.Differentiable()
 		}
 	}
 	for _, l := range p.Net.Layers {

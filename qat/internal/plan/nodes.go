@@ -37,6 +37,11 @@ func (e *Emitter) node(v *graph.Value) (*gorgonia.Node, error) {
 		return nil, err
 	}
 	e.Raw[v] = n
+	if graph.IsWhole(n.Dtype()) {
+		if n, err = ops.Float32(n); err != nil {
+			return nil, err
+		}
+	}
 	e.onGrid[v] = e.keepsGrid(l)
 	if grp := e.Plan.Families[v]; grp != nil && grp.Sites[v] != nil {
 		if n, err = e.fakeQuantize(n, grp.Sites[v], v.BatchAxis == 0); err != nil {
@@ -95,11 +100,18 @@ func (e *Emitter) keepsGrid(l *Layer) bool {
 func (e *Emitter) leaf(v *graph.Value) (*gorgonia.Node, error) {
 	old := v.Node
 	if v.Role == graph.Const {
-		return gorgonia.NewConstant(old.Value(), gorgonia.WithName(v.Name), gorgonia.In(e.Graph)), nil
+		return e.constant(v), nil
 	}
-	opts := []gorgonia.NodeConsOpt{gorgonia.WithName(v.Name), gorgonia.In(e.Graph), gorgonia.WithType(nodeType(old)), gorgonia.WithShape(e.shapes[v]...)}
+	of := old.Dtype()
+	if graph.IsWhole(of) && !e.training {
+		of = tensor.Float32
+	}
+	opts := []gorgonia.NodeConsOpt{gorgonia.WithName(v.Name), gorgonia.In(e.Graph), gorgonia.WithType(nodeType(old, of)), gorgonia.WithShape(e.shapes[v]...)}
 	n := gorgonia.NewUniqueNode(opts...)
 	val := old.Value()
+	if of != old.Dtype() {
+		return n, nil
+	}
 	if v.Role == graph.Input && (val == nil || !slices.Equal(e.shapes[v], v.Shape)) {
 		return n, nil
 	}
@@ -119,11 +131,21 @@ func (e *Emitter) leaf(v *graph.Value) (*gorgonia.Node, error) {
 	return n, nil
 }
 
-func nodeType(n *gorgonia.Node) hm.Type {
-	if n.Shape().Dims() == 0 {
-		return n.Dtype()
+// constant makes a constant; whole numbers are float32 in the network.
+func (e *Emitter) constant(v *graph.Value) *gorgonia.Node {
+	val := v.Node.Value()
+	if v.Data != nil && graph.IsWhole(v.Node.Dtype()) {
+		val = tensor.New(tensor.WithShape(v.Shape...), tensor.WithBacking(slices.Clone(v.Data)))
 	}
-	return gorgonia.TensorType{Dims: n.Shape().Dims(), Of: n.Dtype()}
+	return gorgonia.NewConstant(val, gorgonia.WithName(v.Name), gorgonia.In(e.Graph))
+}
+
+// nodeType is the type of a node of n's shape with elements of a type.
+func nodeType(n *gorgonia.Node, of tensor.Dtype) hm.Type {
+	if n.Shape().Dims() == 0 {
+		return of
+	}
+	return gorgonia.TensorType{Dims: n.Shape().Dims(), Of: of}
 }
 
 // sharedHeader returns a new tensor on the memory of d.
@@ -131,10 +153,10 @@ func sharedHeader(d *tensor.Dense) (*tensor.Dense, error) {
 	if d.RequiresIterator() || d.DataOrder().IsColMajor() {
 		return nil, fmt.Errorf("its tensor is a view or column-major: bind a contiguous row-major tensor")
 	}
-	if d.Dtype() != tensor.Float32 {
+	if d.Dtype() != tensor.Float32 && !graph.IsWhole(d.Dtype()) {
 		return nil, fmt.Errorf("its tensor is %v, want float32", d.Dtype())
 	}
-	return tensor.New(tensor.WithShape(d.Shape().Clone()...), tensor.WithBacking(d.Float32s())), nil
+	return tensor.New(tensor.WithShape(d.Shape().Clone()...), tensor.WithBacking(d.Data())), nil
 }
 
 // operands returns the nodes of a layer's operands.
