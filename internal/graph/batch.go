@@ -101,20 +101,19 @@ func tryBatch(net *Net, said map[string]int, axis int) (*batcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	var first error
 	for n := rows; n > 1 || n == rows; n-- {
 		if rows%n != 0 {
 			continue
 		}
-		b, err := followBatch(net, said, n, maps.Clone(tied))
-		if err == nil {
+		b, bad := followBatch(net, said, n, maps.Clone(tied))
+		if bad == nil {
 			return b, nil
 		}
-		if first == nil {
-			first = err
+		if err == nil {
+			err = bad // what stands in the way of the whole
 		}
 	}
-	return nil, first
+	return nil, err
 }
 
 // followBatch follows a batch of n through the network. The axes of tied may hold several
@@ -134,34 +133,12 @@ func followBatch(net *Net, said map[string]int, n int, tied map[*Value]int) (*ba
 		}
 		tied[t.v], err = t.axis, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return b, b.evenRows(tied)
-}
-
-// evenRows refuses inputs that hold different numbers of rows for an element of the batch: a
-// frozen network reads off the first input how large the batch is.
-func (b *batcher) evenRows(tied map[*Value]int) error {
-	var first *Value
-	for _, v := range b.net.Values {
-		axis, ok := tied[v]
-		if !ok {
-			continue
-		}
-		if first == nil {
-			first = v
-		}
-		if had, has := first.Shape[tied[first]], v.Shape[axis]; had != has {
-			return fmt.Errorf("inputs %s and %s hold %d and %d rows for a batch of %d", first.Name, v.Name, had, has, b.n)
-		}
-	}
-	return nil
+	return b, err
 }
 
 // commonBatch is the size of the batch axis of all inputs that have one: those that it is
-// said of, and others with that axis and a second one, or of whole numbers. States, which have a value
-// already, go with the others where they are as large.
+// said of, and others with that axis and a second one, or of whole numbers. States, which have a
+// value already, go with the others where they are as large.
 func commonBatch(net *Net, said map[string]int, axis int, tied map[*Value]int) (int, error) {
 	n := 0
 	var first *Value

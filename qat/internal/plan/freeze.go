@@ -63,6 +63,9 @@ func (p *Plan) Freeze() (*frozen.Network, error) {
 			f.net.Tensors[i].Default = &d
 		}
 		f.net.Inputs = append(f.net.Inputs, i)
+		if err := f.splitRows(v, i); err != nil {
+			return nil, err
+		}
 	}
 	for _, l := range p.Layers {
 		if p.Static[l.Out] {
@@ -159,6 +162,26 @@ func (f *freezer) activation(v *graph.Value) (int, error) {
 	}
 	f.index[v] = f.add(t)
 	return f.index[v], nil
+}
+
+// splitRows makes the rows of an input that belong to one element of the batch an axis of
+// their own, so that any batch is a whole number: [batch·steps] becomes [batch, steps], and a
+// reshape behind it.
+func (f *freezer) splitRows(v *graph.Value, i int) error {
+	t := &f.net.Tensors[i]
+	axis := slices.Index(t.Shape, -1)
+	if axis < 0 || v.Shape[axis] == f.p.Net.Batch {
+		return nil
+	}
+	flat := frozen.Tensor{Name: v.Name + ".rows", Shape: slices.Clone(t.Shape), Quant: t.Quant}
+	t.Shape = slices.Insert(slices.Clone(t.Shape), axis+1, v.Shape[axis]/f.p.Net.Batch)
+	op, err := frozenop.Of(nn.Reshape{Shape: flat.Shape})
+	if err != nil {
+		return err
+	}
+	f.index[v] = f.add(flat)
+	f.net.Layers = append(f.net.Layers, frozen.Layer{Name: flat.Name, Op: op, Inputs: []int{i}, Output: f.index[v]})
+	return nil
 }
 
 func (f *freezer) add(t frozen.Tensor) int {
