@@ -199,6 +199,7 @@ func (r *reader) dataOf(a, b *gorgonia.Node, factors map[*gorgonia.Node]bool, we
 		func(n *gorgonia.Node) bool { return factors[n] },
 		func(n *gorgonia.Node) bool { return n.Dims() > 1 },
 		func(n *gorgonia.Node) bool { return !uniform(n.Value(), 0) },
+		func(n *gorgonia.Node) bool { return random(n.Value()) },
 	} {
 		switch x, y := weight(a), weight(b); {
 		case x && !y:
@@ -207,7 +208,7 @@ func (r *reader) dataOf(a, b *gorgonia.Node, factors map[*gorgonia.Node]bool, we
 			return a
 		}
 	}
-	if slices.ContainsFunc(r.order, func(n *gorgonia.Node) bool { return isLeaf(n) && n.Value() == nil }) {
+	if random(a.Value()) && slices.ContainsFunc(r.order, func(n *gorgonia.Node) bool { return isLeaf(n) && n.Value() == nil }) {
 		return nil
 	}
 	if weightsLeft {

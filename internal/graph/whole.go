@@ -22,21 +22,29 @@ func IsWhole(dt tensor.Dtype) bool {
 
 // checkWhole refuses nodes that compute with whole numbers.
 func (r *reader) checkWhole(outputs []*gorgonia.Node) error {
-	for _, n := range outputs {
-		if IsWhole(n.Dtype()) {
-			return fmt.Errorf("graph: output %s is %v: give a float32 result", n.Name(), n.Dtype())
-		}
-	}
 	for _, n := range r.order {
 		m := r.found[n]
 		if m == nil || !IsWhole(n.Dtype()) || isLeaf(n) || isConst(n) || m.alias {
 			continue
 		}
 		if kind := r.kindOf(m); kind == nil || !nn.TraitsOf(kind).Moves {
-			return fmt.Errorf("graph: node %s computes with %v: goqat takes whole numbers as indices of ByIndices only; compute it outside the network, or make it float32", n.Name(), n.Dtype())
+			return fmt.Errorf("graph: node %v computes with %v (leaf %s): goqat takes whole numbers as indices of ByIndices only; compute it outside the network, or make it float32", n.Op(), n.Dtype(), r.leafBelow(n))
+		}
+	}
+	for _, n := range outputs {
+		if IsWhole(n.Dtype()) {
+			return fmt.Errorf("graph: output %s is %v: give a float32 result", n.Name(), n.Dtype())
 		}
 	}
 	return nil
+}
+
+// leafBelow names the first leaf that a node is computed from.
+func (r *reader) leafBelow(n *gorgonia.Node) string {
+	for len(r.kids[n]) > 0 {
+		n = r.kids[n][0]
+	}
+	return n.Name()
 }
 
 // byIndices reads ByIndices. Its indices are a vector, or what Gorgonia takes for one.
