@@ -38,7 +38,7 @@ func TestErrors(t *testing.T) {
 		{"integers", func(g *G.ExprGraph) ([]*G.Node, Options) {
 			x, i := leaf(g, "x", 3, 2), G.NewVector(g, G.Int, G.WithShape(2), G.WithName("rows"))
 			return []*G.Node{G.Must(G.ByIndices(x, G.Must(G.Add(i, i)), 0))}, Options{}
-		}, "computes with int: goqat takes whole numbers as indices"},
+		}, "computes with int (leaf rows): goqat takes whole numbers as indices"},
 		{"an output of integers", func(g *G.ExprGraph) ([]*G.Node, Options) {
 			i := G.NewMatrix(g, G.Int, G.WithShape(2, 2), G.WithName("rows"))
 			return []*G.Node{G.Must(G.Transpose(i, 1, 0))}, Options{}
