@@ -76,6 +76,11 @@ func (b *builder) onlyUser(name string) *node {
 	return nil
 }
 
+// needs reports whether anything reads a result.
+func (b *builder) needs(name string) bool {
+	return name != "" && (len(b.users[name]) > 0 || b.wanted[name])
+}
+
 // isParam reports whether v is an initializer that training should be able to change.
 func (v *value) isParam() bool {
 	return v.init && v.t != nil && len(v.t.Dims) > 0 && isFloatType(dataType(v.t.GetDataType()))

@@ -3,6 +3,7 @@ package onnxin
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
@@ -207,7 +208,8 @@ var unaries = map[string]func(*node, *gorgonia.Node) (*gorgonia.Node, error){
 		alpha := n.float("alpha", 1)
 		return n.exponential(x, alpha, 1/alpha, 1)
 	},
-	"Gelu": gelu,
+	"Gelu":   gelu,
+	"Shrink": shrink, "ThresholdedRelu": thresholded,
 }
 
 func unary(n *node) error {
@@ -228,14 +230,6 @@ func unary(n *node) error {
 
 func plain(fn string) func(*node, *gorgonia.Node) (*gorgonia.Node, error) {
 	return func(n *node, x *gorgonia.Node) (*gorgonia.Node, error) { return n.apply(nn.Unary{Fn: fn}, x) }
-}
-
-// then applies a function behind a step that may have failed.
-func (n *node) then(x *gorgonia.Node, err error, fn string) (*gorgonia.Node, error) {
-	if err != nil {
-		return nil, err
-	}
-	return n.apply(nn.Unary{Fn: fn}, x)
 }
 
 // times multiplies a step that may have failed with x.
@@ -310,6 +304,15 @@ func gelu(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
 	return n.apply(u, x)
 }
 
+// perChannel stands a vector of one slope a channel behind axis 1, where it does not
+// broadcast as it is.
+func (n *node) perChannel(slope *gorgonia.Node, x []int) (*gorgonia.Node, error) {
+	if s := slope.Shape(); s.Dims() != 1 || len(x) < 3 || s[0] != x[1] || s[0] == 1 || s[0] == x[len(x)-1] {
+		return slope, nil
+	}
+	return n.apply(nn.Reshape{Shape: append([]int{x[1]}, slices.Repeat([]int{1}, len(x)-2)...)}, slope)
+}
+
 // prelu is max(x, 0) + slope·min(x, 0).
 func prelu(n *node) error {
 	if err := n.arity(2, 2); err != nil {
@@ -320,6 +323,9 @@ func prelu(n *node) error {
 		return err
 	}
 	slope, err := n.param(1)
+	if err == nil {
+		slope, err = n.perChannel(slope, x.Shape())
+	}
 	if err != nil {
 		return err
 	}
@@ -335,4 +341,24 @@ func prelu(n *node) error {
 		high, err = n.apply(nn.Binary{Fn: "add"}, high, low)
 	}
 	return n.set(0, high, err)
+}
+
+// shrink moves numbers beyond ±lambd towards 0 by bias and makes the others 0.
+func shrink(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+	bias, lambda := n.float("bias", 0), n.float("lambd", 0.5)
+	c := &chain{n: n}
+	above, below := c.pair("greater", x, n.single(lambda)), c.pair("less", x, n.single(-lambda))
+	moved := x
+	if bias != 0 {
+		moved = c.pair("sub", x, c.apply(nn.Binary{Fn: "mul"}, c.pair("sub", above, below), n.single(bias)))
+	}
+	y := c.pair("mul", moved, c.pair("add", above, below))
+	return y, c.err
+}
+
+// thresholded is x above alpha, else 0.
+func thresholded(n *node, x *gorgonia.Node) (*gorgonia.Node, error) {
+	c := &chain{n: n}
+	y := c.pair("mul", x, c.pair("greater", x, n.single(n.float("alpha", 1))))
+	return y, c.err
 }

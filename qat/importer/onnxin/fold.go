@@ -217,7 +217,7 @@ func foldRange(n *node) (*constant, error) {
 }
 
 func foldCast(n *node) (*constant, error) {
-	if err := n.arity(1, 1); err != nil {
+	if err := n.arity(1, 2); err != nil {
 		return nil, err
 	}
 	c, err := n.known(0)
@@ -225,6 +225,11 @@ func foldCast(n *node) (*constant, error) {
 		return nil, err
 	}
 	to := dataType(n.int("to", 0))
+	if n.op == "CastLike" {
+		if to, err = n.typeOf(1); err != nil {
+			return nil, err
+		}
+	}
 	if bits[to] == 0 {
 		return nil, fmt.Errorf("%w: cast to %v", ErrUnsupported, to)
 	}

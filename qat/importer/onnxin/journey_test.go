@@ -99,9 +99,6 @@ const (
 	// journeySteps: integer kernels round the result of the convolution and that of the
 	// operator in other places, by a step each; scales of both may differ by half.
 	journeySteps = 3
-	// runtimeSteps: float32 sums in another order may move a value in the middle between
-	// two codes to the other one. What a step itself is rounded by is the thousandth.
-	runtimeSteps = 1.001
 )
 
 func TestJourneys(t *testing.T) {

@@ -49,6 +49,37 @@ func cast(n *node) error {
 	if bits[to] == 0 {
 		return fmt.Errorf("%w: cast to %v", ErrUnsupported, to)
 	}
+	return n.castTo(to)
+}
+
+// castLike casts to the type of operand 1, as far as that is known: goqat keeps floats and
+// whole numbers apart, and truth values only in files.
+func castLike(n *node) error {
+	if err := n.arity(2, 2); err != nil {
+		return err
+	}
+	to, err := n.typeOf(1)
+	if err != nil {
+		return err
+	}
+	return n.castTo(to)
+}
+
+// typeOf is the type of operand i: float and int64 stand for all floats and whole numbers.
+func (n *node) typeOf(i int) (dataType, error) {
+	v := n.operand(i)
+	switch {
+	case v == nil:
+		return 0, fmt.Errorf("%w: an operand is missing", ErrFormat)
+	case v.t != nil:
+		return dataType(v.t.GetDataType()), nil
+	case v.c != nil && v.c.float, v.n != nil && !v.whole:
+		return onnxpb.TensorProto_FLOAT, nil
+	}
+	return onnxpb.TensorProto_INT64, nil
+}
+
+func (n *node) castTo(to dataType) error {
 	x, err := n.data(0)
 	if err != nil {
 		return err
@@ -57,7 +88,7 @@ func cast(n *node) error {
 		y, err := n.apply(nn.Binary{Fn: "not_equal"}, x, n.single(0))
 		return n.setTruth(y, err)
 	}
-	whole := n.whole()
+	whole := n.in[0].whole
 	if !isFloatType(to) && !whole {
 		return fmt.Errorf("%w: cast of floats that depend on an input to %v", ErrUnsupported, to)
 	}

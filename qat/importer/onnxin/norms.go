@@ -135,6 +135,9 @@ func layerNorm(n *node) error {
 		fits = fits && p.Shape().Eq(x.Shape()[from:])
 		in = append(in, p)
 	}
+	if err := n.statistics(x, from, kind.Eps); err != nil {
+		return err
+	}
 	if fits {
 		y, err := n.apply(kind, in...)
 		return n.set(0, y, err)
@@ -146,6 +149,34 @@ func layerNorm(n *node) error {
 		}
 	}
 	return n.set(0, y, err)
+}
+
+// statistics adds mean and inverse deviation of a layer normalisation where they are needed.
+func (n *node) statistics(x *gorgonia.Node, from int, eps float64) error {
+	need := func(i int) bool {
+		return i < len(n.pb.Output) && n.b.needs(n.pb.Output[i])
+	}
+	if n.op != "LayerNormalization" || !need(1) && !need(2) {
+		return nil
+	}
+	var over []int
+	for a := from; a < x.Shape().Dims(); a++ {
+		over = append(over, a)
+	}
+	c := &chain{n: n}
+	mean := c.reduced(x, "mean", over, true)
+	variance := c.reduced(c.unary("square", c.pair("sub", x, mean)), "mean", over, true)
+	if c.err == nil {
+		variance = c.unary("inv_sqrt", c.pair("add", variance, n.single(eps)))
+	}
+	for i, y := range []*gorgonia.Node{mean, variance} {
+		if need(i + 1) {
+			if err := n.setPart(i+1, y, c.err); err != nil {
+				return err
+			}
+		}
+	}
+	return c.err
 }
 
 // groupNorm reads GroupNormalization and InstanceNormalization, whose groups are channels.
@@ -252,61 +283,4 @@ func softmax(n *node) error {
 		y, err = n.apply(nn.Reshape{Shape: shape}, y)
 	}
 	return n.set(0, y, err)
-}
-
-// reduced reduces axes (sorted, distinct) and keeps them with size 1 if keep is set.
-func (n *node) reduced(x *gorgonia.Node, fn string, over []int, keep bool) (*gorgonia.Node, error) {
-	shape := []int(x.Shape().Clone())
-	var y *gorgonia.Node
-	var err error
-	if fn == "mean" && len(shape) == 4 && slices.Equal(over, []int{2, 3}) {
-		if y, err = n.apply(nn.GlobalAvgPool{}, x); err != nil || keep {
-			return y, err
-		}
-		return n.apply(nn.Reshape{Shape: shape[:2]}, y)
-	}
-	if y, err = n.apply(nn.Reduce{Fn: fn, Axes: over}, x); err != nil || !keep {
-		return y, err
-	}
-	for _, a := range over {
-		shape[a] = 1
-	}
-	return n.apply(nn.Reshape{Shape: shape}, y)
-}
-
-func reduce(n *node) error {
-	if err := n.arity(1, 2); err != nil {
-		return err
-	}
-	x, err := n.data(0)
-	if err != nil {
-		return err
-	}
-	over, err := n.reduceAxes(x.Shape().Dims())
-	if err != nil {
-		return err
-	}
-	if len(over) == 0 {
-		return n.b.alias(n, n.in[0])
-	}
-	keep := n.int("keepdims", 1) != 0
-	fn := map[string]string{"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}[n.op]
-	y, err := n.reduced(x, fn, over, keep)
-	return n.set(0, y, err)
-}
-
-// reduceAxes lists the axes to reduce: all without a list, unless the file says none.
-func (n *node) reduceAxes(rank int) ([]int, error) {
-	list, err := n.list(1, "axes")
-	if err != nil {
-		return nil, err
-	}
-	if len(list) > 0 || n.int("noop_with_empty_axes", 0) != 0 {
-		return axes(list, rank)
-	}
-	all := make([]int, rank)
-	for i := range all {
-		all[i] = i
-	}
-	return all, nil
 }

@@ -12,7 +12,7 @@ var handlers map[string]func(*node) error
 
 // movesWhole are the operators that also work on whole numbers that depend on inputs,
 // which float32 holds.
-var movesWhole = map[string]bool{"Gather": true, "Cast": true, "Identity": true, "Reshape": true, "Unsqueeze": true, "Squeeze": true,
+var movesWhole = map[string]bool{"Gather": true, "Cast": true, "CastLike": true, "Identity": true, "Reshape": true, "Unsqueeze": true, "Squeeze": true,
 	"Flatten": true, "Transpose": true, "Concat": true, "Slice": true, "Split": true, "Add": true, "Sub": true, "Mul": true,
 	"Where": true, "Less": true, "LessOrEqual": true, "Greater": true, "GreaterOrEqual": true, "Equal": true, "And": true, "Or": true, "Xor": true, "Not": true,
 	"Max": true, "Min": true, "Tile": true, "DepthToSpace": true, "SpaceToDepth": true}
@@ -28,8 +28,10 @@ func init() {
 		"Softmax": softmax, "LogSoftmax": softmax, "Dropout": dropout,
 		"Add": pairOf, "Sub": pairOf, "Mul": pairOf, "Div": pairOf, "Pow": pairOf,
 		"Sum": sum, "Mean": sum, "Max": limit, "Min": limit, "PRelu": prelu,
-		"ReduceMean": reduce, "ReduceSum": reduce, "ReduceMax": reduce, "ReduceMin": reduce,
-		"Identity": identity, "Cast": cast, "Reshape": reshape, "Flatten": flatten, "Transpose": transpose,
+		"ReduceProd": reduce, "ReduceLogSumExp": reduce,
+		"Hardmax": hardmax, "LpNormalization": lpNorm, "MeanVarianceNormalization": meanVariance,
+		"SoftmaxCrossEntropyLoss": classLoss, "NegativeLogLikelihoodLoss": classLoss,
+		"Identity": identity, "Cast": cast, "CastLike": castLike, "Reshape": reshape, "Flatten": flatten, "Transpose": transpose,
 		"Squeeze": squeeze, "Unsqueeze": unsqueeze, "Concat": concat, "Slice": slice, "Split": split,
 		"Gather": gather, "Expand": expand, "Where": where, "Not": not,
 	}
@@ -41,6 +43,12 @@ func init() {
 	}
 	for op := range unaries {
 		handlers[op] = unary
+	}
+	for op := range reductions {
+		handlers[op] = reduce
+	}
+	for op := range sums {
+		handlers[op] = reduce
 	}
 }
 
@@ -58,7 +66,7 @@ var folds map[string]func(*node) (*constant, error)
 func init() {
 	folds = map[string]func(*node) (*constant, error){
 		"Shape": foldShape, "Size": foldSize, "Constant": foldConstant, "ConstantOfShape": foldFill, "Range": foldRange,
-		"Cast": foldCast, "Reshape": foldReshape, "Flatten": foldFlatten, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
+		"Cast": foldCast, "CastLike": foldCast, "Reshape": foldReshape, "Flatten": foldFlatten, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
 		"Transpose": foldTranspose, "Concat": foldConcat, "Slice": foldSlice, "Gather": foldGather, "Expand": foldExpand, "Tile": foldTile,
 		"Where": foldWhere, "Not": foldNot, "ReduceProd": foldReduce, "ReduceSum": foldReduce, "ReduceMax": foldReduce, "ReduceMin": foldReduce,
 	}

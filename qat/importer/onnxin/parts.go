@@ -122,7 +122,7 @@ func split(n *node) error {
 	}
 	start := 0
 	for i, size := range sizes {
-		if name := n.pb.Output[i]; name != "" && (len(n.b.users[name]) > 0 || n.b.wanted[name]) {
+		if n.b.needs(n.pb.Output[i]) {
 			y, err := n.apply(nn.Slice{Axis: at, Start: start, End: start + size, Step: 1}, x)
 			if err := n.setPart(i, y, err); err != nil {
 				return err
@@ -131,15 +131,6 @@ func split(n *node) error {
 		start += size
 	}
 	return nil
-}
-
-// setPart names all results but the first after themselves.
-func (n *node) setPart(i int, y *gorgonia.Node, err error) error {
-	if err == nil && i > 0 {
-		gorgonia.WithName(n.pb.Output[i])(y)
-		n.b.named[y] = true
-	}
-	return n.set(i, y, err)
 }
 
 // splitSizes are the sizes of the parts; without a list they are equal but for the last.

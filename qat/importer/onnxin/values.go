@@ -116,6 +116,14 @@ func (n *node) apply(op nn.Op, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	return y, checkRank(y.Shape().Dims())
 }
 
+// then applies a function behind a step that may have failed.
+func (n *node) then(x *gorgonia.Node, err error, fn string) (*gorgonia.Node, error) {
+	if err != nil {
+		return nil, err
+	}
+	return n.apply(nn.Unary{Fn: fn}, x)
+}
+
 // openShape puts -1 where the batch is. It finds that by comparison with the same
 // reshape in the shadow, which was built for another batch size.
 func (b *builder) openShape(shape []int) []int {
@@ -146,6 +154,15 @@ func (n *node) set(i int, y *gorgonia.Node, err error) error {
 		n.b.named[y] = true
 	}
 	return n.setValue(i, &value{n: y, whole: n.whole()})
+}
+
+// setPart names all results but the first after themselves.
+func (n *node) setPart(i int, y *gorgonia.Node, err error) error {
+	if err == nil && i > 0 {
+		gorgonia.WithName(n.pb.Output[i])(y)
+		n.b.named[y] = true
+	}
+	return n.set(i, y, err)
 }
 
 func (n *node) setConstant(c *constant) error {
