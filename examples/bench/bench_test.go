@@ -18,7 +18,7 @@ import (
 
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
-		{"-model vgg", "mlp, convnet, resnet8, mobile"},
+		{"-model vgg", "mlp, convnet, resnet8, mobile, lstm, gru, rnn"},
 		{"-mode int4", "float, qat, stock, run, forward"},
 		{"-batch 0", "-batch 0: want 1 to"},
 		{"-batch 100000000", "want 1 to"},
@@ -26,6 +26,7 @@ func TestParseRefuses(t *testing.T) {
 		{"-steps -1", "-steps -1"},
 		{"-bits 9", "2 to 8"},
 		{"-kernels -json", "leave -json out"},
+		{"-twins -json", "leave -json out"},
 		{"-onnx a.onnx -model mlp", "leave one out"},
 		{"-tokens 5", "give one"},
 		{"-onnx a.onnx -tokens -1", "-tokens -1: want 0 to"},
@@ -56,12 +57,13 @@ func measured(t *testing.T, args string) (fields map[string]any) {
 }
 
 func TestModes(t *testing.T) {
-	sizes := map[string]float64{"mlp": 535818, "convnet": 421642, "resnet8": 78042, "mobile": 19114} // as PyTorch counts them
+	sizes := map[string]float64{"mlp": 535818, "convnet": 421642, "resnet8": 78042, "mobile": 19114, // as PyTorch counts them
+		"lstm": 33674, "gru": 25418, "rnn": 8906} // four, three and one times 64·64 + 64·64 + 64, and 64·10 + 10
 	for _, model := range modelNames() {
 		for _, mode := range modeNames {
-			if mode == "stock" && stockMissing[model] != "" {
+			if mode == "stock" && stockMissing[model]+plainMissing[model] != "" {
 				err := run(context.Background(), []string{"-model", model, "-mode", mode}, nil)
-				if err == nil || !strings.Contains(err.Error(), "take mlp or convnet") {
+				if err == nil || !strings.Contains(err.Error(), "stock ops") {
 					t.Errorf("%s of stock ops: error %v", model, err)
 				}
 				continue
@@ -83,6 +85,38 @@ func TestModes(t *testing.T) {
 			if loss, ok := got["final_loss"].(float64); ok != (mode != "run" && mode != "forward") || ok && !(loss > 0 && loss < 4) {
 				t.Errorf("%s, %s: loss %v", model, mode, got["final_loss"])
 			}
+		}
+	}
+}
+
+// TestPlain: a network in plain Gorgonia has as many parameters as its twin and trains.
+func TestPlain(t *testing.T) {
+	for _, args := range []string{"-model mlp -mode float", "-model mlp -mode qat", "-model mlp -mode run", "-model convnet -mode qat", "-model resnet8 -mode qat"} {
+		if testing.Short() && !strings.Contains(args, "mlp") {
+			continue
+		}
+		got, want := measured(t, args+" -plain -batch 2 -steps 1"), measured(t, args+" -batch 2 -steps 1")
+		if got["params"] != want["params"] || got["unit"] != want["unit"] {
+			t.Errorf("%s: %v, want as of package models %v", args, got, want)
+		}
+	}
+}
+
+// TestTwins: each column that there is has a time.
+func TestTwins(t *testing.T) {
+	for model, columns := range map[string]int{"mlp": 5, "rnn": 3} {
+		ms, err := options{model: model, batch: 2, bits: 8, compare: true}.twins(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, d := range ms {
+			if d > 0 {
+				n++
+			}
+		}
+		if n != columns {
+			t.Errorf("%s: times %v, want %d", model, ms, columns)
 		}
 	}
 }

@@ -5,6 +5,8 @@
 //	go run ./examples/bench -model resnet8 -mode run -batch 1 -threads 1 -json
 //	go run ./examples/bench -onnx resnet18.onnx -mode run -batch 8 -export resnet18_int8.onnx
 //	go run ./examples/bench -model mobile -mode qat -ops
+//	go run ./examples/bench -model lstm -mode stock
+//	go run ./examples/bench -twins
 //	go run ./examples/bench -kernels
 //
 // A training step is the forward pass, cross entropy, the backward pass and Adam on
@@ -47,6 +49,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.threads))
 	if o.kernels {
 		return kernels(ctx, o, stdout)
+	}
+	if o.compare {
+		return printTwins(ctx, o, stdout)
 	}
 	work, err := prepare(o)
 	if err != nil {

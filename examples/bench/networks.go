@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"slices"
 
@@ -20,7 +20,10 @@ var nets = map[string]func(seed uint64) (*models.Net, error){
 	"mobile":  models.Mobile32,
 }
 
-func modelNames() []string { return []string{"mlp", "convnet", "resnet8", "mobile"} }
+// modelNames are the networks of package models, then those in plain Gorgonia alone.
+func modelNames() []string {
+	return []string{"mlp", "convnet", "resnet8", "mobile", "lstm", "gru", "rnn"}
+}
 
 var modeNames = []string{"float", "qat", "stock", "run", "forward"}
 
@@ -45,19 +48,15 @@ type network struct {
 
 // prepare builds what a mode measures.
 func prepare(o options) (work, error) {
-	switch {
-	case o.mode == "stock" && o.onnx != "":
-		return work{}, fmt.Errorf("no such network of stock ops: -mode stock takes -model mlp or convnet")
-	case o.mode == "stock":
-		net, err := nets[o.model](netSeed)
-		if err != nil {
-			return work{}, err
-		}
-		return stockWork(net, o)
+	if why := o.missing(); why != "" {
+		return work{}, errors.New(why)
 	}
 	load := modelNetwork
-	if o.onnx != "" {
+	switch {
+	case o.onnx != "":
 		load = onnxNetwork
+	case o.plain || o.mode == "stock" || recurrent[o.model] != nil:
+		load = plainNetwork
 	}
 	n, err := load(o)
 	if err != nil {
@@ -68,8 +67,25 @@ func prepare(o options) (work, error) {
 	return w, err
 }
 
+// missing says why there is no network for a mode; empty if there is one.
+func (o options) missing() string {
+	switch plain := o.plain || o.mode == "stock"; {
+	case plain && o.onnx != "":
+		return "no such network of stock ops: -plain and -mode stock take -model"
+	case plain && plainMissing[o.model] != "":
+		return "no such network of stock ops: " + plainMissing[o.model]
+	case o.mode == "stock" && stockMissing[o.model] != "":
+		return "stock ops cannot train it: " + stockMissing[o.model]
+	case !plain && o.onnx == "" && nets[o.model] == nil && o.compare:
+		return "package models has no recurrent network"
+	}
+	return ""
+}
+
 func (n network) work(o options) (work, error) {
 	switch o.mode {
+	case "stock":
+		return stockWork(n, o)
 	case "float":
 		return n.floatWork()
 	case "qat":

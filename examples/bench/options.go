@@ -17,6 +17,8 @@ type options struct {
 	tokens  int    // inputs of the file are whole numbers below this; 0: real numbers
 	export  string // file for the QDQ model of what mode run runs
 	mode    string
+	plain   bool // the network of Gorgonia's own ops
+	compare bool // the table of twins
 	batch   int
 	threads int
 	steps   int
@@ -43,6 +45,8 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.export, "export", "", "with -mode run: write the frozen network to this file, as ONNX in QDQ form")
 	f.StringVar(&o.mode, "mode", "qat", "what to measure: "+strings.Join(modeNames, ", ")+
 		" (stock: Gorgonia's own ops, machine and solver; run: the frozen integer network; forward: the float network without training)")
+	f.BoolVar(&o.plain, "plain", false, "the network written in plain Gorgonia instead of package models (recurrent ones always are)")
+	f.BoolVar(&o.compare, "twins", false, "print the training steps of all networks, of package models, in plain Gorgonia and with Gorgonia alone, and nothing else")
 	f.IntVar(&o.batch, "batch", 64, "rows per step")
 	f.IntVar(&o.threads, "threads", runtime.GOMAXPROCS(0), "processors to use (GOMAXPROCS)")
 	f.IntVar(&o.steps, "steps", 0, "steps to measure; 0: 30 in training, as many as take a second without training")
@@ -59,7 +63,7 @@ func parse(args []string) (options, error) {
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case nets[o.model] == nil:
+	case !slices.Contains(modelNames(), o.model):
 		return o, fmt.Errorf("-model %q: want one of %s", o.model, strings.Join(modelNames(), ", "))
 	case !slices.Contains(modeNames, o.mode):
 		return o, fmt.Errorf("-mode %q: want one of %s", o.mode, strings.Join(modeNames, ", "))
@@ -81,8 +85,8 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("-export writes the frozen network of -mode run, the mode is %s", o.mode)
 	case o.ops && (o.profile != "" || o.mode == "stock" || o.mode == "forward"):
 		return o, errors.New("-ops is for the modes float, qat and run, and takes a profile of its own: leave -cpuprofile out")
-	case o.kernels && o.json:
-		return o, errors.New("-kernels prints a table only: leave -json out")
+	case (o.kernels || o.compare) && o.json:
+		return o, errors.New("-kernels and -twins print a table only: leave -json out")
 	}
 	return o, nil
 }
