@@ -1130,623 +1130,631 @@ DATA fnSingle<>+3632(SB)/4, $0xbf38aa38
 DATA fnSingle<>+3636(SB)/4, $0xbf38aa38
 DATA fnSingle<>+3640(SB)/4, $0xbf38aa38
 DATA fnSingle<>+3644(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3648(SB)/4, $0x3f87fe8d
-DATA fnSingle<>+3652(SB)/4, $0x3f98028b
-DATA fnSingle<>+3656(SB)/4, $0x3fa7fe56
-DATA fnSingle<>+3660(SB)/4, $0x3fb7fcdb
-DATA fnSingle<>+3664(SB)/4, $0x3fc7fbf7
-DATA fnSingle<>+3668(SB)/4, $0x3fd8046b
-DATA fnSingle<>+3672(SB)/4, $0x3fe7faa1
-DATA fnSingle<>+3676(SB)/4, $0x3ff803f4
-DATA fnSingle<>+3680(SB)/4, $0x3fadcf3f
-DATA fnSingle<>+3684(SB)/4, $0x3f9b7f47
-DATA fnSingle<>+3688(SB)/4, $0x3f8cb3db
-DATA fnSingle<>+3692(SB)/4, $0x3f80789e
-DATA fnSingle<>+3696(SB)/4, $0x3f6c63c9
-DATA fnSingle<>+3700(SB)/4, $0x3f5ad83e
-DATA fnSingle<>+3704(SB)/4, $0x3f4bc963
-DATA fnSingle<>+3708(SB)/4, $0x3f3e9c2b
-DATA fnSingle<>+3712(SB)/4, $0xc2fdd340
-DATA fnSingle<>+3716(SB)/4, $0xc2fd8104
-DATA fnSingle<>+3720(SB)/4, $0xc2fd372a
-DATA fnSingle<>+3724(SB)/4, $0xc2fcf3fc
-DATA fnSingle<>+3728(SB)/4, $0xc2fcb668
-DATA fnSingle<>+3732(SB)/4, $0xc2fc7d70
-DATA fnSingle<>+3736(SB)/4, $0xc2fc48c8
-DATA fnSingle<>+3740(SB)/4, $0xc2fc1768
-DATA fnSingle<>+3744(SB)/4, $0x34ee58c5
-DATA fnSingle<>+3748(SB)/4, $0x36b663cc
-DATA fnSingle<>+3752(SB)/4, $0x368337ec
-DATA fnSingle<>+3756(SB)/4, $0xb61f628a
-DATA fnSingle<>+3760(SB)/4, $0x369d68b7
-DATA fnSingle<>+3764(SB)/4, $0xb60e2e49
-DATA fnSingle<>+3768(SB)/4, $0x35bbb55c
-DATA fnSingle<>+3772(SB)/4, $0x35c54e50
-DATA fnSingle<>+3776(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3780(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3784(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3788(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3792(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3796(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3800(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3804(SB)/4, $0x3d3dd2a4
-DATA fnSingle<>+3808(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3812(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3816(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3820(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3824(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3828(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3832(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3836(SB)/4, $0xbdab0e7e
-DATA fnSingle<>+3840(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3844(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3848(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3852(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3856(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3860(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3864(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3868(SB)/4, $0x3e23fe81
-DATA fnSingle<>+3872(SB)/4, $0xbeb17204
-DATA fnSingle<>+3876(SB)/4, $0xbeb17204
-DATA fnSingle<>+3880(SB)/4, $0xbeb17204
-DATA fnSingle<>+3884(SB)/4, $0xbeb17204
-DATA fnSingle<>+3888(SB)/4, $0xbeb17204
-DATA fnSingle<>+3892(SB)/4, $0xbeb17204
-DATA fnSingle<>+3896(SB)/4, $0xbeb17204
-DATA fnSingle<>+3900(SB)/4, $0xbeb17204
-DATA fnSingle<>+3904(SB)/4, $0x3920b872
-DATA fnSingle<>+3908(SB)/4, $0x3920b872
-DATA fnSingle<>+3912(SB)/4, $0x3920b872
-DATA fnSingle<>+3916(SB)/4, $0x3920b872
-DATA fnSingle<>+3920(SB)/4, $0x3920b872
-DATA fnSingle<>+3924(SB)/4, $0x3920b872
-DATA fnSingle<>+3928(SB)/4, $0x3920b872
-DATA fnSingle<>+3932(SB)/4, $0x3920b872
-DATA fnSingle<>+3936(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3940(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3944(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3948(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3952(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3956(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3960(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3964(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3968(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3972(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3976(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3980(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3984(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3988(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3992(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3996(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+4000(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4004(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4008(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4012(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4016(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4020(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4024(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4028(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4032(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4036(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4040(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4044(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4048(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4052(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4056(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4060(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4064(SB)/4, $0x3f317218
-DATA fnSingle<>+4068(SB)/4, $0x3f317218
-DATA fnSingle<>+4072(SB)/4, $0x3f317218
-DATA fnSingle<>+4076(SB)/4, $0x3f317218
-DATA fnSingle<>+4080(SB)/4, $0x3f317218
-DATA fnSingle<>+4084(SB)/4, $0x3f317218
-DATA fnSingle<>+4088(SB)/4, $0x3f317218
-DATA fnSingle<>+4092(SB)/4, $0x3f317218
-DATA fnSingle<>+4096(SB)/4, $0x4b400000
-DATA fnSingle<>+4100(SB)/4, $0x4b400000
-DATA fnSingle<>+4104(SB)/4, $0x4b400000
-DATA fnSingle<>+4108(SB)/4, $0x4b400000
-DATA fnSingle<>+4112(SB)/4, $0x4b400000
-DATA fnSingle<>+4116(SB)/4, $0x4b400000
-DATA fnSingle<>+4120(SB)/4, $0x4b400000
-DATA fnSingle<>+4124(SB)/4, $0x4b400000
-DATA fnSingle<>+4128(SB)/4, $0x43250000
-DATA fnSingle<>+4132(SB)/4, $0x43250000
-DATA fnSingle<>+4136(SB)/4, $0x43250000
-DATA fnSingle<>+4140(SB)/4, $0x43250000
-DATA fnSingle<>+4144(SB)/4, $0x43250000
-DATA fnSingle<>+4148(SB)/4, $0x43250000
-DATA fnSingle<>+4152(SB)/4, $0x43250000
-DATA fnSingle<>+4156(SB)/4, $0x43250000
-DATA fnSingle<>+4160(SB)/4, $0xc3250000
-DATA fnSingle<>+4164(SB)/4, $0xc3250000
-DATA fnSingle<>+4168(SB)/4, $0xc3250000
-DATA fnSingle<>+4172(SB)/4, $0xc3250000
-DATA fnSingle<>+4176(SB)/4, $0xc3250000
-DATA fnSingle<>+4180(SB)/4, $0xc3250000
-DATA fnSingle<>+4184(SB)/4, $0xc3250000
-DATA fnSingle<>+4188(SB)/4, $0xc3250000
-DATA fnSingle<>+4192(SB)/4, $0xc1c00000
-DATA fnSingle<>+4196(SB)/4, $0xc1c00000
-DATA fnSingle<>+4200(SB)/4, $0xc1c00000
-DATA fnSingle<>+4204(SB)/4, $0xc1c00000
-DATA fnSingle<>+4208(SB)/4, $0xc1c00000
-DATA fnSingle<>+4212(SB)/4, $0xc1c00000
-DATA fnSingle<>+4216(SB)/4, $0xc1c00000
-DATA fnSingle<>+4220(SB)/4, $0xc1c00000
-DATA fnSingle<>+4224(SB)/4, $0x0d800000
-DATA fnSingle<>+4228(SB)/4, $0x0d800000
-DATA fnSingle<>+4232(SB)/4, $0x0d800000
-DATA fnSingle<>+4236(SB)/4, $0x0d800000
-DATA fnSingle<>+4240(SB)/4, $0x0d800000
-DATA fnSingle<>+4244(SB)/4, $0x0d800000
-DATA fnSingle<>+4248(SB)/4, $0x0d800000
-DATA fnSingle<>+4252(SB)/4, $0x0d800000
-DATA fnSingle<>+4256(SB)/4, $0x26800000
-DATA fnSingle<>+4260(SB)/4, $0x26800000
-DATA fnSingle<>+4264(SB)/4, $0x26800000
-DATA fnSingle<>+4268(SB)/4, $0x26800000
-DATA fnSingle<>+4272(SB)/4, $0x26800000
-DATA fnSingle<>+4276(SB)/4, $0x26800000
-DATA fnSingle<>+4280(SB)/4, $0x26800000
-DATA fnSingle<>+4284(SB)/4, $0x26800000
-DATA fnSingle<>+4288(SB)/4, $0x3fc00000
-DATA fnSingle<>+4292(SB)/4, $0x3fc00000
-DATA fnSingle<>+4296(SB)/4, $0x3fc00000
-DATA fnSingle<>+4300(SB)/4, $0x3fc00000
-DATA fnSingle<>+4304(SB)/4, $0x3fc00000
-DATA fnSingle<>+4308(SB)/4, $0x3fc00000
-DATA fnSingle<>+4312(SB)/4, $0x3fc00000
-DATA fnSingle<>+4316(SB)/4, $0x3fc00000
-DATA fnSingle<>+4320(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4324(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4328(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4332(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4336(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4340(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4344(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4348(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4352(SB)/4, $0x3f317200
-DATA fnSingle<>+4356(SB)/4, $0x3f317200
-DATA fnSingle<>+4360(SB)/4, $0x3f317200
-DATA fnSingle<>+4364(SB)/4, $0x3f317200
-DATA fnSingle<>+4368(SB)/4, $0x3f317200
-DATA fnSingle<>+4372(SB)/4, $0x3f317200
-DATA fnSingle<>+4376(SB)/4, $0x3f317200
-DATA fnSingle<>+4380(SB)/4, $0x3f317200
-DATA fnSingle<>+4384(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4388(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4392(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4396(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4400(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4404(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4408(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4412(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4416(SB)/4, $0x4b40003f
-DATA fnSingle<>+4420(SB)/4, $0x4b40003f
-DATA fnSingle<>+4424(SB)/4, $0x4b40003f
-DATA fnSingle<>+4428(SB)/4, $0x4b40003f
-DATA fnSingle<>+4432(SB)/4, $0x4b40003f
-DATA fnSingle<>+4436(SB)/4, $0x4b40003f
-DATA fnSingle<>+4440(SB)/4, $0x4b40003f
-DATA fnSingle<>+4444(SB)/4, $0x4b40003f
-DATA fnSingle<>+4448(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4452(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4456(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4460(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4464(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4468(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4472(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4476(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4480(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4484(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4488(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4492(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4496(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4500(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4504(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4508(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4512(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4516(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4520(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4524(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4528(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4532(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4536(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4540(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4544(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4548(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4552(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4556(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4560(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4564(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4568(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4572(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4576(SB)/4, $0x3efffffe
-DATA fnSingle<>+4580(SB)/4, $0x3efffffe
-DATA fnSingle<>+4584(SB)/4, $0x3efffffe
-DATA fnSingle<>+4588(SB)/4, $0x3efffffe
-DATA fnSingle<>+4592(SB)/4, $0x3efffffe
-DATA fnSingle<>+4596(SB)/4, $0x3efffffe
-DATA fnSingle<>+4600(SB)/4, $0x3efffffe
-DATA fnSingle<>+4604(SB)/4, $0x3efffffe
-DATA fnSingle<>+4608(SB)/4, $0x42dc0000
-DATA fnSingle<>+4612(SB)/4, $0x42dc0000
-DATA fnSingle<>+4616(SB)/4, $0x42dc0000
-DATA fnSingle<>+4620(SB)/4, $0x42dc0000
-DATA fnSingle<>+4624(SB)/4, $0x42dc0000
-DATA fnSingle<>+4628(SB)/4, $0x42dc0000
-DATA fnSingle<>+4632(SB)/4, $0x42dc0000
-DATA fnSingle<>+4636(SB)/4, $0x42dc0000
-DATA fnSingle<>+4640(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4644(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4648(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4652(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4656(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4660(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4664(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4668(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4672(SB)/4, $0x3d360f3f
-DATA fnSingle<>+4676(SB)/4, $0x3db6060f
-DATA fnSingle<>+4680(SB)/4, $0x3e1f4c3b
-DATA fnSingle<>+4684(SB)/4, $0x3e7a6565
-DATA fnSingle<>+4688(SB)/4, $0x3ec155be
-DATA fnSingle<>+4692(SB)/4, $0x3f0e1ab7
-DATA fnSingle<>+4696(SB)/4, $0x3f800000
-DATA fnSingle<>+4700(SB)/4, $0x00000000
-DATA fnSingle<>+4704(SB)/4, $0x00000000
-DATA fnSingle<>+4708(SB)/4, $0x00000000
-DATA fnSingle<>+4712(SB)/4, $0x00000000
-DATA fnSingle<>+4716(SB)/4, $0x00000000
-DATA fnSingle<>+4720(SB)/4, $0x00000000
-DATA fnSingle<>+4724(SB)/4, $0x00000000
-DATA fnSingle<>+4728(SB)/4, $0x00000000
-DATA fnSingle<>+4732(SB)/4, $0x3f800000
-DATA fnSingle<>+4736(SB)/4, $0xc0500072
-DATA fnSingle<>+4740(SB)/4, $0x3f279785
-DATA fnSingle<>+4744(SB)/4, $0x3d6d6534
-DATA fnSingle<>+4748(SB)/4, $0x3d080e0d
-DATA fnSingle<>+4752(SB)/4, $0xbcb6397e
-DATA fnSingle<>+4756(SB)/4, $0xbc5219fc
-DATA fnSingle<>+4760(SB)/4, $0xbb3e1fbc
-DATA fnSingle<>+4764(SB)/4, $0xbe265818
-DATA fnSingle<>+4768(SB)/4, $0x3cb5dbe4
-DATA fnSingle<>+4772(SB)/4, $0x3e515448
-DATA fnSingle<>+4776(SB)/4, $0x3df0e997
-DATA fnSingle<>+4780(SB)/4, $0x3dae2aa4
-DATA fnSingle<>+4784(SB)/4, $0x3d2a781a
-DATA fnSingle<>+4788(SB)/4, $0x3cab509c
-DATA fnSingle<>+4792(SB)/4, $0x3be60eab
-DATA fnSingle<>+4796(SB)/4, $0x3e4cd28f
-DATA fnSingle<>+4800(SB)/4, $0xbe552574
-DATA fnSingle<>+4804(SB)/4, $0xbe369409
-DATA fnSingle<>+4808(SB)/4, $0xbe0fe5dc
-DATA fnSingle<>+4812(SB)/4, $0xbdd5d505
-DATA fnSingle<>+4816(SB)/4, $0xbd8e3395
-DATA fnSingle<>+4820(SB)/4, $0xbd2f0db3
-DATA fnSingle<>+4824(SB)/4, $0xbc780650
-DATA fnSingle<>+4828(SB)/4, $0xbe800032
-DATA fnSingle<>+4832(SB)/4, $0x3e95d5ef
-DATA fnSingle<>+4836(SB)/4, $0x3e842b96
-DATA fnSingle<>+4840(SB)/4, $0x3e5d276d
-DATA fnSingle<>+4844(SB)/4, $0x3e310867
-DATA fnSingle<>+4848(SB)/4, $0x3e028bb7
-DATA fnSingle<>+4852(SB)/4, $0x3db58c6d
-DATA fnSingle<>+4856(SB)/4, $0x3d2b1e30
-DATA fnSingle<>+4860(SB)/4, $0x3eaaaaab
-DATA fnSingle<>+4864(SB)/4, $0xbeeaacbf
-DATA fnSingle<>+4868(SB)/4, $0xbed7e9fe
-DATA fnSingle<>+4872(SB)/4, $0xbebfb688
-DATA fnSingle<>+4876(SB)/4, $0xbea548b6
-DATA fnSingle<>+4880(SB)/4, $0xbe86e494
-DATA fnSingle<>+4884(SB)/4, $0xbe53b798
-DATA fnSingle<>+4888(SB)/4, $0xbdfffa7d
-DATA fnSingle<>+4892(SB)/4, $0xbf000000
-DATA fnSingle<>+4896(SB)/4, $0x3f751b03
-DATA fnSingle<>+4900(SB)/4, $0x3f6b1aaf
-DATA fnSingle<>+4904(SB)/4, $0x3f5d896c
-DATA fnSingle<>+4908(SB)/4, $0x3f4db359
-DATA fnSingle<>+4912(SB)/4, $0x3f39d457
-DATA fnSingle<>+4916(SB)/4, $0x3f249ec2
-DATA fnSingle<>+4920(SB)/4, $0x3f000006
-DATA fnSingle<>+4924(SB)/4, $0x00000000
-DATA fnSingle<>+4928(SB)/4, $0x3d322126
-DATA fnSingle<>+4932(SB)/4, $0x3dae6255
-DATA fnSingle<>+4936(SB)/4, $0x3e140f12
-DATA fnSingle<>+4940(SB)/4, $0x3e60018a
-DATA fnSingle<>+4944(SB)/4, $0x3ea404ac
-DATA fnSingle<>+4948(SB)/4, $0x3ee2111a
-DATA fnSingle<>+4952(SB)/4, $0x3f317218
+DATA fnSingle<>+3648(SB)/4, $0x3f700000
+DATA fnSingle<>+3652(SB)/4, $0x3f580000
+DATA fnSingle<>+3656(SB)/4, $0x3f400000
+DATA fnSingle<>+3660(SB)/4, $0x3f300000
+DATA fnSingle<>+3664(SB)/4, $0x3f200000
+DATA fnSingle<>+3668(SB)/4, $0x3f180000
+DATA fnSingle<>+3672(SB)/4, $0x3f100000
+DATA fnSingle<>+3676(SB)/4, $0x3f080000
+DATA fnSingle<>+3680(SB)/4, $0xc2fdd054
+DATA fnSingle<>+3684(SB)/4, $0xc2fd8280
+DATA fnSingle<>+3688(SB)/4, $0xc2fd2b80
+DATA fnSingle<>+3692(SB)/4, $0xc2fceb3a
+DATA fnSingle<>+3696(SB)/4, $0xc2fca4d4
+DATA fnSingle<>+3700(SB)/4, $0xc2fc7ef0
+DATA fnSingle<>+3704(SB)/4, $0xc2fc5700
+DATA fnSingle<>+3708(SB)/4, $0xc2fc2cc8
+DATA fnSingle<>+3712(SB)/4, $0x3492d9f7
+DATA fnSingle<>+3716(SB)/4, $0xb69d5be7
+DATA fnSingle<>+3720(SB)/4, $0xb5d1cfdf
+DATA fnSingle<>+3724(SB)/4, $0xb69f0197
+DATA fnSingle<>+3728(SB)/4, $0x35f6865d
+DATA fnSingle<>+3732(SB)/4, $0xb635c813
+DATA fnSingle<>+3736(SB)/4, $0xb651cfdf
+DATA fnSingle<>+3740(SB)/4, $0x3510536f
+DATA fnSingle<>+3744(SB)/4, $0x3e947211
+DATA fnSingle<>+3748(SB)/4, $0x3e947211
+DATA fnSingle<>+3752(SB)/4, $0x3e947211
+DATA fnSingle<>+3756(SB)/4, $0x3e947211
+DATA fnSingle<>+3760(SB)/4, $0x3e947211
+DATA fnSingle<>+3764(SB)/4, $0x3e947211
+DATA fnSingle<>+3768(SB)/4, $0x3e947211
+DATA fnSingle<>+3772(SB)/4, $0x3e947211
+DATA fnSingle<>+3776(SB)/4, $0xbeb95523
+DATA fnSingle<>+3780(SB)/4, $0xbeb95523
+DATA fnSingle<>+3784(SB)/4, $0xbeb95523
+DATA fnSingle<>+3788(SB)/4, $0xbeb95523
+DATA fnSingle<>+3792(SB)/4, $0xbeb95523
+DATA fnSingle<>+3796(SB)/4, $0xbeb95523
+DATA fnSingle<>+3800(SB)/4, $0xbeb95523
+DATA fnSingle<>+3804(SB)/4, $0xbeb95523
+DATA fnSingle<>+3808(SB)/4, $0x3ef63802
+DATA fnSingle<>+3812(SB)/4, $0x3ef63802
+DATA fnSingle<>+3816(SB)/4, $0x3ef63802
+DATA fnSingle<>+3820(SB)/4, $0x3ef63802
+DATA fnSingle<>+3824(SB)/4, $0x3ef63802
+DATA fnSingle<>+3828(SB)/4, $0x3ef63802
+DATA fnSingle<>+3832(SB)/4, $0x3ef63802
+DATA fnSingle<>+3836(SB)/4, $0x3ef63802
+DATA fnSingle<>+3840(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3844(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3848(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3852(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3856(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3860(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3864(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3868(SB)/4, $0xbf38aa21
+DATA fnSingle<>+3872(SB)/4, $0x3920b872
+DATA fnSingle<>+3876(SB)/4, $0x3920b872
+DATA fnSingle<>+3880(SB)/4, $0x3920b872
+DATA fnSingle<>+3884(SB)/4, $0x3920b872
+DATA fnSingle<>+3888(SB)/4, $0x3920b872
+DATA fnSingle<>+3892(SB)/4, $0x3920b872
+DATA fnSingle<>+3896(SB)/4, $0x3920b872
+DATA fnSingle<>+3900(SB)/4, $0x3920b872
+DATA fnSingle<>+3904(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3908(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3912(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3916(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3920(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3924(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3928(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3932(SB)/4, $0x3aaf858d
+DATA fnSingle<>+3936(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3940(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3944(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3948(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3952(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3956(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3960(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3964(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+3968(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3972(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3976(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3980(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3984(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3988(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3992(SB)/4, $0x3d6357bc
+DATA fnSingle<>+3996(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4000(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4004(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4008(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4012(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4016(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4020(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4024(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4028(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4032(SB)/4, $0x3f317218
+DATA fnSingle<>+4036(SB)/4, $0x3f317218
+DATA fnSingle<>+4040(SB)/4, $0x3f317218
+DATA fnSingle<>+4044(SB)/4, $0x3f317218
+DATA fnSingle<>+4048(SB)/4, $0x3f317218
+DATA fnSingle<>+4052(SB)/4, $0x3f317218
+DATA fnSingle<>+4056(SB)/4, $0x3f317218
+DATA fnSingle<>+4060(SB)/4, $0x3f317218
+DATA fnSingle<>+4064(SB)/4, $0x4b400000
+DATA fnSingle<>+4068(SB)/4, $0x4b400000
+DATA fnSingle<>+4072(SB)/4, $0x4b400000
+DATA fnSingle<>+4076(SB)/4, $0x4b400000
+DATA fnSingle<>+4080(SB)/4, $0x4b400000
+DATA fnSingle<>+4084(SB)/4, $0x4b400000
+DATA fnSingle<>+4088(SB)/4, $0x4b400000
+DATA fnSingle<>+4092(SB)/4, $0x4b400000
+DATA fnSingle<>+4096(SB)/4, $0x43250000
+DATA fnSingle<>+4100(SB)/4, $0x43250000
+DATA fnSingle<>+4104(SB)/4, $0x43250000
+DATA fnSingle<>+4108(SB)/4, $0x43250000
+DATA fnSingle<>+4112(SB)/4, $0x43250000
+DATA fnSingle<>+4116(SB)/4, $0x43250000
+DATA fnSingle<>+4120(SB)/4, $0x43250000
+DATA fnSingle<>+4124(SB)/4, $0x43250000
+DATA fnSingle<>+4128(SB)/4, $0xc3250000
+DATA fnSingle<>+4132(SB)/4, $0xc3250000
+DATA fnSingle<>+4136(SB)/4, $0xc3250000
+DATA fnSingle<>+4140(SB)/4, $0xc3250000
+DATA fnSingle<>+4144(SB)/4, $0xc3250000
+DATA fnSingle<>+4148(SB)/4, $0xc3250000
+DATA fnSingle<>+4152(SB)/4, $0xc3250000
+DATA fnSingle<>+4156(SB)/4, $0xc3250000
+DATA fnSingle<>+4160(SB)/4, $0x42dc0000
+DATA fnSingle<>+4164(SB)/4, $0x42dc0000
+DATA fnSingle<>+4168(SB)/4, $0x42dc0000
+DATA fnSingle<>+4172(SB)/4, $0x42dc0000
+DATA fnSingle<>+4176(SB)/4, $0x42dc0000
+DATA fnSingle<>+4180(SB)/4, $0x42dc0000
+DATA fnSingle<>+4184(SB)/4, $0x42dc0000
+DATA fnSingle<>+4188(SB)/4, $0x42dc0000
+DATA fnSingle<>+4192(SB)/4, $0xbf800000
+DATA fnSingle<>+4196(SB)/4, $0xbf800000
+DATA fnSingle<>+4200(SB)/4, $0xbf800000
+DATA fnSingle<>+4204(SB)/4, $0xbf800000
+DATA fnSingle<>+4208(SB)/4, $0xbf800000
+DATA fnSingle<>+4212(SB)/4, $0xbf800000
+DATA fnSingle<>+4216(SB)/4, $0xbf800000
+DATA fnSingle<>+4220(SB)/4, $0xbf800000
+DATA fnSingle<>+4224(SB)/4, $0xc1c00000
+DATA fnSingle<>+4228(SB)/4, $0xc1c00000
+DATA fnSingle<>+4232(SB)/4, $0xc1c00000
+DATA fnSingle<>+4236(SB)/4, $0xc1c00000
+DATA fnSingle<>+4240(SB)/4, $0xc1c00000
+DATA fnSingle<>+4244(SB)/4, $0xc1c00000
+DATA fnSingle<>+4248(SB)/4, $0xc1c00000
+DATA fnSingle<>+4252(SB)/4, $0xc1c00000
+DATA fnSingle<>+4256(SB)/4, $0x0d800000
+DATA fnSingle<>+4260(SB)/4, $0x0d800000
+DATA fnSingle<>+4264(SB)/4, $0x0d800000
+DATA fnSingle<>+4268(SB)/4, $0x0d800000
+DATA fnSingle<>+4272(SB)/4, $0x0d800000
+DATA fnSingle<>+4276(SB)/4, $0x0d800000
+DATA fnSingle<>+4280(SB)/4, $0x0d800000
+DATA fnSingle<>+4284(SB)/4, $0x0d800000
+DATA fnSingle<>+4288(SB)/4, $0x26800000
+DATA fnSingle<>+4292(SB)/4, $0x26800000
+DATA fnSingle<>+4296(SB)/4, $0x26800000
+DATA fnSingle<>+4300(SB)/4, $0x26800000
+DATA fnSingle<>+4304(SB)/4, $0x26800000
+DATA fnSingle<>+4308(SB)/4, $0x26800000
+DATA fnSingle<>+4312(SB)/4, $0x26800000
+DATA fnSingle<>+4316(SB)/4, $0x26800000
+DATA fnSingle<>+4320(SB)/4, $0x3fc00000
+DATA fnSingle<>+4324(SB)/4, $0x3fc00000
+DATA fnSingle<>+4328(SB)/4, $0x3fc00000
+DATA fnSingle<>+4332(SB)/4, $0x3fc00000
+DATA fnSingle<>+4336(SB)/4, $0x3fc00000
+DATA fnSingle<>+4340(SB)/4, $0x3fc00000
+DATA fnSingle<>+4344(SB)/4, $0x3fc00000
+DATA fnSingle<>+4348(SB)/4, $0x3fc00000
+DATA fnSingle<>+4352(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4356(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4360(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4364(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4368(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4372(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4376(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4380(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4384(SB)/4, $0x3f317200
+DATA fnSingle<>+4388(SB)/4, $0x3f317200
+DATA fnSingle<>+4392(SB)/4, $0x3f317200
+DATA fnSingle<>+4396(SB)/4, $0x3f317200
+DATA fnSingle<>+4400(SB)/4, $0x3f317200
+DATA fnSingle<>+4404(SB)/4, $0x3f317200
+DATA fnSingle<>+4408(SB)/4, $0x3f317200
+DATA fnSingle<>+4412(SB)/4, $0x3f317200
+DATA fnSingle<>+4416(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4420(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4424(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4428(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4432(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4436(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4440(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4444(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4448(SB)/4, $0x4b40003f
+DATA fnSingle<>+4452(SB)/4, $0x4b40003f
+DATA fnSingle<>+4456(SB)/4, $0x4b40003f
+DATA fnSingle<>+4460(SB)/4, $0x4b40003f
+DATA fnSingle<>+4464(SB)/4, $0x4b40003f
+DATA fnSingle<>+4468(SB)/4, $0x4b40003f
+DATA fnSingle<>+4472(SB)/4, $0x4b40003f
+DATA fnSingle<>+4476(SB)/4, $0x4b40003f
+DATA fnSingle<>+4480(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4484(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4488(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4492(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4496(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4500(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4504(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4508(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4512(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4516(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4520(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4524(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4528(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4532(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4536(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4540(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4544(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4548(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4552(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4556(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4560(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4564(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4568(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4572(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4576(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4580(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4584(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4588(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4592(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4596(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4600(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4604(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4608(SB)/4, $0x3efffffe
+DATA fnSingle<>+4612(SB)/4, $0x3efffffe
+DATA fnSingle<>+4616(SB)/4, $0x3efffffe
+DATA fnSingle<>+4620(SB)/4, $0x3efffffe
+DATA fnSingle<>+4624(SB)/4, $0x3efffffe
+DATA fnSingle<>+4628(SB)/4, $0x3efffffe
+DATA fnSingle<>+4632(SB)/4, $0x3efffffe
+DATA fnSingle<>+4636(SB)/4, $0x3efffffe
+DATA fnSingle<>+4640(SB)/4, $0x42dc0000
+DATA fnSingle<>+4644(SB)/4, $0x42dc0000
+DATA fnSingle<>+4648(SB)/4, $0x42dc0000
+DATA fnSingle<>+4652(SB)/4, $0x42dc0000
+DATA fnSingle<>+4656(SB)/4, $0x42dc0000
+DATA fnSingle<>+4660(SB)/4, $0x42dc0000
+DATA fnSingle<>+4664(SB)/4, $0x42dc0000
+DATA fnSingle<>+4668(SB)/4, $0x42dc0000
+DATA fnSingle<>+4672(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4676(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4680(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4684(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4688(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4692(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4696(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4700(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4704(SB)/4, $0x3d360f3f
+DATA fnSingle<>+4708(SB)/4, $0x3db6060f
+DATA fnSingle<>+4712(SB)/4, $0x3e1f4c3b
+DATA fnSingle<>+4716(SB)/4, $0x3e7a6565
+DATA fnSingle<>+4720(SB)/4, $0x3ec155be
+DATA fnSingle<>+4724(SB)/4, $0x3f0e1ab7
+DATA fnSingle<>+4728(SB)/4, $0x3f800000
+DATA fnSingle<>+4732(SB)/4, $0x00000000
+DATA fnSingle<>+4736(SB)/4, $0x00000000
+DATA fnSingle<>+4740(SB)/4, $0x00000000
+DATA fnSingle<>+4744(SB)/4, $0x00000000
+DATA fnSingle<>+4748(SB)/4, $0x00000000
+DATA fnSingle<>+4752(SB)/4, $0x00000000
+DATA fnSingle<>+4756(SB)/4, $0x00000000
+DATA fnSingle<>+4760(SB)/4, $0x00000000
+DATA fnSingle<>+4764(SB)/4, $0x3f800000
+DATA fnSingle<>+4768(SB)/4, $0xc0500072
+DATA fnSingle<>+4772(SB)/4, $0x3f279785
+DATA fnSingle<>+4776(SB)/4, $0x3d6d6534
+DATA fnSingle<>+4780(SB)/4, $0x3d080e0d
+DATA fnSingle<>+4784(SB)/4, $0xbcb6397e
+DATA fnSingle<>+4788(SB)/4, $0xbc5219fc
+DATA fnSingle<>+4792(SB)/4, $0xbb3e1fbc
+DATA fnSingle<>+4796(SB)/4, $0xbe265818
+DATA fnSingle<>+4800(SB)/4, $0x3cb5dbe4
+DATA fnSingle<>+4804(SB)/4, $0x3e515448
+DATA fnSingle<>+4808(SB)/4, $0x3df0e997
+DATA fnSingle<>+4812(SB)/4, $0x3dae2aa4
+DATA fnSingle<>+4816(SB)/4, $0x3d2a781a
+DATA fnSingle<>+4820(SB)/4, $0x3cab509c
+DATA fnSingle<>+4824(SB)/4, $0x3be60eab
+DATA fnSingle<>+4828(SB)/4, $0x3e4cd28f
+DATA fnSingle<>+4832(SB)/4, $0xbe552574
+DATA fnSingle<>+4836(SB)/4, $0xbe369409
+DATA fnSingle<>+4840(SB)/4, $0xbe0fe5dc
+DATA fnSingle<>+4844(SB)/4, $0xbdd5d505
+DATA fnSingle<>+4848(SB)/4, $0xbd8e3395
+DATA fnSingle<>+4852(SB)/4, $0xbd2f0db3
+DATA fnSingle<>+4856(SB)/4, $0xbc780650
+DATA fnSingle<>+4860(SB)/4, $0xbe800032
+DATA fnSingle<>+4864(SB)/4, $0x3e95d5ef
+DATA fnSingle<>+4868(SB)/4, $0x3e842b96
+DATA fnSingle<>+4872(SB)/4, $0x3e5d276d
+DATA fnSingle<>+4876(SB)/4, $0x3e310867
+DATA fnSingle<>+4880(SB)/4, $0x3e028bb7
+DATA fnSingle<>+4884(SB)/4, $0x3db58c6d
+DATA fnSingle<>+4888(SB)/4, $0x3d2b1e30
+DATA fnSingle<>+4892(SB)/4, $0x3eaaaaab
+DATA fnSingle<>+4896(SB)/4, $0xbeeaacbf
+DATA fnSingle<>+4900(SB)/4, $0xbed7e9fe
+DATA fnSingle<>+4904(SB)/4, $0xbebfb688
+DATA fnSingle<>+4908(SB)/4, $0xbea548b6
+DATA fnSingle<>+4912(SB)/4, $0xbe86e494
+DATA fnSingle<>+4916(SB)/4, $0xbe53b798
+DATA fnSingle<>+4920(SB)/4, $0xbdfffa7d
+DATA fnSingle<>+4924(SB)/4, $0xbf000000
+DATA fnSingle<>+4928(SB)/4, $0x3f751b03
+DATA fnSingle<>+4932(SB)/4, $0x3f6b1aaf
+DATA fnSingle<>+4936(SB)/4, $0x3f5d896c
+DATA fnSingle<>+4940(SB)/4, $0x3f4db359
+DATA fnSingle<>+4944(SB)/4, $0x3f39d457
+DATA fnSingle<>+4948(SB)/4, $0x3f249ec2
+DATA fnSingle<>+4952(SB)/4, $0x3f000006
 DATA fnSingle<>+4956(SB)/4, $0x00000000
-DATA fnSingle<>+4960(SB)/4, $0x41107ae1
-DATA fnSingle<>+4964(SB)/4, $0x41107ae1
-DATA fnSingle<>+4968(SB)/4, $0x41107ae1
-DATA fnSingle<>+4972(SB)/4, $0x41107ae1
-DATA fnSingle<>+4976(SB)/4, $0x41107ae1
-DATA fnSingle<>+4980(SB)/4, $0x41107ae1
-DATA fnSingle<>+4984(SB)/4, $0x41107ae1
-DATA fnSingle<>+4988(SB)/4, $0x41107ae1
-DATA fnSingle<>+4992(SB)/4, $0x401f7391
-DATA fnSingle<>+4996(SB)/4, $0x401f7391
-DATA fnSingle<>+5000(SB)/4, $0x401f7391
-DATA fnSingle<>+5004(SB)/4, $0x401f7391
-DATA fnSingle<>+5008(SB)/4, $0x401f7391
-DATA fnSingle<>+5012(SB)/4, $0x401f7391
-DATA fnSingle<>+5016(SB)/4, $0x401f7391
-DATA fnSingle<>+5020(SB)/4, $0x401f7391
-DATA fnSingle<>+5024(SB)/4, $0x20800000
-DATA fnSingle<>+5028(SB)/4, $0x20800000
-DATA fnSingle<>+5032(SB)/4, $0x20800000
-DATA fnSingle<>+5036(SB)/4, $0x20800000
-DATA fnSingle<>+5040(SB)/4, $0x20800000
-DATA fnSingle<>+5044(SB)/4, $0x20800000
-DATA fnSingle<>+5048(SB)/4, $0x20800000
-DATA fnSingle<>+5052(SB)/4, $0x20800000
-DATA fnSingle<>+5056(SB)/4, $0x3ecd9202
-DATA fnSingle<>+5060(SB)/4, $0x3f4d8181
-DATA fnSingle<>+5064(SB)/4, $0x3fb3d04e
-DATA fnSingle<>+5068(SB)/4, $0x400d521d
-DATA fnSingle<>+5072(SB)/4, $0x405a42a0
-DATA fnSingle<>+5076(SB)/4, $0x40a08c53
-DATA fnSingle<>+5080(SB)/4, $0x40ed801a
-DATA fnSingle<>+5084(SB)/4, $0x00000000
-DATA fnSingle<>+5088(SB)/4, $0x00000000
-DATA fnSingle<>+5092(SB)/4, $0x00000000
-DATA fnSingle<>+5096(SB)/4, $0x00000000
-DATA fnSingle<>+5100(SB)/4, $0x00000000
-DATA fnSingle<>+5104(SB)/4, $0x00000000
-DATA fnSingle<>+5108(SB)/4, $0x00000000
-DATA fnSingle<>+5112(SB)/4, $0x00000000
-DATA fnSingle<>+5116(SB)/4, $0x3f800000
-DATA fnSingle<>+5120(SB)/4, $0x3c6c9422
-DATA fnSingle<>+5124(SB)/4, $0x3c88d2d0
-DATA fnSingle<>+5128(SB)/4, $0xbb9009bd
-DATA fnSingle<>+5132(SB)/4, $0xb94d5eee
-DATA fnSingle<>+5136(SB)/4, $0x3850bd0f
-DATA fnSingle<>+5140(SB)/4, $0x3621e759
-DATA fnSingle<>+5144(SB)/4, $0x32da7846
-DATA fnSingle<>+5148(SB)/4, $0xbd437038
-DATA fnSingle<>+5152(SB)/4, $0xbd85fdb8
-DATA fnSingle<>+5156(SB)/4, $0x3bb2df6e
-DATA fnSingle<>+5160(SB)/4, $0x3c263e24
-DATA fnSingle<>+5164(SB)/4, $0xba27d09c
-DATA fnSingle<>+5168(SB)/4, $0xb94a5d00
-DATA fnSingle<>+5172(SB)/4, $0xb70e55f1
-DATA fnSingle<>+5176(SB)/4, $0xb3c12104
-DATA fnSingle<>+5180(SB)/4, $0xbb13be5c
-DATA fnSingle<>+5184(SB)/4, $0x3c028b67
-DATA fnSingle<>+5188(SB)/4, $0xbd814aa6
-DATA fnSingle<>+5192(SB)/4, $0xbbf7263d
-DATA fnSingle<>+5196(SB)/4, $0x3b88ce08
-DATA fnSingle<>+5200(SB)/4, $0x3a130132
-DATA fnSingle<>+5204(SB)/4, $0x37c31f4a
-DATA fnSingle<>+5208(SB)/4, $0x343bbcaf
-DATA fnSingle<>+5212(SB)/4, $0x3e08e14a
-DATA fnSingle<>+5216(SB)/4, $0x3e2de8f2
-DATA fnSingle<>+5220(SB)/4, $0x3da9da7c
-DATA fnSingle<>+5224(SB)/4, $0xbcb9545f
-DATA fnSingle<>+5228(SB)/4, $0xbc57f8be
-DATA fnSingle<>+5232(SB)/4, $0xbabac193
-DATA fnSingle<>+5236(SB)/4, $0xb8740e6c
-DATA fnSingle<>+5240(SB)/4, $0xb4e9c4e9
-DATA fnSingle<>+5244(SB)/4, $0xb7cd12b6
-DATA fnSingle<>+5248(SB)/4, $0xbe248789
-DATA fnSingle<>+5252(SB)/4, $0x3d7a2dca
-DATA fnSingle<>+5256(SB)/4, $0x3dc68d42
-DATA fnSingle<>+5260(SB)/4, $0x3cef61df
-DATA fnSingle<>+5264(SB)/4, $0x3b3d0668
-DATA fnSingle<>+5268(SB)/4, $0x38f54cf2
-DATA fnSingle<>+5272(SB)/4, $0x3581afcd
-DATA fnSingle<>+5276(SB)/4, $0xbeaaaa90
-DATA fnSingle<>+5280(SB)/4, $0xbea6d2ba
-DATA fnSingle<>+5284(SB)/4, $0xbebdd08e
-DATA fnSingle<>+5288(SB)/4, $0xbe42884a
-DATA fnSingle<>+5292(SB)/4, $0xbd3c98be
-DATA fnSingle<>+5296(SB)/4, $0xbb8e659f
-DATA fnSingle<>+5300(SB)/4, $0xb938014d
-DATA fnSingle<>+5304(SB)/4, $0xb5c26bbd
-DATA fnSingle<>+5308(SB)/4, $0xb2126312
-DATA fnSingle<>+5312(SB)/4, $0x3f5acaf6
-DATA fnSingle<>+5316(SB)/4, $0x3f0e982a
-DATA fnSingle<>+5320(SB)/4, $0x3e5b77c8
-DATA fnSingle<>+5324(SB)/4, $0x3d41358d
-DATA fnSingle<>+5328(SB)/4, $0x3b8eb112
-DATA fnSingle<>+5332(SB)/4, $0x3937fda5
-DATA fnSingle<>+5336(SB)/4, $0x35bfa995
-DATA fnSingle<>+5340(SB)/4, $0x00000000
-DATA fnSingle<>+5344(SB)/4, $0x3ec33150
-DATA fnSingle<>+5348(SB)/4, $0x3f2a6327
-DATA fnSingle<>+5352(SB)/4, $0x3f62ea09
-DATA fnSingle<>+5356(SB)/4, $0x3f79e3a8
-DATA fnSingle<>+5360(SB)/4, $0x3f7f7127
-DATA fnSingle<>+5364(SB)/4, $0x3f7ffa40
-DATA fnSingle<>+5368(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+4960(SB)/4, $0x3d322126
+DATA fnSingle<>+4964(SB)/4, $0x3dae6255
+DATA fnSingle<>+4968(SB)/4, $0x3e140f12
+DATA fnSingle<>+4972(SB)/4, $0x3e60018a
+DATA fnSingle<>+4976(SB)/4, $0x3ea404ac
+DATA fnSingle<>+4980(SB)/4, $0x3ee2111a
+DATA fnSingle<>+4984(SB)/4, $0x3f317218
+DATA fnSingle<>+4988(SB)/4, $0x00000000
+DATA fnSingle<>+4992(SB)/4, $0x41107ae1
+DATA fnSingle<>+4996(SB)/4, $0x41107ae1
+DATA fnSingle<>+5000(SB)/4, $0x41107ae1
+DATA fnSingle<>+5004(SB)/4, $0x41107ae1
+DATA fnSingle<>+5008(SB)/4, $0x41107ae1
+DATA fnSingle<>+5012(SB)/4, $0x41107ae1
+DATA fnSingle<>+5016(SB)/4, $0x41107ae1
+DATA fnSingle<>+5020(SB)/4, $0x41107ae1
+DATA fnSingle<>+5024(SB)/4, $0x401f7391
+DATA fnSingle<>+5028(SB)/4, $0x401f7391
+DATA fnSingle<>+5032(SB)/4, $0x401f7391
+DATA fnSingle<>+5036(SB)/4, $0x401f7391
+DATA fnSingle<>+5040(SB)/4, $0x401f7391
+DATA fnSingle<>+5044(SB)/4, $0x401f7391
+DATA fnSingle<>+5048(SB)/4, $0x401f7391
+DATA fnSingle<>+5052(SB)/4, $0x401f7391
+DATA fnSingle<>+5056(SB)/4, $0x20800000
+DATA fnSingle<>+5060(SB)/4, $0x20800000
+DATA fnSingle<>+5064(SB)/4, $0x20800000
+DATA fnSingle<>+5068(SB)/4, $0x20800000
+DATA fnSingle<>+5072(SB)/4, $0x20800000
+DATA fnSingle<>+5076(SB)/4, $0x20800000
+DATA fnSingle<>+5080(SB)/4, $0x20800000
+DATA fnSingle<>+5084(SB)/4, $0x20800000
+DATA fnSingle<>+5088(SB)/4, $0x3ecd9202
+DATA fnSingle<>+5092(SB)/4, $0x3f4d8181
+DATA fnSingle<>+5096(SB)/4, $0x3fb3d04e
+DATA fnSingle<>+5100(SB)/4, $0x400d521d
+DATA fnSingle<>+5104(SB)/4, $0x405a42a0
+DATA fnSingle<>+5108(SB)/4, $0x40a08c53
+DATA fnSingle<>+5112(SB)/4, $0x40ed801a
+DATA fnSingle<>+5116(SB)/4, $0x00000000
+DATA fnSingle<>+5120(SB)/4, $0x00000000
+DATA fnSingle<>+5124(SB)/4, $0x00000000
+DATA fnSingle<>+5128(SB)/4, $0x00000000
+DATA fnSingle<>+5132(SB)/4, $0x00000000
+DATA fnSingle<>+5136(SB)/4, $0x00000000
+DATA fnSingle<>+5140(SB)/4, $0x00000000
+DATA fnSingle<>+5144(SB)/4, $0x00000000
+DATA fnSingle<>+5148(SB)/4, $0x3f800000
+DATA fnSingle<>+5152(SB)/4, $0x3c6c9422
+DATA fnSingle<>+5156(SB)/4, $0x3c88d2d0
+DATA fnSingle<>+5160(SB)/4, $0xbb9009bd
+DATA fnSingle<>+5164(SB)/4, $0xb94d5eee
+DATA fnSingle<>+5168(SB)/4, $0x3850bd0f
+DATA fnSingle<>+5172(SB)/4, $0x3621e759
+DATA fnSingle<>+5176(SB)/4, $0x32da7846
+DATA fnSingle<>+5180(SB)/4, $0xbd437038
+DATA fnSingle<>+5184(SB)/4, $0xbd85fdb8
+DATA fnSingle<>+5188(SB)/4, $0x3bb2df6e
+DATA fnSingle<>+5192(SB)/4, $0x3c263e24
+DATA fnSingle<>+5196(SB)/4, $0xba27d09c
+DATA fnSingle<>+5200(SB)/4, $0xb94a5d00
+DATA fnSingle<>+5204(SB)/4, $0xb70e55f1
+DATA fnSingle<>+5208(SB)/4, $0xb3c12104
+DATA fnSingle<>+5212(SB)/4, $0xbb13be5c
+DATA fnSingle<>+5216(SB)/4, $0x3c028b67
+DATA fnSingle<>+5220(SB)/4, $0xbd814aa6
+DATA fnSingle<>+5224(SB)/4, $0xbbf7263d
+DATA fnSingle<>+5228(SB)/4, $0x3b88ce08
+DATA fnSingle<>+5232(SB)/4, $0x3a130132
+DATA fnSingle<>+5236(SB)/4, $0x37c31f4a
+DATA fnSingle<>+5240(SB)/4, $0x343bbcaf
+DATA fnSingle<>+5244(SB)/4, $0x3e08e14a
+DATA fnSingle<>+5248(SB)/4, $0x3e2de8f2
+DATA fnSingle<>+5252(SB)/4, $0x3da9da7c
+DATA fnSingle<>+5256(SB)/4, $0xbcb9545f
+DATA fnSingle<>+5260(SB)/4, $0xbc57f8be
+DATA fnSingle<>+5264(SB)/4, $0xbabac193
+DATA fnSingle<>+5268(SB)/4, $0xb8740e6c
+DATA fnSingle<>+5272(SB)/4, $0xb4e9c4e9
+DATA fnSingle<>+5276(SB)/4, $0xb7cd12b6
+DATA fnSingle<>+5280(SB)/4, $0xbe248789
+DATA fnSingle<>+5284(SB)/4, $0x3d7a2dca
+DATA fnSingle<>+5288(SB)/4, $0x3dc68d42
+DATA fnSingle<>+5292(SB)/4, $0x3cef61df
+DATA fnSingle<>+5296(SB)/4, $0x3b3d0668
+DATA fnSingle<>+5300(SB)/4, $0x38f54cf2
+DATA fnSingle<>+5304(SB)/4, $0x3581afcd
+DATA fnSingle<>+5308(SB)/4, $0xbeaaaa90
+DATA fnSingle<>+5312(SB)/4, $0xbea6d2ba
+DATA fnSingle<>+5316(SB)/4, $0xbebdd08e
+DATA fnSingle<>+5320(SB)/4, $0xbe42884a
+DATA fnSingle<>+5324(SB)/4, $0xbd3c98be
+DATA fnSingle<>+5328(SB)/4, $0xbb8e659f
+DATA fnSingle<>+5332(SB)/4, $0xb938014d
+DATA fnSingle<>+5336(SB)/4, $0xb5c26bbd
+DATA fnSingle<>+5340(SB)/4, $0xb2126312
+DATA fnSingle<>+5344(SB)/4, $0x3f5acaf6
+DATA fnSingle<>+5348(SB)/4, $0x3f0e982a
+DATA fnSingle<>+5352(SB)/4, $0x3e5b77c8
+DATA fnSingle<>+5356(SB)/4, $0x3d41358d
+DATA fnSingle<>+5360(SB)/4, $0x3b8eb112
+DATA fnSingle<>+5364(SB)/4, $0x3937fda5
+DATA fnSingle<>+5368(SB)/4, $0x35bfa995
 DATA fnSingle<>+5372(SB)/4, $0x00000000
-DATA fnSingle<>+5376(SB)/4, $0x48000000
-DATA fnSingle<>+5380(SB)/4, $0x48000000
-DATA fnSingle<>+5384(SB)/4, $0x48000000
-DATA fnSingle<>+5388(SB)/4, $0x48000000
-DATA fnSingle<>+5392(SB)/4, $0x48000000
-DATA fnSingle<>+5396(SB)/4, $0x48000000
-DATA fnSingle<>+5400(SB)/4, $0x48000000
-DATA fnSingle<>+5404(SB)/4, $0x48000000
-DATA fnSingle<>+5408(SB)/4, $0x3f22f983
-DATA fnSingle<>+5412(SB)/4, $0x3f22f983
-DATA fnSingle<>+5416(SB)/4, $0x3f22f983
-DATA fnSingle<>+5420(SB)/4, $0x3f22f983
-DATA fnSingle<>+5424(SB)/4, $0x3f22f983
-DATA fnSingle<>+5428(SB)/4, $0x3f22f983
-DATA fnSingle<>+5432(SB)/4, $0x3f22f983
-DATA fnSingle<>+5436(SB)/4, $0x3f22f983
-DATA fnSingle<>+5440(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5444(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5448(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5452(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5456(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5460(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5464(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5468(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5472(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5476(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5480(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5484(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5488(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5492(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5496(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5500(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5504(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5508(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5512(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5516(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5520(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5524(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5528(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5532(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5536(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5540(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5544(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5548(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5552(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5556(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5560(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5564(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5568(SB)/4, $0x3c088363
-DATA fnSingle<>+5572(SB)/4, $0x3c088363
-DATA fnSingle<>+5576(SB)/4, $0x3c088363
-DATA fnSingle<>+5580(SB)/4, $0x3c088363
-DATA fnSingle<>+5584(SB)/4, $0x3c088363
-DATA fnSingle<>+5588(SB)/4, $0x3c088363
-DATA fnSingle<>+5592(SB)/4, $0x3c088363
-DATA fnSingle<>+5596(SB)/4, $0x3c088363
-DATA fnSingle<>+5600(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5604(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5608(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5612(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5616(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5620(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5624(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5628(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5632(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5636(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5640(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5644(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5648(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5652(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5656(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5660(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5664(SB)/4, $0xbab60612
-DATA fnSingle<>+5668(SB)/4, $0xbab60612
-DATA fnSingle<>+5672(SB)/4, $0xbab60612
-DATA fnSingle<>+5676(SB)/4, $0xbab60612
-DATA fnSingle<>+5680(SB)/4, $0xbab60612
-DATA fnSingle<>+5684(SB)/4, $0xbab60612
-DATA fnSingle<>+5688(SB)/4, $0xbab60612
-DATA fnSingle<>+5692(SB)/4, $0xbab60612
-DATA fnSingle<>+5696(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5700(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5704(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5708(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5712(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5716(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5720(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5724(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5728(SB)/4, $0xbf000000
-DATA fnSingle<>+5732(SB)/4, $0xbf000000
-DATA fnSingle<>+5736(SB)/4, $0xbf000000
-DATA fnSingle<>+5740(SB)/4, $0xbf000000
-DATA fnSingle<>+5744(SB)/4, $0xbf000000
-DATA fnSingle<>+5748(SB)/4, $0xbf000000
-DATA fnSingle<>+5752(SB)/4, $0xbf000000
-DATA fnSingle<>+5756(SB)/4, $0xbf000000
-DATA fnSingle<>+5760(SB)/4, $0x3f800000
-DATA fnSingle<>+5764(SB)/4, $0x3f800000
-DATA fnSingle<>+5768(SB)/4, $0x3f800000
-DATA fnSingle<>+5772(SB)/4, $0x3f800000
-DATA fnSingle<>+5776(SB)/4, $0x3f800000
-DATA fnSingle<>+5780(SB)/4, $0x3f800000
-DATA fnSingle<>+5784(SB)/4, $0x3f800000
-DATA fnSingle<>+5788(SB)/4, $0x3f800000
-DATA fnSingle<>+5792(SB)/4, $0x80000000
-DATA fnSingle<>+5796(SB)/4, $0x80000000
-DATA fnSingle<>+5800(SB)/4, $0x80000000
-DATA fnSingle<>+5804(SB)/4, $0x80000000
-DATA fnSingle<>+5808(SB)/4, $0x80000000
-DATA fnSingle<>+5812(SB)/4, $0x80000000
-DATA fnSingle<>+5816(SB)/4, $0x80000000
-DATA fnSingle<>+5820(SB)/4, $0x80000000
-DATA fnSingle<>+5824(SB)/4, $0x7fffffff
-DATA fnSingle<>+5828(SB)/4, $0x7fffffff
-DATA fnSingle<>+5832(SB)/4, $0x7fffffff
-DATA fnSingle<>+5836(SB)/4, $0x7fffffff
-DATA fnSingle<>+5840(SB)/4, $0x7fffffff
-DATA fnSingle<>+5844(SB)/4, $0x7fffffff
-DATA fnSingle<>+5848(SB)/4, $0x7fffffff
-DATA fnSingle<>+5852(SB)/4, $0x7fffffff
-DATA fnSingle<>+5856(SB)/4, $0x7f800000
-DATA fnSingle<>+5860(SB)/4, $0x7f800000
-DATA fnSingle<>+5864(SB)/4, $0x7f800000
-DATA fnSingle<>+5868(SB)/4, $0x7f800000
-DATA fnSingle<>+5872(SB)/4, $0x7f800000
-DATA fnSingle<>+5876(SB)/4, $0x7f800000
-DATA fnSingle<>+5880(SB)/4, $0x7f800000
-DATA fnSingle<>+5884(SB)/4, $0x7f800000
-DATA fnSingle<>+5888(SB)/4, $0xff800000
-DATA fnSingle<>+5892(SB)/4, $0xff800000
-DATA fnSingle<>+5896(SB)/4, $0xff800000
-DATA fnSingle<>+5900(SB)/4, $0xff800000
-DATA fnSingle<>+5904(SB)/4, $0xff800000
-DATA fnSingle<>+5908(SB)/4, $0xff800000
-DATA fnSingle<>+5912(SB)/4, $0xff800000
-DATA fnSingle<>+5916(SB)/4, $0xff800000
-DATA fnSingle<>+5920(SB)/4, $0x7fc00000
-DATA fnSingle<>+5924(SB)/4, $0x7fc00000
-DATA fnSingle<>+5928(SB)/4, $0x7fc00000
-DATA fnSingle<>+5932(SB)/4, $0x7fc00000
-DATA fnSingle<>+5936(SB)/4, $0x7fc00000
-DATA fnSingle<>+5940(SB)/4, $0x7fc00000
-DATA fnSingle<>+5944(SB)/4, $0x7fc00000
-DATA fnSingle<>+5948(SB)/4, $0x7fc00000
-DATA fnSingle<>+5952(SB)/4, $0x00800000
-DATA fnSingle<>+5956(SB)/4, $0x00800000
-DATA fnSingle<>+5960(SB)/4, $0x00800000
-DATA fnSingle<>+5964(SB)/4, $0x00800000
-DATA fnSingle<>+5968(SB)/4, $0x00800000
-DATA fnSingle<>+5972(SB)/4, $0x00800000
-DATA fnSingle<>+5976(SB)/4, $0x00800000
-DATA fnSingle<>+5980(SB)/4, $0x00800000
-DATA fnSingle<>+5984(SB)/4, $0x7f000000
-DATA fnSingle<>+5988(SB)/4, $0x7f000000
-DATA fnSingle<>+5992(SB)/4, $0x7f000000
-DATA fnSingle<>+5996(SB)/4, $0x7f000000
-DATA fnSingle<>+6000(SB)/4, $0x7f000000
-DATA fnSingle<>+6004(SB)/4, $0x7f000000
-DATA fnSingle<>+6008(SB)/4, $0x7f000000
-DATA fnSingle<>+6012(SB)/4, $0x7f000000
-DATA fnSingle<>+6016(SB)/4, $0xff800000
-DATA fnSingle<>+6020(SB)/4, $0xff800000
-DATA fnSingle<>+6024(SB)/4, $0xff800000
-DATA fnSingle<>+6028(SB)/4, $0xff800000
-DATA fnSingle<>+6032(SB)/4, $0xff800000
-DATA fnSingle<>+6036(SB)/4, $0xff800000
-DATA fnSingle<>+6040(SB)/4, $0xff800000
-DATA fnSingle<>+6044(SB)/4, $0xff800000
-DATA fnSingle<>+6048(SB)/4, $0x00000001
-DATA fnSingle<>+6052(SB)/4, $0x00000001
-DATA fnSingle<>+6056(SB)/4, $0x00000001
-DATA fnSingle<>+6060(SB)/4, $0x00000001
-DATA fnSingle<>+6064(SB)/4, $0x00000001
-DATA fnSingle<>+6068(SB)/4, $0x00000001
-DATA fnSingle<>+6072(SB)/4, $0x00000001
-DATA fnSingle<>+6076(SB)/4, $0x00000001
-DATA fnSingle<>+6080(SB)/4, $0x00000002
-DATA fnSingle<>+6084(SB)/4, $0x00000002
-DATA fnSingle<>+6088(SB)/4, $0x00000002
-DATA fnSingle<>+6092(SB)/4, $0x00000002
-DATA fnSingle<>+6096(SB)/4, $0x00000002
-DATA fnSingle<>+6100(SB)/4, $0x00000002
-DATA fnSingle<>+6104(SB)/4, $0x00000002
-DATA fnSingle<>+6108(SB)/4, $0x00000002
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $6112
+DATA fnSingle<>+5376(SB)/4, $0x3ec33150
+DATA fnSingle<>+5380(SB)/4, $0x3f2a6327
+DATA fnSingle<>+5384(SB)/4, $0x3f62ea09
+DATA fnSingle<>+5388(SB)/4, $0x3f79e3a8
+DATA fnSingle<>+5392(SB)/4, $0x3f7f7127
+DATA fnSingle<>+5396(SB)/4, $0x3f7ffa40
+DATA fnSingle<>+5400(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+5404(SB)/4, $0x00000000
+DATA fnSingle<>+5408(SB)/4, $0x48000000
+DATA fnSingle<>+5412(SB)/4, $0x48000000
+DATA fnSingle<>+5416(SB)/4, $0x48000000
+DATA fnSingle<>+5420(SB)/4, $0x48000000
+DATA fnSingle<>+5424(SB)/4, $0x48000000
+DATA fnSingle<>+5428(SB)/4, $0x48000000
+DATA fnSingle<>+5432(SB)/4, $0x48000000
+DATA fnSingle<>+5436(SB)/4, $0x48000000
+DATA fnSingle<>+5440(SB)/4, $0x3f22f983
+DATA fnSingle<>+5444(SB)/4, $0x3f22f983
+DATA fnSingle<>+5448(SB)/4, $0x3f22f983
+DATA fnSingle<>+5452(SB)/4, $0x3f22f983
+DATA fnSingle<>+5456(SB)/4, $0x3f22f983
+DATA fnSingle<>+5460(SB)/4, $0x3f22f983
+DATA fnSingle<>+5464(SB)/4, $0x3f22f983
+DATA fnSingle<>+5468(SB)/4, $0x3f22f983
+DATA fnSingle<>+5472(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5476(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5480(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5484(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5488(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5492(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5496(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5500(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5504(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5508(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5512(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5516(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5520(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5524(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5528(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5532(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5536(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5540(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5544(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5548(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5552(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5556(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5560(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5564(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5568(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5572(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5576(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5580(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5584(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5588(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5592(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5596(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5600(SB)/4, $0x3c088363
+DATA fnSingle<>+5604(SB)/4, $0x3c088363
+DATA fnSingle<>+5608(SB)/4, $0x3c088363
+DATA fnSingle<>+5612(SB)/4, $0x3c088363
+DATA fnSingle<>+5616(SB)/4, $0x3c088363
+DATA fnSingle<>+5620(SB)/4, $0x3c088363
+DATA fnSingle<>+5624(SB)/4, $0x3c088363
+DATA fnSingle<>+5628(SB)/4, $0x3c088363
+DATA fnSingle<>+5632(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5636(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5640(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5644(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5648(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5652(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5656(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5660(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5664(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5668(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5672(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5676(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5680(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5684(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5688(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5692(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5696(SB)/4, $0xbab60612
+DATA fnSingle<>+5700(SB)/4, $0xbab60612
+DATA fnSingle<>+5704(SB)/4, $0xbab60612
+DATA fnSingle<>+5708(SB)/4, $0xbab60612
+DATA fnSingle<>+5712(SB)/4, $0xbab60612
+DATA fnSingle<>+5716(SB)/4, $0xbab60612
+DATA fnSingle<>+5720(SB)/4, $0xbab60612
+DATA fnSingle<>+5724(SB)/4, $0xbab60612
+DATA fnSingle<>+5728(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5732(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5736(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5740(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5744(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5748(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5752(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5756(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5760(SB)/4, $0xbf000000
+DATA fnSingle<>+5764(SB)/4, $0xbf000000
+DATA fnSingle<>+5768(SB)/4, $0xbf000000
+DATA fnSingle<>+5772(SB)/4, $0xbf000000
+DATA fnSingle<>+5776(SB)/4, $0xbf000000
+DATA fnSingle<>+5780(SB)/4, $0xbf000000
+DATA fnSingle<>+5784(SB)/4, $0xbf000000
+DATA fnSingle<>+5788(SB)/4, $0xbf000000
+DATA fnSingle<>+5792(SB)/4, $0x3f800000
+DATA fnSingle<>+5796(SB)/4, $0x3f800000
+DATA fnSingle<>+5800(SB)/4, $0x3f800000
+DATA fnSingle<>+5804(SB)/4, $0x3f800000
+DATA fnSingle<>+5808(SB)/4, $0x3f800000
+DATA fnSingle<>+5812(SB)/4, $0x3f800000
+DATA fnSingle<>+5816(SB)/4, $0x3f800000
+DATA fnSingle<>+5820(SB)/4, $0x3f800000
+DATA fnSingle<>+5824(SB)/4, $0x80000000
+DATA fnSingle<>+5828(SB)/4, $0x80000000
+DATA fnSingle<>+5832(SB)/4, $0x80000000
+DATA fnSingle<>+5836(SB)/4, $0x80000000
+DATA fnSingle<>+5840(SB)/4, $0x80000000
+DATA fnSingle<>+5844(SB)/4, $0x80000000
+DATA fnSingle<>+5848(SB)/4, $0x80000000
+DATA fnSingle<>+5852(SB)/4, $0x80000000
+DATA fnSingle<>+5856(SB)/4, $0x7fffffff
+DATA fnSingle<>+5860(SB)/4, $0x7fffffff
+DATA fnSingle<>+5864(SB)/4, $0x7fffffff
+DATA fnSingle<>+5868(SB)/4, $0x7fffffff
+DATA fnSingle<>+5872(SB)/4, $0x7fffffff
+DATA fnSingle<>+5876(SB)/4, $0x7fffffff
+DATA fnSingle<>+5880(SB)/4, $0x7fffffff
+DATA fnSingle<>+5884(SB)/4, $0x7fffffff
+DATA fnSingle<>+5888(SB)/4, $0x7f800000
+DATA fnSingle<>+5892(SB)/4, $0x7f800000
+DATA fnSingle<>+5896(SB)/4, $0x7f800000
+DATA fnSingle<>+5900(SB)/4, $0x7f800000
+DATA fnSingle<>+5904(SB)/4, $0x7f800000
+DATA fnSingle<>+5908(SB)/4, $0x7f800000
+DATA fnSingle<>+5912(SB)/4, $0x7f800000
+DATA fnSingle<>+5916(SB)/4, $0x7f800000
+DATA fnSingle<>+5920(SB)/4, $0xff800000
+DATA fnSingle<>+5924(SB)/4, $0xff800000
+DATA fnSingle<>+5928(SB)/4, $0xff800000
+DATA fnSingle<>+5932(SB)/4, $0xff800000
+DATA fnSingle<>+5936(SB)/4, $0xff800000
+DATA fnSingle<>+5940(SB)/4, $0xff800000
+DATA fnSingle<>+5944(SB)/4, $0xff800000
+DATA fnSingle<>+5948(SB)/4, $0xff800000
+DATA fnSingle<>+5952(SB)/4, $0x7fc00000
+DATA fnSingle<>+5956(SB)/4, $0x7fc00000
+DATA fnSingle<>+5960(SB)/4, $0x7fc00000
+DATA fnSingle<>+5964(SB)/4, $0x7fc00000
+DATA fnSingle<>+5968(SB)/4, $0x7fc00000
+DATA fnSingle<>+5972(SB)/4, $0x7fc00000
+DATA fnSingle<>+5976(SB)/4, $0x7fc00000
+DATA fnSingle<>+5980(SB)/4, $0x7fc00000
+DATA fnSingle<>+5984(SB)/4, $0x00800000
+DATA fnSingle<>+5988(SB)/4, $0x00800000
+DATA fnSingle<>+5992(SB)/4, $0x00800000
+DATA fnSingle<>+5996(SB)/4, $0x00800000
+DATA fnSingle<>+6000(SB)/4, $0x00800000
+DATA fnSingle<>+6004(SB)/4, $0x00800000
+DATA fnSingle<>+6008(SB)/4, $0x00800000
+DATA fnSingle<>+6012(SB)/4, $0x00800000
+DATA fnSingle<>+6016(SB)/4, $0x7f000000
+DATA fnSingle<>+6020(SB)/4, $0x7f000000
+DATA fnSingle<>+6024(SB)/4, $0x7f000000
+DATA fnSingle<>+6028(SB)/4, $0x7f000000
+DATA fnSingle<>+6032(SB)/4, $0x7f000000
+DATA fnSingle<>+6036(SB)/4, $0x7f000000
+DATA fnSingle<>+6040(SB)/4, $0x7f000000
+DATA fnSingle<>+6044(SB)/4, $0x7f000000
+DATA fnSingle<>+6048(SB)/4, $0xff800000
+DATA fnSingle<>+6052(SB)/4, $0xff800000
+DATA fnSingle<>+6056(SB)/4, $0xff800000
+DATA fnSingle<>+6060(SB)/4, $0xff800000
+DATA fnSingle<>+6064(SB)/4, $0xff800000
+DATA fnSingle<>+6068(SB)/4, $0xff800000
+DATA fnSingle<>+6072(SB)/4, $0xff800000
+DATA fnSingle<>+6076(SB)/4, $0xff800000
+DATA fnSingle<>+6080(SB)/4, $0x00000001
+DATA fnSingle<>+6084(SB)/4, $0x00000001
+DATA fnSingle<>+6088(SB)/4, $0x00000001
+DATA fnSingle<>+6092(SB)/4, $0x00000001
+DATA fnSingle<>+6096(SB)/4, $0x00000001
+DATA fnSingle<>+6100(SB)/4, $0x00000001
+DATA fnSingle<>+6104(SB)/4, $0x00000001
+DATA fnSingle<>+6108(SB)/4, $0x00000001
+DATA fnSingle<>+6112(SB)/4, $0x00000002
+DATA fnSingle<>+6116(SB)/4, $0x00000002
+DATA fnSingle<>+6120(SB)/4, $0x00000002
+DATA fnSingle<>+6124(SB)/4, $0x00000002
+DATA fnSingle<>+6128(SB)/4, $0x00000002
+DATA fnSingle<>+6132(SB)/4, $0x00000002
+DATA fnSingle<>+6136(SB)/4, $0x00000002
+DATA fnSingle<>+6140(SB)/4, $0x00000002
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $6144
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -1755,7 +1763,7 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4608(SB), Y1
+	VMOVUPD fnSingle<>+4640(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -1765,26 +1773,26 @@ loop:
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y2, Y1, Y2
 	VMINPS       Y3, Y1, Y3
-	VMOVUPD      fnSingle<>+4096(SB), Y4
-	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VMOVUPD      fnSingle<>+4064(SB), Y4
+	VMOVUPD      fnSingle<>+4064(SB), Y5
 	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y4
 	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y5
-	VSUBPS       fnSingle<>+4096(SB), Y4, Y6
-	VSUBPS       fnSingle<>+4096(SB), Y5, Y7
-	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y2
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y3
+	VSUBPS       fnSingle<>+4064(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
 	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y2
 	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y3
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y6
-	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y7
+	VFNMADD231PS fnSingle<>+4416(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y3
+	VMOVUPD      fnSingle<>+4480(SB), Y6
+	VMOVUPD      fnSingle<>+4480(SB), Y7
 	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y6
 	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y7
 	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y6
 	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y7
 	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y6
 	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y7
 	VMULPS       Y2, Y2, Y8
 	VMULPS       Y3, Y3, Y9
 	VFMADD213PS  Y2, Y8, Y6
@@ -1793,7 +1801,7 @@ loop:
 	VADDPS       fnSingle<>+448(SB), Y7, Y3
 	VPSLLD       $0x16, Y4, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VANDPS       fnSingle<>+6016(SB), Y6, Y6
+	VANDPS       fnSingle<>+6048(SB), Y6, Y6
 	VPSUBD       Y6, Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
@@ -1801,7 +1809,7 @@ loop:
 	VMULPS       Y4, Y2, Y2
 	VPSLLD       $0x16, Y5, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VANDPS       fnSingle<>+6016(SB), Y4, Y4
+	VANDPS       fnSingle<>+6048(SB), Y4, Y4
 	VPSUBD       Y4, Y5, Y5
 	VPADDD       fnSingle<>+448(SB), Y5, Y5
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -1823,7 +1831,7 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4608(SB), Y1
+	VMOVUPD fnSingle<>+4640(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -1835,26 +1843,26 @@ loop:
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y2, Y1, Y2
 	VMINPS       Y3, Y1, Y3
-	VMOVUPD      fnSingle<>+4096(SB), Y6
-	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VMOVUPD      fnSingle<>+4064(SB), Y7
 	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
-	VSUBPS       fnSingle<>+4096(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4096(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y3
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
 	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
 	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y9
+	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4480(SB), Y8
+	VMOVUPD      fnSingle<>+4480(SB), Y9
 	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
 	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
 	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -1863,7 +1871,7 @@ loop:
 	VADDPS       fnSingle<>+448(SB), Y9, Y3
 	VPSLLD       $0x16, Y6, Y8
 	VPSLLD       $0x17, Y6, Y6
-	VANDPS       fnSingle<>+6016(SB), Y8, Y8
+	VANDPS       fnSingle<>+6048(SB), Y8, Y8
 	VPSUBD       Y8, Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
@@ -1871,7 +1879,7 @@ loop:
 	VMULPS       Y6, Y2, Y2
 	VPSLLD       $0x16, Y7, Y6
 	VPSLLD       $0x17, Y7, Y7
-	VANDPS       fnSingle<>+6016(SB), Y6, Y6
+	VANDPS       fnSingle<>+6048(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
@@ -1894,7 +1902,7 @@ TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4608(SB), Z1
+	VBROADCASTSS fnSingle<>+4640(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -1913,34 +1921,30 @@ wide:
 	VMINPS            Z3, Z1, Z3
 	VMINPS            Z4, Z1, Z4
 	VMINPS            Z5, Z1, Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z6
-	VBROADCASTSS      fnSingle<>+4096(SB), Z7
-	VBROADCASTSS      fnSingle<>+4096(SB), Z8
-	VBROADCASTSS      fnSingle<>+4096(SB), Z9
+	VBROADCASTSS      fnSingle<>+4064(SB), Z6
+	VBROADCASTSS      fnSingle<>+4064(SB), Z7
+	VBROADCASTSS      fnSingle<>+4064(SB), Z8
+	VBROADCASTSS      fnSingle<>+4064(SB), Z9
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z6
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z7
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z8
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z6, Z6
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z7, Z7
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z8, Z8
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z9, Z9
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z6, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z7, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z8, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z9, Z5
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z6
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z7, Z7
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z8, Z8
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z9
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z6, Z2
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z3
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z8, Z4
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z9, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z10
-	VBROADCASTSS      fnSingle<>+4448(SB), Z11
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VBROADCASTSS      fnSingle<>+4448(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z10
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z11
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z12
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z13
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z6, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z7, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z8, Z4
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z9, Z5
+	VBROADCASTSS      fnSingle<>+4480(SB), Z10
+	VBROADCASTSS      fnSingle<>+4480(SB), Z11
+	VBROADCASTSS      fnSingle<>+4480(SB), Z12
+	VBROADCASTSS      fnSingle<>+4480(SB), Z13
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z10
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z11
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z12
@@ -1953,6 +1957,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z11
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z12
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z13
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
 	VMULPS            Z4, Z4, Z16
@@ -1984,16 +1992,16 @@ loop:
 	VMOVUPS           (CX)(BX*4), Z2
 	VMAXPS            Z2, Z0, Z2
 	VMINPS            Z2, Z1, Z2
-	VBROADCASTSS      fnSingle<>+4096(SB), Z3
+	VBROADCASTSS      fnSingle<>+4064(SB), Z3
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z3
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z3, Z2
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z3, Z3
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z3, Z2
-	VBROADCASTSS      fnSingle<>+4448(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z4
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z3, Z2
+	VBROADCASTSS      fnSingle<>+4480(SB), Z4
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z4
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z4
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z4
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z4
 	VMULPS            Z2, Z2, Z5
 	VFMADD213PS       Z2, Z5, Z4
 	VADDPS.BCST       fnSingle<>+448(SB), Z4, Z2
@@ -2015,7 +2023,7 @@ TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4608(SB), Z1
+	VBROADCASTSS fnSingle<>+4640(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -2038,34 +2046,30 @@ wide:
 	VMINPS            Z3, Z1, Z3
 	VMINPS            Z4, Z1, Z4
 	VMINPS            Z5, Z1, Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z10
-	VBROADCASTSS      fnSingle<>+4096(SB), Z11
-	VBROADCASTSS      fnSingle<>+4096(SB), Z12
-	VBROADCASTSS      fnSingle<>+4096(SB), Z13
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VBROADCASTSS      fnSingle<>+4064(SB), Z12
+	VBROADCASTSS      fnSingle<>+4064(SB), Z13
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z10
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z11
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z12, Z12
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z13, Z13
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z5
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z10
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z11
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z12
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z13
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VBROADCASTSS      fnSingle<>+4448(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z17
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z5
+	VBROADCASTSS      fnSingle<>+4480(SB), Z14
+	VBROADCASTSS      fnSingle<>+4480(SB), Z15
+	VBROADCASTSS      fnSingle<>+4480(SB), Z16
+	VBROADCASTSS      fnSingle<>+4480(SB), Z17
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
@@ -2078,6 +2082,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -2114,16 +2122,16 @@ loop:
 	VMOVUPS           (DX)(SI*4), Z3
 	VMAXPS            Z2, Z0, Z2
 	VMINPS            Z2, Z1, Z2
-	VBROADCASTSS      fnSingle<>+4096(SB), Z4
+	VBROADCASTSS      fnSingle<>+4064(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z2
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z4
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
-	VBROADCASTSS      fnSingle<>+4448(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z5
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z4, Z2
+	VBROADCASTSS      fnSingle<>+4480(SB), Z5
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VADDPS.BCST       fnSingle<>+448(SB), Z5, Z2
@@ -2147,7 +2155,7 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y1
 	VMOVUPD fnSingle<>+1856(SB), Y2
-	VMOVUPD fnSingle<>+4608(SB), Y2
+	VMOVUPD fnSingle<>+4640(SB), Y2
 	XORQ    BX, BX
 
 loop:
@@ -2173,22 +2181,22 @@ loop:
 	VMOVUPD      fnSingle<>+448(SB), Y11
 	VFMADD231PS  fnSingle<>+320(SB), Y8, Y10
 	VFMADD231PS  fnSingle<>+320(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+4352(SB), Y6, Y2
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y3
+	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y3
 	VMULPS       fnSingle<>+2048(SB), Y6, Y6
 	VMULPS       fnSingle<>+2048(SB), Y7, Y7
 	VADDPS       Y6, Y2, Y8
 	VADDPS       Y7, Y3, Y9
-	VMOVUPD      fnSingle<>+4448(SB), Y12
-	VMOVUPD      fnSingle<>+4448(SB), Y13
-	VFMADD213PS  fnSingle<>+4480(SB), Y8, Y12
-	VFMADD213PS  fnSingle<>+4480(SB), Y9, Y13
+	VMOVUPD      fnSingle<>+4480(SB), Y12
+	VMOVUPD      fnSingle<>+4480(SB), Y13
 	VFMADD213PS  fnSingle<>+4512(SB), Y8, Y12
 	VFMADD213PS  fnSingle<>+4512(SB), Y9, Y13
 	VFMADD213PS  fnSingle<>+4544(SB), Y8, Y12
 	VFMADD213PS  fnSingle<>+4544(SB), Y9, Y13
 	VFMADD213PS  fnSingle<>+4576(SB), Y8, Y12
 	VFMADD213PS  fnSingle<>+4576(SB), Y9, Y13
+	VFMADD213PS  fnSingle<>+4608(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4608(SB), Y9, Y13
 	VMULPS       Y8, Y8, Y8
 	VMULPS       Y9, Y9, Y9
 	VFMADD213PS  Y6, Y8, Y12
@@ -2225,7 +2233,7 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y0
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4608(SB), Y1
+	VMOVUPD fnSingle<>+4640(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -2237,26 +2245,26 @@ loop:
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y2, Y1, Y2
 	VMINPS       Y3, Y1, Y3
-	VMOVUPD      fnSingle<>+4096(SB), Y6
-	VMOVUPD      fnSingle<>+4096(SB), Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y6
+	VMOVUPD      fnSingle<>+4064(SB), Y7
 	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
-	VSUBPS       fnSingle<>+4096(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4096(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y3
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
 	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
 	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y9
+	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4480(SB), Y8
+	VMOVUPD      fnSingle<>+4480(SB), Y9
 	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
 	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
 	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -2265,7 +2273,7 @@ loop:
 	VADDPS       fnSingle<>+448(SB), Y9, Y3
 	VPSLLD       $0x16, Y6, Y8
 	VPSLLD       $0x17, Y6, Y6
-	VANDPS       fnSingle<>+6016(SB), Y8, Y8
+	VANDPS       fnSingle<>+6048(SB), Y8, Y8
 	VPSUBD       Y8, Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
@@ -2273,7 +2281,7 @@ loop:
 	VMULPS       Y6, Y2, Y2
 	VPSLLD       $0x16, Y7, Y6
 	VPSLLD       $0x17, Y7, Y7
-	VANDPS       fnSingle<>+6016(SB), Y6, Y6
+	VANDPS       fnSingle<>+6048(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
@@ -2298,7 +2306,7 @@ TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z1
 	VBROADCASTSS fnSingle<>+1856(SB), Z2
-	VBROADCASTSS fnSingle<>+4608(SB), Z2
+	VBROADCASTSS fnSingle<>+4640(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -2349,10 +2357,10 @@ wide:
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z15, Z19
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z16, Z20
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z17, Z21
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z5
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
 	VMULPS.BCST       fnSingle<>+2048(SB), Z10, Z10
 	VMULPS.BCST       fnSingle<>+2048(SB), Z11, Z11
 	VMULPS.BCST       fnSingle<>+2048(SB), Z12, Z12
@@ -2361,14 +2369,10 @@ wide:
 	VADDPS            Z11, Z3, Z15
 	VADDPS            Z12, Z4, Z16
 	VADDPS            Z13, Z5, Z17
-	VBROADCASTSS      fnSingle<>+4448(SB), Z22
-	VBROADCASTSS      fnSingle<>+4448(SB), Z23
-	VBROADCASTSS      fnSingle<>+4448(SB), Z24
-	VBROADCASTSS      fnSingle<>+4448(SB), Z25
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z14, Z22
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z15, Z23
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z17, Z25
+	VBROADCASTSS      fnSingle<>+4480(SB), Z22
+	VBROADCASTSS      fnSingle<>+4480(SB), Z23
+	VBROADCASTSS      fnSingle<>+4480(SB), Z24
+	VBROADCASTSS      fnSingle<>+4480(SB), Z25
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z14, Z22
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z15, Z23
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z16, Z24
@@ -2381,6 +2385,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z15, Z23
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z16, Z24
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z17, Z25
 	VMULPS            Z14, Z14, Z14
 	VMULPS            Z15, Z15, Z15
 	VMULPS            Z16, Z16, Z16
@@ -2440,14 +2448,14 @@ loop:
 	VPSUBD            Z3, Z5, Z5
 	VBROADCASTSS      fnSingle<>+448(SB), Z6
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z5, Z6
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z2
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
 	VMULPS.BCST       fnSingle<>+2048(SB), Z4, Z4
 	VADDPS            Z4, Z2, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4480(SB), Z7
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z5
 	VFMADD213PS       Z4, Z5, Z7
 	VADDPS            Z2, Z6, Z4
@@ -2476,7 +2484,7 @@ TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z0
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4608(SB), Z1
+	VBROADCASTSS fnSingle<>+4640(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -2499,34 +2507,30 @@ wide:
 	VMINPS            Z3, Z1, Z3
 	VMINPS            Z4, Z1, Z4
 	VMINPS            Z5, Z1, Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z10
-	VBROADCASTSS      fnSingle<>+4096(SB), Z11
-	VBROADCASTSS      fnSingle<>+4096(SB), Z12
-	VBROADCASTSS      fnSingle<>+4096(SB), Z13
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VBROADCASTSS      fnSingle<>+4064(SB), Z12
+	VBROADCASTSS      fnSingle<>+4064(SB), Z13
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z10
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z11
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z12, Z12
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z13, Z13
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z5
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z10
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z11
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z12
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z13
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VBROADCASTSS      fnSingle<>+4448(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z17
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z5
+	VBROADCASTSS      fnSingle<>+4480(SB), Z14
+	VBROADCASTSS      fnSingle<>+4480(SB), Z15
+	VBROADCASTSS      fnSingle<>+4480(SB), Z16
+	VBROADCASTSS      fnSingle<>+4480(SB), Z17
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
@@ -2539,6 +2543,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -2575,16 +2583,16 @@ loop:
 	VMOVUPS           (DX)(SI*4), Z3
 	VMAXPS            Z2, Z0, Z2
 	VMINPS            Z2, Z1, Z2
-	VBROADCASTSS      fnSingle<>+4096(SB), Z4
+	VBROADCASTSS      fnSingle<>+4064(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z2
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z4
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
-	VBROADCASTSS      fnSingle<>+4448(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z5
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z4, Z2
+	VBROADCASTSS      fnSingle<>+4480(SB), Z5
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VADDPS.BCST       fnSingle<>+448(SB), Z5, Z2
@@ -2658,16 +2666,16 @@ loop:
 	VFMADD213PS Y3, Y9, Y7
 	VFMADD231PS fnSingle<>+2976(SB), Y4, Y6
 	VFMADD231PS fnSingle<>+2976(SB), Y5, Y7
-	VCMPPS      $0x00, fnSingle<>+5792(SB), Y0, Y2
-	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+5888(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+5888(SB), Y7, Y7
-	VCMPPS      $0x11, fnSingle<>+5792(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y3
+	VCMPPS      $0x00, fnSingle<>+5824(SB), Y0, Y2
+	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y3
 	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y6, Y6
 	VBLENDVPS   Y3, fnSingle<>+5920(SB), Y7, Y7
-	VCMPPS      $0x15, fnSingle<>+5856(SB), Y0, Y2
-	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y3
+	VCMPPS      $0x11, fnSingle<>+5824(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+5952(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+5952(SB), Y7, Y7
+	VCMPPS      $0x15, fnSingle<>+5888(SB), Y0, Y2
+	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y3
 	VBLENDVPS   Y2, Y0, Y6, Y6
 	VBLENDVPS   Y3, Y1, Y7, Y7
 	VMOVUPS     Y6, (AX)(BX*4)
@@ -2814,26 +2822,26 @@ wide:
 	VFMADD231PS.BCST fnSingle<>+2976(SB), Z9, Z13
 	VFMADD231PS.BCST fnSingle<>+2976(SB), Z10, Z14
 	VFMADD231PS.BCST fnSingle<>+2976(SB), Z11, Z15
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z3, K4
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z12, K1, Z12
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z13, K2, Z13
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z14, K3, Z14
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z3, K4
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z3, K4
 	VBLENDMPS        Z0, Z12, K1, Z12
 	VBLENDMPS        Z1, Z13, K2, Z13
 	VBLENDMPS        Z2, Z14, K3, Z14
@@ -2875,11 +2883,11 @@ loop:
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
 	VFMADD231PS.BCST fnSingle<>+2976(SB), Z2, Z3
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
 	VBLENDMPS        Z0, Z3, K1, Z3
 	VMOVUPS          Z3, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3002,16 +3010,16 @@ loop:
 	VFMADD231PS fnSingle<>+3008(SB), Y3, Y7
 	VADDPS      Y6, Y4, Y2
 	VADDPS      Y7, Y5, Y3
-	VCMPPS      $0x00, fnSingle<>+5792(SB), Y0, Y4
-	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+5888(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+5888(SB), Y3, Y3
-	VCMPPS      $0x11, fnSingle<>+5792(SB), Y0, Y4
-	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y5
+	VCMPPS      $0x00, fnSingle<>+5824(SB), Y0, Y4
+	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y5
 	VBLENDVPS   Y4, fnSingle<>+5920(SB), Y2, Y2
 	VBLENDVPS   Y5, fnSingle<>+5920(SB), Y3, Y3
-	VCMPPS      $0x15, fnSingle<>+5856(SB), Y0, Y4
-	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y5
+	VCMPPS      $0x11, fnSingle<>+5824(SB), Y0, Y4
+	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+5952(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+5952(SB), Y3, Y3
+	VCMPPS      $0x15, fnSingle<>+5888(SB), Y0, Y4
+	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y5
 	VBLENDVPS   Y4, Y0, Y2, Y2
 	VBLENDVPS   Y5, Y1, Y3, Y3
 	VMOVUPS     Y2, (AX)(BX*4)
@@ -3168,26 +3176,26 @@ wide:
 	VADDPS           Z13, Z9, Z5
 	VADDPS           Z14, Z10, Z6
 	VADDPS           Z15, Z11, Z7
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z3, K4
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z4, K1, Z4
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z5, K2, Z5
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z6, K3, Z6
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z3, K4
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z3, K4
 	VBLENDMPS        Z0, Z4, K1, Z4
 	VBLENDMPS        Z1, Z5, K2, Z5
 	VBLENDMPS        Z2, Z6, K3, Z6
@@ -3231,11 +3239,11 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+3040(SB), Z1, Z3
 	VFMADD231PS.BCST fnSingle<>+3008(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
 	VBLENDMPS        Z0, Z1, K1, Z1
 	VMOVUPS          Z1, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3337,11 +3345,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2976(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5888(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y2
 	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y2
+	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5952(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -3372,11 +3380,11 @@ loop:
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
 	VFMADD231PS fnSingle<>+2976(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+5792(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5888(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+5792(SB), Y1, Y2
+	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y2
 	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+5856(SB), Y1, Y2
+	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+5952(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -3479,16 +3487,16 @@ wide:
 	VADDPS           Z9, Z5, Z1
 	VFMADD231PS.BCST fnSingle<>+2976(SB), Z6, Z0
 	VFMADD231PS.BCST fnSingle<>+2976(SB), Z7, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z2, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z2, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z3, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z2, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z3, K2
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z0, K1, Z0
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z3, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z2, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z3, K2
 	VBLENDMPS        Z2, Z0, K1, Z0
 	VBLENDMPS        Z3, Z1, K2, Z1
 	VMOVUPS          Z0, (AX)(BX*4)
@@ -3529,11 +3537,11 @@ loop:
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
 	VFMADD231PS.BCST fnSingle<>+2976(SB), Z3, Z0
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+5888(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z1, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z1, K1
 	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z1, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z1, K1
 	VBLENDMPS        Z1, Z0, K1, Z0
 	VMOVUPS          Z0, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3594,37 +3602,37 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5824(SB), Y2, Y4
-	VANDPS       fnSingle<>+5824(SB), Y3, Y5
+	VANDPS       fnSingle<>+5856(SB), Y2, Y4
+	VANDPS       fnSingle<>+5856(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
-	VMOVUPD      fnSingle<>+4416(SB), Y6
-	VMOVUPD      fnSingle<>+4416(SB), Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y7
 	VFMADD231PS  fnSingle<>+3008(SB), Y4, Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y7
-	VSUBPS       fnSingle<>+4416(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4416(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y5
+	VSUBPS       fnSingle<>+4448(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4448(SB), Y7, Y9
 	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y4
 	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VFMADD213PS  fnSingle<>+4480(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y9
+	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y5
+	VMOVUPD      fnSingle<>+4480(SB), Y8
+	VMOVUPD      fnSingle<>+4480(SB), Y9
 	VFMADD213PS  fnSingle<>+4512(SB), Y4, Y8
 	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y9
 	VFMADD213PS  fnSingle<>+4544(SB), Y4, Y8
 	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y9
 	VFMADD213PS  fnSingle<>+4576(SB), Y4, Y8
 	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4608(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y9
 	VMULPS       Y4, Y4, Y10
 	VMULPS       Y5, Y5, Y11
 	VFMADD213PS  Y4, Y10, Y8
@@ -3668,7 +3676,7 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    SI, SI
 
@@ -3677,30 +3685,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+5824(SB), Y2, Y2
-	VANDPS       fnSingle<>+5824(SB), Y3, Y3
+	VANDPS       fnSingle<>+5856(SB), Y2, Y2
+	VANDPS       fnSingle<>+5856(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
-	VMOVUPD      fnSingle<>+4416(SB), Y6
-	VMOVUPD      fnSingle<>+4416(SB), Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y7
 	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
-	VSUBPS       fnSingle<>+4416(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4416(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y3
+	VSUBPS       fnSingle<>+4448(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4448(SB), Y7, Y9
 	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
 	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4480(SB), Y3, Y9
+	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4480(SB), Y8
+	VMOVUPD      fnSingle<>+4480(SB), Y9
 	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
 	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
 	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -3747,7 +3755,7 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+4608(SB), Z0
+	VBROADCASTSS fnSingle<>+4640(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         BX, BX
 
@@ -3759,42 +3767,38 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+5824(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+5856(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
 	VMINPS            Z9, Z0, Z9
-	VBROADCASTSS      fnSingle<>+4416(SB), Z10
-	VBROADCASTSS      fnSingle<>+4416(SB), Z11
-	VBROADCASTSS      fnSingle<>+4416(SB), Z12
-	VBROADCASTSS      fnSingle<>+4416(SB), Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z10
+	VBROADCASTSS      fnSingle<>+4448(SB), Z11
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
+	VBROADCASTSS      fnSingle<>+4448(SB), Z13
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z6, Z10
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z11
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z12
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z9
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z13, Z17
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z6
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z7
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z8
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z9
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VBROADCASTSS      fnSingle<>+4448(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z17
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z17, Z9
+	VBROADCASTSS      fnSingle<>+4480(SB), Z14
+	VBROADCASTSS      fnSingle<>+4480(SB), Z15
+	VBROADCASTSS      fnSingle<>+4480(SB), Z16
+	VBROADCASTSS      fnSingle<>+4480(SB), Z17
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z6, Z14
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z7, Z15
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z16
@@ -3807,6 +3811,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z7, Z15
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z16
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z17
 	VMULPS            Z6, Z6, Z18
 	VMULPS            Z7, Z7, Z19
 	VMULPS            Z8, Z8, Z20
@@ -3876,18 +3884,18 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4416(SB), Z4
+	VBROADCASTSS      fnSingle<>+4448(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z4
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z3
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z4, Z5
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z3
-	VBROADCASTSS      fnSingle<>+4448(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z5
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z5, Z3
+	VBROADCASTSS      fnSingle<>+4480(SB), Z5
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z5
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z5
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z5
 	VMULPS            Z3, Z3, Z6
 	VFMADD213PS       Z3, Z6, Z5
 	VPSLLD            $0x17, Z4, Z3
@@ -3918,7 +3926,7 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4608(SB), Z0
+	VBROADCASTSS fnSingle<>+4640(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         SI, SI
 
@@ -3934,42 +3942,38 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+5824(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+5856(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
 	VMINPS            Z5, Z0, Z5
-	VBROADCASTSS      fnSingle<>+4416(SB), Z10
-	VBROADCASTSS      fnSingle<>+4416(SB), Z11
-	VBROADCASTSS      fnSingle<>+4416(SB), Z12
-	VBROADCASTSS      fnSingle<>+4416(SB), Z13
+	VBROADCASTSS      fnSingle<>+4448(SB), Z10
+	VBROADCASTSS      fnSingle<>+4448(SB), Z11
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
+	VBROADCASTSS      fnSingle<>+4448(SB), Z13
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z5
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z13, Z17
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z4
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VBROADCASTSS      fnSingle<>+4448(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z17
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z17, Z5
+	VBROADCASTSS      fnSingle<>+4480(SB), Z14
+	VBROADCASTSS      fnSingle<>+4480(SB), Z15
+	VBROADCASTSS      fnSingle<>+4480(SB), Z16
+	VBROADCASTSS      fnSingle<>+4480(SB), Z17
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
@@ -3982,6 +3986,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -4060,18 +4068,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
-	VBROADCASTSS      fnSingle<>+4416(SB), Z4
+	VBROADCASTSS      fnSingle<>+4448(SB), Z4
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z2
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z4, Z5
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z2
-	VBROADCASTSS      fnSingle<>+4448(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z5
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z5, Z2
+	VBROADCASTSS      fnSingle<>+4480(SB), Z5
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VPSLLD            $0x17, Z4, Z2
@@ -4103,33 +4111,29 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4960(SB), Y0
-	VMOVUPD fnSingle<>+4608(SB), Y1
+	VMOVUPD fnSingle<>+4992(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+5824(SB), Y1, Y3
-	VANDPS      fnSingle<>+5824(SB), Y2, Y4
+	VANDPS      fnSingle<>+5856(SB), Y1, Y3
+	VANDPS      fnSingle<>+5856(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+416(SB), Y5
 	VMOVUPD     fnSingle<>+416(SB), Y6
-	VFMADD231PS fnSingle<>+4992(SB), Y3, Y5
-	VFMADD231PS fnSingle<>+4992(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+5024(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+5024(SB), Y4, Y6
 	VPSRLD      $0x16, Y5, Y5
 	VPSRLD      $0x16, Y6, Y6
-	VPERMPS     fnSingle<>+5056(SB), Y5, Y7
-	VPERMPS     fnSingle<>+5056(SB), Y6, Y8
+	VPERMPS     fnSingle<>+5088(SB), Y5, Y7
+	VPERMPS     fnSingle<>+5088(SB), Y6, Y8
 	VSUBPS      Y7, Y3, Y3
 	VSUBPS      Y8, Y4, Y4
-	VPERMPS     fnSingle<>+5120(SB), Y5, Y7
-	VPERMPS     fnSingle<>+5120(SB), Y6, Y8
-	VPERMPS     fnSingle<>+5152(SB), Y5, Y9
-	VPERMPS     fnSingle<>+5152(SB), Y6, Y10
-	VFMADD213PS Y9, Y3, Y7
-	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5152(SB), Y5, Y7
+	VPERMPS     fnSingle<>+5152(SB), Y6, Y8
 	VPERMPS     fnSingle<>+5184(SB), Y5, Y9
 	VPERMPS     fnSingle<>+5184(SB), Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
@@ -4152,14 +4156,18 @@ loop:
 	VFMADD213PS Y10, Y4, Y8
 	VPERMPS     fnSingle<>+5344(SB), Y5, Y9
 	VPERMPS     fnSingle<>+5344(SB), Y6, Y10
-	VPERMPS     fnSingle<>+5088(SB), Y5, Y5
-	VPERMPS     fnSingle<>+5088(SB), Y6, Y6
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5376(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5376(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5120(SB), Y5, Y5
+	VPERMPS     fnSingle<>+5120(SB), Y6, Y6
 	VFMADD231PS Y3, Y5, Y9
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+5792(SB), Y1, Y1
-	VANDPS      fnSingle<>+5792(SB), Y2, Y2
+	VANDPS      fnSingle<>+5824(SB), Y1, Y1
+	VANDPS      fnSingle<>+5824(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4177,8 +4185,8 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4960(SB), Y0
-	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4992(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -4188,30 +4196,30 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y4
 	VADDPS       Y1, Y1, Y1
 	VADDPS       Y2, Y2, Y2
-	VANDPS       fnSingle<>+5824(SB), Y1, Y1
-	VANDPS       fnSingle<>+5824(SB), Y2, Y2
+	VANDPS       fnSingle<>+5856(SB), Y1, Y1
+	VANDPS       fnSingle<>+5856(SB), Y2, Y2
 	VMINPS       Y1, Y0, Y1
 	VMINPS       Y2, Y0, Y2
-	VMOVUPD      fnSingle<>+4416(SB), Y5
-	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y5
+	VMOVUPD      fnSingle<>+4448(SB), Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y1, Y5
 	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
-	VSUBPS       fnSingle<>+4416(SB), Y5, Y7
-	VSUBPS       fnSingle<>+4416(SB), Y6, Y8
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y2
+	VSUBPS       fnSingle<>+4448(SB), Y5, Y7
+	VSUBPS       fnSingle<>+4448(SB), Y6, Y8
 	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y1
 	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VFMADD213PS  fnSingle<>+4480(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y2, Y8
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
+	VMOVUPD      fnSingle<>+4480(SB), Y7
+	VMOVUPD      fnSingle<>+4480(SB), Y8
 	VFMADD213PS  fnSingle<>+4512(SB), Y1, Y7
 	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4544(SB), Y1, Y7
 	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
 	VFMADD213PS  fnSingle<>+4576(SB), Y1, Y7
 	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4608(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
 	VMULPS       Y1, Y1, Y9
 	VMULPS       Y2, Y2, Y10
 	VFMADD213PS  Y1, Y9, Y7
@@ -4240,8 +4248,8 @@ loop:
 	VFNMADD231PS Y6, Y2, Y8
 	VFNMADD231PS fnSingle<>+32(SB), Y5, Y7
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
-	VMULPS       fnSingle<>+5024(SB), Y5, Y1
-	VMULPS       fnSingle<>+5024(SB), Y6, Y2
+	VMULPS       fnSingle<>+5056(SB), Y5, Y1
+	VMULPS       fnSingle<>+5056(SB), Y6, Y2
 	VFMADD213PS  Y1, Y1, Y7
 	VFMADD213PS  Y2, Y2, Y8
 	VMULPS       Y7, Y3, Y1
@@ -4260,18 +4268,18 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+4960(SB), Z0
-	VBROADCASTSS    fnSingle<>+4608(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+5056(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+5120(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+5152(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+5184(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+5216(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+5248(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+5280(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+5312(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+5344(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+5088(SB), Z10
+	VBROADCASTSS    fnSingle<>+4992(SB), Z0
+	VBROADCASTSS    fnSingle<>+4640(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+5088(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+5152(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+5184(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+5216(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+5248(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+5280(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+5312(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+5344(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+5376(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+5120(SB), Z10
 	XORQ            BX, BX
 
 wide:
@@ -4282,10 +4290,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5856(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+5856(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+5856(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4294,10 +4302,10 @@ wide:
 	VBROADCASTSS     fnSingle<>+416(SB), Z20
 	VBROADCASTSS     fnSingle<>+416(SB), Z21
 	VBROADCASTSS     fnSingle<>+416(SB), Z22
-	VFMADD231PS.BCST fnSingle<>+4992(SB), Z15, Z19
-	VFMADD231PS.BCST fnSingle<>+4992(SB), Z16, Z20
-	VFMADD231PS.BCST fnSingle<>+4992(SB), Z17, Z21
-	VFMADD231PS.BCST fnSingle<>+4992(SB), Z18, Z22
+	VFMADD231PS.BCST fnSingle<>+5024(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+5024(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+5024(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+5024(SB), Z18, Z22
 	VPSRLD           $0x16, Z19, Z19
 	VPSRLD           $0x16, Z20, Z20
 	VPSRLD           $0x16, Z21, Z21
@@ -4378,10 +4386,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+5792(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+5792(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+5792(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4399,10 +4407,10 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+416(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+4992(SB), Z12, Z13
+	VFMADD231PS.BCST fnSingle<>+5024(SB), Z12, Z13
 	VPSRLD           $0x16, Z13, Z13
 	VPERMPS          Z1, Z13, Z14
 	VSUBPS           Z14, Z12, Z12
@@ -4423,7 +4431,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4441,8 +4449,8 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4960(SB), Z0
-	VBROADCASTSS fnSingle<>+4608(SB), Z0
+	VBROADCASTSS fnSingle<>+4992(SB), Z0
+	VBROADCASTSS fnSingle<>+4640(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -4461,42 +4469,38 @@ wide:
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
 	VADDPS            Z4, Z4, Z4
-	VANDPS.BCST       fnSingle<>+5824(SB), Z1, Z1
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+5856(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z4
 	VMINPS            Z1, Z0, Z1
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4416(SB), Z9
-	VBROADCASTSS      fnSingle<>+4416(SB), Z10
-	VBROADCASTSS      fnSingle<>+4416(SB), Z11
-	VBROADCASTSS      fnSingle<>+4416(SB), Z12
+	VBROADCASTSS      fnSingle<>+4448(SB), Z9
+	VBROADCASTSS      fnSingle<>+4448(SB), Z10
+	VBROADCASTSS      fnSingle<>+4448(SB), Z11
+	VBROADCASTSS      fnSingle<>+4448(SB), Z12
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z1, Z9
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z12, Z16
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z4
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z12, Z16
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z1
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z4
-	VBROADCASTSS      fnSingle<>+4448(SB), Z13
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z16
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z4
+	VBROADCASTSS      fnSingle<>+4480(SB), Z13
+	VBROADCASTSS      fnSingle<>+4480(SB), Z14
+	VBROADCASTSS      fnSingle<>+4480(SB), Z15
+	VBROADCASTSS      fnSingle<>+4480(SB), Z16
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z1, Z13
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
@@ -4509,6 +4513,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
 	VMULPS            Z1, Z1, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
@@ -4565,10 +4573,10 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
-	VMULPS.BCST       fnSingle<>+5024(SB), Z9, Z1
-	VMULPS.BCST       fnSingle<>+5024(SB), Z10, Z2
-	VMULPS.BCST       fnSingle<>+5024(SB), Z11, Z3
-	VMULPS.BCST       fnSingle<>+5024(SB), Z12, Z4
+	VMULPS.BCST       fnSingle<>+5056(SB), Z9, Z1
+	VMULPS.BCST       fnSingle<>+5056(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+5056(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+5056(SB), Z12, Z4
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
@@ -4592,18 +4600,18 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z1
 	VMOVUPS           (DX)(SI*4), Z2
 	VADDPS            Z1, Z1, Z1
-	VANDPS.BCST       fnSingle<>+5824(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+5856(SB), Z1, Z1
 	VMINPS            Z1, Z0, Z1
-	VBROADCASTSS      fnSingle<>+4416(SB), Z3
+	VBROADCASTSS      fnSingle<>+4448(SB), Z3
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z1, Z3
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z3, Z4
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z4, Z1
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z3, Z4
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z1
-	VBROADCASTSS      fnSingle<>+4448(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z1, Z4
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z4, Z1
+	VBROADCASTSS      fnSingle<>+4480(SB), Z4
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z1, Z4
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z1, Z4
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z1, Z4
 	VMULPS            Z1, Z1, Z5
 	VFMADD213PS       Z1, Z5, Z4
 	VPSLLD            $0x17, Z3, Z1
@@ -4618,7 +4626,7 @@ loop:
 	VBROADCASTSS      fnSingle<>+448(SB), Z4
 	VFNMADD231PS      Z3, Z1, Z4
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z3, Z4
-	VMULPS.BCST       fnSingle<>+5024(SB), Z3, Z1
+	VMULPS.BCST       fnSingle<>+5056(SB), Z3, Z1
 	VFMADD213PS       Z1, Z1, Z4
 	VMULPS            Z4, Z2, Z1
 	VMOVUPS           Z1, (AX)(SI*4)
@@ -4643,8 +4651,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+5824(SB), Y1, Y3
-	VANDPS      fnSingle<>+5824(SB), Y2, Y4
+	VANDPS      fnSingle<>+5856(SB), Y1, Y3
+	VANDPS      fnSingle<>+5856(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -4689,8 +4697,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+5792(SB), Y1, Y1
-	VANDPS      fnSingle<>+5792(SB), Y2, Y2
+	VANDPS      fnSingle<>+5824(SB), Y1, Y1
+	VANDPS      fnSingle<>+5824(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4717,8 +4725,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+5824(SB), Y1, Y1
-	VANDPS      fnSingle<>+5824(SB), Y2, Y2
+	VANDPS      fnSingle<>+5856(SB), Y1, Y1
+	VANDPS      fnSingle<>+5856(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -4801,10 +4809,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5856(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+5856(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+5856(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4893,10 +4901,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+5792(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+5792(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+5792(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4914,7 +4922,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4937,7 +4945,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+5792(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4971,10 +4979,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+5824(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+5824(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+5824(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+5824(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+5856(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+5856(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+5856(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+5856(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -5081,7 +5089,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+5824(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+5856(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -5121,12 +5129,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+5792(SB), Y1
+	VMOVUPD fnSingle<>+5824(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5824(SB), Y2, Y3
+	VANDPS       fnSingle<>+5856(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -5172,7 +5180,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5824(SB), Y2, Y3
+	VANDPS       fnSingle<>+5856(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -5231,13 +5239,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+5792(SB), Y1
+	VMOVUPD fnSingle<>+5824(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+5824(SB), Y1, Y3
+	VANDPS      fnSingle<>+5856(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -5285,7 +5293,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+5824(SB), Y1, Y3
+	VANDPS      fnSingle<>+5856(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -5344,7 +5352,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+5792(SB), Z1
+	VBROADCASTSS    fnSingle<>+5824(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -5363,8 +5371,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+5824(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+5856(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -5462,7 +5470,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -5523,7 +5531,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+5792(SB), Z1
+	VBROADCASTSS    fnSingle<>+5824(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -5542,8 +5550,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+5824(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+5824(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+5856(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+5856(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -5644,7 +5652,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+5824(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+5856(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -5705,12 +5713,12 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+2080(SB), Y0
-	VMOVUPD fnSingle<>+5792(SB), Y1
+	VMOVUPD fnSingle<>+5824(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5824(SB), Y2, Y3
+	VANDPS       fnSingle<>+5856(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
@@ -5742,7 +5750,7 @@ loop:
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VXORPS       fnSingle<>+5824(SB), Y4, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
@@ -5768,7 +5776,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5824(SB), Y2, Y3
+	VANDPS       fnSingle<>+5856(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
@@ -5800,7 +5808,7 @@ loop:
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VXORPS       fnSingle<>+5824(SB), Y4, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
@@ -5839,13 +5847,13 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+2080(SB), Y0
-	VMOVUPD fnSingle<>+5792(SB), Y1
+	VMOVUPD fnSingle<>+5824(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
-	VANDPS       fnSingle<>+5824(SB), Y1, Y3
+	VANDPS       fnSingle<>+5856(SB), Y1, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
@@ -5875,7 +5883,7 @@ loop:
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VXORPS       fnSingle<>+5824(SB), Y4, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
@@ -5907,7 +5915,7 @@ loop:
 	VMOVUPS      Y1, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      32(DX)(SI*4), Y2
-	VANDPS       fnSingle<>+5824(SB), Y1, Y3
+	VANDPS       fnSingle<>+5856(SB), Y1, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
@@ -5937,7 +5945,7 @@ loop:
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5792(SB), Y4, Y4
+	VXORPS       fnSingle<>+5824(SB), Y4, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMULPS       Y3, Y5, Y4
 	VMOVUPD      fnSingle<>+0(SB), Y8
@@ -5980,7 +5988,7 @@ TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+2080(SB), Z0
-	VBROADCASTSS    fnSingle<>+5792(SB), Z1
+	VBROADCASTSS    fnSingle<>+5824(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+2208(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+2272(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+2304(SB), Z4
@@ -5999,8 +6007,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+5824(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+5856(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+448(SB), Z16
@@ -6063,8 +6071,8 @@ wide:
 	VMOVAPD           Z17, Z17
 	VFNMADD231PS      Z14, Z14, Z16
 	VFNMADD231PS      Z15, Z15, Z17
-	VXORPS.BCST       fnSingle<>+5792(SB), Z16, Z16
-	VXORPS.BCST       fnSingle<>+5792(SB), Z17, Z17
+	VXORPS.BCST       fnSingle<>+5824(SB), Z16, Z16
+	VXORPS.BCST       fnSingle<>+5824(SB), Z17, Z17
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z22
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z23
 	VMULPS            Z14, Z18, Z16
@@ -6122,7 +6130,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+448(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+2112(SB), Z13, Z14
@@ -6154,7 +6162,7 @@ loop:
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
 	VMOVAPD           Z14, Z14
 	VFNMADD231PS      Z13, Z13, Z14
-	VXORPS.BCST       fnSingle<>+5792(SB), Z14, Z14
+	VXORPS.BCST       fnSingle<>+5824(SB), Z14, Z14
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
 	VMULPS            Z13, Z15, Z14
 	VBROADCASTSS      fnSingle<>+0(SB), Z18
@@ -6195,7 +6203,7 @@ TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+2080(SB), Z0
-	VBROADCASTSS    fnSingle<>+5792(SB), Z1
+	VBROADCASTSS    fnSingle<>+5824(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+2528(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+2560(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+2592(SB), Z3
@@ -6215,8 +6223,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z11
 	VMOVUPS          (DX)(SI*4), Z12
 	VMOVUPS          64(DX)(SI*4), Z13
-	VANDPS.BCST      fnSingle<>+5824(SB), Z10, Z14
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+5856(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z15
 	VMINPS           Z14, Z0, Z14
 	VMINPS           Z15, Z0, Z15
 	VBROADCASTSS     fnSingle<>+448(SB), Z16
@@ -6275,8 +6283,8 @@ wide:
 	VMOVAPD          Z17, Z17
 	VFNMADD231PS     Z14, Z14, Z16
 	VFNMADD231PS     Z15, Z15, Z17
-	VXORPS.BCST      fnSingle<>+5792(SB), Z16, Z16
-	VXORPS.BCST      fnSingle<>+5792(SB), Z17, Z17
+	VXORPS.BCST      fnSingle<>+5824(SB), Z16, Z16
+	VXORPS.BCST      fnSingle<>+5824(SB), Z17, Z17
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z16, Z22
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z17, Z23
 	VMULPS           Z14, Z18, Z16
@@ -6345,7 +6353,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
-	VANDPS.BCST      fnSingle<>+5824(SB), Z10, Z12
+	VANDPS.BCST      fnSingle<>+5856(SB), Z10, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+448(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+2112(SB), Z12, Z13
@@ -6375,7 +6383,7 @@ loop:
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
 	VMOVAPD          Z13, Z13
 	VFNMADD231PS     Z12, Z12, Z13
-	VXORPS.BCST      fnSingle<>+5792(SB), Z13, Z13
+	VXORPS.BCST      fnSingle<>+5824(SB), Z13, Z13
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
 	VMULPS           Z12, Z14, Z13
 	VBROADCASTSS     fnSingle<>+0(SB), Z17
@@ -6419,26 +6427,26 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+5792(SB), Y2
+	VMOVUPD fnSingle<>+5824(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5824(SB), Y3, Y4
+	VANDPS       fnSingle<>+5856(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
 	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4480(SB), Y7
 	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6458,19 +6466,19 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y3
 	VMOVUPS      Y3, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5824(SB), Y3, Y4
+	VANDPS       fnSingle<>+5856(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
 	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4480(SB), Y7
 	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6502,27 +6510,27 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+5792(SB), Y2
+	VMOVUPD fnSingle<>+5824(SB), Y2
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y2
 	VMOVUPS      (DX)(SI*4), Y3
-	VANDPS       fnSingle<>+5824(SB), Y2, Y4
+	VANDPS       fnSingle<>+5856(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
 	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4480(SB), Y7
 	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6551,19 +6559,19 @@ loop:
 	VMOVUPS      Y2, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VANDPS       fnSingle<>+5824(SB), Y2, Y4
+	VANDPS       fnSingle<>+5856(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4416(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y6
 	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4416(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4352(SB), Y7, Y5
+	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
 	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y7
+	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4480(SB), Y7
 	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
 	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6602,9 +6610,9 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+4608(SB), Z0
+	VBROADCASTSS fnSingle<>+4640(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+5792(SB), Z2
+	VBROADCASTSS fnSingle<>+5824(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6613,32 +6621,32 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z3
 	VMOVUPS           64(CX)(BX*4), Z4
-	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z5
-	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z6
+	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z5
+	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z6
 	VMINPS            Z5, Z0, Z5
 	VMINPS            Z6, Z0, Z6
 	VMOVAPD           Z5, Z7
 	VMOVAPD           Z6, Z8
-	VBROADCASTSS      fnSingle<>+4416(SB), Z9
-	VBROADCASTSS      fnSingle<>+4416(SB), Z10
+	VBROADCASTSS      fnSingle<>+4448(SB), Z9
+	VBROADCASTSS      fnSingle<>+4448(SB), Z10
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z9
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z10
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z12
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z11, Z7
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z8
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z12
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z7
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z8
-	VBROADCASTSS      fnSingle<>+4448(SB), Z11
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z8
+	VBROADCASTSS      fnSingle<>+4480(SB), Z11
+	VBROADCASTSS      fnSingle<>+4480(SB), Z12
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z7, Z11
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z7, Z11
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z12
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z7, Z11
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z12
 	VMULPS            Z7, Z7, Z13
 	VMULPS            Z8, Z8, Z14
 	VFMADD213PS       Z7, Z13, Z11
@@ -6684,19 +6692,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z3
-	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z4
+	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+4416(SB), Z6
+	VBROADCASTSS      fnSingle<>+4448(SB), Z6
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z7, Z5
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z6, Z7
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z7
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4480(SB), Z7
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -6730,9 +6738,9 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4608(SB), Z0
+	VBROADCASTSS fnSingle<>+4640(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+5792(SB), Z2
+	VBROADCASTSS fnSingle<>+5824(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6743,32 +6751,32 @@ wide:
 	VMOVUPS           64(CX)(SI*4), Z3
 	VMOVUPS           (DX)(SI*4), Z4
 	VMOVUPS           64(DX)(SI*4), Z5
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z7
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMOVAPD           Z6, Z8
 	VMOVAPD           Z7, Z9
-	VBROADCASTSS      fnSingle<>+4416(SB), Z10
-	VBROADCASTSS      fnSingle<>+4416(SB), Z11
+	VBROADCASTSS      fnSingle<>+4448(SB), Z10
+	VBROADCASTSS      fnSingle<>+4448(SB), Z11
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z10
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z10, Z12
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z11, Z13
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z13, Z9
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z12
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z13
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z8
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z9
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VBROADCASTSS      fnSingle<>+4448(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z9, Z13
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z9
+	VBROADCASTSS      fnSingle<>+4480(SB), Z12
+	VBROADCASTSS      fnSingle<>+4480(SB), Z13
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z13
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z12
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z9, Z13
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z12
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z13
 	VMULPS            Z8, Z8, Z14
 	VMULPS            Z9, Z9, Z15
 	VFMADD213PS       Z8, Z14, Z12
@@ -6831,19 +6839,19 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+4416(SB), Z6
+	VBROADCASTSS      fnSingle<>+4448(SB), Z6
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z7, Z5
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z6, Z7
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z5, Z7
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4480(SB), Z7
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -7322,17 +7330,17 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y2
-	VMOVUPD fnSingle<>+5792(SB), Y2
+	VMOVUPD fnSingle<>+5824(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
 	VMOVUPS      32(CX)(BX*4), Y4
-	VANDPS       fnSingle<>+5824(SB), Y3, Y5
-	VANDPS       fnSingle<>+5824(SB), Y4, Y6
+	VANDPS       fnSingle<>+5856(SB), Y3, Y5
+	VANDPS       fnSingle<>+5856(SB), Y4, Y6
 	VMINPS       Y5, Y0, Y5
 	VMINPS       Y6, Y0, Y6
 	VORPS        fnSingle<>+480(SB), Y5, Y5
@@ -7343,20 +7351,20 @@ loop:
 	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
 	VSUBPS       fnSingle<>+0(SB), Y7, Y9
 	VSUBPS       fnSingle<>+0(SB), Y8, Y10
-	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+4352(SB), Y10, Y6
 	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
 	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VMOVUPD      fnSingle<>+4448(SB), Y10
-	VFMADD213PS  fnSingle<>+4480(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y10
+	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4416(SB), Y10, Y6
+	VMOVUPD      fnSingle<>+4480(SB), Y9
+	VMOVUPD      fnSingle<>+4480(SB), Y10
 	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y9
 	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y9
 	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y9
 	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y10
 	VMULPS       Y5, Y5, Y11
 	VMULPS       Y6, Y6, Y12
 	VFMADD213PS  Y5, Y11, Y9
@@ -7371,20 +7379,16 @@ loop:
 	VMULPS       fnSingle<>+32(SB), Y6, Y6
 	VMOVUPD      fnSingle<>+416(SB), Y7
 	VMOVUPD      fnSingle<>+416(SB), Y8
-	VFMADD231PS  fnSingle<>+4640(SB), Y5, Y7
-	VFMADD231PS  fnSingle<>+4640(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+4672(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+4672(SB), Y6, Y8
 	VPSRLD       $0x16, Y7, Y7
 	VPSRLD       $0x16, Y8, Y8
-	VPERMPS      fnSingle<>+4672(SB), Y7, Y9
-	VPERMPS      fnSingle<>+4672(SB), Y8, Y10
+	VPERMPS      fnSingle<>+4704(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4704(SB), Y8, Y10
 	VSUBPS       Y9, Y5, Y5
 	VSUBPS       Y10, Y6, Y6
-	VPERMPS      fnSingle<>+4736(SB), Y7, Y9
-	VPERMPS      fnSingle<>+4736(SB), Y8, Y10
-	VPERMPS      fnSingle<>+4768(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4768(SB), Y8, Y12
-	VFMADD213PS  Y11, Y5, Y9
-	VFMADD213PS  Y12, Y6, Y10
+	VPERMPS      fnSingle<>+4768(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4768(SB), Y8, Y10
 	VPERMPS      fnSingle<>+4800(SB), Y7, Y11
 	VPERMPS      fnSingle<>+4800(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
@@ -7403,8 +7407,12 @@ loop:
 	VFMADD213PS  Y12, Y6, Y10
 	VPERMPS      fnSingle<>+4928(SB), Y7, Y11
 	VPERMPS      fnSingle<>+4928(SB), Y8, Y12
-	VPERMPS      fnSingle<>+4704(SB), Y7, Y7
-	VPERMPS      fnSingle<>+4704(SB), Y8, Y8
+	VFMADD213PS  Y11, Y5, Y9
+	VFMADD213PS  Y12, Y6, Y10
+	VPERMPS      fnSingle<>+4960(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4960(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4736(SB), Y7, Y7
+	VPERMPS      fnSingle<>+4736(SB), Y8, Y8
 	VFMADD231PS  Y5, Y7, Y11
 	VFMADD231PS  Y6, Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
@@ -7428,10 +7436,10 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4608(SB), Y0
+	VMOVUPD fnSingle<>+4640(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y1
-	VMOVUPD fnSingle<>+5792(SB), Y2
+	VMOVUPD fnSingle<>+5824(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -7439,30 +7447,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+5824(SB), Y2, Y6
-	VANDPS       fnSingle<>+5824(SB), Y3, Y7
+	VANDPS       fnSingle<>+5856(SB), Y2, Y6
+	VANDPS       fnSingle<>+5856(SB), Y3, Y7
 	VMINPS       Y6, Y0, Y6
 	VMINPS       Y7, Y0, Y7
-	VMOVUPD      fnSingle<>+4416(SB), Y8
-	VMOVUPD      fnSingle<>+4416(SB), Y9
+	VMOVUPD      fnSingle<>+4448(SB), Y8
+	VMOVUPD      fnSingle<>+4448(SB), Y9
 	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
 	VFMADD231PS  fnSingle<>+3008(SB), Y7, Y9
-	VSUBPS       fnSingle<>+4416(SB), Y8, Y10
-	VSUBPS       fnSingle<>+4416(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+4352(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4352(SB), Y11, Y7
+	VSUBPS       fnSingle<>+4448(SB), Y8, Y10
+	VSUBPS       fnSingle<>+4448(SB), Y9, Y11
 	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
 	VFNMADD231PS fnSingle<>+4384(SB), Y11, Y7
-	VMOVUPD      fnSingle<>+4448(SB), Y10
-	VMOVUPD      fnSingle<>+4448(SB), Y11
-	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y11
+	VFNMADD231PS fnSingle<>+4416(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4416(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+4480(SB), Y10
+	VMOVUPD      fnSingle<>+4480(SB), Y11
 	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y11
 	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4544(SB), Y7, Y11
 	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y11
 	VMULPS       Y6, Y6, Y12
 	VMULPS       Y7, Y7, Y13
 	VFMADD213PS  Y6, Y12, Y10
@@ -7507,19 +7515,19 @@ TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+4608(SB), Z0
+	VBROADCASTSS    fnSingle<>+4640(SB), Z0
 	VBROADCASTSS    fnSingle<>+448(SB), Z1
 	VBROADCASTSS    fnSingle<>+32(SB), Z2
-	VBROADCASTSS    fnSingle<>+5792(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+4672(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+4736(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+4768(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+4800(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+4832(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+4864(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+4896(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+4928(SB), Z10
-	VBROADCASTF32X8 fnSingle<>+4704(SB), Z11
+	VBROADCASTSS    fnSingle<>+5824(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+4704(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+4768(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+4800(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+4832(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+4864(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+4896(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+4928(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+4960(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+4736(SB), Z11
 	XORQ            BX, BX
 
 wide:
@@ -7530,10 +7538,10 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z13
 	VMOVUPS           128(CX)(BX*4), Z14
 	VMOVUPS           192(CX)(BX*4), Z15
-	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z16
-	VANDPS.BCST       fnSingle<>+5824(SB), Z13, Z17
-	VANDPS.BCST       fnSingle<>+5824(SB), Z14, Z18
-	VANDPS.BCST       fnSingle<>+5824(SB), Z15, Z19
+	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z16
+	VANDPS.BCST       fnSingle<>+5856(SB), Z13, Z17
+	VANDPS.BCST       fnSingle<>+5856(SB), Z14, Z18
+	VANDPS.BCST       fnSingle<>+5856(SB), Z15, Z19
 	VMINPS            Z16, Z0, Z16
 	VMINPS            Z17, Z0, Z17
 	VMINPS            Z18, Z0, Z18
@@ -7554,22 +7562,18 @@ wide:
 	VSUBPS.BCST       fnSingle<>+0(SB), Z21, Z25
 	VSUBPS.BCST       fnSingle<>+0(SB), Z22, Z26
 	VSUBPS.BCST       fnSingle<>+0(SB), Z23, Z27
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z24, Z16
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z25, Z17
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z26, Z18
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z27, Z19
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z24, Z16
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z25, Z17
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z26, Z18
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z27, Z19
-	VBROADCASTSS      fnSingle<>+4448(SB), Z24
-	VBROADCASTSS      fnSingle<>+4448(SB), Z25
-	VBROADCASTSS      fnSingle<>+4448(SB), Z26
-	VBROADCASTSS      fnSingle<>+4448(SB), Z27
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z19, Z27
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z27, Z19
+	VBROADCASTSS      fnSingle<>+4480(SB), Z24
+	VBROADCASTSS      fnSingle<>+4480(SB), Z25
+	VBROADCASTSS      fnSingle<>+4480(SB), Z26
+	VBROADCASTSS      fnSingle<>+4480(SB), Z27
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z16, Z24
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z17, Z25
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z18, Z26
@@ -7582,6 +7586,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z17, Z25
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z18, Z26
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z19, Z27
 	VMULPS            Z16, Z16, Z28
 	VMULPS            Z17, Z17, Z29
 	VMULPS            Z18, Z18, Z30
@@ -7610,10 +7618,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+416(SB), Z21
 	VBROADCASTSS      fnSingle<>+416(SB), Z22
 	VBROADCASTSS      fnSingle<>+416(SB), Z23
-	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z16, Z20
-	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z17, Z21
-	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z18, Z22
-	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z19, Z23
 	VPSRLD            $0x16, Z20, Z20
 	VPSRLD            $0x16, Z21, Z21
 	VPSRLD            $0x16, Z22, Z22
@@ -7707,19 +7715,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5824(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VORPS.BCST        fnSingle<>+480(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+0(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z14
 	VSUBPS.BCST       fnSingle<>+0(SB), Z14, Z15
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z13
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z13
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z15
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z13
+	VBROADCASTSS      fnSingle<>+4480(SB), Z15
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z15
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z13, Z15
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z15
 	VMULPS            Z13, Z13, Z16
 	VFMADD213PS       Z13, Z16, Z15
 	VFMADD213PS       Z1, Z1, Z15
@@ -7727,7 +7735,7 @@ loop:
 	VMULPS            Z13, Z15, Z13
 	VMULPS.BCST       fnSingle<>+32(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+4640(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z13, Z14
 	VPSRLD            $0x16, Z14, Z14
 	VPERMPS           Z3, Z14, Z15
 	VSUBPS            Z15, Z13, Z13
@@ -7764,10 +7772,10 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4608(SB), Z0
+	VBROADCASTSS fnSingle<>+4640(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
 	VBROADCASTSS fnSingle<>+32(SB), Z1
-	VBROADCASTSS fnSingle<>+5792(SB), Z2
+	VBROADCASTSS fnSingle<>+5824(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -7782,42 +7790,38 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z10
-	VANDPS.BCST       fnSingle<>+5824(SB), Z3, Z11
-	VANDPS.BCST       fnSingle<>+5824(SB), Z4, Z12
-	VANDPS.BCST       fnSingle<>+5824(SB), Z5, Z13
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z10
+	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z11
+	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z12
+	VANDPS.BCST       fnSingle<>+5856(SB), Z5, Z13
 	VMINPS            Z10, Z0, Z10
 	VMINPS            Z11, Z0, Z11
 	VMINPS            Z12, Z0, Z12
 	VMINPS            Z13, Z0, Z13
-	VBROADCASTSS      fnSingle<>+4416(SB), Z14
-	VBROADCASTSS      fnSingle<>+4416(SB), Z15
-	VBROADCASTSS      fnSingle<>+4416(SB), Z16
-	VBROADCASTSS      fnSingle<>+4416(SB), Z17
+	VBROADCASTSS      fnSingle<>+4448(SB), Z14
+	VBROADCASTSS      fnSingle<>+4448(SB), Z15
+	VBROADCASTSS      fnSingle<>+4448(SB), Z16
+	VBROADCASTSS      fnSingle<>+4448(SB), Z17
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z10, Z14
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z11, Z15
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z12, Z16
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z17
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z14, Z18
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z15, Z19
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z16, Z20
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z17, Z21
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z18, Z10
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z19, Z11
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z20, Z12
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z21, Z13
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z14, Z18
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z15, Z19
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z16, Z20
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z17, Z21
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z18, Z10
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z19, Z11
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z20, Z12
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z21, Z13
-	VBROADCASTSS      fnSingle<>+4448(SB), Z18
-	VBROADCASTSS      fnSingle<>+4448(SB), Z19
-	VBROADCASTSS      fnSingle<>+4448(SB), Z20
-	VBROADCASTSS      fnSingle<>+4448(SB), Z21
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z21
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z21, Z13
+	VBROADCASTSS      fnSingle<>+4480(SB), Z18
+	VBROADCASTSS      fnSingle<>+4480(SB), Z19
+	VBROADCASTSS      fnSingle<>+4480(SB), Z20
+	VBROADCASTSS      fnSingle<>+4480(SB), Z21
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z18
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z19
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z20
@@ -7830,6 +7834,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z19
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z20
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z21
 	VMULPS            Z10, Z10, Z22
 	VMULPS            Z11, Z11, Z23
 	VMULPS            Z12, Z12, Z24
@@ -7904,18 +7912,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5824(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4416(SB), Z5
+	VBROADCASTSS      fnSingle<>+4448(SB), Z5
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z5
-	VSUBPS.BCST       fnSingle<>+4416(SB), Z5, Z6
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z6, Z4
+	VSUBPS.BCST       fnSingle<>+4448(SB), Z5, Z6
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z6, Z4
-	VBROADCASTSS      fnSingle<>+4448(SB), Z6
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z6
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z6, Z4
+	VBROADCASTSS      fnSingle<>+4480(SB), Z6
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z6
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z6
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z6
 	VMULPS            Z4, Z4, Z7
 	VFMADD213PS       Z4, Z7, Z6
 	VPSLLD            $0x17, Z5, Z4
@@ -7950,7 +7958,7 @@ TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y1
 	VMOVUPD fnSingle<>+1856(SB), Y2
-	VMOVUPD fnSingle<>+4608(SB), Y2
+	VMOVUPD fnSingle<>+4640(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -7976,22 +7984,22 @@ loop:
 	VMOVUPD      fnSingle<>+448(SB), Y13
 	VFMADD231PS  fnSingle<>+320(SB), Y10, Y12
 	VFMADD231PS  fnSingle<>+320(SB), Y11, Y13
-	VFNMADD231PS fnSingle<>+4352(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+4352(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
 	VMULPS       fnSingle<>+2048(SB), Y8, Y8
 	VMULPS       fnSingle<>+2048(SB), Y9, Y9
 	VADDPS       Y8, Y4, Y10
 	VADDPS       Y9, Y5, Y11
-	VMOVUPD      fnSingle<>+4448(SB), Y14
-	VMOVUPD      fnSingle<>+4448(SB), Y15
-	VFMADD213PS  fnSingle<>+4480(SB), Y10, Y14
-	VFMADD213PS  fnSingle<>+4480(SB), Y11, Y15
+	VMOVUPD      fnSingle<>+4480(SB), Y14
+	VMOVUPD      fnSingle<>+4480(SB), Y15
 	VFMADD213PS  fnSingle<>+4512(SB), Y10, Y14
 	VFMADD213PS  fnSingle<>+4512(SB), Y11, Y15
 	VFMADD213PS  fnSingle<>+4544(SB), Y10, Y14
 	VFMADD213PS  fnSingle<>+4544(SB), Y11, Y15
 	VFMADD213PS  fnSingle<>+4576(SB), Y10, Y14
 	VFMADD213PS  fnSingle<>+4576(SB), Y11, Y15
+	VFMADD213PS  fnSingle<>+4608(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4608(SB), Y11, Y15
 	VMULPS       Y10, Y10, Y10
 	VMULPS       Y11, Y11, Y11
 	VFMADD213PS  Y8, Y10, Y14
@@ -8016,8 +8024,8 @@ loop:
 	VMULPS       Y7, Y5, Y7
 	VFMADD231PS  Y6, Y4, Y8
 	VFMADD231PS  Y6, Y5, Y7
-	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y2, Y4
-	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y3, Y5
+	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y2, Y4
+	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y3, Y5
 	VBROADCASTSS 8(BX), Y6
 	VMULPS       Y6, Y2, Y2
 	VMULPS       Y6, Y3, Y3
@@ -8042,7 +8050,7 @@ TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y0
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4608(SB), Y1
+	VMOVUPD fnSingle<>+4640(SB), Y1
 	XORQ    DI, DI
 
 loop:
@@ -8054,26 +8062,26 @@ loop:
 	VMAXPS       Y3, Y0, Y7
 	VMINPS       Y6, Y1, Y6
 	VMINPS       Y7, Y1, Y7
-	VMOVUPD      fnSingle<>+4096(SB), Y8
-	VMOVUPD      fnSingle<>+4096(SB), Y9
+	VMOVUPD      fnSingle<>+4064(SB), Y8
+	VMOVUPD      fnSingle<>+4064(SB), Y9
 	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
 	VFMADD231PS  fnSingle<>+3008(SB), Y7, Y9
-	VSUBPS       fnSingle<>+4096(SB), Y8, Y10
-	VSUBPS       fnSingle<>+4096(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+4352(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4352(SB), Y11, Y7
+	VSUBPS       fnSingle<>+4064(SB), Y8, Y10
+	VSUBPS       fnSingle<>+4064(SB), Y9, Y11
 	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
 	VFNMADD231PS fnSingle<>+4384(SB), Y11, Y7
-	VMOVUPD      fnSingle<>+4448(SB), Y10
-	VMOVUPD      fnSingle<>+4448(SB), Y11
-	VFMADD213PS  fnSingle<>+4480(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4480(SB), Y7, Y11
+	VFNMADD231PS fnSingle<>+4416(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4416(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+4480(SB), Y10
+	VMOVUPD      fnSingle<>+4480(SB), Y11
 	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y11
 	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4544(SB), Y7, Y11
 	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
 	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y11
 	VMULPS       Y6, Y6, Y12
 	VMULPS       Y7, Y7, Y13
 	VFMADD213PS  Y6, Y12, Y10
@@ -8092,7 +8100,7 @@ loop:
 	VADDPS       Y6, Y12, Y6
 	VPSLLD       $0x16, Y8, Y10
 	VPSLLD       $0x17, Y8, Y8
-	VANDPS       fnSingle<>+6016(SB), Y10, Y10
+	VANDPS       fnSingle<>+6048(SB), Y10, Y10
 	VPSUBD       Y10, Y8, Y8
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
 	VPADDD       fnSingle<>+448(SB), Y10, Y10
@@ -8100,14 +8108,14 @@ loop:
 	VMULPS       Y8, Y7, Y7
 	VPSLLD       $0x16, Y9, Y8
 	VPSLLD       $0x17, Y9, Y9
-	VANDPS       fnSingle<>+6016(SB), Y8, Y8
+	VANDPS       fnSingle<>+6048(SB), Y8, Y8
 	VPSUBD       Y8, Y9, Y9
 	VPADDD       fnSingle<>+448(SB), Y9, Y9
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
 	VMULPS       Y8, Y6, Y6
 	VMULPS       Y9, Y6, Y6
-	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y2, Y2
-	VCMPPS       $0x1e, fnSingle<>+5792(SB), Y3, Y3
+	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y2, Y2
+	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y3, Y3
 	VBROADCASTSS 8(SI), Y8
 	VBLENDVPS    Y2, Y8, Y7, Y7
 	VBLENDVPS    Y3, Y8, Y6, Y6
@@ -8131,7 +8139,7 @@ TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z1
 	VBROADCASTSS fnSingle<>+1856(SB), Z2
-	VBROADCASTSS fnSingle<>+4608(SB), Z2
+	VBROADCASTSS fnSingle<>+4640(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -8182,10 +8190,10 @@ wide:
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z19, Z23
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z20, Z24
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z21, Z25
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z9
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z9
 	VMULPS.BCST       fnSingle<>+2048(SB), Z14, Z14
 	VMULPS.BCST       fnSingle<>+2048(SB), Z15, Z15
 	VMULPS.BCST       fnSingle<>+2048(SB), Z16, Z16
@@ -8194,14 +8202,10 @@ wide:
 	VADDPS            Z15, Z7, Z19
 	VADDPS            Z16, Z8, Z20
 	VADDPS            Z17, Z9, Z21
-	VBROADCASTSS      fnSingle<>+4448(SB), Z26
-	VBROADCASTSS      fnSingle<>+4448(SB), Z27
-	VBROADCASTSS      fnSingle<>+4448(SB), Z28
-	VBROADCASTSS      fnSingle<>+4448(SB), Z29
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z20, Z28
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z21, Z29
+	VBROADCASTSS      fnSingle<>+4480(SB), Z26
+	VBROADCASTSS      fnSingle<>+4480(SB), Z27
+	VBROADCASTSS      fnSingle<>+4480(SB), Z28
+	VBROADCASTSS      fnSingle<>+4480(SB), Z29
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z18, Z26
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z19, Z27
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z20, Z28
@@ -8214,6 +8218,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z19, Z27
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z20, Z28
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z21, Z29
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z21, Z29
 	VMULPS            Z18, Z18, Z18
 	VMULPS            Z19, Z19, Z19
 	VMULPS            Z20, Z20, Z20
@@ -8258,10 +8266,10 @@ wide:
 	VFMADD231PS.BCST  (BX), Z7, Z11
 	VFMADD231PS.BCST  (BX), Z8, Z12
 	VFMADD231PS.BCST  (BX), Z9, Z13
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z3, K2
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z4, K3
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z5, K4
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z3, K2
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z4, K3
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z5, K4
 	VMULPS.BCST       8(BX), Z2, Z2
 	VMULPS.BCST       8(BX), Z3, Z3
 	VMULPS.BCST       8(BX), Z4, Z4
@@ -8293,14 +8301,14 @@ loop:
 	VPSUBD            Z4, Z6, Z6
 	VBROADCASTSS      fnSingle<>+448(SB), Z7
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z3
+	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z3
 	VMULPS.BCST       fnSingle<>+2048(SB), Z5, Z5
 	VADDPS            Z5, Z3, Z6
-	VBROADCASTSS      fnSingle<>+4448(SB), Z8
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z6, Z8
+	VBROADCASTSS      fnSingle<>+4480(SB), Z8
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z6, Z8
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z6, Z8
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z6, Z8
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z6, Z8
 	VMULPS            Z6, Z6, Z6
 	VFMADD213PS       Z5, Z6, Z8
 	VADDPS            Z3, Z7, Z5
@@ -8312,7 +8320,7 @@ loop:
 	VMULPS            Z4, Z3, Z3
 	VMULPS.BCST       4(BX), Z3, Z4
 	VFMADD231PS.BCST  (BX), Z3, Z4
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
 	VMULPS.BCST       8(BX), Z2, Z2
 	VBLENDMPS         Z2, Z4, K1, Z4
 	VMOVUPS           Z4, (AX)(SI*4)
@@ -8335,7 +8343,7 @@ TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z0
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4608(SB), Z1
+	VBROADCASTSS fnSingle<>+4640(SB), Z1
 	XORQ         DI, DI
 
 wide:
@@ -8358,34 +8366,30 @@ wide:
 	VMINPS            Z11, Z1, Z11
 	VMINPS            Z12, Z1, Z12
 	VMINPS            Z13, Z1, Z13
-	VBROADCASTSS      fnSingle<>+4096(SB), Z14
-	VBROADCASTSS      fnSingle<>+4096(SB), Z15
-	VBROADCASTSS      fnSingle<>+4096(SB), Z16
-	VBROADCASTSS      fnSingle<>+4096(SB), Z17
+	VBROADCASTSS      fnSingle<>+4064(SB), Z14
+	VBROADCASTSS      fnSingle<>+4064(SB), Z15
+	VBROADCASTSS      fnSingle<>+4064(SB), Z16
+	VBROADCASTSS      fnSingle<>+4064(SB), Z17
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z10, Z14
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z11, Z15
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z12, Z16
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z17
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z14, Z14
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z15, Z15
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z16, Z16
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z17, Z17
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z14, Z10
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z15, Z11
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z16, Z12
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z17, Z13
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z14, Z14
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z15, Z15
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z16, Z16
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z17, Z17
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z10
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z11
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z12
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z13
-	VBROADCASTSS      fnSingle<>+4448(SB), Z18
-	VBROADCASTSS      fnSingle<>+4448(SB), Z19
-	VBROADCASTSS      fnSingle<>+4448(SB), Z20
-	VBROADCASTSS      fnSingle<>+4448(SB), Z21
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z13, Z21
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z10
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z11
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z12
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z17, Z13
+	VBROADCASTSS      fnSingle<>+4480(SB), Z18
+	VBROADCASTSS      fnSingle<>+4480(SB), Z19
+	VBROADCASTSS      fnSingle<>+4480(SB), Z20
+	VBROADCASTSS      fnSingle<>+4480(SB), Z21
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z18
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z19
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z20
@@ -8398,6 +8402,10 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z19
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z20
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z21
 	VMULPS            Z10, Z10, Z22
 	VMULPS            Z11, Z11, Z23
 	VMULPS            Z12, Z12, Z24
@@ -8427,10 +8435,10 @@ wide:
 	VSCALEFPS         Z15, Z12, Z12
 	VSCALEFPS         Z16, Z13, Z13
 	VSCALEFPS         Z17, Z10, Z10
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z3, K2
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z4, K3
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z5, K4
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z3, K2
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z4, K3
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z5, K4
 	VBLENDMPS.BCST    8(SI), Z11, K1, Z11
 	VBLENDMPS.BCST    8(SI), Z12, K2, Z12
 	VBLENDMPS.BCST    8(SI), Z13, K3, Z13
@@ -8455,16 +8463,16 @@ loop:
 	VMOVUPS           (DX)(DI*4), Z3
 	VMAXPS            Z2, Z0, Z4
 	VMINPS            Z4, Z1, Z4
-	VBROADCASTSS      fnSingle<>+4096(SB), Z5
+	VBROADCASTSS      fnSingle<>+4064(SB), Z5
 	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z5
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z5, Z5
-	VFNMADD231PS.BCST fnSingle<>+4352(SB), Z5, Z4
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z5
 	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z4
-	VBROADCASTSS      fnSingle<>+4448(SB), Z6
-	VFMADD213PS.BCST  fnSingle<>+4480(SB), Z4, Z6
+	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z5, Z4
+	VBROADCASTSS      fnSingle<>+4480(SB), Z6
 	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z6
 	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z6
 	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z6
 	VMULPS            Z4, Z4, Z7
 	VFMADD213PS       Z4, Z7, Z6
 	VBROADCASTSS      4(SI), Z4
@@ -8473,7 +8481,7 @@ loop:
 	VFMADD231PS.BCST  (SI), Z6, Z4
 	VADDPS.BCST       (SI), Z4, Z4
 	VSCALEFPS         Z5, Z4, Z4
-	VCMPPS.BCST       $0x1e, fnSingle<>+5792(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
 	VBLENDMPS.BCST    8(SI), Z4, K1, Z4
 	VMULPS            Z4, Z3, Z2
 	VMOVUPS           Z2, (AX)(DI*4)
@@ -8524,8 +8532,8 @@ loop:
 	VSQRTPS Y1, Y1
 	VADDPS  Y0, Y0, Y0
 	VADDPS  Y1, Y1, Y1
-	VCMPPS  $0x00, fnSingle<>+5792(SB), Y2, Y4
-	VCMPPS  $0x00, fnSingle<>+5792(SB), Y3, Y5
+	VCMPPS  $0x00, fnSingle<>+5824(SB), Y2, Y4
+	VCMPPS  $0x00, fnSingle<>+5824(SB), Y3, Y5
 	VMOVUPD fnSingle<>+448(SB), Y6
 	VMOVUPD fnSingle<>+448(SB), Y7
 	VANDPD  Y4, Y6, Y4
@@ -8614,10 +8622,10 @@ wide:
 	VADDPS       Z1, Z1, Z1
 	VADDPS       Z2, Z2, Z2
 	VADDPS       Z3, Z3, Z3
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z4, K1
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z5, K2
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z6, K3
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z7, K4
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z4, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z5, K2
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z6, K3
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z7, K4
 	VBROADCASTSS fnSingle<>+448(SB), Z8
 	VBROADCASTSS fnSingle<>+448(SB), Z9
 	VBROADCASTSS fnSingle<>+448(SB), Z10
@@ -8650,7 +8658,7 @@ loop:
 	VMOVUPS      (DX)(SI*4), Z1
 	VSQRTPS      Z0, Z0
 	VADDPS       Z0, Z0, Z0
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z1, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z1, K1
 	VBROADCASTSS fnSingle<>+448(SB), Z2
 	VMOVAPS.Z    Z2, K1, Z2
 	VADDPS       Z2, Z0, Z0
@@ -8705,14 +8713,14 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSQRTPS      Y0, Y4
 	VSQRTPS      Y1, Y5
-	VMOVUPD      fnSingle<>+4256(SB), Y6
-	VMOVUPD      fnSingle<>+4256(SB), Y7
+	VMOVUPD      fnSingle<>+4288(SB), Y6
+	VMOVUPD      fnSingle<>+4288(SB), Y7
 	VMAXPS       Y4, Y6, Y4
 	VMAXPS       Y5, Y7, Y5
 	VMOVUPD      fnSingle<>+448(SB), Y6
 	VMOVUPD      fnSingle<>+448(SB), Y7
-	VCMPPS       $0x00, fnSingle<>+5792(SB), Y2, Y8
-	VCMPPS       $0x00, fnSingle<>+5792(SB), Y3, Y9
+	VCMPPS       $0x00, fnSingle<>+5824(SB), Y2, Y8
+	VCMPPS       $0x00, fnSingle<>+5824(SB), Y3, Y9
 	VMOVUPD      fnSingle<>+448(SB), Y10
 	VMOVUPD      fnSingle<>+448(SB), Y11
 	VANDPD       Y8, Y10, Y8
@@ -8721,12 +8729,12 @@ loop:
 	VADDPS       Y9, Y5, Y5
 	VDIVPS       Y4, Y6, Y4
 	VDIVPS       Y5, Y7, Y5
-	VMOVUPD      fnSingle<>+4224(SB), Y6
-	VMOVUPD      fnSingle<>+4224(SB), Y7
+	VMOVUPD      fnSingle<>+4256(SB), Y6
+	VMOVUPD      fnSingle<>+4256(SB), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMAXPS       Y1, Y7, Y1
-	VMOVUPD      fnSingle<>+4320(SB), Y6
-	VMOVUPD      fnSingle<>+4320(SB), Y7
+	VMOVUPD      fnSingle<>+4352(SB), Y6
+	VMOVUPD      fnSingle<>+4352(SB), Y7
 	VMINPS       Y0, Y6, Y0
 	VMINPS       Y1, Y7, Y1
 	VMULPS       Y4, Y0, Y6
@@ -8743,8 +8751,8 @@ loop:
 	VFNMADD231PS Y5, Y9, Y1
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
-	VMULPS       fnSingle<>+4288(SB), Y0, Y0
-	VMULPS       fnSingle<>+4288(SB), Y1, Y1
+	VMULPS       fnSingle<>+4320(SB), Y0, Y0
+	VMULPS       fnSingle<>+4320(SB), Y1, Y1
 	VMOVAPD      Y6, Y8
 	VMOVAPD      Y7, Y9
 	VFMSUB231PS  Y4, Y4, Y8
@@ -8845,10 +8853,10 @@ wide:
 	VSQRTPS      Z1, Z9
 	VSQRTPS      Z2, Z10
 	VSQRTPS      Z3, Z11
-	VBROADCASTSS fnSingle<>+4256(SB), Z12
-	VBROADCASTSS fnSingle<>+4256(SB), Z13
-	VBROADCASTSS fnSingle<>+4256(SB), Z14
-	VBROADCASTSS fnSingle<>+4256(SB), Z15
+	VBROADCASTSS fnSingle<>+4288(SB), Z12
+	VBROADCASTSS fnSingle<>+4288(SB), Z13
+	VBROADCASTSS fnSingle<>+4288(SB), Z14
+	VBROADCASTSS fnSingle<>+4288(SB), Z15
 	VMAXPS       Z8, Z12, Z8
 	VMAXPS       Z9, Z13, Z9
 	VMAXPS       Z10, Z14, Z10
@@ -8857,10 +8865,10 @@ wide:
 	VBROADCASTSS fnSingle<>+448(SB), Z13
 	VBROADCASTSS fnSingle<>+448(SB), Z14
 	VBROADCASTSS fnSingle<>+448(SB), Z15
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z4, K1
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z5, K2
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z6, K3
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z7, K4
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z4, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z5, K2
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z6, K3
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z7, K4
 	VBROADCASTSS fnSingle<>+448(SB), Z16
 	VBROADCASTSS fnSingle<>+448(SB), Z17
 	VBROADCASTSS fnSingle<>+448(SB), Z18
@@ -8877,18 +8885,18 @@ wide:
 	VDIVPS       Z9, Z13, Z9
 	VDIVPS       Z10, Z14, Z10
 	VDIVPS       Z11, Z15, Z11
-	VBROADCASTSS fnSingle<>+4224(SB), Z12
-	VBROADCASTSS fnSingle<>+4224(SB), Z13
-	VBROADCASTSS fnSingle<>+4224(SB), Z14
-	VBROADCASTSS fnSingle<>+4224(SB), Z15
+	VBROADCASTSS fnSingle<>+4256(SB), Z12
+	VBROADCASTSS fnSingle<>+4256(SB), Z13
+	VBROADCASTSS fnSingle<>+4256(SB), Z14
+	VBROADCASTSS fnSingle<>+4256(SB), Z15
 	VMAXPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z13, Z1
 	VMAXPS       Z2, Z14, Z2
 	VMAXPS       Z3, Z15, Z3
-	VBROADCASTSS fnSingle<>+4320(SB), Z12
-	VBROADCASTSS fnSingle<>+4320(SB), Z13
-	VBROADCASTSS fnSingle<>+4320(SB), Z14
-	VBROADCASTSS fnSingle<>+4320(SB), Z15
+	VBROADCASTSS fnSingle<>+4352(SB), Z12
+	VBROADCASTSS fnSingle<>+4352(SB), Z13
+	VBROADCASTSS fnSingle<>+4352(SB), Z14
+	VBROADCASTSS fnSingle<>+4352(SB), Z15
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z13, Z1
 	VMINPS       Z2, Z14, Z2
@@ -8921,10 +8929,10 @@ wide:
 	VMULPS       Z9, Z9, Z13
 	VMULPS       Z10, Z10, Z14
 	VMULPS       Z11, Z11, Z15
-	VMULPS.BCST  fnSingle<>+4288(SB), Z0, Z0
-	VMULPS.BCST  fnSingle<>+4288(SB), Z1, Z1
-	VMULPS.BCST  fnSingle<>+4288(SB), Z2, Z2
-	VMULPS.BCST  fnSingle<>+4288(SB), Z3, Z3
+	VMULPS.BCST  fnSingle<>+4320(SB), Z0, Z0
+	VMULPS.BCST  fnSingle<>+4320(SB), Z1, Z1
+	VMULPS.BCST  fnSingle<>+4320(SB), Z2, Z2
+	VMULPS.BCST  fnSingle<>+4320(SB), Z3, Z3
 	VMOVAPD      Z12, Z16
 	VMOVAPD      Z13, Z17
 	VMOVAPD      Z14, Z18
@@ -8968,17 +8976,17 @@ loop:
 	VMOVUPS      (CX)(SI*4), Z0
 	VMOVUPS      (DX)(SI*4), Z1
 	VSQRTPS      Z0, Z2
-	VBROADCASTSS fnSingle<>+4256(SB), Z3
+	VBROADCASTSS fnSingle<>+4288(SB), Z3
 	VMAXPS       Z2, Z3, Z2
 	VBROADCASTSS fnSingle<>+448(SB), Z3
-	VCMPPS.BCST  $0x00, fnSingle<>+5792(SB), Z1, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z1, K1
 	VBROADCASTSS fnSingle<>+448(SB), Z4
 	VMOVAPS.Z    Z4, K1, Z4
 	VADDPS       Z4, Z2, Z2
 	VDIVPS       Z2, Z3, Z2
-	VBROADCASTSS fnSingle<>+4224(SB), Z3
+	VBROADCASTSS fnSingle<>+4256(SB), Z3
 	VMAXPS       Z0, Z3, Z0
-	VBROADCASTSS fnSingle<>+4320(SB), Z3
+	VBROADCASTSS fnSingle<>+4352(SB), Z3
 	VMINPS       Z0, Z3, Z0
 	VMULPS       Z2, Z0, Z3
 	VMOVAPD      Z3, Z4
@@ -8987,7 +8995,7 @@ loop:
 	VFNMADD231PS Z2, Z3, Z0
 	VFNMADD231PS Z2, Z4, Z0
 	VMULPS       Z2, Z2, Z3
-	VMULPS.BCST  fnSingle<>+4288(SB), Z0, Z0
+	VMULPS.BCST  fnSingle<>+4320(SB), Z0, Z0
 	VMOVAPD      Z3, Z4
 	VFMSUB231PS  Z2, Z2, Z4
 	VFMADD231PS  Z0, Z3, Z4
@@ -9041,8 +9049,8 @@ loop:
 	VMOVUPS 32(CX)(SI*4), Y1
 	VMOVUPS (DX)(SI*4), Y2
 	VMOVUPS 32(DX)(SI*4), Y3
-	VXORPS  fnSingle<>+5792(SB), Y2, Y2
-	VXORPS  fnSingle<>+5792(SB), Y3, Y3
+	VXORPS  fnSingle<>+5824(SB), Y2, Y2
+	VXORPS  fnSingle<>+5824(SB), Y3, Y3
 	VDIVPS  Y0, Y2, Y2
 	VDIVPS  Y1, Y3, Y3
 	VDIVPS  Y0, Y2, Y0
@@ -9124,10 +9132,10 @@ wide:
 	VMOVUPS     64(DX)(SI*4), Z5
 	VMOVUPS     128(DX)(SI*4), Z6
 	VMOVUPS     192(DX)(SI*4), Z7
-	VXORPS.BCST fnSingle<>+5792(SB), Z4, Z4
-	VXORPS.BCST fnSingle<>+5792(SB), Z5, Z5
-	VXORPS.BCST fnSingle<>+5792(SB), Z6, Z6
-	VXORPS.BCST fnSingle<>+5792(SB), Z7, Z7
+	VXORPS.BCST fnSingle<>+5824(SB), Z4, Z4
+	VXORPS.BCST fnSingle<>+5824(SB), Z5, Z5
+	VXORPS.BCST fnSingle<>+5824(SB), Z6, Z6
+	VXORPS.BCST fnSingle<>+5824(SB), Z7, Z7
 	VDIVPS      Z0, Z4, Z4
 	VDIVPS      Z1, Z5, Z5
 	VDIVPS      Z2, Z6, Z6
@@ -9150,7 +9158,7 @@ rest:
 loop:
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
-	VXORPS.BCST fnSingle<>+5792(SB), Z1, Z1
+	VXORPS.BCST fnSingle<>+5824(SB), Z1, Z1
 	VDIVPS      Z0, Z1, Z1
 	VDIVPS      Z0, Z1, Z0
 	VMOVUPS     Z0, (AX)(SI*4)
@@ -9175,70 +9183,62 @@ loop:
 	VMOVUPS      (CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+5952(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+5984(SB), Y3
+	VPSUBD       fnSingle<>+5984(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+6016(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
+	VPSRAD       $0x14, Y1, Y2
+	VPSRAD       $0x17, Y1, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPERMPS      fnSingle<>+3680(SB), Y2, Y5
+	VADDPS       Y5, Y4, Y4
+	VANDPS       fnSingle<>+2816(SB), Y1, Y5
+	VORPS        fnSingle<>+448(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3648(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y5
+	VMOVUPD      fnSingle<>+3744(SB), Y6
+	VFMADD213PS  fnSingle<>+3776(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VPERMPS      fnSingle<>+3712(SB), Y2, Y2
+	VFMADD213PS  Y2, Y7, Y6
+	VBROADCASTSS (BX), Y2
+	VMULPS       Y2, Y4, Y2
+	VBROADCASTSS 24(BX), Y7
+	VMOVAPD      Y2, Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VANDPS       fnSingle<>+5856(SB), Y8, Y7
+	VCMPPS       $0x11, fnSingle<>+4160(SB), Y7, Y7
+	VANDPS       Y7, Y3, Y3
 	VMOVMSKPS    Y3, DI
 	CMPL         DI, $0xff
 	JNE          careful1
-	VPSRAD       $0x14, Y1, Y2
-	VPSRAD       $0x17, Y1, Y3
-	VCVTDQ2PS    Y3, Y3
-	VPERMPS      fnSingle<>+3712(SB), Y2, Y4
-	VADDPS       Y4, Y3, Y3
-	VANDPS       fnSingle<>+2816(SB), Y1, Y1
-	VORPS        fnSingle<>+448(SB), Y1, Y1
-	VPERMPS      fnSingle<>+3648(SB), Y2, Y4
-	VSUBPS       Y4, Y1, Y1
-	VPERMPS      fnSingle<>+3680(SB), Y2, Y4
-	VMULPS       Y4, Y1, Y5
-	VMOVAPD      Y5, Y6
-	VFMSUB231PS  Y4, Y1, Y6
-	VMOVUPD      fnSingle<>+3776(SB), Y1
-	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3872(SB), Y5, Y1
-	VMULPS       Y5, Y5, Y4
-	VPERMPS      fnSingle<>+3744(SB), Y2, Y2
-	VFMADD213PS  Y2, Y4, Y1
-	VADDPS       Y6, Y1, Y1
-	VADDPS       Y5, Y3, Y2
-	VSUBPS       Y2, Y3, Y3
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y3, Y1, Y1
-	VBROADCASTSS (BX), Y3
-	VMULPS       Y3, Y2, Y3
-	VBROADCASTSS (BX), Y4
-	VMOVAPD      Y3, Y5
-	VFMSUB231PS  Y4, Y2, Y5
-	VBROADCASTSS (BX), Y4
-	VFMADD231PS  Y4, Y1, Y5
-	VBROADCASTSS 4(BX), Y1
-	VFMADD231PS  Y1, Y2, Y5
-	VMOVUPD      fnSingle<>+4160(SB), Y1
-	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+4128(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+4096(SB), Y1, Y2
-	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       Y3, Y1, Y1
-	VADDPS       Y5, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
-	VPSLLD       $0x16, Y2, Y1
-	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+6016(SB), Y1, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPADDD       fnSingle<>+448(SB), Y2, Y2
-	VPADDD       Y1, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVAPS      Y3, Y1
+	VADDPS       fnSingle<>+4064(SB), Y8, Y1
+	VSUBPS       fnSingle<>+4064(SB), Y1, Y3
+	VBROADCASTSS (BX), Y7
+	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX), Y9
+	VMOVAPD      Y2, Y10
+	VFMSUB231PS  Y9, Y4, Y10
+	VFMADD231PS  Y8, Y4, Y10
+	VFMADD231PS  Y7, Y6, Y10
+	VBROADCASTSS 28(BX), Y4
+	VFMADD231PS  Y4, Y5, Y10
+	VBROADCASTSS 24(BX), Y4
+	VSUBPS       Y3, Y2, Y2
+	VFMADD231PS  Y4, Y5, Y2
+	VADDPS       Y10, Y2, Y2
+	VMOVUPD      fnSingle<>+3872(SB), Y3
+	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       Y1, Y3, Y1
+	VMOVAPS      Y1, Y1
 	JMP          done1
 
 careful1:
@@ -9246,75 +9246,76 @@ careful1:
 	VMOVAPD      Y1, Y3
 	VMULPS       fnSingle<>+2912(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+4192(SB), Y4
+	VMOVUPD      fnSingle<>+4224(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+3712(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
 	VANDPS       fnSingle<>+2816(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
 	VPERMPS      fnSingle<>+3648(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
-	VMULPS       Y5, Y3, Y6
-	VMOVAPD      Y6, Y7
-	VFMSUB231PS  Y5, Y3, Y7
-	VMOVUPD      fnSingle<>+3776(SB), Y3
-	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y3
-	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3744(SB), Y4, Y4
-	VFMADD213PS  Y4, Y5, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y6, Y2, Y4
-	VSUBPS       Y4, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y3, Y2
-	VBROADCASTSS (BX), Y3
-	VMULPS       Y3, Y4, Y3
-	VBROADCASTSS (BX), Y5
-	VMOVAPD      Y3, Y6
-	VFMSUB231PS  Y5, Y4, Y6
-	VBROADCASTSS (BX), Y5
-	VFMADD231PS  Y5, Y2, Y6
-	VBROADCASTSS 4(BX), Y2
-	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+5792(SB), Y1, Y2
-	VBROADCASTSS 16(BX), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5792(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+5920(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+5856(SB), Y1, Y2
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y3
+	VMOVUPD      fnSingle<>+3744(SB), Y5
+	VFMADD213PS  fnSingle<>+3776(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+3808(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+3840(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VPERMPS      fnSingle<>+3712(SB), Y4, Y4
+	VFMADD213PS  Y4, Y6, Y5
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y1, Y1
-	VBLENDVPS    Y2, Y1, Y3, Y3
-	VMOVUPD      fnSingle<>+4160(SB), Y1
-	VMAXPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y4
+	VBROADCASTSS 24(BX), Y6
+	VMOVAPD      Y4, Y7
+	VFMADD231PS  Y6, Y3, Y7
+	VADDPS       fnSingle<>+4064(SB), Y7, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y6
+	VBROADCASTSS (BX), Y7
+	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX), Y9
+	VMOVAPD      Y4, Y10
+	VFMSUB231PS  Y9, Y2, Y10
+	VFMADD231PS  Y8, Y2, Y10
+	VFMADD231PS  Y7, Y5, Y10
+	VBROADCASTSS 28(BX), Y2
+	VFMADD231PS  Y2, Y3, Y10
+	VBROADCASTSS 24(BX), Y2
+	VSUBPS       Y6, Y4, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VADDPS       Y10, Y4, Y2
+	VMOVUPD      fnSingle<>+3872(SB), Y3
+	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
 	VMOVUPD      fnSingle<>+4128(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+4096(SB), Y1, Y2
-	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       Y3, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
-	VPSLLD       $0x16, Y2, Y1
+	VMAXPS       Y6, Y2, Y2
+	VMOVUPD      fnSingle<>+4096(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VADDPS       fnSingle<>+4064(SB), Y2, Y2
+	VPSLLD       $0x16, Y2, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+6016(SB), Y1, Y1
-	VPSUBD       Y1, Y2, Y2
+	VANDPS       fnSingle<>+6048(SB), Y4, Y4
+	VPSUBD       Y4, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
-	VPADDD       fnSingle<>+448(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
 	VMULPS       Y2, Y3, Y3
+	VBROADCASTSS 16(BX), Y2
+	VCMPPS       $0x00, fnSingle<>+5824(SB), Y1, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VCMPPS       $0x11, fnSingle<>+5824(SB), Y1, Y4
+	VBLENDVPS    Y4, fnSingle<>+5952(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+5888(SB), Y1, Y4
+	VMOVUPD      fnSingle<>+448(SB), Y5
+	VDIVPS       Y2, Y5, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y1, Y3, Y3
 	VMOVAPS      Y3, Y1
 
 done1:
@@ -9325,70 +9326,62 @@ done1:
 	VMOVUPS      32(CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+5952(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+5984(SB), Y3
+	VPSUBD       fnSingle<>+5984(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+6016(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
+	VPSRAD       $0x14, Y1, Y2
+	VPSRAD       $0x17, Y1, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPERMPS      fnSingle<>+3680(SB), Y2, Y5
+	VADDPS       Y5, Y4, Y4
+	VANDPS       fnSingle<>+2816(SB), Y1, Y5
+	VORPS        fnSingle<>+448(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3648(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y5
+	VMOVUPD      fnSingle<>+3744(SB), Y6
+	VFMADD213PS  fnSingle<>+3776(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VPERMPS      fnSingle<>+3712(SB), Y2, Y2
+	VFMADD213PS  Y2, Y7, Y6
+	VBROADCASTSS (BX), Y2
+	VMULPS       Y2, Y4, Y2
+	VBROADCASTSS 24(BX), Y7
+	VMOVAPD      Y2, Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VANDPS       fnSingle<>+5856(SB), Y8, Y7
+	VCMPPS       $0x11, fnSingle<>+4160(SB), Y7, Y7
+	VANDPS       Y7, Y3, Y3
 	VMOVMSKPS    Y3, DI
 	CMPL         DI, $0xff
 	JNE          careful2
-	VPSRAD       $0x14, Y1, Y2
-	VPSRAD       $0x17, Y1, Y3
-	VCVTDQ2PS    Y3, Y3
-	VPERMPS      fnSingle<>+3712(SB), Y2, Y4
-	VADDPS       Y4, Y3, Y3
-	VANDPS       fnSingle<>+2816(SB), Y1, Y1
-	VORPS        fnSingle<>+448(SB), Y1, Y1
-	VPERMPS      fnSingle<>+3648(SB), Y2, Y4
-	VSUBPS       Y4, Y1, Y1
-	VPERMPS      fnSingle<>+3680(SB), Y2, Y4
-	VMULPS       Y4, Y1, Y5
-	VMOVAPD      Y5, Y6
-	VFMSUB231PS  Y4, Y1, Y6
-	VMOVUPD      fnSingle<>+3776(SB), Y1
-	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+3872(SB), Y5, Y1
-	VMULPS       Y5, Y5, Y4
-	VPERMPS      fnSingle<>+3744(SB), Y2, Y2
-	VFMADD213PS  Y2, Y4, Y1
-	VADDPS       Y6, Y1, Y1
-	VADDPS       Y5, Y3, Y2
-	VSUBPS       Y2, Y3, Y3
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y3, Y1, Y1
-	VBROADCASTSS (BX), Y3
-	VMULPS       Y3, Y2, Y3
-	VBROADCASTSS (BX), Y4
-	VMOVAPD      Y3, Y5
-	VFMSUB231PS  Y4, Y2, Y5
-	VBROADCASTSS (BX), Y4
-	VFMADD231PS  Y4, Y1, Y5
-	VBROADCASTSS 4(BX), Y1
-	VFMADD231PS  Y1, Y2, Y5
-	VMOVUPD      fnSingle<>+4160(SB), Y1
-	VMAXPS       Y3, Y1, Y1
-	VMOVUPD      fnSingle<>+4128(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+4096(SB), Y1, Y2
-	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       Y3, Y1, Y1
-	VADDPS       Y5, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
-	VPSLLD       $0x16, Y2, Y1
-	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+6016(SB), Y1, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPADDD       fnSingle<>+448(SB), Y2, Y2
-	VPADDD       Y1, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVAPS      Y3, Y1
+	VADDPS       fnSingle<>+4064(SB), Y8, Y1
+	VSUBPS       fnSingle<>+4064(SB), Y1, Y3
+	VBROADCASTSS (BX), Y7
+	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX), Y9
+	VMOVAPD      Y2, Y10
+	VFMSUB231PS  Y9, Y4, Y10
+	VFMADD231PS  Y8, Y4, Y10
+	VFMADD231PS  Y7, Y6, Y10
+	VBROADCASTSS 28(BX), Y4
+	VFMADD231PS  Y4, Y5, Y10
+	VBROADCASTSS 24(BX), Y4
+	VSUBPS       Y3, Y2, Y2
+	VFMADD231PS  Y4, Y5, Y2
+	VADDPS       Y10, Y2, Y2
+	VMOVUPD      fnSingle<>+3872(SB), Y3
+	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       Y1, Y3, Y1
+	VMOVAPS      Y1, Y1
 	JMP          done2
 
 careful2:
@@ -9396,75 +9389,76 @@ careful2:
 	VMOVAPD      Y1, Y3
 	VMULPS       fnSingle<>+2912(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+4192(SB), Y4
+	VMOVUPD      fnSingle<>+4224(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+3712(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
 	VANDPS       fnSingle<>+2816(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
 	VPERMPS      fnSingle<>+3648(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
-	VMULPS       Y5, Y3, Y6
-	VMOVAPD      Y6, Y7
-	VFMSUB231PS  Y5, Y3, Y7
-	VMOVUPD      fnSingle<>+3776(SB), Y3
-	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y3
-	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y3
-	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3744(SB), Y4, Y4
-	VFMADD213PS  Y4, Y5, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y6, Y2, Y4
-	VSUBPS       Y4, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y3, Y2
-	VBROADCASTSS (BX), Y3
-	VMULPS       Y3, Y4, Y3
-	VBROADCASTSS (BX), Y5
-	VMOVAPD      Y3, Y6
-	VFMSUB231PS  Y5, Y4, Y6
-	VBROADCASTSS (BX), Y5
-	VFMADD231PS  Y5, Y2, Y6
-	VBROADCASTSS 4(BX), Y2
-	VFMADD231PS  Y2, Y4, Y6
-	VCMPPS       $0x00, fnSingle<>+5792(SB), Y1, Y2
-	VBROADCASTSS 16(BX), Y4
-	VBLENDVPS    Y2, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5792(SB), Y1, Y2
-	VBLENDVPS    Y2, fnSingle<>+5920(SB), Y3, Y3
-	VCMPPS       $0x15, fnSingle<>+5856(SB), Y1, Y2
+	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y3
+	VMOVUPD      fnSingle<>+3744(SB), Y5
+	VFMADD213PS  fnSingle<>+3776(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+3808(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+3840(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VPERMPS      fnSingle<>+3712(SB), Y4, Y4
+	VFMADD213PS  Y4, Y6, Y5
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y1, Y1
-	VBLENDVPS    Y2, Y1, Y3, Y3
-	VMOVUPD      fnSingle<>+4160(SB), Y1
-	VMAXPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y4
+	VBROADCASTSS 24(BX), Y6
+	VMOVAPD      Y4, Y7
+	VFMADD231PS  Y6, Y3, Y7
+	VADDPS       fnSingle<>+4064(SB), Y7, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y6, Y6
+	VBROADCASTSS (BX), Y7
+	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX), Y9
+	VMOVAPD      Y4, Y10
+	VFMSUB231PS  Y9, Y2, Y10
+	VFMADD231PS  Y8, Y2, Y10
+	VFMADD231PS  Y7, Y5, Y10
+	VBROADCASTSS 28(BX), Y2
+	VFMADD231PS  Y2, Y3, Y10
+	VBROADCASTSS 24(BX), Y2
+	VSUBPS       Y6, Y4, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VADDPS       Y10, Y4, Y2
+	VMOVUPD      fnSingle<>+3872(SB), Y3
+	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
 	VMOVUPD      fnSingle<>+4128(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VADDPS       fnSingle<>+4096(SB), Y1, Y2
-	VSUBPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       Y3, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VMOVUPD      fnSingle<>+3904(SB), Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+4064(SB), Y1, Y3
-	VFMADD213PS  fnSingle<>+448(SB), Y1, Y3
-	VPSLLD       $0x16, Y2, Y1
+	VMAXPS       Y6, Y2, Y2
+	VMOVUPD      fnSingle<>+4096(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VADDPS       fnSingle<>+4064(SB), Y2, Y2
+	VPSLLD       $0x16, Y2, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+6016(SB), Y1, Y1
-	VPSUBD       Y1, Y2, Y2
+	VANDPS       fnSingle<>+6048(SB), Y4, Y4
+	VPSUBD       Y4, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
-	VPADDD       fnSingle<>+448(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
+	VPADDD       fnSingle<>+448(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
 	VMULPS       Y2, Y3, Y3
+	VBROADCASTSS 16(BX), Y2
+	VCMPPS       $0x00, fnSingle<>+5824(SB), Y1, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VCMPPS       $0x11, fnSingle<>+5824(SB), Y1, Y4
+	VBLENDVPS    Y4, fnSingle<>+5952(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+5888(SB), Y1, Y4
+	VMOVUPD      fnSingle<>+448(SB), Y5
+	VDIVPS       Y2, Y5, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y1, Y3, Y3
 	VMOVAPS      Y3, Y1
 
 done2:
@@ -9493,71 +9487,63 @@ loop:
 	VMOVUPS      (DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+5952(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+5984(SB), Y4
+	VPSUBD       fnSingle<>+5984(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+6016(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
+	VPSRAD       $0x14, Y2, Y3
+	VPSRAD       $0x17, Y2, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y3, Y6
+	VADDPS       Y6, Y5, Y5
+	VANDPS       fnSingle<>+2816(SB), Y2, Y6
+	VORPS        fnSingle<>+448(SB), Y6, Y6
+	VPERMPS      fnSingle<>+3648(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y6
+	VMOVUPD      fnSingle<>+3744(SB), Y7
+	VFMADD213PS  fnSingle<>+3776(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y7
+	VMULPS       Y6, Y6, Y8
+	VPERMPS      fnSingle<>+3712(SB), Y3, Y3
+	VFMADD213PS  Y3, Y8, Y7
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y5, Y3
+	VBROADCASTSS 24(SI), Y8
+	VMOVAPD      Y3, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VANDPS       fnSingle<>+5856(SB), Y9, Y8
+	VCMPPS       $0x11, fnSingle<>+4160(SB), Y8, Y8
+	VANDPS       Y8, Y4, Y4
 	VMOVMSKPS    Y4, R8
 	CMPL         R8, $0xff
 	JNE          careful1
-	VPSRAD       $0x14, Y2, Y3
-	VPSRAD       $0x17, Y2, Y4
-	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+3712(SB), Y3, Y5
-	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+2816(SB), Y2, Y2
-	VORPS        fnSingle<>+448(SB), Y2, Y2
-	VPERMPS      fnSingle<>+3648(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VPERMPS      fnSingle<>+3680(SB), Y3, Y5
-	VMULPS       Y5, Y2, Y6
-	VMOVAPD      Y6, Y7
-	VFMSUB231PS  Y5, Y2, Y7
-	VMOVUPD      fnSingle<>+3776(SB), Y2
-	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y2
-	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3744(SB), Y3, Y3
-	VFMADD213PS  Y3, Y5, Y2
-	VADDPS       Y7, Y2, Y2
-	VADDPS       Y6, Y4, Y3
-	VSUBPS       Y3, Y4, Y4
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y4, Y2, Y2
-	VBROADCASTSS (SI), Y4
-	VMULPS       Y4, Y3, Y4
-	VBROADCASTSS (SI), Y5
-	VMOVAPD      Y4, Y6
-	VFMSUB231PS  Y5, Y3, Y6
-	VBROADCASTSS (SI), Y5
-	VFMADD231PS  Y5, Y2, Y6
-	VBROADCASTSS 4(SI), Y2
-	VFMADD231PS  Y2, Y3, Y6
-	VMOVUPD      fnSingle<>+4160(SB), Y2
-	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+4128(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
-	VSUBPS       Y4, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
+	VADDPS       fnSingle<>+4064(SB), Y9, Y2
+	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS 4(SI), Y9
+	VBROADCASTSS (SI), Y10
+	VMOVAPD      Y3, Y11
+	VFMSUB231PS  Y10, Y5, Y11
+	VFMADD231PS  Y9, Y5, Y11
+	VFMADD231PS  Y8, Y7, Y11
+	VBROADCASTSS 28(SI), Y5
+	VFMADD231PS  Y5, Y6, Y11
+	VBROADCASTSS 24(SI), Y5
+	VSUBPS       Y4, Y3, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       Y11, Y3, Y3
+	VMOVUPD      fnSingle<>+3872(SB), Y4
+	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
-	VMULPS       Y2, Y4, Y2
-	VFMADD213PS  Y5, Y5, Y2
-	VPSLLD       $0x16, Y3, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+6016(SB), Y4, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPADDD       fnSingle<>+448(SB), Y3, Y3
-	VPADDD       Y4, Y2, Y2
-	VMULPS       Y3, Y2, Y2
+	VMULPS       Y3, Y4, Y3
+	VFMADD213PS  Y5, Y5, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y2, Y3, Y2
 	VMOVAPS      Y2, Y2
 	JMP          done1
 
@@ -9566,78 +9552,79 @@ careful1:
 	VMOVAPD      Y2, Y4
 	VMULPS       fnSingle<>+2912(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+4192(SB), Y5
+	VMOVUPD      fnSingle<>+4224(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+3712(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
 	VANDPS       fnSingle<>+2816(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
 	VPERMPS      fnSingle<>+3648(SB), Y5, Y6
-	VSUBPS       Y6, Y4, Y4
-	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
-	VMULPS       Y6, Y4, Y7
-	VMOVAPD      Y7, Y8
-	VFMSUB231PS  Y6, Y4, Y8
-	VMOVUPD      fnSingle<>+3776(SB), Y4
-	VFMADD213PS  fnSingle<>+3808(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3840(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3872(SB), Y7, Y4
-	VMULPS       Y7, Y7, Y6
-	VPERMPS      fnSingle<>+3744(SB), Y5, Y5
-	VFMADD213PS  Y5, Y6, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y7, Y3, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VBROADCASTSS (SI), Y4
-	VMULPS       Y4, Y5, Y4
-	VBROADCASTSS (SI), Y6
-	VMOVAPD      Y4, Y7
-	VFMSUB231PS  Y6, Y5, Y7
-	VBROADCASTSS (SI), Y6
-	VFMADD231PS  Y6, Y3, Y7
-	VBROADCASTSS 4(SI), Y3
-	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+5792(SB), Y2, Y3
-	VBROADCASTSS 16(SI), Y5
-	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+5792(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+5920(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+5856(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y4
+	VMOVUPD      fnSingle<>+3744(SB), Y6
+	VFMADD213PS  fnSingle<>+3776(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+3808(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+3840(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VPERMPS      fnSingle<>+3712(SB), Y5, Y5
+	VFMADD213PS  Y5, Y7, Y6
 	VBROADCASTSS (SI), Y5
-	VMULPS       Y5, Y2, Y2
-	VBLENDVPS    Y3, Y2, Y4, Y4
-	VMOVUPD      fnSingle<>+4160(SB), Y2
-	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+4128(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
-	VSUBPS       Y4, Y2, Y2
-	VADDPS       Y7, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
+	VMULPS       Y5, Y3, Y5
+	VBROADCASTSS 24(SI), Y7
+	VMOVAPD      Y5, Y8
+	VFMADD231PS  Y7, Y4, Y8
+	VADDPS       fnSingle<>+4064(SB), Y8, Y7
+	VSUBPS       fnSingle<>+4064(SB), Y7, Y7
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS 4(SI), Y9
+	VBROADCASTSS (SI), Y10
+	VMOVAPD      Y5, Y11
+	VFMSUB231PS  Y10, Y3, Y11
+	VFMADD231PS  Y9, Y3, Y11
+	VFMADD231PS  Y8, Y6, Y11
+	VBROADCASTSS 28(SI), Y3
+	VFMADD231PS  Y3, Y4, Y11
+	VBROADCASTSS 24(SI), Y3
+	VSUBPS       Y7, Y5, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VADDPS       Y11, Y5, Y3
+	VMOVUPD      fnSingle<>+3872(SB), Y4
+	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
-	VMULPS       Y2, Y4, Y2
-	VFMADD213PS  Y5, Y5, Y2
-	VPSLLD       $0x16, Y3, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+6016(SB), Y4, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPADDD       fnSingle<>+448(SB), Y3, Y3
+	VMULPS       Y3, Y4, Y3
+	VFMADD213PS  Y5, Y5, Y3
+	VMOVUPD      fnSingle<>+4128(SB), Y4
+	VMAXPS       Y7, Y4, Y4
+	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VADDPS       fnSingle<>+4064(SB), Y4, Y4
+	VPSLLD       $0x16, Y4, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VANDPS       fnSingle<>+6048(SB), Y5, Y5
+	VPSUBD       Y5, Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
-	VMULPS       Y4, Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS 16(SI), Y4
+	VCMPPS       $0x00, fnSingle<>+5824(SB), Y2, Y5
+	VBLENDVPS    Y5, Y4, Y3, Y3
+	VCMPPS       $0x11, fnSingle<>+5824(SB), Y2, Y5
+	VBLENDVPS    Y5, fnSingle<>+5952(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+5888(SB), Y2, Y5
+	VMOVUPD      fnSingle<>+448(SB), Y6
+	VDIVPS       Y4, Y6, Y4
+	VBLENDVPS    Y5, Y4, Y3, Y3
+	VCMPPS       $0x03, Y2, Y2, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VMOVAPS      Y3, Y2
 
 done1:
 	VBROADCASTSS 12(SI), Y3
@@ -9649,71 +9636,63 @@ done1:
 	VMOVUPS      32(DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+5952(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+5984(SB), Y4
+	VPSUBD       fnSingle<>+5984(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+6016(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
+	VPSRAD       $0x14, Y2, Y3
+	VPSRAD       $0x17, Y2, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPERMPS      fnSingle<>+3680(SB), Y3, Y6
+	VADDPS       Y6, Y5, Y5
+	VANDPS       fnSingle<>+2816(SB), Y2, Y6
+	VORPS        fnSingle<>+448(SB), Y6, Y6
+	VPERMPS      fnSingle<>+3648(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y6
+	VMOVUPD      fnSingle<>+3744(SB), Y7
+	VFMADD213PS  fnSingle<>+3776(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y7
+	VMULPS       Y6, Y6, Y8
+	VPERMPS      fnSingle<>+3712(SB), Y3, Y3
+	VFMADD213PS  Y3, Y8, Y7
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y5, Y3
+	VBROADCASTSS 24(SI), Y8
+	VMOVAPD      Y3, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VANDPS       fnSingle<>+5856(SB), Y9, Y8
+	VCMPPS       $0x11, fnSingle<>+4160(SB), Y8, Y8
+	VANDPS       Y8, Y4, Y4
 	VMOVMSKPS    Y4, R8
 	CMPL         R8, $0xff
 	JNE          careful2
-	VPSRAD       $0x14, Y2, Y3
-	VPSRAD       $0x17, Y2, Y4
-	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+3712(SB), Y3, Y5
-	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+2816(SB), Y2, Y2
-	VORPS        fnSingle<>+448(SB), Y2, Y2
-	VPERMPS      fnSingle<>+3648(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VPERMPS      fnSingle<>+3680(SB), Y3, Y5
-	VMULPS       Y5, Y2, Y6
-	VMOVAPD      Y6, Y7
-	VFMSUB231PS  Y5, Y2, Y7
-	VMOVUPD      fnSingle<>+3776(SB), Y2
-	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y2
-	VFMADD213PS  fnSingle<>+3872(SB), Y6, Y2
-	VMULPS       Y6, Y6, Y5
-	VPERMPS      fnSingle<>+3744(SB), Y3, Y3
-	VFMADD213PS  Y3, Y5, Y2
-	VADDPS       Y7, Y2, Y2
-	VADDPS       Y6, Y4, Y3
-	VSUBPS       Y3, Y4, Y4
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y4, Y2, Y2
-	VBROADCASTSS (SI), Y4
-	VMULPS       Y4, Y3, Y4
-	VBROADCASTSS (SI), Y5
-	VMOVAPD      Y4, Y6
-	VFMSUB231PS  Y5, Y3, Y6
-	VBROADCASTSS (SI), Y5
-	VFMADD231PS  Y5, Y2, Y6
-	VBROADCASTSS 4(SI), Y2
-	VFMADD231PS  Y2, Y3, Y6
-	VMOVUPD      fnSingle<>+4160(SB), Y2
-	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+4128(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
-	VSUBPS       Y4, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
+	VADDPS       fnSingle<>+4064(SB), Y9, Y2
+	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS 4(SI), Y9
+	VBROADCASTSS (SI), Y10
+	VMOVAPD      Y3, Y11
+	VFMSUB231PS  Y10, Y5, Y11
+	VFMADD231PS  Y9, Y5, Y11
+	VFMADD231PS  Y8, Y7, Y11
+	VBROADCASTSS 28(SI), Y5
+	VFMADD231PS  Y5, Y6, Y11
+	VBROADCASTSS 24(SI), Y5
+	VSUBPS       Y4, Y3, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       Y11, Y3, Y3
+	VMOVUPD      fnSingle<>+3872(SB), Y4
+	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
-	VMULPS       Y2, Y4, Y2
-	VFMADD213PS  Y5, Y5, Y2
-	VPSLLD       $0x16, Y3, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+6016(SB), Y4, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPADDD       fnSingle<>+448(SB), Y3, Y3
-	VPADDD       Y4, Y2, Y2
-	VMULPS       Y3, Y2, Y2
+	VMULPS       Y3, Y4, Y3
+	VFMADD213PS  Y5, Y5, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y2, Y3, Y2
 	VMOVAPS      Y2, Y2
 	JMP          done2
 
@@ -9722,78 +9701,79 @@ careful2:
 	VMOVAPD      Y2, Y4
 	VMULPS       fnSingle<>+2912(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+4192(SB), Y5
+	VMOVUPD      fnSingle<>+4224(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+3712(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
 	VANDPS       fnSingle<>+2816(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
 	VPERMPS      fnSingle<>+3648(SB), Y5, Y6
-	VSUBPS       Y6, Y4, Y4
-	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
-	VMULPS       Y6, Y4, Y7
-	VMOVAPD      Y7, Y8
-	VFMSUB231PS  Y6, Y4, Y8
-	VMOVUPD      fnSingle<>+3776(SB), Y4
-	VFMADD213PS  fnSingle<>+3808(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3840(SB), Y7, Y4
-	VFMADD213PS  fnSingle<>+3872(SB), Y7, Y4
-	VMULPS       Y7, Y7, Y6
-	VPERMPS      fnSingle<>+3744(SB), Y5, Y5
-	VFMADD213PS  Y5, Y6, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y7, Y3, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VBROADCASTSS (SI), Y4
-	VMULPS       Y4, Y5, Y4
-	VBROADCASTSS (SI), Y6
-	VMOVAPD      Y4, Y7
-	VFMSUB231PS  Y6, Y5, Y7
-	VBROADCASTSS (SI), Y6
-	VFMADD231PS  Y6, Y3, Y7
-	VBROADCASTSS 4(SI), Y3
-	VFMADD231PS  Y3, Y5, Y7
-	VCMPPS       $0x00, fnSingle<>+5792(SB), Y2, Y3
-	VBROADCASTSS 16(SI), Y5
-	VBLENDVPS    Y3, Y5, Y4, Y4
-	VCMPPS       $0x11, fnSingle<>+5792(SB), Y2, Y3
-	VBLENDVPS    Y3, fnSingle<>+5920(SB), Y4, Y4
-	VCMPPS       $0x15, fnSingle<>+5856(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y4
+	VMOVUPD      fnSingle<>+3744(SB), Y6
+	VFMADD213PS  fnSingle<>+3776(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+3808(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+3840(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VPERMPS      fnSingle<>+3712(SB), Y5, Y5
+	VFMADD213PS  Y5, Y7, Y6
 	VBROADCASTSS (SI), Y5
-	VMULPS       Y5, Y2, Y2
-	VBLENDVPS    Y3, Y2, Y4, Y4
-	VMOVUPD      fnSingle<>+4160(SB), Y2
-	VMAXPS       Y4, Y2, Y2
-	VMOVUPD      fnSingle<>+4128(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VADDPS       fnSingle<>+4096(SB), Y2, Y3
-	VSUBPS       fnSingle<>+4096(SB), Y3, Y4
-	VSUBPS       Y4, Y2, Y2
-	VADDPS       Y7, Y2, Y2
-	VMOVUPD      fnSingle<>+3904(SB), Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y4
-	VFMADD213PS  fnSingle<>+4064(SB), Y2, Y4
+	VMULPS       Y5, Y3, Y5
+	VBROADCASTSS 24(SI), Y7
+	VMOVAPD      Y5, Y8
+	VFMADD231PS  Y7, Y4, Y8
+	VADDPS       fnSingle<>+4064(SB), Y8, Y7
+	VSUBPS       fnSingle<>+4064(SB), Y7, Y7
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS 4(SI), Y9
+	VBROADCASTSS (SI), Y10
+	VMOVAPD      Y5, Y11
+	VFMSUB231PS  Y10, Y3, Y11
+	VFMADD231PS  Y9, Y3, Y11
+	VFMADD231PS  Y8, Y6, Y11
+	VBROADCASTSS 28(SI), Y3
+	VFMADD231PS  Y3, Y4, Y11
+	VBROADCASTSS 24(SI), Y3
+	VSUBPS       Y7, Y5, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VADDPS       Y11, Y5, Y3
+	VMOVUPD      fnSingle<>+3872(SB), Y4
+	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
-	VMULPS       Y2, Y4, Y2
-	VFMADD213PS  Y5, Y5, Y2
-	VPSLLD       $0x16, Y3, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VANDPS       fnSingle<>+6016(SB), Y4, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPADDD       fnSingle<>+448(SB), Y3, Y3
+	VMULPS       Y3, Y4, Y3
+	VFMADD213PS  Y5, Y5, Y3
+	VMOVUPD      fnSingle<>+4128(SB), Y4
+	VMAXPS       Y7, Y4, Y4
+	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VADDPS       fnSingle<>+4064(SB), Y4, Y4
+	VPSLLD       $0x16, Y4, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VANDPS       fnSingle<>+6048(SB), Y5, Y5
+	VPSUBD       Y5, Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
-	VMULPS       Y4, Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
+	VPADDD       fnSingle<>+448(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS 16(SI), Y4
+	VCMPPS       $0x00, fnSingle<>+5824(SB), Y2, Y5
+	VBLENDVPS    Y5, Y4, Y3, Y3
+	VCMPPS       $0x11, fnSingle<>+5824(SB), Y2, Y5
+	VBLENDVPS    Y5, fnSingle<>+5952(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+5888(SB), Y2, Y5
+	VMOVUPD      fnSingle<>+448(SB), Y6
+	VDIVPS       Y4, Y6, Y4
+	VBLENDVPS    Y5, Y4, Y3, Y3
+	VCMPPS       $0x03, Y2, Y2, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VMOVAPS      Y3, Y2
 
 done2:
 	VBROADCASTSS 12(SI), Y3
@@ -9817,358 +9797,340 @@ TEXT ·fnPowNearAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTF32X8 fnSingle<>+3648(SB), Z0
 	VBROADCASTF32X8 fnSingle<>+3680(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+3744(SB), Z3
 	XORQ            SI, SI
 
 wide:
 	LEAQ             48(SI), DI
 	CMPQ             DI, DX
 	JA               rest
-	VMOVUPS          (CX)(SI*4), Z4
-	VMOVUPS          64(CX)(SI*4), Z5
-	VMOVUPS          128(CX)(SI*4), Z6
+	VMOVUPS          (CX)(SI*4), Z3
+	VMOVUPS          64(CX)(SI*4), Z4
+	VMOVUPS          128(CX)(SI*4), Z5
+	VANDPS.BCST      8(BX), Z3, Z6
 	VANDPS.BCST      8(BX), Z4, Z7
 	VANDPS.BCST      8(BX), Z5, Z8
-	VANDPS.BCST      8(BX), Z6, Z9
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z7, Z10
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z8, Z11
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z9, Z12
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z10, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z11, K2
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z6, Z9
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z7, Z10
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z8, Z11
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z9, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z10, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z12, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z11, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
+	VPSRAD           $0x14, Z6, Z9
 	VPSRAD           $0x14, Z7, Z10
 	VPSRAD           $0x14, Z8, Z11
-	VPSRAD           $0x14, Z9, Z12
+	VPSRAD           $0x17, Z6, Z12
 	VPSRAD           $0x17, Z7, Z13
 	VPSRAD           $0x17, Z8, Z14
-	VPSRAD           $0x17, Z9, Z15
+	VCVTDQ2PS        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
-	VCVTDQ2PS        Z15, Z15
-	VPERMPS          Z2, Z10, Z16
-	VPERMPS          Z2, Z11, Z17
-	VPERMPS          Z2, Z12, Z18
-	VADDPS           Z16, Z13, Z13
-	VADDPS           Z17, Z14, Z14
-	VADDPS           Z18, Z15, Z15
-	VMOVAPD          Z7, Z7
-	VMOVAPD          Z8, Z8
-	VMOVAPD          Z9, Z9
-	VBROADCASTSS     fnSingle<>+2816(SB), Z16
-	VBROADCASTSS     fnSingle<>+2816(SB), Z17
-	VBROADCASTSS     fnSingle<>+2816(SB), Z18
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z16, Z7
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z17, Z8
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
-	VPERMPS          Z0, Z10, Z16
-	VPERMPS          Z0, Z11, Z17
-	VPERMPS          Z0, Z12, Z18
-	VSUBPS           Z16, Z7, Z7
-	VSUBPS           Z17, Z8, Z8
-	VSUBPS           Z18, Z9, Z9
+	VPERMPS          Z1, Z9, Z15
 	VPERMPS          Z1, Z10, Z16
 	VPERMPS          Z1, Z11, Z17
-	VPERMPS          Z1, Z12, Z18
-	VMULPS           Z16, Z7, Z19
-	VMULPS           Z17, Z8, Z20
-	VMULPS           Z18, Z9, Z21
-	VMOVAPD          Z19, Z22
-	VMOVAPD          Z20, Z23
-	VMOVAPD          Z21, Z24
-	VFMSUB231PS      Z16, Z7, Z22
-	VFMSUB231PS      Z17, Z8, Z23
-	VFMSUB231PS      Z18, Z9, Z24
-	VBROADCASTSS     fnSingle<>+3776(SB), Z7
-	VBROADCASTSS     fnSingle<>+3776(SB), Z8
-	VBROADCASTSS     fnSingle<>+3776(SB), Z9
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z21, Z9
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z21, Z9
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z19, Z7
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z20, Z8
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z21, Z9
-	VMULPS           Z19, Z19, Z16
-	VMULPS           Z20, Z20, Z17
-	VMULPS           Z21, Z21, Z18
-	VPERMPS          Z3, Z10, Z10
-	VPERMPS          Z3, Z11, Z11
-	VPERMPS          Z3, Z12, Z12
-	VFMADD213PS      Z10, Z16, Z7
-	VFMADD213PS      Z11, Z17, Z8
-	VFMADD213PS      Z12, Z18, Z9
-	VADDPS           Z22, Z7, Z7
-	VADDPS           Z23, Z8, Z8
-	VADDPS           Z24, Z9, Z9
-	VADDPS           Z19, Z13, Z10
-	VADDPS           Z20, Z14, Z11
-	VADDPS           Z21, Z15, Z12
-	VSUBPS           Z10, Z13, Z13
-	VSUBPS           Z11, Z14, Z14
-	VSUBPS           Z12, Z15, Z15
-	VADDPS           Z19, Z13, Z13
-	VADDPS           Z20, Z14, Z14
-	VADDPS           Z21, Z15, Z15
-	VADDPS           Z13, Z7, Z7
-	VADDPS           Z14, Z8, Z8
-	VADDPS           Z15, Z9, Z9
-	VMULPS.BCST      (BX), Z10, Z13
-	VMULPS.BCST      (BX), Z11, Z14
-	VMULPS.BCST      (BX), Z12, Z15
-	VMOVAPD          Z13, Z16
-	VMOVAPD          Z14, Z17
-	VMOVAPD          Z15, Z18
-	VFMSUB231PS.BCST (BX), Z10, Z16
-	VFMSUB231PS.BCST (BX), Z11, Z17
-	VFMSUB231PS.BCST (BX), Z12, Z18
-	VFMADD231PS.BCST (BX), Z7, Z16
-	VFMADD231PS.BCST (BX), Z8, Z17
-	VFMADD231PS.BCST (BX), Z9, Z18
-	VFMADD231PS.BCST 4(BX), Z10, Z16
-	VFMADD231PS.BCST 4(BX), Z11, Z17
-	VFMADD231PS.BCST 4(BX), Z12, Z18
-	VADDPS.BCST      fnSingle<>+4096(SB), Z13, Z7
-	VADDPS.BCST      fnSingle<>+4096(SB), Z14, Z8
-	VADDPS.BCST      fnSingle<>+4096(SB), Z15, Z9
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z7, Z7
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z8, Z8
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z9, Z9
-	VSUBPS           Z7, Z13, Z10
-	VSUBPS           Z8, Z14, Z11
-	VSUBPS           Z9, Z15, Z12
-	VADDPS           Z16, Z10, Z10
-	VADDPS           Z17, Z11, Z11
-	VADDPS           Z18, Z12, Z12
-	VBROADCASTSS     fnSingle<>+3904(SB), Z13
-	VBROADCASTSS     fnSingle<>+3904(SB), Z14
-	VBROADCASTSS     fnSingle<>+3904(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z12, Z15
-	VSCALEFPS        Z7, Z13, Z13
-	VSCALEFPS        Z8, Z14, Z14
-	VSCALEFPS        Z9, Z15, Z15
-	VMOVAPS          Z13, Z7
-	VMOVAPS          Z14, Z8
-	VMOVAPS          Z15, Z9
+	VADDPS           Z15, Z12, Z12
+	VADDPS           Z16, Z13, Z13
+	VADDPS           Z17, Z14, Z14
+	VMOVAPD          Z6, Z6
+	VMOVAPD          Z7, Z7
+	VMOVAPD          Z8, Z8
+	VBROADCASTSS     fnSingle<>+2816(SB), Z15
+	VBROADCASTSS     fnSingle<>+2816(SB), Z16
+	VBROADCASTSS     fnSingle<>+2816(SB), Z17
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z15, Z6
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z16, Z7
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z17, Z8
+	VPERMPS          Z0, Z9, Z15
+	VPERMPS          Z0, Z10, Z16
+	VPERMPS          Z0, Z11, Z17
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z15, Z6
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z16, Z7
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z17, Z8
+	VBROADCASTSS     fnSingle<>+3744(SB), Z15
+	VBROADCASTSS     fnSingle<>+3744(SB), Z16
+	VBROADCASTSS     fnSingle<>+3744(SB), Z17
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z15
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z7, Z16
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z8, Z17
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z15
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z7, Z16
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z8, Z17
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z15
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z7, Z16
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z8, Z17
+	VMULPS           Z6, Z6, Z18
+	VMULPS           Z7, Z7, Z19
+	VMULPS           Z8, Z8, Z20
+	VPERMPS          Z2, Z9, Z9
+	VPERMPS          Z2, Z10, Z10
+	VPERMPS          Z2, Z11, Z11
+	VFMADD213PS      Z9, Z18, Z15
+	VFMADD213PS      Z10, Z19, Z16
+	VFMADD213PS      Z11, Z20, Z17
+	VMULPS.BCST      (BX), Z12, Z9
+	VMULPS.BCST      (BX), Z13, Z10
+	VMULPS.BCST      (BX), Z14, Z11
+	VMOVAPD          Z9, Z18
+	VMOVAPD          Z10, Z19
+	VMOVAPD          Z11, Z20
+	VFMADD231PS.BCST 24(BX), Z6, Z18
+	VFMADD231PS.BCST 24(BX), Z7, Z19
+	VFMADD231PS.BCST 24(BX), Z8, Z20
+	VADDPS.BCST      fnSingle<>+4064(SB), Z18, Z18
+	VADDPS.BCST      fnSingle<>+4064(SB), Z19, Z19
+	VADDPS.BCST      fnSingle<>+4064(SB), Z20, Z20
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z18, Z18
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z19, Z19
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z20, Z20
+	VMOVAPD          Z9, Z21
+	VMOVAPD          Z10, Z22
+	VMOVAPD          Z11, Z23
+	VFMSUB231PS.BCST (BX), Z12, Z21
+	VFMSUB231PS.BCST (BX), Z13, Z22
+	VFMSUB231PS.BCST (BX), Z14, Z23
+	VFMADD231PS.BCST 4(BX), Z12, Z21
+	VFMADD231PS.BCST 4(BX), Z13, Z22
+	VFMADD231PS.BCST 4(BX), Z14, Z23
+	VFMADD231PS.BCST (BX), Z15, Z21
+	VFMADD231PS.BCST (BX), Z16, Z22
+	VFMADD231PS.BCST (BX), Z17, Z23
+	VFMADD231PS.BCST 28(BX), Z6, Z21
+	VFMADD231PS.BCST 28(BX), Z7, Z22
+	VFMADD231PS.BCST 28(BX), Z8, Z23
+	VSUBPS           Z18, Z9, Z9
+	VSUBPS           Z19, Z10, Z10
+	VSUBPS           Z20, Z11, Z11
+	VFMADD231PS.BCST 24(BX), Z6, Z9
+	VFMADD231PS.BCST 24(BX), Z7, Z10
+	VFMADD231PS.BCST 24(BX), Z8, Z11
+	VADDPS           Z21, Z9, Z6
+	VADDPS           Z22, Z10, Z7
+	VADDPS           Z23, Z11, Z8
+	VBROADCASTSS     fnSingle<>+3872(SB), Z9
+	VBROADCASTSS     fnSingle<>+3872(SB), Z10
+	VBROADCASTSS     fnSingle<>+3872(SB), Z11
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z8, Z11
+	VSCALEFPS        Z18, Z9, Z9
+	VSCALEFPS        Z19, Z10, Z10
+	VSCALEFPS        Z20, Z11, Z11
+	VMOVAPS          Z9, Z6
+	VMOVAPS          Z10, Z7
+	VMOVAPS          Z11, Z8
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z9, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z7, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z8, K3
+	VMOVAPD          Z6, Z9
 	VMOVAPD          Z7, Z10
 	VMOVAPD          Z8, Z11
-	VMOVAPD          Z9, Z12
+	VMULPS.BCST      fnSingle<>+2912(SB), Z6, Z12
 	VMULPS.BCST      fnSingle<>+2912(SB), Z7, Z13
 	VMULPS.BCST      fnSingle<>+2912(SB), Z8, Z14
-	VMULPS.BCST      fnSingle<>+2912(SB), Z9, Z15
-	VBLENDMPS        Z13, Z10, K1, Z10
-	VBLENDMPS        Z14, Z11, K2, Z11
-	VBLENDMPS        Z15, Z12, K3, Z12
-	VBROADCASTSS     fnSingle<>+4192(SB), Z13
-	VBROADCASTSS     fnSingle<>+4192(SB), Z14
-	VBROADCASTSS     fnSingle<>+4192(SB), Z15
-	VMOVAPS.Z        Z13, K1, Z13
-	VMOVAPS.Z        Z14, K2, Z14
-	VMOVAPS.Z        Z15, K3, Z15
+	VBLENDMPS        Z12, Z9, K1, Z9
+	VBLENDMPS        Z13, Z10, K2, Z10
+	VBLENDMPS        Z14, Z11, K3, Z11
+	VBROADCASTSS     fnSingle<>+4224(SB), Z12
+	VBROADCASTSS     fnSingle<>+4224(SB), Z13
+	VBROADCASTSS     fnSingle<>+4224(SB), Z14
+	VMOVAPS.Z        Z12, K1, Z12
+	VMOVAPS.Z        Z13, K2, Z13
+	VMOVAPS.Z        Z14, K3, Z14
+	VPSRAD           $0x14, Z9, Z15
 	VPSRAD           $0x14, Z10, Z16
 	VPSRAD           $0x14, Z11, Z17
-	VPSRAD           $0x14, Z12, Z18
+	VPSRAD           $0x17, Z9, Z18
 	VPSRAD           $0x17, Z10, Z19
 	VPSRAD           $0x17, Z11, Z20
-	VPSRAD           $0x17, Z12, Z21
+	VCVTDQ2PS        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
-	VCVTDQ2PS        Z21, Z21
+	VADDPS           Z12, Z18, Z12
 	VADDPS           Z13, Z19, Z13
 	VADDPS           Z14, Z20, Z14
-	VADDPS           Z15, Z21, Z15
-	VPERMPS          Z2, Z16, Z19
-	VPERMPS          Z2, Z17, Z20
-	VPERMPS          Z2, Z18, Z21
-	VADDPS           Z19, Z13, Z13
-	VADDPS           Z20, Z14, Z14
-	VADDPS           Z21, Z15, Z15
-	VMOVAPD          Z10, Z10
-	VMOVAPD          Z11, Z11
-	VMOVAPD          Z12, Z12
-	VBROADCASTSS     fnSingle<>+2816(SB), Z19
-	VBROADCASTSS     fnSingle<>+2816(SB), Z20
-	VBROADCASTSS     fnSingle<>+2816(SB), Z21
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
-	VPERMPS          Z0, Z16, Z19
-	VPERMPS          Z0, Z17, Z20
-	VPERMPS          Z0, Z18, Z21
-	VSUBPS           Z19, Z10, Z10
-	VSUBPS           Z20, Z11, Z11
-	VSUBPS           Z21, Z12, Z12
+	VPERMPS          Z1, Z15, Z18
 	VPERMPS          Z1, Z16, Z19
 	VPERMPS          Z1, Z17, Z20
-	VPERMPS          Z1, Z18, Z21
-	VMULPS           Z19, Z10, Z22
-	VMULPS           Z20, Z11, Z23
-	VMULPS           Z21, Z12, Z24
-	VMOVAPD          Z22, Z25
-	VMOVAPD          Z23, Z26
-	VMOVAPD          Z24, Z27
-	VFMSUB231PS      Z19, Z10, Z25
-	VFMSUB231PS      Z20, Z11, Z26
-	VFMSUB231PS      Z21, Z12, Z27
-	VBROADCASTSS     fnSingle<>+3776(SB), Z10
-	VBROADCASTSS     fnSingle<>+3776(SB), Z11
-	VBROADCASTSS     fnSingle<>+3776(SB), Z12
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z24, Z12
-	VMULPS           Z22, Z22, Z19
-	VMULPS           Z23, Z23, Z20
-	VMULPS           Z24, Z24, Z21
-	VPERMPS          Z3, Z16, Z16
-	VPERMPS          Z3, Z17, Z17
-	VPERMPS          Z3, Z18, Z18
-	VFMADD213PS      Z16, Z19, Z10
-	VFMADD213PS      Z17, Z20, Z11
-	VFMADD213PS      Z18, Z21, Z12
-	VADDPS           Z25, Z10, Z10
-	VADDPS           Z26, Z11, Z11
-	VADDPS           Z27, Z12, Z12
-	VADDPS           Z22, Z13, Z16
-	VADDPS           Z23, Z14, Z17
-	VADDPS           Z24, Z15, Z18
-	VSUBPS           Z16, Z13, Z13
-	VSUBPS           Z17, Z14, Z14
-	VSUBPS           Z18, Z15, Z15
-	VADDPS           Z22, Z13, Z13
-	VADDPS           Z23, Z14, Z14
-	VADDPS           Z24, Z15, Z15
-	VADDPS           Z13, Z10, Z10
-	VADDPS           Z14, Z11, Z11
-	VADDPS           Z15, Z12, Z12
-	VMULPS.BCST      (BX), Z16, Z13
-	VMULPS.BCST      (BX), Z17, Z14
-	VMULPS.BCST      (BX), Z18, Z15
-	VMOVAPD          Z13, Z19
-	VMOVAPD          Z14, Z20
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z19, Z13, Z13
+	VADDPS           Z20, Z14, Z14
+	VMOVAPD          Z9, Z9
+	VMOVAPD          Z10, Z10
+	VMOVAPD          Z11, Z11
+	VBROADCASTSS     fnSingle<>+2816(SB), Z18
+	VBROADCASTSS     fnSingle<>+2816(SB), Z19
+	VBROADCASTSS     fnSingle<>+2816(SB), Z20
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
+	VPERMPS          Z0, Z15, Z18
+	VPERMPS          Z0, Z16, Z19
+	VPERMPS          Z0, Z17, Z20
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z18, Z9
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z19, Z10
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z20, Z11
+	VBROADCASTSS     fnSingle<>+3744(SB), Z18
+	VBROADCASTSS     fnSingle<>+3744(SB), Z19
+	VBROADCASTSS     fnSingle<>+3744(SB), Z20
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z20
+	VMULPS           Z9, Z9, Z21
+	VMULPS           Z10, Z10, Z22
+	VMULPS           Z11, Z11, Z23
+	VPERMPS          Z2, Z15, Z15
+	VPERMPS          Z2, Z16, Z16
+	VPERMPS          Z2, Z17, Z17
+	VFMADD213PS      Z15, Z21, Z18
+	VFMADD213PS      Z16, Z22, Z19
+	VFMADD213PS      Z17, Z23, Z20
+	VMULPS.BCST      (BX), Z12, Z15
+	VMULPS.BCST      (BX), Z13, Z16
+	VMULPS.BCST      (BX), Z14, Z17
 	VMOVAPD          Z15, Z21
-	VFMSUB231PS.BCST (BX), Z16, Z19
-	VFMSUB231PS.BCST (BX), Z17, Z20
-	VFMSUB231PS.BCST (BX), Z18, Z21
-	VFMADD231PS.BCST (BX), Z10, Z19
-	VFMADD231PS.BCST (BX), Z11, Z20
-	VFMADD231PS.BCST (BX), Z12, Z21
-	VFMADD231PS.BCST 4(BX), Z16, Z19
-	VFMADD231PS.BCST 4(BX), Z17, Z20
-	VFMADD231PS.BCST 4(BX), Z18, Z21
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z7, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z8, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z9, K3
-	VBLENDMPS.BCST   16(BX), Z13, K1, Z13
-	VBLENDMPS.BCST   16(BX), Z14, K2, Z14
-	VBLENDMPS.BCST   16(BX), Z15, K3, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z7, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z8, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z9, K3
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z13, K1, Z13
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z14, K2, Z14
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z15, K3, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z7, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z8, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z9, K3
-	VMULPS.BCST      (BX), Z7, Z7
-	VMULPS.BCST      (BX), Z8, Z8
-	VMULPS.BCST      (BX), Z9, Z9
-	VBLENDMPS        Z7, Z13, K1, Z13
-	VBLENDMPS        Z8, Z14, K2, Z14
-	VBLENDMPS        Z9, Z15, K3, Z15
-	VBROADCASTSS     fnSingle<>+4160(SB), Z7
-	VBROADCASTSS     fnSingle<>+4160(SB), Z8
-	VBROADCASTSS     fnSingle<>+4160(SB), Z9
-	VMAXPS           Z13, Z7, Z7
-	VMAXPS           Z14, Z8, Z8
-	VMAXPS           Z15, Z9, Z9
+	VMOVAPD          Z16, Z22
+	VMOVAPD          Z17, Z23
+	VFMADD231PS.BCST 24(BX), Z9, Z21
+	VFMADD231PS.BCST 24(BX), Z10, Z22
+	VFMADD231PS.BCST 24(BX), Z11, Z23
+	VADDPS.BCST      fnSingle<>+4064(SB), Z21, Z21
+	VADDPS.BCST      fnSingle<>+4064(SB), Z22, Z22
+	VADDPS.BCST      fnSingle<>+4064(SB), Z23, Z23
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z21, Z21
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z22, Z22
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z23, Z23
+	VMOVAPD          Z15, Z24
+	VMOVAPD          Z16, Z25
+	VMOVAPD          Z17, Z26
+	VFMSUB231PS.BCST (BX), Z12, Z24
+	VFMSUB231PS.BCST (BX), Z13, Z25
+	VFMSUB231PS.BCST (BX), Z14, Z26
+	VFMADD231PS.BCST 4(BX), Z12, Z24
+	VFMADD231PS.BCST 4(BX), Z13, Z25
+	VFMADD231PS.BCST 4(BX), Z14, Z26
+	VFMADD231PS.BCST (BX), Z18, Z24
+	VFMADD231PS.BCST (BX), Z19, Z25
+	VFMADD231PS.BCST (BX), Z20, Z26
+	VFMADD231PS.BCST 28(BX), Z9, Z24
+	VFMADD231PS.BCST 28(BX), Z10, Z25
+	VFMADD231PS.BCST 28(BX), Z11, Z26
+	VSUBPS           Z21, Z15, Z12
+	VSUBPS           Z22, Z16, Z13
+	VSUBPS           Z23, Z17, Z14
+	VFMADD231PS.BCST 24(BX), Z9, Z12
+	VFMADD231PS.BCST 24(BX), Z10, Z13
+	VFMADD231PS.BCST 24(BX), Z11, Z14
+	VADDPS           Z24, Z12, Z9
+	VADDPS           Z25, Z13, Z10
+	VADDPS           Z26, Z14, Z11
+	VBROADCASTSS     fnSingle<>+3872(SB), Z12
+	VBROADCASTSS     fnSingle<>+3872(SB), Z13
+	VBROADCASTSS     fnSingle<>+3872(SB), Z14
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z11, Z14
+	VBROADCASTSS     fnSingle<>+4128(SB), Z9
 	VBROADCASTSS     fnSingle<>+4128(SB), Z10
 	VBROADCASTSS     fnSingle<>+4128(SB), Z11
-	VBROADCASTSS     fnSingle<>+4128(SB), Z12
-	VMINPS           Z7, Z10, Z7
-	VMINPS           Z8, Z11, Z8
-	VMINPS           Z9, Z12, Z9
-	VADDPS.BCST      fnSingle<>+4096(SB), Z7, Z10
-	VADDPS.BCST      fnSingle<>+4096(SB), Z8, Z11
-	VADDPS.BCST      fnSingle<>+4096(SB), Z9, Z12
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z10, Z10
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z11, Z11
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z12, Z12
-	VSUBPS           Z10, Z7, Z7
-	VSUBPS           Z11, Z8, Z8
-	VSUBPS           Z12, Z9, Z9
-	VADDPS           Z19, Z7, Z7
-	VADDPS           Z20, Z8, Z8
-	VADDPS           Z21, Z9, Z9
-	VBROADCASTSS     fnSingle<>+3904(SB), Z13
-	VBROADCASTSS     fnSingle<>+3904(SB), Z14
-	VBROADCASTSS     fnSingle<>+3904(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z9, Z15
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z7, Z13
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z8, Z14
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z9, Z15
+	VMAXPS           Z21, Z9, Z9
+	VMAXPS           Z22, Z10, Z10
+	VMAXPS           Z23, Z11, Z11
+	VBROADCASTSS     fnSingle<>+4096(SB), Z15
+	VBROADCASTSS     fnSingle<>+4096(SB), Z16
+	VBROADCASTSS     fnSingle<>+4096(SB), Z17
+	VMINPS           Z9, Z15, Z9
+	VMINPS           Z10, Z16, Z10
+	VMINPS           Z11, Z17, Z11
+	VADDPS.BCST      fnSingle<>+4064(SB), Z9, Z15
+	VADDPS.BCST      fnSingle<>+4064(SB), Z10, Z15
+	VADDPS.BCST      fnSingle<>+4064(SB), Z11, Z15
+	VSCALEFPS        Z9, Z12, Z12
 	VSCALEFPS        Z10, Z13, Z13
 	VSCALEFPS        Z11, Z14, Z14
-	VSCALEFPS        Z12, Z15, Z15
+	VBROADCASTSS     16(BX), Z9
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z7, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z8, K3
+	VBLENDMPS        Z9, Z12, K1, Z12
+	VBLENDMPS        Z9, Z13, K2, Z13
+	VBLENDMPS        Z9, Z14, K3, Z14
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z7, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z8, K3
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z14, K3, Z14
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z7, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z8, K3
+	VBROADCASTSS     fnSingle<>+448(SB), Z10
+	VBROADCASTSS     fnSingle<>+448(SB), Z11
+	VBROADCASTSS     fnSingle<>+448(SB), Z15
+	VDIVPS           Z9, Z10, Z10
+	VDIVPS           Z9, Z11, Z11
+	VDIVPS           Z9, Z15, Z9
+	VBLENDMPS        Z10, Z12, K1, Z12
+	VBLENDMPS        Z11, Z13, K2, Z13
+	VBLENDMPS        Z9, Z14, K3, Z14
+	VCMPPS           $0x03, Z6, Z6, K1
+	VCMPPS           $0x03, Z7, Z7, K2
+	VCMPPS           $0x03, Z8, Z8, K3
+	VBLENDMPS        Z6, Z12, K1, Z12
+	VBLENDMPS        Z7, Z13, K2, Z13
+	VBLENDMPS        Z8, Z14, K3, Z14
+	VMOVAPS          Z12, Z6
 	VMOVAPS          Z13, Z7
 	VMOVAPS          Z14, Z8
-	VMOVAPS          Z15, Z9
 
 done1:
+	VPTERNLOGD.BCST $0x78, 12(BX), Z3, Z6
 	VPTERNLOGD.BCST $0x78, 12(BX), Z4, Z7
 	VPTERNLOGD.BCST $0x78, 12(BX), Z5, Z8
-	VPTERNLOGD.BCST $0x78, 12(BX), Z6, Z9
-	VMOVUPS         Z7, (AX)(SI*4)
-	VMOVUPS         Z8, 64(AX)(SI*4)
-	VMOVUPS         Z9, 128(AX)(SI*4)
+	VMOVUPS         Z6, (AX)(SI*4)
+	VMOVUPS         Z7, 64(AX)(SI*4)
+	VMOVUPS         Z8, 128(AX)(SI*4)
 	MOVQ            DI, SI
 	JMP             wide
 
@@ -10177,125 +10139,120 @@ rest:
 	JAE  done
 
 loop:
-	VMOVUPS          (CX)(SI*4), Z4
-	VANDPS.BCST      8(BX), Z4, Z5
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z5, Z6
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z6, K1
+	VMOVUPS          (CX)(SI*4), Z3
+	VANDPS.BCST      8(BX), Z3, Z4
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z4, Z5
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z5, K1
 	KORTESTW         K1, K1
 	JCC              careful2
-	VPSRAD           $0x14, Z5, Z6
-	VPSRAD           $0x17, Z5, Z7
-	VCVTDQ2PS        Z7, Z7
-	VPERMPS          Z2, Z6, Z8
-	VADDPS           Z8, Z7, Z7
-	VMOVAPD          Z5, Z5
-	VBROADCASTSS     fnSingle<>+2816(SB), Z8
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
-	VPERMPS          Z0, Z6, Z8
+	VPSRAD           $0x14, Z4, Z5
+	VPSRAD           $0x17, Z4, Z6
+	VCVTDQ2PS        Z6, Z6
+	VPERMPS          Z1, Z5, Z7
+	VADDPS           Z7, Z6, Z6
+	VMOVAPD          Z4, Z4
+	VBROADCASTSS     fnSingle<>+2816(SB), Z7
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z7, Z4
+	VPERMPS          Z0, Z5, Z7
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z7, Z4
+	VBROADCASTSS     fnSingle<>+3744(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z4, Z7
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z4, Z7
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z4, Z7
+	VMULPS           Z4, Z4, Z8
+	VPERMPS          Z2, Z5, Z5
+	VFMADD213PS      Z5, Z8, Z7
+	VMULPS.BCST      (BX), Z6, Z5
+	VMOVAPD          Z5, Z8
+	VFMADD231PS.BCST 24(BX), Z4, Z8
+	VADDPS.BCST      fnSingle<>+4064(SB), Z8, Z8
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z8, Z8
+	VMOVAPD          Z5, Z9
+	VFMSUB231PS.BCST (BX), Z6, Z9
+	VFMADD231PS.BCST 4(BX), Z6, Z9
+	VFMADD231PS.BCST (BX), Z7, Z9
+	VFMADD231PS.BCST 28(BX), Z4, Z9
 	VSUBPS           Z8, Z5, Z5
-	VPERMPS          Z1, Z6, Z8
-	VMULPS           Z8, Z5, Z9
-	VMOVAPD          Z9, Z10
-	VFMSUB231PS      Z8, Z5, Z10
-	VBROADCASTSS     fnSingle<>+3776(SB), Z5
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z5
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z5
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z9, Z5
-	VMULPS           Z9, Z9, Z8
-	VPERMPS          Z3, Z6, Z6
-	VFMADD213PS      Z6, Z8, Z5
-	VADDPS           Z10, Z5, Z5
-	VADDPS           Z9, Z7, Z6
-	VSUBPS           Z6, Z7, Z7
-	VADDPS           Z9, Z7, Z7
-	VADDPS           Z7, Z5, Z5
-	VMULPS.BCST      (BX), Z6, Z7
-	VMOVAPD          Z7, Z8
-	VFMSUB231PS.BCST (BX), Z6, Z8
-	VFMADD231PS.BCST (BX), Z5, Z8
-	VFMADD231PS.BCST 4(BX), Z6, Z8
-	VADDPS.BCST      fnSingle<>+4096(SB), Z7, Z5
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z5, Z5
-	VSUBPS           Z5, Z7, Z6
-	VADDPS           Z8, Z6, Z6
-	VBROADCASTSS     fnSingle<>+3904(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z6, Z7
-	VSCALEFPS        Z5, Z7, Z7
-	VMOVAPS          Z7, Z5
+	VFMADD231PS.BCST 24(BX), Z4, Z5
+	VADDPS           Z9, Z5, Z4
+	VBROADCASTSS     fnSingle<>+3872(SB), Z5
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z4, Z5
+	VSCALEFPS        Z8, Z5, Z5
+	VMOVAPS          Z5, Z4
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z5, K1
-	VMOVAPD          Z5, Z6
-	VMULPS.BCST      fnSingle<>+2912(SB), Z5, Z7
-	VBLENDMPS        Z7, Z6, K1, Z6
-	VBROADCASTSS     fnSingle<>+4192(SB), Z7
-	VMOVAPS.Z        Z7, K1, Z7
-	VPSRAD           $0x14, Z6, Z8
-	VPSRAD           $0x17, Z6, Z9
-	VCVTDQ2PS        Z9, Z9
-	VADDPS           Z7, Z9, Z7
-	VPERMPS          Z2, Z8, Z9
-	VADDPS           Z9, Z7, Z7
-	VMOVAPD          Z6, Z6
-	VBROADCASTSS     fnSingle<>+2816(SB), Z9
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
-	VPERMPS          Z0, Z8, Z9
-	VSUBPS           Z9, Z6, Z6
-	VPERMPS          Z1, Z8, Z9
-	VMULPS           Z9, Z6, Z10
-	VMOVAPD          Z10, Z11
-	VFMSUB231PS      Z9, Z6, Z11
-	VBROADCASTSS     fnSingle<>+3776(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z10, Z6
-	VMULPS           Z10, Z10, Z9
-	VPERMPS          Z3, Z8, Z8
-	VFMADD213PS      Z8, Z9, Z6
-	VADDPS           Z11, Z6, Z6
-	VADDPS           Z10, Z7, Z8
-	VSUBPS           Z8, Z7, Z7
-	VADDPS           Z10, Z7, Z7
-	VADDPS           Z7, Z6, Z6
-	VMULPS.BCST      (BX), Z8, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z4, K1
+	VMOVAPD          Z4, Z5
+	VMULPS.BCST      fnSingle<>+2912(SB), Z4, Z6
+	VBLENDMPS        Z6, Z5, K1, Z5
+	VBROADCASTSS     fnSingle<>+4224(SB), Z6
+	VMOVAPS.Z        Z6, K1, Z6
+	VPSRAD           $0x14, Z5, Z7
+	VPSRAD           $0x17, Z5, Z8
+	VCVTDQ2PS        Z8, Z8
+	VADDPS           Z6, Z8, Z6
+	VPERMPS          Z1, Z7, Z8
+	VADDPS           Z8, Z6, Z6
+	VMOVAPD          Z5, Z5
+	VBROADCASTSS     fnSingle<>+2816(SB), Z8
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
+	VPERMPS          Z0, Z7, Z8
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z8, Z5
+	VBROADCASTSS     fnSingle<>+3744(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z5, Z8
+	VMULPS           Z5, Z5, Z9
+	VPERMPS          Z2, Z7, Z7
+	VFMADD213PS      Z7, Z9, Z8
+	VMULPS.BCST      (BX), Z6, Z7
 	VMOVAPD          Z7, Z9
-	VFMSUB231PS.BCST (BX), Z8, Z9
-	VFMADD231PS.BCST (BX), Z6, Z9
-	VFMADD231PS.BCST 4(BX), Z8, Z9
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z5, K1
-	VBLENDMPS.BCST   16(BX), Z7, K1, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z5, K1
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z7, K1, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z5, K1
-	VMULPS.BCST      (BX), Z5, Z5
-	VBLENDMPS        Z5, Z7, K1, Z7
-	VBROADCASTSS     fnSingle<>+4160(SB), Z5
-	VMAXPS           Z7, Z5, Z5
-	VBROADCASTSS     fnSingle<>+4128(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VADDPS.BCST      fnSingle<>+4096(SB), Z5, Z6
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z6, Z6
-	VSUBPS           Z6, Z5, Z5
-	VADDPS           Z9, Z5, Z5
-	VBROADCASTSS     fnSingle<>+3904(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+448(SB), Z5, Z7
-	VSCALEFPS        Z6, Z7, Z7
-	VMOVAPS          Z7, Z5
+	VFMADD231PS.BCST 24(BX), Z5, Z9
+	VADDPS.BCST      fnSingle<>+4064(SB), Z9, Z9
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z9, Z9
+	VMOVAPD          Z7, Z10
+	VFMSUB231PS.BCST (BX), Z6, Z10
+	VFMADD231PS.BCST 4(BX), Z6, Z10
+	VFMADD231PS.BCST (BX), Z8, Z10
+	VFMADD231PS.BCST 28(BX), Z5, Z10
+	VSUBPS           Z9, Z7, Z6
+	VFMADD231PS.BCST 24(BX), Z5, Z6
+	VADDPS           Z10, Z6, Z5
+	VBROADCASTSS     fnSingle<>+3872(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+448(SB), Z5, Z6
+	VBROADCASTSS     fnSingle<>+4128(SB), Z5
+	VMAXPS           Z9, Z5, Z5
+	VBROADCASTSS     fnSingle<>+4096(SB), Z7
+	VMINPS           Z5, Z7, Z5
+	VADDPS.BCST      fnSingle<>+4064(SB), Z5, Z7
+	VSCALEFPS        Z5, Z6, Z6
+	VBROADCASTSS     16(BX), Z5
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z4, K1
+	VBLENDMPS        Z5, Z6, K1, Z6
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z4, K1
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z6, K1, Z6
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z4, K1
+	VBROADCASTSS     fnSingle<>+448(SB), Z7
+	VDIVPS           Z5, Z7, Z5
+	VBLENDMPS        Z5, Z6, K1, Z6
+	VCMPPS           $0x03, Z4, Z4, K1
+	VBLENDMPS        Z4, Z6, K1, Z6
+	VMOVAPS          Z6, Z4
 
 done2:
-	VPTERNLOGD.BCST $0x78, 12(BX), Z4, Z5
-	VMOVUPS         Z5, (AX)(SI*4)
+	VPTERNLOGD.BCST $0x78, 12(BX), Z3, Z4
+	VMOVUPS         Z4, (AX)(SI*4)
 	ADDQ            $0x10, SI
 	CMPQ            SI, DX
 	JB              loop
@@ -10315,372 +10272,354 @@ TEXT ·fnPowNearGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTF32X8 fnSingle<>+3648(SB), Z0
 	VBROADCASTF32X8 fnSingle<>+3680(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+3744(SB), Z3
 	XORQ            DI, DI
 
 wide:
 	LEAQ             48(DI), R8
 	CMPQ             R8, BX
 	JA               rest
-	VMOVUPS          (CX)(DI*4), Z4
-	VMOVUPS          64(CX)(DI*4), Z5
-	VMOVUPS          128(CX)(DI*4), Z6
-	VMOVUPS          (DX)(DI*4), Z7
-	VMOVUPS          64(DX)(DI*4), Z8
-	VMOVUPS          128(DX)(DI*4), Z9
+	VMOVUPS          (CX)(DI*4), Z3
+	VMOVUPS          64(CX)(DI*4), Z4
+	VMOVUPS          128(CX)(DI*4), Z5
+	VMOVUPS          (DX)(DI*4), Z6
+	VMOVUPS          64(DX)(DI*4), Z7
+	VMOVUPS          128(DX)(DI*4), Z8
+	VANDPS.BCST      8(SI), Z3, Z9
 	VANDPS.BCST      8(SI), Z4, Z10
 	VANDPS.BCST      8(SI), Z5, Z11
-	VANDPS.BCST      8(SI), Z6, Z12
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z10, Z13
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z11, Z14
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z12, Z15
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z13, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z14, K2
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z9, Z12
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z10, Z13
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z11, Z14
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z12, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z13, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z15, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z14, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
+	VPSRAD           $0x14, Z9, Z12
 	VPSRAD           $0x14, Z10, Z13
 	VPSRAD           $0x14, Z11, Z14
-	VPSRAD           $0x14, Z12, Z15
+	VPSRAD           $0x17, Z9, Z15
 	VPSRAD           $0x17, Z10, Z16
 	VPSRAD           $0x17, Z11, Z17
-	VPSRAD           $0x17, Z12, Z18
+	VCVTDQ2PS        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
-	VCVTDQ2PS        Z18, Z18
-	VPERMPS          Z2, Z13, Z19
-	VPERMPS          Z2, Z14, Z20
-	VPERMPS          Z2, Z15, Z21
-	VADDPS           Z19, Z16, Z16
-	VADDPS           Z20, Z17, Z17
-	VADDPS           Z21, Z18, Z18
-	VMOVAPD          Z10, Z10
-	VMOVAPD          Z11, Z11
-	VMOVAPD          Z12, Z12
-	VBROADCASTSS     fnSingle<>+2816(SB), Z19
-	VBROADCASTSS     fnSingle<>+2816(SB), Z20
-	VBROADCASTSS     fnSingle<>+2816(SB), Z21
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
-	VPERMPS          Z0, Z13, Z19
-	VPERMPS          Z0, Z14, Z20
-	VPERMPS          Z0, Z15, Z21
-	VSUBPS           Z19, Z10, Z10
-	VSUBPS           Z20, Z11, Z11
-	VSUBPS           Z21, Z12, Z12
+	VPERMPS          Z1, Z12, Z18
 	VPERMPS          Z1, Z13, Z19
 	VPERMPS          Z1, Z14, Z20
-	VPERMPS          Z1, Z15, Z21
-	VMULPS           Z19, Z10, Z22
-	VMULPS           Z20, Z11, Z23
-	VMULPS           Z21, Z12, Z24
-	VMOVAPD          Z22, Z25
-	VMOVAPD          Z23, Z26
-	VMOVAPD          Z24, Z27
-	VFMSUB231PS      Z19, Z10, Z25
-	VFMSUB231PS      Z20, Z11, Z26
-	VFMSUB231PS      Z21, Z12, Z27
-	VBROADCASTSS     fnSingle<>+3776(SB), Z10
-	VBROADCASTSS     fnSingle<>+3776(SB), Z11
-	VBROADCASTSS     fnSingle<>+3776(SB), Z12
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z24, Z12
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z22, Z10
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z23, Z11
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z24, Z12
-	VMULPS           Z22, Z22, Z19
-	VMULPS           Z23, Z23, Z20
-	VMULPS           Z24, Z24, Z21
-	VPERMPS          Z3, Z13, Z13
-	VPERMPS          Z3, Z14, Z14
-	VPERMPS          Z3, Z15, Z15
-	VFMADD213PS      Z13, Z19, Z10
-	VFMADD213PS      Z14, Z20, Z11
-	VFMADD213PS      Z15, Z21, Z12
-	VADDPS           Z25, Z10, Z10
-	VADDPS           Z26, Z11, Z11
-	VADDPS           Z27, Z12, Z12
-	VADDPS           Z22, Z16, Z13
-	VADDPS           Z23, Z17, Z14
-	VADDPS           Z24, Z18, Z15
-	VSUBPS           Z13, Z16, Z16
-	VSUBPS           Z14, Z17, Z17
-	VSUBPS           Z15, Z18, Z18
-	VADDPS           Z22, Z16, Z16
-	VADDPS           Z23, Z17, Z17
-	VADDPS           Z24, Z18, Z18
-	VADDPS           Z16, Z10, Z10
-	VADDPS           Z17, Z11, Z11
-	VADDPS           Z18, Z12, Z12
-	VMULPS.BCST      (SI), Z13, Z16
-	VMULPS.BCST      (SI), Z14, Z17
-	VMULPS.BCST      (SI), Z15, Z18
-	VMOVAPD          Z16, Z19
-	VMOVAPD          Z17, Z20
-	VMOVAPD          Z18, Z21
-	VFMSUB231PS.BCST (SI), Z13, Z19
-	VFMSUB231PS.BCST (SI), Z14, Z20
-	VFMSUB231PS.BCST (SI), Z15, Z21
-	VFMADD231PS.BCST (SI), Z10, Z19
-	VFMADD231PS.BCST (SI), Z11, Z20
-	VFMADD231PS.BCST (SI), Z12, Z21
-	VFMADD231PS.BCST 4(SI), Z13, Z19
-	VFMADD231PS.BCST 4(SI), Z14, Z20
-	VFMADD231PS.BCST 4(SI), Z15, Z21
-	VADDPS.BCST      fnSingle<>+4096(SB), Z16, Z10
-	VADDPS.BCST      fnSingle<>+4096(SB), Z17, Z11
-	VADDPS.BCST      fnSingle<>+4096(SB), Z18, Z12
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z10, Z10
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z11, Z11
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z12, Z12
-	VSUBPS           Z10, Z16, Z13
-	VSUBPS           Z11, Z17, Z14
-	VSUBPS           Z12, Z18, Z15
-	VADDPS           Z19, Z13, Z13
-	VADDPS           Z20, Z14, Z14
-	VADDPS           Z21, Z15, Z15
-	VBROADCASTSS     fnSingle<>+3904(SB), Z16
-	VBROADCASTSS     fnSingle<>+3904(SB), Z17
-	VBROADCASTSS     fnSingle<>+3904(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z15, Z18
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z15, Z18
-	VBROADCASTSS     20(SI), Z19
-	VMULPS           Z13, Z16, Z13
-	VMULPS           Z14, Z17, Z14
-	VMULPS           Z15, Z18, Z15
-	VFMADD213PS      Z19, Z19, Z13
-	VFMADD213PS      Z19, Z19, Z14
-	VFMADD213PS      Z19, Z19, Z15
-	VSCALEFPS        Z10, Z13, Z13
-	VSCALEFPS        Z11, Z14, Z14
-	VSCALEFPS        Z12, Z15, Z15
-	VMOVAPS          Z13, Z10
-	VMOVAPS          Z14, Z11
-	VMOVAPS          Z15, Z12
+	VADDPS           Z18, Z15, Z15
+	VADDPS           Z19, Z16, Z16
+	VADDPS           Z20, Z17, Z17
+	VMOVAPD          Z9, Z9
+	VMOVAPD          Z10, Z10
+	VMOVAPD          Z11, Z11
+	VBROADCASTSS     fnSingle<>+2816(SB), Z18
+	VBROADCASTSS     fnSingle<>+2816(SB), Z19
+	VBROADCASTSS     fnSingle<>+2816(SB), Z20
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
+	VPERMPS          Z0, Z12, Z18
+	VPERMPS          Z0, Z13, Z19
+	VPERMPS          Z0, Z14, Z20
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z18, Z9
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z19, Z10
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z20, Z11
+	VBROADCASTSS     fnSingle<>+3744(SB), Z18
+	VBROADCASTSS     fnSingle<>+3744(SB), Z19
+	VBROADCASTSS     fnSingle<>+3744(SB), Z20
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z20
+	VMULPS           Z9, Z9, Z21
+	VMULPS           Z10, Z10, Z22
+	VMULPS           Z11, Z11, Z23
+	VPERMPS          Z2, Z12, Z12
+	VPERMPS          Z2, Z13, Z13
+	VPERMPS          Z2, Z14, Z14
+	VFMADD213PS      Z12, Z21, Z18
+	VFMADD213PS      Z13, Z22, Z19
+	VFMADD213PS      Z14, Z23, Z20
+	VMULPS.BCST      (SI), Z15, Z12
+	VMULPS.BCST      (SI), Z16, Z13
+	VMULPS.BCST      (SI), Z17, Z14
+	VMOVAPD          Z12, Z21
+	VMOVAPD          Z13, Z22
+	VMOVAPD          Z14, Z23
+	VFMADD231PS.BCST 24(SI), Z9, Z21
+	VFMADD231PS.BCST 24(SI), Z10, Z22
+	VFMADD231PS.BCST 24(SI), Z11, Z23
+	VADDPS.BCST      fnSingle<>+4064(SB), Z21, Z21
+	VADDPS.BCST      fnSingle<>+4064(SB), Z22, Z22
+	VADDPS.BCST      fnSingle<>+4064(SB), Z23, Z23
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z21, Z21
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z22, Z22
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z23, Z23
+	VMOVAPD          Z12, Z24
+	VMOVAPD          Z13, Z25
+	VMOVAPD          Z14, Z26
+	VFMSUB231PS.BCST (SI), Z15, Z24
+	VFMSUB231PS.BCST (SI), Z16, Z25
+	VFMSUB231PS.BCST (SI), Z17, Z26
+	VFMADD231PS.BCST 4(SI), Z15, Z24
+	VFMADD231PS.BCST 4(SI), Z16, Z25
+	VFMADD231PS.BCST 4(SI), Z17, Z26
+	VFMADD231PS.BCST (SI), Z18, Z24
+	VFMADD231PS.BCST (SI), Z19, Z25
+	VFMADD231PS.BCST (SI), Z20, Z26
+	VFMADD231PS.BCST 28(SI), Z9, Z24
+	VFMADD231PS.BCST 28(SI), Z10, Z25
+	VFMADD231PS.BCST 28(SI), Z11, Z26
+	VSUBPS           Z21, Z12, Z12
+	VSUBPS           Z22, Z13, Z13
+	VSUBPS           Z23, Z14, Z14
+	VFMADD231PS.BCST 24(SI), Z9, Z12
+	VFMADD231PS.BCST 24(SI), Z10, Z13
+	VFMADD231PS.BCST 24(SI), Z11, Z14
+	VADDPS           Z24, Z12, Z9
+	VADDPS           Z25, Z13, Z10
+	VADDPS           Z26, Z14, Z11
+	VBROADCASTSS     fnSingle<>+3872(SB), Z12
+	VBROADCASTSS     fnSingle<>+3872(SB), Z13
+	VBROADCASTSS     fnSingle<>+3872(SB), Z14
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z14
+	VBROADCASTSS     20(SI), Z15
+	VMULPS           Z9, Z12, Z9
+	VMULPS           Z10, Z13, Z10
+	VMULPS           Z11, Z14, Z11
+	VFMADD213PS      Z15, Z15, Z9
+	VFMADD213PS      Z15, Z15, Z10
+	VFMADD213PS      Z15, Z15, Z11
+	VSCALEFPS        Z21, Z9, Z9
+	VSCALEFPS        Z22, Z10, Z10
+	VSCALEFPS        Z23, Z11, Z11
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z12, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z9, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z10, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z11, K3
+	VMOVAPD          Z9, Z12
 	VMOVAPD          Z10, Z13
 	VMOVAPD          Z11, Z14
-	VMOVAPD          Z12, Z15
+	VMULPS.BCST      fnSingle<>+2912(SB), Z9, Z15
 	VMULPS.BCST      fnSingle<>+2912(SB), Z10, Z16
 	VMULPS.BCST      fnSingle<>+2912(SB), Z11, Z17
-	VMULPS.BCST      fnSingle<>+2912(SB), Z12, Z18
-	VBLENDMPS        Z16, Z13, K1, Z13
-	VBLENDMPS        Z17, Z14, K2, Z14
-	VBLENDMPS        Z18, Z15, K3, Z15
-	VBROADCASTSS     fnSingle<>+4192(SB), Z16
-	VBROADCASTSS     fnSingle<>+4192(SB), Z17
-	VBROADCASTSS     fnSingle<>+4192(SB), Z18
-	VMOVAPS.Z        Z16, K1, Z16
-	VMOVAPS.Z        Z17, K2, Z17
-	VMOVAPS.Z        Z18, K3, Z18
+	VBLENDMPS        Z15, Z12, K1, Z12
+	VBLENDMPS        Z16, Z13, K2, Z13
+	VBLENDMPS        Z17, Z14, K3, Z14
+	VBROADCASTSS     fnSingle<>+4224(SB), Z15
+	VBROADCASTSS     fnSingle<>+4224(SB), Z16
+	VBROADCASTSS     fnSingle<>+4224(SB), Z17
+	VMOVAPS.Z        Z15, K1, Z15
+	VMOVAPS.Z        Z16, K2, Z16
+	VMOVAPS.Z        Z17, K3, Z17
+	VPSRAD           $0x14, Z12, Z18
 	VPSRAD           $0x14, Z13, Z19
 	VPSRAD           $0x14, Z14, Z20
-	VPSRAD           $0x14, Z15, Z21
+	VPSRAD           $0x17, Z12, Z21
 	VPSRAD           $0x17, Z13, Z22
 	VPSRAD           $0x17, Z14, Z23
-	VPSRAD           $0x17, Z15, Z24
+	VCVTDQ2PS        Z21, Z21
 	VCVTDQ2PS        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
-	VCVTDQ2PS        Z24, Z24
+	VADDPS           Z15, Z21, Z15
 	VADDPS           Z16, Z22, Z16
 	VADDPS           Z17, Z23, Z17
-	VADDPS           Z18, Z24, Z18
-	VPERMPS          Z2, Z19, Z22
-	VPERMPS          Z2, Z20, Z23
-	VPERMPS          Z2, Z21, Z24
-	VADDPS           Z22, Z16, Z16
-	VADDPS           Z23, Z17, Z17
-	VADDPS           Z24, Z18, Z18
-	VMOVAPD          Z13, Z13
-	VMOVAPD          Z14, Z14
-	VMOVAPD          Z15, Z15
-	VBROADCASTSS     fnSingle<>+2816(SB), Z22
-	VBROADCASTSS     fnSingle<>+2816(SB), Z23
-	VBROADCASTSS     fnSingle<>+2816(SB), Z24
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z22, Z13
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z23, Z14
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z24, Z15
-	VPERMPS          Z0, Z19, Z22
-	VPERMPS          Z0, Z20, Z23
-	VPERMPS          Z0, Z21, Z24
-	VSUBPS           Z22, Z13, Z13
-	VSUBPS           Z23, Z14, Z14
-	VSUBPS           Z24, Z15, Z15
+	VPERMPS          Z1, Z18, Z21
 	VPERMPS          Z1, Z19, Z22
 	VPERMPS          Z1, Z20, Z23
-	VPERMPS          Z1, Z21, Z24
-	VMULPS           Z22, Z13, Z25
-	VMULPS           Z23, Z14, Z26
-	VMULPS           Z24, Z15, Z27
-	VMOVAPD          Z25, Z28
-	VMOVAPD          Z26, Z29
-	VMOVAPD          Z27, Z30
-	VFMSUB231PS      Z22, Z13, Z28
-	VFMSUB231PS      Z23, Z14, Z29
-	VFMSUB231PS      Z24, Z15, Z30
-	VBROADCASTSS     fnSingle<>+3776(SB), Z13
-	VBROADCASTSS     fnSingle<>+3776(SB), Z14
-	VBROADCASTSS     fnSingle<>+3776(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z27, Z15
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z27, Z15
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z25, Z13
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z26, Z14
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z27, Z15
-	VMULPS           Z25, Z25, Z22
-	VMULPS           Z26, Z26, Z23
-	VMULPS           Z27, Z27, Z24
-	VPERMPS          Z3, Z19, Z19
-	VPERMPS          Z3, Z20, Z20
-	VPERMPS          Z3, Z21, Z21
-	VFMADD213PS      Z19, Z22, Z13
-	VFMADD213PS      Z20, Z23, Z14
-	VFMADD213PS      Z21, Z24, Z15
-	VADDPS           Z28, Z13, Z13
-	VADDPS           Z29, Z14, Z14
-	VADDPS           Z30, Z15, Z15
-	VADDPS           Z25, Z16, Z19
-	VADDPS           Z26, Z17, Z20
-	VADDPS           Z27, Z18, Z21
-	VSUBPS           Z19, Z16, Z16
-	VSUBPS           Z20, Z17, Z17
-	VSUBPS           Z21, Z18, Z18
-	VADDPS           Z25, Z16, Z16
-	VADDPS           Z26, Z17, Z17
-	VADDPS           Z27, Z18, Z18
-	VADDPS           Z16, Z13, Z13
-	VADDPS           Z17, Z14, Z14
-	VADDPS           Z18, Z15, Z15
-	VMULPS.BCST      (SI), Z19, Z16
-	VMULPS.BCST      (SI), Z20, Z17
-	VMULPS.BCST      (SI), Z21, Z18
-	VMOVAPD          Z16, Z22
-	VMOVAPD          Z17, Z23
+	VADDPS           Z21, Z15, Z15
+	VADDPS           Z22, Z16, Z16
+	VADDPS           Z23, Z17, Z17
+	VMOVAPD          Z12, Z12
+	VMOVAPD          Z13, Z13
+	VMOVAPD          Z14, Z14
+	VBROADCASTSS     fnSingle<>+2816(SB), Z21
+	VBROADCASTSS     fnSingle<>+2816(SB), Z22
+	VBROADCASTSS     fnSingle<>+2816(SB), Z23
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z22, Z13
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z23, Z14
+	VPERMPS          Z0, Z18, Z21
+	VPERMPS          Z0, Z19, Z22
+	VPERMPS          Z0, Z20, Z23
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z21, Z12
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z22, Z13
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z23, Z14
+	VBROADCASTSS     fnSingle<>+3744(SB), Z21
+	VBROADCASTSS     fnSingle<>+3744(SB), Z22
+	VBROADCASTSS     fnSingle<>+3744(SB), Z23
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z12, Z21
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z13, Z22
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z14, Z23
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z12, Z21
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z13, Z22
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z14, Z23
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z12, Z21
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z13, Z22
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z14, Z23
+	VMULPS           Z12, Z12, Z24
+	VMULPS           Z13, Z13, Z25
+	VMULPS           Z14, Z14, Z26
+	VPERMPS          Z2, Z18, Z18
+	VPERMPS          Z2, Z19, Z19
+	VPERMPS          Z2, Z20, Z20
+	VFMADD213PS      Z18, Z24, Z21
+	VFMADD213PS      Z19, Z25, Z22
+	VFMADD213PS      Z20, Z26, Z23
+	VMULPS.BCST      (SI), Z15, Z18
+	VMULPS.BCST      (SI), Z16, Z19
+	VMULPS.BCST      (SI), Z17, Z20
 	VMOVAPD          Z18, Z24
-	VFMSUB231PS.BCST (SI), Z19, Z22
-	VFMSUB231PS.BCST (SI), Z20, Z23
-	VFMSUB231PS.BCST (SI), Z21, Z24
-	VFMADD231PS.BCST (SI), Z13, Z22
-	VFMADD231PS.BCST (SI), Z14, Z23
-	VFMADD231PS.BCST (SI), Z15, Z24
-	VFMADD231PS.BCST 4(SI), Z19, Z22
-	VFMADD231PS.BCST 4(SI), Z20, Z23
-	VFMADD231PS.BCST 4(SI), Z21, Z24
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z10, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z11, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z12, K3
-	VBLENDMPS.BCST   16(SI), Z16, K1, Z16
-	VBLENDMPS.BCST   16(SI), Z17, K2, Z17
-	VBLENDMPS.BCST   16(SI), Z18, K3, Z18
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z10, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z11, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z12, K3
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z16, K1, Z16
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z17, K2, Z17
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z18, K3, Z18
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z10, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z11, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z12, K3
-	VMULPS.BCST      (SI), Z10, Z10
-	VMULPS.BCST      (SI), Z11, Z11
-	VMULPS.BCST      (SI), Z12, Z12
-	VBLENDMPS        Z10, Z16, K1, Z16
-	VBLENDMPS        Z11, Z17, K2, Z17
-	VBLENDMPS        Z12, Z18, K3, Z18
-	VBROADCASTSS     fnSingle<>+4160(SB), Z10
-	VBROADCASTSS     fnSingle<>+4160(SB), Z11
-	VBROADCASTSS     fnSingle<>+4160(SB), Z12
-	VMAXPS           Z16, Z10, Z10
-	VMAXPS           Z17, Z11, Z11
-	VMAXPS           Z18, Z12, Z12
-	VBROADCASTSS     fnSingle<>+4128(SB), Z13
-	VBROADCASTSS     fnSingle<>+4128(SB), Z14
+	VMOVAPD          Z19, Z25
+	VMOVAPD          Z20, Z26
+	VFMADD231PS.BCST 24(SI), Z12, Z24
+	VFMADD231PS.BCST 24(SI), Z13, Z25
+	VFMADD231PS.BCST 24(SI), Z14, Z26
+	VADDPS.BCST      fnSingle<>+4064(SB), Z24, Z24
+	VADDPS.BCST      fnSingle<>+4064(SB), Z25, Z25
+	VADDPS.BCST      fnSingle<>+4064(SB), Z26, Z26
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z24, Z24
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z25, Z25
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z26, Z26
+	VMOVAPD          Z18, Z27
+	VMOVAPD          Z19, Z28
+	VMOVAPD          Z20, Z29
+	VFMSUB231PS.BCST (SI), Z15, Z27
+	VFMSUB231PS.BCST (SI), Z16, Z28
+	VFMSUB231PS.BCST (SI), Z17, Z29
+	VFMADD231PS.BCST 4(SI), Z15, Z27
+	VFMADD231PS.BCST 4(SI), Z16, Z28
+	VFMADD231PS.BCST 4(SI), Z17, Z29
+	VFMADD231PS.BCST (SI), Z21, Z27
+	VFMADD231PS.BCST (SI), Z22, Z28
+	VFMADD231PS.BCST (SI), Z23, Z29
+	VFMADD231PS.BCST 28(SI), Z12, Z27
+	VFMADD231PS.BCST 28(SI), Z13, Z28
+	VFMADD231PS.BCST 28(SI), Z14, Z29
+	VSUBPS           Z24, Z18, Z15
+	VSUBPS           Z25, Z19, Z16
+	VSUBPS           Z26, Z20, Z17
+	VFMADD231PS.BCST 24(SI), Z12, Z15
+	VFMADD231PS.BCST 24(SI), Z13, Z16
+	VFMADD231PS.BCST 24(SI), Z14, Z17
+	VADDPS           Z27, Z15, Z12
+	VADDPS           Z28, Z16, Z13
+	VADDPS           Z29, Z17, Z14
+	VBROADCASTSS     fnSingle<>+3872(SB), Z15
+	VBROADCASTSS     fnSingle<>+3872(SB), Z16
+	VBROADCASTSS     fnSingle<>+3872(SB), Z17
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z14, Z17
+	VBROADCASTSS     20(SI), Z18
+	VMULPS           Z12, Z15, Z12
+	VMULPS           Z13, Z16, Z13
+	VMULPS           Z14, Z17, Z14
+	VFMADD213PS      Z18, Z18, Z12
+	VFMADD213PS      Z18, Z18, Z13
+	VFMADD213PS      Z18, Z18, Z14
 	VBROADCASTSS     fnSingle<>+4128(SB), Z15
-	VMINPS           Z10, Z13, Z10
-	VMINPS           Z11, Z14, Z11
-	VMINPS           Z12, Z15, Z12
-	VADDPS.BCST      fnSingle<>+4096(SB), Z10, Z13
-	VADDPS.BCST      fnSingle<>+4096(SB), Z11, Z14
-	VADDPS.BCST      fnSingle<>+4096(SB), Z12, Z15
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z13, Z13
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z14, Z14
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z15, Z15
-	VSUBPS           Z13, Z10, Z10
-	VSUBPS           Z14, Z11, Z11
-	VSUBPS           Z15, Z12, Z12
-	VADDPS           Z22, Z10, Z10
-	VADDPS           Z23, Z11, Z11
-	VADDPS           Z24, Z12, Z12
-	VBROADCASTSS     fnSingle<>+3904(SB), Z16
-	VBROADCASTSS     fnSingle<>+3904(SB), Z17
-	VBROADCASTSS     fnSingle<>+3904(SB), Z18
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z12, Z18
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z10, Z16
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z12, Z18
-	VBROADCASTSS     20(SI), Z19
-	VMULPS           Z10, Z16, Z10
-	VMULPS           Z11, Z17, Z11
-	VMULPS           Z12, Z18, Z12
-	VFMADD213PS      Z19, Z19, Z10
-	VFMADD213PS      Z19, Z19, Z11
-	VFMADD213PS      Z19, Z19, Z12
-	VSCALEFPS        Z13, Z10, Z10
-	VSCALEFPS        Z14, Z11, Z11
+	VBROADCASTSS     fnSingle<>+4128(SB), Z16
+	VBROADCASTSS     fnSingle<>+4128(SB), Z17
+	VMAXPS           Z24, Z15, Z15
+	VMAXPS           Z25, Z16, Z16
+	VMAXPS           Z26, Z17, Z17
+	VBROADCASTSS     fnSingle<>+4096(SB), Z18
+	VBROADCASTSS     fnSingle<>+4096(SB), Z19
+	VBROADCASTSS     fnSingle<>+4096(SB), Z20
+	VMINPS           Z15, Z18, Z15
+	VMINPS           Z16, Z19, Z16
+	VMINPS           Z17, Z20, Z17
+	VADDPS.BCST      fnSingle<>+4064(SB), Z15, Z18
+	VADDPS.BCST      fnSingle<>+4064(SB), Z16, Z18
+	VADDPS.BCST      fnSingle<>+4064(SB), Z17, Z18
 	VSCALEFPS        Z15, Z12, Z12
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VMOVAPS          Z12, Z12
+	VSCALEFPS        Z16, Z13, Z13
+	VSCALEFPS        Z17, Z14, Z14
+	VBROADCASTSS     16(SI), Z15
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z9, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z10, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z11, K3
+	VBLENDMPS        Z15, Z12, K1, Z12
+	VBLENDMPS        Z15, Z13, K2, Z13
+	VBLENDMPS        Z15, Z14, K3, Z14
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z9, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z10, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z11, K3
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z14, K3, Z14
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z9, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z10, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z11, K3
+	VBROADCASTSS     fnSingle<>+448(SB), Z16
+	VBROADCASTSS     fnSingle<>+448(SB), Z17
+	VBROADCASTSS     fnSingle<>+448(SB), Z18
+	VDIVPS           Z15, Z16, Z16
+	VDIVPS           Z15, Z17, Z17
+	VDIVPS           Z15, Z18, Z15
+	VBLENDMPS        Z16, Z12, K1, Z12
+	VBLENDMPS        Z17, Z13, K2, Z13
+	VBLENDMPS        Z15, Z14, K3, Z14
+	VCMPPS           $0x03, Z9, Z9, K1
+	VCMPPS           $0x03, Z10, Z10, K2
+	VCMPPS           $0x03, Z11, Z11, K3
+	VBLENDMPS        Z9, Z12, K1, Z12
+	VBLENDMPS        Z10, Z13, K2, Z13
+	VBLENDMPS        Z11, Z14, K3, Z14
+	VMOVAPS          Z12, Z9
+	VMOVAPS          Z13, Z10
+	VMOVAPS          Z14, Z11
 
 done1:
+	VPTERNLOGD.BCST $0x78, 12(SI), Z3, Z9
 	VPTERNLOGD.BCST $0x78, 12(SI), Z4, Z10
 	VPTERNLOGD.BCST $0x78, 12(SI), Z5, Z11
-	VPTERNLOGD.BCST $0x78, 12(SI), Z6, Z12
+	VMULPS          Z9, Z6, Z3
 	VMULPS          Z10, Z7, Z4
 	VMULPS          Z11, Z8, Z5
-	VMULPS          Z12, Z9, Z6
-	VMOVUPS         Z4, (AX)(DI*4)
-	VMOVUPS         Z5, 64(AX)(DI*4)
-	VMOVUPS         Z6, 128(AX)(DI*4)
+	VMOVUPS         Z3, (AX)(DI*4)
+	VMOVUPS         Z4, 64(AX)(DI*4)
+	VMOVUPS         Z5, 128(AX)(DI*4)
 	MOVQ            R8, DI
 	JMP             wide
 
@@ -10689,131 +10628,126 @@ rest:
 	JAE  done
 
 loop:
-	VMOVUPS          (CX)(DI*4), Z4
-	VMOVUPS          (DX)(DI*4), Z5
-	VANDPS.BCST      8(SI), Z4, Z6
-	VPSUBD.BCST      fnSingle<>+5952(SB), Z6, Z7
-	VPCMPUD.BCST     $0x01, fnSingle<>+5984(SB), Z7, K1
+	VMOVUPS          (CX)(DI*4), Z3
+	VMOVUPS          (DX)(DI*4), Z4
+	VANDPS.BCST      8(SI), Z3, Z5
+	VPSUBD.BCST      fnSingle<>+5984(SB), Z5, Z6
+	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z6, K1
 	KORTESTW         K1, K1
 	JCC              careful2
-	VPSRAD           $0x14, Z6, Z7
-	VPSRAD           $0x17, Z6, Z8
-	VCVTDQ2PS        Z8, Z8
-	VPERMPS          Z2, Z7, Z9
-	VADDPS           Z9, Z8, Z8
-	VMOVAPD          Z6, Z6
-	VBROADCASTSS     fnSingle<>+2816(SB), Z9
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
-	VPERMPS          Z0, Z7, Z9
+	VPSRAD           $0x14, Z5, Z6
+	VPSRAD           $0x17, Z5, Z7
+	VCVTDQ2PS        Z7, Z7
+	VPERMPS          Z1, Z6, Z8
+	VADDPS           Z8, Z7, Z7
+	VMOVAPD          Z5, Z5
+	VBROADCASTSS     fnSingle<>+2816(SB), Z8
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
+	VPERMPS          Z0, Z6, Z8
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z8, Z5
+	VBROADCASTSS     fnSingle<>+3744(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z5, Z8
+	VMULPS           Z5, Z5, Z9
+	VPERMPS          Z2, Z6, Z6
+	VFMADD213PS      Z6, Z9, Z8
+	VMULPS.BCST      (SI), Z7, Z6
+	VMOVAPD          Z6, Z9
+	VFMADD231PS.BCST 24(SI), Z5, Z9
+	VADDPS.BCST      fnSingle<>+4064(SB), Z9, Z9
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z9, Z9
+	VMOVAPD          Z6, Z10
+	VFMSUB231PS.BCST (SI), Z7, Z10
+	VFMADD231PS.BCST 4(SI), Z7, Z10
+	VFMADD231PS.BCST (SI), Z8, Z10
+	VFMADD231PS.BCST 28(SI), Z5, Z10
 	VSUBPS           Z9, Z6, Z6
-	VPERMPS          Z1, Z7, Z9
-	VMULPS           Z9, Z6, Z10
-	VMOVAPD          Z10, Z11
-	VFMSUB231PS      Z9, Z6, Z11
-	VBROADCASTSS     fnSingle<>+3776(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z6
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z10, Z6
-	VMULPS           Z10, Z10, Z9
-	VPERMPS          Z3, Z7, Z7
-	VFMADD213PS      Z7, Z9, Z6
-	VADDPS           Z11, Z6, Z6
-	VADDPS           Z10, Z8, Z7
-	VSUBPS           Z7, Z8, Z8
-	VADDPS           Z10, Z8, Z8
-	VADDPS           Z8, Z6, Z6
-	VMULPS.BCST      (SI), Z7, Z8
-	VMOVAPD          Z8, Z9
-	VFMSUB231PS.BCST (SI), Z7, Z9
-	VFMADD231PS.BCST (SI), Z6, Z9
-	VFMADD231PS.BCST 4(SI), Z7, Z9
-	VADDPS.BCST      fnSingle<>+4096(SB), Z8, Z6
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z6, Z6
-	VSUBPS           Z6, Z8, Z7
-	VADDPS           Z9, Z7, Z7
-	VBROADCASTSS     fnSingle<>+3904(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z7, Z8
-	VBROADCASTSS     20(SI), Z9
-	VMULPS           Z7, Z8, Z7
-	VFMADD213PS      Z9, Z9, Z7
-	VSCALEFPS        Z6, Z7, Z7
-	VMOVAPS          Z7, Z6
+	VFMADD231PS.BCST 24(SI), Z5, Z6
+	VADDPS           Z10, Z6, Z5
+	VBROADCASTSS     fnSingle<>+3872(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z6
+	VBROADCASTSS     20(SI), Z7
+	VMULPS           Z5, Z6, Z5
+	VFMADD213PS      Z7, Z7, Z5
+	VSCALEFPS        Z9, Z5, Z5
+	VMOVAPS          Z5, Z5
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z6, K1
-	VMOVAPD          Z6, Z7
-	VMULPS.BCST      fnSingle<>+2912(SB), Z6, Z8
-	VBLENDMPS        Z8, Z7, K1, Z7
-	VBROADCASTSS     fnSingle<>+4192(SB), Z8
-	VMOVAPS.Z        Z8, K1, Z8
-	VPSRAD           $0x14, Z7, Z9
-	VPSRAD           $0x17, Z7, Z10
-	VCVTDQ2PS        Z10, Z10
-	VADDPS           Z8, Z10, Z8
-	VPERMPS          Z2, Z9, Z10
-	VADDPS           Z10, Z8, Z8
-	VMOVAPD          Z7, Z7
-	VBROADCASTSS     fnSingle<>+2816(SB), Z10
-	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z10, Z7
-	VPERMPS          Z0, Z9, Z10
-	VSUBPS           Z10, Z7, Z7
-	VPERMPS          Z1, Z9, Z10
-	VMULPS           Z10, Z7, Z11
-	VMOVAPD          Z11, Z12
-	VFMSUB231PS      Z10, Z7, Z12
-	VBROADCASTSS     fnSingle<>+3776(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z7
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z7
-	VFMADD213PS.BCST fnSingle<>+3872(SB), Z11, Z7
-	VMULPS           Z11, Z11, Z10
-	VPERMPS          Z3, Z9, Z9
-	VFMADD213PS      Z9, Z10, Z7
-	VADDPS           Z12, Z7, Z7
-	VADDPS           Z11, Z8, Z9
-	VSUBPS           Z9, Z8, Z8
-	VADDPS           Z11, Z8, Z8
-	VADDPS           Z8, Z7, Z7
-	VMULPS.BCST      (SI), Z9, Z8
+	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z5, K1
+	VMOVAPD          Z5, Z6
+	VMULPS.BCST      fnSingle<>+2912(SB), Z5, Z7
+	VBLENDMPS        Z7, Z6, K1, Z6
+	VBROADCASTSS     fnSingle<>+4224(SB), Z7
+	VMOVAPS.Z        Z7, K1, Z7
+	VPSRAD           $0x14, Z6, Z8
+	VPSRAD           $0x17, Z6, Z9
+	VCVTDQ2PS        Z9, Z9
+	VADDPS           Z7, Z9, Z7
+	VPERMPS          Z1, Z8, Z9
+	VADDPS           Z9, Z7, Z7
+	VMOVAPD          Z6, Z6
+	VBROADCASTSS     fnSingle<>+2816(SB), Z9
+	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
+	VPERMPS          Z0, Z8, Z9
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z9, Z6
+	VBROADCASTSS     fnSingle<>+3744(SB), Z9
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z9
+	VMULPS           Z6, Z6, Z10
+	VPERMPS          Z2, Z8, Z8
+	VFMADD213PS      Z8, Z10, Z9
+	VMULPS.BCST      (SI), Z7, Z8
 	VMOVAPD          Z8, Z10
-	VFMSUB231PS.BCST (SI), Z9, Z10
-	VFMADD231PS.BCST (SI), Z7, Z10
-	VFMADD231PS.BCST 4(SI), Z9, Z10
-	VCMPPS.BCST      $0x00, fnSingle<>+5792(SB), Z6, K1
-	VBLENDMPS.BCST   16(SI), Z8, K1, Z8
-	VCMPPS.BCST      $0x11, fnSingle<>+5792(SB), Z6, K1
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z8, K1, Z8
-	VCMPPS.BCST      $0x15, fnSingle<>+5856(SB), Z6, K1
-	VMULPS.BCST      (SI), Z6, Z6
-	VBLENDMPS        Z6, Z8, K1, Z8
-	VBROADCASTSS     fnSingle<>+4160(SB), Z6
-	VMAXPS           Z8, Z6, Z6
+	VFMADD231PS.BCST 24(SI), Z6, Z10
+	VADDPS.BCST      fnSingle<>+4064(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+4064(SB), Z10, Z10
+	VMOVAPD          Z8, Z11
+	VFMSUB231PS.BCST (SI), Z7, Z11
+	VFMADD231PS.BCST 4(SI), Z7, Z11
+	VFMADD231PS.BCST (SI), Z9, Z11
+	VFMADD231PS.BCST 28(SI), Z6, Z11
+	VSUBPS           Z10, Z8, Z7
+	VFMADD231PS.BCST 24(SI), Z6, Z7
+	VADDPS           Z11, Z7, Z6
+	VBROADCASTSS     fnSingle<>+3872(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3904(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z7
+	VBROADCASTSS     20(SI), Z8
+	VMULPS           Z6, Z7, Z6
+	VFMADD213PS      Z8, Z8, Z6
 	VBROADCASTSS     fnSingle<>+4128(SB), Z7
-	VMINPS           Z6, Z7, Z6
-	VADDPS.BCST      fnSingle<>+4096(SB), Z6, Z7
-	VSUBPS.BCST      fnSingle<>+4096(SB), Z7, Z7
-	VSUBPS           Z7, Z6, Z6
-	VADDPS           Z10, Z6, Z6
-	VBROADCASTSS     fnSingle<>+3904(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+4064(SB), Z6, Z8
-	VBROADCASTSS     20(SI), Z9
-	VMULPS           Z6, Z8, Z6
-	VFMADD213PS      Z9, Z9, Z6
+	VMAXPS           Z10, Z7, Z7
+	VBROADCASTSS     fnSingle<>+4096(SB), Z8
+	VMINPS           Z7, Z8, Z7
+	VADDPS.BCST      fnSingle<>+4064(SB), Z7, Z8
 	VSCALEFPS        Z7, Z6, Z6
-	VMOVAPS          Z6, Z6
+	VBROADCASTSS     16(SI), Z7
+	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z5, K1
+	VBLENDMPS        Z7, Z6, K1, Z6
+	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z5, K1
+	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z6, K1, Z6
+	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z5, K1
+	VBROADCASTSS     fnSingle<>+448(SB), Z8
+	VDIVPS           Z7, Z8, Z7
+	VBLENDMPS        Z7, Z6, K1, Z6
+	VCMPPS           $0x03, Z5, Z5, K1
+	VBLENDMPS        Z5, Z6, K1, Z6
+	VMOVAPS          Z6, Z5
 
 done2:
-	VPTERNLOGD.BCST $0x78, 12(SI), Z4, Z6
-	VMULPS          Z6, Z5, Z4
-	VMOVUPS         Z4, (AX)(DI*4)
+	VPTERNLOGD.BCST $0x78, 12(SI), Z3, Z5
+	VMULPS          Z5, Z4, Z3
+	VMOVUPS         Z3, (AX)(DI*4)
 	ADDQ            $0x10, DI
 	CMPQ            DI, BX
 	JB              loop
@@ -10833,50 +10767,50 @@ TEXT ·fnSinAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+4096(SB), Y2
-	VMOVUPD      fnSingle<>+4096(SB), Y3
-	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y3
-	VSUBPS       fnSingle<>+4096(SB), Y2, Y4
-	VSUBPS       fnSingle<>+4096(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+4064(SB), Y2
+	VMOVUPD      fnSingle<>+4064(SB), Y3
+	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y3
+	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
+	VSUBPS       fnSingle<>+4064(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5440(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5440(SB), Y5, Y1
 	VFNMADD231PS fnSingle<>+5472(SB), Y4, Y0
 	VFNMADD231PS fnSingle<>+5472(SB), Y5, Y1
 	VFNMADD231PS fnSingle<>+5504(SB), Y4, Y0
 	VFNMADD231PS fnSingle<>+5504(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5536(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5536(SB), Y5, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+5536(SB), Y6
-	VMOVUPD      fnSingle<>+5536(SB), Y7
-	VFMADD213PS  fnSingle<>+5568(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5568(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5568(SB), Y6
+	VMOVUPD      fnSingle<>+5568(SB), Y7
 	VFMADD213PS  fnSingle<>+5600(SB), Y4, Y6
 	VFMADD213PS  fnSingle<>+5600(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5632(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5632(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5632(SB), Y0
-	VMOVUPD      fnSingle<>+5632(SB), Y1
-	VFMADD213PS  fnSingle<>+5664(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5664(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5664(SB), Y0
+	VMOVUPD      fnSingle<>+5664(SB), Y1
 	VFMADD213PS  fnSingle<>+5696(SB), Y4, Y0
 	VFMADD213PS  fnSingle<>+5696(SB), Y5, Y1
 	VFMADD213PS  fnSingle<>+5728(SB), Y4, Y0
 	VFMADD213PS  fnSingle<>+5728(SB), Y5, Y1
 	VFMADD213PS  fnSingle<>+5760(SB), Y4, Y0
 	VFMADD213PS  fnSingle<>+5760(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5792(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5792(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+5792(SB), Y0, Y0
-	VANDPS       fnSingle<>+5792(SB), Y1, Y1
+	VANDPS       fnSingle<>+5824(SB), Y0, Y0
+	VANDPS       fnSingle<>+5824(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -10901,52 +10835,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+4096(SB), Y4
-	VMOVUPD      fnSingle<>+4096(SB), Y5
-	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y5
-	VSUBPS       fnSingle<>+4096(SB), Y4, Y6
-	VSUBPS       fnSingle<>+4096(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y4
+	VMOVUPD      fnSingle<>+4064(SB), Y5
+	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y5
+	VSUBPS       fnSingle<>+4064(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5440(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5440(SB), Y7, Y1
 	VFNMADD231PS fnSingle<>+5472(SB), Y6, Y0
 	VFNMADD231PS fnSingle<>+5472(SB), Y7, Y1
 	VFNMADD231PS fnSingle<>+5504(SB), Y6, Y0
 	VFNMADD231PS fnSingle<>+5504(SB), Y7, Y1
-	VPADDD       fnSingle<>+6048(SB), Y4, Y4
-	VPADDD       fnSingle<>+6048(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5536(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5536(SB), Y7, Y1
+	VPADDD       fnSingle<>+6080(SB), Y4, Y4
+	VPADDD       fnSingle<>+6080(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5536(SB), Y8
-	VMOVUPD      fnSingle<>+5536(SB), Y9
-	VFMADD213PS  fnSingle<>+5568(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5568(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5568(SB), Y8
+	VMOVUPD      fnSingle<>+5568(SB), Y9
 	VFMADD213PS  fnSingle<>+5600(SB), Y6, Y8
 	VFMADD213PS  fnSingle<>+5600(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5632(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5632(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+5632(SB), Y0
-	VMOVUPD      fnSingle<>+5632(SB), Y1
-	VFMADD213PS  fnSingle<>+5664(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5664(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5664(SB), Y0
+	VMOVUPD      fnSingle<>+5664(SB), Y1
 	VFMADD213PS  fnSingle<>+5696(SB), Y6, Y0
 	VFMADD213PS  fnSingle<>+5696(SB), Y7, Y1
 	VFMADD213PS  fnSingle<>+5728(SB), Y6, Y0
 	VFMADD213PS  fnSingle<>+5728(SB), Y7, Y1
 	VFMADD213PS  fnSingle<>+5760(SB), Y6, Y0
 	VFMADD213PS  fnSingle<>+5760(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5792(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5792(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+5792(SB), Y0, Y0
-	VANDPS       fnSingle<>+5792(SB), Y1, Y1
+	VANDPS       fnSingle<>+5824(SB), Y0, Y0
+	VANDPS       fnSingle<>+5824(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -10975,26 +10909,22 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+4096(SB), Z4
-	VBROADCASTSS      fnSingle<>+4096(SB), Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z6
-	VBROADCASTSS      fnSingle<>+4096(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+4064(SB), Z4
+	VBROADCASTSS      fnSingle<>+4064(SB), Z5
+	VBROADCASTSS      fnSingle<>+4064(SB), Z6
+	VBROADCASTSS      fnSingle<>+4064(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z11, Z3
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z8, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z9, Z1
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z10, Z2
@@ -11003,22 +10933,26 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z9, Z1
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z10, Z2
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z11, Z3
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+5536(SB), Z12
-	VBROADCASTSS      fnSingle<>+5536(SB), Z13
-	VBROADCASTSS      fnSingle<>+5536(SB), Z14
-	VBROADCASTSS      fnSingle<>+5536(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5568(SB), Z12
+	VBROADCASTSS      fnSingle<>+5568(SB), Z13
+	VBROADCASTSS      fnSingle<>+5568(SB), Z14
+	VBROADCASTSS      fnSingle<>+5568(SB), Z15
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z8, Z12
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z9, Z13
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z10, Z14
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -11027,14 +10961,10 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VBROADCASTSS      fnSingle<>+5632(SB), Z1
-	VBROADCASTSS      fnSingle<>+5632(SB), Z2
-	VBROADCASTSS      fnSingle<>+5632(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z11, Z3
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z1
+	VBROADCASTSS      fnSingle<>+5664(SB), Z2
+	VBROADCASTSS      fnSingle<>+5664(SB), Z3
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z8, Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z9, Z1
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z10, Z2
@@ -11047,22 +10977,26 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z9, Z1
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z10, Z2
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z4, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -11076,28 +11010,28 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+4096(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+4064(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z2, Z0
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+5536(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5568(SB), Z3
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z2, Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z2, Z0
 	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z2, Z0
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z1, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11128,26 +11062,22 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+4096(SB), Z8
-	VBROADCASTSS      fnSingle<>+4096(SB), Z9
-	VBROADCASTSS      fnSingle<>+4096(SB), Z10
-	VBROADCASTSS      fnSingle<>+4096(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4064(SB), Z8
+	VBROADCASTSS      fnSingle<>+4064(SB), Z9
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z15, Z3
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z12, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z13, Z1
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z14, Z2
@@ -11156,26 +11086,30 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z13, Z1
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z14, Z2
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+6048(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+6048(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+6048(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+6048(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+6080(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+6080(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+6080(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+6080(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5536(SB), Z16
-	VBROADCASTSS      fnSingle<>+5536(SB), Z17
-	VBROADCASTSS      fnSingle<>+5536(SB), Z18
-	VBROADCASTSS      fnSingle<>+5536(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5568(SB), Z16
+	VBROADCASTSS      fnSingle<>+5568(SB), Z17
+	VBROADCASTSS      fnSingle<>+5568(SB), Z18
+	VBROADCASTSS      fnSingle<>+5568(SB), Z19
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z12, Z16
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z13, Z17
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z14, Z18
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11184,14 +11118,10 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VBROADCASTSS      fnSingle<>+5632(SB), Z1
-	VBROADCASTSS      fnSingle<>+5632(SB), Z2
-	VBROADCASTSS      fnSingle<>+5632(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z15, Z3
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z1
+	VBROADCASTSS      fnSingle<>+5664(SB), Z2
+	VBROADCASTSS      fnSingle<>+5664(SB), Z3
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z12, Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z13, Z1
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z14, Z2
@@ -11204,22 +11134,26 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z13, Z1
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z14, Z2
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z8, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11238,29 +11172,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+4096(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4064(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+6048(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+6080(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5536(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5568(SB), Z4
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z3, Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z3, Z0
 	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z3, Z0
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z2, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI
@@ -11282,52 +11216,52 @@ TEXT ·fnCosAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+4096(SB), Y2
-	VMOVUPD      fnSingle<>+4096(SB), Y3
-	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y3
-	VSUBPS       fnSingle<>+4096(SB), Y2, Y4
-	VSUBPS       fnSingle<>+4096(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+4064(SB), Y2
+	VMOVUPD      fnSingle<>+4064(SB), Y3
+	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y3
+	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
+	VSUBPS       fnSingle<>+4064(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5440(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5440(SB), Y5, Y1
 	VFNMADD231PS fnSingle<>+5472(SB), Y4, Y0
 	VFNMADD231PS fnSingle<>+5472(SB), Y5, Y1
 	VFNMADD231PS fnSingle<>+5504(SB), Y4, Y0
 	VFNMADD231PS fnSingle<>+5504(SB), Y5, Y1
-	VPADDD       fnSingle<>+6048(SB), Y2, Y2
-	VPADDD       fnSingle<>+6048(SB), Y3, Y3
+	VFNMADD231PS fnSingle<>+5536(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5536(SB), Y5, Y1
+	VPADDD       fnSingle<>+6080(SB), Y2, Y2
+	VPADDD       fnSingle<>+6080(SB), Y3, Y3
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+5536(SB), Y6
-	VMOVUPD      fnSingle<>+5536(SB), Y7
-	VFMADD213PS  fnSingle<>+5568(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5568(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5568(SB), Y6
+	VMOVUPD      fnSingle<>+5568(SB), Y7
 	VFMADD213PS  fnSingle<>+5600(SB), Y4, Y6
 	VFMADD213PS  fnSingle<>+5600(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5632(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5632(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5632(SB), Y0
-	VMOVUPD      fnSingle<>+5632(SB), Y1
-	VFMADD213PS  fnSingle<>+5664(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5664(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5664(SB), Y0
+	VMOVUPD      fnSingle<>+5664(SB), Y1
 	VFMADD213PS  fnSingle<>+5696(SB), Y4, Y0
 	VFMADD213PS  fnSingle<>+5696(SB), Y5, Y1
 	VFMADD213PS  fnSingle<>+5728(SB), Y4, Y0
 	VFMADD213PS  fnSingle<>+5728(SB), Y5, Y1
 	VFMADD213PS  fnSingle<>+5760(SB), Y4, Y0
 	VFMADD213PS  fnSingle<>+5760(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5792(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5792(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+5792(SB), Y0, Y0
-	VANDPS       fnSingle<>+5792(SB), Y1, Y1
+	VANDPS       fnSingle<>+5824(SB), Y0, Y0
+	VANDPS       fnSingle<>+5824(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -11352,52 +11286,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+4096(SB), Y4
-	VMOVUPD      fnSingle<>+4096(SB), Y5
-	VFMADD231PS  fnSingle<>+5408(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+5408(SB), Y1, Y5
-	VSUBPS       fnSingle<>+4096(SB), Y4, Y6
-	VSUBPS       fnSingle<>+4096(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4064(SB), Y4
+	VMOVUPD      fnSingle<>+4064(SB), Y5
+	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y5
+	VSUBPS       fnSingle<>+4064(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5440(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5440(SB), Y7, Y1
 	VFNMADD231PS fnSingle<>+5472(SB), Y6, Y0
 	VFNMADD231PS fnSingle<>+5472(SB), Y7, Y1
 	VFNMADD231PS fnSingle<>+5504(SB), Y6, Y0
 	VFNMADD231PS fnSingle<>+5504(SB), Y7, Y1
-	VPADDD       fnSingle<>+6080(SB), Y4, Y4
-	VPADDD       fnSingle<>+6080(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5536(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5536(SB), Y7, Y1
+	VPADDD       fnSingle<>+6112(SB), Y4, Y4
+	VPADDD       fnSingle<>+6112(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5536(SB), Y8
-	VMOVUPD      fnSingle<>+5536(SB), Y9
-	VFMADD213PS  fnSingle<>+5568(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5568(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5568(SB), Y8
+	VMOVUPD      fnSingle<>+5568(SB), Y9
 	VFMADD213PS  fnSingle<>+5600(SB), Y6, Y8
 	VFMADD213PS  fnSingle<>+5600(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5632(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5632(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+5632(SB), Y0
-	VMOVUPD      fnSingle<>+5632(SB), Y1
-	VFMADD213PS  fnSingle<>+5664(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5664(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5664(SB), Y0
+	VMOVUPD      fnSingle<>+5664(SB), Y1
 	VFMADD213PS  fnSingle<>+5696(SB), Y6, Y0
 	VFMADD213PS  fnSingle<>+5696(SB), Y7, Y1
 	VFMADD213PS  fnSingle<>+5728(SB), Y6, Y0
 	VFMADD213PS  fnSingle<>+5728(SB), Y7, Y1
 	VFMADD213PS  fnSingle<>+5760(SB), Y6, Y0
 	VFMADD213PS  fnSingle<>+5760(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5792(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5792(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+5792(SB), Y0, Y0
-	VANDPS       fnSingle<>+5792(SB), Y1, Y1
+	VANDPS       fnSingle<>+5824(SB), Y0, Y0
+	VANDPS       fnSingle<>+5824(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -11426,26 +11360,22 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+4096(SB), Z4
-	VBROADCASTSS      fnSingle<>+4096(SB), Z5
-	VBROADCASTSS      fnSingle<>+4096(SB), Z6
-	VBROADCASTSS      fnSingle<>+4096(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+4064(SB), Z4
+	VBROADCASTSS      fnSingle<>+4064(SB), Z5
+	VBROADCASTSS      fnSingle<>+4064(SB), Z6
+	VBROADCASTSS      fnSingle<>+4064(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z11, Z3
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z8, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z9, Z1
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z10, Z2
@@ -11454,26 +11384,30 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z9, Z1
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z10, Z2
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z11, Z3
-	VPADDD.BCST       fnSingle<>+6048(SB), Z4, Z4
-	VPADDD.BCST       fnSingle<>+6048(SB), Z5, Z5
-	VPADDD.BCST       fnSingle<>+6048(SB), Z6, Z6
-	VPADDD.BCST       fnSingle<>+6048(SB), Z7, Z7
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z11, Z3
+	VPADDD.BCST       fnSingle<>+6080(SB), Z4, Z4
+	VPADDD.BCST       fnSingle<>+6080(SB), Z5, Z5
+	VPADDD.BCST       fnSingle<>+6080(SB), Z6, Z6
+	VPADDD.BCST       fnSingle<>+6080(SB), Z7, Z7
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+5536(SB), Z12
-	VBROADCASTSS      fnSingle<>+5536(SB), Z13
-	VBROADCASTSS      fnSingle<>+5536(SB), Z14
-	VBROADCASTSS      fnSingle<>+5536(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5568(SB), Z12
+	VBROADCASTSS      fnSingle<>+5568(SB), Z13
+	VBROADCASTSS      fnSingle<>+5568(SB), Z14
+	VBROADCASTSS      fnSingle<>+5568(SB), Z15
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z8, Z12
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z9, Z13
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z10, Z14
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -11482,14 +11416,10 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VBROADCASTSS      fnSingle<>+5632(SB), Z1
-	VBROADCASTSS      fnSingle<>+5632(SB), Z2
-	VBROADCASTSS      fnSingle<>+5632(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z11, Z3
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z1
+	VBROADCASTSS      fnSingle<>+5664(SB), Z2
+	VBROADCASTSS      fnSingle<>+5664(SB), Z3
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z8, Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z9, Z1
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z10, Z2
@@ -11502,22 +11432,26 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z9, Z1
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z10, Z2
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z4, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -11531,29 +11465,29 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+4096(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+4064(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z2, Z0
-	VPADDD.BCST       fnSingle<>+6048(SB), Z1, Z1
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z2, Z0
+	VPADDD.BCST       fnSingle<>+6080(SB), Z1, Z1
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+5536(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5568(SB), Z3
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z2, Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z2, Z0
 	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z2, Z0
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z1, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11584,26 +11518,22 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+4096(SB), Z8
-	VBROADCASTSS      fnSingle<>+4096(SB), Z9
-	VBROADCASTSS      fnSingle<>+4096(SB), Z10
-	VBROADCASTSS      fnSingle<>+4096(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4064(SB), Z8
+	VBROADCASTSS      fnSingle<>+4064(SB), Z9
+	VBROADCASTSS      fnSingle<>+4064(SB), Z10
+	VBROADCASTSS      fnSingle<>+4064(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z15, Z3
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z12, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z13, Z1
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z14, Z2
@@ -11612,26 +11542,30 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z13, Z1
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z14, Z2
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+6080(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+6080(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+6080(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+6080(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+6112(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+6112(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+6112(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+6112(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5536(SB), Z16
-	VBROADCASTSS      fnSingle<>+5536(SB), Z17
-	VBROADCASTSS      fnSingle<>+5536(SB), Z18
-	VBROADCASTSS      fnSingle<>+5536(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5568(SB), Z16
+	VBROADCASTSS      fnSingle<>+5568(SB), Z17
+	VBROADCASTSS      fnSingle<>+5568(SB), Z18
+	VBROADCASTSS      fnSingle<>+5568(SB), Z19
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z12, Z16
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z13, Z17
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z14, Z18
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11640,14 +11574,10 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VBROADCASTSS      fnSingle<>+5632(SB), Z1
-	VBROADCASTSS      fnSingle<>+5632(SB), Z2
-	VBROADCASTSS      fnSingle<>+5632(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z15, Z3
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z1
+	VBROADCASTSS      fnSingle<>+5664(SB), Z2
+	VBROADCASTSS      fnSingle<>+5664(SB), Z3
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z12, Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z13, Z1
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z14, Z2
@@ -11660,22 +11590,26 @@ wide:
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z13, Z1
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z14, Z2
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z8, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11694,29 +11628,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+4096(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+5408(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+4096(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4064(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+4064(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5440(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+6080(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+6112(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5536(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+5568(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5568(SB), Z4
 	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+5632(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5664(SB), Z3, Z0
+	VBROADCASTSS      fnSingle<>+5664(SB), Z0
 	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z3, Z0
 	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z3, Z0
 	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+6048(SB), Z2, K1
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+6080(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5792(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI

@@ -429,33 +429,27 @@ var singleLog2Poly = [9]float32{
 	-0.72134733,
 }
 
-// singlePowMid: middles of eight intervals of 1 <= m < 2, at which singlePowK has no error in float32.
-var singlePowMid = [8]float32{
-	1.0624558, 1.1875776, 1.3124492, 1.437404,
-	1.5623769, 1.6876348, 1.8123361, 1.9376206,
-}
-
-// singlePowK: 1/(m·ln 2) there, within 2^-35.
+// singlePowK: for eight intervals of 1 <= m < 2 a number K with |K·m-1| <= 1/16, with five digits behind the point: that difference is exact.
 var singlePowK = [8]float32{
-	1.3578871, 1.2148217, 1.0992388, 1.003681,
-	0.9233976, 0.8548621, 0.79604167, 0.74457043,
+	0.9375, 0.84375, 0.75, 0.6875,
+	0.625, 0.59375, 0.5625, 0.53125,
 }
 
-// singlePowH: log2(m) - 127 there, with 16 digits behind the point: its sum with a small whole number is exact.
+// singlePowH: log2(1/K) - 127, with 16 digits behind the point: its sum with a small whole number is exact.
 var singlePowH = [8]float32{
-	-126.9126, -126.75198, -126.60774, -126.47653,
-	-126.35626, -126.244995, -126.14215, -126.045715,
+	-126.90689, -126.75488, -126.58496, -126.45943,
+	-126.32193, -126.247925, -126.16992, -126.08746,
 }
 
 // singlePowL: what that lacks.
 var singlePowL = [8]float32{
-	4.4395543e-07, 5.4356406e-06, 3.9106144e-06, -2.3750204e-06,
-	4.691155e-06, -2.118659e-06, 1.3985368e-06, 1.4700436e-06,
+	2.735321e-07, -4.6896635e-06, -1.5632212e-06, -4.7387543e-06,
+	1.8367533e-06, -2.708756e-06, -3.1264424e-06, 5.376559e-07,
 }
 
-// singlePowPoly: (log2(1+g·ln 2)-g)/g² for |g·ln 2| < 0.059, error of log2 2^-31.2.
+// singlePowPoly: (log2(1+g)-g/ln 2)/g² for |g| <= 1/16, error of log2 2^-30.7.
 var singlePowPoly = [4]float32{
-	0.04634346, -0.083523735, 0.16015054, -0.346573,
+	0.28993276, -0.36197767, 0.48089606, -0.72134596,
 }
 
 // singleExp2Poly: (2^r-1)/r for |r| <= 1/2, error of 2^r 2^-28.2.
@@ -472,6 +466,12 @@ const singlePowMax float32 = 0x1.4ap+07
 
 // singlePowMin: -singlePowMax.
 const singlePowMin float32 = -0x1.4ap+07
+
+// singlePowNormal: 2 to its power or its negative is a normal number, also times 16 and 1/1024.
+const singlePowNormal float32 = 0x1.b8p+06
+
+// singleMinusOne: -1.
+const singleMinusOne float32 = -0x1p+00
 
 // singleMinus24: exponent of 1/singleLogUp.
 const singleMinus24 float32 = -0x1.8p+04

@@ -14,8 +14,9 @@ func powNear(a float64) bool { return math.Abs(a) >= 0x1p-10 && math.Abs(a) <= 1
 //	0, 1  a in two parts
 //	2     mask that takes the sign of x where a is whole
 //	3     mask that keeps it where a is odd
-//	4     log2(0^a)
+//	4     0^a times the factor
 //	5     the factor
+//	6, 7  a/ln 2 in two parts
 func powSettings(a, factor float64) fnSettings {
 	mask, odd := ^uint32(0), uint32(0)
 	if powInvalid(a) == 0 {
@@ -25,7 +26,13 @@ func powSettings(a, factor float64) fnSettings {
 		odd = singleSign
 	}
 	high, low := twoParts(a)
-	return singleSettings(high, low, mask, odd, math.Float32bits(float32(math.Inf(-1)*a)), math.Float32bits(float32(factor)))
+	natural, naturalLow := twoParts(a * math.Log2E)
+	zero := 0.
+	if a < 0 {
+		zero = math.Inf(1)
+	}
+	return singleSettings(high, low, mask, odd, math.Float32bits(float32(zero*factor)), math.Float32bits(float32(factor)),
+		natural, naturalLow)
 }
 
 // twoParts are the bits of two float32 of which v is the sum.
@@ -53,8 +60,8 @@ func scaleSingle(y, n float32) float32 {
 	return float32(float64(y) * math.Float64frombits(uint64(1023+int64(int32(n)))<<52))
 }
 
-// powParts returns q, r and n of |x|^a = 2^n·(1+q·r), where v is |x|. The logarithm and its product with a are
-// sums of two float32, for the product's whole part takes eight digits.
+// powParts returns q, r and n of v^a = 2^n·(1+q·r), for positive, finite v. log2(v) is h + g/ln 2 and less:
+// h·a is in two parts, for the whole number in it takes eight digits.
 func powParts(v float32, p *fnSettings) (q, r, n float32) {
 	u, h := math.Float32bits(v), float32(0)
 	if v < singleLeastNormal {
@@ -62,26 +69,31 @@ func powParts(v float32, p *fnSettings) (q, r, n float32) {
 	}
 	i := u >> 20 & 7
 	h = float32(int32(u)>>23) + h + singlePowH[i]
-	d := math.Float32frombits(u&singleLogLow|math.Float32bits(singleOne)) - singlePowMid[i]
-	g := float32(d * singlePowK[i])
-	low := fuse(hornerSingle(singlePowPoly[:], g), float32(g*g), singlePowL[i]) + fuse(d, singlePowK[i], -g)
-	s := h + g
-	low += float32(h-s) + g
-	a := p.single(0)
-	z := float32(s * a)
-	zl := fuse(s, p.single(1), fuse(low, a, fuse(s, a, -z)))
+	g := fuse(math.Float32frombits(u&singleLogLow|math.Float32bits(singleOne)), singlePowK[i], singleMinusOne)
+	low := fuse(hornerSingle(singlePowPoly[:], g), float32(g*g), singlePowL[i])
+	a, natural := p.single(0), p.single(6)
+	z := float32(h * a)
+	n = float32(fuse(g, natural, z)+singleWhole) - singleWhole
+	low = fuse(low, a, fuse(h, p.single(1), fuse(h, a, -z)))
+	low = fuse(g, p.single(7), low)
+	r = fuse(g, natural, z-n) + low
+	n = limitSingle(-limitSingle(-n, singlePowMax), singlePowMax)
+	return hornerSingle(singleExp2Poly[:], r), r, n
+}
+
+// powEnds is y = v^a times the factor, or what it is where v is not finite and positive.
+func powEnds(y, v float32, p *fnSettings) float32 {
 	switch {
 	case v == 0:
-		z = p.single(4)
+		return p.single(4)
 	case v < 0:
-		z = float32(math.NaN())
-	case !(v <= math.MaxFloat32):
-		z = v * a
+		return float32(math.NaN())
+	case v > math.MaxFloat32:
+		return 1 / p.single(4)
+	case v != v:
+		return v
 	}
-	z = limitSingle(-limitSingle(-z, singlePowMax), singlePowMax)
-	n = float32(z+singleWhole) - singleWhole
-	r = float32(z-n) + zl
-	return hornerSingle(singleExp2Poly[:], r), r, n
+	return y
 }
 
 // powSigned gives y = |x|^a the sign of x^a.
@@ -91,14 +103,16 @@ func powSigned(y, x float32, p *fnSettings) float32 {
 
 // powOf is x^a.
 func powOf(x float32, p *fnSettings) float32 {
-	q, r, n := powParts(math.Float32frombits(math.Float32bits(x)&p.bits(2)), p)
-	return powSigned(scaleSingle(fuse(q, r, singleOne), n), x, p)
+	v := math.Float32frombits(math.Float32bits(x) & p.bits(2))
+	q, r, n := powParts(v, p)
+	return powSigned(powEnds(scaleSingle(fuse(q, r, singleOne), n), v, p), x, p)
 }
 
 // powSlope is x^a times the factor.
 func powSlope(x float32, p *fnSettings) float32 {
-	q, r, n := powParts(math.Float32frombits(math.Float32bits(x)&p.bits(2)), p)
-	return powSigned(scaleSingle(fuse(float32(q*r), p.single(5), p.single(5)), n), x, p)
+	v := math.Float32frombits(math.Float32bits(x) & p.bits(2))
+	q, r, n := powParts(v, p)
+	return powSigned(powEnds(scaleSingle(fuse(float32(q*r), p.single(5), p.single(5)), n), v, p), x, p)
 }
 
 var powPair = fnPair{

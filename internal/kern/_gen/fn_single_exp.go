@@ -33,7 +33,7 @@ func (f *fnVec) expSingle(x vec) (s, n, t vec) {
 // exp is exp(x).
 func (f *fnVec) expOf(x vec) vec {
 	s, n, t := f.expSingle(f.clamp(x, "singleExp"))
-	return f.scale(f.add(s, fnAt("singleOne", 0)), n, t, false)
+	return f.scale(f.add(s, fnAt("singleOne", 0)), n, t)
 }
 
 // expm1Of is exp(x) - 1.
@@ -78,7 +78,7 @@ var eluSingle = fnKernel{"ELU", []string{"singleExpm1Min", "singleExpm1Max", "si
 }, func(f *fnVec, x, dy vec) vec {
 	s, n, t := f.expSingle(f.clamp(x, "singleExp"))
 	y := f.add(f.fma(s, f.setting(0), f.fma(s, f.setting(1), f.copy(f.all(1)))), f.setting(0))
-	y = f.scale(y, n, t, false)
+	y = f.scale(y, n, t)
 	f.put(f.cmp(cmpGT, x, fnAt("singleMinusZero", 0)), f.setting(2), y)
 	return f.mul(dy, y)
 }}

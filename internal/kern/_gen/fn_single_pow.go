@@ -5,6 +5,7 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 // Powers in float32: a copy of kern's fn_single_pow.go, which says what the settings are.
@@ -20,34 +21,47 @@ func (f *fnVec) setting(i int) any {
 	return f.same(v)
 }
 
-// unlessNormal jumps if one of the numbers is not positive, finite and normal.
-func (f *fnVec) unlessNormal(v vec, label string) {
+// unlessNormal jumps if one of the numbers is not positive, finite and normal. Without AVX-512 it
+// returns, in their signs, which are: unlessSmall jumps.
+func (f *fnVec) unlessNormal(v vec, label string) (normal vec) {
 	w := f.minus(v, fnAt("singleLeastBits", 0))
-	if f.wide() {
-		all := K()
-		for i := range w {
-			k := all
-			if i > 0 {
-				k = K()
-			}
-			VPCMPUD_BCST(Imm(1), fnAt("singleNormalBits", 0), w[i], k)
-			if i > 0 {
-				KANDW(k, all, all)
-			}
-		}
-		KORTESTW(all, all)
-		JCC(LabelRef(label))
-		return
+	if !f.wide() {
+		limit := f.c("singleNormalBits")[0]
+		return f.each(func(i int) VecVirtual {
+			m := f.reg()
+			VPCMPGTD(w[i], limit, m)
+			VANDNPS(m, w[i], m)
+			return m
+		})
 	}
-	limit, bits := f.c("singleNormalBits")[0], GP32()
+	all := K()
 	for i := range w {
-		m := f.reg()
-		VPCMPGTD(w[i], limit, m)
-		VANDNPS(m, w[i], m)
-		VMOVMSKPS(m, bits)
-		CMPL(bits, Imm(1<<f.lanes-1))
-		JNE(LabelRef(label))
+		k := all
+		if i > 0 {
+			k = K()
+		}
+		VPCMPUD_BCST(Imm(1), fnAt("singleNormalBits", 0), w[i], k)
+		if i > 0 {
+			KANDW(k, all, all)
+		}
 	}
+	KORTESTW(all, all)
+	JCC(LabelRef(label))
+	return nil
+}
+
+// unlessSmall jumps unless all numbers are normal and |z| is so small that 2^z is normal, without AVX-512.
+func (f *fnVec) unlessSmall(z, normal vec, label string) {
+	small, bits := f.cmp(cmpLT, f.and(z, fnAt("singleAbs", 0)), fnAt("singlePowNormal", 0)), GP32()
+	for i, m := range normal {
+		VANDPS(small[i], m, m)
+		if i > 0 {
+			VANDPS(normal[0], m, normal[0])
+		}
+	}
+	VMOVMSKPS(normal[0], bits)
+	CMPL(bits, Imm(1<<f.lanes-1))
+	JNE(LabelRef(label))
 }
 
 // mantissa is the bits of m of x = 2^e·m, 1 <= m < 2, for normal x.
@@ -73,9 +87,8 @@ func (f *fnVec) flip(y, x vec, mask any) vec {
 	return y
 }
 
-// scale replaces y by y·2^n, where t has n, see singleWhole. Without AVX-512 n is at most 320, and a NaN
-// stays one if the numbers are not normal.
-func (f *fnVec) scale(y, n, t vec, normal bool) vec {
+// scale replaces y by y·2^n, where t has n, see singleWhole. Without AVX-512 n is at most 320.
+func (f *fnVec) scale(y, n, t vec) vec {
 	if f.wide() {
 		for i := range y {
 			VSCALEFPS(n[i], y[i], y[i])
@@ -89,20 +102,24 @@ func (f *fnVec) scale(y, n, t vec, normal bool) vec {
 		VANDPS(fnAt("singleExponent", 0), half, half)
 		VPSUBD(half, all, all)
 		VPADDD(fnAt("singleOne", 0), all, all)
-		if normal {
-			VPADDD(half, y[i], y[i])
-		} else {
-			VPADDD(fnAt("singleOne", 0), half, half)
-			VMULPS(half, y[i], y[i])
-		}
+		VPADDD(fnAt("singleOne", 0), half, half)
+		VMULPS(half, y[i], y[i])
 		VMULPS(all, y[i], y[i])
 	}
 	return y
 }
 
-// powNormal is |x| to the power, where v is |x|; in the careful form also of numbers that are not
-// finite, positive and normal.
-func (f *fnVec) powNormal(v vec, grad, careful bool) vec {
+// scaleNormal is scale where y and the result are normal.
+func (f *fnVec) scaleNormal(y, n, t vec) vec {
+	if f.wide() {
+		return f.scale(y, n, t)
+	}
+	return f.plus(y, f.power(t))
+}
+
+// powOf is v to the power, for positive, finite and normal v; in the careful form for all. Without AVX-512
+// the other one jumps to the label unless all numbers and results are normal.
+func (f *fnVec) powOf(v vec, grad, careful bool, normal vec, label string) vec {
 	u, shift := v, vec(nil)
 	if careful {
 		low := f.cmp(cmpLT, v, fnAt("singleLeastNormal", 0))
@@ -116,35 +133,40 @@ func (f *fnVec) powNormal(v vec, grad, careful bool) vec {
 		h = f.add(h, shift)
 	}
 	h = f.add(h, f.table("singlePowH", at))
-	d := f.sub(f.mantissa(u), f.table("singlePowMid", at))
-	k := f.table("singlePowK", at)
-	g := f.mul(d, k)
-	d = f.rest(d, k, g)
+	g := f.muladd(f.mantissa(u), f.table("singlePowK", at), fnAt("singleMinusOne", 0))
 	low := f.muladd(f.poly("singlePowPoly", g), f.mul(g, g), f.table("singlePowL", at))
-	low = f.add(low, d)
-	s := f.add(h, g)
-	low = f.add(low, f.add(f.sub(h, s), g))
-	z := f.mul(s, f.setting(0))
-	zl := f.rest(s, f.setting(0), z)
-	zl = f.fma(low, f.setting(0), zl)
-	zl = f.fma(s, f.setting(1), zl)
-	if careful {
-		f.put(f.cmp(cmpEQ, v, fnAt("singleMinusZero", 0)), f.setting(4), z)
-		f.put(f.cmp(cmpLT, v, fnAt("singleMinusZero", 0)), fnAt("singleNaN", 0), z)
-		f.put(f.cmp(cmpNLT, v, fnAt("singleInf", 0)), f.mul(v, f.setting(0)), z)
+	z := f.mul(h, f.setting(0))
+	t := f.fma(g, f.setting(6), f.copy(z))
+	if !careful && !f.wide() {
+		f.unlessSmall(t, normal, label)
 	}
-	if careful || !f.wide() { // else it is small enough
-		z = f.most(f.least(z, "singlePowMin"), "singlePowMax")
-	}
-	t := f.add(z, fnAt("singleWhole", 0))
+	t = f.add(t, fnAt("singleWhole", 0))
 	n := f.sub(t, fnAt("singleWhole", 0))
-	r := f.add(f.sub(z, n), zl)
+	low = f.fma(low, f.setting(0), f.fma(h, f.setting(1), f.rest(h, f.setting(0), z)))
+	low = f.fma(g, f.setting(7), low)
+	r := f.add(f.fma(g, f.setting(6), f.sub(z, n)), low)
 	q := f.poly("singleExp2Poly", r)
-	if !grad {
-		return f.scale(f.muladd(q, r, fnAt("singleOne", 0)), n, t, !careful)
+	if grad {
+		factor := f.all(5)
+		q = f.muladd(f.mul(q, r), factor, factor)
+	} else {
+		q = f.muladd(q, r, fnAt("singleOne", 0))
 	}
-	factor := f.all(5)
-	return f.scale(f.muladd(f.mul(q, r), factor, factor), n, t, !careful)
+	if !careful {
+		return f.scaleNormal(q, n, t)
+	}
+	n = f.most(f.least(n, "singlePowMin"), "singlePowMax")
+	return f.powEnds(f.scale(q, n, f.add(n, fnAt("singleWhole", 0))), v)
+}
+
+// powEnds replaces y, a power of v, by what it is where v is not finite and positive.
+func (f *fnVec) powEnds(y, v vec) vec {
+	zero := f.all(4)
+	f.put(f.cmp(cmpEQ, v, fnAt("singleMinusZero", 0)), zero, y)
+	f.put(f.cmp(cmpLT, v, fnAt("singleMinusZero", 0)), fnAt("singleNaN", 0), y)
+	f.put(f.cmp(cmpEQ, v, fnAt("singleInf", 0)), f.div(f.c("singleOne"), zero), y)
+	f.put(f.cmp(cmpUNORD, v, v), v, y)
+	return y
 }
 
 // rest is what rounding took from ab, the product of a and b.
@@ -168,11 +190,10 @@ func (f *fnVec) powSingle(x vec, grad bool) vec {
 			VMOVAPS(r[i], y[i])
 		}
 	}
-	f.unlessNormal(v, careful)
-	result(f.powNormal(v, grad, false))
+	result(f.powOf(v, grad, false, f.unlessNormal(v, careful), careful))
 	JMP(LabelRef(done))
 	Label(careful)
-	result(f.powNormal(v, grad, true))
+	result(f.powOf(v, grad, true, nil, ""))
 	Label(done)
 	return f.flip(y, x, f.setting(3))
 }
