@@ -754,1007 +754,1055 @@ DATA fnSingle<>+2128(SB)/4, $0x3fae86df
 DATA fnSingle<>+2132(SB)/4, $0x3fae86df
 DATA fnSingle<>+2136(SB)/4, $0x3fae86df
 DATA fnSingle<>+2140(SB)/4, $0x3fae86df
-DATA fnSingle<>+2144(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2148(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2152(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2156(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2160(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2164(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2168(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2172(SB)/4, $0x3fcc4000
-DATA fnSingle<>+2176(SB)/4, $0x3d922000
-DATA fnSingle<>+2180(SB)/4, $0x3d922000
-DATA fnSingle<>+2184(SB)/4, $0x3d922000
-DATA fnSingle<>+2188(SB)/4, $0x3d922000
-DATA fnSingle<>+2192(SB)/4, $0x3d922000
-DATA fnSingle<>+2196(SB)/4, $0x3d922000
-DATA fnSingle<>+2200(SB)/4, $0x3d922000
-DATA fnSingle<>+2204(SB)/4, $0x3d922000
-DATA fnSingle<>+2208(SB)/4, $0x3f8cc5e4
-DATA fnSingle<>+2212(SB)/4, $0x3fea9baf
-DATA fnSingle<>+2216(SB)/4, $0x403bcbac
-DATA fnSingle<>+2220(SB)/4, $0x408cd777
-DATA fnSingle<>+2224(SB)/4, $0x40d35019
-DATA fnSingle<>+2228(SB)/4, $0x41189241
-DATA fnSingle<>+2232(SB)/4, $0x00000000
-DATA fnSingle<>+2236(SB)/4, $0x3f0cd5d0
-DATA fnSingle<>+2240(SB)/4, $0x00000000
-DATA fnSingle<>+2244(SB)/4, $0x00000000
-DATA fnSingle<>+2248(SB)/4, $0x00000000
-DATA fnSingle<>+2252(SB)/4, $0x00000000
-DATA fnSingle<>+2256(SB)/4, $0x00000000
-DATA fnSingle<>+2260(SB)/4, $0x00000000
-DATA fnSingle<>+2264(SB)/4, $0x3f000000
-DATA fnSingle<>+2268(SB)/4, $0x00000000
-DATA fnSingle<>+2272(SB)/4, $0xb9d18e0b
-DATA fnSingle<>+2276(SB)/4, $0x3aa4fb14
-DATA fnSingle<>+2280(SB)/4, $0xb996d38d
-DATA fnSingle<>+2284(SB)/4, $0x37ed3e04
-DATA fnSingle<>+2288(SB)/4, $0x33168747
-DATA fnSingle<>+2292(SB)/4, $0xb2b113c2
-DATA fnSingle<>+2296(SB)/4, $0xbac2974a
-DATA fnSingle<>+2300(SB)/4, $0xba4305b9
-DATA fnSingle<>+2304(SB)/4, $0xbbd6c187
-DATA fnSingle<>+2308(SB)/4, $0xba83e859
-DATA fnSingle<>+2312(SB)/4, $0x3a8419ee
-DATA fnSingle<>+2316(SB)/4, $0xb8c5e152
-DATA fnSingle<>+2320(SB)/4, $0xb1b53d61
-DATA fnSingle<>+2324(SB)/4, $0x31cf9b68
-DATA fnSingle<>+2328(SB)/4, $0x3c32b4f4
-DATA fnSingle<>+2332(SB)/4, $0x3ad046dd
-DATA fnSingle<>+2336(SB)/4, $0x3c414abf
-DATA fnSingle<>+2340(SB)/4, $0xbc06deac
-DATA fnSingle<>+2344(SB)/4, $0xba229a80
-DATA fnSingle<>+2348(SB)/4, $0x39336355
-DATA fnSingle<>+2352(SB)/4, $0xb3e7fb28
-DATA fnSingle<>+2356(SB)/4, $0x33dff4ea
-DATA fnSingle<>+2360(SB)/4, $0xb92b3522
-DATA fnSingle<>+2364(SB)/4, $0x3cbefe18
-DATA fnSingle<>+2368(SB)/4, $0x3cdf8727
-DATA fnSingle<>+2372(SB)/4, $0x3ccd93e8
-DATA fnSingle<>+2376(SB)/4, $0xbb81911e
-DATA fnSingle<>+2380(SB)/4, $0xb96b4d2b
-DATA fnSingle<>+2384(SB)/4, $0xb69a1fb8
-DATA fnSingle<>+2388(SB)/4, $0xb693127d
-DATA fnSingle<>+2392(SB)/4, $0xbd88cf98
-DATA fnSingle<>+2396(SB)/4, $0xbce3d4a2
-DATA fnSingle<>+2400(SB)/4, $0xbde2bfbc
-DATA fnSingle<>+2404(SB)/4, $0xbc7c65fb
-DATA fnSingle<>+2408(SB)/4, $0x3c4ebfa3
-DATA fnSingle<>+2412(SB)/4, $0x38fae9f4
-DATA fnSingle<>+2416(SB)/4, $0xb901a4f2
-DATA fnSingle<>+2420(SB)/4, $0xb9392aba
-DATA fnSingle<>+2424(SB)/4, $0xb7e5b952
-DATA fnSingle<>+2428(SB)/4, $0xbdee5d7c
-DATA fnSingle<>+2432(SB)/4, $0x3db0c760
-DATA fnSingle<>+2436(SB)/4, $0xbd4da507
-DATA fnSingle<>+2440(SB)/4, $0xbc983dbe
-DATA fnSingle<>+2444(SB)/4, $0xba424097
-DATA fnSingle<>+2448(SB)/4, $0xbaa9f607
-DATA fnSingle<>+2452(SB)/4, $0xbb2ba786
-DATA fnSingle<>+2456(SB)/4, $0x3ecc3dd7
-DATA fnSingle<>+2460(SB)/4, $0x3e94cc74
-DATA fnSingle<>+2464(SB)/4, $0x3f8d3e14
-DATA fnSingle<>+2468(SB)/4, $0x3f8d3950
-DATA fnSingle<>+2472(SB)/4, $0x3f81a8a0
-DATA fnSingle<>+2476(SB)/4, $0x3f7f73c7
-DATA fnSingle<>+2480(SB)/4, $0x3f7e6352
-DATA fnSingle<>+2484(SB)/4, $0x3f7b81b0
-DATA fnSingle<>+2488(SB)/4, $0x00000000
-DATA fnSingle<>+2492(SB)/4, $0x3f65b6e3
-DATA fnSingle<>+2496(SB)/4, $0x3f73451e
-DATA fnSingle<>+2500(SB)/4, $0x3fe2bb01
-DATA fnSingle<>+2504(SB)/4, $0x403b736a
-DATA fnSingle<>+2508(SB)/4, $0x408cbe6c
-DATA fnSingle<>+2512(SB)/4, $0x40d2ef1b
-DATA fnSingle<>+2516(SB)/4, $0x4117da4e
-DATA fnSingle<>+2520(SB)/4, $0x00000000
-DATA fnSingle<>+2524(SB)/4, $0x3ec7a71d
-DATA fnSingle<>+2528(SB)/4, $0x3f8ce016
-DATA fnSingle<>+2532(SB)/4, $0x3feaba54
-DATA fnSingle<>+2536(SB)/4, $0x403bb16b
-DATA fnSingle<>+2540(SB)/4, $0x408cd440
-DATA fnSingle<>+2544(SB)/4, $0x40d339b0
-DATA fnSingle<>+2548(SB)/4, $0x41188afc
-DATA fnSingle<>+2552(SB)/4, $0x3e3bc4f2
-DATA fnSingle<>+2556(SB)/4, $0x3f0ce693
-DATA fnSingle<>+2560(SB)/4, $0x3c0a861c
-DATA fnSingle<>+2564(SB)/4, $0xbb2deaf6
-DATA fnSingle<>+2568(SB)/4, $0xb98b1298
-DATA fnSingle<>+2572(SB)/4, $0xb8051dbd
-DATA fnSingle<>+2576(SB)/4, $0xb523fa15
-DATA fnSingle<>+2580(SB)/4, $0xb3b5cd75
-DATA fnSingle<>+2584(SB)/4, $0xbc1f59da
-DATA fnSingle<>+2588(SB)/4, $0xbb89dcae
-DATA fnSingle<>+2592(SB)/4, $0xbabe132a
-DATA fnSingle<>+2596(SB)/4, $0x3c4dd54e
-DATA fnSingle<>+2600(SB)/4, $0xbb735ad3
-DATA fnSingle<>+2604(SB)/4, $0x39e275b1
-DATA fnSingle<>+2608(SB)/4, $0x35bee3ff
-DATA fnSingle<>+2612(SB)/4, $0x354e241f
-DATA fnSingle<>+2616(SB)/4, $0xbc694306
-DATA fnSingle<>+2620(SB)/4, $0xbcd7833a
-DATA fnSingle<>+2624(SB)/4, $0xbd53425b
-DATA fnSingle<>+2628(SB)/4, $0xbb3ffcec
-DATA fnSingle<>+2632(SB)/4, $0x3c2dea53
-DATA fnSingle<>+2636(SB)/4, $0xba966c2b
-DATA fnSingle<>+2640(SB)/4, $0x382f276b
-DATA fnSingle<>+2644(SB)/4, $0x386890b9
-DATA fnSingle<>+2648(SB)/4, $0x3d55b902
-DATA fnSingle<>+2652(SB)/4, $0x3b531292
-DATA fnSingle<>+2656(SB)/4, $0x3d2b3c41
-DATA fnSingle<>+2660(SB)/4, $0xbd9cb949
-DATA fnSingle<>+2664(SB)/4, $0xbac47c0a
-DATA fnSingle<>+2668(SB)/4, $0x3b08ebaf
-DATA fnSingle<>+2672(SB)/4, $0x3a313d5b
-DATA fnSingle<>+2676(SB)/4, $0x3ab3f4b0
-DATA fnSingle<>+2680(SB)/4, $0x3d980e38
-DATA fnSingle<>+2684(SB)/4, $0x3e03f759
-DATA fnSingle<>+2688(SB)/4, $0x3d1af3e8
-DATA fnSingle<>+2692(SB)/4, $0xbd79fdfb
-DATA fnSingle<>+2696(SB)/4, $0xbe816388
-DATA fnSingle<>+2700(SB)/4, $0xbe5aea65
-DATA fnSingle<>+2704(SB)/4, $0xbe54b2a7
-DATA fnSingle<>+2708(SB)/4, $0xbe489d07
-DATA fnSingle<>+2712(SB)/4, $0xbead6eed
-DATA fnSingle<>+2716(SB)/4, $0xbe36ad36
-DATA fnSingle<>+2720(SB)/4, $0xbf9b87e6
-DATA fnSingle<>+2724(SB)/4, $0xbf9667a1
-DATA fnSingle<>+2728(SB)/4, $0xbfe5f0e3
-DATA fnSingle<>+2732(SB)/4, $0xc034459e
-DATA fnSingle<>+2736(SB)/4, $0xc0868c3d
-DATA fnSingle<>+2740(SB)/4, $0xc0bf90c8
-DATA fnSingle<>+2744(SB)/4, $0xbf55a34b
-DATA fnSingle<>+2748(SB)/4, $0xbf903760
-DATA fnSingle<>+2752(SB)/4, $0xc014af2e
-DATA fnSingle<>+2756(SB)/4, $0xc0817c5c
-DATA fnSingle<>+2760(SB)/4, $0xc0e6349a
-DATA fnSingle<>+2764(SB)/4, $0xc16042e0
-DATA fnSingle<>+2768(SB)/4, $0xc1ebccc9
-DATA fnSingle<>+2772(SB)/4, $0xc26dab52
-DATA fnSingle<>+2776(SB)/4, $0xbe8a70fe
-DATA fnSingle<>+2780(SB)/4, $0xbf802600
-DATA fnSingle<>+2784(SB)/4, $0xbf2928f0
-DATA fnSingle<>+2788(SB)/4, $0xc0400c0b
-DATA fnSingle<>+2792(SB)/4, $0xc110c15f
-DATA fnSingle<>+2796(SB)/4, $0xc1c20450
-DATA fnSingle<>+2800(SB)/4, $0xc28df110
-DATA fnSingle<>+2804(SB)/4, $0xc346c7ee
-DATA fnSingle<>+2808(SB)/4, $0x3ef3dfda
-DATA fnSingle<>+2812(SB)/4, $0x3e7f8de6
-DATA fnSingle<>+2816(SB)/4, $0x007fffff
-DATA fnSingle<>+2820(SB)/4, $0x007fffff
-DATA fnSingle<>+2824(SB)/4, $0x007fffff
-DATA fnSingle<>+2828(SB)/4, $0x007fffff
-DATA fnSingle<>+2832(SB)/4, $0x007fffff
-DATA fnSingle<>+2836(SB)/4, $0x007fffff
-DATA fnSingle<>+2840(SB)/4, $0x007fffff
-DATA fnSingle<>+2844(SB)/4, $0x007fffff
-DATA fnSingle<>+2848(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2852(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2856(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2860(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2864(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2868(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2872(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2876(SB)/4, $0x3f3504f3
-DATA fnSingle<>+2880(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2884(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2888(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2892(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2896(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2900(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2904(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2908(SB)/4, $0x4b3504f3
-DATA fnSingle<>+2912(SB)/4, $0x4b800000
-DATA fnSingle<>+2916(SB)/4, $0x4b800000
-DATA fnSingle<>+2920(SB)/4, $0x4b800000
-DATA fnSingle<>+2924(SB)/4, $0x4b800000
-DATA fnSingle<>+2928(SB)/4, $0x4b800000
-DATA fnSingle<>+2932(SB)/4, $0x4b800000
-DATA fnSingle<>+2936(SB)/4, $0x4b800000
-DATA fnSingle<>+2940(SB)/4, $0x4b800000
-DATA fnSingle<>+2944(SB)/4, $0x00800000
-DATA fnSingle<>+2948(SB)/4, $0x00800000
-DATA fnSingle<>+2952(SB)/4, $0x00800000
-DATA fnSingle<>+2956(SB)/4, $0x00800000
-DATA fnSingle<>+2960(SB)/4, $0x00800000
-DATA fnSingle<>+2964(SB)/4, $0x00800000
-DATA fnSingle<>+2968(SB)/4, $0x00800000
-DATA fnSingle<>+2972(SB)/4, $0x00800000
-DATA fnSingle<>+2976(SB)/4, $0x3f317218
-DATA fnSingle<>+2980(SB)/4, $0x3f317218
-DATA fnSingle<>+2984(SB)/4, $0x3f317218
-DATA fnSingle<>+2988(SB)/4, $0x3f317218
-DATA fnSingle<>+2992(SB)/4, $0x3f317218
-DATA fnSingle<>+2996(SB)/4, $0x3f317218
-DATA fnSingle<>+3000(SB)/4, $0x3f317218
-DATA fnSingle<>+3004(SB)/4, $0x3f317218
-DATA fnSingle<>+3008(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3012(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3016(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3020(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3024(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3028(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3032(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3036(SB)/4, $0x3fb8aa3b
-DATA fnSingle<>+3040(SB)/4, $0x32a57060
-DATA fnSingle<>+3044(SB)/4, $0x32a57060
-DATA fnSingle<>+3048(SB)/4, $0x32a57060
-DATA fnSingle<>+3052(SB)/4, $0x32a57060
-DATA fnSingle<>+3056(SB)/4, $0x32a57060
-DATA fnSingle<>+3060(SB)/4, $0x32a57060
-DATA fnSingle<>+3064(SB)/4, $0x32a57060
-DATA fnSingle<>+3068(SB)/4, $0x32a57060
-DATA fnSingle<>+3072(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3076(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3080(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3084(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3088(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3092(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3096(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3100(SB)/4, $0xbd9ce0fa
-DATA fnSingle<>+3104(SB)/4, $0x3e046777
-DATA fnSingle<>+3108(SB)/4, $0x3e046777
-DATA fnSingle<>+3112(SB)/4, $0x3e046777
-DATA fnSingle<>+3116(SB)/4, $0x3e046777
-DATA fnSingle<>+3120(SB)/4, $0x3e046777
-DATA fnSingle<>+3124(SB)/4, $0x3e046777
-DATA fnSingle<>+3128(SB)/4, $0x3e046777
-DATA fnSingle<>+3132(SB)/4, $0x3e046777
-DATA fnSingle<>+3136(SB)/4, $0xbe0793be
-DATA fnSingle<>+3140(SB)/4, $0xbe0793be
-DATA fnSingle<>+3144(SB)/4, $0xbe0793be
-DATA fnSingle<>+3148(SB)/4, $0xbe0793be
-DATA fnSingle<>+3152(SB)/4, $0xbe0793be
-DATA fnSingle<>+3156(SB)/4, $0xbe0793be
-DATA fnSingle<>+3160(SB)/4, $0xbe0793be
-DATA fnSingle<>+3164(SB)/4, $0xbe0793be
-DATA fnSingle<>+3168(SB)/4, $0x3e112d31
-DATA fnSingle<>+3172(SB)/4, $0x3e112d31
-DATA fnSingle<>+3176(SB)/4, $0x3e112d31
-DATA fnSingle<>+3180(SB)/4, $0x3e112d31
-DATA fnSingle<>+3184(SB)/4, $0x3e112d31
-DATA fnSingle<>+3188(SB)/4, $0x3e112d31
-DATA fnSingle<>+3192(SB)/4, $0x3e112d31
-DATA fnSingle<>+3196(SB)/4, $0x3e112d31
-DATA fnSingle<>+3200(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3204(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3208(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3212(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3216(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3220(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3224(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3228(SB)/4, $0xbe2a1329
-DATA fnSingle<>+3232(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3236(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3240(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3244(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3248(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3252(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3256(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3260(SB)/4, $0x3e4cd296
-DATA fnSingle<>+3264(SB)/4, $0xbe80021a
-DATA fnSingle<>+3268(SB)/4, $0xbe80021a
-DATA fnSingle<>+3272(SB)/4, $0xbe80021a
-DATA fnSingle<>+3276(SB)/4, $0xbe80021a
-DATA fnSingle<>+3280(SB)/4, $0xbe80021a
-DATA fnSingle<>+3284(SB)/4, $0xbe80021a
-DATA fnSingle<>+3288(SB)/4, $0xbe80021a
-DATA fnSingle<>+3292(SB)/4, $0xbe80021a
-DATA fnSingle<>+3296(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3300(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3304(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3308(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3312(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3316(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3320(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3324(SB)/4, $0x3eaaaaa7
-DATA fnSingle<>+3328(SB)/4, $0xbefffffc
-DATA fnSingle<>+3332(SB)/4, $0xbefffffc
-DATA fnSingle<>+3336(SB)/4, $0xbefffffc
-DATA fnSingle<>+3340(SB)/4, $0xbefffffc
-DATA fnSingle<>+3344(SB)/4, $0xbefffffc
-DATA fnSingle<>+3348(SB)/4, $0xbefffffc
-DATA fnSingle<>+3352(SB)/4, $0xbefffffc
-DATA fnSingle<>+3356(SB)/4, $0xbefffffc
-DATA fnSingle<>+3360(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3364(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3368(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3372(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3376(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3380(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3384(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3388(SB)/4, $0xbde1cdd8
-DATA fnSingle<>+3392(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3396(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3400(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3404(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3408(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3412(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3416(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3420(SB)/4, $0x3e3f940c
-DATA fnSingle<>+3424(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3428(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3432(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3436(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3440(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3444(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3448(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3452(SB)/4, $0xbe43fbf5
-DATA fnSingle<>+3456(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3460(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3464(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3468(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3472(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3476(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3480(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3484(SB)/4, $0x3e5164ee
-DATA fnSingle<>+3488(SB)/4, $0xbe755125
-DATA fnSingle<>+3492(SB)/4, $0xbe755125
-DATA fnSingle<>+3496(SB)/4, $0xbe755125
-DATA fnSingle<>+3500(SB)/4, $0xbe755125
-DATA fnSingle<>+3504(SB)/4, $0xbe755125
-DATA fnSingle<>+3508(SB)/4, $0xbe755125
-DATA fnSingle<>+3512(SB)/4, $0xbe755125
-DATA fnSingle<>+3516(SB)/4, $0xbe755125
-DATA fnSingle<>+3520(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3524(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3528(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3532(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3536(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3540(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3544(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3548(SB)/4, $0x3e93bfa2
-DATA fnSingle<>+3552(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3556(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3560(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3564(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3568(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3572(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3576(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3580(SB)/4, $0xbeb8ad7f
-DATA fnSingle<>+3584(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3588(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3592(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3596(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3600(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3604(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3608(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3612(SB)/4, $0x3ef6384a
-DATA fnSingle<>+3616(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3620(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3624(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3628(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3632(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3636(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3640(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3644(SB)/4, $0xbf38aa38
-DATA fnSingle<>+3648(SB)/4, $0x3f700000
-DATA fnSingle<>+3652(SB)/4, $0x3f580000
-DATA fnSingle<>+3656(SB)/4, $0x3f400000
-DATA fnSingle<>+3660(SB)/4, $0x3f300000
-DATA fnSingle<>+3664(SB)/4, $0x3f200000
-DATA fnSingle<>+3668(SB)/4, $0x3f180000
-DATA fnSingle<>+3672(SB)/4, $0x3f100000
-DATA fnSingle<>+3676(SB)/4, $0x3f080000
-DATA fnSingle<>+3680(SB)/4, $0xc2fdd054
-DATA fnSingle<>+3684(SB)/4, $0xc2fd8280
-DATA fnSingle<>+3688(SB)/4, $0xc2fd2b80
-DATA fnSingle<>+3692(SB)/4, $0xc2fceb3a
-DATA fnSingle<>+3696(SB)/4, $0xc2fca4d4
-DATA fnSingle<>+3700(SB)/4, $0xc2fc7ef0
-DATA fnSingle<>+3704(SB)/4, $0xc2fc5700
-DATA fnSingle<>+3708(SB)/4, $0xc2fc2cc8
-DATA fnSingle<>+3712(SB)/4, $0x3492d9f7
-DATA fnSingle<>+3716(SB)/4, $0xb69d5be7
-DATA fnSingle<>+3720(SB)/4, $0xb5d1cfdf
-DATA fnSingle<>+3724(SB)/4, $0xb69f0197
-DATA fnSingle<>+3728(SB)/4, $0x35f6865d
-DATA fnSingle<>+3732(SB)/4, $0xb635c813
-DATA fnSingle<>+3736(SB)/4, $0xb651cfdf
-DATA fnSingle<>+3740(SB)/4, $0x3510536f
-DATA fnSingle<>+3744(SB)/4, $0x3e947211
-DATA fnSingle<>+3748(SB)/4, $0x3e947211
-DATA fnSingle<>+3752(SB)/4, $0x3e947211
-DATA fnSingle<>+3756(SB)/4, $0x3e947211
-DATA fnSingle<>+3760(SB)/4, $0x3e947211
-DATA fnSingle<>+3764(SB)/4, $0x3e947211
-DATA fnSingle<>+3768(SB)/4, $0x3e947211
-DATA fnSingle<>+3772(SB)/4, $0x3e947211
-DATA fnSingle<>+3776(SB)/4, $0xbeb95523
-DATA fnSingle<>+3780(SB)/4, $0xbeb95523
-DATA fnSingle<>+3784(SB)/4, $0xbeb95523
-DATA fnSingle<>+3788(SB)/4, $0xbeb95523
-DATA fnSingle<>+3792(SB)/4, $0xbeb95523
-DATA fnSingle<>+3796(SB)/4, $0xbeb95523
-DATA fnSingle<>+3800(SB)/4, $0xbeb95523
-DATA fnSingle<>+3804(SB)/4, $0xbeb95523
-DATA fnSingle<>+3808(SB)/4, $0x3ef63802
-DATA fnSingle<>+3812(SB)/4, $0x3ef63802
-DATA fnSingle<>+3816(SB)/4, $0x3ef63802
-DATA fnSingle<>+3820(SB)/4, $0x3ef63802
-DATA fnSingle<>+3824(SB)/4, $0x3ef63802
-DATA fnSingle<>+3828(SB)/4, $0x3ef63802
-DATA fnSingle<>+3832(SB)/4, $0x3ef63802
-DATA fnSingle<>+3836(SB)/4, $0x3ef63802
-DATA fnSingle<>+3840(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3844(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3848(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3852(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3856(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3860(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3864(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3868(SB)/4, $0xbf38aa21
-DATA fnSingle<>+3872(SB)/4, $0x3920b872
-DATA fnSingle<>+3876(SB)/4, $0x3920b872
-DATA fnSingle<>+3880(SB)/4, $0x3920b872
-DATA fnSingle<>+3884(SB)/4, $0x3920b872
-DATA fnSingle<>+3888(SB)/4, $0x3920b872
-DATA fnSingle<>+3892(SB)/4, $0x3920b872
-DATA fnSingle<>+3896(SB)/4, $0x3920b872
-DATA fnSingle<>+3900(SB)/4, $0x3920b872
-DATA fnSingle<>+3904(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3908(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3912(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3916(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3920(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3924(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3928(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3932(SB)/4, $0x3aaf858d
-DATA fnSingle<>+3936(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3940(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3944(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3948(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3952(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3956(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3960(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3964(SB)/4, $0x3c1d96ef
-DATA fnSingle<>+3968(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3972(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3976(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3980(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3984(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3988(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3992(SB)/4, $0x3d6357bc
-DATA fnSingle<>+3996(SB)/4, $0x3d6357bc
-DATA fnSingle<>+4000(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4004(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4008(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4012(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4016(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4020(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4024(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4028(SB)/4, $0x3e75fdee
-DATA fnSingle<>+4032(SB)/4, $0x3f317218
-DATA fnSingle<>+4036(SB)/4, $0x3f317218
-DATA fnSingle<>+4040(SB)/4, $0x3f317218
-DATA fnSingle<>+4044(SB)/4, $0x3f317218
-DATA fnSingle<>+4048(SB)/4, $0x3f317218
-DATA fnSingle<>+4052(SB)/4, $0x3f317218
-DATA fnSingle<>+4056(SB)/4, $0x3f317218
-DATA fnSingle<>+4060(SB)/4, $0x3f317218
-DATA fnSingle<>+4064(SB)/4, $0x4b400000
-DATA fnSingle<>+4068(SB)/4, $0x4b400000
-DATA fnSingle<>+4072(SB)/4, $0x4b400000
-DATA fnSingle<>+4076(SB)/4, $0x4b400000
-DATA fnSingle<>+4080(SB)/4, $0x4b400000
-DATA fnSingle<>+4084(SB)/4, $0x4b400000
-DATA fnSingle<>+4088(SB)/4, $0x4b400000
-DATA fnSingle<>+4092(SB)/4, $0x4b400000
-DATA fnSingle<>+4096(SB)/4, $0x43250000
-DATA fnSingle<>+4100(SB)/4, $0x43250000
-DATA fnSingle<>+4104(SB)/4, $0x43250000
-DATA fnSingle<>+4108(SB)/4, $0x43250000
-DATA fnSingle<>+4112(SB)/4, $0x43250000
-DATA fnSingle<>+4116(SB)/4, $0x43250000
-DATA fnSingle<>+4120(SB)/4, $0x43250000
-DATA fnSingle<>+4124(SB)/4, $0x43250000
-DATA fnSingle<>+4128(SB)/4, $0xc3250000
-DATA fnSingle<>+4132(SB)/4, $0xc3250000
-DATA fnSingle<>+4136(SB)/4, $0xc3250000
-DATA fnSingle<>+4140(SB)/4, $0xc3250000
-DATA fnSingle<>+4144(SB)/4, $0xc3250000
-DATA fnSingle<>+4148(SB)/4, $0xc3250000
-DATA fnSingle<>+4152(SB)/4, $0xc3250000
-DATA fnSingle<>+4156(SB)/4, $0xc3250000
-DATA fnSingle<>+4160(SB)/4, $0x42dc0000
-DATA fnSingle<>+4164(SB)/4, $0x42dc0000
-DATA fnSingle<>+4168(SB)/4, $0x42dc0000
-DATA fnSingle<>+4172(SB)/4, $0x42dc0000
-DATA fnSingle<>+4176(SB)/4, $0x42dc0000
-DATA fnSingle<>+4180(SB)/4, $0x42dc0000
-DATA fnSingle<>+4184(SB)/4, $0x42dc0000
-DATA fnSingle<>+4188(SB)/4, $0x42dc0000
-DATA fnSingle<>+4192(SB)/4, $0xbf800000
-DATA fnSingle<>+4196(SB)/4, $0xbf800000
-DATA fnSingle<>+4200(SB)/4, $0xbf800000
-DATA fnSingle<>+4204(SB)/4, $0xbf800000
-DATA fnSingle<>+4208(SB)/4, $0xbf800000
-DATA fnSingle<>+4212(SB)/4, $0xbf800000
-DATA fnSingle<>+4216(SB)/4, $0xbf800000
-DATA fnSingle<>+4220(SB)/4, $0xbf800000
-DATA fnSingle<>+4224(SB)/4, $0xc1c00000
-DATA fnSingle<>+4228(SB)/4, $0xc1c00000
-DATA fnSingle<>+4232(SB)/4, $0xc1c00000
-DATA fnSingle<>+4236(SB)/4, $0xc1c00000
-DATA fnSingle<>+4240(SB)/4, $0xc1c00000
-DATA fnSingle<>+4244(SB)/4, $0xc1c00000
-DATA fnSingle<>+4248(SB)/4, $0xc1c00000
-DATA fnSingle<>+4252(SB)/4, $0xc1c00000
-DATA fnSingle<>+4256(SB)/4, $0x0d800000
-DATA fnSingle<>+4260(SB)/4, $0x0d800000
-DATA fnSingle<>+4264(SB)/4, $0x0d800000
-DATA fnSingle<>+4268(SB)/4, $0x0d800000
-DATA fnSingle<>+4272(SB)/4, $0x0d800000
-DATA fnSingle<>+4276(SB)/4, $0x0d800000
-DATA fnSingle<>+4280(SB)/4, $0x0d800000
-DATA fnSingle<>+4284(SB)/4, $0x0d800000
-DATA fnSingle<>+4288(SB)/4, $0x26800000
-DATA fnSingle<>+4292(SB)/4, $0x26800000
-DATA fnSingle<>+4296(SB)/4, $0x26800000
-DATA fnSingle<>+4300(SB)/4, $0x26800000
-DATA fnSingle<>+4304(SB)/4, $0x26800000
-DATA fnSingle<>+4308(SB)/4, $0x26800000
-DATA fnSingle<>+4312(SB)/4, $0x26800000
-DATA fnSingle<>+4316(SB)/4, $0x26800000
-DATA fnSingle<>+4320(SB)/4, $0x3fc00000
-DATA fnSingle<>+4324(SB)/4, $0x3fc00000
-DATA fnSingle<>+4328(SB)/4, $0x3fc00000
-DATA fnSingle<>+4332(SB)/4, $0x3fc00000
-DATA fnSingle<>+4336(SB)/4, $0x3fc00000
-DATA fnSingle<>+4340(SB)/4, $0x3fc00000
-DATA fnSingle<>+4344(SB)/4, $0x3fc00000
-DATA fnSingle<>+4348(SB)/4, $0x3fc00000
-DATA fnSingle<>+4352(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4356(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4360(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4364(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4368(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4372(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4376(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4380(SB)/4, $0x7f7fffff
-DATA fnSingle<>+4384(SB)/4, $0x3f317200
-DATA fnSingle<>+4388(SB)/4, $0x3f317200
-DATA fnSingle<>+4392(SB)/4, $0x3f317200
-DATA fnSingle<>+4396(SB)/4, $0x3f317200
-DATA fnSingle<>+4400(SB)/4, $0x3f317200
-DATA fnSingle<>+4404(SB)/4, $0x3f317200
-DATA fnSingle<>+4408(SB)/4, $0x3f317200
-DATA fnSingle<>+4412(SB)/4, $0x3f317200
-DATA fnSingle<>+4416(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4420(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4424(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4428(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4432(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4436(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4440(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4444(SB)/4, $0x35bfbe8e
-DATA fnSingle<>+4448(SB)/4, $0x4b40003f
-DATA fnSingle<>+4452(SB)/4, $0x4b40003f
-DATA fnSingle<>+4456(SB)/4, $0x4b40003f
-DATA fnSingle<>+4460(SB)/4, $0x4b40003f
-DATA fnSingle<>+4464(SB)/4, $0x4b40003f
-DATA fnSingle<>+4468(SB)/4, $0x4b40003f
-DATA fnSingle<>+4472(SB)/4, $0x4b40003f
-DATA fnSingle<>+4476(SB)/4, $0x4b40003f
-DATA fnSingle<>+4480(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4484(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4488(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4492(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4496(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4500(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4504(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4508(SB)/4, $0x3ab51fda
-DATA fnSingle<>+4512(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4516(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4520(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4524(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4528(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4532(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4536(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4540(SB)/4, $0x3c091cf0
-DATA fnSingle<>+4544(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4548(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4552(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4556(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4560(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4564(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4568(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4572(SB)/4, $0x3d2aac5f
-DATA fnSingle<>+4576(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4580(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4584(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4588(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4592(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4596(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4600(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4604(SB)/4, $0x3e2aaa49
-DATA fnSingle<>+4608(SB)/4, $0x3efffffe
-DATA fnSingle<>+4612(SB)/4, $0x3efffffe
-DATA fnSingle<>+4616(SB)/4, $0x3efffffe
-DATA fnSingle<>+4620(SB)/4, $0x3efffffe
-DATA fnSingle<>+4624(SB)/4, $0x3efffffe
-DATA fnSingle<>+4628(SB)/4, $0x3efffffe
-DATA fnSingle<>+4632(SB)/4, $0x3efffffe
-DATA fnSingle<>+4636(SB)/4, $0x3efffffe
-DATA fnSingle<>+4640(SB)/4, $0x42dc0000
-DATA fnSingle<>+4644(SB)/4, $0x42dc0000
-DATA fnSingle<>+4648(SB)/4, $0x42dc0000
-DATA fnSingle<>+4652(SB)/4, $0x42dc0000
-DATA fnSingle<>+4656(SB)/4, $0x42dc0000
-DATA fnSingle<>+4660(SB)/4, $0x42dc0000
-DATA fnSingle<>+4664(SB)/4, $0x42dc0000
-DATA fnSingle<>+4668(SB)/4, $0x42dc0000
-DATA fnSingle<>+4672(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4676(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4680(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4684(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4688(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4692(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4696(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4700(SB)/4, $0x41b3ffff
-DATA fnSingle<>+4704(SB)/4, $0x3d360f3f
-DATA fnSingle<>+4708(SB)/4, $0x3db6060f
-DATA fnSingle<>+4712(SB)/4, $0x3e1f4c3b
-DATA fnSingle<>+4716(SB)/4, $0x3e7a6565
-DATA fnSingle<>+4720(SB)/4, $0x3ec155be
-DATA fnSingle<>+4724(SB)/4, $0x3f0e1ab7
-DATA fnSingle<>+4728(SB)/4, $0x3f800000
-DATA fnSingle<>+4732(SB)/4, $0x00000000
-DATA fnSingle<>+4736(SB)/4, $0x00000000
-DATA fnSingle<>+4740(SB)/4, $0x00000000
-DATA fnSingle<>+4744(SB)/4, $0x00000000
-DATA fnSingle<>+4748(SB)/4, $0x00000000
-DATA fnSingle<>+4752(SB)/4, $0x00000000
-DATA fnSingle<>+4756(SB)/4, $0x00000000
-DATA fnSingle<>+4760(SB)/4, $0x00000000
-DATA fnSingle<>+4764(SB)/4, $0x3f800000
-DATA fnSingle<>+4768(SB)/4, $0xc0500072
-DATA fnSingle<>+4772(SB)/4, $0x3f279785
-DATA fnSingle<>+4776(SB)/4, $0x3d6d6534
-DATA fnSingle<>+4780(SB)/4, $0x3d080e0d
-DATA fnSingle<>+4784(SB)/4, $0xbcb6397e
-DATA fnSingle<>+4788(SB)/4, $0xbc5219fc
-DATA fnSingle<>+4792(SB)/4, $0xbb3e1fbc
-DATA fnSingle<>+4796(SB)/4, $0xbe265818
-DATA fnSingle<>+4800(SB)/4, $0x3cb5dbe4
-DATA fnSingle<>+4804(SB)/4, $0x3e515448
-DATA fnSingle<>+4808(SB)/4, $0x3df0e997
-DATA fnSingle<>+4812(SB)/4, $0x3dae2aa4
-DATA fnSingle<>+4816(SB)/4, $0x3d2a781a
-DATA fnSingle<>+4820(SB)/4, $0x3cab509c
-DATA fnSingle<>+4824(SB)/4, $0x3be60eab
-DATA fnSingle<>+4828(SB)/4, $0x3e4cd28f
-DATA fnSingle<>+4832(SB)/4, $0xbe552574
-DATA fnSingle<>+4836(SB)/4, $0xbe369409
-DATA fnSingle<>+4840(SB)/4, $0xbe0fe5dc
-DATA fnSingle<>+4844(SB)/4, $0xbdd5d505
-DATA fnSingle<>+4848(SB)/4, $0xbd8e3395
-DATA fnSingle<>+4852(SB)/4, $0xbd2f0db3
-DATA fnSingle<>+4856(SB)/4, $0xbc780650
-DATA fnSingle<>+4860(SB)/4, $0xbe800032
-DATA fnSingle<>+4864(SB)/4, $0x3e95d5ef
-DATA fnSingle<>+4868(SB)/4, $0x3e842b96
-DATA fnSingle<>+4872(SB)/4, $0x3e5d276d
-DATA fnSingle<>+4876(SB)/4, $0x3e310867
-DATA fnSingle<>+4880(SB)/4, $0x3e028bb7
-DATA fnSingle<>+4884(SB)/4, $0x3db58c6d
-DATA fnSingle<>+4888(SB)/4, $0x3d2b1e30
-DATA fnSingle<>+4892(SB)/4, $0x3eaaaaab
-DATA fnSingle<>+4896(SB)/4, $0xbeeaacbf
-DATA fnSingle<>+4900(SB)/4, $0xbed7e9fe
-DATA fnSingle<>+4904(SB)/4, $0xbebfb688
-DATA fnSingle<>+4908(SB)/4, $0xbea548b6
-DATA fnSingle<>+4912(SB)/4, $0xbe86e494
-DATA fnSingle<>+4916(SB)/4, $0xbe53b798
-DATA fnSingle<>+4920(SB)/4, $0xbdfffa7d
-DATA fnSingle<>+4924(SB)/4, $0xbf000000
-DATA fnSingle<>+4928(SB)/4, $0x3f751b03
-DATA fnSingle<>+4932(SB)/4, $0x3f6b1aaf
-DATA fnSingle<>+4936(SB)/4, $0x3f5d896c
-DATA fnSingle<>+4940(SB)/4, $0x3f4db359
-DATA fnSingle<>+4944(SB)/4, $0x3f39d457
-DATA fnSingle<>+4948(SB)/4, $0x3f249ec2
-DATA fnSingle<>+4952(SB)/4, $0x3f000006
-DATA fnSingle<>+4956(SB)/4, $0x00000000
-DATA fnSingle<>+4960(SB)/4, $0x3d322126
-DATA fnSingle<>+4964(SB)/4, $0x3dae6255
-DATA fnSingle<>+4968(SB)/4, $0x3e140f12
-DATA fnSingle<>+4972(SB)/4, $0x3e60018a
-DATA fnSingle<>+4976(SB)/4, $0x3ea404ac
-DATA fnSingle<>+4980(SB)/4, $0x3ee2111a
-DATA fnSingle<>+4984(SB)/4, $0x3f317218
-DATA fnSingle<>+4988(SB)/4, $0x00000000
-DATA fnSingle<>+4992(SB)/4, $0x41107ae1
-DATA fnSingle<>+4996(SB)/4, $0x41107ae1
-DATA fnSingle<>+5000(SB)/4, $0x41107ae1
-DATA fnSingle<>+5004(SB)/4, $0x41107ae1
-DATA fnSingle<>+5008(SB)/4, $0x41107ae1
-DATA fnSingle<>+5012(SB)/4, $0x41107ae1
-DATA fnSingle<>+5016(SB)/4, $0x41107ae1
-DATA fnSingle<>+5020(SB)/4, $0x41107ae1
-DATA fnSingle<>+5024(SB)/4, $0x401f7391
-DATA fnSingle<>+5028(SB)/4, $0x401f7391
-DATA fnSingle<>+5032(SB)/4, $0x401f7391
-DATA fnSingle<>+5036(SB)/4, $0x401f7391
-DATA fnSingle<>+5040(SB)/4, $0x401f7391
-DATA fnSingle<>+5044(SB)/4, $0x401f7391
-DATA fnSingle<>+5048(SB)/4, $0x401f7391
-DATA fnSingle<>+5052(SB)/4, $0x401f7391
-DATA fnSingle<>+5056(SB)/4, $0x20800000
-DATA fnSingle<>+5060(SB)/4, $0x20800000
-DATA fnSingle<>+5064(SB)/4, $0x20800000
-DATA fnSingle<>+5068(SB)/4, $0x20800000
-DATA fnSingle<>+5072(SB)/4, $0x20800000
-DATA fnSingle<>+5076(SB)/4, $0x20800000
-DATA fnSingle<>+5080(SB)/4, $0x20800000
-DATA fnSingle<>+5084(SB)/4, $0x20800000
-DATA fnSingle<>+5088(SB)/4, $0x3ecd9202
-DATA fnSingle<>+5092(SB)/4, $0x3f4d8181
-DATA fnSingle<>+5096(SB)/4, $0x3fb3d04e
-DATA fnSingle<>+5100(SB)/4, $0x400d521d
-DATA fnSingle<>+5104(SB)/4, $0x405a42a0
-DATA fnSingle<>+5108(SB)/4, $0x40a08c53
-DATA fnSingle<>+5112(SB)/4, $0x40ed801a
-DATA fnSingle<>+5116(SB)/4, $0x00000000
-DATA fnSingle<>+5120(SB)/4, $0x00000000
-DATA fnSingle<>+5124(SB)/4, $0x00000000
-DATA fnSingle<>+5128(SB)/4, $0x00000000
-DATA fnSingle<>+5132(SB)/4, $0x00000000
-DATA fnSingle<>+5136(SB)/4, $0x00000000
-DATA fnSingle<>+5140(SB)/4, $0x00000000
-DATA fnSingle<>+5144(SB)/4, $0x00000000
-DATA fnSingle<>+5148(SB)/4, $0x3f800000
-DATA fnSingle<>+5152(SB)/4, $0x3c6c9422
-DATA fnSingle<>+5156(SB)/4, $0x3c88d2d0
-DATA fnSingle<>+5160(SB)/4, $0xbb9009bd
-DATA fnSingle<>+5164(SB)/4, $0xb94d5eee
-DATA fnSingle<>+5168(SB)/4, $0x3850bd0f
-DATA fnSingle<>+5172(SB)/4, $0x3621e759
-DATA fnSingle<>+5176(SB)/4, $0x32da7846
-DATA fnSingle<>+5180(SB)/4, $0xbd437038
-DATA fnSingle<>+5184(SB)/4, $0xbd85fdb8
-DATA fnSingle<>+5188(SB)/4, $0x3bb2df6e
-DATA fnSingle<>+5192(SB)/4, $0x3c263e24
-DATA fnSingle<>+5196(SB)/4, $0xba27d09c
-DATA fnSingle<>+5200(SB)/4, $0xb94a5d00
-DATA fnSingle<>+5204(SB)/4, $0xb70e55f1
-DATA fnSingle<>+5208(SB)/4, $0xb3c12104
-DATA fnSingle<>+5212(SB)/4, $0xbb13be5c
-DATA fnSingle<>+5216(SB)/4, $0x3c028b67
-DATA fnSingle<>+5220(SB)/4, $0xbd814aa6
-DATA fnSingle<>+5224(SB)/4, $0xbbf7263d
-DATA fnSingle<>+5228(SB)/4, $0x3b88ce08
-DATA fnSingle<>+5232(SB)/4, $0x3a130132
-DATA fnSingle<>+5236(SB)/4, $0x37c31f4a
-DATA fnSingle<>+5240(SB)/4, $0x343bbcaf
-DATA fnSingle<>+5244(SB)/4, $0x3e08e14a
-DATA fnSingle<>+5248(SB)/4, $0x3e2de8f2
-DATA fnSingle<>+5252(SB)/4, $0x3da9da7c
-DATA fnSingle<>+5256(SB)/4, $0xbcb9545f
-DATA fnSingle<>+5260(SB)/4, $0xbc57f8be
-DATA fnSingle<>+5264(SB)/4, $0xbabac193
-DATA fnSingle<>+5268(SB)/4, $0xb8740e6c
-DATA fnSingle<>+5272(SB)/4, $0xb4e9c4e9
-DATA fnSingle<>+5276(SB)/4, $0xb7cd12b6
-DATA fnSingle<>+5280(SB)/4, $0xbe248789
-DATA fnSingle<>+5284(SB)/4, $0x3d7a2dca
-DATA fnSingle<>+5288(SB)/4, $0x3dc68d42
-DATA fnSingle<>+5292(SB)/4, $0x3cef61df
-DATA fnSingle<>+5296(SB)/4, $0x3b3d0668
-DATA fnSingle<>+5300(SB)/4, $0x38f54cf2
-DATA fnSingle<>+5304(SB)/4, $0x3581afcd
-DATA fnSingle<>+5308(SB)/4, $0xbeaaaa90
-DATA fnSingle<>+5312(SB)/4, $0xbea6d2ba
-DATA fnSingle<>+5316(SB)/4, $0xbebdd08e
-DATA fnSingle<>+5320(SB)/4, $0xbe42884a
-DATA fnSingle<>+5324(SB)/4, $0xbd3c98be
-DATA fnSingle<>+5328(SB)/4, $0xbb8e659f
-DATA fnSingle<>+5332(SB)/4, $0xb938014d
-DATA fnSingle<>+5336(SB)/4, $0xb5c26bbd
-DATA fnSingle<>+5340(SB)/4, $0xb2126312
-DATA fnSingle<>+5344(SB)/4, $0x3f5acaf6
-DATA fnSingle<>+5348(SB)/4, $0x3f0e982a
-DATA fnSingle<>+5352(SB)/4, $0x3e5b77c8
-DATA fnSingle<>+5356(SB)/4, $0x3d41358d
-DATA fnSingle<>+5360(SB)/4, $0x3b8eb112
-DATA fnSingle<>+5364(SB)/4, $0x3937fda5
-DATA fnSingle<>+5368(SB)/4, $0x35bfa995
-DATA fnSingle<>+5372(SB)/4, $0x00000000
-DATA fnSingle<>+5376(SB)/4, $0x3ec33150
-DATA fnSingle<>+5380(SB)/4, $0x3f2a6327
-DATA fnSingle<>+5384(SB)/4, $0x3f62ea09
-DATA fnSingle<>+5388(SB)/4, $0x3f79e3a8
-DATA fnSingle<>+5392(SB)/4, $0x3f7f7127
-DATA fnSingle<>+5396(SB)/4, $0x3f7ffa40
-DATA fnSingle<>+5400(SB)/4, $0x3f7ffff4
-DATA fnSingle<>+5404(SB)/4, $0x00000000
-DATA fnSingle<>+5408(SB)/4, $0x48000000
-DATA fnSingle<>+5412(SB)/4, $0x48000000
-DATA fnSingle<>+5416(SB)/4, $0x48000000
-DATA fnSingle<>+5420(SB)/4, $0x48000000
-DATA fnSingle<>+5424(SB)/4, $0x48000000
-DATA fnSingle<>+5428(SB)/4, $0x48000000
-DATA fnSingle<>+5432(SB)/4, $0x48000000
-DATA fnSingle<>+5436(SB)/4, $0x48000000
-DATA fnSingle<>+5440(SB)/4, $0x3f22f983
-DATA fnSingle<>+5444(SB)/4, $0x3f22f983
-DATA fnSingle<>+5448(SB)/4, $0x3f22f983
-DATA fnSingle<>+5452(SB)/4, $0x3f22f983
-DATA fnSingle<>+5456(SB)/4, $0x3f22f983
-DATA fnSingle<>+5460(SB)/4, $0x3f22f983
-DATA fnSingle<>+5464(SB)/4, $0x3f22f983
-DATA fnSingle<>+5468(SB)/4, $0x3f22f983
-DATA fnSingle<>+5472(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5476(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5480(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5484(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5488(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5492(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5496(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5500(SB)/4, $0x3fc90fdb
-DATA fnSingle<>+5504(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5508(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5512(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5516(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5520(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5524(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5528(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5532(SB)/4, $0xb33bbd2e
-DATA fnSingle<>+5536(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5540(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5544(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5548(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5552(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5556(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5560(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5564(SB)/4, $0xa6f72ced
-DATA fnSingle<>+5568(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5572(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5576(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5580(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5584(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5588(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5592(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5596(SB)/4, $0xb94c8e0f
-DATA fnSingle<>+5600(SB)/4, $0x3c088363
-DATA fnSingle<>+5604(SB)/4, $0x3c088363
-DATA fnSingle<>+5608(SB)/4, $0x3c088363
-DATA fnSingle<>+5612(SB)/4, $0x3c088363
-DATA fnSingle<>+5616(SB)/4, $0x3c088363
-DATA fnSingle<>+5620(SB)/4, $0x3c088363
-DATA fnSingle<>+5624(SB)/4, $0x3c088363
-DATA fnSingle<>+5628(SB)/4, $0x3c088363
-DATA fnSingle<>+5632(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5636(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5640(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5644(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5648(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5652(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5656(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5660(SB)/4, $0xbe2aaaa2
-DATA fnSingle<>+5664(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5668(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5672(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5676(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5680(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5684(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5688(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5692(SB)/4, $0x37ccf30f
-DATA fnSingle<>+5696(SB)/4, $0xbab60612
-DATA fnSingle<>+5700(SB)/4, $0xbab60612
-DATA fnSingle<>+5704(SB)/4, $0xbab60612
-DATA fnSingle<>+5708(SB)/4, $0xbab60612
-DATA fnSingle<>+5712(SB)/4, $0xbab60612
-DATA fnSingle<>+5716(SB)/4, $0xbab60612
-DATA fnSingle<>+5720(SB)/4, $0xbab60612
-DATA fnSingle<>+5724(SB)/4, $0xbab60612
-DATA fnSingle<>+5728(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5732(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5736(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5740(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5744(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5748(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5752(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5756(SB)/4, $0x3d2aaaa5
-DATA fnSingle<>+5760(SB)/4, $0xbf000000
-DATA fnSingle<>+5764(SB)/4, $0xbf000000
-DATA fnSingle<>+5768(SB)/4, $0xbf000000
-DATA fnSingle<>+5772(SB)/4, $0xbf000000
-DATA fnSingle<>+5776(SB)/4, $0xbf000000
-DATA fnSingle<>+5780(SB)/4, $0xbf000000
-DATA fnSingle<>+5784(SB)/4, $0xbf000000
-DATA fnSingle<>+5788(SB)/4, $0xbf000000
-DATA fnSingle<>+5792(SB)/4, $0x3f800000
-DATA fnSingle<>+5796(SB)/4, $0x3f800000
-DATA fnSingle<>+5800(SB)/4, $0x3f800000
-DATA fnSingle<>+5804(SB)/4, $0x3f800000
-DATA fnSingle<>+5808(SB)/4, $0x3f800000
-DATA fnSingle<>+5812(SB)/4, $0x3f800000
-DATA fnSingle<>+5816(SB)/4, $0x3f800000
-DATA fnSingle<>+5820(SB)/4, $0x3f800000
-DATA fnSingle<>+5824(SB)/4, $0x80000000
-DATA fnSingle<>+5828(SB)/4, $0x80000000
-DATA fnSingle<>+5832(SB)/4, $0x80000000
-DATA fnSingle<>+5836(SB)/4, $0x80000000
-DATA fnSingle<>+5840(SB)/4, $0x80000000
-DATA fnSingle<>+5844(SB)/4, $0x80000000
-DATA fnSingle<>+5848(SB)/4, $0x80000000
-DATA fnSingle<>+5852(SB)/4, $0x80000000
-DATA fnSingle<>+5856(SB)/4, $0x7fffffff
-DATA fnSingle<>+5860(SB)/4, $0x7fffffff
-DATA fnSingle<>+5864(SB)/4, $0x7fffffff
-DATA fnSingle<>+5868(SB)/4, $0x7fffffff
-DATA fnSingle<>+5872(SB)/4, $0x7fffffff
-DATA fnSingle<>+5876(SB)/4, $0x7fffffff
-DATA fnSingle<>+5880(SB)/4, $0x7fffffff
-DATA fnSingle<>+5884(SB)/4, $0x7fffffff
-DATA fnSingle<>+5888(SB)/4, $0x7f800000
-DATA fnSingle<>+5892(SB)/4, $0x7f800000
-DATA fnSingle<>+5896(SB)/4, $0x7f800000
-DATA fnSingle<>+5900(SB)/4, $0x7f800000
-DATA fnSingle<>+5904(SB)/4, $0x7f800000
-DATA fnSingle<>+5908(SB)/4, $0x7f800000
-DATA fnSingle<>+5912(SB)/4, $0x7f800000
-DATA fnSingle<>+5916(SB)/4, $0x7f800000
-DATA fnSingle<>+5920(SB)/4, $0xff800000
-DATA fnSingle<>+5924(SB)/4, $0xff800000
-DATA fnSingle<>+5928(SB)/4, $0xff800000
-DATA fnSingle<>+5932(SB)/4, $0xff800000
-DATA fnSingle<>+5936(SB)/4, $0xff800000
-DATA fnSingle<>+5940(SB)/4, $0xff800000
-DATA fnSingle<>+5944(SB)/4, $0xff800000
-DATA fnSingle<>+5948(SB)/4, $0xff800000
-DATA fnSingle<>+5952(SB)/4, $0x7fc00000
-DATA fnSingle<>+5956(SB)/4, $0x7fc00000
-DATA fnSingle<>+5960(SB)/4, $0x7fc00000
-DATA fnSingle<>+5964(SB)/4, $0x7fc00000
-DATA fnSingle<>+5968(SB)/4, $0x7fc00000
-DATA fnSingle<>+5972(SB)/4, $0x7fc00000
-DATA fnSingle<>+5976(SB)/4, $0x7fc00000
-DATA fnSingle<>+5980(SB)/4, $0x7fc00000
-DATA fnSingle<>+5984(SB)/4, $0x00800000
-DATA fnSingle<>+5988(SB)/4, $0x00800000
-DATA fnSingle<>+5992(SB)/4, $0x00800000
-DATA fnSingle<>+5996(SB)/4, $0x00800000
-DATA fnSingle<>+6000(SB)/4, $0x00800000
-DATA fnSingle<>+6004(SB)/4, $0x00800000
-DATA fnSingle<>+6008(SB)/4, $0x00800000
-DATA fnSingle<>+6012(SB)/4, $0x00800000
-DATA fnSingle<>+6016(SB)/4, $0x7f000000
-DATA fnSingle<>+6020(SB)/4, $0x7f000000
-DATA fnSingle<>+6024(SB)/4, $0x7f000000
-DATA fnSingle<>+6028(SB)/4, $0x7f000000
-DATA fnSingle<>+6032(SB)/4, $0x7f000000
-DATA fnSingle<>+6036(SB)/4, $0x7f000000
-DATA fnSingle<>+6040(SB)/4, $0x7f000000
-DATA fnSingle<>+6044(SB)/4, $0x7f000000
-DATA fnSingle<>+6048(SB)/4, $0xff800000
-DATA fnSingle<>+6052(SB)/4, $0xff800000
-DATA fnSingle<>+6056(SB)/4, $0xff800000
-DATA fnSingle<>+6060(SB)/4, $0xff800000
-DATA fnSingle<>+6064(SB)/4, $0xff800000
-DATA fnSingle<>+6068(SB)/4, $0xff800000
-DATA fnSingle<>+6072(SB)/4, $0xff800000
-DATA fnSingle<>+6076(SB)/4, $0xff800000
-DATA fnSingle<>+6080(SB)/4, $0x00000001
-DATA fnSingle<>+6084(SB)/4, $0x00000001
-DATA fnSingle<>+6088(SB)/4, $0x00000001
-DATA fnSingle<>+6092(SB)/4, $0x00000001
-DATA fnSingle<>+6096(SB)/4, $0x00000001
-DATA fnSingle<>+6100(SB)/4, $0x00000001
-DATA fnSingle<>+6104(SB)/4, $0x00000001
-DATA fnSingle<>+6108(SB)/4, $0x00000001
-DATA fnSingle<>+6112(SB)/4, $0x00000002
-DATA fnSingle<>+6116(SB)/4, $0x00000002
-DATA fnSingle<>+6120(SB)/4, $0x00000002
-DATA fnSingle<>+6124(SB)/4, $0x00000002
-DATA fnSingle<>+6128(SB)/4, $0x00000002
-DATA fnSingle<>+6132(SB)/4, $0x00000002
-DATA fnSingle<>+6136(SB)/4, $0x00000002
-DATA fnSingle<>+6140(SB)/4, $0x00000002
-GLOBL fnSingle<>(SB), RODATA|NOPTR, $6144
+DATA fnSingle<>+2144(SB)/4, $0x40135000
+DATA fnSingle<>+2148(SB)/4, $0x40135000
+DATA fnSingle<>+2152(SB)/4, $0x40135000
+DATA fnSingle<>+2156(SB)/4, $0x40135000
+DATA fnSingle<>+2160(SB)/4, $0x40135000
+DATA fnSingle<>+2164(SB)/4, $0x40135000
+DATA fnSingle<>+2168(SB)/4, $0x40135000
+DATA fnSingle<>+2172(SB)/4, $0x40135000
+DATA fnSingle<>+2176(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2180(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2184(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2188(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2192(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2196(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2200(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2204(SB)/4, $0x3dd2d000
+DATA fnSingle<>+2208(SB)/4, $0x3920b872
+DATA fnSingle<>+2212(SB)/4, $0x3920b872
+DATA fnSingle<>+2216(SB)/4, $0x3920b872
+DATA fnSingle<>+2220(SB)/4, $0x3920b872
+DATA fnSingle<>+2224(SB)/4, $0x3920b872
+DATA fnSingle<>+2228(SB)/4, $0x3920b872
+DATA fnSingle<>+2232(SB)/4, $0x3920b872
+DATA fnSingle<>+2236(SB)/4, $0x3920b872
+DATA fnSingle<>+2240(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2244(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2248(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2252(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2256(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2260(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2264(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2268(SB)/4, $0xbaaf858d
+DATA fnSingle<>+2272(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2276(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2280(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2284(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2288(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2292(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2296(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2300(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+2304(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2308(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2312(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2316(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2320(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2324(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2328(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2332(SB)/4, $0xbd6357bc
+DATA fnSingle<>+2336(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2340(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2344(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2348(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2352(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2356(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2360(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2364(SB)/4, $0x3e75fdee
+DATA fnSingle<>+2368(SB)/4, $0xbf317218
+DATA fnSingle<>+2372(SB)/4, $0xbf317218
+DATA fnSingle<>+2376(SB)/4, $0xbf317218
+DATA fnSingle<>+2380(SB)/4, $0xbf317218
+DATA fnSingle<>+2384(SB)/4, $0xbf317218
+DATA fnSingle<>+2388(SB)/4, $0xbf317218
+DATA fnSingle<>+2392(SB)/4, $0xbf317218
+DATA fnSingle<>+2396(SB)/4, $0xbf317218
+DATA fnSingle<>+2400(SB)/4, $0x3f8cc4fd
+DATA fnSingle<>+2404(SB)/4, $0x3feaaca1
+DATA fnSingle<>+2408(SB)/4, $0x403bd0c8
+DATA fnSingle<>+2412(SB)/4, $0x408cc7aa
+DATA fnSingle<>+2416(SB)/4, $0x40d33615
+DATA fnSingle<>+2420(SB)/4, $0x411885cb
+DATA fnSingle<>+2424(SB)/4, $0x00000000
+DATA fnSingle<>+2428(SB)/4, $0x3f0ccab2
+DATA fnSingle<>+2432(SB)/4, $0x00000000
+DATA fnSingle<>+2436(SB)/4, $0x00000000
+DATA fnSingle<>+2440(SB)/4, $0x00000000
+DATA fnSingle<>+2444(SB)/4, $0x00000000
+DATA fnSingle<>+2448(SB)/4, $0x00000000
+DATA fnSingle<>+2452(SB)/4, $0x00000000
+DATA fnSingle<>+2456(SB)/4, $0x3f000000
+DATA fnSingle<>+2460(SB)/4, $0x00000000
+DATA fnSingle<>+2464(SB)/4, $0xba09b8db
+DATA fnSingle<>+2468(SB)/4, $0x3ab3425d
+DATA fnSingle<>+2472(SB)/4, $0xb996f2c1
+DATA fnSingle<>+2476(SB)/4, $0x37f2c63f
+DATA fnSingle<>+2480(SB)/4, $0x32288008
+DATA fnSingle<>+2484(SB)/4, $0x326bc990
+DATA fnSingle<>+2488(SB)/4, $0xbace4040
+DATA fnSingle<>+2492(SB)/4, $0x3a86f83d
+DATA fnSingle<>+2496(SB)/4, $0xbbd69ffa
+DATA fnSingle<>+2500(SB)/4, $0xba841448
+DATA fnSingle<>+2504(SB)/4, $0x3a83f77a
+DATA fnSingle<>+2508(SB)/4, $0xb8c6471d
+DATA fnSingle<>+2512(SB)/4, $0xb21aaeb8
+DATA fnSingle<>+2516(SB)/4, $0x3133b22c
+DATA fnSingle<>+2520(SB)/4, $0x3c342642
+DATA fnSingle<>+2524(SB)/4, $0x3ad11f1b
+DATA fnSingle<>+2528(SB)/4, $0x3c41c843
+DATA fnSingle<>+2532(SB)/4, $0xbc077797
+DATA fnSingle<>+2536(SB)/4, $0xba21ad11
+DATA fnSingle<>+2540(SB)/4, $0x3933a63c
+DATA fnSingle<>+2544(SB)/4, $0xb1918980
+DATA fnSingle<>+2548(SB)/4, $0xb2da22b5
+DATA fnSingle<>+2552(SB)/4, $0xb93cd937
+DATA fnSingle<>+2556(SB)/4, $0x3cbe17cb
+DATA fnSingle<>+2560(SB)/4, $0x3cdfaa98
+DATA fnSingle<>+2564(SB)/4, $0x3ccd59a8
+DATA fnSingle<>+2568(SB)/4, $0xbb81a033
+DATA fnSingle<>+2572(SB)/4, $0xb96d5d2b
+DATA fnSingle<>+2576(SB)/4, $0xb6a69004
+DATA fnSingle<>+2580(SB)/4, $0xb69d8135
+DATA fnSingle<>+2584(SB)/4, $0xbd88ccc3
+DATA fnSingle<>+2588(SB)/4, $0xbce3be1d
+DATA fnSingle<>+2592(SB)/4, $0xbde2bfc1
+DATA fnSingle<>+2596(SB)/4, $0xbc7b3dc9
+DATA fnSingle<>+2600(SB)/4, $0x3c4e81f5
+DATA fnSingle<>+2604(SB)/4, $0x38eeeafa
+DATA fnSingle<>+2608(SB)/4, $0xb90d36e3
+DATA fnSingle<>+2612(SB)/4, $0xb948ca22
+DATA fnSingle<>+2616(SB)/4, $0xb9041bbc
+DATA fnSingle<>+2620(SB)/4, $0xbdee7045
+DATA fnSingle<>+2624(SB)/4, $0x3db02fe0
+DATA fnSingle<>+2628(SB)/4, $0xbd4ecc85
+DATA fnSingle<>+2632(SB)/4, $0xbc9a4325
+DATA fnSingle<>+2636(SB)/4, $0xba87feb3
+DATA fnSingle<>+2640(SB)/4, $0xbad89d42
+DATA fnSingle<>+2644(SB)/4, $0xbb4a813f
+DATA fnSingle<>+2648(SB)/4, $0x3ecc2db5
+DATA fnSingle<>+2652(SB)/4, $0x3e94b207
+DATA fnSingle<>+2656(SB)/4, $0x3f8d2c67
+DATA fnSingle<>+2660(SB)/4, $0x3f8d18a6
+DATA fnSingle<>+2664(SB)/4, $0x3f817730
+DATA fnSingle<>+2668(SB)/4, $0x3f7edc6d
+DATA fnSingle<>+2672(SB)/4, $0x3f7d6ead
+DATA fnSingle<>+2676(SB)/4, $0x3f79ef4f
+DATA fnSingle<>+2680(SB)/4, $0x00000000
+DATA fnSingle<>+2684(SB)/4, $0x3f65a229
+DATA fnSingle<>+2688(SB)/4, $0x3f73323b
+DATA fnSingle<>+2692(SB)/4, $0x3fe2b357
+DATA fnSingle<>+2696(SB)/4, $0x403b5564
+DATA fnSingle<>+2700(SB)/4, $0x408c864f
+DATA fnSingle<>+2704(SB)/4, $0x40d276bd
+DATA fnSingle<>+2708(SB)/4, $0x4117640c
+DATA fnSingle<>+2712(SB)/4, $0x00000000
+DATA fnSingle<>+2716(SB)/4, $0x3ec78c3e
+DATA fnSingle<>+2720(SB)/4, $0x3f8cc904
+DATA fnSingle<>+2724(SB)/4, $0x3feaa5e6
+DATA fnSingle<>+2728(SB)/4, $0x403bb78c
+DATA fnSingle<>+2732(SB)/4, $0x408cca09
+DATA fnSingle<>+2736(SB)/4, $0x40d33634
+DATA fnSingle<>+2740(SB)/4, $0x4118937c
+DATA fnSingle<>+2744(SB)/4, $0x3e3bd134
+DATA fnSingle<>+2748(SB)/4, $0x3f0ccef6
+DATA fnSingle<>+2752(SB)/4, $0x3c0adef9
+DATA fnSingle<>+2756(SB)/4, $0xbaecd910
+DATA fnSingle<>+2760(SB)/4, $0xb986dca8
+DATA fnSingle<>+2764(SB)/4, $0xb7996928
+DATA fnSingle<>+2768(SB)/4, $0xb3b4a256
+DATA fnSingle<>+2772(SB)/4, $0xb570606a
+DATA fnSingle<>+2776(SB)/4, $0xbc319663
+DATA fnSingle<>+2780(SB)/4, $0x39ca4d4b
+DATA fnSingle<>+2784(SB)/4, $0xbac828cd
+DATA fnSingle<>+2788(SB)/4, $0x3c4cd964
+DATA fnSingle<>+2792(SB)/4, $0xbb7337e5
+DATA fnSingle<>+2796(SB)/4, $0x39e4ba02
+DATA fnSingle<>+2800(SB)/4, $0x358e35e5
+DATA fnSingle<>+2804(SB)/4, $0x3598aaa9
+DATA fnSingle<>+2808(SB)/4, $0xbc68c95a
+DATA fnSingle<>+2812(SB)/4, $0xbcd6c54f
+DATA fnSingle<>+2816(SB)/4, $0xbd534ab5
+DATA fnSingle<>+2820(SB)/4, $0xbb502e62
+DATA fnSingle<>+2824(SB)/4, $0x3c2d8e4d
+DATA fnSingle<>+2828(SB)/4, $0xba9869ab
+DATA fnSingle<>+2832(SB)/4, $0x383309f4
+DATA fnSingle<>+2836(SB)/4, $0x3884d6fb
+DATA fnSingle<>+2840(SB)/4, $0x3d55e1c6
+DATA fnSingle<>+2844(SB)/4, $0x3b41758a
+DATA fnSingle<>+2848(SB)/4, $0x3d2bf0f2
+DATA fnSingle<>+2852(SB)/4, $0xbd9c91d4
+DATA fnSingle<>+2856(SB)/4, $0xbab82bed
+DATA fnSingle<>+2860(SB)/4, $0x3b0e4f40
+DATA fnSingle<>+2864(SB)/4, $0x3a4ec750
+DATA fnSingle<>+2868(SB)/4, $0x3aca2677
+DATA fnSingle<>+2872(SB)/4, $0x3d983da6
+DATA fnSingle<>+2876(SB)/4, $0x3e03fcbc
+DATA fnSingle<>+2880(SB)/4, $0x3d1bafac
+DATA fnSingle<>+2884(SB)/4, $0xbd77c6d2
+DATA fnSingle<>+2888(SB)/4, $0xbe810a58
+DATA fnSingle<>+2892(SB)/4, $0xbe59cc39
+DATA fnSingle<>+2896(SB)/4, $0xbe52b849
+DATA fnSingle<>+2900(SB)/4, $0xbe44f489
+DATA fnSingle<>+2904(SB)/4, $0xbead5051
+DATA fnSingle<>+2908(SB)/4, $0xbe368d31
+DATA fnSingle<>+2912(SB)/4, $0xbf9b6cd8
+DATA fnSingle<>+2916(SB)/4, $0xbf9630fc
+DATA fnSingle<>+2920(SB)/4, $0xbfe59128
+DATA fnSingle<>+2924(SB)/4, $0xc033c425
+DATA fnSingle<>+2928(SB)/4, $0xc085ff5a
+DATA fnSingle<>+2932(SB)/4, $0xc0be4def
+DATA fnSingle<>+2936(SB)/4, $0xbf559f94
+DATA fnSingle<>+2940(SB)/4, $0xbf9023fa
+DATA fnSingle<>+2944(SB)/4, $0xc0148627
+DATA fnSingle<>+2948(SB)/4, $0xc0815b2a
+DATA fnSingle<>+2952(SB)/4, $0xc0e60152
+DATA fnSingle<>+2956(SB)/4, $0xc15fcada
+DATA fnSingle<>+2960(SB)/4, $0xc1eb2fa1
+DATA fnSingle<>+2964(SB)/4, $0xc26cd403
+DATA fnSingle<>+2968(SB)/4, $0xbe8a88fe
+DATA fnSingle<>+2972(SB)/4, $0xbf8008fa
+DATA fnSingle<>+2976(SB)/4, $0xbf28b210
+DATA fnSingle<>+2980(SB)/4, $0xc03fcc6b
+DATA fnSingle<>+2984(SB)/4, $0xc110b139
+DATA fnSingle<>+2988(SB)/4, $0xc1c1a8ec
+DATA fnSingle<>+2992(SB)/4, $0xc28dab06
+DATA fnSingle<>+2996(SB)/4, $0xc3465c88
+DATA fnSingle<>+3000(SB)/4, $0x3ef3db60
+DATA fnSingle<>+3004(SB)/4, $0x3e7fe38c
+DATA fnSingle<>+3008(SB)/4, $0x007fffff
+DATA fnSingle<>+3012(SB)/4, $0x007fffff
+DATA fnSingle<>+3016(SB)/4, $0x007fffff
+DATA fnSingle<>+3020(SB)/4, $0x007fffff
+DATA fnSingle<>+3024(SB)/4, $0x007fffff
+DATA fnSingle<>+3028(SB)/4, $0x007fffff
+DATA fnSingle<>+3032(SB)/4, $0x007fffff
+DATA fnSingle<>+3036(SB)/4, $0x007fffff
+DATA fnSingle<>+3040(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3044(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3048(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3052(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3056(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3060(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3064(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3068(SB)/4, $0x3f3504f3
+DATA fnSingle<>+3072(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3076(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3080(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3084(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3088(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3092(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3096(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3100(SB)/4, $0x4b3504f3
+DATA fnSingle<>+3104(SB)/4, $0x4b800000
+DATA fnSingle<>+3108(SB)/4, $0x4b800000
+DATA fnSingle<>+3112(SB)/4, $0x4b800000
+DATA fnSingle<>+3116(SB)/4, $0x4b800000
+DATA fnSingle<>+3120(SB)/4, $0x4b800000
+DATA fnSingle<>+3124(SB)/4, $0x4b800000
+DATA fnSingle<>+3128(SB)/4, $0x4b800000
+DATA fnSingle<>+3132(SB)/4, $0x4b800000
+DATA fnSingle<>+3136(SB)/4, $0x00800000
+DATA fnSingle<>+3140(SB)/4, $0x00800000
+DATA fnSingle<>+3144(SB)/4, $0x00800000
+DATA fnSingle<>+3148(SB)/4, $0x00800000
+DATA fnSingle<>+3152(SB)/4, $0x00800000
+DATA fnSingle<>+3156(SB)/4, $0x00800000
+DATA fnSingle<>+3160(SB)/4, $0x00800000
+DATA fnSingle<>+3164(SB)/4, $0x00800000
+DATA fnSingle<>+3168(SB)/4, $0x3f317218
+DATA fnSingle<>+3172(SB)/4, $0x3f317218
+DATA fnSingle<>+3176(SB)/4, $0x3f317218
+DATA fnSingle<>+3180(SB)/4, $0x3f317218
+DATA fnSingle<>+3184(SB)/4, $0x3f317218
+DATA fnSingle<>+3188(SB)/4, $0x3f317218
+DATA fnSingle<>+3192(SB)/4, $0x3f317218
+DATA fnSingle<>+3196(SB)/4, $0x3f317218
+DATA fnSingle<>+3200(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3204(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3208(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3212(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3216(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3220(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3224(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3228(SB)/4, $0x3fb8aa3b
+DATA fnSingle<>+3232(SB)/4, $0x32a57060
+DATA fnSingle<>+3236(SB)/4, $0x32a57060
+DATA fnSingle<>+3240(SB)/4, $0x32a57060
+DATA fnSingle<>+3244(SB)/4, $0x32a57060
+DATA fnSingle<>+3248(SB)/4, $0x32a57060
+DATA fnSingle<>+3252(SB)/4, $0x32a57060
+DATA fnSingle<>+3256(SB)/4, $0x32a57060
+DATA fnSingle<>+3260(SB)/4, $0x32a57060
+DATA fnSingle<>+3264(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3268(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3272(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3276(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3280(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3284(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3288(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3292(SB)/4, $0xbd9ce0fa
+DATA fnSingle<>+3296(SB)/4, $0x3e046777
+DATA fnSingle<>+3300(SB)/4, $0x3e046777
+DATA fnSingle<>+3304(SB)/4, $0x3e046777
+DATA fnSingle<>+3308(SB)/4, $0x3e046777
+DATA fnSingle<>+3312(SB)/4, $0x3e046777
+DATA fnSingle<>+3316(SB)/4, $0x3e046777
+DATA fnSingle<>+3320(SB)/4, $0x3e046777
+DATA fnSingle<>+3324(SB)/4, $0x3e046777
+DATA fnSingle<>+3328(SB)/4, $0xbe0793be
+DATA fnSingle<>+3332(SB)/4, $0xbe0793be
+DATA fnSingle<>+3336(SB)/4, $0xbe0793be
+DATA fnSingle<>+3340(SB)/4, $0xbe0793be
+DATA fnSingle<>+3344(SB)/4, $0xbe0793be
+DATA fnSingle<>+3348(SB)/4, $0xbe0793be
+DATA fnSingle<>+3352(SB)/4, $0xbe0793be
+DATA fnSingle<>+3356(SB)/4, $0xbe0793be
+DATA fnSingle<>+3360(SB)/4, $0x3e112d31
+DATA fnSingle<>+3364(SB)/4, $0x3e112d31
+DATA fnSingle<>+3368(SB)/4, $0x3e112d31
+DATA fnSingle<>+3372(SB)/4, $0x3e112d31
+DATA fnSingle<>+3376(SB)/4, $0x3e112d31
+DATA fnSingle<>+3380(SB)/4, $0x3e112d31
+DATA fnSingle<>+3384(SB)/4, $0x3e112d31
+DATA fnSingle<>+3388(SB)/4, $0x3e112d31
+DATA fnSingle<>+3392(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3396(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3400(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3404(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3408(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3412(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3416(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3420(SB)/4, $0xbe2a1329
+DATA fnSingle<>+3424(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3428(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3432(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3436(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3440(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3444(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3448(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3452(SB)/4, $0x3e4cd296
+DATA fnSingle<>+3456(SB)/4, $0xbe80021a
+DATA fnSingle<>+3460(SB)/4, $0xbe80021a
+DATA fnSingle<>+3464(SB)/4, $0xbe80021a
+DATA fnSingle<>+3468(SB)/4, $0xbe80021a
+DATA fnSingle<>+3472(SB)/4, $0xbe80021a
+DATA fnSingle<>+3476(SB)/4, $0xbe80021a
+DATA fnSingle<>+3480(SB)/4, $0xbe80021a
+DATA fnSingle<>+3484(SB)/4, $0xbe80021a
+DATA fnSingle<>+3488(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3492(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3496(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3500(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3504(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3508(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3512(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3516(SB)/4, $0x3eaaaaa7
+DATA fnSingle<>+3520(SB)/4, $0xbefffffc
+DATA fnSingle<>+3524(SB)/4, $0xbefffffc
+DATA fnSingle<>+3528(SB)/4, $0xbefffffc
+DATA fnSingle<>+3532(SB)/4, $0xbefffffc
+DATA fnSingle<>+3536(SB)/4, $0xbefffffc
+DATA fnSingle<>+3540(SB)/4, $0xbefffffc
+DATA fnSingle<>+3544(SB)/4, $0xbefffffc
+DATA fnSingle<>+3548(SB)/4, $0xbefffffc
+DATA fnSingle<>+3552(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3556(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3560(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3564(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3568(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3572(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3576(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3580(SB)/4, $0xbde1cdd8
+DATA fnSingle<>+3584(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3588(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3592(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3596(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3600(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3604(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3608(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3612(SB)/4, $0x3e3f940c
+DATA fnSingle<>+3616(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3620(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3624(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3628(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3632(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3636(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3640(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3644(SB)/4, $0xbe43fbf5
+DATA fnSingle<>+3648(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3652(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3656(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3660(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3664(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3668(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3672(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3676(SB)/4, $0x3e5164ee
+DATA fnSingle<>+3680(SB)/4, $0xbe755125
+DATA fnSingle<>+3684(SB)/4, $0xbe755125
+DATA fnSingle<>+3688(SB)/4, $0xbe755125
+DATA fnSingle<>+3692(SB)/4, $0xbe755125
+DATA fnSingle<>+3696(SB)/4, $0xbe755125
+DATA fnSingle<>+3700(SB)/4, $0xbe755125
+DATA fnSingle<>+3704(SB)/4, $0xbe755125
+DATA fnSingle<>+3708(SB)/4, $0xbe755125
+DATA fnSingle<>+3712(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3716(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3720(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3724(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3728(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3732(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3736(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3740(SB)/4, $0x3e93bfa2
+DATA fnSingle<>+3744(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3748(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3752(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3756(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3760(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3764(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3768(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3772(SB)/4, $0xbeb8ad7f
+DATA fnSingle<>+3776(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3780(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3784(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3788(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3792(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3796(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3800(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3804(SB)/4, $0x3ef6384a
+DATA fnSingle<>+3808(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3812(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3816(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3820(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3824(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3828(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3832(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3836(SB)/4, $0xbf38aa38
+DATA fnSingle<>+3840(SB)/4, $0x3f700000
+DATA fnSingle<>+3844(SB)/4, $0x3f580000
+DATA fnSingle<>+3848(SB)/4, $0x3f400000
+DATA fnSingle<>+3852(SB)/4, $0x3f300000
+DATA fnSingle<>+3856(SB)/4, $0x3f200000
+DATA fnSingle<>+3860(SB)/4, $0x3f180000
+DATA fnSingle<>+3864(SB)/4, $0x3f100000
+DATA fnSingle<>+3868(SB)/4, $0x3f080000
+DATA fnSingle<>+3872(SB)/4, $0xc2fdd054
+DATA fnSingle<>+3876(SB)/4, $0xc2fd8280
+DATA fnSingle<>+3880(SB)/4, $0xc2fd2b80
+DATA fnSingle<>+3884(SB)/4, $0xc2fceb3a
+DATA fnSingle<>+3888(SB)/4, $0xc2fca4d4
+DATA fnSingle<>+3892(SB)/4, $0xc2fc7ef0
+DATA fnSingle<>+3896(SB)/4, $0xc2fc5700
+DATA fnSingle<>+3900(SB)/4, $0xc2fc2cc8
+DATA fnSingle<>+3904(SB)/4, $0x3492d9f7
+DATA fnSingle<>+3908(SB)/4, $0xb69d5be7
+DATA fnSingle<>+3912(SB)/4, $0xb5d1cfdf
+DATA fnSingle<>+3916(SB)/4, $0xb69f0197
+DATA fnSingle<>+3920(SB)/4, $0x35f6865d
+DATA fnSingle<>+3924(SB)/4, $0xb635c813
+DATA fnSingle<>+3928(SB)/4, $0xb651cfdf
+DATA fnSingle<>+3932(SB)/4, $0x3510536f
+DATA fnSingle<>+3936(SB)/4, $0x3e947211
+DATA fnSingle<>+3940(SB)/4, $0x3e947211
+DATA fnSingle<>+3944(SB)/4, $0x3e947211
+DATA fnSingle<>+3948(SB)/4, $0x3e947211
+DATA fnSingle<>+3952(SB)/4, $0x3e947211
+DATA fnSingle<>+3956(SB)/4, $0x3e947211
+DATA fnSingle<>+3960(SB)/4, $0x3e947211
+DATA fnSingle<>+3964(SB)/4, $0x3e947211
+DATA fnSingle<>+3968(SB)/4, $0xbeb95523
+DATA fnSingle<>+3972(SB)/4, $0xbeb95523
+DATA fnSingle<>+3976(SB)/4, $0xbeb95523
+DATA fnSingle<>+3980(SB)/4, $0xbeb95523
+DATA fnSingle<>+3984(SB)/4, $0xbeb95523
+DATA fnSingle<>+3988(SB)/4, $0xbeb95523
+DATA fnSingle<>+3992(SB)/4, $0xbeb95523
+DATA fnSingle<>+3996(SB)/4, $0xbeb95523
+DATA fnSingle<>+4000(SB)/4, $0x3ef63802
+DATA fnSingle<>+4004(SB)/4, $0x3ef63802
+DATA fnSingle<>+4008(SB)/4, $0x3ef63802
+DATA fnSingle<>+4012(SB)/4, $0x3ef63802
+DATA fnSingle<>+4016(SB)/4, $0x3ef63802
+DATA fnSingle<>+4020(SB)/4, $0x3ef63802
+DATA fnSingle<>+4024(SB)/4, $0x3ef63802
+DATA fnSingle<>+4028(SB)/4, $0x3ef63802
+DATA fnSingle<>+4032(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4036(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4040(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4044(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4048(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4052(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4056(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4060(SB)/4, $0xbf38aa21
+DATA fnSingle<>+4064(SB)/4, $0x3920b872
+DATA fnSingle<>+4068(SB)/4, $0x3920b872
+DATA fnSingle<>+4072(SB)/4, $0x3920b872
+DATA fnSingle<>+4076(SB)/4, $0x3920b872
+DATA fnSingle<>+4080(SB)/4, $0x3920b872
+DATA fnSingle<>+4084(SB)/4, $0x3920b872
+DATA fnSingle<>+4088(SB)/4, $0x3920b872
+DATA fnSingle<>+4092(SB)/4, $0x3920b872
+DATA fnSingle<>+4096(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4100(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4104(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4108(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4112(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4116(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4120(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4124(SB)/4, $0x3aaf858d
+DATA fnSingle<>+4128(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4132(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4136(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4140(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4144(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4148(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4152(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4156(SB)/4, $0x3c1d96ef
+DATA fnSingle<>+4160(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4164(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4168(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4172(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4176(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4180(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4184(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4188(SB)/4, $0x3d6357bc
+DATA fnSingle<>+4192(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4196(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4200(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4204(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4208(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4212(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4216(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4220(SB)/4, $0x3e75fdee
+DATA fnSingle<>+4224(SB)/4, $0x3f317218
+DATA fnSingle<>+4228(SB)/4, $0x3f317218
+DATA fnSingle<>+4232(SB)/4, $0x3f317218
+DATA fnSingle<>+4236(SB)/4, $0x3f317218
+DATA fnSingle<>+4240(SB)/4, $0x3f317218
+DATA fnSingle<>+4244(SB)/4, $0x3f317218
+DATA fnSingle<>+4248(SB)/4, $0x3f317218
+DATA fnSingle<>+4252(SB)/4, $0x3f317218
+DATA fnSingle<>+4256(SB)/4, $0x4b400000
+DATA fnSingle<>+4260(SB)/4, $0x4b400000
+DATA fnSingle<>+4264(SB)/4, $0x4b400000
+DATA fnSingle<>+4268(SB)/4, $0x4b400000
+DATA fnSingle<>+4272(SB)/4, $0x4b400000
+DATA fnSingle<>+4276(SB)/4, $0x4b400000
+DATA fnSingle<>+4280(SB)/4, $0x4b400000
+DATA fnSingle<>+4284(SB)/4, $0x4b400000
+DATA fnSingle<>+4288(SB)/4, $0x43250000
+DATA fnSingle<>+4292(SB)/4, $0x43250000
+DATA fnSingle<>+4296(SB)/4, $0x43250000
+DATA fnSingle<>+4300(SB)/4, $0x43250000
+DATA fnSingle<>+4304(SB)/4, $0x43250000
+DATA fnSingle<>+4308(SB)/4, $0x43250000
+DATA fnSingle<>+4312(SB)/4, $0x43250000
+DATA fnSingle<>+4316(SB)/4, $0x43250000
+DATA fnSingle<>+4320(SB)/4, $0xc3250000
+DATA fnSingle<>+4324(SB)/4, $0xc3250000
+DATA fnSingle<>+4328(SB)/4, $0xc3250000
+DATA fnSingle<>+4332(SB)/4, $0xc3250000
+DATA fnSingle<>+4336(SB)/4, $0xc3250000
+DATA fnSingle<>+4340(SB)/4, $0xc3250000
+DATA fnSingle<>+4344(SB)/4, $0xc3250000
+DATA fnSingle<>+4348(SB)/4, $0xc3250000
+DATA fnSingle<>+4352(SB)/4, $0x42dc0000
+DATA fnSingle<>+4356(SB)/4, $0x42dc0000
+DATA fnSingle<>+4360(SB)/4, $0x42dc0000
+DATA fnSingle<>+4364(SB)/4, $0x42dc0000
+DATA fnSingle<>+4368(SB)/4, $0x42dc0000
+DATA fnSingle<>+4372(SB)/4, $0x42dc0000
+DATA fnSingle<>+4376(SB)/4, $0x42dc0000
+DATA fnSingle<>+4380(SB)/4, $0x42dc0000
+DATA fnSingle<>+4384(SB)/4, $0xbf800000
+DATA fnSingle<>+4388(SB)/4, $0xbf800000
+DATA fnSingle<>+4392(SB)/4, $0xbf800000
+DATA fnSingle<>+4396(SB)/4, $0xbf800000
+DATA fnSingle<>+4400(SB)/4, $0xbf800000
+DATA fnSingle<>+4404(SB)/4, $0xbf800000
+DATA fnSingle<>+4408(SB)/4, $0xbf800000
+DATA fnSingle<>+4412(SB)/4, $0xbf800000
+DATA fnSingle<>+4416(SB)/4, $0xc1c00000
+DATA fnSingle<>+4420(SB)/4, $0xc1c00000
+DATA fnSingle<>+4424(SB)/4, $0xc1c00000
+DATA fnSingle<>+4428(SB)/4, $0xc1c00000
+DATA fnSingle<>+4432(SB)/4, $0xc1c00000
+DATA fnSingle<>+4436(SB)/4, $0xc1c00000
+DATA fnSingle<>+4440(SB)/4, $0xc1c00000
+DATA fnSingle<>+4444(SB)/4, $0xc1c00000
+DATA fnSingle<>+4448(SB)/4, $0x0d800000
+DATA fnSingle<>+4452(SB)/4, $0x0d800000
+DATA fnSingle<>+4456(SB)/4, $0x0d800000
+DATA fnSingle<>+4460(SB)/4, $0x0d800000
+DATA fnSingle<>+4464(SB)/4, $0x0d800000
+DATA fnSingle<>+4468(SB)/4, $0x0d800000
+DATA fnSingle<>+4472(SB)/4, $0x0d800000
+DATA fnSingle<>+4476(SB)/4, $0x0d800000
+DATA fnSingle<>+4480(SB)/4, $0x26800000
+DATA fnSingle<>+4484(SB)/4, $0x26800000
+DATA fnSingle<>+4488(SB)/4, $0x26800000
+DATA fnSingle<>+4492(SB)/4, $0x26800000
+DATA fnSingle<>+4496(SB)/4, $0x26800000
+DATA fnSingle<>+4500(SB)/4, $0x26800000
+DATA fnSingle<>+4504(SB)/4, $0x26800000
+DATA fnSingle<>+4508(SB)/4, $0x26800000
+DATA fnSingle<>+4512(SB)/4, $0x3fc00000
+DATA fnSingle<>+4516(SB)/4, $0x3fc00000
+DATA fnSingle<>+4520(SB)/4, $0x3fc00000
+DATA fnSingle<>+4524(SB)/4, $0x3fc00000
+DATA fnSingle<>+4528(SB)/4, $0x3fc00000
+DATA fnSingle<>+4532(SB)/4, $0x3fc00000
+DATA fnSingle<>+4536(SB)/4, $0x3fc00000
+DATA fnSingle<>+4540(SB)/4, $0x3fc00000
+DATA fnSingle<>+4544(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4548(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4552(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4556(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4560(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4564(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4568(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4572(SB)/4, $0x7f7fffff
+DATA fnSingle<>+4576(SB)/4, $0x3f317200
+DATA fnSingle<>+4580(SB)/4, $0x3f317200
+DATA fnSingle<>+4584(SB)/4, $0x3f317200
+DATA fnSingle<>+4588(SB)/4, $0x3f317200
+DATA fnSingle<>+4592(SB)/4, $0x3f317200
+DATA fnSingle<>+4596(SB)/4, $0x3f317200
+DATA fnSingle<>+4600(SB)/4, $0x3f317200
+DATA fnSingle<>+4604(SB)/4, $0x3f317200
+DATA fnSingle<>+4608(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4612(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4616(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4620(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4624(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4628(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4632(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4636(SB)/4, $0x35bfbe8e
+DATA fnSingle<>+4640(SB)/4, $0x4b40003f
+DATA fnSingle<>+4644(SB)/4, $0x4b40003f
+DATA fnSingle<>+4648(SB)/4, $0x4b40003f
+DATA fnSingle<>+4652(SB)/4, $0x4b40003f
+DATA fnSingle<>+4656(SB)/4, $0x4b40003f
+DATA fnSingle<>+4660(SB)/4, $0x4b40003f
+DATA fnSingle<>+4664(SB)/4, $0x4b40003f
+DATA fnSingle<>+4668(SB)/4, $0x4b40003f
+DATA fnSingle<>+4672(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4676(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4680(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4684(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4688(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4692(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4696(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4700(SB)/4, $0x3ab51fda
+DATA fnSingle<>+4704(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4708(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4712(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4716(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4720(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4724(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4728(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4732(SB)/4, $0x3c091cf0
+DATA fnSingle<>+4736(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4740(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4744(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4748(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4752(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4756(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4760(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4764(SB)/4, $0x3d2aac5f
+DATA fnSingle<>+4768(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4772(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4776(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4780(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4784(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4788(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4792(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4796(SB)/4, $0x3e2aaa49
+DATA fnSingle<>+4800(SB)/4, $0x3efffffe
+DATA fnSingle<>+4804(SB)/4, $0x3efffffe
+DATA fnSingle<>+4808(SB)/4, $0x3efffffe
+DATA fnSingle<>+4812(SB)/4, $0x3efffffe
+DATA fnSingle<>+4816(SB)/4, $0x3efffffe
+DATA fnSingle<>+4820(SB)/4, $0x3efffffe
+DATA fnSingle<>+4824(SB)/4, $0x3efffffe
+DATA fnSingle<>+4828(SB)/4, $0x3efffffe
+DATA fnSingle<>+4832(SB)/4, $0x42dc0000
+DATA fnSingle<>+4836(SB)/4, $0x42dc0000
+DATA fnSingle<>+4840(SB)/4, $0x42dc0000
+DATA fnSingle<>+4844(SB)/4, $0x42dc0000
+DATA fnSingle<>+4848(SB)/4, $0x42dc0000
+DATA fnSingle<>+4852(SB)/4, $0x42dc0000
+DATA fnSingle<>+4856(SB)/4, $0x42dc0000
+DATA fnSingle<>+4860(SB)/4, $0x42dc0000
+DATA fnSingle<>+4864(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4868(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4872(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4876(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4880(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4884(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4888(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4892(SB)/4, $0x41b3ffff
+DATA fnSingle<>+4896(SB)/4, $0x3d360f3f
+DATA fnSingle<>+4900(SB)/4, $0x3db6060f
+DATA fnSingle<>+4904(SB)/4, $0x3e1f4c3b
+DATA fnSingle<>+4908(SB)/4, $0x3e7a6565
+DATA fnSingle<>+4912(SB)/4, $0x3ec155be
+DATA fnSingle<>+4916(SB)/4, $0x3f0e1ab7
+DATA fnSingle<>+4920(SB)/4, $0x3f800000
+DATA fnSingle<>+4924(SB)/4, $0x00000000
+DATA fnSingle<>+4928(SB)/4, $0x00000000
+DATA fnSingle<>+4932(SB)/4, $0x00000000
+DATA fnSingle<>+4936(SB)/4, $0x00000000
+DATA fnSingle<>+4940(SB)/4, $0x00000000
+DATA fnSingle<>+4944(SB)/4, $0x00000000
+DATA fnSingle<>+4948(SB)/4, $0x00000000
+DATA fnSingle<>+4952(SB)/4, $0x00000000
+DATA fnSingle<>+4956(SB)/4, $0x3f800000
+DATA fnSingle<>+4960(SB)/4, $0xc0500072
+DATA fnSingle<>+4964(SB)/4, $0x3f279785
+DATA fnSingle<>+4968(SB)/4, $0x3d6d6534
+DATA fnSingle<>+4972(SB)/4, $0x3d080e0d
+DATA fnSingle<>+4976(SB)/4, $0xbcb6397e
+DATA fnSingle<>+4980(SB)/4, $0xbc5219fc
+DATA fnSingle<>+4984(SB)/4, $0xbb3e1fbc
+DATA fnSingle<>+4988(SB)/4, $0xbe265818
+DATA fnSingle<>+4992(SB)/4, $0x3cb5dbe4
+DATA fnSingle<>+4996(SB)/4, $0x3e515448
+DATA fnSingle<>+5000(SB)/4, $0x3df0e997
+DATA fnSingle<>+5004(SB)/4, $0x3dae2aa4
+DATA fnSingle<>+5008(SB)/4, $0x3d2a781a
+DATA fnSingle<>+5012(SB)/4, $0x3cab509c
+DATA fnSingle<>+5016(SB)/4, $0x3be60eab
+DATA fnSingle<>+5020(SB)/4, $0x3e4cd28f
+DATA fnSingle<>+5024(SB)/4, $0xbe552574
+DATA fnSingle<>+5028(SB)/4, $0xbe369409
+DATA fnSingle<>+5032(SB)/4, $0xbe0fe5dc
+DATA fnSingle<>+5036(SB)/4, $0xbdd5d505
+DATA fnSingle<>+5040(SB)/4, $0xbd8e3395
+DATA fnSingle<>+5044(SB)/4, $0xbd2f0db3
+DATA fnSingle<>+5048(SB)/4, $0xbc780650
+DATA fnSingle<>+5052(SB)/4, $0xbe800032
+DATA fnSingle<>+5056(SB)/4, $0x3e95d5ef
+DATA fnSingle<>+5060(SB)/4, $0x3e842b96
+DATA fnSingle<>+5064(SB)/4, $0x3e5d276d
+DATA fnSingle<>+5068(SB)/4, $0x3e310867
+DATA fnSingle<>+5072(SB)/4, $0x3e028bb7
+DATA fnSingle<>+5076(SB)/4, $0x3db58c6d
+DATA fnSingle<>+5080(SB)/4, $0x3d2b1e30
+DATA fnSingle<>+5084(SB)/4, $0x3eaaaaab
+DATA fnSingle<>+5088(SB)/4, $0xbeeaacbf
+DATA fnSingle<>+5092(SB)/4, $0xbed7e9fe
+DATA fnSingle<>+5096(SB)/4, $0xbebfb688
+DATA fnSingle<>+5100(SB)/4, $0xbea548b6
+DATA fnSingle<>+5104(SB)/4, $0xbe86e494
+DATA fnSingle<>+5108(SB)/4, $0xbe53b798
+DATA fnSingle<>+5112(SB)/4, $0xbdfffa7d
+DATA fnSingle<>+5116(SB)/4, $0xbf000000
+DATA fnSingle<>+5120(SB)/4, $0x3f751b03
+DATA fnSingle<>+5124(SB)/4, $0x3f6b1aaf
+DATA fnSingle<>+5128(SB)/4, $0x3f5d896c
+DATA fnSingle<>+5132(SB)/4, $0x3f4db359
+DATA fnSingle<>+5136(SB)/4, $0x3f39d457
+DATA fnSingle<>+5140(SB)/4, $0x3f249ec2
+DATA fnSingle<>+5144(SB)/4, $0x3f000006
+DATA fnSingle<>+5148(SB)/4, $0x00000000
+DATA fnSingle<>+5152(SB)/4, $0x3d322126
+DATA fnSingle<>+5156(SB)/4, $0x3dae6255
+DATA fnSingle<>+5160(SB)/4, $0x3e140f12
+DATA fnSingle<>+5164(SB)/4, $0x3e60018a
+DATA fnSingle<>+5168(SB)/4, $0x3ea404ac
+DATA fnSingle<>+5172(SB)/4, $0x3ee2111a
+DATA fnSingle<>+5176(SB)/4, $0x3f317218
+DATA fnSingle<>+5180(SB)/4, $0x00000000
+DATA fnSingle<>+5184(SB)/4, $0x41107ae1
+DATA fnSingle<>+5188(SB)/4, $0x41107ae1
+DATA fnSingle<>+5192(SB)/4, $0x41107ae1
+DATA fnSingle<>+5196(SB)/4, $0x41107ae1
+DATA fnSingle<>+5200(SB)/4, $0x41107ae1
+DATA fnSingle<>+5204(SB)/4, $0x41107ae1
+DATA fnSingle<>+5208(SB)/4, $0x41107ae1
+DATA fnSingle<>+5212(SB)/4, $0x41107ae1
+DATA fnSingle<>+5216(SB)/4, $0x401f7391
+DATA fnSingle<>+5220(SB)/4, $0x401f7391
+DATA fnSingle<>+5224(SB)/4, $0x401f7391
+DATA fnSingle<>+5228(SB)/4, $0x401f7391
+DATA fnSingle<>+5232(SB)/4, $0x401f7391
+DATA fnSingle<>+5236(SB)/4, $0x401f7391
+DATA fnSingle<>+5240(SB)/4, $0x401f7391
+DATA fnSingle<>+5244(SB)/4, $0x401f7391
+DATA fnSingle<>+5248(SB)/4, $0x20800000
+DATA fnSingle<>+5252(SB)/4, $0x20800000
+DATA fnSingle<>+5256(SB)/4, $0x20800000
+DATA fnSingle<>+5260(SB)/4, $0x20800000
+DATA fnSingle<>+5264(SB)/4, $0x20800000
+DATA fnSingle<>+5268(SB)/4, $0x20800000
+DATA fnSingle<>+5272(SB)/4, $0x20800000
+DATA fnSingle<>+5276(SB)/4, $0x20800000
+DATA fnSingle<>+5280(SB)/4, $0x3ecd9202
+DATA fnSingle<>+5284(SB)/4, $0x3f4d8181
+DATA fnSingle<>+5288(SB)/4, $0x3fb3d04e
+DATA fnSingle<>+5292(SB)/4, $0x400d521d
+DATA fnSingle<>+5296(SB)/4, $0x405a42a0
+DATA fnSingle<>+5300(SB)/4, $0x40a08c53
+DATA fnSingle<>+5304(SB)/4, $0x40ed801a
+DATA fnSingle<>+5308(SB)/4, $0x00000000
+DATA fnSingle<>+5312(SB)/4, $0x00000000
+DATA fnSingle<>+5316(SB)/4, $0x00000000
+DATA fnSingle<>+5320(SB)/4, $0x00000000
+DATA fnSingle<>+5324(SB)/4, $0x00000000
+DATA fnSingle<>+5328(SB)/4, $0x00000000
+DATA fnSingle<>+5332(SB)/4, $0x00000000
+DATA fnSingle<>+5336(SB)/4, $0x00000000
+DATA fnSingle<>+5340(SB)/4, $0x3f800000
+DATA fnSingle<>+5344(SB)/4, $0x3c6c9422
+DATA fnSingle<>+5348(SB)/4, $0x3c88d2d0
+DATA fnSingle<>+5352(SB)/4, $0xbb9009bd
+DATA fnSingle<>+5356(SB)/4, $0xb94d5eee
+DATA fnSingle<>+5360(SB)/4, $0x3850bd0f
+DATA fnSingle<>+5364(SB)/4, $0x3621e759
+DATA fnSingle<>+5368(SB)/4, $0x32da7846
+DATA fnSingle<>+5372(SB)/4, $0xbd437038
+DATA fnSingle<>+5376(SB)/4, $0xbd85fdb8
+DATA fnSingle<>+5380(SB)/4, $0x3bb2df6e
+DATA fnSingle<>+5384(SB)/4, $0x3c263e24
+DATA fnSingle<>+5388(SB)/4, $0xba27d09c
+DATA fnSingle<>+5392(SB)/4, $0xb94a5d00
+DATA fnSingle<>+5396(SB)/4, $0xb70e55f1
+DATA fnSingle<>+5400(SB)/4, $0xb3c12104
+DATA fnSingle<>+5404(SB)/4, $0xbb13be5c
+DATA fnSingle<>+5408(SB)/4, $0x3c028b67
+DATA fnSingle<>+5412(SB)/4, $0xbd814aa6
+DATA fnSingle<>+5416(SB)/4, $0xbbf7263d
+DATA fnSingle<>+5420(SB)/4, $0x3b88ce08
+DATA fnSingle<>+5424(SB)/4, $0x3a130132
+DATA fnSingle<>+5428(SB)/4, $0x37c31f4a
+DATA fnSingle<>+5432(SB)/4, $0x343bbcaf
+DATA fnSingle<>+5436(SB)/4, $0x3e08e14a
+DATA fnSingle<>+5440(SB)/4, $0x3e2de8f2
+DATA fnSingle<>+5444(SB)/4, $0x3da9da7c
+DATA fnSingle<>+5448(SB)/4, $0xbcb9545f
+DATA fnSingle<>+5452(SB)/4, $0xbc57f8be
+DATA fnSingle<>+5456(SB)/4, $0xbabac193
+DATA fnSingle<>+5460(SB)/4, $0xb8740e6c
+DATA fnSingle<>+5464(SB)/4, $0xb4e9c4e9
+DATA fnSingle<>+5468(SB)/4, $0xb7cd12b6
+DATA fnSingle<>+5472(SB)/4, $0xbe248789
+DATA fnSingle<>+5476(SB)/4, $0x3d7a2dca
+DATA fnSingle<>+5480(SB)/4, $0x3dc68d42
+DATA fnSingle<>+5484(SB)/4, $0x3cef61df
+DATA fnSingle<>+5488(SB)/4, $0x3b3d0668
+DATA fnSingle<>+5492(SB)/4, $0x38f54cf2
+DATA fnSingle<>+5496(SB)/4, $0x3581afcd
+DATA fnSingle<>+5500(SB)/4, $0xbeaaaa90
+DATA fnSingle<>+5504(SB)/4, $0xbea6d2ba
+DATA fnSingle<>+5508(SB)/4, $0xbebdd08e
+DATA fnSingle<>+5512(SB)/4, $0xbe42884a
+DATA fnSingle<>+5516(SB)/4, $0xbd3c98be
+DATA fnSingle<>+5520(SB)/4, $0xbb8e659f
+DATA fnSingle<>+5524(SB)/4, $0xb938014d
+DATA fnSingle<>+5528(SB)/4, $0xb5c26bbd
+DATA fnSingle<>+5532(SB)/4, $0xb2126312
+DATA fnSingle<>+5536(SB)/4, $0x3f5acaf6
+DATA fnSingle<>+5540(SB)/4, $0x3f0e982a
+DATA fnSingle<>+5544(SB)/4, $0x3e5b77c8
+DATA fnSingle<>+5548(SB)/4, $0x3d41358d
+DATA fnSingle<>+5552(SB)/4, $0x3b8eb112
+DATA fnSingle<>+5556(SB)/4, $0x3937fda5
+DATA fnSingle<>+5560(SB)/4, $0x35bfa995
+DATA fnSingle<>+5564(SB)/4, $0x00000000
+DATA fnSingle<>+5568(SB)/4, $0x3ec33150
+DATA fnSingle<>+5572(SB)/4, $0x3f2a6327
+DATA fnSingle<>+5576(SB)/4, $0x3f62ea09
+DATA fnSingle<>+5580(SB)/4, $0x3f79e3a8
+DATA fnSingle<>+5584(SB)/4, $0x3f7f7127
+DATA fnSingle<>+5588(SB)/4, $0x3f7ffa40
+DATA fnSingle<>+5592(SB)/4, $0x3f7ffff4
+DATA fnSingle<>+5596(SB)/4, $0x00000000
+DATA fnSingle<>+5600(SB)/4, $0x48000000
+DATA fnSingle<>+5604(SB)/4, $0x48000000
+DATA fnSingle<>+5608(SB)/4, $0x48000000
+DATA fnSingle<>+5612(SB)/4, $0x48000000
+DATA fnSingle<>+5616(SB)/4, $0x48000000
+DATA fnSingle<>+5620(SB)/4, $0x48000000
+DATA fnSingle<>+5624(SB)/4, $0x48000000
+DATA fnSingle<>+5628(SB)/4, $0x48000000
+DATA fnSingle<>+5632(SB)/4, $0x3f22f983
+DATA fnSingle<>+5636(SB)/4, $0x3f22f983
+DATA fnSingle<>+5640(SB)/4, $0x3f22f983
+DATA fnSingle<>+5644(SB)/4, $0x3f22f983
+DATA fnSingle<>+5648(SB)/4, $0x3f22f983
+DATA fnSingle<>+5652(SB)/4, $0x3f22f983
+DATA fnSingle<>+5656(SB)/4, $0x3f22f983
+DATA fnSingle<>+5660(SB)/4, $0x3f22f983
+DATA fnSingle<>+5664(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5668(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5672(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5676(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5680(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5684(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5688(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5692(SB)/4, $0x3fc90fdb
+DATA fnSingle<>+5696(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5700(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5704(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5708(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5712(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5716(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5720(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5724(SB)/4, $0xb33bbd2e
+DATA fnSingle<>+5728(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5732(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5736(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5740(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5744(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5748(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5752(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5756(SB)/4, $0xa6f72ced
+DATA fnSingle<>+5760(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5764(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5768(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5772(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5776(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5780(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5784(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5788(SB)/4, $0xb94c8e0f
+DATA fnSingle<>+5792(SB)/4, $0x3c088363
+DATA fnSingle<>+5796(SB)/4, $0x3c088363
+DATA fnSingle<>+5800(SB)/4, $0x3c088363
+DATA fnSingle<>+5804(SB)/4, $0x3c088363
+DATA fnSingle<>+5808(SB)/4, $0x3c088363
+DATA fnSingle<>+5812(SB)/4, $0x3c088363
+DATA fnSingle<>+5816(SB)/4, $0x3c088363
+DATA fnSingle<>+5820(SB)/4, $0x3c088363
+DATA fnSingle<>+5824(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5828(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5832(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5836(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5840(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5844(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5848(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5852(SB)/4, $0xbe2aaaa2
+DATA fnSingle<>+5856(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5860(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5864(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5868(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5872(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5876(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5880(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5884(SB)/4, $0x37ccf30f
+DATA fnSingle<>+5888(SB)/4, $0xbab60612
+DATA fnSingle<>+5892(SB)/4, $0xbab60612
+DATA fnSingle<>+5896(SB)/4, $0xbab60612
+DATA fnSingle<>+5900(SB)/4, $0xbab60612
+DATA fnSingle<>+5904(SB)/4, $0xbab60612
+DATA fnSingle<>+5908(SB)/4, $0xbab60612
+DATA fnSingle<>+5912(SB)/4, $0xbab60612
+DATA fnSingle<>+5916(SB)/4, $0xbab60612
+DATA fnSingle<>+5920(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5924(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5928(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5932(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5936(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5940(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5944(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5948(SB)/4, $0x3d2aaaa5
+DATA fnSingle<>+5952(SB)/4, $0xbf000000
+DATA fnSingle<>+5956(SB)/4, $0xbf000000
+DATA fnSingle<>+5960(SB)/4, $0xbf000000
+DATA fnSingle<>+5964(SB)/4, $0xbf000000
+DATA fnSingle<>+5968(SB)/4, $0xbf000000
+DATA fnSingle<>+5972(SB)/4, $0xbf000000
+DATA fnSingle<>+5976(SB)/4, $0xbf000000
+DATA fnSingle<>+5980(SB)/4, $0xbf000000
+DATA fnSingle<>+5984(SB)/4, $0x3f800000
+DATA fnSingle<>+5988(SB)/4, $0x3f800000
+DATA fnSingle<>+5992(SB)/4, $0x3f800000
+DATA fnSingle<>+5996(SB)/4, $0x3f800000
+DATA fnSingle<>+6000(SB)/4, $0x3f800000
+DATA fnSingle<>+6004(SB)/4, $0x3f800000
+DATA fnSingle<>+6008(SB)/4, $0x3f800000
+DATA fnSingle<>+6012(SB)/4, $0x3f800000
+DATA fnSingle<>+6016(SB)/4, $0x80000000
+DATA fnSingle<>+6020(SB)/4, $0x80000000
+DATA fnSingle<>+6024(SB)/4, $0x80000000
+DATA fnSingle<>+6028(SB)/4, $0x80000000
+DATA fnSingle<>+6032(SB)/4, $0x80000000
+DATA fnSingle<>+6036(SB)/4, $0x80000000
+DATA fnSingle<>+6040(SB)/4, $0x80000000
+DATA fnSingle<>+6044(SB)/4, $0x80000000
+DATA fnSingle<>+6048(SB)/4, $0x7fffffff
+DATA fnSingle<>+6052(SB)/4, $0x7fffffff
+DATA fnSingle<>+6056(SB)/4, $0x7fffffff
+DATA fnSingle<>+6060(SB)/4, $0x7fffffff
+DATA fnSingle<>+6064(SB)/4, $0x7fffffff
+DATA fnSingle<>+6068(SB)/4, $0x7fffffff
+DATA fnSingle<>+6072(SB)/4, $0x7fffffff
+DATA fnSingle<>+6076(SB)/4, $0x7fffffff
+DATA fnSingle<>+6080(SB)/4, $0x7f800000
+DATA fnSingle<>+6084(SB)/4, $0x7f800000
+DATA fnSingle<>+6088(SB)/4, $0x7f800000
+DATA fnSingle<>+6092(SB)/4, $0x7f800000
+DATA fnSingle<>+6096(SB)/4, $0x7f800000
+DATA fnSingle<>+6100(SB)/4, $0x7f800000
+DATA fnSingle<>+6104(SB)/4, $0x7f800000
+DATA fnSingle<>+6108(SB)/4, $0x7f800000
+DATA fnSingle<>+6112(SB)/4, $0xff800000
+DATA fnSingle<>+6116(SB)/4, $0xff800000
+DATA fnSingle<>+6120(SB)/4, $0xff800000
+DATA fnSingle<>+6124(SB)/4, $0xff800000
+DATA fnSingle<>+6128(SB)/4, $0xff800000
+DATA fnSingle<>+6132(SB)/4, $0xff800000
+DATA fnSingle<>+6136(SB)/4, $0xff800000
+DATA fnSingle<>+6140(SB)/4, $0xff800000
+DATA fnSingle<>+6144(SB)/4, $0x7fc00000
+DATA fnSingle<>+6148(SB)/4, $0x7fc00000
+DATA fnSingle<>+6152(SB)/4, $0x7fc00000
+DATA fnSingle<>+6156(SB)/4, $0x7fc00000
+DATA fnSingle<>+6160(SB)/4, $0x7fc00000
+DATA fnSingle<>+6164(SB)/4, $0x7fc00000
+DATA fnSingle<>+6168(SB)/4, $0x7fc00000
+DATA fnSingle<>+6172(SB)/4, $0x7fc00000
+DATA fnSingle<>+6176(SB)/4, $0x00800000
+DATA fnSingle<>+6180(SB)/4, $0x00800000
+DATA fnSingle<>+6184(SB)/4, $0x00800000
+DATA fnSingle<>+6188(SB)/4, $0x00800000
+DATA fnSingle<>+6192(SB)/4, $0x00800000
+DATA fnSingle<>+6196(SB)/4, $0x00800000
+DATA fnSingle<>+6200(SB)/4, $0x00800000
+DATA fnSingle<>+6204(SB)/4, $0x00800000
+DATA fnSingle<>+6208(SB)/4, $0x7f000000
+DATA fnSingle<>+6212(SB)/4, $0x7f000000
+DATA fnSingle<>+6216(SB)/4, $0x7f000000
+DATA fnSingle<>+6220(SB)/4, $0x7f000000
+DATA fnSingle<>+6224(SB)/4, $0x7f000000
+DATA fnSingle<>+6228(SB)/4, $0x7f000000
+DATA fnSingle<>+6232(SB)/4, $0x7f000000
+DATA fnSingle<>+6236(SB)/4, $0x7f000000
+DATA fnSingle<>+6240(SB)/4, $0xff800000
+DATA fnSingle<>+6244(SB)/4, $0xff800000
+DATA fnSingle<>+6248(SB)/4, $0xff800000
+DATA fnSingle<>+6252(SB)/4, $0xff800000
+DATA fnSingle<>+6256(SB)/4, $0xff800000
+DATA fnSingle<>+6260(SB)/4, $0xff800000
+DATA fnSingle<>+6264(SB)/4, $0xff800000
+DATA fnSingle<>+6268(SB)/4, $0xff800000
+DATA fnSingle<>+6272(SB)/4, $0x00000001
+DATA fnSingle<>+6276(SB)/4, $0x00000001
+DATA fnSingle<>+6280(SB)/4, $0x00000001
+DATA fnSingle<>+6284(SB)/4, $0x00000001
+DATA fnSingle<>+6288(SB)/4, $0x00000001
+DATA fnSingle<>+6292(SB)/4, $0x00000001
+DATA fnSingle<>+6296(SB)/4, $0x00000001
+DATA fnSingle<>+6300(SB)/4, $0x00000001
+DATA fnSingle<>+6304(SB)/4, $0x00000002
+DATA fnSingle<>+6308(SB)/4, $0x00000002
+DATA fnSingle<>+6312(SB)/4, $0x00000002
+DATA fnSingle<>+6316(SB)/4, $0x00000002
+DATA fnSingle<>+6320(SB)/4, $0x00000002
+DATA fnSingle<>+6324(SB)/4, $0x00000002
+DATA fnSingle<>+6328(SB)/4, $0x00000002
+DATA fnSingle<>+6332(SB)/4, $0x00000002
+GLOBL fnSingle<>(SB), RODATA|NOPTR, $6336
 
 // func fnExpAVX2(dst *float32, x *float32, n int, p *float64)
 // Requires: AVX, AVX2, FMA3
@@ -1763,7 +1811,7 @@ TEXT ·fnExpAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4640(SB), Y1
+	VMOVUPD fnSingle<>+4832(SB), Y1
 	XORQ    BX, BX
 
 loop:
@@ -1773,26 +1821,26 @@ loop:
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y2, Y1, Y2
 	VMINPS       Y3, Y1, Y3
-	VMOVUPD      fnSingle<>+4064(SB), Y4
-	VMOVUPD      fnSingle<>+4064(SB), Y5
-	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y4
-	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y5
-	VSUBPS       fnSingle<>+4064(SB), Y4, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
-	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y2
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y3
-	VFNMADD231PS fnSingle<>+4416(SB), Y6, Y2
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y3
-	VMOVUPD      fnSingle<>+4480(SB), Y6
-	VMOVUPD      fnSingle<>+4480(SB), Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y6
-	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y7
-	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y6
-	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y7
-	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y6
-	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y7
-	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y6
-	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y7
+	VMOVUPD      fnSingle<>+4256(SB), Y4
+	VMOVUPD      fnSingle<>+4256(SB), Y5
+	VFMADD231PS  fnSingle<>+3200(SB), Y2, Y4
+	VFMADD231PS  fnSingle<>+3200(SB), Y3, Y5
+	VSUBPS       fnSingle<>+4256(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4256(SB), Y5, Y7
+	VFNMADD231PS fnSingle<>+4576(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4576(SB), Y7, Y3
+	VFNMADD231PS fnSingle<>+4608(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4608(SB), Y7, Y3
+	VMOVUPD      fnSingle<>+4672(SB), Y6
+	VMOVUPD      fnSingle<>+4672(SB), Y7
+	VFMADD213PS  fnSingle<>+4704(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4704(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4736(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4736(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4768(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4768(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4800(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4800(SB), Y3, Y7
 	VMULPS       Y2, Y2, Y8
 	VMULPS       Y3, Y3, Y9
 	VFMADD213PS  Y2, Y8, Y6
@@ -1801,7 +1849,7 @@ loop:
 	VADDPS       fnSingle<>+448(SB), Y7, Y3
 	VPSLLD       $0x16, Y4, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VANDPS       fnSingle<>+6048(SB), Y6, Y6
+	VANDPS       fnSingle<>+6240(SB), Y6, Y6
 	VPSUBD       Y6, Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
@@ -1809,7 +1857,7 @@ loop:
 	VMULPS       Y4, Y2, Y2
 	VPSLLD       $0x16, Y5, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VANDPS       fnSingle<>+6048(SB), Y4, Y4
+	VANDPS       fnSingle<>+6240(SB), Y4, Y4
 	VPSUBD       Y4, Y5, Y5
 	VPADDD       fnSingle<>+448(SB), Y5, Y5
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
@@ -1831,7 +1879,7 @@ TEXT ·fnExpGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4640(SB), Y1
+	VMOVUPD fnSingle<>+4832(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -1843,26 +1891,26 @@ loop:
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y2, Y1, Y2
 	VMINPS       Y3, Y1, Y3
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VMOVUPD      fnSingle<>+4064(SB), Y7
-	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
-	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+4480(SB), Y8
-	VMOVUPD      fnSingle<>+4480(SB), Y9
-	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y9
+	VMOVUPD      fnSingle<>+4256(SB), Y6
+	VMOVUPD      fnSingle<>+4256(SB), Y7
+	VFMADD231PS  fnSingle<>+3200(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y3, Y7
+	VSUBPS       fnSingle<>+4256(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4256(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4576(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4576(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+4608(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4608(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4672(SB), Y8
+	VMOVUPD      fnSingle<>+4672(SB), Y9
+	VFMADD213PS  fnSingle<>+4704(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4704(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4736(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4736(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4768(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4768(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4800(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4800(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -1871,7 +1919,7 @@ loop:
 	VADDPS       fnSingle<>+448(SB), Y9, Y3
 	VPSLLD       $0x16, Y6, Y8
 	VPSLLD       $0x17, Y6, Y6
-	VANDPS       fnSingle<>+6048(SB), Y8, Y8
+	VANDPS       fnSingle<>+6240(SB), Y8, Y8
 	VPSUBD       Y8, Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
@@ -1879,7 +1927,7 @@ loop:
 	VMULPS       Y6, Y2, Y2
 	VPSLLD       $0x16, Y7, Y6
 	VPSLLD       $0x17, Y7, Y7
-	VANDPS       fnSingle<>+6048(SB), Y6, Y6
+	VANDPS       fnSingle<>+6240(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
@@ -1902,7 +1950,7 @@ TEXT ·fnExpAVX512(SB), NOSPLIT, $0-32
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4640(SB), Z1
+	VBROADCASTSS fnSingle<>+4832(SB), Z1
 	XORQ         BX, BX
 
 wide:
@@ -1921,46 +1969,46 @@ wide:
 	VMINPS            Z3, Z1, Z3
 	VMINPS            Z4, Z1, Z4
 	VMINPS            Z5, Z1, Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z6
-	VBROADCASTSS      fnSingle<>+4064(SB), Z7
-	VBROADCASTSS      fnSingle<>+4064(SB), Z8
-	VBROADCASTSS      fnSingle<>+4064(SB), Z9
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z7
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z8
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z6
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z7, Z7
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z8, Z8
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z9
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z6, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z8, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z9, Z5
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z6, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z7, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z8, Z4
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z9, Z5
-	VBROADCASTSS      fnSingle<>+4480(SB), Z10
-	VBROADCASTSS      fnSingle<>+4480(SB), Z11
-	VBROADCASTSS      fnSingle<>+4480(SB), Z12
-	VBROADCASTSS      fnSingle<>+4480(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z10
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z11
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z12
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z13
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z10
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z11
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z12
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z13
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z10
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z11
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z12
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z13
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z10
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z11
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z12
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z13
+	VBROADCASTSS      fnSingle<>+4256(SB), Z6
+	VBROADCASTSS      fnSingle<>+4256(SB), Z7
+	VBROADCASTSS      fnSingle<>+4256(SB), Z8
+	VBROADCASTSS      fnSingle<>+4256(SB), Z9
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z7
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z8
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z6, Z6
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z7, Z7
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z8, Z8
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z9, Z9
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z6, Z2
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z7, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z8, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z9, Z5
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z6, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z7, Z3
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z8, Z4
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z9, Z5
+	VBROADCASTSS      fnSingle<>+4672(SB), Z10
+	VBROADCASTSS      fnSingle<>+4672(SB), Z11
+	VBROADCASTSS      fnSingle<>+4672(SB), Z12
+	VBROADCASTSS      fnSingle<>+4672(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z5, Z13
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z5, Z13
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z5, Z13
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z10
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z3, Z11
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z4, Z12
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z5, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
 	VMULPS            Z4, Z4, Z16
@@ -1992,16 +2040,16 @@ loop:
 	VMOVUPS           (CX)(BX*4), Z2
 	VMAXPS            Z2, Z0, Z2
 	VMINPS            Z2, Z1, Z2
-	VBROADCASTSS      fnSingle<>+4064(SB), Z3
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z3
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z3, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z3, Z2
-	VBROADCASTSS      fnSingle<>+4480(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z4
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z4
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z4
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z4
+	VBROADCASTSS      fnSingle<>+4256(SB), Z3
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z3
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z3, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z3, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z3, Z2
+	VBROADCASTSS      fnSingle<>+4672(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z4
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z4
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z4
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z4
 	VMULPS            Z2, Z2, Z5
 	VFMADD213PS       Z2, Z5, Z4
 	VADDPS.BCST       fnSingle<>+448(SB), Z4, Z2
@@ -2023,7 +2071,7 @@ TEXT ·fnExpGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4640(SB), Z1
+	VBROADCASTSS fnSingle<>+4832(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -2046,46 +2094,46 @@ wide:
 	VMINPS            Z3, Z1, Z3
 	VMINPS            Z4, Z1, Z4
 	VMINPS            Z5, Z1, Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VBROADCASTSS      fnSingle<>+4064(SB), Z12
-	VBROADCASTSS      fnSingle<>+4064(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z10
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z11
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z12
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z13
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z5
-	VBROADCASTSS      fnSingle<>+4480(SB), Z14
-	VBROADCASTSS      fnSingle<>+4480(SB), Z15
-	VBROADCASTSS      fnSingle<>+4480(SB), Z16
-	VBROADCASTSS      fnSingle<>+4480(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z17
+	VBROADCASTSS      fnSingle<>+4256(SB), Z10
+	VBROADCASTSS      fnSingle<>+4256(SB), Z11
+	VBROADCASTSS      fnSingle<>+4256(SB), Z12
+	VBROADCASTSS      fnSingle<>+4256(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z10, Z10
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z11, Z11
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z12, Z12
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z13, Z13
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z13, Z5
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z13, Z5
+	VBROADCASTSS      fnSingle<>+4672(SB), Z14
+	VBROADCASTSS      fnSingle<>+4672(SB), Z15
+	VBROADCASTSS      fnSingle<>+4672(SB), Z16
+	VBROADCASTSS      fnSingle<>+4672(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -2122,16 +2170,16 @@ loop:
 	VMOVUPS           (DX)(SI*4), Z3
 	VMAXPS            Z2, Z0, Z2
 	VMINPS            Z2, Z1, Z2
-	VBROADCASTSS      fnSingle<>+4064(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z4, Z2
-	VBROADCASTSS      fnSingle<>+4480(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z5
+	VBROADCASTSS      fnSingle<>+4256(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z4, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z4, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z4, Z2
+	VBROADCASTSS      fnSingle<>+4672(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VADDPS.BCST       fnSingle<>+448(SB), Z5, Z2
@@ -2155,7 +2203,7 @@ TEXT ·fnExpm1AVX2(SB), NOSPLIT, $0-32
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y1
 	VMOVUPD fnSingle<>+1856(SB), Y2
-	VMOVUPD fnSingle<>+4640(SB), Y2
+	VMOVUPD fnSingle<>+4832(SB), Y2
 	XORQ    BX, BX
 
 loop:
@@ -2167,8 +2215,8 @@ loop:
 	VMINPS       Y3, Y1, Y3
 	VMOVUPD      fnSingle<>+1984(SB), Y4
 	VMOVUPD      fnSingle<>+1984(SB), Y5
-	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y4
-	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y5
+	VFMADD231PS  fnSingle<>+3200(SB), Y2, Y4
+	VFMADD231PS  fnSingle<>+3200(SB), Y3, Y5
 	VSUBPS       fnSingle<>+1984(SB), Y4, Y6
 	VSUBPS       fnSingle<>+1984(SB), Y5, Y7
 	VPSLLD       $0x17, Y4, Y4
@@ -2181,22 +2229,22 @@ loop:
 	VMOVUPD      fnSingle<>+448(SB), Y11
 	VFMADD231PS  fnSingle<>+320(SB), Y8, Y10
 	VFMADD231PS  fnSingle<>+320(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+4384(SB), Y6, Y2
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y3
+	VFNMADD231PS fnSingle<>+4576(SB), Y6, Y2
+	VFNMADD231PS fnSingle<>+4576(SB), Y7, Y3
 	VMULPS       fnSingle<>+2048(SB), Y6, Y6
 	VMULPS       fnSingle<>+2048(SB), Y7, Y7
 	VADDPS       Y6, Y2, Y8
 	VADDPS       Y7, Y3, Y9
-	VMOVUPD      fnSingle<>+4480(SB), Y12
-	VMOVUPD      fnSingle<>+4480(SB), Y13
-	VFMADD213PS  fnSingle<>+4512(SB), Y8, Y12
-	VFMADD213PS  fnSingle<>+4512(SB), Y9, Y13
-	VFMADD213PS  fnSingle<>+4544(SB), Y8, Y12
-	VFMADD213PS  fnSingle<>+4544(SB), Y9, Y13
-	VFMADD213PS  fnSingle<>+4576(SB), Y8, Y12
-	VFMADD213PS  fnSingle<>+4576(SB), Y9, Y13
-	VFMADD213PS  fnSingle<>+4608(SB), Y8, Y12
-	VFMADD213PS  fnSingle<>+4608(SB), Y9, Y13
+	VMOVUPD      fnSingle<>+4672(SB), Y12
+	VMOVUPD      fnSingle<>+4672(SB), Y13
+	VFMADD213PS  fnSingle<>+4704(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4704(SB), Y9, Y13
+	VFMADD213PS  fnSingle<>+4736(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4736(SB), Y9, Y13
+	VFMADD213PS  fnSingle<>+4768(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4768(SB), Y9, Y13
+	VFMADD213PS  fnSingle<>+4800(SB), Y8, Y12
+	VFMADD213PS  fnSingle<>+4800(SB), Y9, Y13
 	VMULPS       Y8, Y8, Y8
 	VMULPS       Y9, Y9, Y9
 	VFMADD213PS  Y6, Y8, Y12
@@ -2233,7 +2281,7 @@ TEXT ·fnExpm1GradAVX2(SB), NOSPLIT, $0-40
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y0
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4640(SB), Y1
+	VMOVUPD fnSingle<>+4832(SB), Y1
 	XORQ    SI, SI
 
 loop:
@@ -2245,26 +2293,26 @@ loop:
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y2, Y1, Y2
 	VMINPS       Y3, Y1, Y3
-	VMOVUPD      fnSingle<>+4064(SB), Y6
-	VMOVUPD      fnSingle<>+4064(SB), Y7
-	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4064(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
-	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+4480(SB), Y8
-	VMOVUPD      fnSingle<>+4480(SB), Y9
-	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y9
+	VMOVUPD      fnSingle<>+4256(SB), Y6
+	VMOVUPD      fnSingle<>+4256(SB), Y7
+	VFMADD231PS  fnSingle<>+3200(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y3, Y7
+	VSUBPS       fnSingle<>+4256(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4256(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4576(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4576(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+4608(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4608(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4672(SB), Y8
+	VMOVUPD      fnSingle<>+4672(SB), Y9
+	VFMADD213PS  fnSingle<>+4704(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4704(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4736(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4736(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4768(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4768(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4800(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4800(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -2273,7 +2321,7 @@ loop:
 	VADDPS       fnSingle<>+448(SB), Y9, Y3
 	VPSLLD       $0x16, Y6, Y8
 	VPSLLD       $0x17, Y6, Y6
-	VANDPS       fnSingle<>+6048(SB), Y8, Y8
+	VANDPS       fnSingle<>+6240(SB), Y8, Y8
 	VPSUBD       Y8, Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
@@ -2281,7 +2329,7 @@ loop:
 	VMULPS       Y6, Y2, Y2
 	VPSLLD       $0x16, Y7, Y6
 	VPSLLD       $0x17, Y7, Y7
-	VANDPS       fnSingle<>+6048(SB), Y6, Y6
+	VANDPS       fnSingle<>+6240(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y7, Y7
 	VPADDD       fnSingle<>+448(SB), Y6, Y6
@@ -2306,7 +2354,7 @@ TEXT ·fnExpm1AVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z1
 	VBROADCASTSS fnSingle<>+1856(SB), Z2
-	VBROADCASTSS fnSingle<>+4640(SB), Z2
+	VBROADCASTSS fnSingle<>+4832(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -2329,10 +2377,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+1984(SB), Z7
 	VBROADCASTSS      fnSingle<>+1984(SB), Z8
 	VBROADCASTSS      fnSingle<>+1984(SB), Z9
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z7
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z8
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z9
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z7
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z8
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z5, Z9
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z6, Z10
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z7, Z11
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z8, Z12
@@ -2357,10 +2405,10 @@ wide:
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z15, Z19
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z16, Z20
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z17, Z21
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z13, Z5
 	VMULPS.BCST       fnSingle<>+2048(SB), Z10, Z10
 	VMULPS.BCST       fnSingle<>+2048(SB), Z11, Z11
 	VMULPS.BCST       fnSingle<>+2048(SB), Z12, Z12
@@ -2369,26 +2417,26 @@ wide:
 	VADDPS            Z11, Z3, Z15
 	VADDPS            Z12, Z4, Z16
 	VADDPS            Z13, Z5, Z17
-	VBROADCASTSS      fnSingle<>+4480(SB), Z22
-	VBROADCASTSS      fnSingle<>+4480(SB), Z23
-	VBROADCASTSS      fnSingle<>+4480(SB), Z24
-	VBROADCASTSS      fnSingle<>+4480(SB), Z25
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z14, Z22
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z15, Z23
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z14, Z22
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z15, Z23
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z14, Z22
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z15, Z23
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z14, Z22
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z15, Z23
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z17, Z25
+	VBROADCASTSS      fnSingle<>+4672(SB), Z22
+	VBROADCASTSS      fnSingle<>+4672(SB), Z23
+	VBROADCASTSS      fnSingle<>+4672(SB), Z24
+	VBROADCASTSS      fnSingle<>+4672(SB), Z25
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z14, Z22
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z15, Z23
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z17, Z25
 	VMULPS            Z14, Z14, Z14
 	VMULPS            Z15, Z15, Z15
 	VMULPS            Z16, Z16, Z16
@@ -2441,21 +2489,21 @@ loop:
 	VMAXPS            Z2, Z0, Z2
 	VMINPS            Z2, Z1, Z2
 	VBROADCASTSS      fnSingle<>+1984(SB), Z3
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z3
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z3
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z3, Z4
 	VPSLLD            $0x17, Z3, Z3
 	VBROADCASTSS      fnSingle<>+2016(SB), Z5
 	VPSUBD            Z3, Z5, Z5
 	VBROADCASTSS      fnSingle<>+448(SB), Z6
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z5, Z6
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z4, Z2
 	VMULPS.BCST       fnSingle<>+2048(SB), Z4, Z4
 	VADDPS            Z4, Z2, Z5
-	VBROADCASTSS      fnSingle<>+4480(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4672(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z5
 	VFMADD213PS       Z4, Z5, Z7
 	VADDPS            Z2, Z6, Z4
@@ -2484,7 +2532,7 @@ TEXT ·fnExpm1GradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z0
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4640(SB), Z1
+	VBROADCASTSS fnSingle<>+4832(SB), Z1
 	XORQ         SI, SI
 
 wide:
@@ -2507,46 +2555,46 @@ wide:
 	VMINPS            Z3, Z1, Z3
 	VMINPS            Z4, Z1, Z4
 	VMINPS            Z5, Z1, Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VBROADCASTSS      fnSingle<>+4064(SB), Z12
-	VBROADCASTSS      fnSingle<>+4064(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z10
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z11
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z12, Z12
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z13, Z13
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z5
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z4
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z5
-	VBROADCASTSS      fnSingle<>+4480(SB), Z14
-	VBROADCASTSS      fnSingle<>+4480(SB), Z15
-	VBROADCASTSS      fnSingle<>+4480(SB), Z16
-	VBROADCASTSS      fnSingle<>+4480(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z17
+	VBROADCASTSS      fnSingle<>+4256(SB), Z10
+	VBROADCASTSS      fnSingle<>+4256(SB), Z11
+	VBROADCASTSS      fnSingle<>+4256(SB), Z12
+	VBROADCASTSS      fnSingle<>+4256(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z10, Z10
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z11, Z11
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z12, Z12
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z13, Z13
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z13, Z5
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z12, Z4
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z13, Z5
+	VBROADCASTSS      fnSingle<>+4672(SB), Z14
+	VBROADCASTSS      fnSingle<>+4672(SB), Z15
+	VBROADCASTSS      fnSingle<>+4672(SB), Z16
+	VBROADCASTSS      fnSingle<>+4672(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -2583,16 +2631,16 @@ loop:
 	VMOVUPS           (DX)(SI*4), Z3
 	VMAXPS            Z2, Z0, Z2
 	VMINPS            Z2, Z1, Z2
-	VBROADCASTSS      fnSingle<>+4064(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z4, Z2
-	VBROADCASTSS      fnSingle<>+4480(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z5
+	VBROADCASTSS      fnSingle<>+4256(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z4, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z4, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z4, Z2
+	VBROADCASTSS      fnSingle<>+4672(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VADDPS.BCST       fnSingle<>+448(SB), Z5, Z2
@@ -2618,16 +2666,16 @@ TEXT ·fnLogAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
-	VCMPPS      $0x11, fnSingle<>+2944(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+2944(SB), Y1, Y3
-	VMOVUPD     fnSingle<>+2848(SB), Y4
-	VMOVUPD     fnSingle<>+2848(SB), Y5
+	VCMPPS      $0x11, fnSingle<>+3136(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+3136(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+3040(SB), Y4
+	VMOVUPD     fnSingle<>+3040(SB), Y5
 	VMOVAPD     Y0, Y6
 	VMOVAPD     Y1, Y7
-	VBLENDVPS   Y2, fnSingle<>+2880(SB), Y4, Y4
-	VBLENDVPS   Y3, fnSingle<>+2880(SB), Y5, Y5
-	VMULPS      fnSingle<>+2912(SB), Y0, Y8
-	VMULPS      fnSingle<>+2912(SB), Y1, Y9
+	VBLENDVPS   Y2, fnSingle<>+3072(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y5, Y5
+	VMULPS      fnSingle<>+3104(SB), Y0, Y8
+	VMULPS      fnSingle<>+3104(SB), Y1, Y9
 	VBLENDVPS   Y2, Y8, Y6, Y6
 	VBLENDVPS   Y3, Y9, Y7, Y7
 	VPSUBD      Y4, Y6, Y2
@@ -2636,46 +2684,46 @@ loop:
 	VPSRAD      $0x17, Y3, Y5
 	VCVTDQ2PS   Y4, Y4
 	VCVTDQ2PS   Y5, Y5
-	VANDPS      fnSingle<>+2816(SB), Y2, Y2
-	VANDPS      fnSingle<>+2816(SB), Y3, Y3
-	VPADDD      fnSingle<>+2848(SB), Y2, Y2
-	VPADDD      fnSingle<>+2848(SB), Y3, Y3
+	VANDPS      fnSingle<>+3008(SB), Y2, Y2
+	VANDPS      fnSingle<>+3008(SB), Y3, Y3
+	VPADDD      fnSingle<>+3040(SB), Y2, Y2
+	VPADDD      fnSingle<>+3040(SB), Y3, Y3
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y3, Y3
-	VMOVUPD     fnSingle<>+3072(SB), Y6
-	VMOVUPD     fnSingle<>+3072(SB), Y7
-	VFMADD213PS fnSingle<>+3104(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3104(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3136(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3136(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3168(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3168(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3200(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3200(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3232(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3232(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3264(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3264(SB), Y3, Y7
+	VMOVUPD     fnSingle<>+3264(SB), Y6
+	VMOVUPD     fnSingle<>+3264(SB), Y7
 	VFMADD213PS fnSingle<>+3296(SB), Y2, Y6
 	VFMADD213PS fnSingle<>+3296(SB), Y3, Y7
 	VFMADD213PS fnSingle<>+3328(SB), Y2, Y6
 	VFMADD213PS fnSingle<>+3328(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3360(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3360(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3392(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3392(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3424(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3424(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3456(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3456(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3488(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3488(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3520(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3520(SB), Y3, Y7
 	VMULPS      Y2, Y2, Y8
 	VMULPS      Y3, Y3, Y9
 	VFMADD213PS Y2, Y8, Y6
 	VFMADD213PS Y3, Y9, Y7
-	VFMADD231PS fnSingle<>+2976(SB), Y4, Y6
-	VFMADD231PS fnSingle<>+2976(SB), Y5, Y7
-	VCMPPS      $0x00, fnSingle<>+5824(SB), Y0, Y2
-	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+5920(SB), Y7, Y7
-	VCMPPS      $0x11, fnSingle<>+5824(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y3
-	VBLENDVPS   Y2, fnSingle<>+5952(SB), Y6, Y6
-	VBLENDVPS   Y3, fnSingle<>+5952(SB), Y7, Y7
-	VCMPPS      $0x15, fnSingle<>+5888(SB), Y0, Y2
-	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y3
+	VFMADD231PS fnSingle<>+3168(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+3168(SB), Y5, Y7
+	VCMPPS      $0x00, fnSingle<>+6016(SB), Y0, Y2
+	VCMPPS      $0x00, fnSingle<>+6016(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+6112(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+6112(SB), Y7, Y7
+	VCMPPS      $0x11, fnSingle<>+6016(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+6016(SB), Y1, Y3
+	VBLENDVPS   Y2, fnSingle<>+6144(SB), Y6, Y6
+	VBLENDVPS   Y3, fnSingle<>+6144(SB), Y7, Y7
+	VCMPPS      $0x15, fnSingle<>+6080(SB), Y0, Y2
+	VCMPPS      $0x15, fnSingle<>+6080(SB), Y1, Y3
 	VBLENDVPS   Y2, Y0, Y6, Y6
 	VBLENDVPS   Y3, Y1, Y7, Y7
 	VMOVUPS     Y6, (AX)(BX*4)
@@ -2726,26 +2774,26 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z1
 	VMOVUPS          128(CX)(BX*4), Z2
 	VMOVUPS          192(CX)(BX*4), Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z3, K4
-	VBROADCASTSS     fnSingle<>+2848(SB), Z4
-	VBROADCASTSS     fnSingle<>+2848(SB), Z5
-	VBROADCASTSS     fnSingle<>+2848(SB), Z6
-	VBROADCASTSS     fnSingle<>+2848(SB), Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+3040(SB), Z4
+	VBROADCASTSS     fnSingle<>+3040(SB), Z5
+	VBROADCASTSS     fnSingle<>+3040(SB), Z6
+	VBROADCASTSS     fnSingle<>+3040(SB), Z7
 	VMOVAPD          Z0, Z8
 	VMOVAPD          Z1, Z9
 	VMOVAPD          Z2, Z10
 	VMOVAPD          Z3, Z11
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z7, K4, Z7
-	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z12
-	VMULPS.BCST      fnSingle<>+2912(SB), Z1, Z13
-	VMULPS.BCST      fnSingle<>+2912(SB), Z2, Z14
-	VMULPS.BCST      fnSingle<>+2912(SB), Z3, Z15
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+3104(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+3104(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+3104(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+3104(SB), Z3, Z15
 	VBLENDMPS        Z12, Z8, K1, Z8
 	VBLENDMPS        Z13, Z9, K2, Z9
 	VBLENDMPS        Z14, Z10, K3, Z10
@@ -2762,46 +2810,22 @@ wide:
 	VCVTDQ2PS        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
-	VANDPS.BCST      fnSingle<>+2816(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+2816(SB), Z5, Z5
-	VANDPS.BCST      fnSingle<>+2816(SB), Z6, Z6
-	VANDPS.BCST      fnSingle<>+2816(SB), Z7, Z7
-	VPADDD.BCST      fnSingle<>+2848(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+2848(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+2848(SB), Z6, Z6
-	VPADDD.BCST      fnSingle<>+2848(SB), Z7, Z7
+	VANDPS.BCST      fnSingle<>+3008(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+3008(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+3008(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+3008(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+3040(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+3040(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+3040(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+3040(SB), Z7, Z7
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
 	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
-	VBROADCASTSS     fnSingle<>+3072(SB), Z12
-	VBROADCASTSS     fnSingle<>+3072(SB), Z13
-	VBROADCASTSS     fnSingle<>+3072(SB), Z14
-	VBROADCASTSS     fnSingle<>+3072(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z7, Z15
+	VBROADCASTSS     fnSingle<>+3264(SB), Z12
+	VBROADCASTSS     fnSingle<>+3264(SB), Z13
+	VBROADCASTSS     fnSingle<>+3264(SB), Z14
+	VBROADCASTSS     fnSingle<>+3264(SB), Z15
 	VFMADD213PS.BCST fnSingle<>+3296(SB), Z4, Z12
 	VFMADD213PS.BCST fnSingle<>+3296(SB), Z5, Z13
 	VFMADD213PS.BCST fnSingle<>+3296(SB), Z6, Z14
@@ -2810,6 +2834,30 @@ wide:
 	VFMADD213PS.BCST fnSingle<>+3328(SB), Z5, Z13
 	VFMADD213PS.BCST fnSingle<>+3328(SB), Z6, Z14
 	VFMADD213PS.BCST fnSingle<>+3328(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z7, Z15
 	VMULPS           Z4, Z4, Z16
 	VMULPS           Z5, Z5, Z17
 	VMULPS           Z6, Z6, Z18
@@ -2818,30 +2866,30 @@ wide:
 	VFMADD213PS      Z5, Z17, Z13
 	VFMADD213PS      Z6, Z18, Z14
 	VFMADD213PS      Z7, Z19, Z15
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z8, Z12
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z9, Z13
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z10, Z14
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z11, Z15
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z14, K3, Z14
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z15, K4, Z15
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z3, K4
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z8, Z12
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z9, Z13
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z10, Z14
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z11, Z15
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z14, K3, Z14
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z15, K4, Z15
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z3, K4
 	VBLENDMPS        Z0, Z12, K1, Z12
 	VBLENDMPS        Z1, Z13, K2, Z13
 	VBLENDMPS        Z2, Z14, K3, Z14
@@ -2859,35 +2907,35 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+2848(SB), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+3040(SB), Z1
 	VMOVAPD          Z0, Z2
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z1, K1, Z1
-	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z3
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+3104(SB), Z0, Z3
 	VBLENDMPS        Z3, Z2, K1, Z2
 	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+2816(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+2848(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+3008(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+3040(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+3072(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+3264(SB), Z3
 	VFMADD213PS.BCST fnSingle<>+3296(SB), Z1, Z3
 	VFMADD213PS.BCST fnSingle<>+3328(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VFMADD213PS      Z1, Z4, Z3
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z2, Z3
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z3, K1, Z3
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z2, Z3
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z3, K1, Z3
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z0, K1
 	VBLENDMPS        Z0, Z3, K1, Z3
 	VMOVUPS          Z3, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -2958,16 +3006,16 @@ TEXT ·fnLog2AVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
-	VCMPPS      $0x11, fnSingle<>+2944(SB), Y0, Y2
-	VCMPPS      $0x11, fnSingle<>+2944(SB), Y1, Y3
-	VMOVUPD     fnSingle<>+2848(SB), Y4
-	VMOVUPD     fnSingle<>+2848(SB), Y5
+	VCMPPS      $0x11, fnSingle<>+3136(SB), Y0, Y2
+	VCMPPS      $0x11, fnSingle<>+3136(SB), Y1, Y3
+	VMOVUPD     fnSingle<>+3040(SB), Y4
+	VMOVUPD     fnSingle<>+3040(SB), Y5
 	VMOVAPD     Y0, Y6
 	VMOVAPD     Y1, Y7
-	VBLENDVPS   Y2, fnSingle<>+2880(SB), Y4, Y4
-	VBLENDVPS   Y3, fnSingle<>+2880(SB), Y5, Y5
-	VMULPS      fnSingle<>+2912(SB), Y0, Y8
-	VMULPS      fnSingle<>+2912(SB), Y1, Y9
+	VBLENDVPS   Y2, fnSingle<>+3072(SB), Y4, Y4
+	VBLENDVPS   Y3, fnSingle<>+3072(SB), Y5, Y5
+	VMULPS      fnSingle<>+3104(SB), Y0, Y8
+	VMULPS      fnSingle<>+3104(SB), Y1, Y9
 	VBLENDVPS   Y2, Y8, Y6, Y6
 	VBLENDVPS   Y3, Y9, Y7, Y7
 	VPSUBD      Y4, Y6, Y2
@@ -2976,50 +3024,50 @@ loop:
 	VPSRAD      $0x17, Y3, Y5
 	VCVTDQ2PS   Y4, Y4
 	VCVTDQ2PS   Y5, Y5
-	VANDPS      fnSingle<>+2816(SB), Y2, Y2
-	VANDPS      fnSingle<>+2816(SB), Y3, Y3
-	VPADDD      fnSingle<>+2848(SB), Y2, Y2
-	VPADDD      fnSingle<>+2848(SB), Y3, Y3
+	VANDPS      fnSingle<>+3008(SB), Y2, Y2
+	VANDPS      fnSingle<>+3008(SB), Y3, Y3
+	VPADDD      fnSingle<>+3040(SB), Y2, Y2
+	VPADDD      fnSingle<>+3040(SB), Y3, Y3
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y3, Y3
-	VMOVUPD     fnSingle<>+3360(SB), Y6
-	VMOVUPD     fnSingle<>+3360(SB), Y7
-	VFMADD213PS fnSingle<>+3392(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3392(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3424(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3424(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3456(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3456(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3488(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3488(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3520(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3520(SB), Y3, Y7
-	VFMADD213PS fnSingle<>+3552(SB), Y2, Y6
-	VFMADD213PS fnSingle<>+3552(SB), Y3, Y7
+	VMOVUPD     fnSingle<>+3552(SB), Y6
+	VMOVUPD     fnSingle<>+3552(SB), Y7
 	VFMADD213PS fnSingle<>+3584(SB), Y2, Y6
 	VFMADD213PS fnSingle<>+3584(SB), Y3, Y7
 	VFMADD213PS fnSingle<>+3616(SB), Y2, Y6
 	VFMADD213PS fnSingle<>+3616(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3648(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3648(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3680(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3680(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3712(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3712(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3744(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3744(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3776(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3776(SB), Y3, Y7
+	VFMADD213PS fnSingle<>+3808(SB), Y2, Y6
+	VFMADD213PS fnSingle<>+3808(SB), Y3, Y7
 	VMULPS      Y2, Y2, Y8
 	VMULPS      Y3, Y3, Y9
 	VMULPS      Y8, Y6, Y6
 	VMULPS      Y9, Y7, Y7
-	VFMADD231PS fnSingle<>+3040(SB), Y2, Y6
-	VFMADD231PS fnSingle<>+3040(SB), Y3, Y7
-	VFMADD231PS fnSingle<>+3008(SB), Y2, Y6
-	VFMADD231PS fnSingle<>+3008(SB), Y3, Y7
+	VFMADD231PS fnSingle<>+3232(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+3232(SB), Y3, Y7
+	VFMADD231PS fnSingle<>+3200(SB), Y2, Y6
+	VFMADD231PS fnSingle<>+3200(SB), Y3, Y7
 	VADDPS      Y6, Y4, Y2
 	VADDPS      Y7, Y5, Y3
-	VCMPPS      $0x00, fnSingle<>+5824(SB), Y0, Y4
-	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+5920(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+5920(SB), Y3, Y3
-	VCMPPS      $0x11, fnSingle<>+5824(SB), Y0, Y4
-	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y5
-	VBLENDVPS   Y4, fnSingle<>+5952(SB), Y2, Y2
-	VBLENDVPS   Y5, fnSingle<>+5952(SB), Y3, Y3
-	VCMPPS      $0x15, fnSingle<>+5888(SB), Y0, Y4
-	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y5
+	VCMPPS      $0x00, fnSingle<>+6016(SB), Y0, Y4
+	VCMPPS      $0x00, fnSingle<>+6016(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+6112(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+6112(SB), Y3, Y3
+	VCMPPS      $0x11, fnSingle<>+6016(SB), Y0, Y4
+	VCMPPS      $0x11, fnSingle<>+6016(SB), Y1, Y5
+	VBLENDVPS   Y4, fnSingle<>+6144(SB), Y2, Y2
+	VBLENDVPS   Y5, fnSingle<>+6144(SB), Y3, Y3
+	VCMPPS      $0x15, fnSingle<>+6080(SB), Y0, Y4
+	VCMPPS      $0x15, fnSingle<>+6080(SB), Y1, Y5
 	VBLENDVPS   Y4, Y0, Y2, Y2
 	VBLENDVPS   Y5, Y1, Y3, Y3
 	VMOVUPS     Y2, (AX)(BX*4)
@@ -3046,8 +3094,8 @@ loop:
 	VMOVUPS 32(DX)(SI*4), Y3
 	VDIVPS  Y0, Y2, Y0
 	VDIVPS  Y1, Y3, Y1
-	VMULPS  fnSingle<>+3008(SB), Y0, Y0
-	VMULPS  fnSingle<>+3008(SB), Y1, Y1
+	VMULPS  fnSingle<>+3200(SB), Y0, Y0
+	VMULPS  fnSingle<>+3200(SB), Y1, Y1
 	VMOVUPS Y0, (AX)(SI*4)
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
@@ -3072,26 +3120,26 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z1
 	VMOVUPS          128(CX)(BX*4), Z2
 	VMOVUPS          192(CX)(BX*4), Z3
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z3, K4
-	VBROADCASTSS     fnSingle<>+2848(SB), Z4
-	VBROADCASTSS     fnSingle<>+2848(SB), Z5
-	VBROADCASTSS     fnSingle<>+2848(SB), Z6
-	VBROADCASTSS     fnSingle<>+2848(SB), Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z3, K4
+	VBROADCASTSS     fnSingle<>+3040(SB), Z4
+	VBROADCASTSS     fnSingle<>+3040(SB), Z5
+	VBROADCASTSS     fnSingle<>+3040(SB), Z6
+	VBROADCASTSS     fnSingle<>+3040(SB), Z7
 	VMOVAPD          Z0, Z8
 	VMOVAPD          Z1, Z9
 	VMOVAPD          Z2, Z10
 	VMOVAPD          Z3, Z11
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z7, K4, Z7
-	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z12
-	VMULPS.BCST      fnSingle<>+2912(SB), Z1, Z13
-	VMULPS.BCST      fnSingle<>+2912(SB), Z2, Z14
-	VMULPS.BCST      fnSingle<>+2912(SB), Z3, Z15
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z7, K4, Z7
+	VMULPS.BCST      fnSingle<>+3104(SB), Z0, Z12
+	VMULPS.BCST      fnSingle<>+3104(SB), Z1, Z13
+	VMULPS.BCST      fnSingle<>+3104(SB), Z2, Z14
+	VMULPS.BCST      fnSingle<>+3104(SB), Z3, Z15
 	VBLENDMPS        Z12, Z8, K1, Z8
 	VBLENDMPS        Z13, Z9, K2, Z9
 	VBLENDMPS        Z14, Z10, K3, Z10
@@ -3108,46 +3156,22 @@ wide:
 	VCVTDQ2PS        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
-	VANDPS.BCST      fnSingle<>+2816(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+2816(SB), Z5, Z5
-	VANDPS.BCST      fnSingle<>+2816(SB), Z6, Z6
-	VANDPS.BCST      fnSingle<>+2816(SB), Z7, Z7
-	VPADDD.BCST      fnSingle<>+2848(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+2848(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+2848(SB), Z6, Z6
-	VPADDD.BCST      fnSingle<>+2848(SB), Z7, Z7
+	VANDPS.BCST      fnSingle<>+3008(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+3008(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+3008(SB), Z6, Z6
+	VANDPS.BCST      fnSingle<>+3008(SB), Z7, Z7
+	VPADDD.BCST      fnSingle<>+3040(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+3040(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+3040(SB), Z6, Z6
+	VPADDD.BCST      fnSingle<>+3040(SB), Z7, Z7
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z6, Z6
 	VSUBPS.BCST      fnSingle<>+448(SB), Z7, Z7
-	VBROADCASTSS     fnSingle<>+3360(SB), Z12
-	VBROADCASTSS     fnSingle<>+3360(SB), Z13
-	VBROADCASTSS     fnSingle<>+3360(SB), Z14
-	VBROADCASTSS     fnSingle<>+3360(SB), Z15
-	VFMADD213PS.BCST fnSingle<>+3392(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3392(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3392(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3392(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3424(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3424(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3424(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3424(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3456(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3456(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3456(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3456(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3488(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3488(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3488(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3488(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3520(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3520(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3520(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3520(SB), Z7, Z15
-	VFMADD213PS.BCST fnSingle<>+3552(SB), Z4, Z12
-	VFMADD213PS.BCST fnSingle<>+3552(SB), Z5, Z13
-	VFMADD213PS.BCST fnSingle<>+3552(SB), Z6, Z14
-	VFMADD213PS.BCST fnSingle<>+3552(SB), Z7, Z15
+	VBROADCASTSS     fnSingle<>+3552(SB), Z12
+	VBROADCASTSS     fnSingle<>+3552(SB), Z13
+	VBROADCASTSS     fnSingle<>+3552(SB), Z14
+	VBROADCASTSS     fnSingle<>+3552(SB), Z15
 	VFMADD213PS.BCST fnSingle<>+3584(SB), Z4, Z12
 	VFMADD213PS.BCST fnSingle<>+3584(SB), Z5, Z13
 	VFMADD213PS.BCST fnSingle<>+3584(SB), Z6, Z14
@@ -3156,6 +3180,30 @@ wide:
 	VFMADD213PS.BCST fnSingle<>+3616(SB), Z5, Z13
 	VFMADD213PS.BCST fnSingle<>+3616(SB), Z6, Z14
 	VFMADD213PS.BCST fnSingle<>+3616(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3680(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3680(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3680(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3680(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z7, Z15
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z4, Z12
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z5, Z13
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z14
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z7, Z15
 	VMULPS           Z4, Z4, Z16
 	VMULPS           Z5, Z5, Z17
 	VMULPS           Z6, Z6, Z18
@@ -3164,38 +3212,38 @@ wide:
 	VMULPS           Z17, Z13, Z13
 	VMULPS           Z18, Z14, Z14
 	VMULPS           Z19, Z15, Z15
-	VFMADD231PS.BCST fnSingle<>+3040(SB), Z4, Z12
-	VFMADD231PS.BCST fnSingle<>+3040(SB), Z5, Z13
-	VFMADD231PS.BCST fnSingle<>+3040(SB), Z6, Z14
-	VFMADD231PS.BCST fnSingle<>+3040(SB), Z7, Z15
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z4, Z12
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z5, Z13
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z6, Z14
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z7, Z15
+	VFMADD231PS.BCST fnSingle<>+3232(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+3232(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+3232(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+3232(SB), Z7, Z15
+	VFMADD231PS.BCST fnSingle<>+3200(SB), Z4, Z12
+	VFMADD231PS.BCST fnSingle<>+3200(SB), Z5, Z13
+	VFMADD231PS.BCST fnSingle<>+3200(SB), Z6, Z14
+	VFMADD231PS.BCST fnSingle<>+3200(SB), Z7, Z15
 	VADDPS           Z12, Z8, Z4
 	VADDPS           Z13, Z9, Z5
 	VADDPS           Z14, Z10, Z6
 	VADDPS           Z15, Z11, Z7
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z1, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z2, K3
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z1, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z2, K3
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z3, K4
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z4, K1, Z4
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z5, K2, Z5
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z6, K3, Z6
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z7, K4, Z7
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z1, K2
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z2, K3
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z3, K4
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z1, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z2, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z0, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z1, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z2, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z3, K4
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z4, K1, Z4
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z5, K2, Z5
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z6, K3, Z6
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z7, K4, Z7
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z0, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z1, K2
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z2, K3
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z3, K4
 	VBLENDMPS        Z0, Z4, K1, Z4
 	VBLENDMPS        Z1, Z5, K2, Z5
 	VBLENDMPS        Z2, Z6, K3, Z6
@@ -3213,37 +3261,37 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z0, K1
-	VBROADCASTSS     fnSingle<>+2848(SB), Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z0, K1
+	VBROADCASTSS     fnSingle<>+3040(SB), Z1
 	VMOVAPD          Z0, Z2
-	VBLENDMPS.BCST   fnSingle<>+2880(SB), Z1, K1, Z1
-	VMULPS.BCST      fnSingle<>+2912(SB), Z0, Z3
+	VBLENDMPS.BCST   fnSingle<>+3072(SB), Z1, K1, Z1
+	VMULPS.BCST      fnSingle<>+3104(SB), Z0, Z3
 	VBLENDMPS        Z3, Z2, K1, Z2
 	VPSUBD           Z1, Z2, Z1
 	VPSRAD           $0x17, Z1, Z2
 	VCVTDQ2PS        Z2, Z2
-	VANDPS.BCST      fnSingle<>+2816(SB), Z1, Z1
-	VPADDD.BCST      fnSingle<>+2848(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+3008(SB), Z1, Z1
+	VPADDD.BCST      fnSingle<>+3040(SB), Z1, Z1
 	VSUBPS.BCST      fnSingle<>+448(SB), Z1, Z1
-	VBROADCASTSS     fnSingle<>+3360(SB), Z3
-	VFMADD213PS.BCST fnSingle<>+3392(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3424(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3456(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3488(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3520(SB), Z1, Z3
-	VFMADD213PS.BCST fnSingle<>+3552(SB), Z1, Z3
+	VBROADCASTSS     fnSingle<>+3552(SB), Z3
 	VFMADD213PS.BCST fnSingle<>+3584(SB), Z1, Z3
 	VFMADD213PS.BCST fnSingle<>+3616(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3648(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3680(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3712(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3744(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3776(SB), Z1, Z3
+	VFMADD213PS.BCST fnSingle<>+3808(SB), Z1, Z3
 	VMULPS           Z1, Z1, Z4
 	VMULPS           Z4, Z3, Z3
-	VFMADD231PS.BCST fnSingle<>+3040(SB), Z1, Z3
-	VFMADD231PS.BCST fnSingle<>+3008(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+3232(SB), Z1, Z3
+	VFMADD231PS.BCST fnSingle<>+3200(SB), Z1, Z3
 	VADDPS           Z3, Z2, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z0, K1
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z1, K1, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z0, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z0, K1
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z1, K1, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z0, K1
 	VBLENDMPS        Z0, Z1, K1, Z1
 	VMOVUPS          Z1, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3279,10 +3327,10 @@ wide:
 	VDIVPS      Z1, Z5, Z1
 	VDIVPS      Z2, Z6, Z2
 	VDIVPS      Z3, Z7, Z3
-	VMULPS.BCST fnSingle<>+3008(SB), Z0, Z0
-	VMULPS.BCST fnSingle<>+3008(SB), Z1, Z1
-	VMULPS.BCST fnSingle<>+3008(SB), Z2, Z2
-	VMULPS.BCST fnSingle<>+3008(SB), Z3, Z3
+	VMULPS.BCST fnSingle<>+3200(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+3200(SB), Z1, Z1
+	VMULPS.BCST fnSingle<>+3200(SB), Z2, Z2
+	VMULPS.BCST fnSingle<>+3200(SB), Z3, Z3
 	VMOVUPS     Z0, (AX)(SI*4)
 	VMOVUPS     Z1, 64(AX)(SI*4)
 	VMOVUPS     Z2, 128(AX)(SI*4)
@@ -3298,7 +3346,7 @@ loop:
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
 	VDIVPS      Z0, Z1, Z0
-	VMULPS.BCST fnSingle<>+3008(SB), Z0, Z0
+	VMULPS.BCST fnSingle<>+3200(SB), Z0, Z0
 	VMOVUPS     Z0, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, BX
@@ -3325,31 +3373,31 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+2848(SB), Y1, Y2
+	VPSUBD      fnSingle<>+3040(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+2816(SB), Y2, Y2
-	VPADDD      fnSingle<>+2848(SB), Y2, Y2
+	VANDPS      fnSingle<>+3008(SB), Y2, Y2
+	VPADDD      fnSingle<>+3040(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+3072(SB), Y4
-	VFMADD213PS fnSingle<>+3104(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3136(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3168(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3200(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3232(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3264(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+3264(SB), Y4
 	VFMADD213PS fnSingle<>+3296(SB), Y2, Y4
 	VFMADD213PS fnSingle<>+3328(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3360(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3392(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3424(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3456(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3488(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3520(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+2976(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5952(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y2
+	VFMADD231PS fnSingle<>+3168(SB), Y3, Y0
+	VCMPPS      $0x00, fnSingle<>+6016(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+6112(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+6016(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+6144(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+6080(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     32(CX)(BX*4), Y0
@@ -3360,31 +3408,31 @@ loop:
 	VSUBPS      Y2, Y1, Y2
 	VSUBPS      Y2, Y3, Y2
 	VADDPS      Y2, Y0, Y0
-	VPSUBD      fnSingle<>+2848(SB), Y1, Y2
+	VPSUBD      fnSingle<>+3040(SB), Y1, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
-	VANDPS      fnSingle<>+2816(SB), Y2, Y2
-	VPADDD      fnSingle<>+2848(SB), Y2, Y2
+	VANDPS      fnSingle<>+3008(SB), Y2, Y2
+	VPADDD      fnSingle<>+3040(SB), Y2, Y2
 	VSUBPS      fnSingle<>+448(SB), Y2, Y2
-	VMOVUPD     fnSingle<>+3072(SB), Y4
-	VFMADD213PS fnSingle<>+3104(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3136(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3168(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3200(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3232(SB), Y2, Y4
-	VFMADD213PS fnSingle<>+3264(SB), Y2, Y4
+	VMOVUPD     fnSingle<>+3264(SB), Y4
 	VFMADD213PS fnSingle<>+3296(SB), Y2, Y4
 	VFMADD213PS fnSingle<>+3328(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3360(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3392(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3424(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3456(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3488(SB), Y2, Y4
+	VFMADD213PS fnSingle<>+3520(SB), Y2, Y4
 	VMULPS      Y2, Y2, Y5
 	VDIVPS      Y1, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VADDPS      Y4, Y2, Y0
-	VFMADD231PS fnSingle<>+2976(SB), Y3, Y0
-	VCMPPS      $0x00, fnSingle<>+5824(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5920(SB), Y0, Y0
-	VCMPPS      $0x11, fnSingle<>+5824(SB), Y1, Y2
-	VBLENDVPS   Y2, fnSingle<>+5952(SB), Y0, Y0
-	VCMPPS      $0x15, fnSingle<>+5888(SB), Y1, Y2
+	VFMADD231PS fnSingle<>+3168(SB), Y3, Y0
+	VCMPPS      $0x00, fnSingle<>+6016(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+6112(SB), Y0, Y0
+	VCMPPS      $0x11, fnSingle<>+6016(SB), Y1, Y2
+	VBLENDVPS   Y2, fnSingle<>+6144(SB), Y0, Y0
+	VCMPPS      $0x15, fnSingle<>+6080(SB), Y1, Y2
 	VBLENDVPS   Y2, Y1, Y0, Y0
 	VMOVUPS     Y0, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
@@ -3447,36 +3495,36 @@ wide:
 	VSUBPS           Z5, Z7, Z5
 	VADDPS           Z4, Z0, Z0
 	VADDPS           Z5, Z1, Z1
-	VPSUBD.BCST      fnSingle<>+2848(SB), Z2, Z4
-	VPSUBD.BCST      fnSingle<>+2848(SB), Z3, Z5
+	VPSUBD.BCST      fnSingle<>+3040(SB), Z2, Z4
+	VPSUBD.BCST      fnSingle<>+3040(SB), Z3, Z5
 	VPSRAD           $0x17, Z4, Z6
 	VPSRAD           $0x17, Z5, Z7
 	VCVTDQ2PS        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
-	VANDPS.BCST      fnSingle<>+2816(SB), Z4, Z4
-	VANDPS.BCST      fnSingle<>+2816(SB), Z5, Z5
-	VPADDD.BCST      fnSingle<>+2848(SB), Z4, Z4
-	VPADDD.BCST      fnSingle<>+2848(SB), Z5, Z5
+	VANDPS.BCST      fnSingle<>+3008(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+3008(SB), Z5, Z5
+	VPADDD.BCST      fnSingle<>+3040(SB), Z4, Z4
+	VPADDD.BCST      fnSingle<>+3040(SB), Z5, Z5
 	VSUBPS.BCST      fnSingle<>+448(SB), Z4, Z4
 	VSUBPS.BCST      fnSingle<>+448(SB), Z5, Z5
-	VBROADCASTSS     fnSingle<>+3072(SB), Z8
-	VBROADCASTSS     fnSingle<>+3072(SB), Z9
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z5, Z9
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z4, Z8
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z5, Z9
+	VBROADCASTSS     fnSingle<>+3264(SB), Z8
+	VBROADCASTSS     fnSingle<>+3264(SB), Z9
 	VFMADD213PS.BCST fnSingle<>+3296(SB), Z4, Z8
 	VFMADD213PS.BCST fnSingle<>+3296(SB), Z5, Z9
 	VFMADD213PS.BCST fnSingle<>+3328(SB), Z4, Z8
 	VFMADD213PS.BCST fnSingle<>+3328(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z5, Z9
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z4, Z8
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z5, Z9
 	VMULPS           Z4, Z4, Z10
 	VMULPS           Z5, Z5, Z11
 	VDIVPS           Z2, Z0, Z0
@@ -3485,18 +3533,18 @@ wide:
 	VFMADD213PS      Z1, Z11, Z9
 	VADDPS           Z8, Z4, Z0
 	VADDPS           Z9, Z5, Z1
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z6, Z0
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z7, Z1
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z2, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z2, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z3, K2
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z0, K1, Z0
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z1, K2, Z1
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z2, K1
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z3, K2
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z6, Z0
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z7, Z1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z2, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z2, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z3, K2
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z0, K1, Z0
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z1, K2, Z1
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z2, K1
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z3, K2
 	VBLENDMPS        Z2, Z0, K1, Z0
 	VBLENDMPS        Z3, Z1, K2, Z1
 	VMOVUPS          Z0, (AX)(BX*4)
@@ -3517,31 +3565,31 @@ loop:
 	VSUBPS           Z2, Z1, Z2
 	VSUBPS           Z2, Z3, Z2
 	VADDPS           Z2, Z0, Z0
-	VPSUBD.BCST      fnSingle<>+2848(SB), Z1, Z2
+	VPSUBD.BCST      fnSingle<>+3040(SB), Z1, Z2
 	VPSRAD           $0x17, Z2, Z3
 	VCVTDQ2PS        Z3, Z3
-	VANDPS.BCST      fnSingle<>+2816(SB), Z2, Z2
-	VPADDD.BCST      fnSingle<>+2848(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+3008(SB), Z2, Z2
+	VPADDD.BCST      fnSingle<>+3040(SB), Z2, Z2
 	VSUBPS.BCST      fnSingle<>+448(SB), Z2, Z2
-	VBROADCASTSS     fnSingle<>+3072(SB), Z4
-	VFMADD213PS.BCST fnSingle<>+3104(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3136(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3168(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3200(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3232(SB), Z2, Z4
-	VFMADD213PS.BCST fnSingle<>+3264(SB), Z2, Z4
+	VBROADCASTSS     fnSingle<>+3264(SB), Z4
 	VFMADD213PS.BCST fnSingle<>+3296(SB), Z2, Z4
 	VFMADD213PS.BCST fnSingle<>+3328(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3360(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3392(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3424(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3456(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3488(SB), Z2, Z4
+	VFMADD213PS.BCST fnSingle<>+3520(SB), Z2, Z4
 	VMULPS           Z2, Z2, Z5
 	VDIVPS           Z1, Z0, Z0
 	VFMADD213PS      Z0, Z5, Z4
 	VADDPS           Z4, Z2, Z0
-	VFMADD231PS.BCST fnSingle<>+2976(SB), Z3, Z0
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+5920(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z1, K1
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z0, K1, Z0
-	VCMPPS.BCST      $0x15, fnSingle<>+5888(SB), Z1, K1
+	VFMADD231PS.BCST fnSingle<>+3168(SB), Z3, Z0
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+6112(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z1, K1
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z0, K1, Z0
+	VCMPPS.BCST      $0x15, fnSingle<>+6080(SB), Z1, K1
 	VBLENDMPS        Z1, Z0, K1, Z0
 	VMOVUPS          Z0, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -3602,37 +3650,37 @@ TEXT ·fnSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4640(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5856(SB), Y2, Y4
-	VANDPS       fnSingle<>+5856(SB), Y3, Y5
+	VANDPS       fnSingle<>+6048(SB), Y2, Y4
+	VANDPS       fnSingle<>+6048(SB), Y3, Y5
 	VMINPS       Y4, Y0, Y4
 	VMINPS       Y5, Y0, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD231PS  fnSingle<>+3008(SB), Y4, Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y7
-	VSUBPS       fnSingle<>+4448(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4448(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y5
-	VMOVUPD      fnSingle<>+4480(SB), Y8
-	VMOVUPD      fnSingle<>+4480(SB), Y9
-	VFMADD213PS  fnSingle<>+4512(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4544(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4576(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4608(SB), Y4, Y8
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y9
+	VMOVUPD      fnSingle<>+4640(SB), Y6
+	VMOVUPD      fnSingle<>+4640(SB), Y7
+	VFMADD231PS  fnSingle<>+3200(SB), Y4, Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y5, Y7
+	VSUBPS       fnSingle<>+4640(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4640(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4576(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4576(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4608(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4608(SB), Y9, Y5
+	VMOVUPD      fnSingle<>+4672(SB), Y8
+	VMOVUPD      fnSingle<>+4672(SB), Y9
+	VFMADD213PS  fnSingle<>+4704(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4704(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4736(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4736(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4768(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4768(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4800(SB), Y4, Y8
+	VFMADD213PS  fnSingle<>+4800(SB), Y5, Y9
 	VMULPS       Y4, Y4, Y10
 	VMULPS       Y5, Y5, Y11
 	VFMADD213PS  Y4, Y10, Y8
@@ -3676,7 +3724,7 @@ TEXT ·fnSigmoidGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4640(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y0
 	VMOVUPD fnSingle<>+32(SB), Y1
 	XORQ    SI, SI
 
@@ -3685,30 +3733,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+5856(SB), Y2, Y2
-	VANDPS       fnSingle<>+5856(SB), Y3, Y3
+	VANDPS       fnSingle<>+6048(SB), Y2, Y2
+	VANDPS       fnSingle<>+6048(SB), Y3, Y3
 	VMINPS       Y2, Y0, Y2
 	VMINPS       Y3, Y0, Y3
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VMOVUPD      fnSingle<>+4448(SB), Y7
-	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y3, Y7
-	VSUBPS       fnSingle<>+4448(SB), Y6, Y8
-	VSUBPS       fnSingle<>+4448(SB), Y7, Y9
-	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y3
-	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y3
-	VMOVUPD      fnSingle<>+4480(SB), Y8
-	VMOVUPD      fnSingle<>+4480(SB), Y9
-	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4512(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4544(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4576(SB), Y3, Y9
-	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4608(SB), Y3, Y9
+	VMOVUPD      fnSingle<>+4640(SB), Y6
+	VMOVUPD      fnSingle<>+4640(SB), Y7
+	VFMADD231PS  fnSingle<>+3200(SB), Y2, Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y3, Y7
+	VSUBPS       fnSingle<>+4640(SB), Y6, Y8
+	VSUBPS       fnSingle<>+4640(SB), Y7, Y9
+	VFNMADD231PS fnSingle<>+4576(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4576(SB), Y9, Y3
+	VFNMADD231PS fnSingle<>+4608(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4608(SB), Y9, Y3
+	VMOVUPD      fnSingle<>+4672(SB), Y8
+	VMOVUPD      fnSingle<>+4672(SB), Y9
+	VFMADD213PS  fnSingle<>+4704(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4704(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4736(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4736(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4768(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4768(SB), Y3, Y9
+	VFMADD213PS  fnSingle<>+4800(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4800(SB), Y3, Y9
 	VMULPS       Y2, Y2, Y10
 	VMULPS       Y3, Y3, Y11
 	VFMADD213PS  Y2, Y10, Y8
@@ -3755,7 +3803,7 @@ TEXT ·fnSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+4640(SB), Z0
+	VBROADCASTSS fnSingle<>+4832(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         BX, BX
 
@@ -3767,54 +3815,54 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z3
 	VMOVUPS           128(CX)(BX*4), Z4
 	VMOVUPS           192(CX)(BX*4), Z5
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z7
-	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z8
-	VANDPS.BCST       fnSingle<>+5856(SB), Z5, Z9
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+6048(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+6048(SB), Z4, Z8
+	VANDPS.BCST       fnSingle<>+6048(SB), Z5, Z9
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMINPS            Z8, Z0, Z8
 	VMINPS            Z9, Z0, Z9
-	VBROADCASTSS      fnSingle<>+4448(SB), Z10
-	VBROADCASTSS      fnSingle<>+4448(SB), Z11
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VBROADCASTSS      fnSingle<>+4448(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z6, Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z11
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z12
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z9
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z17, Z9
-	VBROADCASTSS      fnSingle<>+4480(SB), Z14
-	VBROADCASTSS      fnSingle<>+4480(SB), Z15
-	VBROADCASTSS      fnSingle<>+4480(SB), Z16
-	VBROADCASTSS      fnSingle<>+4480(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z17
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z6, Z14
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z7, Z15
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z16
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z17
+	VBROADCASTSS      fnSingle<>+4640(SB), Z10
+	VBROADCASTSS      fnSingle<>+4640(SB), Z11
+	VBROADCASTSS      fnSingle<>+4640(SB), Z12
+	VBROADCASTSS      fnSingle<>+4640(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z6, Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z7, Z11
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z8, Z12
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z17, Z9
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z17, Z9
+	VBROADCASTSS      fnSingle<>+4672(SB), Z14
+	VBROADCASTSS      fnSingle<>+4672(SB), Z15
+	VBROADCASTSS      fnSingle<>+4672(SB), Z16
+	VBROADCASTSS      fnSingle<>+4672(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z9, Z17
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z6, Z14
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z7, Z15
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z8, Z16
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z9, Z17
 	VMULPS            Z6, Z6, Z18
 	VMULPS            Z7, Z7, Z19
 	VMULPS            Z8, Z8, Z20
@@ -3884,18 +3932,18 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z2
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z3
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
-	VBROADCASTSS      fnSingle<>+4448(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z4
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z5, Z3
-	VBROADCASTSS      fnSingle<>+4480(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z5
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z5
+	VBROADCASTSS      fnSingle<>+4640(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z4
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z5, Z3
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z5, Z3
+	VBROADCASTSS      fnSingle<>+4672(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z3, Z5
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z3, Z5
 	VMULPS            Z3, Z3, Z6
 	VFMADD213PS       Z3, Z6, Z5
 	VPSLLD            $0x17, Z4, Z3
@@ -3926,7 +3974,7 @@ TEXT ·fnSigmoidGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4640(SB), Z0
+	VBROADCASTSS fnSingle<>+4832(SB), Z0
 	VBROADCASTSS fnSingle<>+32(SB), Z1
 	XORQ         SI, SI
 
@@ -3942,54 +3990,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z4
-	VANDPS.BCST       fnSingle<>+5856(SB), Z5, Z5
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+6048(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+6048(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+6048(SB), Z5, Z5
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
 	VMINPS            Z5, Z0, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z10
-	VBROADCASTSS      fnSingle<>+4448(SB), Z11
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VBROADCASTSS      fnSingle<>+4448(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z13
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z12, Z16
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z13, Z17
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z5
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z17, Z5
-	VBROADCASTSS      fnSingle<>+4480(SB), Z14
-	VBROADCASTSS      fnSingle<>+4480(SB), Z15
-	VBROADCASTSS      fnSingle<>+4480(SB), Z16
-	VBROADCASTSS      fnSingle<>+4480(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z17
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z17
+	VBROADCASTSS      fnSingle<>+4640(SB), Z10
+	VBROADCASTSS      fnSingle<>+4640(SB), Z11
+	VBROADCASTSS      fnSingle<>+4640(SB), Z12
+	VBROADCASTSS      fnSingle<>+4640(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z12
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z5, Z13
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z12, Z16
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z13, Z17
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z17, Z5
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z17, Z5
+	VBROADCASTSS      fnSingle<>+4672(SB), Z14
+	VBROADCASTSS      fnSingle<>+4672(SB), Z15
+	VBROADCASTSS      fnSingle<>+4672(SB), Z16
+	VBROADCASTSS      fnSingle<>+4672(SB), Z17
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z5, Z17
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z5, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
 	VMULPS            Z4, Z4, Z20
@@ -4068,18 +4116,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
-	VBROADCASTSS      fnSingle<>+4448(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z4
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z4, Z5
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z5, Z2
-	VBROADCASTSS      fnSingle<>+4480(SB), Z5
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z5
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z5
+	VBROADCASTSS      fnSingle<>+4640(SB), Z4
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z4
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z4, Z5
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z5, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z5, Z2
+	VBROADCASTSS      fnSingle<>+4672(SB), Z5
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z5
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z5
 	VMULPS            Z2, Z2, Z6
 	VFMADD213PS       Z2, Z6, Z5
 	VPSLLD            $0x17, Z4, Z2
@@ -4111,63 +4159,63 @@ TEXT ·fnTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4992(SB), Y0
-	VMOVUPD fnSingle<>+4640(SB), Y1
+	VMOVUPD fnSingle<>+5184(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+5856(SB), Y1, Y3
-	VANDPS      fnSingle<>+5856(SB), Y2, Y4
+	VANDPS      fnSingle<>+6048(SB), Y1, Y3
+	VANDPS      fnSingle<>+6048(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+416(SB), Y5
 	VMOVUPD     fnSingle<>+416(SB), Y6
-	VFMADD231PS fnSingle<>+5024(SB), Y3, Y5
-	VFMADD231PS fnSingle<>+5024(SB), Y4, Y6
+	VFMADD231PS fnSingle<>+5216(SB), Y3, Y5
+	VFMADD231PS fnSingle<>+5216(SB), Y4, Y6
 	VPSRLD      $0x16, Y5, Y5
 	VPSRLD      $0x16, Y6, Y6
-	VPERMPS     fnSingle<>+5088(SB), Y5, Y7
-	VPERMPS     fnSingle<>+5088(SB), Y6, Y8
+	VPERMPS     fnSingle<>+5280(SB), Y5, Y7
+	VPERMPS     fnSingle<>+5280(SB), Y6, Y8
 	VSUBPS      Y7, Y3, Y3
 	VSUBPS      Y8, Y4, Y4
-	VPERMPS     fnSingle<>+5152(SB), Y5, Y7
-	VPERMPS     fnSingle<>+5152(SB), Y6, Y8
-	VPERMPS     fnSingle<>+5184(SB), Y5, Y9
-	VPERMPS     fnSingle<>+5184(SB), Y6, Y10
-	VFMADD213PS Y9, Y3, Y7
-	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+5216(SB), Y5, Y9
-	VPERMPS     fnSingle<>+5216(SB), Y6, Y10
-	VFMADD213PS Y9, Y3, Y7
-	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+5248(SB), Y5, Y9
-	VPERMPS     fnSingle<>+5248(SB), Y6, Y10
-	VFMADD213PS Y9, Y3, Y7
-	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+5280(SB), Y5, Y9
-	VPERMPS     fnSingle<>+5280(SB), Y6, Y10
-	VFMADD213PS Y9, Y3, Y7
-	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+5312(SB), Y5, Y9
-	VPERMPS     fnSingle<>+5312(SB), Y6, Y10
-	VFMADD213PS Y9, Y3, Y7
-	VFMADD213PS Y10, Y4, Y8
-	VPERMPS     fnSingle<>+5344(SB), Y5, Y9
-	VPERMPS     fnSingle<>+5344(SB), Y6, Y10
-	VFMADD213PS Y9, Y3, Y7
-	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5344(SB), Y5, Y7
+	VPERMPS     fnSingle<>+5344(SB), Y6, Y8
 	VPERMPS     fnSingle<>+5376(SB), Y5, Y9
 	VPERMPS     fnSingle<>+5376(SB), Y6, Y10
-	VPERMPS     fnSingle<>+5120(SB), Y5, Y5
-	VPERMPS     fnSingle<>+5120(SB), Y6, Y6
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5408(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5408(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5440(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5440(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5472(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5472(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5504(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5504(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5536(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5536(SB), Y6, Y10
+	VFMADD213PS Y9, Y3, Y7
+	VFMADD213PS Y10, Y4, Y8
+	VPERMPS     fnSingle<>+5568(SB), Y5, Y9
+	VPERMPS     fnSingle<>+5568(SB), Y6, Y10
+	VPERMPS     fnSingle<>+5312(SB), Y5, Y5
+	VPERMPS     fnSingle<>+5312(SB), Y6, Y6
 	VFMADD231PS Y3, Y5, Y9
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+5824(SB), Y1, Y1
-	VANDPS      fnSingle<>+5824(SB), Y2, Y2
+	VANDPS      fnSingle<>+6016(SB), Y1, Y1
+	VANDPS      fnSingle<>+6016(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4185,8 +4233,8 @@ TEXT ·fnTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4992(SB), Y0
-	VMOVUPD fnSingle<>+4640(SB), Y0
+	VMOVUPD fnSingle<>+5184(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y0
 	XORQ    SI, SI
 
 loop:
@@ -4196,30 +4244,30 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y4
 	VADDPS       Y1, Y1, Y1
 	VADDPS       Y2, Y2, Y2
-	VANDPS       fnSingle<>+5856(SB), Y1, Y1
-	VANDPS       fnSingle<>+5856(SB), Y2, Y2
+	VANDPS       fnSingle<>+6048(SB), Y1, Y1
+	VANDPS       fnSingle<>+6048(SB), Y2, Y2
 	VMINPS       Y1, Y0, Y1
 	VMINPS       Y2, Y0, Y2
-	VMOVUPD      fnSingle<>+4448(SB), Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y1, Y5
-	VFMADD231PS  fnSingle<>+3008(SB), Y2, Y6
-	VSUBPS       fnSingle<>+4448(SB), Y5, Y7
-	VSUBPS       fnSingle<>+4448(SB), Y6, Y8
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y2
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+4416(SB), Y8, Y2
-	VMOVUPD      fnSingle<>+4480(SB), Y7
-	VMOVUPD      fnSingle<>+4480(SB), Y8
-	VFMADD213PS  fnSingle<>+4512(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4544(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4544(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4576(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4576(SB), Y2, Y8
-	VFMADD213PS  fnSingle<>+4608(SB), Y1, Y7
-	VFMADD213PS  fnSingle<>+4608(SB), Y2, Y8
+	VMOVUPD      fnSingle<>+4640(SB), Y5
+	VMOVUPD      fnSingle<>+4640(SB), Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y1, Y5
+	VFMADD231PS  fnSingle<>+3200(SB), Y2, Y6
+	VSUBPS       fnSingle<>+4640(SB), Y5, Y7
+	VSUBPS       fnSingle<>+4640(SB), Y6, Y8
+	VFNMADD231PS fnSingle<>+4576(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4576(SB), Y8, Y2
+	VFNMADD231PS fnSingle<>+4608(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+4608(SB), Y8, Y2
+	VMOVUPD      fnSingle<>+4672(SB), Y7
+	VMOVUPD      fnSingle<>+4672(SB), Y8
+	VFMADD213PS  fnSingle<>+4704(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4704(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4736(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4736(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4768(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4768(SB), Y2, Y8
+	VFMADD213PS  fnSingle<>+4800(SB), Y1, Y7
+	VFMADD213PS  fnSingle<>+4800(SB), Y2, Y8
 	VMULPS       Y1, Y1, Y9
 	VMULPS       Y2, Y2, Y10
 	VFMADD213PS  Y1, Y9, Y7
@@ -4248,8 +4296,8 @@ loop:
 	VFNMADD231PS Y6, Y2, Y8
 	VFNMADD231PS fnSingle<>+32(SB), Y5, Y7
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y8
-	VMULPS       fnSingle<>+5056(SB), Y5, Y1
-	VMULPS       fnSingle<>+5056(SB), Y6, Y2
+	VMULPS       fnSingle<>+5248(SB), Y5, Y1
+	VMULPS       fnSingle<>+5248(SB), Y6, Y2
 	VFMADD213PS  Y1, Y1, Y7
 	VFMADD213PS  Y2, Y2, Y8
 	VMULPS       Y7, Y3, Y1
@@ -4268,18 +4316,18 @@ TEXT ·fnTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+4992(SB), Z0
-	VBROADCASTSS    fnSingle<>+4640(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+5088(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+5152(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+5184(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+5216(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+5248(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+5280(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+5312(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+5344(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+5376(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+5120(SB), Z10
+	VBROADCASTSS    fnSingle<>+5184(SB), Z0
+	VBROADCASTSS    fnSingle<>+4832(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+5280(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+5344(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+5376(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+5408(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+5440(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+5472(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+5504(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+5536(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+5568(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+5312(SB), Z10
 	XORQ            BX, BX
 
 wide:
@@ -4290,10 +4338,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+5856(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+5856(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+5856(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+6048(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+6048(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+6048(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+6048(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4302,10 +4350,10 @@ wide:
 	VBROADCASTSS     fnSingle<>+416(SB), Z20
 	VBROADCASTSS     fnSingle<>+416(SB), Z21
 	VBROADCASTSS     fnSingle<>+416(SB), Z22
-	VFMADD231PS.BCST fnSingle<>+5024(SB), Z15, Z19
-	VFMADD231PS.BCST fnSingle<>+5024(SB), Z16, Z20
-	VFMADD231PS.BCST fnSingle<>+5024(SB), Z17, Z21
-	VFMADD231PS.BCST fnSingle<>+5024(SB), Z18, Z22
+	VFMADD231PS.BCST fnSingle<>+5216(SB), Z15, Z19
+	VFMADD231PS.BCST fnSingle<>+5216(SB), Z16, Z20
+	VFMADD231PS.BCST fnSingle<>+5216(SB), Z17, Z21
+	VFMADD231PS.BCST fnSingle<>+5216(SB), Z18, Z22
 	VPSRLD           $0x16, Z19, Z19
 	VPSRLD           $0x16, Z20, Z20
 	VPSRLD           $0x16, Z21, Z21
@@ -4386,10 +4434,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+6016(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+6016(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+6016(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+6016(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4407,10 +4455,10 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+6048(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+416(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+5024(SB), Z12, Z13
+	VFMADD231PS.BCST fnSingle<>+5216(SB), Z12, Z13
 	VPSRLD           $0x16, Z13, Z13
 	VPERMPS          Z1, Z13, Z14
 	VSUBPS           Z14, Z12, Z12
@@ -4431,7 +4479,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+6016(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4449,8 +4497,8 @@ TEXT ·fnTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4992(SB), Z0
-	VBROADCASTSS fnSingle<>+4640(SB), Z0
+	VBROADCASTSS fnSingle<>+5184(SB), Z0
+	VBROADCASTSS fnSingle<>+4832(SB), Z0
 	XORQ         SI, SI
 
 wide:
@@ -4469,54 +4517,54 @@ wide:
 	VADDPS            Z2, Z2, Z2
 	VADDPS            Z3, Z3, Z3
 	VADDPS            Z4, Z4, Z4
-	VANDPS.BCST       fnSingle<>+5856(SB), Z1, Z1
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z2
-	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z3
-	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z4
+	VANDPS.BCST       fnSingle<>+6048(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z2
+	VANDPS.BCST       fnSingle<>+6048(SB), Z3, Z3
+	VANDPS.BCST       fnSingle<>+6048(SB), Z4, Z4
 	VMINPS            Z1, Z0, Z1
 	VMINPS            Z2, Z0, Z2
 	VMINPS            Z3, Z0, Z3
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4448(SB), Z9
-	VBROADCASTSS      fnSingle<>+4448(SB), Z10
-	VBROADCASTSS      fnSingle<>+4448(SB), Z11
-	VBROADCASTSS      fnSingle<>+4448(SB), Z12
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z11
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z12
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z15
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z12, Z16
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z4
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z4
-	VBROADCASTSS      fnSingle<>+4480(SB), Z13
-	VBROADCASTSS      fnSingle<>+4480(SB), Z14
-	VBROADCASTSS      fnSingle<>+4480(SB), Z15
-	VBROADCASTSS      fnSingle<>+4480(SB), Z16
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z16
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z1, Z13
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z2, Z14
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z3, Z15
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z16
+	VBROADCASTSS      fnSingle<>+4640(SB), Z9
+	VBROADCASTSS      fnSingle<>+4640(SB), Z10
+	VBROADCASTSS      fnSingle<>+4640(SB), Z11
+	VBROADCASTSS      fnSingle<>+4640(SB), Z12
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z11
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z12
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z11, Z15
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z12, Z16
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z16, Z4
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z16, Z4
+	VBROADCASTSS      fnSingle<>+4672(SB), Z13
+	VBROADCASTSS      fnSingle<>+4672(SB), Z14
+	VBROADCASTSS      fnSingle<>+4672(SB), Z15
+	VBROADCASTSS      fnSingle<>+4672(SB), Z16
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z4, Z16
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z1, Z13
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z2, Z14
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z3, Z15
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z4, Z16
 	VMULPS            Z1, Z1, Z17
 	VMULPS            Z2, Z2, Z18
 	VMULPS            Z3, Z3, Z19
@@ -4573,10 +4621,10 @@ wide:
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z10, Z14
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z11, Z15
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z16
-	VMULPS.BCST       fnSingle<>+5056(SB), Z9, Z1
-	VMULPS.BCST       fnSingle<>+5056(SB), Z10, Z2
-	VMULPS.BCST       fnSingle<>+5056(SB), Z11, Z3
-	VMULPS.BCST       fnSingle<>+5056(SB), Z12, Z4
+	VMULPS.BCST       fnSingle<>+5248(SB), Z9, Z1
+	VMULPS.BCST       fnSingle<>+5248(SB), Z10, Z2
+	VMULPS.BCST       fnSingle<>+5248(SB), Z11, Z3
+	VMULPS.BCST       fnSingle<>+5248(SB), Z12, Z4
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
@@ -4600,18 +4648,18 @@ loop:
 	VMOVUPS           (CX)(SI*4), Z1
 	VMOVUPS           (DX)(SI*4), Z2
 	VADDPS            Z1, Z1, Z1
-	VANDPS.BCST       fnSingle<>+5856(SB), Z1, Z1
+	VANDPS.BCST       fnSingle<>+6048(SB), Z1, Z1
 	VMINPS            Z1, Z0, Z1
-	VBROADCASTSS      fnSingle<>+4448(SB), Z3
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z1, Z3
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z3, Z4
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z4, Z1
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z4, Z1
-	VBROADCASTSS      fnSingle<>+4480(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z1, Z4
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z1, Z4
+	VBROADCASTSS      fnSingle<>+4640(SB), Z3
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z1, Z3
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z3, Z4
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z4, Z1
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z4, Z1
+	VBROADCASTSS      fnSingle<>+4672(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z1, Z4
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z1, Z4
 	VMULPS            Z1, Z1, Z5
 	VFMADD213PS       Z1, Z5, Z4
 	VPSLLD            $0x17, Z3, Z1
@@ -4626,7 +4674,7 @@ loop:
 	VBROADCASTSS      fnSingle<>+448(SB), Z4
 	VFNMADD231PS      Z3, Z1, Z4
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z3, Z4
-	VMULPS.BCST       fnSingle<>+5056(SB), Z3, Z1
+	VMULPS.BCST       fnSingle<>+5248(SB), Z3, Z1
 	VFMADD213PS       Z1, Z1, Z4
 	VMULPS            Z4, Z2, Z1
 	VMOVUPS           Z1, (AX)(SI*4)
@@ -4651,8 +4699,8 @@ TEXT ·fnErfAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     32(CX)(BX*4), Y2
-	VANDPS      fnSingle<>+5856(SB), Y1, Y3
-	VANDPS      fnSingle<>+5856(SB), Y2, Y4
+	VANDPS      fnSingle<>+6048(SB), Y1, Y3
+	VANDPS      fnSingle<>+6048(SB), Y2, Y4
 	VMINPS      Y3, Y0, Y3
 	VMINPS      Y4, Y0, Y4
 	VMOVUPD     fnSingle<>+1152(SB), Y5
@@ -4697,8 +4745,8 @@ loop:
 	VFMADD231PS Y4, Y6, Y10
 	VFMADD213PS Y9, Y3, Y7
 	VFMADD213PS Y10, Y4, Y8
-	VANDPS      fnSingle<>+5824(SB), Y1, Y1
-	VANDPS      fnSingle<>+5824(SB), Y2, Y2
+	VANDPS      fnSingle<>+6016(SB), Y1, Y1
+	VANDPS      fnSingle<>+6016(SB), Y2, Y2
 	VXORPS      Y1, Y7, Y1
 	VXORPS      Y2, Y8, Y2
 	VMOVUPS     Y1, (AX)(BX*4)
@@ -4725,8 +4773,8 @@ loop:
 	VMOVUPS     32(CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VMOVUPS     32(DX)(SI*4), Y4
-	VANDPS      fnSingle<>+5856(SB), Y1, Y1
-	VANDPS      fnSingle<>+5856(SB), Y2, Y2
+	VANDPS      fnSingle<>+6048(SB), Y1, Y1
+	VANDPS      fnSingle<>+6048(SB), Y2, Y2
 	VMINPS      Y1, Y0, Y1
 	VMINPS      Y2, Y0, Y2
 	VMULPS      Y1, Y1, Y5
@@ -4809,10 +4857,10 @@ wide:
 	VMOVUPS          64(CX)(BX*4), Z12
 	VMOVUPS          128(CX)(BX*4), Z13
 	VMOVUPS          192(CX)(BX*4), Z14
-	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z15
-	VANDPS.BCST      fnSingle<>+5856(SB), Z12, Z16
-	VANDPS.BCST      fnSingle<>+5856(SB), Z13, Z17
-	VANDPS.BCST      fnSingle<>+5856(SB), Z14, Z18
+	VANDPS.BCST      fnSingle<>+6048(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+6048(SB), Z12, Z16
+	VANDPS.BCST      fnSingle<>+6048(SB), Z13, Z17
+	VANDPS.BCST      fnSingle<>+6048(SB), Z14, Z18
 	VMINPS           Z15, Z0, Z15
 	VMINPS           Z16, Z0, Z16
 	VMINPS           Z17, Z0, Z17
@@ -4901,10 +4949,10 @@ wide:
 	VFMADD213PS      Z28, Z16, Z24
 	VFMADD213PS      Z29, Z17, Z25
 	VFMADD213PS      Z30, Z18, Z26
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
-	VANDPS.BCST      fnSingle<>+5824(SB), Z12, Z12
-	VANDPS.BCST      fnSingle<>+5824(SB), Z13, Z13
-	VANDPS.BCST      fnSingle<>+5824(SB), Z14, Z14
+	VANDPS.BCST      fnSingle<>+6016(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+6016(SB), Z12, Z12
+	VANDPS.BCST      fnSingle<>+6016(SB), Z13, Z13
+	VANDPS.BCST      fnSingle<>+6016(SB), Z14, Z14
 	VXORPS           Z11, Z23, Z11
 	VXORPS           Z12, Z24, Z12
 	VXORPS           Z13, Z25, Z13
@@ -4922,7 +4970,7 @@ rest:
 
 loop:
 	VMOVUPS          (CX)(BX*4), Z11
-	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z12
+	VANDPS.BCST      fnSingle<>+6048(SB), Z11, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+1152(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+1120(SB), Z12, Z13
@@ -4945,7 +4993,7 @@ loop:
 	VPERMPS          Z10, Z13, Z13
 	VFMADD231PS      Z12, Z13, Z15
 	VFMADD213PS      Z15, Z12, Z14
-	VANDPS.BCST      fnSingle<>+5824(SB), Z11, Z11
+	VANDPS.BCST      fnSingle<>+6016(SB), Z11, Z11
 	VXORPS           Z11, Z14, Z11
 	VMOVUPS          Z11, (AX)(BX*4)
 	ADDQ             $0x10, BX
@@ -4979,10 +5027,10 @@ wide:
 	VMOVUPS          64(DX)(SI*4), Z6
 	VMOVUPS          128(DX)(SI*4), Z7
 	VMOVUPS          192(DX)(SI*4), Z8
-	VANDPS.BCST      fnSingle<>+5856(SB), Z1, Z1
-	VANDPS.BCST      fnSingle<>+5856(SB), Z2, Z2
-	VANDPS.BCST      fnSingle<>+5856(SB), Z3, Z3
-	VANDPS.BCST      fnSingle<>+5856(SB), Z4, Z4
+	VANDPS.BCST      fnSingle<>+6048(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+6048(SB), Z2, Z2
+	VANDPS.BCST      fnSingle<>+6048(SB), Z3, Z3
+	VANDPS.BCST      fnSingle<>+6048(SB), Z4, Z4
 	VMINPS           Z1, Z0, Z1
 	VMINPS           Z2, Z0, Z2
 	VMINPS           Z3, Z0, Z3
@@ -5089,7 +5137,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z1
 	VMOVUPS          (DX)(SI*4), Z2
-	VANDPS.BCST      fnSingle<>+5856(SB), Z1, Z1
+	VANDPS.BCST      fnSingle<>+6048(SB), Z1, Z1
 	VMINPS           Z1, Z0, Z1
 	VMULPS           Z1, Z1, Z3
 	VBROADCASTSS     fnSingle<>+0(SB), Z4
@@ -5129,12 +5177,12 @@ TEXT ·fnGELUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+5824(SB), Y1
+	VMOVUPD fnSingle<>+6016(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5856(SB), Y2, Y3
+	VANDPS       fnSingle<>+6048(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -5180,7 +5228,7 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5856(SB), Y2, Y3
+	VANDPS       fnSingle<>+6048(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
@@ -5239,13 +5287,13 @@ TEXT ·fnGELUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+352(SB), Y0
-	VMOVUPD fnSingle<>+5824(SB), Y1
+	VMOVUPD fnSingle<>+6016(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (DX)(SI*4), Y2
-	VANDPS      fnSingle<>+5856(SB), Y1, Y3
+	VANDPS      fnSingle<>+6048(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -5293,7 +5341,7 @@ loop:
 	VMOVUPS     Y1, (AX)(SI*4)
 	VMOVUPS     32(CX)(SI*4), Y1
 	VMOVUPS     32(DX)(SI*4), Y2
-	VANDPS      fnSingle<>+5856(SB), Y1, Y3
+	VANDPS      fnSingle<>+6048(SB), Y1, Y3
 	VMINPS      Y3, Y0, Y3
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
@@ -5352,7 +5400,7 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+5824(SB), Z1
+	VBROADCASTSS    fnSingle<>+6016(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
 	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
@@ -5371,8 +5419,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+5856(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+6048(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
@@ -5470,7 +5518,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
@@ -5531,7 +5579,7 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
-	VBROADCASTSS    fnSingle<>+5824(SB), Z1
+	VBROADCASTSS    fnSingle<>+6016(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
 	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
@@ -5550,8 +5598,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
 	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+5856(SB), Z9, Z13
-	VANDPS.BCST      fnSingle<>+5856(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+6048(SB), Z9, Z13
+	VANDPS.BCST      fnSingle<>+6048(SB), Z10, Z14
 	VMINPS           Z13, Z0, Z13
 	VMINPS           Z14, Z0, Z14
 	VBROADCASTSS     fnSingle<>+416(SB), Z15
@@ -5652,7 +5700,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z9
 	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+5856(SB), Z9, Z11
+	VANDPS.BCST      fnSingle<>+6048(SB), Z9, Z11
 	VMINPS           Z11, Z0, Z11
 	VBROADCASTSS     fnSingle<>+416(SB), Z12
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
@@ -5713,33 +5761,33 @@ TEXT ·fnGELUTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	VMOVUPD fnSingle<>+2080(SB), Y0
-	VMOVUPD fnSingle<>+5824(SB), Y1
+	VMOVUPD fnSingle<>+6016(SB), Y1
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5856(SB), Y2, Y3
+	VANDPS       fnSingle<>+6048(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2208(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2272(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2304(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2336(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y6
 	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
-	VPERMPS      fnSingle<>+2240(SB), Y4, Y4
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y4
 	VFMADD231PS  Y5, Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
 	VMULPS       Y3, Y3, Y4
@@ -5749,55 +5797,49 @@ loop:
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5824(SB), Y4, Y4
+	VFMSUB231PS  Y3, Y3, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMULPS       Y3, Y5, Y4
-	VMOVUPD      fnSingle<>+0(SB), Y8
-	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
-	VSUBPS       fnSingle<>+0(SB), Y8, Y4
-	VMULPS       fnSingle<>+1632(SB), Y4, Y9
-	VFMADD231PS  Y3, Y5, Y9
-	VMULPS       Y3, Y7, Y3
-	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
-	VADDPS       Y3, Y9, Y3
-	VMOVUPD      fnSingle<>+1696(SB), Y4
-	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y3, Y4, Y3
+	VMOVUPD      fnSingle<>+0(SB), Y4
+	VFNMADD231PS Y3, Y5, Y4
+	VSUBPS       fnSingle<>+0(SB), Y4, Y8
+	VFMADD231PS  Y3, Y5, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VMOVUPD      fnSingle<>+2208(SB), Y3
+	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y3
+	VMULPS       Y8, Y3, Y3
 	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMAXPS       Y2, Y1, Y2
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y2
-	VANDPS       fnSingle<>+5856(SB), Y2, Y3
+	VANDPS       fnSingle<>+6048(SB), Y2, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2208(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2272(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2304(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2336(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2368(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2432(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y6
 	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
-	VPERMPS      fnSingle<>+2240(SB), Y4, Y4
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y4
 	VFMADD231PS  Y5, Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
 	VMULPS       Y3, Y3, Y4
@@ -5807,28 +5849,22 @@ loop:
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5824(SB), Y4, Y4
+	VFMSUB231PS  Y3, Y3, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMULPS       Y3, Y5, Y4
-	VMOVUPD      fnSingle<>+0(SB), Y8
-	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
-	VSUBPS       fnSingle<>+0(SB), Y8, Y4
-	VMULPS       fnSingle<>+1632(SB), Y4, Y9
-	VFMADD231PS  Y3, Y5, Y9
-	VMULPS       Y3, Y7, Y3
-	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
-	VADDPS       Y3, Y9, Y3
-	VMOVUPD      fnSingle<>+1696(SB), Y4
-	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y3, Y4, Y3
+	VMOVUPD      fnSingle<>+0(SB), Y4
+	VFNMADD231PS Y3, Y5, Y4
+	VSUBPS       fnSingle<>+0(SB), Y4, Y8
+	VFMADD231PS  Y3, Y5, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VMOVUPD      fnSingle<>+2208(SB), Y3
+	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y3
+	VMULPS       Y8, Y3, Y3
 	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMAXPS       Y2, Y1, Y2
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
@@ -5847,33 +5883,33 @@ TEXT ·fnGELUTanhGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
 	VMOVUPD fnSingle<>+2080(SB), Y0
-	VMOVUPD fnSingle<>+5824(SB), Y1
+	VMOVUPD fnSingle<>+6016(SB), Y1
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
-	VANDPS       fnSingle<>+5856(SB), Y1, Y3
+	VANDPS       fnSingle<>+6048(SB), Y1, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2528(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2720(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2560(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2752(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2784(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2816(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2848(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2880(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2720(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2912(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2752(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2944(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2976(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y6
 	VMULPS       Y3, Y3, Y4
 	VMOVUPD      fnSingle<>+2144(SB), Y5
@@ -5882,28 +5918,22 @@ loop:
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5824(SB), Y4, Y4
+	VFMSUB231PS  Y3, Y3, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMULPS       Y3, Y5, Y4
-	VMOVUPD      fnSingle<>+0(SB), Y8
-	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
-	VSUBPS       fnSingle<>+0(SB), Y8, Y4
-	VMULPS       fnSingle<>+1632(SB), Y4, Y9
-	VFMADD231PS  Y3, Y5, Y9
-	VMULPS       Y3, Y7, Y3
-	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
-	VADDPS       Y3, Y9, Y3
-	VMOVUPD      fnSingle<>+1696(SB), Y4
-	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y3, Y4, Y3
+	VMOVUPD      fnSingle<>+0(SB), Y4
+	VFNMADD231PS Y3, Y5, Y4
+	VSUBPS       fnSingle<>+0(SB), Y4, Y8
+	VFMADD231PS  Y3, Y5, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VMOVUPD      fnSingle<>+2208(SB), Y3
+	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y3
+	VMULPS       Y8, Y3, Y3
 	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMULPS       fnSingle<>+32(SB), Y3, Y3
 	VXORPD       Y4, Y4, Y4
@@ -5915,27 +5945,27 @@ loop:
 	VMOVUPS      Y1, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      32(DX)(SI*4), Y2
-	VANDPS       fnSingle<>+5856(SB), Y1, Y3
+	VANDPS       fnSingle<>+6048(SB), Y1, Y3
 	VMINPS       Y3, Y0, Y3
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2528(SB), Y4, Y5
+	VPERMPS      fnSingle<>+2720(SB), Y4, Y5
 	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2560(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2752(SB), Y4, Y6
+	VPERMPS      fnSingle<>+2784(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2816(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2848(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2880(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2720(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2912(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2752(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2944(SB), Y4, Y7
 	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2784(SB), Y4, Y4
+	VPERMPS      fnSingle<>+2976(SB), Y4, Y4
 	VFMADD213PS  Y4, Y5, Y6
 	VMULPS       Y3, Y3, Y4
 	VMOVUPD      fnSingle<>+2144(SB), Y5
@@ -5944,28 +5974,22 @@ loop:
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVAPD      Y4, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VXORPS       fnSingle<>+5824(SB), Y4, Y4
+	VFMSUB231PS  Y3, Y3, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMULPS       Y3, Y5, Y4
-	VMOVUPD      fnSingle<>+0(SB), Y8
-	VFMADD231PS  fnSingle<>+1600(SB), Y4, Y8
-	VSUBPS       fnSingle<>+0(SB), Y8, Y4
-	VMULPS       fnSingle<>+1632(SB), Y4, Y9
-	VFMADD231PS  Y3, Y5, Y9
-	VMULPS       Y3, Y7, Y3
-	VFMADD231PS  fnSingle<>+1664(SB), Y4, Y3
-	VADDPS       Y3, Y9, Y3
-	VMOVUPD      fnSingle<>+1696(SB), Y4
-	VFMADD213PS  fnSingle<>+1728(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1760(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1792(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+1824(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y3, Y4, Y3
+	VMOVUPD      fnSingle<>+0(SB), Y4
+	VFNMADD231PS Y3, Y5, Y4
+	VSUBPS       fnSingle<>+0(SB), Y4, Y8
+	VFMADD231PS  Y3, Y5, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VMOVUPD      fnSingle<>+2208(SB), Y3
+	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y3
+	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y3
+	VMULPS       Y8, Y3, Y3
 	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMULPS       fnSingle<>+32(SB), Y3, Y3
 	VXORPD       Y4, Y4, Y4
@@ -5988,17 +6012,17 @@ TEXT ·fnGELUTanhAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	VBROADCASTSS    fnSingle<>+2080(SB), Z0
-	VBROADCASTSS    fnSingle<>+5824(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+2208(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+2272(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+2304(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+2336(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+2368(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+2400(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+2432(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+2464(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+2496(SB), Z10
-	VBROADCASTF32X8 fnSingle<>+2240(SB), Z11
+	VBROADCASTSS    fnSingle<>+6016(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2400(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2464(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+2496(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+2528(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+2560(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+2592(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+2624(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+2656(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+2688(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+2432(SB), Z11
 	XORQ            BX, BX
 
 wide:
@@ -6007,8 +6031,8 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z12
 	VMOVUPS           64(CX)(BX*4), Z13
-	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+5856(SB), Z13, Z15
+	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z14
+	VANDPS.BCST       fnSingle<>+6048(SB), Z13, Z15
 	VMINPS            Z14, Z0, Z14
 	VMINPS            Z15, Z0, Z15
 	VBROADCASTSS      fnSingle<>+448(SB), Z16
@@ -6069,50 +6093,38 @@ wide:
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z23
 	VMOVAPD           Z16, Z16
 	VMOVAPD           Z17, Z17
-	VFNMADD231PS      Z14, Z14, Z16
-	VFNMADD231PS      Z15, Z15, Z17
-	VXORPS.BCST       fnSingle<>+5824(SB), Z16, Z16
-	VXORPS.BCST       fnSingle<>+5824(SB), Z17, Z17
+	VFMSUB231PS       Z14, Z14, Z16
+	VFMSUB231PS       Z15, Z15, Z17
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z22
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z23
-	VMULPS            Z14, Z18, Z16
-	VMULPS            Z15, Z19, Z17
-	VBROADCASTSS      fnSingle<>+0(SB), Z24
-	VBROADCASTSS      fnSingle<>+0(SB), Z25
-	VFMADD231PS.BCST  fnSingle<>+1600(SB), Z16, Z24
-	VFMADD231PS.BCST  fnSingle<>+1600(SB), Z17, Z25
-	VSUBPS.BCST       fnSingle<>+0(SB), Z24, Z16
-	VSUBPS.BCST       fnSingle<>+0(SB), Z25, Z17
-	VMULPS.BCST       fnSingle<>+1632(SB), Z16, Z26
-	VMULPS.BCST       fnSingle<>+1632(SB), Z17, Z27
-	VFMADD231PS       Z14, Z18, Z26
-	VFMADD231PS       Z15, Z19, Z27
-	VMULPS            Z14, Z22, Z14
-	VMULPS            Z15, Z23, Z15
-	VFMADD231PS.BCST  fnSingle<>+1664(SB), Z16, Z14
-	VFMADD231PS.BCST  fnSingle<>+1664(SB), Z17, Z15
-	VADDPS            Z14, Z26, Z14
-	VADDPS            Z15, Z27, Z15
-	VBROADCASTSS      fnSingle<>+1696(SB), Z16
-	VBROADCASTSS      fnSingle<>+1696(SB), Z17
-	VFMADD213PS.BCST  fnSingle<>+1728(SB), Z14, Z16
-	VFMADD213PS.BCST  fnSingle<>+1728(SB), Z15, Z17
-	VFMADD213PS.BCST  fnSingle<>+1760(SB), Z14, Z16
-	VFMADD213PS.BCST  fnSingle<>+1760(SB), Z15, Z17
-	VFMADD213PS.BCST  fnSingle<>+1792(SB), Z14, Z16
-	VFMADD213PS.BCST  fnSingle<>+1792(SB), Z15, Z17
-	VFMADD213PS.BCST  fnSingle<>+1824(SB), Z14, Z16
-	VFMADD213PS.BCST  fnSingle<>+1824(SB), Z15, Z17
-	VMULPS            Z14, Z14, Z18
-	VMULPS            Z15, Z15, Z19
-	VMULPS            Z18, Z16, Z16
-	VMULPS            Z19, Z17, Z17
-	VSUBPS            Z14, Z16, Z14
-	VSUBPS            Z15, Z17, Z15
+	VBROADCASTSS      fnSingle<>+0(SB), Z16
+	VBROADCASTSS      fnSingle<>+0(SB), Z17
+	VFNMADD231PS      Z14, Z18, Z16
+	VFNMADD231PS      Z15, Z19, Z17
+	VSUBPS.BCST       fnSingle<>+0(SB), Z16, Z24
+	VSUBPS.BCST       fnSingle<>+0(SB), Z17, Z25
+	VFMADD231PS       Z14, Z18, Z24
+	VFMADD231PS       Z15, Z19, Z25
+	VFMADD231PS       Z14, Z22, Z24
+	VFMADD231PS       Z15, Z23, Z25
+	VBROADCASTSS      fnSingle<>+2208(SB), Z14
+	VBROADCASTSS      fnSingle<>+2208(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z24, Z14
+	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z25, Z15
+	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z24, Z14
+	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z25, Z15
+	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z24, Z14
+	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z25, Z15
+	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z24, Z14
+	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z25, Z15
+	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z24, Z14
+	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z25, Z15
+	VMULPS            Z24, Z14, Z14
+	VMULPS            Z25, Z15, Z15
 	VFMADD213PS       Z20, Z20, Z14
 	VFMADD213PS       Z21, Z21, Z15
-	VPSLLD            $0x17, Z24, Z16
-	VPSLLD            $0x17, Z25, Z17
+	VPSLLD            $0x17, Z16, Z16
+	VPSLLD            $0x17, Z17, Z17
 	VMULPS            Z16, Z14, Z14
 	VMULPS            Z17, Z15, Z15
 	VMAXPS            Z12, Z1, Z12
@@ -6130,7 +6142,7 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VBROADCASTSS      fnSingle<>+448(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+2112(SB), Z13, Z14
@@ -6161,28 +6173,22 @@ loop:
 	VSUBPS            Z15, Z17, Z17
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
 	VMOVAPD           Z14, Z14
-	VFNMADD231PS      Z13, Z13, Z14
-	VXORPS.BCST       fnSingle<>+5824(SB), Z14, Z14
+	VFMSUB231PS       Z13, Z13, Z14
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
-	VMULPS            Z13, Z15, Z14
-	VBROADCASTSS      fnSingle<>+0(SB), Z18
-	VFMADD231PS.BCST  fnSingle<>+1600(SB), Z14, Z18
-	VSUBPS.BCST       fnSingle<>+0(SB), Z18, Z14
-	VMULPS.BCST       fnSingle<>+1632(SB), Z14, Z19
-	VFMADD231PS       Z13, Z15, Z19
-	VMULPS            Z13, Z17, Z13
-	VFMADD231PS.BCST  fnSingle<>+1664(SB), Z14, Z13
-	VADDPS            Z13, Z19, Z13
-	VBROADCASTSS      fnSingle<>+1696(SB), Z14
-	VFMADD213PS.BCST  fnSingle<>+1728(SB), Z13, Z14
-	VFMADD213PS.BCST  fnSingle<>+1760(SB), Z13, Z14
-	VFMADD213PS.BCST  fnSingle<>+1792(SB), Z13, Z14
-	VFMADD213PS.BCST  fnSingle<>+1824(SB), Z13, Z14
-	VMULPS            Z13, Z13, Z15
-	VMULPS            Z15, Z14, Z14
-	VSUBPS            Z13, Z14, Z13
+	VBROADCASTSS      fnSingle<>+0(SB), Z14
+	VFNMADD231PS      Z13, Z15, Z14
+	VSUBPS.BCST       fnSingle<>+0(SB), Z14, Z18
+	VFMADD231PS       Z13, Z15, Z18
+	VFMADD231PS       Z13, Z17, Z18
+	VBROADCASTSS      fnSingle<>+2208(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z18, Z13
+	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z18, Z13
+	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z18, Z13
+	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z18, Z13
+	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z18, Z13
+	VMULPS            Z18, Z13, Z13
 	VFMADD213PS       Z16, Z16, Z13
-	VPSLLD            $0x17, Z18, Z14
+	VPSLLD            $0x17, Z14, Z14
 	VMULPS            Z14, Z13, Z13
 	VMAXPS            Z12, Z1, Z12
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z13, Z12
@@ -6203,16 +6209,16 @@ TEXT ·fnGELUTanhGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+2080(SB), Z0
-	VBROADCASTSS    fnSingle<>+5824(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+2528(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+2560(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+2592(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+2624(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+2656(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+2688(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+2720(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+2752(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+2784(SB), Z9
+	VBROADCASTSS    fnSingle<>+6016(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2720(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+2752(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+2784(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+2816(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+2848(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+2880(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+2912(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+2944(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+2976(SB), Z9
 	XORQ            SI, SI
 
 wide:
@@ -6223,8 +6229,8 @@ wide:
 	VMOVUPS          64(CX)(SI*4), Z11
 	VMOVUPS          (DX)(SI*4), Z12
 	VMOVUPS          64(DX)(SI*4), Z13
-	VANDPS.BCST      fnSingle<>+5856(SB), Z10, Z14
-	VANDPS.BCST      fnSingle<>+5856(SB), Z11, Z15
+	VANDPS.BCST      fnSingle<>+6048(SB), Z10, Z14
+	VANDPS.BCST      fnSingle<>+6048(SB), Z11, Z15
 	VMINPS           Z14, Z0, Z14
 	VMINPS           Z15, Z0, Z15
 	VBROADCASTSS     fnSingle<>+448(SB), Z16
@@ -6281,50 +6287,38 @@ wide:
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z17, Z23
 	VMOVAPD          Z16, Z16
 	VMOVAPD          Z17, Z17
-	VFNMADD231PS     Z14, Z14, Z16
-	VFNMADD231PS     Z15, Z15, Z17
-	VXORPS.BCST      fnSingle<>+5824(SB), Z16, Z16
-	VXORPS.BCST      fnSingle<>+5824(SB), Z17, Z17
+	VFMSUB231PS      Z14, Z14, Z16
+	VFMSUB231PS      Z15, Z15, Z17
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z16, Z22
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z17, Z23
-	VMULPS           Z14, Z18, Z16
-	VMULPS           Z15, Z19, Z17
-	VBROADCASTSS     fnSingle<>+0(SB), Z24
-	VBROADCASTSS     fnSingle<>+0(SB), Z25
-	VFMADD231PS.BCST fnSingle<>+1600(SB), Z16, Z24
-	VFMADD231PS.BCST fnSingle<>+1600(SB), Z17, Z25
-	VSUBPS.BCST      fnSingle<>+0(SB), Z24, Z16
-	VSUBPS.BCST      fnSingle<>+0(SB), Z25, Z17
-	VMULPS.BCST      fnSingle<>+1632(SB), Z16, Z26
-	VMULPS.BCST      fnSingle<>+1632(SB), Z17, Z27
-	VFMADD231PS      Z14, Z18, Z26
-	VFMADD231PS      Z15, Z19, Z27
-	VMULPS           Z14, Z22, Z14
-	VMULPS           Z15, Z23, Z15
-	VFMADD231PS.BCST fnSingle<>+1664(SB), Z16, Z14
-	VFMADD231PS.BCST fnSingle<>+1664(SB), Z17, Z15
-	VADDPS           Z14, Z26, Z14
-	VADDPS           Z15, Z27, Z15
-	VBROADCASTSS     fnSingle<>+1696(SB), Z16
-	VBROADCASTSS     fnSingle<>+1696(SB), Z17
-	VFMADD213PS.BCST fnSingle<>+1728(SB), Z14, Z16
-	VFMADD213PS.BCST fnSingle<>+1728(SB), Z15, Z17
-	VFMADD213PS.BCST fnSingle<>+1760(SB), Z14, Z16
-	VFMADD213PS.BCST fnSingle<>+1760(SB), Z15, Z17
-	VFMADD213PS.BCST fnSingle<>+1792(SB), Z14, Z16
-	VFMADD213PS.BCST fnSingle<>+1792(SB), Z15, Z17
-	VFMADD213PS.BCST fnSingle<>+1824(SB), Z14, Z16
-	VFMADD213PS.BCST fnSingle<>+1824(SB), Z15, Z17
-	VMULPS           Z14, Z14, Z18
-	VMULPS           Z15, Z15, Z19
-	VMULPS           Z18, Z16, Z16
-	VMULPS           Z19, Z17, Z17
-	VSUBPS           Z14, Z16, Z14
-	VSUBPS           Z15, Z17, Z15
+	VBROADCASTSS     fnSingle<>+0(SB), Z16
+	VBROADCASTSS     fnSingle<>+0(SB), Z17
+	VFNMADD231PS     Z14, Z18, Z16
+	VFNMADD231PS     Z15, Z19, Z17
+	VSUBPS.BCST      fnSingle<>+0(SB), Z16, Z24
+	VSUBPS.BCST      fnSingle<>+0(SB), Z17, Z25
+	VFMADD231PS      Z14, Z18, Z24
+	VFMADD231PS      Z15, Z19, Z25
+	VFMADD231PS      Z14, Z22, Z24
+	VFMADD231PS      Z15, Z23, Z25
+	VBROADCASTSS     fnSingle<>+2208(SB), Z14
+	VBROADCASTSS     fnSingle<>+2208(SB), Z15
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z24, Z14
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z25, Z15
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z24, Z14
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z25, Z15
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z24, Z14
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z25, Z15
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z24, Z14
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z25, Z15
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z24, Z14
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z25, Z15
+	VMULPS           Z24, Z14, Z14
+	VMULPS           Z25, Z15, Z15
 	VFMADD213PS      Z20, Z20, Z14
 	VFMADD213PS      Z21, Z21, Z15
-	VPSLLD           $0x17, Z24, Z16
-	VPSLLD           $0x17, Z25, Z17
+	VPSLLD           $0x17, Z16, Z16
+	VPSLLD           $0x17, Z17, Z17
 	VMULPS           Z16, Z14, Z14
 	VMULPS           Z17, Z15, Z15
 	VMULPS.BCST      fnSingle<>+32(SB), Z14, Z14
@@ -6353,7 +6347,7 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z10
 	VMOVUPS          (DX)(SI*4), Z11
-	VANDPS.BCST      fnSingle<>+5856(SB), Z10, Z12
+	VANDPS.BCST      fnSingle<>+6048(SB), Z10, Z12
 	VMINPS           Z12, Z0, Z12
 	VBROADCASTSS     fnSingle<>+448(SB), Z13
 	VFMADD231PS.BCST fnSingle<>+2112(SB), Z12, Z13
@@ -6382,28 +6376,22 @@ loop:
 	VSUBPS           Z14, Z16, Z16
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
 	VMOVAPD          Z13, Z13
-	VFNMADD231PS     Z12, Z12, Z13
-	VXORPS.BCST      fnSingle<>+5824(SB), Z13, Z13
+	VFMSUB231PS      Z12, Z12, Z13
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
-	VMULPS           Z12, Z14, Z13
-	VBROADCASTSS     fnSingle<>+0(SB), Z17
-	VFMADD231PS.BCST fnSingle<>+1600(SB), Z13, Z17
-	VSUBPS.BCST      fnSingle<>+0(SB), Z17, Z13
-	VMULPS.BCST      fnSingle<>+1632(SB), Z13, Z18
-	VFMADD231PS      Z12, Z14, Z18
-	VMULPS           Z12, Z16, Z12
-	VFMADD231PS.BCST fnSingle<>+1664(SB), Z13, Z12
-	VADDPS           Z12, Z18, Z12
-	VBROADCASTSS     fnSingle<>+1696(SB), Z13
-	VFMADD213PS.BCST fnSingle<>+1728(SB), Z12, Z13
-	VFMADD213PS.BCST fnSingle<>+1760(SB), Z12, Z13
-	VFMADD213PS.BCST fnSingle<>+1792(SB), Z12, Z13
-	VFMADD213PS.BCST fnSingle<>+1824(SB), Z12, Z13
-	VMULPS           Z12, Z12, Z14
-	VMULPS           Z14, Z13, Z13
-	VSUBPS           Z12, Z13, Z12
+	VBROADCASTSS     fnSingle<>+0(SB), Z13
+	VFNMADD231PS     Z12, Z14, Z13
+	VSUBPS.BCST      fnSingle<>+0(SB), Z13, Z17
+	VFMADD231PS      Z12, Z14, Z17
+	VFMADD231PS      Z12, Z16, Z17
+	VBROADCASTSS     fnSingle<>+2208(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+2240(SB), Z17, Z12
+	VFMADD213PS.BCST fnSingle<>+2272(SB), Z17, Z12
+	VFMADD213PS.BCST fnSingle<>+2304(SB), Z17, Z12
+	VFMADD213PS.BCST fnSingle<>+2336(SB), Z17, Z12
+	VFMADD213PS.BCST fnSingle<>+2368(SB), Z17, Z12
+	VMULPS           Z17, Z12, Z12
 	VFMADD213PS      Z15, Z15, Z12
-	VPSLLD           $0x17, Z17, Z13
+	VPSLLD           $0x17, Z13, Z13
 	VMULPS           Z13, Z12, Z12
 	VMULPS.BCST      fnSingle<>+32(SB), Z12, Z12
 	VXORPD           Z13, Z13, Z13
@@ -6427,26 +6415,26 @@ TEXT ·fnSiLUAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4640(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+5824(SB), Y2
+	VMOVUPD fnSingle<>+6016(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5856(SB), Y3, Y4
+	VANDPS       fnSingle<>+6048(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4480(SB), Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4640(SB), Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4640(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4576(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4608(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4672(SB), Y7
+	VFMADD213PS  fnSingle<>+4704(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4736(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4768(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4800(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6466,19 +6454,19 @@ loop:
 	VFNMADD231PS fnSingle<>+32(SB), Y6, Y3
 	VMOVUPS      Y3, (AX)(BX*4)
 	VMOVUPS      32(CX)(BX*4), Y3
-	VANDPS       fnSingle<>+5856(SB), Y3, Y4
+	VANDPS       fnSingle<>+6048(SB), Y3, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4480(SB), Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4640(SB), Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4640(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4576(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4608(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4672(SB), Y7
+	VFMADD213PS  fnSingle<>+4704(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4736(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4768(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4800(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6510,27 +6498,27 @@ TEXT ·fnSiLUGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4640(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
-	VMOVUPD fnSingle<>+5824(SB), Y2
+	VMOVUPD fnSingle<>+6016(SB), Y2
 	XORQ    SI, SI
 
 loop:
 	VMOVUPS      (CX)(SI*4), Y2
 	VMOVUPS      (DX)(SI*4), Y3
-	VANDPS       fnSingle<>+5856(SB), Y2, Y4
+	VANDPS       fnSingle<>+6048(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4480(SB), Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4640(SB), Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4640(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4576(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4608(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4672(SB), Y7
+	VFMADD213PS  fnSingle<>+4704(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4736(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4768(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4800(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6559,19 +6547,19 @@ loop:
 	VMOVUPS      Y2, (AX)(SI*4)
 	VMOVUPS      32(CX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VANDPS       fnSingle<>+5856(SB), Y2, Y4
+	VANDPS       fnSingle<>+6048(SB), Y2, Y4
 	VMINPS       Y4, Y0, Y4
 	VMOVAPD      Y4, Y5
-	VMOVUPD      fnSingle<>+4448(SB), Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y6
-	VSUBPS       fnSingle<>+4448(SB), Y6, Y7
-	VFNMADD231PS fnSingle<>+4384(SB), Y7, Y5
-	VFNMADD231PS fnSingle<>+4416(SB), Y7, Y5
-	VMOVUPD      fnSingle<>+4480(SB), Y7
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4640(SB), Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y5, Y6
+	VSUBPS       fnSingle<>+4640(SB), Y6, Y7
+	VFNMADD231PS fnSingle<>+4576(SB), Y7, Y5
+	VFNMADD231PS fnSingle<>+4608(SB), Y7, Y5
+	VMOVUPD      fnSingle<>+4672(SB), Y7
+	VFMADD213PS  fnSingle<>+4704(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4736(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4768(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+4800(SB), Y5, Y7
 	VMULPS       Y5, Y5, Y8
 	VFMADD213PS  Y5, Y8, Y7
 	VPSLLD       $0x17, Y6, Y5
@@ -6610,9 +6598,9 @@ TEXT ·fnSiLUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS fnSingle<>+4640(SB), Z0
+	VBROADCASTSS fnSingle<>+4832(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+5824(SB), Z2
+	VBROADCASTSS fnSingle<>+6016(SB), Z2
 	XORQ         BX, BX
 
 wide:
@@ -6621,32 +6609,32 @@ wide:
 	JA                rest
 	VMOVUPS           (CX)(BX*4), Z3
 	VMOVUPS           64(CX)(BX*4), Z4
-	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z5
-	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z6
+	VANDPS.BCST       fnSingle<>+6048(SB), Z3, Z5
+	VANDPS.BCST       fnSingle<>+6048(SB), Z4, Z6
 	VMINPS            Z5, Z0, Z5
 	VMINPS            Z6, Z0, Z6
 	VMOVAPD           Z5, Z7
 	VMOVAPD           Z6, Z8
-	VBROADCASTSS      fnSingle<>+4448(SB), Z9
-	VBROADCASTSS      fnSingle<>+4448(SB), Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z9
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z10
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z12
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z11, Z7
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z11, Z7
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z8
-	VBROADCASTSS      fnSingle<>+4480(SB), Z11
-	VBROADCASTSS      fnSingle<>+4480(SB), Z12
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z7, Z11
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z12
+	VBROADCASTSS      fnSingle<>+4640(SB), Z9
+	VBROADCASTSS      fnSingle<>+4640(SB), Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z7, Z9
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z8, Z10
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z10, Z12
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z11, Z7
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z12, Z8
+	VBROADCASTSS      fnSingle<>+4672(SB), Z11
+	VBROADCASTSS      fnSingle<>+4672(SB), Z12
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z7, Z11
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z8, Z12
 	VMULPS            Z7, Z7, Z13
 	VMULPS            Z8, Z8, Z14
 	VFMADD213PS       Z7, Z13, Z11
@@ -6692,19 +6680,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z3
-	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z4
+	VANDPS.BCST       fnSingle<>+6048(SB), Z3, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z6
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z5
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+4480(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4640(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4672(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -6738,9 +6726,9 @@ TEXT ·fnSiLUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4640(SB), Z0
+	VBROADCASTSS fnSingle<>+4832(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
-	VBROADCASTSS fnSingle<>+5824(SB), Z2
+	VBROADCASTSS fnSingle<>+6016(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -6751,32 +6739,32 @@ wide:
 	VMOVUPS           64(CX)(SI*4), Z3
 	VMOVUPS           (DX)(SI*4), Z4
 	VMOVUPS           64(DX)(SI*4), Z5
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z6
-	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z7
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z6
+	VANDPS.BCST       fnSingle<>+6048(SB), Z3, Z7
 	VMINPS            Z6, Z0, Z6
 	VMINPS            Z7, Z0, Z7
 	VMOVAPD           Z6, Z8
 	VMOVAPD           Z7, Z9
-	VBROADCASTSS      fnSingle<>+4448(SB), Z10
-	VBROADCASTSS      fnSingle<>+4448(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z11
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z10, Z12
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z11, Z13
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z13, Z9
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z12, Z8
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z13, Z9
-	VBROADCASTSS      fnSingle<>+4480(SB), Z12
-	VBROADCASTSS      fnSingle<>+4480(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z9, Z13
+	VBROADCASTSS      fnSingle<>+4640(SB), Z10
+	VBROADCASTSS      fnSingle<>+4640(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z8, Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z9, Z11
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z10, Z12
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z11, Z13
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z13, Z9
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z12, Z8
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z13, Z9
+	VBROADCASTSS      fnSingle<>+4672(SB), Z12
+	VBROADCASTSS      fnSingle<>+4672(SB), Z13
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z9, Z13
 	VMULPS            Z8, Z8, Z14
 	VMULPS            Z9, Z9, Z15
 	VFMADD213PS       Z8, Z14, Z12
@@ -6839,19 +6827,19 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
 	VMOVAPD           Z4, Z5
-	VBROADCASTSS      fnSingle<>+4448(SB), Z6
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z5, Z6
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z7, Z5
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z7, Z5
-	VBROADCASTSS      fnSingle<>+4480(SB), Z7
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z5, Z7
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z5, Z7
+	VBROADCASTSS      fnSingle<>+4640(SB), Z6
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z5, Z6
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z6, Z7
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z7, Z5
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z7, Z5
+	VBROADCASTSS      fnSingle<>+4672(SB), Z7
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z5, Z7
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z5, Z7
 	VMULPS            Z5, Z5, Z8
 	VFMADD213PS       Z5, Z8, Z7
 	VPSLLD            $0x17, Z6, Z5
@@ -7330,41 +7318,41 @@ TEXT ·fnSoftplusAVX2(SB), NOSPLIT, $0-32
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVUPD fnSingle<>+4640(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y2
-	VMOVUPD fnSingle<>+5824(SB), Y2
+	VMOVUPD fnSingle<>+6016(SB), Y2
 	XORQ    BX, BX
 
 loop:
 	VMOVUPS      (CX)(BX*4), Y3
 	VMOVUPS      32(CX)(BX*4), Y4
-	VANDPS       fnSingle<>+5856(SB), Y3, Y5
-	VANDPS       fnSingle<>+5856(SB), Y4, Y6
+	VANDPS       fnSingle<>+6048(SB), Y3, Y5
+	VANDPS       fnSingle<>+6048(SB), Y4, Y6
 	VMINPS       Y5, Y0, Y5
 	VMINPS       Y6, Y0, Y6
 	VORPS        fnSingle<>+480(SB), Y5, Y5
 	VORPS        fnSingle<>+480(SB), Y6, Y6
 	VMOVUPD      fnSingle<>+0(SB), Y7
 	VMOVUPD      fnSingle<>+0(SB), Y8
-	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y7
-	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+3200(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+3200(SB), Y6, Y8
 	VSUBPS       fnSingle<>+0(SB), Y7, Y9
 	VSUBPS       fnSingle<>+0(SB), Y8, Y10
-	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4416(SB), Y9, Y5
-	VFNMADD231PS fnSingle<>+4416(SB), Y10, Y6
-	VMOVUPD      fnSingle<>+4480(SB), Y9
-	VMOVUPD      fnSingle<>+4480(SB), Y10
-	VFMADD213PS  fnSingle<>+4512(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4544(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4576(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4608(SB), Y5, Y9
-	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y10
+	VFNMADD231PS fnSingle<>+4576(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4576(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4608(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4608(SB), Y10, Y6
+	VMOVUPD      fnSingle<>+4672(SB), Y9
+	VMOVUPD      fnSingle<>+4672(SB), Y10
+	VFMADD213PS  fnSingle<>+4704(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4704(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4736(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4736(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4768(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4768(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4800(SB), Y5, Y9
+	VFMADD213PS  fnSingle<>+4800(SB), Y6, Y10
 	VMULPS       Y5, Y5, Y11
 	VMULPS       Y6, Y6, Y12
 	VFMADD213PS  Y5, Y11, Y9
@@ -7379,40 +7367,40 @@ loop:
 	VMULPS       fnSingle<>+32(SB), Y6, Y6
 	VMOVUPD      fnSingle<>+416(SB), Y7
 	VMOVUPD      fnSingle<>+416(SB), Y8
-	VFMADD231PS  fnSingle<>+4672(SB), Y5, Y7
-	VFMADD231PS  fnSingle<>+4672(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+4864(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+4864(SB), Y6, Y8
 	VPSRLD       $0x16, Y7, Y7
 	VPSRLD       $0x16, Y8, Y8
-	VPERMPS      fnSingle<>+4704(SB), Y7, Y9
-	VPERMPS      fnSingle<>+4704(SB), Y8, Y10
+	VPERMPS      fnSingle<>+4896(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4896(SB), Y8, Y10
 	VSUBPS       Y9, Y5, Y5
 	VSUBPS       Y10, Y6, Y6
-	VPERMPS      fnSingle<>+4768(SB), Y7, Y9
-	VPERMPS      fnSingle<>+4768(SB), Y8, Y10
-	VPERMPS      fnSingle<>+4800(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4800(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4960(SB), Y7, Y9
+	VPERMPS      fnSingle<>+4960(SB), Y8, Y10
+	VPERMPS      fnSingle<>+4992(SB), Y7, Y11
+	VPERMPS      fnSingle<>+4992(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4832(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4832(SB), Y8, Y12
+	VPERMPS      fnSingle<>+5024(SB), Y7, Y11
+	VPERMPS      fnSingle<>+5024(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4864(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4864(SB), Y8, Y12
+	VPERMPS      fnSingle<>+5056(SB), Y7, Y11
+	VPERMPS      fnSingle<>+5056(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4896(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4896(SB), Y8, Y12
+	VPERMPS      fnSingle<>+5088(SB), Y7, Y11
+	VPERMPS      fnSingle<>+5088(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4928(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4928(SB), Y8, Y12
+	VPERMPS      fnSingle<>+5120(SB), Y7, Y11
+	VPERMPS      fnSingle<>+5120(SB), Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
 	VFMADD213PS  Y12, Y6, Y10
-	VPERMPS      fnSingle<>+4960(SB), Y7, Y11
-	VPERMPS      fnSingle<>+4960(SB), Y8, Y12
-	VPERMPS      fnSingle<>+4736(SB), Y7, Y7
-	VPERMPS      fnSingle<>+4736(SB), Y8, Y8
+	VPERMPS      fnSingle<>+5152(SB), Y7, Y11
+	VPERMPS      fnSingle<>+5152(SB), Y8, Y12
+	VPERMPS      fnSingle<>+4928(SB), Y7, Y7
+	VPERMPS      fnSingle<>+4928(SB), Y8, Y8
 	VFMADD231PS  Y5, Y7, Y11
 	VFMADD231PS  Y6, Y8, Y12
 	VFMADD213PS  Y11, Y5, Y9
@@ -7436,10 +7424,10 @@ TEXT ·fnSoftplusGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ    x+8(FP), CX
 	MOVQ    dy+16(FP), DX
 	MOVQ    n+24(FP), BX
-	VMOVUPD fnSingle<>+4640(SB), Y0
+	VMOVUPD fnSingle<>+4832(SB), Y0
 	VMOVUPD fnSingle<>+448(SB), Y1
 	VMOVUPD fnSingle<>+32(SB), Y1
-	VMOVUPD fnSingle<>+5824(SB), Y2
+	VMOVUPD fnSingle<>+6016(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -7447,30 +7435,30 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y3
 	VMOVUPS      (DX)(SI*4), Y4
 	VMOVUPS      32(DX)(SI*4), Y5
-	VANDPS       fnSingle<>+5856(SB), Y2, Y6
-	VANDPS       fnSingle<>+5856(SB), Y3, Y7
+	VANDPS       fnSingle<>+6048(SB), Y2, Y6
+	VANDPS       fnSingle<>+6048(SB), Y3, Y7
 	VMINPS       Y6, Y0, Y6
 	VMINPS       Y7, Y0, Y7
-	VMOVUPD      fnSingle<>+4448(SB), Y8
-	VMOVUPD      fnSingle<>+4448(SB), Y9
-	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
-	VFMADD231PS  fnSingle<>+3008(SB), Y7, Y9
-	VSUBPS       fnSingle<>+4448(SB), Y8, Y10
-	VSUBPS       fnSingle<>+4448(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4384(SB), Y11, Y7
-	VFNMADD231PS fnSingle<>+4416(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4416(SB), Y11, Y7
-	VMOVUPD      fnSingle<>+4480(SB), Y10
-	VMOVUPD      fnSingle<>+4480(SB), Y11
-	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4544(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y11
+	VMOVUPD      fnSingle<>+4640(SB), Y8
+	VMOVUPD      fnSingle<>+4640(SB), Y9
+	VFMADD231PS  fnSingle<>+3200(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+3200(SB), Y7, Y9
+	VSUBPS       fnSingle<>+4640(SB), Y8, Y10
+	VSUBPS       fnSingle<>+4640(SB), Y9, Y11
+	VFNMADD231PS fnSingle<>+4576(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4576(SB), Y11, Y7
+	VFNMADD231PS fnSingle<>+4608(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4608(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+4672(SB), Y10
+	VMOVUPD      fnSingle<>+4672(SB), Y11
+	VFMADD213PS  fnSingle<>+4704(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4704(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4736(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4736(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4768(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4768(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4800(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4800(SB), Y7, Y11
 	VMULPS       Y6, Y6, Y12
 	VMULPS       Y7, Y7, Y13
 	VFMADD213PS  Y6, Y12, Y10
@@ -7515,19 +7503,19 @@ TEXT ·fnSoftplusAVX512(SB), NOSPLIT, $0-32
 	MOVQ            dst+0(FP), AX
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
-	VBROADCASTSS    fnSingle<>+4640(SB), Z0
+	VBROADCASTSS    fnSingle<>+4832(SB), Z0
 	VBROADCASTSS    fnSingle<>+448(SB), Z1
 	VBROADCASTSS    fnSingle<>+32(SB), Z2
-	VBROADCASTSS    fnSingle<>+5824(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+4704(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+4768(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+4800(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+4832(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+4864(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+4896(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+4928(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+4960(SB), Z10
-	VBROADCASTF32X8 fnSingle<>+4736(SB), Z11
+	VBROADCASTSS    fnSingle<>+6016(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+4896(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+4960(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+4992(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+5024(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+5056(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+5088(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+5120(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+5152(SB), Z10
+	VBROADCASTF32X8 fnSingle<>+4928(SB), Z11
 	XORQ            BX, BX
 
 wide:
@@ -7538,10 +7526,10 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z13
 	VMOVUPS           128(CX)(BX*4), Z14
 	VMOVUPS           192(CX)(BX*4), Z15
-	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z16
-	VANDPS.BCST       fnSingle<>+5856(SB), Z13, Z17
-	VANDPS.BCST       fnSingle<>+5856(SB), Z14, Z18
-	VANDPS.BCST       fnSingle<>+5856(SB), Z15, Z19
+	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z16
+	VANDPS.BCST       fnSingle<>+6048(SB), Z13, Z17
+	VANDPS.BCST       fnSingle<>+6048(SB), Z14, Z18
+	VANDPS.BCST       fnSingle<>+6048(SB), Z15, Z19
 	VMINPS            Z16, Z0, Z16
 	VMINPS            Z17, Z0, Z17
 	VMINPS            Z18, Z0, Z18
@@ -7554,42 +7542,42 @@ wide:
 	VBROADCASTSS      fnSingle<>+0(SB), Z21
 	VBROADCASTSS      fnSingle<>+0(SB), Z22
 	VBROADCASTSS      fnSingle<>+0(SB), Z23
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z16, Z20
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z17, Z21
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z18, Z22
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z19, Z23
 	VSUBPS.BCST       fnSingle<>+0(SB), Z20, Z24
 	VSUBPS.BCST       fnSingle<>+0(SB), Z21, Z25
 	VSUBPS.BCST       fnSingle<>+0(SB), Z22, Z26
 	VSUBPS.BCST       fnSingle<>+0(SB), Z23, Z27
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z24, Z16
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z25, Z17
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z26, Z18
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z27, Z19
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z24, Z16
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z25, Z17
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z26, Z18
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z27, Z19
-	VBROADCASTSS      fnSingle<>+4480(SB), Z24
-	VBROADCASTSS      fnSingle<>+4480(SB), Z25
-	VBROADCASTSS      fnSingle<>+4480(SB), Z26
-	VBROADCASTSS      fnSingle<>+4480(SB), Z27
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z16, Z24
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z17, Z25
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z19, Z27
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z27, Z19
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z24, Z16
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z25, Z17
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z26, Z18
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z27, Z19
+	VBROADCASTSS      fnSingle<>+4672(SB), Z24
+	VBROADCASTSS      fnSingle<>+4672(SB), Z25
+	VBROADCASTSS      fnSingle<>+4672(SB), Z26
+	VBROADCASTSS      fnSingle<>+4672(SB), Z27
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z16, Z24
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z17, Z25
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z19, Z27
 	VMULPS            Z16, Z16, Z28
 	VMULPS            Z17, Z17, Z29
 	VMULPS            Z18, Z18, Z30
@@ -7618,10 +7606,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+416(SB), Z21
 	VBROADCASTSS      fnSingle<>+416(SB), Z22
 	VBROADCASTSS      fnSingle<>+416(SB), Z23
-	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z16, Z20
-	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z17, Z21
-	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z18, Z22
-	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z19, Z23
+	VFMADD231PS.BCST  fnSingle<>+4864(SB), Z16, Z20
+	VFMADD231PS.BCST  fnSingle<>+4864(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+4864(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+4864(SB), Z19, Z23
 	VPSRLD            $0x16, Z20, Z20
 	VPSRLD            $0x16, Z21, Z21
 	VPSRLD            $0x16, Z22, Z22
@@ -7715,19 +7703,19 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+5856(SB), Z12, Z13
+	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z13
 	VMINPS            Z13, Z0, Z13
 	VORPS.BCST        fnSingle<>+480(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+0(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z13, Z14
 	VSUBPS.BCST       fnSingle<>+0(SB), Z14, Z15
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z13
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z13
-	VBROADCASTSS      fnSingle<>+4480(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z15
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z15
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z15, Z13
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z15, Z13
+	VBROADCASTSS      fnSingle<>+4672(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z13, Z15
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z13, Z15
 	VMULPS            Z13, Z13, Z16
 	VFMADD213PS       Z13, Z16, Z15
 	VFMADD213PS       Z1, Z1, Z15
@@ -7735,7 +7723,7 @@ loop:
 	VMULPS            Z13, Z15, Z13
 	VMULPS.BCST       fnSingle<>+32(SB), Z13, Z13
 	VBROADCASTSS      fnSingle<>+416(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+4672(SB), Z13, Z14
+	VFMADD231PS.BCST  fnSingle<>+4864(SB), Z13, Z14
 	VPSRLD            $0x16, Z14, Z14
 	VPERMPS           Z3, Z14, Z15
 	VSUBPS            Z15, Z13, Z13
@@ -7772,10 +7760,10 @@ TEXT ·fnSoftplusGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         n+24(FP), BX
-	VBROADCASTSS fnSingle<>+4640(SB), Z0
+	VBROADCASTSS fnSingle<>+4832(SB), Z0
 	VBROADCASTSS fnSingle<>+448(SB), Z1
 	VBROADCASTSS fnSingle<>+32(SB), Z1
-	VBROADCASTSS fnSingle<>+5824(SB), Z2
+	VBROADCASTSS fnSingle<>+6016(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -7790,54 +7778,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z7
 	VMOVUPS           128(DX)(SI*4), Z8
 	VMOVUPS           192(DX)(SI*4), Z9
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z10
-	VANDPS.BCST       fnSingle<>+5856(SB), Z3, Z11
-	VANDPS.BCST       fnSingle<>+5856(SB), Z4, Z12
-	VANDPS.BCST       fnSingle<>+5856(SB), Z5, Z13
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z10
+	VANDPS.BCST       fnSingle<>+6048(SB), Z3, Z11
+	VANDPS.BCST       fnSingle<>+6048(SB), Z4, Z12
+	VANDPS.BCST       fnSingle<>+6048(SB), Z5, Z13
 	VMINPS            Z10, Z0, Z10
 	VMINPS            Z11, Z0, Z11
 	VMINPS            Z12, Z0, Z12
 	VMINPS            Z13, Z0, Z13
-	VBROADCASTSS      fnSingle<>+4448(SB), Z14
-	VBROADCASTSS      fnSingle<>+4448(SB), Z15
-	VBROADCASTSS      fnSingle<>+4448(SB), Z16
-	VBROADCASTSS      fnSingle<>+4448(SB), Z17
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z10, Z14
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z11, Z15
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z12, Z16
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z17
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z14, Z18
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z15, Z19
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z16, Z20
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z17, Z21
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z18, Z10
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z19, Z11
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z20, Z12
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z21, Z13
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z18, Z10
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z19, Z11
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z20, Z12
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z21, Z13
-	VBROADCASTSS      fnSingle<>+4480(SB), Z18
-	VBROADCASTSS      fnSingle<>+4480(SB), Z19
-	VBROADCASTSS      fnSingle<>+4480(SB), Z20
-	VBROADCASTSS      fnSingle<>+4480(SB), Z21
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z21
+	VBROADCASTSS      fnSingle<>+4640(SB), Z14
+	VBROADCASTSS      fnSingle<>+4640(SB), Z15
+	VBROADCASTSS      fnSingle<>+4640(SB), Z16
+	VBROADCASTSS      fnSingle<>+4640(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z10, Z14
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z11, Z15
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z12, Z16
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z13, Z17
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z14, Z18
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z15, Z19
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z16, Z20
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z17, Z21
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z21, Z13
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z18, Z10
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z19, Z11
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z20, Z12
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z21, Z13
+	VBROADCASTSS      fnSingle<>+4672(SB), Z18
+	VBROADCASTSS      fnSingle<>+4672(SB), Z19
+	VBROADCASTSS      fnSingle<>+4672(SB), Z20
+	VBROADCASTSS      fnSingle<>+4672(SB), Z21
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z13, Z21
 	VMULPS            Z10, Z10, Z22
 	VMULPS            Z11, Z11, Z23
 	VMULPS            Z12, Z12, Z24
@@ -7912,18 +7900,18 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z2
 	VMOVUPS           (DX)(SI*4), Z3
-	VANDPS.BCST       fnSingle<>+5856(SB), Z2, Z4
+	VANDPS.BCST       fnSingle<>+6048(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
-	VBROADCASTSS      fnSingle<>+4448(SB), Z5
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z5
-	VSUBPS.BCST       fnSingle<>+4448(SB), Z5, Z6
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z6, Z4
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z6, Z4
-	VBROADCASTSS      fnSingle<>+4480(SB), Z6
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z6
+	VBROADCASTSS      fnSingle<>+4640(SB), Z5
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z5
+	VSUBPS.BCST       fnSingle<>+4640(SB), Z5, Z6
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z6, Z4
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z6, Z4
+	VBROADCASTSS      fnSingle<>+4672(SB), Z6
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z4, Z6
 	VMULPS            Z4, Z4, Z7
 	VFMADD213PS       Z4, Z7, Z6
 	VPSLLD            $0x17, Z5, Z4
@@ -7958,7 +7946,7 @@ TEXT ·fnELUAVX2(SB), NOSPLIT, $0-32
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y1
 	VMOVUPD fnSingle<>+1856(SB), Y2
-	VMOVUPD fnSingle<>+4640(SB), Y2
+	VMOVUPD fnSingle<>+4832(SB), Y2
 	XORQ    SI, SI
 
 loop:
@@ -7970,8 +7958,8 @@ loop:
 	VMINPS       Y5, Y1, Y5
 	VMOVUPD      fnSingle<>+1984(SB), Y6
 	VMOVUPD      fnSingle<>+1984(SB), Y7
-	VFMADD231PS  fnSingle<>+3008(SB), Y4, Y6
-	VFMADD231PS  fnSingle<>+3008(SB), Y5, Y7
+	VFMADD231PS  fnSingle<>+3200(SB), Y4, Y6
+	VFMADD231PS  fnSingle<>+3200(SB), Y5, Y7
 	VSUBPS       fnSingle<>+1984(SB), Y6, Y8
 	VSUBPS       fnSingle<>+1984(SB), Y7, Y9
 	VPSLLD       $0x17, Y6, Y6
@@ -7984,22 +7972,22 @@ loop:
 	VMOVUPD      fnSingle<>+448(SB), Y13
 	VFMADD231PS  fnSingle<>+320(SB), Y10, Y12
 	VFMADD231PS  fnSingle<>+320(SB), Y11, Y13
-	VFNMADD231PS fnSingle<>+4384(SB), Y8, Y4
-	VFNMADD231PS fnSingle<>+4384(SB), Y9, Y5
+	VFNMADD231PS fnSingle<>+4576(SB), Y8, Y4
+	VFNMADD231PS fnSingle<>+4576(SB), Y9, Y5
 	VMULPS       fnSingle<>+2048(SB), Y8, Y8
 	VMULPS       fnSingle<>+2048(SB), Y9, Y9
 	VADDPS       Y8, Y4, Y10
 	VADDPS       Y9, Y5, Y11
-	VMOVUPD      fnSingle<>+4480(SB), Y14
-	VMOVUPD      fnSingle<>+4480(SB), Y15
-	VFMADD213PS  fnSingle<>+4512(SB), Y10, Y14
-	VFMADD213PS  fnSingle<>+4512(SB), Y11, Y15
-	VFMADD213PS  fnSingle<>+4544(SB), Y10, Y14
-	VFMADD213PS  fnSingle<>+4544(SB), Y11, Y15
-	VFMADD213PS  fnSingle<>+4576(SB), Y10, Y14
-	VFMADD213PS  fnSingle<>+4576(SB), Y11, Y15
-	VFMADD213PS  fnSingle<>+4608(SB), Y10, Y14
-	VFMADD213PS  fnSingle<>+4608(SB), Y11, Y15
+	VMOVUPD      fnSingle<>+4672(SB), Y14
+	VMOVUPD      fnSingle<>+4672(SB), Y15
+	VFMADD213PS  fnSingle<>+4704(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4704(SB), Y11, Y15
+	VFMADD213PS  fnSingle<>+4736(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4736(SB), Y11, Y15
+	VFMADD213PS  fnSingle<>+4768(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4768(SB), Y11, Y15
+	VFMADD213PS  fnSingle<>+4800(SB), Y10, Y14
+	VFMADD213PS  fnSingle<>+4800(SB), Y11, Y15
 	VMULPS       Y10, Y10, Y10
 	VMULPS       Y11, Y11, Y11
 	VFMADD213PS  Y8, Y10, Y14
@@ -8024,8 +8012,8 @@ loop:
 	VMULPS       Y7, Y5, Y7
 	VFMADD231PS  Y6, Y4, Y8
 	VFMADD231PS  Y6, Y5, Y7
-	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y2, Y4
-	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y3, Y5
+	VCMPPS       $0x1e, fnSingle<>+6016(SB), Y2, Y4
+	VCMPPS       $0x1e, fnSingle<>+6016(SB), Y3, Y5
 	VBROADCASTSS 8(BX), Y6
 	VMULPS       Y6, Y2, Y2
 	VMULPS       Y6, Y3, Y3
@@ -8050,7 +8038,7 @@ TEXT ·fnELUGradAVX2(SB), NOSPLIT, $0-40
 	VMOVUPD fnSingle<>+1888(SB), Y0
 	VMOVUPD fnSingle<>+1952(SB), Y0
 	VMOVUPD fnSingle<>+1856(SB), Y0
-	VMOVUPD fnSingle<>+4640(SB), Y1
+	VMOVUPD fnSingle<>+4832(SB), Y1
 	XORQ    DI, DI
 
 loop:
@@ -8062,26 +8050,26 @@ loop:
 	VMAXPS       Y3, Y0, Y7
 	VMINPS       Y6, Y1, Y6
 	VMINPS       Y7, Y1, Y7
-	VMOVUPD      fnSingle<>+4064(SB), Y8
-	VMOVUPD      fnSingle<>+4064(SB), Y9
-	VFMADD231PS  fnSingle<>+3008(SB), Y6, Y8
-	VFMADD231PS  fnSingle<>+3008(SB), Y7, Y9
-	VSUBPS       fnSingle<>+4064(SB), Y8, Y10
-	VSUBPS       fnSingle<>+4064(SB), Y9, Y11
-	VFNMADD231PS fnSingle<>+4384(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4384(SB), Y11, Y7
-	VFNMADD231PS fnSingle<>+4416(SB), Y10, Y6
-	VFNMADD231PS fnSingle<>+4416(SB), Y11, Y7
-	VMOVUPD      fnSingle<>+4480(SB), Y10
-	VMOVUPD      fnSingle<>+4480(SB), Y11
-	VFMADD213PS  fnSingle<>+4512(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4512(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4544(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4544(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4576(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4576(SB), Y7, Y11
-	VFMADD213PS  fnSingle<>+4608(SB), Y6, Y10
-	VFMADD213PS  fnSingle<>+4608(SB), Y7, Y11
+	VMOVUPD      fnSingle<>+4256(SB), Y8
+	VMOVUPD      fnSingle<>+4256(SB), Y9
+	VFMADD231PS  fnSingle<>+3200(SB), Y6, Y8
+	VFMADD231PS  fnSingle<>+3200(SB), Y7, Y9
+	VSUBPS       fnSingle<>+4256(SB), Y8, Y10
+	VSUBPS       fnSingle<>+4256(SB), Y9, Y11
+	VFNMADD231PS fnSingle<>+4576(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4576(SB), Y11, Y7
+	VFNMADD231PS fnSingle<>+4608(SB), Y10, Y6
+	VFNMADD231PS fnSingle<>+4608(SB), Y11, Y7
+	VMOVUPD      fnSingle<>+4672(SB), Y10
+	VMOVUPD      fnSingle<>+4672(SB), Y11
+	VFMADD213PS  fnSingle<>+4704(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4704(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4736(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4736(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4768(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4768(SB), Y7, Y11
+	VFMADD213PS  fnSingle<>+4800(SB), Y6, Y10
+	VFMADD213PS  fnSingle<>+4800(SB), Y7, Y11
 	VMULPS       Y6, Y6, Y12
 	VMULPS       Y7, Y7, Y13
 	VFMADD213PS  Y6, Y12, Y10
@@ -8100,7 +8088,7 @@ loop:
 	VADDPS       Y6, Y12, Y6
 	VPSLLD       $0x16, Y8, Y10
 	VPSLLD       $0x17, Y8, Y8
-	VANDPS       fnSingle<>+6048(SB), Y10, Y10
+	VANDPS       fnSingle<>+6240(SB), Y10, Y10
 	VPSUBD       Y10, Y8, Y8
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
 	VPADDD       fnSingle<>+448(SB), Y10, Y10
@@ -8108,14 +8096,14 @@ loop:
 	VMULPS       Y8, Y7, Y7
 	VPSLLD       $0x16, Y9, Y8
 	VPSLLD       $0x17, Y9, Y9
-	VANDPS       fnSingle<>+6048(SB), Y8, Y8
+	VANDPS       fnSingle<>+6240(SB), Y8, Y8
 	VPSUBD       Y8, Y9, Y9
 	VPADDD       fnSingle<>+448(SB), Y9, Y9
 	VPADDD       fnSingle<>+448(SB), Y8, Y8
 	VMULPS       Y8, Y6, Y6
 	VMULPS       Y9, Y6, Y6
-	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y2, Y2
-	VCMPPS       $0x1e, fnSingle<>+5824(SB), Y3, Y3
+	VCMPPS       $0x1e, fnSingle<>+6016(SB), Y2, Y2
+	VCMPPS       $0x1e, fnSingle<>+6016(SB), Y3, Y3
 	VBROADCASTSS 8(SI), Y8
 	VBLENDVPS    Y2, Y8, Y7, Y7
 	VBLENDVPS    Y3, Y8, Y6, Y6
@@ -8139,7 +8127,7 @@ TEXT ·fnELUAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z1
 	VBROADCASTSS fnSingle<>+1856(SB), Z2
-	VBROADCASTSS fnSingle<>+4640(SB), Z2
+	VBROADCASTSS fnSingle<>+4832(SB), Z2
 	XORQ         SI, SI
 
 wide:
@@ -8162,10 +8150,10 @@ wide:
 	VBROADCASTSS      fnSingle<>+1984(SB), Z11
 	VBROADCASTSS      fnSingle<>+1984(SB), Z12
 	VBROADCASTSS      fnSingle<>+1984(SB), Z13
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z6, Z10
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z7, Z11
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z8, Z12
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z9, Z13
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z6, Z10
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z7, Z11
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z8, Z12
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z9, Z13
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z10, Z14
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z11, Z15
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z12, Z16
@@ -8190,10 +8178,10 @@ wide:
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z19, Z23
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z20, Z24
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z21, Z25
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z6
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z7
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z8
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z9
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z14, Z6
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z15, Z7
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z16, Z8
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z17, Z9
 	VMULPS.BCST       fnSingle<>+2048(SB), Z14, Z14
 	VMULPS.BCST       fnSingle<>+2048(SB), Z15, Z15
 	VMULPS.BCST       fnSingle<>+2048(SB), Z16, Z16
@@ -8202,26 +8190,26 @@ wide:
 	VADDPS            Z15, Z7, Z19
 	VADDPS            Z16, Z8, Z20
 	VADDPS            Z17, Z9, Z21
-	VBROADCASTSS      fnSingle<>+4480(SB), Z26
-	VBROADCASTSS      fnSingle<>+4480(SB), Z27
-	VBROADCASTSS      fnSingle<>+4480(SB), Z28
-	VBROADCASTSS      fnSingle<>+4480(SB), Z29
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z20, Z28
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z21, Z29
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z20, Z28
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z21, Z29
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z20, Z28
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z21, Z29
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z18, Z26
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z19, Z27
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z20, Z28
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z21, Z29
+	VBROADCASTSS      fnSingle<>+4672(SB), Z26
+	VBROADCASTSS      fnSingle<>+4672(SB), Z27
+	VBROADCASTSS      fnSingle<>+4672(SB), Z28
+	VBROADCASTSS      fnSingle<>+4672(SB), Z29
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z21, Z29
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z21, Z29
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z21, Z29
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z18, Z26
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z19, Z27
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z20, Z28
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z21, Z29
 	VMULPS            Z18, Z18, Z18
 	VMULPS            Z19, Z19, Z19
 	VMULPS            Z20, Z20, Z20
@@ -8266,10 +8254,10 @@ wide:
 	VFMADD231PS.BCST  (BX), Z7, Z11
 	VFMADD231PS.BCST  (BX), Z8, Z12
 	VFMADD231PS.BCST  (BX), Z9, Z13
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z3, K2
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z4, K3
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z5, K4
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z3, K2
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z4, K3
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z5, K4
 	VMULPS.BCST       8(BX), Z2, Z2
 	VMULPS.BCST       8(BX), Z3, Z3
 	VMULPS.BCST       8(BX), Z4, Z4
@@ -8294,21 +8282,21 @@ loop:
 	VMAXPS            Z2, Z0, Z3
 	VMINPS            Z3, Z1, Z3
 	VBROADCASTSS      fnSingle<>+1984(SB), Z4
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z3, Z4
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z3, Z4
 	VSUBPS.BCST       fnSingle<>+1984(SB), Z4, Z5
 	VPSLLD            $0x17, Z4, Z4
 	VBROADCASTSS      fnSingle<>+2016(SB), Z6
 	VPSUBD            Z4, Z6, Z6
 	VBROADCASTSS      fnSingle<>+448(SB), Z7
 	VFMADD231PS.BCST  fnSingle<>+320(SB), Z6, Z7
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z3
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z5, Z3
 	VMULPS.BCST       fnSingle<>+2048(SB), Z5, Z5
 	VADDPS            Z5, Z3, Z6
-	VBROADCASTSS      fnSingle<>+4480(SB), Z8
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z6, Z8
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z6, Z8
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z6, Z8
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z6, Z8
+	VBROADCASTSS      fnSingle<>+4672(SB), Z8
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z6, Z8
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z6, Z8
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z6, Z8
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z6, Z8
 	VMULPS            Z6, Z6, Z6
 	VFMADD213PS       Z5, Z6, Z8
 	VADDPS            Z3, Z7, Z5
@@ -8320,7 +8308,7 @@ loop:
 	VMULPS            Z4, Z3, Z3
 	VMULPS.BCST       4(BX), Z3, Z4
 	VFMADD231PS.BCST  (BX), Z3, Z4
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z2, K1
 	VMULPS.BCST       8(BX), Z2, Z2
 	VBLENDMPS         Z2, Z4, K1, Z4
 	VMOVUPS           Z4, (AX)(SI*4)
@@ -8343,7 +8331,7 @@ TEXT ·fnELUGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS fnSingle<>+1888(SB), Z0
 	VBROADCASTSS fnSingle<>+1952(SB), Z0
 	VBROADCASTSS fnSingle<>+1856(SB), Z0
-	VBROADCASTSS fnSingle<>+4640(SB), Z1
+	VBROADCASTSS fnSingle<>+4832(SB), Z1
 	XORQ         DI, DI
 
 wide:
@@ -8366,46 +8354,46 @@ wide:
 	VMINPS            Z11, Z1, Z11
 	VMINPS            Z12, Z1, Z12
 	VMINPS            Z13, Z1, Z13
-	VBROADCASTSS      fnSingle<>+4064(SB), Z14
-	VBROADCASTSS      fnSingle<>+4064(SB), Z15
-	VBROADCASTSS      fnSingle<>+4064(SB), Z16
-	VBROADCASTSS      fnSingle<>+4064(SB), Z17
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z10, Z14
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z11, Z15
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z12, Z16
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z13, Z17
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z14, Z14
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z15, Z15
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z16, Z16
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z17, Z17
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z14, Z10
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z15, Z11
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z16, Z12
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z17, Z13
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z14, Z10
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z15, Z11
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z16, Z12
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z17, Z13
-	VBROADCASTSS      fnSingle<>+4480(SB), Z18
-	VBROADCASTSS      fnSingle<>+4480(SB), Z19
-	VBROADCASTSS      fnSingle<>+4480(SB), Z20
-	VBROADCASTSS      fnSingle<>+4480(SB), Z21
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z13, Z21
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z10, Z18
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z11, Z19
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z12, Z20
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z13, Z21
+	VBROADCASTSS      fnSingle<>+4256(SB), Z14
+	VBROADCASTSS      fnSingle<>+4256(SB), Z15
+	VBROADCASTSS      fnSingle<>+4256(SB), Z16
+	VBROADCASTSS      fnSingle<>+4256(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z10, Z14
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z11, Z15
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z12, Z16
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z13, Z17
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z14, Z14
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z15, Z15
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z16, Z16
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z17, Z17
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z14, Z10
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z15, Z11
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z16, Z12
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z17, Z13
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z14, Z10
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z15, Z11
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z16, Z12
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z17, Z13
+	VBROADCASTSS      fnSingle<>+4672(SB), Z18
+	VBROADCASTSS      fnSingle<>+4672(SB), Z19
+	VBROADCASTSS      fnSingle<>+4672(SB), Z20
+	VBROADCASTSS      fnSingle<>+4672(SB), Z21
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z13, Z21
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z10, Z18
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z11, Z19
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z12, Z20
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z13, Z21
 	VMULPS            Z10, Z10, Z22
 	VMULPS            Z11, Z11, Z23
 	VMULPS            Z12, Z12, Z24
@@ -8435,10 +8423,10 @@ wide:
 	VSCALEFPS         Z15, Z12, Z12
 	VSCALEFPS         Z16, Z13, Z13
 	VSCALEFPS         Z17, Z10, Z10
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z3, K2
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z4, K3
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z5, K4
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z3, K2
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z4, K3
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z5, K4
 	VBLENDMPS.BCST    8(SI), Z11, K1, Z11
 	VBLENDMPS.BCST    8(SI), Z12, K2, Z12
 	VBLENDMPS.BCST    8(SI), Z13, K3, Z13
@@ -8463,16 +8451,16 @@ loop:
 	VMOVUPS           (DX)(DI*4), Z3
 	VMAXPS            Z2, Z0, Z4
 	VMINPS            Z4, Z1, Z4
-	VBROADCASTSS      fnSingle<>+4064(SB), Z5
-	VFMADD231PS.BCST  fnSingle<>+3008(SB), Z4, Z5
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z5
-	VFNMADD231PS.BCST fnSingle<>+4384(SB), Z5, Z4
-	VFNMADD231PS.BCST fnSingle<>+4416(SB), Z5, Z4
-	VBROADCASTSS      fnSingle<>+4480(SB), Z6
-	VFMADD213PS.BCST  fnSingle<>+4512(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4544(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4576(SB), Z4, Z6
-	VFMADD213PS.BCST  fnSingle<>+4608(SB), Z4, Z6
+	VBROADCASTSS      fnSingle<>+4256(SB), Z5
+	VFMADD231PS.BCST  fnSingle<>+3200(SB), Z4, Z5
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z5, Z5
+	VFNMADD231PS.BCST fnSingle<>+4576(SB), Z5, Z4
+	VFNMADD231PS.BCST fnSingle<>+4608(SB), Z5, Z4
+	VBROADCASTSS      fnSingle<>+4672(SB), Z6
+	VFMADD213PS.BCST  fnSingle<>+4704(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4736(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4768(SB), Z4, Z6
+	VFMADD213PS.BCST  fnSingle<>+4800(SB), Z4, Z6
 	VMULPS            Z4, Z4, Z7
 	VFMADD213PS       Z4, Z7, Z6
 	VBROADCASTSS      4(SI), Z4
@@ -8481,7 +8469,7 @@ loop:
 	VFMADD231PS.BCST  (SI), Z6, Z4
 	VADDPS.BCST       (SI), Z4, Z4
 	VSCALEFPS         Z5, Z4, Z4
-	VCMPPS.BCST       $0x1e, fnSingle<>+5824(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, fnSingle<>+6016(SB), Z2, K1
 	VBLENDMPS.BCST    8(SI), Z4, K1, Z4
 	VMULPS            Z4, Z3, Z2
 	VMOVUPS           Z2, (AX)(DI*4)
@@ -8532,8 +8520,8 @@ loop:
 	VSQRTPS Y1, Y1
 	VADDPS  Y0, Y0, Y0
 	VADDPS  Y1, Y1, Y1
-	VCMPPS  $0x00, fnSingle<>+5824(SB), Y2, Y4
-	VCMPPS  $0x00, fnSingle<>+5824(SB), Y3, Y5
+	VCMPPS  $0x00, fnSingle<>+6016(SB), Y2, Y4
+	VCMPPS  $0x00, fnSingle<>+6016(SB), Y3, Y5
 	VMOVUPD fnSingle<>+448(SB), Y6
 	VMOVUPD fnSingle<>+448(SB), Y7
 	VANDPD  Y4, Y6, Y4
@@ -8622,10 +8610,10 @@ wide:
 	VADDPS       Z1, Z1, Z1
 	VADDPS       Z2, Z2, Z2
 	VADDPS       Z3, Z3, Z3
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z4, K1
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z5, K2
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z6, K3
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z7, K4
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z4, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z5, K2
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z6, K3
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z7, K4
 	VBROADCASTSS fnSingle<>+448(SB), Z8
 	VBROADCASTSS fnSingle<>+448(SB), Z9
 	VBROADCASTSS fnSingle<>+448(SB), Z10
@@ -8658,7 +8646,7 @@ loop:
 	VMOVUPS      (DX)(SI*4), Z1
 	VSQRTPS      Z0, Z0
 	VADDPS       Z0, Z0, Z0
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z1, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z1, K1
 	VBROADCASTSS fnSingle<>+448(SB), Z2
 	VMOVAPS.Z    Z2, K1, Z2
 	VADDPS       Z2, Z0, Z0
@@ -8713,14 +8701,14 @@ loop:
 	VMOVUPS      32(DX)(SI*4), Y3
 	VSQRTPS      Y0, Y4
 	VSQRTPS      Y1, Y5
-	VMOVUPD      fnSingle<>+4288(SB), Y6
-	VMOVUPD      fnSingle<>+4288(SB), Y7
+	VMOVUPD      fnSingle<>+4480(SB), Y6
+	VMOVUPD      fnSingle<>+4480(SB), Y7
 	VMAXPS       Y4, Y6, Y4
 	VMAXPS       Y5, Y7, Y5
 	VMOVUPD      fnSingle<>+448(SB), Y6
 	VMOVUPD      fnSingle<>+448(SB), Y7
-	VCMPPS       $0x00, fnSingle<>+5824(SB), Y2, Y8
-	VCMPPS       $0x00, fnSingle<>+5824(SB), Y3, Y9
+	VCMPPS       $0x00, fnSingle<>+6016(SB), Y2, Y8
+	VCMPPS       $0x00, fnSingle<>+6016(SB), Y3, Y9
 	VMOVUPD      fnSingle<>+448(SB), Y10
 	VMOVUPD      fnSingle<>+448(SB), Y11
 	VANDPD       Y8, Y10, Y8
@@ -8729,12 +8717,12 @@ loop:
 	VADDPS       Y9, Y5, Y5
 	VDIVPS       Y4, Y6, Y4
 	VDIVPS       Y5, Y7, Y5
-	VMOVUPD      fnSingle<>+4256(SB), Y6
-	VMOVUPD      fnSingle<>+4256(SB), Y7
+	VMOVUPD      fnSingle<>+4448(SB), Y6
+	VMOVUPD      fnSingle<>+4448(SB), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMAXPS       Y1, Y7, Y1
-	VMOVUPD      fnSingle<>+4352(SB), Y6
-	VMOVUPD      fnSingle<>+4352(SB), Y7
+	VMOVUPD      fnSingle<>+4544(SB), Y6
+	VMOVUPD      fnSingle<>+4544(SB), Y7
 	VMINPS       Y0, Y6, Y0
 	VMINPS       Y1, Y7, Y1
 	VMULPS       Y4, Y0, Y6
@@ -8751,8 +8739,8 @@ loop:
 	VFNMADD231PS Y5, Y9, Y1
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
-	VMULPS       fnSingle<>+4320(SB), Y0, Y0
-	VMULPS       fnSingle<>+4320(SB), Y1, Y1
+	VMULPS       fnSingle<>+4512(SB), Y0, Y0
+	VMULPS       fnSingle<>+4512(SB), Y1, Y1
 	VMOVAPD      Y6, Y8
 	VMOVAPD      Y7, Y9
 	VFMSUB231PS  Y4, Y4, Y8
@@ -8853,10 +8841,10 @@ wide:
 	VSQRTPS      Z1, Z9
 	VSQRTPS      Z2, Z10
 	VSQRTPS      Z3, Z11
-	VBROADCASTSS fnSingle<>+4288(SB), Z12
-	VBROADCASTSS fnSingle<>+4288(SB), Z13
-	VBROADCASTSS fnSingle<>+4288(SB), Z14
-	VBROADCASTSS fnSingle<>+4288(SB), Z15
+	VBROADCASTSS fnSingle<>+4480(SB), Z12
+	VBROADCASTSS fnSingle<>+4480(SB), Z13
+	VBROADCASTSS fnSingle<>+4480(SB), Z14
+	VBROADCASTSS fnSingle<>+4480(SB), Z15
 	VMAXPS       Z8, Z12, Z8
 	VMAXPS       Z9, Z13, Z9
 	VMAXPS       Z10, Z14, Z10
@@ -8865,10 +8853,10 @@ wide:
 	VBROADCASTSS fnSingle<>+448(SB), Z13
 	VBROADCASTSS fnSingle<>+448(SB), Z14
 	VBROADCASTSS fnSingle<>+448(SB), Z15
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z4, K1
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z5, K2
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z6, K3
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z7, K4
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z4, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z5, K2
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z6, K3
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z7, K4
 	VBROADCASTSS fnSingle<>+448(SB), Z16
 	VBROADCASTSS fnSingle<>+448(SB), Z17
 	VBROADCASTSS fnSingle<>+448(SB), Z18
@@ -8885,18 +8873,18 @@ wide:
 	VDIVPS       Z9, Z13, Z9
 	VDIVPS       Z10, Z14, Z10
 	VDIVPS       Z11, Z15, Z11
-	VBROADCASTSS fnSingle<>+4256(SB), Z12
-	VBROADCASTSS fnSingle<>+4256(SB), Z13
-	VBROADCASTSS fnSingle<>+4256(SB), Z14
-	VBROADCASTSS fnSingle<>+4256(SB), Z15
+	VBROADCASTSS fnSingle<>+4448(SB), Z12
+	VBROADCASTSS fnSingle<>+4448(SB), Z13
+	VBROADCASTSS fnSingle<>+4448(SB), Z14
+	VBROADCASTSS fnSingle<>+4448(SB), Z15
 	VMAXPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z13, Z1
 	VMAXPS       Z2, Z14, Z2
 	VMAXPS       Z3, Z15, Z3
-	VBROADCASTSS fnSingle<>+4352(SB), Z12
-	VBROADCASTSS fnSingle<>+4352(SB), Z13
-	VBROADCASTSS fnSingle<>+4352(SB), Z14
-	VBROADCASTSS fnSingle<>+4352(SB), Z15
+	VBROADCASTSS fnSingle<>+4544(SB), Z12
+	VBROADCASTSS fnSingle<>+4544(SB), Z13
+	VBROADCASTSS fnSingle<>+4544(SB), Z14
+	VBROADCASTSS fnSingle<>+4544(SB), Z15
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z13, Z1
 	VMINPS       Z2, Z14, Z2
@@ -8929,10 +8917,10 @@ wide:
 	VMULPS       Z9, Z9, Z13
 	VMULPS       Z10, Z10, Z14
 	VMULPS       Z11, Z11, Z15
-	VMULPS.BCST  fnSingle<>+4320(SB), Z0, Z0
-	VMULPS.BCST  fnSingle<>+4320(SB), Z1, Z1
-	VMULPS.BCST  fnSingle<>+4320(SB), Z2, Z2
-	VMULPS.BCST  fnSingle<>+4320(SB), Z3, Z3
+	VMULPS.BCST  fnSingle<>+4512(SB), Z0, Z0
+	VMULPS.BCST  fnSingle<>+4512(SB), Z1, Z1
+	VMULPS.BCST  fnSingle<>+4512(SB), Z2, Z2
+	VMULPS.BCST  fnSingle<>+4512(SB), Z3, Z3
 	VMOVAPD      Z12, Z16
 	VMOVAPD      Z13, Z17
 	VMOVAPD      Z14, Z18
@@ -8976,17 +8964,17 @@ loop:
 	VMOVUPS      (CX)(SI*4), Z0
 	VMOVUPS      (DX)(SI*4), Z1
 	VSQRTPS      Z0, Z2
-	VBROADCASTSS fnSingle<>+4288(SB), Z3
+	VBROADCASTSS fnSingle<>+4480(SB), Z3
 	VMAXPS       Z2, Z3, Z2
 	VBROADCASTSS fnSingle<>+448(SB), Z3
-	VCMPPS.BCST  $0x00, fnSingle<>+5824(SB), Z1, K1
+	VCMPPS.BCST  $0x00, fnSingle<>+6016(SB), Z1, K1
 	VBROADCASTSS fnSingle<>+448(SB), Z4
 	VMOVAPS.Z    Z4, K1, Z4
 	VADDPS       Z4, Z2, Z2
 	VDIVPS       Z2, Z3, Z2
-	VBROADCASTSS fnSingle<>+4256(SB), Z3
+	VBROADCASTSS fnSingle<>+4448(SB), Z3
 	VMAXPS       Z0, Z3, Z0
-	VBROADCASTSS fnSingle<>+4352(SB), Z3
+	VBROADCASTSS fnSingle<>+4544(SB), Z3
 	VMINPS       Z0, Z3, Z0
 	VMULPS       Z2, Z0, Z3
 	VMOVAPD      Z3, Z4
@@ -8995,7 +8983,7 @@ loop:
 	VFNMADD231PS Z2, Z3, Z0
 	VFNMADD231PS Z2, Z4, Z0
 	VMULPS       Z2, Z2, Z3
-	VMULPS.BCST  fnSingle<>+4320(SB), Z0, Z0
+	VMULPS.BCST  fnSingle<>+4512(SB), Z0, Z0
 	VMOVAPD      Z3, Z4
 	VFMSUB231PS  Z2, Z2, Z4
 	VFMADD231PS  Z0, Z3, Z4
@@ -9049,8 +9037,8 @@ loop:
 	VMOVUPS 32(CX)(SI*4), Y1
 	VMOVUPS (DX)(SI*4), Y2
 	VMOVUPS 32(DX)(SI*4), Y3
-	VXORPS  fnSingle<>+5824(SB), Y2, Y2
-	VXORPS  fnSingle<>+5824(SB), Y3, Y3
+	VXORPS  fnSingle<>+6016(SB), Y2, Y2
+	VXORPS  fnSingle<>+6016(SB), Y3, Y3
 	VDIVPS  Y0, Y2, Y2
 	VDIVPS  Y1, Y3, Y3
 	VDIVPS  Y0, Y2, Y0
@@ -9132,10 +9120,10 @@ wide:
 	VMOVUPS     64(DX)(SI*4), Z5
 	VMOVUPS     128(DX)(SI*4), Z6
 	VMOVUPS     192(DX)(SI*4), Z7
-	VXORPS.BCST fnSingle<>+5824(SB), Z4, Z4
-	VXORPS.BCST fnSingle<>+5824(SB), Z5, Z5
-	VXORPS.BCST fnSingle<>+5824(SB), Z6, Z6
-	VXORPS.BCST fnSingle<>+5824(SB), Z7, Z7
+	VXORPS.BCST fnSingle<>+6016(SB), Z4, Z4
+	VXORPS.BCST fnSingle<>+6016(SB), Z5, Z5
+	VXORPS.BCST fnSingle<>+6016(SB), Z6, Z6
+	VXORPS.BCST fnSingle<>+6016(SB), Z7, Z7
 	VDIVPS      Z0, Z4, Z4
 	VDIVPS      Z1, Z5, Z5
 	VDIVPS      Z2, Z6, Z6
@@ -9158,7 +9146,7 @@ rest:
 loop:
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
-	VXORPS.BCST fnSingle<>+5824(SB), Z1, Z1
+	VXORPS.BCST fnSingle<>+6016(SB), Z1, Z1
 	VDIVPS      Z0, Z1, Z1
 	VDIVPS      Z0, Z1, Z0
 	VMOVUPS     Z0, (AX)(SI*4)
@@ -9183,39 +9171,39 @@ loop:
 	VMOVUPS      (CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+5984(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+6016(SB), Y3
+	VPSUBD       fnSingle<>+6176(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+6208(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VPSRAD       $0x14, Y1, Y2
 	VPSRAD       $0x17, Y1, Y4
 	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+3680(SB), Y2, Y5
+	VPERMPS      fnSingle<>+3872(SB), Y2, Y5
 	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+2816(SB), Y1, Y5
+	VANDPS       fnSingle<>+3008(SB), Y1, Y5
 	VORPS        fnSingle<>+448(SB), Y5, Y5
-	VPERMPS      fnSingle<>+3648(SB), Y2, Y6
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y5
-	VMOVUPD      fnSingle<>+3744(SB), Y6
-	VFMADD213PS  fnSingle<>+3776(SB), Y5, Y6
-	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y6
-	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3840(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4384(SB), Y6, Y5
+	VMOVUPD      fnSingle<>+3936(SB), Y6
+	VFMADD213PS  fnSingle<>+3968(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+4000(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+4032(SB), Y5, Y6
 	VMULPS       Y5, Y5, Y7
-	VPERMPS      fnSingle<>+3712(SB), Y2, Y2
+	VPERMPS      fnSingle<>+3904(SB), Y2, Y2
 	VFMADD213PS  Y2, Y7, Y6
 	VBROADCASTSS (BX), Y2
 	VMULPS       Y2, Y4, Y2
 	VBROADCASTSS 24(BX), Y7
 	VMOVAPD      Y2, Y8
 	VFMADD231PS  Y7, Y5, Y8
-	VANDPS       fnSingle<>+5856(SB), Y8, Y7
-	VCMPPS       $0x11, fnSingle<>+4160(SB), Y7, Y7
+	VANDPS       fnSingle<>+6048(SB), Y8, Y7
+	VCMPPS       $0x11, fnSingle<>+4352(SB), Y7, Y7
 	VANDPS       Y7, Y3, Y3
 	VMOVMSKPS    Y3, DI
 	CMPL         DI, $0xff
 	JNE          careful1
-	VADDPS       fnSingle<>+4064(SB), Y8, Y1
-	VSUBPS       fnSingle<>+4064(SB), Y1, Y3
+	VADDPS       fnSingle<>+4256(SB), Y8, Y1
+	VSUBPS       fnSingle<>+4256(SB), Y1, Y3
 	VBROADCASTSS (BX), Y7
 	VBROADCASTSS 4(BX), Y8
 	VBROADCASTSS (BX), Y9
@@ -9229,12 +9217,12 @@ loop:
 	VSUBPS       Y3, Y2, Y2
 	VFMADD231PS  Y4, Y5, Y2
 	VADDPS       Y10, Y2, Y2
-	VMOVUPD      fnSingle<>+3872(SB), Y3
-	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4064(SB), Y3
+	VFMADD213PS  fnSingle<>+4096(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y3, Y1
@@ -9242,36 +9230,36 @@ loop:
 	JMP          done1
 
 careful1:
-	VCMPPS       $0x11, fnSingle<>+2944(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+3136(SB), Y1, Y2
 	VMOVAPD      Y1, Y3
-	VMULPS       fnSingle<>+2912(SB), Y1, Y4
+	VMULPS       fnSingle<>+3104(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+4224(SB), Y4
+	VMOVUPD      fnSingle<>+4416(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3872(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
-	VANDPS       fnSingle<>+2816(SB), Y3, Y3
+	VANDPS       fnSingle<>+3008(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
-	VPERMPS      fnSingle<>+3648(SB), Y4, Y5
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y3
-	VMOVUPD      fnSingle<>+3744(SB), Y5
-	VFMADD213PS  fnSingle<>+3776(SB), Y3, Y5
-	VFMADD213PS  fnSingle<>+3808(SB), Y3, Y5
-	VFMADD213PS  fnSingle<>+3840(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3840(SB), Y4, Y5
+	VFMADD213PS  fnSingle<>+4384(SB), Y5, Y3
+	VMOVUPD      fnSingle<>+3936(SB), Y5
+	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y5
 	VMULPS       Y3, Y3, Y6
-	VPERMPS      fnSingle<>+3712(SB), Y4, Y4
+	VPERMPS      fnSingle<>+3904(SB), Y4, Y4
 	VFMADD213PS  Y4, Y6, Y5
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y2, Y4
 	VBROADCASTSS 24(BX), Y6
 	VMOVAPD      Y4, Y7
 	VFMADD231PS  Y6, Y3, Y7
-	VADDPS       fnSingle<>+4064(SB), Y7, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y6
+	VADDPS       fnSingle<>+4256(SB), Y7, Y6
+	VSUBPS       fnSingle<>+4256(SB), Y6, Y6
 	VBROADCASTSS (BX), Y7
 	VBROADCASTSS 4(BX), Y8
 	VBROADCASTSS (BX), Y9
@@ -9285,32 +9273,32 @@ careful1:
 	VSUBPS       Y6, Y4, Y4
 	VFMADD231PS  Y2, Y3, Y4
 	VADDPS       Y10, Y4, Y2
-	VMOVUPD      fnSingle<>+3872(SB), Y3
-	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4064(SB), Y3
+	VFMADD213PS  fnSingle<>+4096(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4128(SB), Y2
+	VMOVUPD      fnSingle<>+4320(SB), Y2
 	VMAXPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+4096(SB), Y4
+	VMOVUPD      fnSingle<>+4288(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VADDPS       fnSingle<>+4064(SB), Y2, Y2
+	VADDPS       fnSingle<>+4256(SB), Y2, Y2
 	VPSLLD       $0x16, Y2, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+6048(SB), Y4, Y4
+	VANDPS       fnSingle<>+6240(SB), Y4, Y4
 	VPSUBD       Y4, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMULPS       Y2, Y3, Y3
 	VBROADCASTSS 16(BX), Y2
-	VCMPPS       $0x00, fnSingle<>+5824(SB), Y1, Y4
+	VCMPPS       $0x00, fnSingle<>+6016(SB), Y1, Y4
 	VBLENDVPS    Y4, Y2, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5824(SB), Y1, Y4
-	VBLENDVPS    Y4, fnSingle<>+5952(SB), Y3, Y3
-	VCMPPS       $0x00, fnSingle<>+5888(SB), Y1, Y4
+	VCMPPS       $0x11, fnSingle<>+6016(SB), Y1, Y4
+	VBLENDVPS    Y4, fnSingle<>+6144(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+6080(SB), Y1, Y4
 	VMOVUPD      fnSingle<>+448(SB), Y5
 	VDIVPS       Y2, Y5, Y2
 	VBLENDVPS    Y4, Y2, Y3, Y3
@@ -9326,39 +9314,39 @@ done1:
 	VMOVUPS      32(CX)(SI*4), Y0
 	VBROADCASTSS 8(BX), Y1
 	VANDPS       Y1, Y0, Y1
-	VPSUBD       fnSingle<>+5984(SB), Y1, Y2
-	VMOVUPD      fnSingle<>+6016(SB), Y3
+	VPSUBD       fnSingle<>+6176(SB), Y1, Y2
+	VMOVUPD      fnSingle<>+6208(SB), Y3
 	VPCMPGTD     Y2, Y3, Y3
 	VANDNPS      Y3, Y2, Y3
 	VPSRAD       $0x14, Y1, Y2
 	VPSRAD       $0x17, Y1, Y4
 	VCVTDQ2PS    Y4, Y4
-	VPERMPS      fnSingle<>+3680(SB), Y2, Y5
+	VPERMPS      fnSingle<>+3872(SB), Y2, Y5
 	VADDPS       Y5, Y4, Y4
-	VANDPS       fnSingle<>+2816(SB), Y1, Y5
+	VANDPS       fnSingle<>+3008(SB), Y1, Y5
 	VORPS        fnSingle<>+448(SB), Y5, Y5
-	VPERMPS      fnSingle<>+3648(SB), Y2, Y6
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y5
-	VMOVUPD      fnSingle<>+3744(SB), Y6
-	VFMADD213PS  fnSingle<>+3776(SB), Y5, Y6
-	VFMADD213PS  fnSingle<>+3808(SB), Y5, Y6
-	VFMADD213PS  fnSingle<>+3840(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3840(SB), Y2, Y6
+	VFMADD213PS  fnSingle<>+4384(SB), Y6, Y5
+	VMOVUPD      fnSingle<>+3936(SB), Y6
+	VFMADD213PS  fnSingle<>+3968(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+4000(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+4032(SB), Y5, Y6
 	VMULPS       Y5, Y5, Y7
-	VPERMPS      fnSingle<>+3712(SB), Y2, Y2
+	VPERMPS      fnSingle<>+3904(SB), Y2, Y2
 	VFMADD213PS  Y2, Y7, Y6
 	VBROADCASTSS (BX), Y2
 	VMULPS       Y2, Y4, Y2
 	VBROADCASTSS 24(BX), Y7
 	VMOVAPD      Y2, Y8
 	VFMADD231PS  Y7, Y5, Y8
-	VANDPS       fnSingle<>+5856(SB), Y8, Y7
-	VCMPPS       $0x11, fnSingle<>+4160(SB), Y7, Y7
+	VANDPS       fnSingle<>+6048(SB), Y8, Y7
+	VCMPPS       $0x11, fnSingle<>+4352(SB), Y7, Y7
 	VANDPS       Y7, Y3, Y3
 	VMOVMSKPS    Y3, DI
 	CMPL         DI, $0xff
 	JNE          careful2
-	VADDPS       fnSingle<>+4064(SB), Y8, Y1
-	VSUBPS       fnSingle<>+4064(SB), Y1, Y3
+	VADDPS       fnSingle<>+4256(SB), Y8, Y1
+	VSUBPS       fnSingle<>+4256(SB), Y1, Y3
 	VBROADCASTSS (BX), Y7
 	VBROADCASTSS 4(BX), Y8
 	VBROADCASTSS (BX), Y9
@@ -9372,12 +9360,12 @@ done1:
 	VSUBPS       Y3, Y2, Y2
 	VFMADD231PS  Y4, Y5, Y2
 	VADDPS       Y10, Y2, Y2
-	VMOVUPD      fnSingle<>+3872(SB), Y3
-	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4064(SB), Y3
+	VFMADD213PS  fnSingle<>+4096(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y3, Y1
@@ -9385,36 +9373,36 @@ done1:
 	JMP          done2
 
 careful2:
-	VCMPPS       $0x11, fnSingle<>+2944(SB), Y1, Y2
+	VCMPPS       $0x11, fnSingle<>+3136(SB), Y1, Y2
 	VMOVAPD      Y1, Y3
-	VMULPS       fnSingle<>+2912(SB), Y1, Y4
+	VMULPS       fnSingle<>+3104(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
-	VMOVUPD      fnSingle<>+4224(SB), Y4
+	VMOVUPD      fnSingle<>+4416(SB), Y4
 	VANDPD       Y2, Y4, Y2
 	VPSRAD       $0x14, Y3, Y4
 	VPSRAD       $0x17, Y3, Y5
 	VCVTDQ2PS    Y5, Y5
 	VADDPS       Y2, Y5, Y2
-	VPERMPS      fnSingle<>+3680(SB), Y4, Y5
+	VPERMPS      fnSingle<>+3872(SB), Y4, Y5
 	VADDPS       Y5, Y2, Y2
-	VANDPS       fnSingle<>+2816(SB), Y3, Y3
+	VANDPS       fnSingle<>+3008(SB), Y3, Y3
 	VORPS        fnSingle<>+448(SB), Y3, Y3
-	VPERMPS      fnSingle<>+3648(SB), Y4, Y5
-	VFMADD213PS  fnSingle<>+4192(SB), Y5, Y3
-	VMOVUPD      fnSingle<>+3744(SB), Y5
-	VFMADD213PS  fnSingle<>+3776(SB), Y3, Y5
-	VFMADD213PS  fnSingle<>+3808(SB), Y3, Y5
-	VFMADD213PS  fnSingle<>+3840(SB), Y3, Y5
+	VPERMPS      fnSingle<>+3840(SB), Y4, Y5
+	VFMADD213PS  fnSingle<>+4384(SB), Y5, Y3
+	VMOVUPD      fnSingle<>+3936(SB), Y5
+	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y5
+	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y5
 	VMULPS       Y3, Y3, Y6
-	VPERMPS      fnSingle<>+3712(SB), Y4, Y4
+	VPERMPS      fnSingle<>+3904(SB), Y4, Y4
 	VFMADD213PS  Y4, Y6, Y5
 	VBROADCASTSS (BX), Y4
 	VMULPS       Y4, Y2, Y4
 	VBROADCASTSS 24(BX), Y6
 	VMOVAPD      Y4, Y7
 	VFMADD231PS  Y6, Y3, Y7
-	VADDPS       fnSingle<>+4064(SB), Y7, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y6, Y6
+	VADDPS       fnSingle<>+4256(SB), Y7, Y6
+	VSUBPS       fnSingle<>+4256(SB), Y6, Y6
 	VBROADCASTSS (BX), Y7
 	VBROADCASTSS 4(BX), Y8
 	VBROADCASTSS (BX), Y9
@@ -9428,32 +9416,32 @@ careful2:
 	VSUBPS       Y6, Y4, Y4
 	VFMADD231PS  Y2, Y3, Y4
 	VADDPS       Y10, Y4, Y2
-	VMOVUPD      fnSingle<>+3872(SB), Y3
-	VFMADD213PS  fnSingle<>+3904(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3936(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+3968(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4000(SB), Y2, Y3
-	VFMADD213PS  fnSingle<>+4032(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+4064(SB), Y3
+	VFMADD213PS  fnSingle<>+4096(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4128(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4160(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4192(SB), Y2, Y3
+	VFMADD213PS  fnSingle<>+4224(SB), Y2, Y3
 	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+4128(SB), Y2
+	VMOVUPD      fnSingle<>+4320(SB), Y2
 	VMAXPS       Y6, Y2, Y2
-	VMOVUPD      fnSingle<>+4096(SB), Y4
+	VMOVUPD      fnSingle<>+4288(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VADDPS       fnSingle<>+4064(SB), Y2, Y2
+	VADDPS       fnSingle<>+4256(SB), Y2, Y2
 	VPSLLD       $0x16, Y2, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VANDPS       fnSingle<>+6048(SB), Y4, Y4
+	VANDPS       fnSingle<>+6240(SB), Y4, Y4
 	VPSUBD       Y4, Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y2, Y2
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMULPS       Y2, Y3, Y3
 	VBROADCASTSS 16(BX), Y2
-	VCMPPS       $0x00, fnSingle<>+5824(SB), Y1, Y4
+	VCMPPS       $0x00, fnSingle<>+6016(SB), Y1, Y4
 	VBLENDVPS    Y4, Y2, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5824(SB), Y1, Y4
-	VBLENDVPS    Y4, fnSingle<>+5952(SB), Y3, Y3
-	VCMPPS       $0x00, fnSingle<>+5888(SB), Y1, Y4
+	VCMPPS       $0x11, fnSingle<>+6016(SB), Y1, Y4
+	VBLENDVPS    Y4, fnSingle<>+6144(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+6080(SB), Y1, Y4
 	VMOVUPD      fnSingle<>+448(SB), Y5
 	VDIVPS       Y2, Y5, Y2
 	VBLENDVPS    Y4, Y2, Y3, Y3
@@ -9487,39 +9475,39 @@ loop:
 	VMOVUPS      (DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+5984(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+6016(SB), Y4
+	VPSUBD       fnSingle<>+6176(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+6208(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VPSRAD       $0x14, Y2, Y3
 	VPSRAD       $0x17, Y2, Y5
 	VCVTDQ2PS    Y5, Y5
-	VPERMPS      fnSingle<>+3680(SB), Y3, Y6
+	VPERMPS      fnSingle<>+3872(SB), Y3, Y6
 	VADDPS       Y6, Y5, Y5
-	VANDPS       fnSingle<>+2816(SB), Y2, Y6
+	VANDPS       fnSingle<>+3008(SB), Y2, Y6
 	VORPS        fnSingle<>+448(SB), Y6, Y6
-	VPERMPS      fnSingle<>+3648(SB), Y3, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y6
-	VMOVUPD      fnSingle<>+3744(SB), Y7
-	VFMADD213PS  fnSingle<>+3776(SB), Y6, Y7
-	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y7
-	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y7
+	VPERMPS      fnSingle<>+3840(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4384(SB), Y7, Y6
+	VMOVUPD      fnSingle<>+3936(SB), Y7
+	VFMADD213PS  fnSingle<>+3968(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+4000(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+4032(SB), Y6, Y7
 	VMULPS       Y6, Y6, Y8
-	VPERMPS      fnSingle<>+3712(SB), Y3, Y3
+	VPERMPS      fnSingle<>+3904(SB), Y3, Y3
 	VFMADD213PS  Y3, Y8, Y7
 	VBROADCASTSS (SI), Y3
 	VMULPS       Y3, Y5, Y3
 	VBROADCASTSS 24(SI), Y8
 	VMOVAPD      Y3, Y9
 	VFMADD231PS  Y8, Y6, Y9
-	VANDPS       fnSingle<>+5856(SB), Y9, Y8
-	VCMPPS       $0x11, fnSingle<>+4160(SB), Y8, Y8
+	VANDPS       fnSingle<>+6048(SB), Y9, Y8
+	VCMPPS       $0x11, fnSingle<>+4352(SB), Y8, Y8
 	VANDPS       Y8, Y4, Y4
 	VMOVMSKPS    Y4, R8
 	CMPL         R8, $0xff
 	JNE          careful1
-	VADDPS       fnSingle<>+4064(SB), Y9, Y2
-	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
+	VADDPS       fnSingle<>+4256(SB), Y9, Y2
+	VSUBPS       fnSingle<>+4256(SB), Y2, Y4
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS 4(SI), Y9
 	VBROADCASTSS (SI), Y10
@@ -9533,12 +9521,12 @@ loop:
 	VSUBPS       Y4, Y3, Y3
 	VFMADD231PS  Y5, Y6, Y3
 	VADDPS       Y11, Y3, Y3
-	VMOVUPD      fnSingle<>+3872(SB), Y4
-	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
+	VMOVUPD      fnSingle<>+4064(SB), Y4
+	VFMADD213PS  fnSingle<>+4096(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4128(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4160(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4192(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4224(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y3, Y4, Y3
 	VFMADD213PS  Y5, Y5, Y3
@@ -9548,36 +9536,36 @@ loop:
 	JMP          done1
 
 careful1:
-	VCMPPS       $0x11, fnSingle<>+2944(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+3136(SB), Y2, Y3
 	VMOVAPD      Y2, Y4
-	VMULPS       fnSingle<>+2912(SB), Y2, Y5
+	VMULPS       fnSingle<>+3104(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+4224(SB), Y5
+	VMOVUPD      fnSingle<>+4416(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3872(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
-	VANDPS       fnSingle<>+2816(SB), Y4, Y4
+	VANDPS       fnSingle<>+3008(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
-	VPERMPS      fnSingle<>+3648(SB), Y5, Y6
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y4
-	VMOVUPD      fnSingle<>+3744(SB), Y6
-	VFMADD213PS  fnSingle<>+3776(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+3808(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+3840(SB), Y4, Y6
+	VPERMPS      fnSingle<>+3840(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+4384(SB), Y6, Y4
+	VMOVUPD      fnSingle<>+3936(SB), Y6
+	VFMADD213PS  fnSingle<>+3968(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4000(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4032(SB), Y4, Y6
 	VMULPS       Y4, Y4, Y7
-	VPERMPS      fnSingle<>+3712(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3904(SB), Y5, Y5
 	VFMADD213PS  Y5, Y7, Y6
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y3, Y5
 	VBROADCASTSS 24(SI), Y7
 	VMOVAPD      Y5, Y8
 	VFMADD231PS  Y7, Y4, Y8
-	VADDPS       fnSingle<>+4064(SB), Y8, Y7
-	VSUBPS       fnSingle<>+4064(SB), Y7, Y7
+	VADDPS       fnSingle<>+4256(SB), Y8, Y7
+	VSUBPS       fnSingle<>+4256(SB), Y7, Y7
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS 4(SI), Y9
 	VBROADCASTSS (SI), Y10
@@ -9591,34 +9579,34 @@ careful1:
 	VSUBPS       Y7, Y5, Y5
 	VFMADD231PS  Y3, Y4, Y5
 	VADDPS       Y11, Y5, Y3
-	VMOVUPD      fnSingle<>+3872(SB), Y4
-	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
+	VMOVUPD      fnSingle<>+4064(SB), Y4
+	VFMADD213PS  fnSingle<>+4096(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4128(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4160(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4192(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4224(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y3, Y4, Y3
 	VFMADD213PS  Y5, Y5, Y3
-	VMOVUPD      fnSingle<>+4128(SB), Y4
+	VMOVUPD      fnSingle<>+4320(SB), Y4
 	VMAXPS       Y7, Y4, Y4
-	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VMOVUPD      fnSingle<>+4288(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VADDPS       fnSingle<>+4064(SB), Y4, Y4
+	VADDPS       fnSingle<>+4256(SB), Y4, Y4
 	VPSLLD       $0x16, Y4, Y5
 	VPSLLD       $0x17, Y4, Y4
-	VANDPS       fnSingle<>+6048(SB), Y5, Y5
+	VANDPS       fnSingle<>+6240(SB), Y5, Y5
 	VPSUBD       Y5, Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y5, Y5
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS 16(SI), Y4
-	VCMPPS       $0x00, fnSingle<>+5824(SB), Y2, Y5
+	VCMPPS       $0x00, fnSingle<>+6016(SB), Y2, Y5
 	VBLENDVPS    Y5, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5824(SB), Y2, Y5
-	VBLENDVPS    Y5, fnSingle<>+5952(SB), Y3, Y3
-	VCMPPS       $0x00, fnSingle<>+5888(SB), Y2, Y5
+	VCMPPS       $0x11, fnSingle<>+6016(SB), Y2, Y5
+	VBLENDVPS    Y5, fnSingle<>+6144(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+6080(SB), Y2, Y5
 	VMOVUPD      fnSingle<>+448(SB), Y6
 	VDIVPS       Y4, Y6, Y4
 	VBLENDVPS    Y5, Y4, Y3, Y3
@@ -9636,39 +9624,39 @@ done1:
 	VMOVUPS      32(DX)(DI*4), Y1
 	VBROADCASTSS 8(SI), Y2
 	VANDPS       Y2, Y0, Y2
-	VPSUBD       fnSingle<>+5984(SB), Y2, Y3
-	VMOVUPD      fnSingle<>+6016(SB), Y4
+	VPSUBD       fnSingle<>+6176(SB), Y2, Y3
+	VMOVUPD      fnSingle<>+6208(SB), Y4
 	VPCMPGTD     Y3, Y4, Y4
 	VANDNPS      Y4, Y3, Y4
 	VPSRAD       $0x14, Y2, Y3
 	VPSRAD       $0x17, Y2, Y5
 	VCVTDQ2PS    Y5, Y5
-	VPERMPS      fnSingle<>+3680(SB), Y3, Y6
+	VPERMPS      fnSingle<>+3872(SB), Y3, Y6
 	VADDPS       Y6, Y5, Y5
-	VANDPS       fnSingle<>+2816(SB), Y2, Y6
+	VANDPS       fnSingle<>+3008(SB), Y2, Y6
 	VORPS        fnSingle<>+448(SB), Y6, Y6
-	VPERMPS      fnSingle<>+3648(SB), Y3, Y7
-	VFMADD213PS  fnSingle<>+4192(SB), Y7, Y6
-	VMOVUPD      fnSingle<>+3744(SB), Y7
-	VFMADD213PS  fnSingle<>+3776(SB), Y6, Y7
-	VFMADD213PS  fnSingle<>+3808(SB), Y6, Y7
-	VFMADD213PS  fnSingle<>+3840(SB), Y6, Y7
+	VPERMPS      fnSingle<>+3840(SB), Y3, Y7
+	VFMADD213PS  fnSingle<>+4384(SB), Y7, Y6
+	VMOVUPD      fnSingle<>+3936(SB), Y7
+	VFMADD213PS  fnSingle<>+3968(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+4000(SB), Y6, Y7
+	VFMADD213PS  fnSingle<>+4032(SB), Y6, Y7
 	VMULPS       Y6, Y6, Y8
-	VPERMPS      fnSingle<>+3712(SB), Y3, Y3
+	VPERMPS      fnSingle<>+3904(SB), Y3, Y3
 	VFMADD213PS  Y3, Y8, Y7
 	VBROADCASTSS (SI), Y3
 	VMULPS       Y3, Y5, Y3
 	VBROADCASTSS 24(SI), Y8
 	VMOVAPD      Y3, Y9
 	VFMADD231PS  Y8, Y6, Y9
-	VANDPS       fnSingle<>+5856(SB), Y9, Y8
-	VCMPPS       $0x11, fnSingle<>+4160(SB), Y8, Y8
+	VANDPS       fnSingle<>+6048(SB), Y9, Y8
+	VCMPPS       $0x11, fnSingle<>+4352(SB), Y8, Y8
 	VANDPS       Y8, Y4, Y4
 	VMOVMSKPS    Y4, R8
 	CMPL         R8, $0xff
 	JNE          careful2
-	VADDPS       fnSingle<>+4064(SB), Y9, Y2
-	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
+	VADDPS       fnSingle<>+4256(SB), Y9, Y2
+	VSUBPS       fnSingle<>+4256(SB), Y2, Y4
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS 4(SI), Y9
 	VBROADCASTSS (SI), Y10
@@ -9682,12 +9670,12 @@ done1:
 	VSUBPS       Y4, Y3, Y3
 	VFMADD231PS  Y5, Y6, Y3
 	VADDPS       Y11, Y3, Y3
-	VMOVUPD      fnSingle<>+3872(SB), Y4
-	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
+	VMOVUPD      fnSingle<>+4064(SB), Y4
+	VFMADD213PS  fnSingle<>+4096(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4128(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4160(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4192(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4224(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y3, Y4, Y3
 	VFMADD213PS  Y5, Y5, Y3
@@ -9697,36 +9685,36 @@ done1:
 	JMP          done2
 
 careful2:
-	VCMPPS       $0x11, fnSingle<>+2944(SB), Y2, Y3
+	VCMPPS       $0x11, fnSingle<>+3136(SB), Y2, Y3
 	VMOVAPD      Y2, Y4
-	VMULPS       fnSingle<>+2912(SB), Y2, Y5
+	VMULPS       fnSingle<>+3104(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPD      fnSingle<>+4224(SB), Y5
+	VMOVUPD      fnSingle<>+4416(SB), Y5
 	VANDPD       Y3, Y5, Y3
 	VPSRAD       $0x14, Y4, Y5
 	VPSRAD       $0x17, Y4, Y6
 	VCVTDQ2PS    Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VPERMPS      fnSingle<>+3680(SB), Y5, Y6
+	VPERMPS      fnSingle<>+3872(SB), Y5, Y6
 	VADDPS       Y6, Y3, Y3
-	VANDPS       fnSingle<>+2816(SB), Y4, Y4
+	VANDPS       fnSingle<>+3008(SB), Y4, Y4
 	VORPS        fnSingle<>+448(SB), Y4, Y4
-	VPERMPS      fnSingle<>+3648(SB), Y5, Y6
-	VFMADD213PS  fnSingle<>+4192(SB), Y6, Y4
-	VMOVUPD      fnSingle<>+3744(SB), Y6
-	VFMADD213PS  fnSingle<>+3776(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+3808(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+3840(SB), Y4, Y6
+	VPERMPS      fnSingle<>+3840(SB), Y5, Y6
+	VFMADD213PS  fnSingle<>+4384(SB), Y6, Y4
+	VMOVUPD      fnSingle<>+3936(SB), Y6
+	VFMADD213PS  fnSingle<>+3968(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4000(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+4032(SB), Y4, Y6
 	VMULPS       Y4, Y4, Y7
-	VPERMPS      fnSingle<>+3712(SB), Y5, Y5
+	VPERMPS      fnSingle<>+3904(SB), Y5, Y5
 	VFMADD213PS  Y5, Y7, Y6
 	VBROADCASTSS (SI), Y5
 	VMULPS       Y5, Y3, Y5
 	VBROADCASTSS 24(SI), Y7
 	VMOVAPD      Y5, Y8
 	VFMADD231PS  Y7, Y4, Y8
-	VADDPS       fnSingle<>+4064(SB), Y8, Y7
-	VSUBPS       fnSingle<>+4064(SB), Y7, Y7
+	VADDPS       fnSingle<>+4256(SB), Y8, Y7
+	VSUBPS       fnSingle<>+4256(SB), Y7, Y7
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS 4(SI), Y9
 	VBROADCASTSS (SI), Y10
@@ -9740,34 +9728,34 @@ careful2:
 	VSUBPS       Y7, Y5, Y5
 	VFMADD231PS  Y3, Y4, Y5
 	VADDPS       Y11, Y5, Y3
-	VMOVUPD      fnSingle<>+3872(SB), Y4
-	VFMADD213PS  fnSingle<>+3904(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3936(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+3968(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4000(SB), Y3, Y4
-	VFMADD213PS  fnSingle<>+4032(SB), Y3, Y4
+	VMOVUPD      fnSingle<>+4064(SB), Y4
+	VFMADD213PS  fnSingle<>+4096(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4128(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4160(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4192(SB), Y3, Y4
+	VFMADD213PS  fnSingle<>+4224(SB), Y3, Y4
 	VBROADCASTSS 20(SI), Y5
 	VMULPS       Y3, Y4, Y3
 	VFMADD213PS  Y5, Y5, Y3
-	VMOVUPD      fnSingle<>+4128(SB), Y4
+	VMOVUPD      fnSingle<>+4320(SB), Y4
 	VMAXPS       Y7, Y4, Y4
-	VMOVUPD      fnSingle<>+4096(SB), Y5
+	VMOVUPD      fnSingle<>+4288(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VADDPS       fnSingle<>+4064(SB), Y4, Y4
+	VADDPS       fnSingle<>+4256(SB), Y4, Y4
 	VPSLLD       $0x16, Y4, Y5
 	VPSLLD       $0x17, Y4, Y4
-	VANDPS       fnSingle<>+6048(SB), Y5, Y5
+	VANDPS       fnSingle<>+6240(SB), Y5, Y5
 	VPSUBD       Y5, Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y4, Y4
 	VPADDD       fnSingle<>+448(SB), Y5, Y5
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS 16(SI), Y4
-	VCMPPS       $0x00, fnSingle<>+5824(SB), Y2, Y5
+	VCMPPS       $0x00, fnSingle<>+6016(SB), Y2, Y5
 	VBLENDVPS    Y5, Y4, Y3, Y3
-	VCMPPS       $0x11, fnSingle<>+5824(SB), Y2, Y5
-	VBLENDVPS    Y5, fnSingle<>+5952(SB), Y3, Y3
-	VCMPPS       $0x00, fnSingle<>+5888(SB), Y2, Y5
+	VCMPPS       $0x11, fnSingle<>+6016(SB), Y2, Y5
+	VBLENDVPS    Y5, fnSingle<>+6144(SB), Y3, Y3
+	VCMPPS       $0x00, fnSingle<>+6080(SB), Y2, Y5
 	VMOVUPD      fnSingle<>+448(SB), Y6
 	VDIVPS       Y4, Y6, Y4
 	VBLENDVPS    Y5, Y4, Y3, Y3
@@ -9794,9 +9782,9 @@ TEXT ·fnPowNearAVX512(SB), NOSPLIT, $0-32
 	MOVQ            x+8(FP), CX
 	MOVQ            n+16(FP), DX
 	MOVQ            p+24(FP), BX
-	VBROADCASTF32X8 fnSingle<>+3648(SB), Z0
-	VBROADCASTF32X8 fnSingle<>+3680(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3840(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+3872(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3904(SB), Z2
 	XORQ            SI, SI
 
 wide:
@@ -9809,13 +9797,13 @@ wide:
 	VANDPS.BCST      8(BX), Z3, Z6
 	VANDPS.BCST      8(BX), Z4, Z7
 	VANDPS.BCST      8(BX), Z5, Z8
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z6, Z9
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z7, Z10
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z8, Z11
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z9, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z10, K2
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z6, Z9
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z7, Z10
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z8, Z11
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z9, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z10, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z11, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z11, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -9837,30 +9825,30 @@ wide:
 	VMOVAPD          Z6, Z6
 	VMOVAPD          Z7, Z7
 	VMOVAPD          Z8, Z8
-	VBROADCASTSS     fnSingle<>+2816(SB), Z15
-	VBROADCASTSS     fnSingle<>+2816(SB), Z16
-	VBROADCASTSS     fnSingle<>+2816(SB), Z17
+	VBROADCASTSS     fnSingle<>+3008(SB), Z15
+	VBROADCASTSS     fnSingle<>+3008(SB), Z16
+	VBROADCASTSS     fnSingle<>+3008(SB), Z17
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z15, Z6
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z16, Z7
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z17, Z8
 	VPERMPS          Z0, Z9, Z15
 	VPERMPS          Z0, Z10, Z16
 	VPERMPS          Z0, Z11, Z17
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z15, Z6
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z16, Z7
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z17, Z8
-	VBROADCASTSS     fnSingle<>+3744(SB), Z15
-	VBROADCASTSS     fnSingle<>+3744(SB), Z16
-	VBROADCASTSS     fnSingle<>+3744(SB), Z17
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z15
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z7, Z16
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z8, Z17
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z15
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z7, Z16
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z8, Z17
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z15
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z7, Z16
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z8, Z17
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z15, Z6
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z16, Z7
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z17, Z8
+	VBROADCASTSS     fnSingle<>+3936(SB), Z15
+	VBROADCASTSS     fnSingle<>+3936(SB), Z16
+	VBROADCASTSS     fnSingle<>+3936(SB), Z17
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z15
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z7, Z16
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z8, Z17
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z15
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z7, Z16
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z8, Z17
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z15
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z7, Z16
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z8, Z17
 	VMULPS           Z6, Z6, Z18
 	VMULPS           Z7, Z7, Z19
 	VMULPS           Z8, Z8, Z20
@@ -9879,12 +9867,12 @@ wide:
 	VFMADD231PS.BCST 24(BX), Z6, Z18
 	VFMADD231PS.BCST 24(BX), Z7, Z19
 	VFMADD231PS.BCST 24(BX), Z8, Z20
-	VADDPS.BCST      fnSingle<>+4064(SB), Z18, Z18
-	VADDPS.BCST      fnSingle<>+4064(SB), Z19, Z19
-	VADDPS.BCST      fnSingle<>+4064(SB), Z20, Z20
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z18, Z18
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z19, Z19
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z20, Z20
+	VADDPS.BCST      fnSingle<>+4256(SB), Z18, Z18
+	VADDPS.BCST      fnSingle<>+4256(SB), Z19, Z19
+	VADDPS.BCST      fnSingle<>+4256(SB), Z20, Z20
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z18, Z18
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z19, Z19
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z20, Z20
 	VMOVAPD          Z9, Z21
 	VMOVAPD          Z10, Z22
 	VMOVAPD          Z11, Z23
@@ -9909,24 +9897,24 @@ wide:
 	VADDPS           Z21, Z9, Z6
 	VADDPS           Z22, Z10, Z7
 	VADDPS           Z23, Z11, Z8
-	VBROADCASTSS     fnSingle<>+3872(SB), Z9
-	VBROADCASTSS     fnSingle<>+3872(SB), Z10
-	VBROADCASTSS     fnSingle<>+3872(SB), Z11
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z6, Z9
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z7, Z10
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z8, Z11
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z9
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z7, Z10
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z8, Z11
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z9
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z7, Z10
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z8, Z11
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z9
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z7, Z10
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z8, Z11
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z9
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z7, Z10
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z8, Z11
+	VBROADCASTSS     fnSingle<>+4064(SB), Z9
+	VBROADCASTSS     fnSingle<>+4064(SB), Z10
+	VBROADCASTSS     fnSingle<>+4064(SB), Z11
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z8, Z11
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z7, Z10
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z8, Z11
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z6, Z9
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z7, Z10
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z8, Z11
@@ -9939,21 +9927,21 @@ wide:
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z6, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z7, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z8, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z7, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z8, K3
 	VMOVAPD          Z6, Z9
 	VMOVAPD          Z7, Z10
 	VMOVAPD          Z8, Z11
-	VMULPS.BCST      fnSingle<>+2912(SB), Z6, Z12
-	VMULPS.BCST      fnSingle<>+2912(SB), Z7, Z13
-	VMULPS.BCST      fnSingle<>+2912(SB), Z8, Z14
+	VMULPS.BCST      fnSingle<>+3104(SB), Z6, Z12
+	VMULPS.BCST      fnSingle<>+3104(SB), Z7, Z13
+	VMULPS.BCST      fnSingle<>+3104(SB), Z8, Z14
 	VBLENDMPS        Z12, Z9, K1, Z9
 	VBLENDMPS        Z13, Z10, K2, Z10
 	VBLENDMPS        Z14, Z11, K3, Z11
-	VBROADCASTSS     fnSingle<>+4224(SB), Z12
-	VBROADCASTSS     fnSingle<>+4224(SB), Z13
-	VBROADCASTSS     fnSingle<>+4224(SB), Z14
+	VBROADCASTSS     fnSingle<>+4416(SB), Z12
+	VBROADCASTSS     fnSingle<>+4416(SB), Z13
+	VBROADCASTSS     fnSingle<>+4416(SB), Z14
 	VMOVAPS.Z        Z12, K1, Z12
 	VMOVAPS.Z        Z13, K2, Z13
 	VMOVAPS.Z        Z14, K3, Z14
@@ -9978,30 +9966,30 @@ careful1:
 	VMOVAPD          Z9, Z9
 	VMOVAPD          Z10, Z10
 	VMOVAPD          Z11, Z11
-	VBROADCASTSS     fnSingle<>+2816(SB), Z18
-	VBROADCASTSS     fnSingle<>+2816(SB), Z19
-	VBROADCASTSS     fnSingle<>+2816(SB), Z20
+	VBROADCASTSS     fnSingle<>+3008(SB), Z18
+	VBROADCASTSS     fnSingle<>+3008(SB), Z19
+	VBROADCASTSS     fnSingle<>+3008(SB), Z20
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
 	VPERMPS          Z0, Z15, Z18
 	VPERMPS          Z0, Z16, Z19
 	VPERMPS          Z0, Z17, Z20
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z18, Z9
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z19, Z10
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z20, Z11
-	VBROADCASTSS     fnSingle<>+3744(SB), Z18
-	VBROADCASTSS     fnSingle<>+3744(SB), Z19
-	VBROADCASTSS     fnSingle<>+3744(SB), Z20
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z9, Z18
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z19
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z20
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z18
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z19
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z20
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z18
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z19
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z18, Z9
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z19, Z10
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z20, Z11
+	VBROADCASTSS     fnSingle<>+3936(SB), Z18
+	VBROADCASTSS     fnSingle<>+3936(SB), Z19
+	VBROADCASTSS     fnSingle<>+3936(SB), Z20
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z20
 	VMULPS           Z9, Z9, Z21
 	VMULPS           Z10, Z10, Z22
 	VMULPS           Z11, Z11, Z23
@@ -10020,12 +10008,12 @@ careful1:
 	VFMADD231PS.BCST 24(BX), Z9, Z21
 	VFMADD231PS.BCST 24(BX), Z10, Z22
 	VFMADD231PS.BCST 24(BX), Z11, Z23
-	VADDPS.BCST      fnSingle<>+4064(SB), Z21, Z21
-	VADDPS.BCST      fnSingle<>+4064(SB), Z22, Z22
-	VADDPS.BCST      fnSingle<>+4064(SB), Z23, Z23
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z21, Z21
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z22, Z22
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z23, Z23
+	VADDPS.BCST      fnSingle<>+4256(SB), Z21, Z21
+	VADDPS.BCST      fnSingle<>+4256(SB), Z22, Z22
+	VADDPS.BCST      fnSingle<>+4256(SB), Z23, Z23
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z21, Z21
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z22, Z22
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z23, Z23
 	VMOVAPD          Z15, Z24
 	VMOVAPD          Z16, Z25
 	VMOVAPD          Z17, Z26
@@ -10050,61 +10038,61 @@ careful1:
 	VADDPS           Z24, Z12, Z9
 	VADDPS           Z25, Z13, Z10
 	VADDPS           Z26, Z14, Z11
-	VBROADCASTSS     fnSingle<>+3872(SB), Z12
-	VBROADCASTSS     fnSingle<>+3872(SB), Z13
-	VBROADCASTSS     fnSingle<>+3872(SB), Z14
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z14
+	VBROADCASTSS     fnSingle<>+4064(SB), Z12
+	VBROADCASTSS     fnSingle<>+4064(SB), Z13
+	VBROADCASTSS     fnSingle<>+4064(SB), Z14
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z11, Z14
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z9, Z12
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z10, Z13
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z11, Z14
-	VBROADCASTSS     fnSingle<>+4128(SB), Z9
-	VBROADCASTSS     fnSingle<>+4128(SB), Z10
-	VBROADCASTSS     fnSingle<>+4128(SB), Z11
+	VBROADCASTSS     fnSingle<>+4320(SB), Z9
+	VBROADCASTSS     fnSingle<>+4320(SB), Z10
+	VBROADCASTSS     fnSingle<>+4320(SB), Z11
 	VMAXPS           Z21, Z9, Z9
 	VMAXPS           Z22, Z10, Z10
 	VMAXPS           Z23, Z11, Z11
-	VBROADCASTSS     fnSingle<>+4096(SB), Z15
-	VBROADCASTSS     fnSingle<>+4096(SB), Z16
-	VBROADCASTSS     fnSingle<>+4096(SB), Z17
+	VBROADCASTSS     fnSingle<>+4288(SB), Z15
+	VBROADCASTSS     fnSingle<>+4288(SB), Z16
+	VBROADCASTSS     fnSingle<>+4288(SB), Z17
 	VMINPS           Z9, Z15, Z9
 	VMINPS           Z10, Z16, Z10
 	VMINPS           Z11, Z17, Z11
-	VADDPS.BCST      fnSingle<>+4064(SB), Z9, Z15
-	VADDPS.BCST      fnSingle<>+4064(SB), Z10, Z15
-	VADDPS.BCST      fnSingle<>+4064(SB), Z11, Z15
+	VADDPS.BCST      fnSingle<>+4256(SB), Z9, Z15
+	VADDPS.BCST      fnSingle<>+4256(SB), Z10, Z15
+	VADDPS.BCST      fnSingle<>+4256(SB), Z11, Z15
 	VSCALEFPS        Z9, Z12, Z12
 	VSCALEFPS        Z10, Z13, Z13
 	VSCALEFPS        Z11, Z14, Z14
 	VBROADCASTSS     16(BX), Z9
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z6, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z7, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z8, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z7, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z8, K3
 	VBLENDMPS        Z9, Z12, K1, Z12
 	VBLENDMPS        Z9, Z13, K2, Z13
 	VBLENDMPS        Z9, Z14, K3, Z14
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z6, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z7, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z8, K3
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z14, K3, Z14
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z6, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z7, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z8, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z6, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z7, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z8, K3
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z14, K3, Z14
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z6, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z7, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z8, K3
 	VBROADCASTSS     fnSingle<>+448(SB), Z10
 	VBROADCASTSS     fnSingle<>+448(SB), Z11
 	VBROADCASTSS     fnSingle<>+448(SB), Z15
@@ -10141,8 +10129,8 @@ rest:
 loop:
 	VMOVUPS          (CX)(SI*4), Z3
 	VANDPS.BCST      8(BX), Z3, Z4
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z4, Z5
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z5, K1
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z4, Z5
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z5, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z4, Z5
@@ -10151,22 +10139,22 @@ loop:
 	VPERMPS          Z1, Z5, Z7
 	VADDPS           Z7, Z6, Z6
 	VMOVAPD          Z4, Z4
-	VBROADCASTSS     fnSingle<>+2816(SB), Z7
+	VBROADCASTSS     fnSingle<>+3008(SB), Z7
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z7, Z4
 	VPERMPS          Z0, Z5, Z7
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z7, Z4
-	VBROADCASTSS     fnSingle<>+3744(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z4, Z7
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z4, Z7
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z4, Z7
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z7, Z4
+	VBROADCASTSS     fnSingle<>+3936(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z4, Z7
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z4, Z7
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z4, Z7
 	VMULPS           Z4, Z4, Z8
 	VPERMPS          Z2, Z5, Z5
 	VFMADD213PS      Z5, Z8, Z7
 	VMULPS.BCST      (BX), Z6, Z5
 	VMOVAPD          Z5, Z8
 	VFMADD231PS.BCST 24(BX), Z4, Z8
-	VADDPS.BCST      fnSingle<>+4064(SB), Z8, Z8
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z8, Z8
+	VADDPS.BCST      fnSingle<>+4256(SB), Z8, Z8
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z8, Z8
 	VMOVAPD          Z5, Z9
 	VFMSUB231PS.BCST (BX), Z6, Z9
 	VFMADD231PS.BCST 4(BX), Z6, Z9
@@ -10175,23 +10163,23 @@ loop:
 	VSUBPS           Z8, Z5, Z5
 	VFMADD231PS.BCST 24(BX), Z4, Z5
 	VADDPS           Z9, Z5, Z4
-	VBROADCASTSS     fnSingle<>+3872(SB), Z5
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z4, Z5
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z4, Z5
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z4, Z5
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z4, Z5
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z4, Z5
+	VBROADCASTSS     fnSingle<>+4064(SB), Z5
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z4, Z5
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z4, Z5
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z4, Z5
 	VSCALEFPS        Z8, Z5, Z5
 	VMOVAPS          Z5, Z4
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z4, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z4, K1
 	VMOVAPD          Z4, Z5
-	VMULPS.BCST      fnSingle<>+2912(SB), Z4, Z6
+	VMULPS.BCST      fnSingle<>+3104(SB), Z4, Z6
 	VBLENDMPS        Z6, Z5, K1, Z5
-	VBROADCASTSS     fnSingle<>+4224(SB), Z6
+	VBROADCASTSS     fnSingle<>+4416(SB), Z6
 	VMOVAPS.Z        Z6, K1, Z6
 	VPSRAD           $0x14, Z5, Z7
 	VPSRAD           $0x17, Z5, Z8
@@ -10200,22 +10188,22 @@ careful2:
 	VPERMPS          Z1, Z7, Z8
 	VADDPS           Z8, Z6, Z6
 	VMOVAPD          Z5, Z5
-	VBROADCASTSS     fnSingle<>+2816(SB), Z8
+	VBROADCASTSS     fnSingle<>+3008(SB), Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
 	VPERMPS          Z0, Z7, Z8
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z8, Z5
-	VBROADCASTSS     fnSingle<>+3744(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z5, Z8
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z5, Z8
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z8, Z5
+	VBROADCASTSS     fnSingle<>+3936(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z8
 	VMULPS           Z5, Z5, Z9
 	VPERMPS          Z2, Z7, Z7
 	VFMADD213PS      Z7, Z9, Z8
 	VMULPS.BCST      (BX), Z6, Z7
 	VMOVAPD          Z7, Z9
 	VFMADD231PS.BCST 24(BX), Z5, Z9
-	VADDPS.BCST      fnSingle<>+4064(SB), Z9, Z9
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z9, Z9
+	VADDPS.BCST      fnSingle<>+4256(SB), Z9, Z9
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z9, Z9
 	VMOVAPD          Z7, Z10
 	VFMSUB231PS.BCST (BX), Z6, Z10
 	VFMADD231PS.BCST 4(BX), Z6, Z10
@@ -10224,25 +10212,25 @@ careful2:
 	VSUBPS           Z9, Z7, Z6
 	VFMADD231PS.BCST 24(BX), Z5, Z6
 	VADDPS           Z10, Z6, Z5
-	VBROADCASTSS     fnSingle<>+3872(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z6
+	VBROADCASTSS     fnSingle<>+4064(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z5, Z6
 	VFMADD213PS.BCST fnSingle<>+448(SB), Z5, Z6
-	VBROADCASTSS     fnSingle<>+4128(SB), Z5
+	VBROADCASTSS     fnSingle<>+4320(SB), Z5
 	VMAXPS           Z9, Z5, Z5
-	VBROADCASTSS     fnSingle<>+4096(SB), Z7
+	VBROADCASTSS     fnSingle<>+4288(SB), Z7
 	VMINPS           Z5, Z7, Z5
-	VADDPS.BCST      fnSingle<>+4064(SB), Z5, Z7
+	VADDPS.BCST      fnSingle<>+4256(SB), Z5, Z7
 	VSCALEFPS        Z5, Z6, Z6
 	VBROADCASTSS     16(BX), Z5
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z4, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z4, K1
 	VBLENDMPS        Z5, Z6, K1, Z6
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z4, K1
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z6, K1, Z6
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z4, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z4, K1
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z6, K1, Z6
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z4, K1
 	VBROADCASTSS     fnSingle<>+448(SB), Z7
 	VDIVPS           Z5, Z7, Z5
 	VBLENDMPS        Z5, Z6, K1, Z6
@@ -10269,9 +10257,9 @@ TEXT ·fnPowNearGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            dy+16(FP), DX
 	MOVQ            n+24(FP), BX
 	MOVQ            p+32(FP), SI
-	VBROADCASTF32X8 fnSingle<>+3648(SB), Z0
-	VBROADCASTF32X8 fnSingle<>+3680(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+3712(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+3840(SB), Z0
+	VBROADCASTF32X8 fnSingle<>+3872(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+3904(SB), Z2
 	XORQ            DI, DI
 
 wide:
@@ -10287,13 +10275,13 @@ wide:
 	VANDPS.BCST      8(SI), Z3, Z9
 	VANDPS.BCST      8(SI), Z4, Z10
 	VANDPS.BCST      8(SI), Z5, Z11
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z9, Z12
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z10, Z13
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z11, Z14
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z12, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z13, K2
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z9, Z12
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z10, Z13
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z11, Z14
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z12, K1
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z13, K2
 	KANDW            K2, K1, K1
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z14, K2
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z14, K2
 	KANDW            K2, K1, K1
 	KORTESTW         K1, K1
 	JCC              careful1
@@ -10315,30 +10303,30 @@ wide:
 	VMOVAPD          Z9, Z9
 	VMOVAPD          Z10, Z10
 	VMOVAPD          Z11, Z11
-	VBROADCASTSS     fnSingle<>+2816(SB), Z18
-	VBROADCASTSS     fnSingle<>+2816(SB), Z19
-	VBROADCASTSS     fnSingle<>+2816(SB), Z20
+	VBROADCASTSS     fnSingle<>+3008(SB), Z18
+	VBROADCASTSS     fnSingle<>+3008(SB), Z19
+	VBROADCASTSS     fnSingle<>+3008(SB), Z20
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z18, Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z19, Z10
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z20, Z11
 	VPERMPS          Z0, Z12, Z18
 	VPERMPS          Z0, Z13, Z19
 	VPERMPS          Z0, Z14, Z20
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z18, Z9
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z19, Z10
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z20, Z11
-	VBROADCASTSS     fnSingle<>+3744(SB), Z18
-	VBROADCASTSS     fnSingle<>+3744(SB), Z19
-	VBROADCASTSS     fnSingle<>+3744(SB), Z20
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z9, Z18
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z10, Z19
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z11, Z20
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z9, Z18
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z10, Z19
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z11, Z20
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z9, Z18
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z10, Z19
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z18, Z9
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z19, Z10
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z20, Z11
+	VBROADCASTSS     fnSingle<>+3936(SB), Z18
+	VBROADCASTSS     fnSingle<>+3936(SB), Z19
+	VBROADCASTSS     fnSingle<>+3936(SB), Z20
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z20
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z18
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z19
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z20
 	VMULPS           Z9, Z9, Z21
 	VMULPS           Z10, Z10, Z22
 	VMULPS           Z11, Z11, Z23
@@ -10357,12 +10345,12 @@ wide:
 	VFMADD231PS.BCST 24(SI), Z9, Z21
 	VFMADD231PS.BCST 24(SI), Z10, Z22
 	VFMADD231PS.BCST 24(SI), Z11, Z23
-	VADDPS.BCST      fnSingle<>+4064(SB), Z21, Z21
-	VADDPS.BCST      fnSingle<>+4064(SB), Z22, Z22
-	VADDPS.BCST      fnSingle<>+4064(SB), Z23, Z23
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z21, Z21
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z22, Z22
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z23, Z23
+	VADDPS.BCST      fnSingle<>+4256(SB), Z21, Z21
+	VADDPS.BCST      fnSingle<>+4256(SB), Z22, Z22
+	VADDPS.BCST      fnSingle<>+4256(SB), Z23, Z23
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z21, Z21
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z22, Z22
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z23, Z23
 	VMOVAPD          Z12, Z24
 	VMOVAPD          Z13, Z25
 	VMOVAPD          Z14, Z26
@@ -10387,24 +10375,24 @@ wide:
 	VADDPS           Z24, Z12, Z9
 	VADDPS           Z25, Z13, Z10
 	VADDPS           Z26, Z14, Z11
-	VBROADCASTSS     fnSingle<>+3872(SB), Z12
-	VBROADCASTSS     fnSingle<>+3872(SB), Z13
-	VBROADCASTSS     fnSingle<>+3872(SB), Z14
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z11, Z14
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z9, Z12
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z10, Z13
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z11, Z14
+	VBROADCASTSS     fnSingle<>+4064(SB), Z12
+	VBROADCASTSS     fnSingle<>+4064(SB), Z13
+	VBROADCASTSS     fnSingle<>+4064(SB), Z14
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z11, Z14
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z9, Z12
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z10, Z13
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z11, Z14
 	VBROADCASTSS     20(SI), Z15
 	VMULPS           Z9, Z12, Z9
 	VMULPS           Z10, Z13, Z10
@@ -10421,21 +10409,21 @@ wide:
 	JMP              done1
 
 careful1:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z9, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z10, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z11, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z9, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z10, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z11, K3
 	VMOVAPD          Z9, Z12
 	VMOVAPD          Z10, Z13
 	VMOVAPD          Z11, Z14
-	VMULPS.BCST      fnSingle<>+2912(SB), Z9, Z15
-	VMULPS.BCST      fnSingle<>+2912(SB), Z10, Z16
-	VMULPS.BCST      fnSingle<>+2912(SB), Z11, Z17
+	VMULPS.BCST      fnSingle<>+3104(SB), Z9, Z15
+	VMULPS.BCST      fnSingle<>+3104(SB), Z10, Z16
+	VMULPS.BCST      fnSingle<>+3104(SB), Z11, Z17
 	VBLENDMPS        Z15, Z12, K1, Z12
 	VBLENDMPS        Z16, Z13, K2, Z13
 	VBLENDMPS        Z17, Z14, K3, Z14
-	VBROADCASTSS     fnSingle<>+4224(SB), Z15
-	VBROADCASTSS     fnSingle<>+4224(SB), Z16
-	VBROADCASTSS     fnSingle<>+4224(SB), Z17
+	VBROADCASTSS     fnSingle<>+4416(SB), Z15
+	VBROADCASTSS     fnSingle<>+4416(SB), Z16
+	VBROADCASTSS     fnSingle<>+4416(SB), Z17
 	VMOVAPS.Z        Z15, K1, Z15
 	VMOVAPS.Z        Z16, K2, Z16
 	VMOVAPS.Z        Z17, K3, Z17
@@ -10460,30 +10448,30 @@ careful1:
 	VMOVAPD          Z12, Z12
 	VMOVAPD          Z13, Z13
 	VMOVAPD          Z14, Z14
-	VBROADCASTSS     fnSingle<>+2816(SB), Z21
-	VBROADCASTSS     fnSingle<>+2816(SB), Z22
-	VBROADCASTSS     fnSingle<>+2816(SB), Z23
+	VBROADCASTSS     fnSingle<>+3008(SB), Z21
+	VBROADCASTSS     fnSingle<>+3008(SB), Z22
+	VBROADCASTSS     fnSingle<>+3008(SB), Z23
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z21, Z12
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z22, Z13
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z23, Z14
 	VPERMPS          Z0, Z18, Z21
 	VPERMPS          Z0, Z19, Z22
 	VPERMPS          Z0, Z20, Z23
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z21, Z12
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z22, Z13
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z23, Z14
-	VBROADCASTSS     fnSingle<>+3744(SB), Z21
-	VBROADCASTSS     fnSingle<>+3744(SB), Z22
-	VBROADCASTSS     fnSingle<>+3744(SB), Z23
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z12, Z21
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z13, Z22
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z14, Z23
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z12, Z21
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z13, Z22
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z14, Z23
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z12, Z21
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z13, Z22
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z14, Z23
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z21, Z12
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z22, Z13
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z23, Z14
+	VBROADCASTSS     fnSingle<>+3936(SB), Z21
+	VBROADCASTSS     fnSingle<>+3936(SB), Z22
+	VBROADCASTSS     fnSingle<>+3936(SB), Z23
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z12, Z21
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z13, Z22
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z14, Z23
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z12, Z21
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z13, Z22
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z14, Z23
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z12, Z21
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z13, Z22
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z14, Z23
 	VMULPS           Z12, Z12, Z24
 	VMULPS           Z13, Z13, Z25
 	VMULPS           Z14, Z14, Z26
@@ -10502,12 +10490,12 @@ careful1:
 	VFMADD231PS.BCST 24(SI), Z12, Z24
 	VFMADD231PS.BCST 24(SI), Z13, Z25
 	VFMADD231PS.BCST 24(SI), Z14, Z26
-	VADDPS.BCST      fnSingle<>+4064(SB), Z24, Z24
-	VADDPS.BCST      fnSingle<>+4064(SB), Z25, Z25
-	VADDPS.BCST      fnSingle<>+4064(SB), Z26, Z26
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z24, Z24
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z25, Z25
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z26, Z26
+	VADDPS.BCST      fnSingle<>+4256(SB), Z24, Z24
+	VADDPS.BCST      fnSingle<>+4256(SB), Z25, Z25
+	VADDPS.BCST      fnSingle<>+4256(SB), Z26, Z26
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z24, Z24
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z25, Z25
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z26, Z26
 	VMOVAPD          Z18, Z27
 	VMOVAPD          Z19, Z28
 	VMOVAPD          Z20, Z29
@@ -10532,24 +10520,24 @@ careful1:
 	VADDPS           Z27, Z15, Z12
 	VADDPS           Z28, Z16, Z13
 	VADDPS           Z29, Z17, Z14
-	VBROADCASTSS     fnSingle<>+3872(SB), Z15
-	VBROADCASTSS     fnSingle<>+3872(SB), Z16
-	VBROADCASTSS     fnSingle<>+3872(SB), Z17
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z14, Z17
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z12, Z15
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z13, Z16
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z14, Z17
+	VBROADCASTSS     fnSingle<>+4064(SB), Z15
+	VBROADCASTSS     fnSingle<>+4064(SB), Z16
+	VBROADCASTSS     fnSingle<>+4064(SB), Z17
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z14, Z17
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z12, Z15
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z13, Z16
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z14, Z17
 	VBROADCASTSS     20(SI), Z18
 	VMULPS           Z12, Z15, Z12
 	VMULPS           Z13, Z16, Z13
@@ -10557,40 +10545,40 @@ careful1:
 	VFMADD213PS      Z18, Z18, Z12
 	VFMADD213PS      Z18, Z18, Z13
 	VFMADD213PS      Z18, Z18, Z14
-	VBROADCASTSS     fnSingle<>+4128(SB), Z15
-	VBROADCASTSS     fnSingle<>+4128(SB), Z16
-	VBROADCASTSS     fnSingle<>+4128(SB), Z17
+	VBROADCASTSS     fnSingle<>+4320(SB), Z15
+	VBROADCASTSS     fnSingle<>+4320(SB), Z16
+	VBROADCASTSS     fnSingle<>+4320(SB), Z17
 	VMAXPS           Z24, Z15, Z15
 	VMAXPS           Z25, Z16, Z16
 	VMAXPS           Z26, Z17, Z17
-	VBROADCASTSS     fnSingle<>+4096(SB), Z18
-	VBROADCASTSS     fnSingle<>+4096(SB), Z19
-	VBROADCASTSS     fnSingle<>+4096(SB), Z20
+	VBROADCASTSS     fnSingle<>+4288(SB), Z18
+	VBROADCASTSS     fnSingle<>+4288(SB), Z19
+	VBROADCASTSS     fnSingle<>+4288(SB), Z20
 	VMINPS           Z15, Z18, Z15
 	VMINPS           Z16, Z19, Z16
 	VMINPS           Z17, Z20, Z17
-	VADDPS.BCST      fnSingle<>+4064(SB), Z15, Z18
-	VADDPS.BCST      fnSingle<>+4064(SB), Z16, Z18
-	VADDPS.BCST      fnSingle<>+4064(SB), Z17, Z18
+	VADDPS.BCST      fnSingle<>+4256(SB), Z15, Z18
+	VADDPS.BCST      fnSingle<>+4256(SB), Z16, Z18
+	VADDPS.BCST      fnSingle<>+4256(SB), Z17, Z18
 	VSCALEFPS        Z15, Z12, Z12
 	VSCALEFPS        Z16, Z13, Z13
 	VSCALEFPS        Z17, Z14, Z14
 	VBROADCASTSS     16(SI), Z15
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z9, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z10, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z11, K3
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z9, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z10, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z11, K3
 	VBLENDMPS        Z15, Z12, K1, Z12
 	VBLENDMPS        Z15, Z13, K2, Z13
 	VBLENDMPS        Z15, Z14, K3, Z14
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z9, K1
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z10, K2
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z11, K3
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z12, K1, Z12
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z13, K2, Z13
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z14, K3, Z14
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z9, K1
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z10, K2
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z11, K3
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z9, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z10, K2
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z11, K3
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z12, K1, Z12
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z13, K2, Z13
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z14, K3, Z14
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z9, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z10, K2
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z11, K3
 	VBROADCASTSS     fnSingle<>+448(SB), Z16
 	VBROADCASTSS     fnSingle<>+448(SB), Z17
 	VBROADCASTSS     fnSingle<>+448(SB), Z18
@@ -10631,8 +10619,8 @@ loop:
 	VMOVUPS          (CX)(DI*4), Z3
 	VMOVUPS          (DX)(DI*4), Z4
 	VANDPS.BCST      8(SI), Z3, Z5
-	VPSUBD.BCST      fnSingle<>+5984(SB), Z5, Z6
-	VPCMPUD.BCST     $0x01, fnSingle<>+6016(SB), Z6, K1
+	VPSUBD.BCST      fnSingle<>+6176(SB), Z5, Z6
+	VPCMPUD.BCST     $0x01, fnSingle<>+6208(SB), Z6, K1
 	KORTESTW         K1, K1
 	JCC              careful2
 	VPSRAD           $0x14, Z5, Z6
@@ -10641,22 +10629,22 @@ loop:
 	VPERMPS          Z1, Z6, Z8
 	VADDPS           Z8, Z7, Z7
 	VMOVAPD          Z5, Z5
-	VBROADCASTSS     fnSingle<>+2816(SB), Z8
+	VBROADCASTSS     fnSingle<>+3008(SB), Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
 	VPERMPS          Z0, Z6, Z8
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z8, Z5
-	VBROADCASTSS     fnSingle<>+3744(SB), Z8
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z5, Z8
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z5, Z8
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z8, Z5
+	VBROADCASTSS     fnSingle<>+3936(SB), Z8
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z8
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z8
 	VMULPS           Z5, Z5, Z9
 	VPERMPS          Z2, Z6, Z6
 	VFMADD213PS      Z6, Z9, Z8
 	VMULPS.BCST      (SI), Z7, Z6
 	VMOVAPD          Z6, Z9
 	VFMADD231PS.BCST 24(SI), Z5, Z9
-	VADDPS.BCST      fnSingle<>+4064(SB), Z9, Z9
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z9, Z9
+	VADDPS.BCST      fnSingle<>+4256(SB), Z9, Z9
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z9, Z9
 	VMOVAPD          Z6, Z10
 	VFMSUB231PS.BCST (SI), Z7, Z10
 	VFMADD231PS.BCST 4(SI), Z7, Z10
@@ -10665,12 +10653,12 @@ loop:
 	VSUBPS           Z9, Z6, Z6
 	VFMADD231PS.BCST 24(SI), Z5, Z6
 	VADDPS           Z10, Z6, Z5
-	VBROADCASTSS     fnSingle<>+3872(SB), Z6
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z5, Z6
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z5, Z6
+	VBROADCASTSS     fnSingle<>+4064(SB), Z6
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z5, Z6
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z5, Z6
 	VBROADCASTSS     20(SI), Z7
 	VMULPS           Z5, Z6, Z5
 	VFMADD213PS      Z7, Z7, Z5
@@ -10679,11 +10667,11 @@ loop:
 	JMP              done2
 
 careful2:
-	VCMPPS.BCST      $0x11, fnSingle<>+2944(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+3136(SB), Z5, K1
 	VMOVAPD          Z5, Z6
-	VMULPS.BCST      fnSingle<>+2912(SB), Z5, Z7
+	VMULPS.BCST      fnSingle<>+3104(SB), Z5, Z7
 	VBLENDMPS        Z7, Z6, K1, Z6
-	VBROADCASTSS     fnSingle<>+4224(SB), Z7
+	VBROADCASTSS     fnSingle<>+4416(SB), Z7
 	VMOVAPS.Z        Z7, K1, Z7
 	VPSRAD           $0x14, Z6, Z8
 	VPSRAD           $0x17, Z6, Z9
@@ -10692,22 +10680,22 @@ careful2:
 	VPERMPS          Z1, Z8, Z9
 	VADDPS           Z9, Z7, Z7
 	VMOVAPD          Z6, Z6
-	VBROADCASTSS     fnSingle<>+2816(SB), Z9
+	VBROADCASTSS     fnSingle<>+3008(SB), Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
 	VPERMPS          Z0, Z8, Z9
-	VFMADD213PS.BCST fnSingle<>+4192(SB), Z9, Z6
-	VBROADCASTSS     fnSingle<>+3744(SB), Z9
-	VFMADD213PS.BCST fnSingle<>+3776(SB), Z6, Z9
-	VFMADD213PS.BCST fnSingle<>+3808(SB), Z6, Z9
-	VFMADD213PS.BCST fnSingle<>+3840(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4384(SB), Z9, Z6
+	VBROADCASTSS     fnSingle<>+3936(SB), Z9
+	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z9
+	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z9
 	VMULPS           Z6, Z6, Z10
 	VPERMPS          Z2, Z8, Z8
 	VFMADD213PS      Z8, Z10, Z9
 	VMULPS.BCST      (SI), Z7, Z8
 	VMOVAPD          Z8, Z10
 	VFMADD231PS.BCST 24(SI), Z6, Z10
-	VADDPS.BCST      fnSingle<>+4064(SB), Z10, Z10
-	VSUBPS.BCST      fnSingle<>+4064(SB), Z10, Z10
+	VADDPS.BCST      fnSingle<>+4256(SB), Z10, Z10
+	VSUBPS.BCST      fnSingle<>+4256(SB), Z10, Z10
 	VMOVAPD          Z8, Z11
 	VFMSUB231PS.BCST (SI), Z7, Z11
 	VFMADD231PS.BCST 4(SI), Z7, Z11
@@ -10716,27 +10704,27 @@ careful2:
 	VSUBPS           Z10, Z8, Z7
 	VFMADD231PS.BCST 24(SI), Z6, Z7
 	VADDPS           Z11, Z7, Z6
-	VBROADCASTSS     fnSingle<>+3872(SB), Z7
-	VFMADD213PS.BCST fnSingle<>+3904(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3936(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+3968(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+4000(SB), Z6, Z7
-	VFMADD213PS.BCST fnSingle<>+4032(SB), Z6, Z7
+	VBROADCASTSS     fnSingle<>+4064(SB), Z7
+	VFMADD213PS.BCST fnSingle<>+4096(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4128(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4160(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4192(SB), Z6, Z7
+	VFMADD213PS.BCST fnSingle<>+4224(SB), Z6, Z7
 	VBROADCASTSS     20(SI), Z8
 	VMULPS           Z6, Z7, Z6
 	VFMADD213PS      Z8, Z8, Z6
-	VBROADCASTSS     fnSingle<>+4128(SB), Z7
+	VBROADCASTSS     fnSingle<>+4320(SB), Z7
 	VMAXPS           Z10, Z7, Z7
-	VBROADCASTSS     fnSingle<>+4096(SB), Z8
+	VBROADCASTSS     fnSingle<>+4288(SB), Z8
 	VMINPS           Z7, Z8, Z7
-	VADDPS.BCST      fnSingle<>+4064(SB), Z7, Z8
+	VADDPS.BCST      fnSingle<>+4256(SB), Z7, Z8
 	VSCALEFPS        Z7, Z6, Z6
 	VBROADCASTSS     16(SI), Z7
-	VCMPPS.BCST      $0x00, fnSingle<>+5824(SB), Z5, K1
+	VCMPPS.BCST      $0x00, fnSingle<>+6016(SB), Z5, K1
 	VBLENDMPS        Z7, Z6, K1, Z6
-	VCMPPS.BCST      $0x11, fnSingle<>+5824(SB), Z5, K1
-	VBLENDMPS.BCST   fnSingle<>+5952(SB), Z6, K1, Z6
-	VCMPPS.BCST      $0x00, fnSingle<>+5888(SB), Z5, K1
+	VCMPPS.BCST      $0x11, fnSingle<>+6016(SB), Z5, K1
+	VBLENDMPS.BCST   fnSingle<>+6144(SB), Z6, K1, Z6
+	VCMPPS.BCST      $0x00, fnSingle<>+6080(SB), Z5, K1
 	VBROADCASTSS     fnSingle<>+448(SB), Z8
 	VDIVPS           Z7, Z8, Z7
 	VBLENDMPS        Z7, Z6, K1, Z6
@@ -10767,50 +10755,50 @@ TEXT ·fnSinAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+4064(SB), Y2
-	VMOVUPD      fnSingle<>+4064(SB), Y3
-	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y3
-	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
-	VSUBPS       fnSingle<>+4064(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+4256(SB), Y2
+	VMOVUPD      fnSingle<>+4256(SB), Y3
+	VFMADD231PS  fnSingle<>+5632(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y3
+	VSUBPS       fnSingle<>+4256(SB), Y2, Y4
+	VSUBPS       fnSingle<>+4256(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5472(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5472(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5504(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5504(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5536(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5536(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5664(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5664(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5696(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5696(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5728(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5728(SB), Y5, Y1
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+5568(SB), Y6
-	VMOVUPD      fnSingle<>+5568(SB), Y7
-	VFMADD213PS  fnSingle<>+5600(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5600(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+5632(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5632(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5760(SB), Y6
+	VMOVUPD      fnSingle<>+5760(SB), Y7
+	VFMADD213PS  fnSingle<>+5792(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5792(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5824(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5824(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5664(SB), Y0
-	VMOVUPD      fnSingle<>+5664(SB), Y1
-	VFMADD213PS  fnSingle<>+5696(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5696(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5728(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5728(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5760(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5760(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5792(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5792(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5856(SB), Y0
+	VMOVUPD      fnSingle<>+5856(SB), Y1
+	VFMADD213PS  fnSingle<>+5888(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5888(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5920(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5920(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5952(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5952(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5984(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5984(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+5824(SB), Y0, Y0
-	VANDPS       fnSingle<>+5824(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y0, Y0
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -10835,52 +10823,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+4064(SB), Y4
-	VMOVUPD      fnSingle<>+4064(SB), Y5
-	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y5
-	VSUBPS       fnSingle<>+4064(SB), Y4, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4256(SB), Y4
+	VMOVUPD      fnSingle<>+4256(SB), Y5
+	VFMADD231PS  fnSingle<>+5632(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y5
+	VSUBPS       fnSingle<>+4256(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4256(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5472(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5472(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5504(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5504(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5536(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5536(SB), Y7, Y1
-	VPADDD       fnSingle<>+6080(SB), Y4, Y4
-	VPADDD       fnSingle<>+6080(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5664(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5664(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5696(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5696(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5728(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5728(SB), Y7, Y1
+	VPADDD       fnSingle<>+6272(SB), Y4, Y4
+	VPADDD       fnSingle<>+6272(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5568(SB), Y8
-	VMOVUPD      fnSingle<>+5568(SB), Y9
-	VFMADD213PS  fnSingle<>+5600(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5600(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+5632(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5632(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5760(SB), Y8
+	VMOVUPD      fnSingle<>+5760(SB), Y9
+	VFMADD213PS  fnSingle<>+5792(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5792(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5824(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5824(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+5664(SB), Y0
-	VMOVUPD      fnSingle<>+5664(SB), Y1
-	VFMADD213PS  fnSingle<>+5696(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5696(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5728(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5728(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5760(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5760(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5792(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5792(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5856(SB), Y0
+	VMOVUPD      fnSingle<>+5856(SB), Y1
+	VFMADD213PS  fnSingle<>+5888(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5888(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5920(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5920(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5952(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5952(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5984(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5984(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+5824(SB), Y0, Y0
-	VANDPS       fnSingle<>+5824(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y0, Y0
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -10909,50 +10897,50 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+4064(SB), Z4
-	VBROADCASTSS      fnSingle<>+4064(SB), Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z6
-	VBROADCASTSS      fnSingle<>+4064(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+4256(SB), Z4
+	VBROADCASTSS      fnSingle<>+4256(SB), Z5
+	VBROADCASTSS      fnSingle<>+4256(SB), Z6
+	VBROADCASTSS      fnSingle<>+4256(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z11, Z3
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+5568(SB), Z12
-	VBROADCASTSS      fnSingle<>+5568(SB), Z13
-	VBROADCASTSS      fnSingle<>+5568(SB), Z14
-	VBROADCASTSS      fnSingle<>+5568(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5760(SB), Z12
+	VBROADCASTSS      fnSingle<>+5760(SB), Z13
+	VBROADCASTSS      fnSingle<>+5760(SB), Z14
+	VBROADCASTSS      fnSingle<>+5760(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -10961,42 +10949,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VBROADCASTSS      fnSingle<>+5664(SB), Z1
-	VBROADCASTSS      fnSingle<>+5664(SB), Z2
-	VBROADCASTSS      fnSingle<>+5664(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VBROADCASTSS      fnSingle<>+5856(SB), Z1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z2
+	VBROADCASTSS      fnSingle<>+5856(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -11010,28 +10998,28 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+4064(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+4256(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z2, Z0
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+5568(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5760(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11062,54 +11050,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+4064(SB), Z8
-	VBROADCASTSS      fnSingle<>+4064(SB), Z9
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4256(SB), Z8
+	VBROADCASTSS      fnSingle<>+4256(SB), Z9
+	VBROADCASTSS      fnSingle<>+4256(SB), Z10
+	VBROADCASTSS      fnSingle<>+4256(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+6080(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+6080(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+6080(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+6080(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+6272(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+6272(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+6272(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+6272(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5568(SB), Z16
-	VBROADCASTSS      fnSingle<>+5568(SB), Z17
-	VBROADCASTSS      fnSingle<>+5568(SB), Z18
-	VBROADCASTSS      fnSingle<>+5568(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5760(SB), Z16
+	VBROADCASTSS      fnSingle<>+5760(SB), Z17
+	VBROADCASTSS      fnSingle<>+5760(SB), Z18
+	VBROADCASTSS      fnSingle<>+5760(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11118,42 +11106,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VBROADCASTSS      fnSingle<>+5664(SB), Z1
-	VBROADCASTSS      fnSingle<>+5664(SB), Z2
-	VBROADCASTSS      fnSingle<>+5664(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VBROADCASTSS      fnSingle<>+5856(SB), Z1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z2
+	VBROADCASTSS      fnSingle<>+5856(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11172,29 +11160,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+4064(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4256(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+6080(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+6272(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5568(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5760(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI
@@ -11216,52 +11204,52 @@ TEXT ·fnCosAVX2(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPD      fnSingle<>+4064(SB), Y2
-	VMOVUPD      fnSingle<>+4064(SB), Y3
-	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y2
-	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y3
-	VSUBPS       fnSingle<>+4064(SB), Y2, Y4
-	VSUBPS       fnSingle<>+4064(SB), Y3, Y5
+	VMOVUPD      fnSingle<>+4256(SB), Y2
+	VMOVUPD      fnSingle<>+4256(SB), Y3
+	VFMADD231PS  fnSingle<>+5632(SB), Y0, Y2
+	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y3
+	VSUBPS       fnSingle<>+4256(SB), Y2, Y4
+	VSUBPS       fnSingle<>+4256(SB), Y3, Y5
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5472(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5472(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5504(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5504(SB), Y5, Y1
-	VFNMADD231PS fnSingle<>+5536(SB), Y4, Y0
-	VFNMADD231PS fnSingle<>+5536(SB), Y5, Y1
-	VPADDD       fnSingle<>+6080(SB), Y2, Y2
-	VPADDD       fnSingle<>+6080(SB), Y3, Y3
+	VFNMADD231PS fnSingle<>+5664(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5664(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5696(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5696(SB), Y5, Y1
+	VFNMADD231PS fnSingle<>+5728(SB), Y4, Y0
+	VFNMADD231PS fnSingle<>+5728(SB), Y5, Y1
+	VPADDD       fnSingle<>+6272(SB), Y2, Y2
+	VPADDD       fnSingle<>+6272(SB), Y3, Y3
 	VMULPS       Y0, Y0, Y4
 	VMULPS       Y1, Y1, Y5
-	VMOVUPD      fnSingle<>+5568(SB), Y6
-	VMOVUPD      fnSingle<>+5568(SB), Y7
-	VFMADD213PS  fnSingle<>+5600(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5600(SB), Y5, Y7
-	VFMADD213PS  fnSingle<>+5632(SB), Y4, Y6
-	VFMADD213PS  fnSingle<>+5632(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+5760(SB), Y6
+	VMOVUPD      fnSingle<>+5760(SB), Y7
+	VFMADD213PS  fnSingle<>+5792(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5792(SB), Y5, Y7
+	VFMADD213PS  fnSingle<>+5824(SB), Y4, Y6
+	VFMADD213PS  fnSingle<>+5824(SB), Y5, Y7
 	VMULPS       Y4, Y6, Y6
 	VMULPS       Y5, Y7, Y7
 	VFMADD213PS  Y0, Y0, Y6
 	VFMADD213PS  Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5664(SB), Y0
-	VMOVUPD      fnSingle<>+5664(SB), Y1
-	VFMADD213PS  fnSingle<>+5696(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5696(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5728(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5728(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5760(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5760(SB), Y5, Y1
-	VFMADD213PS  fnSingle<>+5792(SB), Y4, Y0
-	VFMADD213PS  fnSingle<>+5792(SB), Y5, Y1
+	VMOVUPD      fnSingle<>+5856(SB), Y0
+	VMOVUPD      fnSingle<>+5856(SB), Y1
+	VFMADD213PS  fnSingle<>+5888(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5888(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5920(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5920(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5952(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5952(SB), Y5, Y1
+	VFMADD213PS  fnSingle<>+5984(SB), Y4, Y0
+	VFMADD213PS  fnSingle<>+5984(SB), Y5, Y1
 	VPSLLD       $0x1f, Y2, Y4
 	VPSLLD       $0x1f, Y3, Y5
 	VBLENDVPS    Y4, Y0, Y6, Y6
 	VBLENDVPS    Y5, Y1, Y7, Y7
 	VPSLLD       $0x1e, Y2, Y0
 	VPSLLD       $0x1e, Y3, Y1
-	VANDPS       fnSingle<>+5824(SB), Y0, Y0
-	VANDPS       fnSingle<>+5824(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y0, Y0
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VXORPS       Y0, Y6, Y0
 	VXORPS       Y1, Y7, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -11286,52 +11274,52 @@ loop:
 	VMOVUPS      32(CX)(SI*4), Y1
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VMOVUPD      fnSingle<>+4064(SB), Y4
-	VMOVUPD      fnSingle<>+4064(SB), Y5
-	VFMADD231PS  fnSingle<>+5440(SB), Y0, Y4
-	VFMADD231PS  fnSingle<>+5440(SB), Y1, Y5
-	VSUBPS       fnSingle<>+4064(SB), Y4, Y6
-	VSUBPS       fnSingle<>+4064(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+4256(SB), Y4
+	VMOVUPD      fnSingle<>+4256(SB), Y5
+	VFMADD231PS  fnSingle<>+5632(SB), Y0, Y4
+	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y5
+	VSUBPS       fnSingle<>+4256(SB), Y4, Y6
+	VSUBPS       fnSingle<>+4256(SB), Y5, Y7
 	VMOVAPD      Y0, Y0
 	VMOVAPD      Y1, Y1
-	VFNMADD231PS fnSingle<>+5472(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5472(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5504(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5504(SB), Y7, Y1
-	VFNMADD231PS fnSingle<>+5536(SB), Y6, Y0
-	VFNMADD231PS fnSingle<>+5536(SB), Y7, Y1
-	VPADDD       fnSingle<>+6112(SB), Y4, Y4
-	VPADDD       fnSingle<>+6112(SB), Y5, Y5
+	VFNMADD231PS fnSingle<>+5664(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5664(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5696(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5696(SB), Y7, Y1
+	VFNMADD231PS fnSingle<>+5728(SB), Y6, Y0
+	VFNMADD231PS fnSingle<>+5728(SB), Y7, Y1
+	VPADDD       fnSingle<>+6304(SB), Y4, Y4
+	VPADDD       fnSingle<>+6304(SB), Y5, Y5
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
-	VMOVUPD      fnSingle<>+5568(SB), Y8
-	VMOVUPD      fnSingle<>+5568(SB), Y9
-	VFMADD213PS  fnSingle<>+5600(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5600(SB), Y7, Y9
-	VFMADD213PS  fnSingle<>+5632(SB), Y6, Y8
-	VFMADD213PS  fnSingle<>+5632(SB), Y7, Y9
+	VMOVUPD      fnSingle<>+5760(SB), Y8
+	VMOVUPD      fnSingle<>+5760(SB), Y9
+	VFMADD213PS  fnSingle<>+5792(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5792(SB), Y7, Y9
+	VFMADD213PS  fnSingle<>+5824(SB), Y6, Y8
+	VFMADD213PS  fnSingle<>+5824(SB), Y7, Y9
 	VMULPS       Y6, Y8, Y8
 	VMULPS       Y7, Y9, Y9
 	VFMADD213PS  Y0, Y0, Y8
 	VFMADD213PS  Y1, Y1, Y9
-	VMOVUPD      fnSingle<>+5664(SB), Y0
-	VMOVUPD      fnSingle<>+5664(SB), Y1
-	VFMADD213PS  fnSingle<>+5696(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5696(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5728(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5728(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5760(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5760(SB), Y7, Y1
-	VFMADD213PS  fnSingle<>+5792(SB), Y6, Y0
-	VFMADD213PS  fnSingle<>+5792(SB), Y7, Y1
+	VMOVUPD      fnSingle<>+5856(SB), Y0
+	VMOVUPD      fnSingle<>+5856(SB), Y1
+	VFMADD213PS  fnSingle<>+5888(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5888(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5920(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5920(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5952(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5952(SB), Y7, Y1
+	VFMADD213PS  fnSingle<>+5984(SB), Y6, Y0
+	VFMADD213PS  fnSingle<>+5984(SB), Y7, Y1
 	VPSLLD       $0x1f, Y4, Y6
 	VPSLLD       $0x1f, Y5, Y7
 	VBLENDVPS    Y6, Y0, Y8, Y8
 	VBLENDVPS    Y7, Y1, Y9, Y9
 	VPSLLD       $0x1e, Y4, Y0
 	VPSLLD       $0x1e, Y5, Y1
-	VANDPS       fnSingle<>+5824(SB), Y0, Y0
-	VANDPS       fnSingle<>+5824(SB), Y1, Y1
+	VANDPS       fnSingle<>+6016(SB), Y0, Y0
+	VANDPS       fnSingle<>+6016(SB), Y1, Y1
 	VXORPS       Y0, Y8, Y0
 	VXORPS       Y1, Y9, Y1
 	VMULPS       Y0, Y2, Y0
@@ -11360,54 +11348,54 @@ wide:
 	VMOVUPS           64(CX)(BX*4), Z1
 	VMOVUPS           128(CX)(BX*4), Z2
 	VMOVUPS           192(CX)(BX*4), Z3
-	VBROADCASTSS      fnSingle<>+4064(SB), Z4
-	VBROADCASTSS      fnSingle<>+4064(SB), Z5
-	VBROADCASTSS      fnSingle<>+4064(SB), Z6
-	VBROADCASTSS      fnSingle<>+4064(SB), Z7
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z4
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z5
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z6
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z7
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z4, Z8
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z5, Z9
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z6, Z10
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z7, Z11
+	VBROADCASTSS      fnSingle<>+4256(SB), Z4
+	VBROADCASTSS      fnSingle<>+4256(SB), Z5
+	VBROADCASTSS      fnSingle<>+4256(SB), Z6
+	VBROADCASTSS      fnSingle<>+4256(SB), Z7
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z4
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z1, Z5
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z2, Z6
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z3, Z7
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z4, Z8
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z5, Z9
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z6, Z10
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z7, Z11
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z11, Z3
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z8, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z9, Z1
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z10, Z2
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z11, Z3
-	VPADDD.BCST       fnSingle<>+6080(SB), Z4, Z4
-	VPADDD.BCST       fnSingle<>+6080(SB), Z5, Z5
-	VPADDD.BCST       fnSingle<>+6080(SB), Z6, Z6
-	VPADDD.BCST       fnSingle<>+6080(SB), Z7, Z7
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z11, Z3
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z8, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z9, Z1
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z10, Z2
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z11, Z3
+	VPADDD.BCST       fnSingle<>+6272(SB), Z4, Z4
+	VPADDD.BCST       fnSingle<>+6272(SB), Z5, Z5
+	VPADDD.BCST       fnSingle<>+6272(SB), Z6, Z6
+	VPADDD.BCST       fnSingle<>+6272(SB), Z7, Z7
 	VMULPS            Z0, Z0, Z8
 	VMULPS            Z1, Z1, Z9
 	VMULPS            Z2, Z2, Z10
 	VMULPS            Z3, Z3, Z11
-	VBROADCASTSS      fnSingle<>+5568(SB), Z12
-	VBROADCASTSS      fnSingle<>+5568(SB), Z13
-	VBROADCASTSS      fnSingle<>+5568(SB), Z14
-	VBROADCASTSS      fnSingle<>+5568(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z11, Z15
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z8, Z12
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z9, Z13
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z10, Z14
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+5760(SB), Z12
+	VBROADCASTSS      fnSingle<>+5760(SB), Z13
+	VBROADCASTSS      fnSingle<>+5760(SB), Z14
+	VBROADCASTSS      fnSingle<>+5760(SB), Z15
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z11, Z15
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z8, Z12
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z9, Z13
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z10, Z14
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z11, Z15
 	VMULPS            Z8, Z12, Z12
 	VMULPS            Z9, Z13, Z13
 	VMULPS            Z10, Z14, Z14
@@ -11416,42 +11404,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z13
 	VFMADD213PS       Z2, Z2, Z14
 	VFMADD213PS       Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VBROADCASTSS      fnSingle<>+5664(SB), Z1
-	VBROADCASTSS      fnSingle<>+5664(SB), Z2
-	VBROADCASTSS      fnSingle<>+5664(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z11, Z3
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z8, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z9, Z1
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z10, Z2
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z11, Z3
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z4, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VBROADCASTSS      fnSingle<>+5856(SB), Z1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z2
+	VBROADCASTSS      fnSingle<>+5856(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z11, Z3
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z8, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z9, Z1
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z10, Z2
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z11, Z3
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z4, K1
 	VMOVAPS           Z0, K1, Z12
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z5, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z5, K1
 	VMOVAPS           Z1, K1, Z13
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z6, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z6, K1
 	VMOVAPS           Z2, K1, Z14
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z7, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z7, K1
 	VMOVAPS           Z3, K1, Z15
 	VPSLLD            $0x1e, Z4, Z0
 	VPSLLD            $0x1e, Z5, Z1
 	VPSLLD            $0x1e, Z6, Z2
 	VPSLLD            $0x1e, Z7, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z12
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z13
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z14
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z15
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z12
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z1, Z13
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z2, Z14
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z3, Z15
 	VMOVUPS           Z12, (AX)(BX*4)
 	VMOVUPS           Z13, 64(AX)(BX*4)
 	VMOVUPS           Z14, 128(AX)(BX*4)
@@ -11465,29 +11453,29 @@ rest:
 
 loop:
 	VMOVUPS           (CX)(BX*4), Z0
-	VBROADCASTSS      fnSingle<>+4064(SB), Z1
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z1
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z1, Z2
+	VBROADCASTSS      fnSingle<>+4256(SB), Z1
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z1
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z1, Z2
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z2, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z2, Z0
-	VPADDD.BCST       fnSingle<>+6080(SB), Z1, Z1
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z2, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z2, Z0
+	VPADDD.BCST       fnSingle<>+6272(SB), Z1, Z1
 	VMULPS            Z0, Z0, Z2
-	VBROADCASTSS      fnSingle<>+5568(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z2, Z3
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+5760(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z2, Z3
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z2, Z3
 	VMULPS            Z2, Z3, Z3
 	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z2, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z2, Z0
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z1, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z2, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z2, Z0
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z1, K1
 	VMOVAPS           Z0, K1, Z3
 	VPSLLD            $0x1e, Z1, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z3
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z3
 	VMOVUPS           Z3, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
@@ -11518,54 +11506,54 @@ wide:
 	VMOVUPS           64(DX)(SI*4), Z5
 	VMOVUPS           128(DX)(SI*4), Z6
 	VMOVUPS           192(DX)(SI*4), Z7
-	VBROADCASTSS      fnSingle<>+4064(SB), Z8
-	VBROADCASTSS      fnSingle<>+4064(SB), Z9
-	VBROADCASTSS      fnSingle<>+4064(SB), Z10
-	VBROADCASTSS      fnSingle<>+4064(SB), Z11
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z8
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z1, Z9
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z2, Z10
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z3, Z11
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z8, Z12
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z9, Z13
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z10, Z14
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z11, Z15
+	VBROADCASTSS      fnSingle<>+4256(SB), Z8
+	VBROADCASTSS      fnSingle<>+4256(SB), Z9
+	VBROADCASTSS      fnSingle<>+4256(SB), Z10
+	VBROADCASTSS      fnSingle<>+4256(SB), Z11
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z8
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z1, Z9
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z2, Z10
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z3, Z11
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z8, Z12
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z9, Z13
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z10, Z14
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z11, Z15
 	VMOVAPD           Z0, Z0
 	VMOVAPD           Z1, Z1
 	VMOVAPD           Z2, Z2
 	VMOVAPD           Z3, Z3
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z15, Z3
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z12, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z13, Z1
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z14, Z2
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z15, Z3
-	VPADDD.BCST       fnSingle<>+6112(SB), Z8, Z8
-	VPADDD.BCST       fnSingle<>+6112(SB), Z9, Z9
-	VPADDD.BCST       fnSingle<>+6112(SB), Z10, Z10
-	VPADDD.BCST       fnSingle<>+6112(SB), Z11, Z11
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z15, Z3
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z12, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z13, Z1
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z14, Z2
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z15, Z3
+	VPADDD.BCST       fnSingle<>+6304(SB), Z8, Z8
+	VPADDD.BCST       fnSingle<>+6304(SB), Z9, Z9
+	VPADDD.BCST       fnSingle<>+6304(SB), Z10, Z10
+	VPADDD.BCST       fnSingle<>+6304(SB), Z11, Z11
 	VMULPS            Z0, Z0, Z12
 	VMULPS            Z1, Z1, Z13
 	VMULPS            Z2, Z2, Z14
 	VMULPS            Z3, Z3, Z15
-	VBROADCASTSS      fnSingle<>+5568(SB), Z16
-	VBROADCASTSS      fnSingle<>+5568(SB), Z17
-	VBROADCASTSS      fnSingle<>+5568(SB), Z18
-	VBROADCASTSS      fnSingle<>+5568(SB), Z19
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z15, Z19
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z12, Z16
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z13, Z17
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z14, Z18
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z15, Z19
+	VBROADCASTSS      fnSingle<>+5760(SB), Z16
+	VBROADCASTSS      fnSingle<>+5760(SB), Z17
+	VBROADCASTSS      fnSingle<>+5760(SB), Z18
+	VBROADCASTSS      fnSingle<>+5760(SB), Z19
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z15, Z19
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z12, Z16
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z13, Z17
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z14, Z18
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z15, Z19
 	VMULPS            Z12, Z16, Z16
 	VMULPS            Z13, Z17, Z17
 	VMULPS            Z14, Z18, Z18
@@ -11574,42 +11562,42 @@ wide:
 	VFMADD213PS       Z1, Z1, Z17
 	VFMADD213PS       Z2, Z2, Z18
 	VFMADD213PS       Z3, Z3, Z19
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VBROADCASTSS      fnSingle<>+5664(SB), Z1
-	VBROADCASTSS      fnSingle<>+5664(SB), Z2
-	VBROADCASTSS      fnSingle<>+5664(SB), Z3
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z15, Z3
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z12, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z13, Z1
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z14, Z2
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z15, Z3
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z8, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VBROADCASTSS      fnSingle<>+5856(SB), Z1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z2
+	VBROADCASTSS      fnSingle<>+5856(SB), Z3
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z15, Z3
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z12, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z13, Z1
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z14, Z2
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z15, Z3
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z8, K1
 	VMOVAPS           Z0, K1, Z16
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z9, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z9, K1
 	VMOVAPS           Z1, K1, Z17
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z10, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z10, K1
 	VMOVAPS           Z2, K1, Z18
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z11, K1
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z11, K1
 	VMOVAPS           Z3, K1, Z19
 	VPSLLD            $0x1e, Z8, Z0
 	VPSLLD            $0x1e, Z9, Z1
 	VPSLLD            $0x1e, Z10, Z2
 	VPSLLD            $0x1e, Z11, Z3
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z16
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z1, Z17
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z2, Z18
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z3, Z19
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z16
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z1, Z17
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z2, Z18
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z3, Z19
 	VMULPS            Z16, Z4, Z0
 	VMULPS            Z17, Z5, Z1
 	VMULPS            Z18, Z6, Z2
@@ -11628,29 +11616,29 @@ rest:
 loop:
 	VMOVUPS           (CX)(SI*4), Z0
 	VMOVUPS           (DX)(SI*4), Z1
-	VBROADCASTSS      fnSingle<>+4064(SB), Z2
-	VFMADD231PS.BCST  fnSingle<>+5440(SB), Z0, Z2
-	VSUBPS.BCST       fnSingle<>+4064(SB), Z2, Z3
+	VBROADCASTSS      fnSingle<>+4256(SB), Z2
+	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z2
+	VSUBPS.BCST       fnSingle<>+4256(SB), Z2, Z3
 	VMOVAPD           Z0, Z0
-	VFNMADD231PS.BCST fnSingle<>+5472(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5504(SB), Z3, Z0
-	VFNMADD231PS.BCST fnSingle<>+5536(SB), Z3, Z0
-	VPADDD.BCST       fnSingle<>+6112(SB), Z2, Z2
+	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z3, Z0
+	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z3, Z0
+	VPADDD.BCST       fnSingle<>+6304(SB), Z2, Z2
 	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      fnSingle<>+5568(SB), Z4
-	VFMADD213PS.BCST  fnSingle<>+5600(SB), Z3, Z4
-	VFMADD213PS.BCST  fnSingle<>+5632(SB), Z3, Z4
+	VBROADCASTSS      fnSingle<>+5760(SB), Z4
+	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z3, Z4
+	VFMADD213PS.BCST  fnSingle<>+5824(SB), Z3, Z4
 	VMULPS            Z3, Z4, Z4
 	VFMADD213PS       Z0, Z0, Z4
-	VBROADCASTSS      fnSingle<>+5664(SB), Z0
-	VFMADD213PS.BCST  fnSingle<>+5696(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5728(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5760(SB), Z3, Z0
-	VFMADD213PS.BCST  fnSingle<>+5792(SB), Z3, Z0
-	VPTESTMD.BCST     fnSingle<>+6080(SB), Z2, K1
+	VBROADCASTSS      fnSingle<>+5856(SB), Z0
+	VFMADD213PS.BCST  fnSingle<>+5888(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5920(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5952(SB), Z3, Z0
+	VFMADD213PS.BCST  fnSingle<>+5984(SB), Z3, Z0
+	VPTESTMD.BCST     fnSingle<>+6272(SB), Z2, K1
 	VMOVAPS           Z0, K1, Z4
 	VPSLLD            $0x1e, Z2, Z0
-	VPTERNLOGD.BCST   $0x78, fnSingle<>+5824(SB), Z0, Z4
+	VPTERNLOGD.BCST   $0x78, fnSingle<>+6016(SB), Z0, Z4
 	VMULPS            Z4, Z1, Z0
 	VMOVUPS           Z0, (AX)(SI*4)
 	ADDQ              $0x10, SI

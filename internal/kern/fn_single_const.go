@@ -271,16 +271,22 @@ const singleGateMax float32 = 0x1.6p+03
 // singleGateStep: t times it plus singleOne reaches, from interval to interval of the tables, the next power of two or half-way there.
 const singleGateStep float32 = 0x1.5d0dbep+00
 
-// singleGateOne: v is singleGateOne·t + singleGateThree·t³, with 2·√(2/π) to 12 digits: its sums are split exactly.
-const singleGateOne float32 = 0x1.988p+00
+// singleGateOne: v is singleGateOne·t + singleGateThree·t³, with 2·√(2/π)/ln 2 to 12 digits: its sums are split exactly.
+const singleGateOne float32 = 0x1.26ap+01
 
-// singleGateThree: 2·√(2/π)·0.044715 to 12 digits.
-const singleGateThree float32 = 0x1.244p-04
+// singleGateThree: 2·√(2/π)·0.044715/ln 2 to 12 digits.
+const singleGateThree float32 = 0x1.a5ap-04
+
+// singleExp2NegPoly: (2^-r-1)/r for |r| <= 1/2, error of 2^-r 2^-28.2.
+var singleExp2NegPoly = [6]float32{
+	0.000153275, -0.0013391242, 0.009618505, -0.055503592,
+	0.24022648, -0.6931472,
+}
 
 // singleGateMid: middles of eight intervals; entry 6 is of the first.
 var singleGateMid = [8]float32{
-	1.0997891, 1.8328761, 2.9343061, 4.401302,
-	6.6035275, 9.5357065, 0, 0.5501375,
+	1.0997616, 1.8333932, 2.934618, 4.399373,
+	6.600352, 9.532664, 0, 0.5499679,
 }
 
 // singleGateLine: added to the coefficients of power 1 of the same, without rounding their sum.
@@ -289,106 +295,106 @@ var singleGateLine = [8]float32{
 	0, 0, 0.5, 0,
 }
 
-// singleGate7: coefficients of power 7 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate7: coefficients of power 7 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate7 = [8]float32{
-	-0.00039969417, 0.0012587034, -0.00028767847, 2.828148e-05,
-	3.504763e-08, -2.0614497e-08, -0.0014846113, -0.00074395124,
+	-0.0005253681, 0.0013676394, -0.00028791095, 2.8940964e-05,
+	9.807998e-09, 1.372463e-08, -0.0015735701, 0.001029737,
 }
 
-// singleGate6: coefficients of power 6 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate6: coefficients of power 6 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate6 = [8]float32{
-	-0.006553832, -0.0010063752, 0.0010078528, -9.435661e-05,
-	-5.2747713e-09, 6.0421605e-09, 0.0109074, 0.001589026,
+	-0.0065498324, -0.0010076845, 0.0010068261, -9.4546216e-05,
+	-9.003706e-09, 2.6149207e-09, 0.0109954495, 0.0015954705,
 }
 
-// singleGate5: coefficients of power 5 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate5: coefficients of power 5 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate5 = [8]float32{
-	0.011797606, -0.0082318, -0.0006202832, 0.00017107774,
-	-1.0802461e-07, 1.0428796e-07, -0.00016327624, 0.02331452,
+	0.011827531, -0.008268259, -0.00061674515, 0.00017132697,
+	-4.2356874e-09, -2.5394323e-08, -0.00018009996, 0.023204705,
 }
 
-// singleGate4: coefficients of power 4 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate4: coefficients of power 4 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate4 = [8]float32{
-	0.027286125, 0.025094941, -0.003954067, -0.00022440094,
-	-4.59325e-06, -4.3830937e-06, -0.0668022, -0.027811352,
+	0.027303025, 0.025067165, -0.003955865, -0.00022636789,
+	-4.963951e-06, -4.6940063e-06, -0.0667968, -0.027800614,
 }
 
-// singleGate3: coefficients of power 3 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate3: coefficients of power 3 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate3 = [8]float32{
-	-0.11071727, -0.015405173, 0.012618932, 0.00011964506,
-	-0.00012363846, -0.00017658892, -2.7385224e-05, -0.116389245,
+	-0.110717304, -0.015334555, 0.012604226, 0.00011392492,
+	-0.00013467255, -0.00019148787, -0.00012598833, -0.116425075,
 }
 
-// singleGate2: coefficients of power 2 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate2: coefficients of power 2 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate2 = [8]float32{
-	0.08631778, -0.05020621, -0.018584128, -0.00074101373,
-	-0.0012966999, -0.002619238, 0.3989093, 0.29062235,
+	0.086028814, -0.050488014, -0.018830845, -0.0010375589,
+	-0.0016526359, -0.003089979, 0.39878622, 0.29042074,
 }
 
-// singleGate1: coefficients of power 1 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate1: coefficients of power 1 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate1 = [8]float32{
-	1.103457, 1.1033115, 1.0129585, 0.9978604,
-	0.993703, 0.9824476, 0, 0.8973219,
+	1.1029176, 1.1023147, 1.0114498, 0.99555093,
+	0.98997, 0.9763078, 0, 0.8970056,
 }
 
-// singleGate0: coefficients of power 0 of t·Φ(-t)·exp(v) on those intervals, error 2^-27.2.
+// singleGate0: coefficients of power 0 of t·Φ(-t)·2^v on those intervals, error 2^-27.2.
 var singleGate0 = [8]float32{
-	0.9502734, 1.7713319, 2.9289193, 4.398245,
-	6.5916877, 9.490797, 0, 0.38994685,
+	0.9499852, 1.771098, 2.9270868, 4.391395,
+	6.5769944, 9.4619255, 0, 0.38974184,
 }
 
 // singleGateSlopeMid: middles of eight intervals; entry 6 is of the first.
 var singleGateSlopeMid = [8]float32{
-	1.1005886, 1.8338113, 2.9327037, 4.4009094,
-	6.600792, 9.533932, 0.18336847, 0.5503933,
+	1.0998845, 1.8331878, 2.9330778, 4.3996625,
+	6.6003666, 9.536007, 0.18341523, 0.550033,
 }
 
-// singleGateSlope7: coefficients of power 7 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope7: coefficients of power 7 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope7 = [8]float32{
-	0.008454826, -0.0026537753, -0.00026526, -3.1737367e-05,
-	-6.108615e-07, -8.465842e-08, -0.009726012, -0.0042072153,
+	0.008476012, -0.0018070061, -0.00025722873, -1.8287988e-05,
+	-8.411432e-08, -8.954727e-07, -0.010839078, 0.0003858603,
 }
 
-// singleGateSlope6: coefficients of power 6 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope6: coefficients of power 6 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope6 = [8]float32{
-	-0.0014501561, 0.012563063, -0.0037132993, 0.00043193766,
-	1.4222459e-06, 7.6793543e-07, -0.014237171, -0.02630769,
+	-0.0015270949, 0.012503002, -0.0037112173, 0.00043626135,
+	1.059551e-06, 1.1374551e-06, -0.014208162, -0.026217131,
 }
 
-// singleGateSlope5: coefficients of power 5 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope5: coefficients of power 5 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope5 = [8]float32{
-	-0.051576953, -0.002929504, 0.010614949, -0.0011476328,
-	4.1759962e-05, 5.5447894e-05, 0.05217839, 0.0032207114,
+	-0.051584918, -0.0031765928, 0.010593009, -0.0011628171,
+	4.2686195e-05, 6.334294e-05, 0.052217267, 0.0029519522,
 }
 
-// singleGateSlope4: coefficients of power 4 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope4: coefficients of power 4 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope4 = [8]float32{
-	0.04180551, -0.07652528, -0.001499058, 0.0020892431,
-	0.0006761157, 0.0013729539, 0.07424587, 0.12887324,
+	0.04197783, -0.07645002, -0.0014051177, 0.0021714717,
+	0.0007887976, 0.001542284, 0.074336335, 0.1288938,
 }
 
-// singleGateSlope3: coefficients of power 3 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope3: coefficients of power 3 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope3 = [8]float32{
-	0.037830263, -0.06103323, -0.2527125, -0.21378477,
-	-0.20771275, -0.19591151, -0.33873692, -0.17839512,
+	0.03800933, -0.060492344, -0.25203204, -0.21269311,
+	-0.20578112, -0.19233908, -0.3385034, -0.17827298,
 }
 
-// singleGateSlope2: coefficients of power 2 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope2: coefficients of power 2 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope2 = [8]float32{
-	-1.2150848, -1.1750375, -1.7964138, -2.816749,
-	-4.204619, -5.9864235, -0.8345229, -1.1266899,
+	-1.2142591, -1.1733699, -1.7934923, -2.8088467,
+	-4.187421, -5.9470134, -0.8344662, -1.1260979,
 }
 
-// singleGateSlope1: coefficients of power 1 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope1: coefficients of power 1 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope1 = [8]float32{
-	-2.3231921, -4.0464306, -7.193921, -14.016327,
-	-29.474993, -59.417305, -0.2703933, -1.0011597,
+	-2.320688, -4.0423784, -7.187661, -13.987024,
+	-29.398256, -59.207043, -0.27057642, -1.000274,
 }
 
-// singleGateSlope0: coefficients of power 0 of the derivative of -t·Φ(-t), times exp(v), on those intervals, error 2^-24.6.
+// singleGateSlope0: coefficients of power 0 of the derivative of -t·Φ(-t), times 2^v, on those intervals, error 2^-24.6.
 var singleGateSlope0 = [8]float32{
-	-0.6607809, -3.000735, -9.04721, -24.252106,
-	-70.970825, -198.78098, 0.47631723, 0.24956474,
+	-0.658967, -2.9968517, -9.043267, -24.207481,
+	-70.83403, -198.36145, 0.47628307, 0.24989146,
 }
 
 // singleLogLow: mask of the bits below the exponent.

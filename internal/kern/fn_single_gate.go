@@ -11,20 +11,18 @@ var (
 		&singleGateSlope4, &singleGateSlope3, &singleGateSlope2, &singleGateSlope1, &singleGateSlope0}}
 )
 
-// gateTail is the table's function of t = |x| times exp(-v), times 2^64, where
+// gateTail is the table's function of t = |x| times 2^-v, times 2^64, where
 // v = t·(singleGateOne + singleGateThree·t²). What rounding takes from the square and from the
-// sum is added back: exp would make a hundred units in the last place of it.
+// sum is added back: the exponential would make a hundred units in the last place of it.
 func gateTail(table *pieceTable, x float32) float32 {
 	t := limitSingle(absSingle(x), singleGateMax)
 	p := table.piece(t, math.Float32bits(fuse(t, singleGateStep, singleOne))>>22)
 	h := float32(t * t)
 	g := fuse(h, singleGateThree, singleGateOne)
 	low := fuse(fuse(t, t, -h), singleGateThree, fuse(h, singleGateThree, singleGateOne-g))
-	n := fuse(float32(g*t), singleMinusLog2E, singleShift)
-	whole := n - singleShift
-	r := fuse(g, t, float32(whole*singleLn2High)) + fuse(whole, singleLn2Low, float32(low*t))
-	q := float32(hornerSingle(singleExpNegPoly[:], r)*float32(r*r)) - r
-	return upSingle(p, q, n)
+	n := fuse(-g, t, singleShift)
+	r := fuse(low, t, fuse(g, t, n-singleShift))
+	return upSingle(p, float32(hornerSingle(singleExp2NegPoly[:], r)*r), n)
 }
 
 // geluTanhOf is max(x, 0) - t·Φ(-t).

@@ -8,7 +8,7 @@ import (
 
 // GELU's form with tanh, and its gradient, in float32: a copy of kern's fn_single_gate.go.
 
-// gateTail is the table's function of min(|x|, singleGateMax) times exp(-v), times 2^64.
+// gateTail is the table's function of min(|x|, singleGateMax) times 2^-v, times 2^64.
 func (f *fnVec) gateTail(x vec, name string) vec {
 	t := f.most(f.and(x, fnAt("singleAbs", 0)), "singleGateMax")
 	at := f.fma(t, fnAt("singleGateStep", 0), f.c("singleOne"))
@@ -20,14 +20,10 @@ func (f *fnVec) gateTail(x vec, name string) vec {
 	h := f.mul(t, t)
 	g := f.fma(h, fnAt("singleGateThree", 0), f.c("singleGateOne"))
 	low := f.fma(h, fnAt("singleGateThree", 0), f.sub(f.c("singleGateOne"), g))
-	square := f.xor(f.fnma(t, t, f.copy(h)), fnAt("singleMinusZero", 0))
-	low = f.fma(square, fnAt("singleGateThree", 0), low)
-	n := f.fma(f.mul(g, t), fnAt("singleMinusLog2E", 0), f.c("singleShift"))
-	whole := f.sub(n, fnAt("singleShift", 0))
-	r := f.fma(g, t, f.mul(whole, fnAt("singleLn2High", 0)))
-	r = f.add(r, f.fma(whole, fnAt("singleLn2Low", 0), f.mul(low, t)))
-	q := f.poly("singleExpNegPoly", r)
-	return f.upSingle(p, f.sub(f.mul(q, f.mul(r, r)), r), n)
+	low = f.fma(f.rest(t, t, h), fnAt("singleGateThree", 0), low)
+	n := f.fnma(g, t, f.c("singleShift"))
+	r := f.fma(low, t, f.fma(g, t, f.sub(n, fnAt("singleShift", 0))))
+	return f.upSingle(p, f.mul(f.poly("singleExp2NegPoly", r), r), n)
 }
 
 var geluTanhSingle = fnKernel{"GELUTanh", []string{"singleGateMax", "singleMinusZero"}, 0, func(f *fnVec, x vec) vec {
