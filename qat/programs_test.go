@@ -21,7 +21,7 @@ import (
 const programSteps = 3
 
 // unready are networks with ops that have no layers yet.
-var unready = map[string]bool{"tabnet": true, "group_norm": true, "yolo_v3_tiny": true, "noise_of_the_graph": true, "vae_random_node": true, "u_net": true}
+var unready = map[string]bool{"tabnet": true, "yolo_v3_tiny": true, "u_net": true}
 
 // TestPrograms takes the zoo's programs through their whole life.
 func TestPrograms(t *testing.T) {

@@ -220,8 +220,13 @@ func (m *Model) Batch() int { return m.plan.Net.Batch }
 func (m *Model) Inputs() []string { return plan.NamesOf(m.plan.Net.Inputs) }
 
 // InputNodes returns the nodes of the new graph to Let data to, in the order of
-// [Model.Inputs].
-func (m *Model) InputNodes() gorgonia.Nodes { return pick(m.plan.Net.Inputs, m.train.Raw) }
+// [Model.Inputs]. Random nodes of Gorgonia's are inputs, too, but not among these: they draw
+// their numbers anew in every run, from a seed of their own, so that a training repeats.
+// Predict draws them where they are left out; a frozen network is given them.
+func (m *Model) InputNodes() gorgonia.Nodes {
+	bound := slices.DeleteFunc(slices.Clone(m.plan.Net.Inputs), func(v *graph.Value) bool { return v.Random != nil })
+	return pick(bound, m.train.Raw)
+}
 
 // OutputNodes returns the new graph's nodes for the outputs given to Prepare, in
 // that order. A loss that the user's graph does not have yet is built on them.

@@ -155,7 +155,11 @@ func (e *emitter) leaf(n *gorgonia.Node) error {
 	if err := checkShape(v.Shape); err != nil {
 		return err
 	}
-	v.Name = e.names.value(v, userName(n))
+	name := userName(n)
+	if v.Random = e.r.randomOf(n); v.Random != nil && name == "" {
+		name = v.Random.Law
+	}
+	v.Name = e.names.value(v, name)
 	e.net.nodes[n] = v
 	e.net.Values = append(e.net.Values, v)
 	if role == Input {

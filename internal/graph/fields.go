@@ -57,8 +57,8 @@ func (f *fields) get(name string, kinds ...reflect.Kind) (reflect.Value, bool) {
 }
 
 func (f *fields) int(name string) int {
-	if x, ok := f.get(name, reflect.Int, reflect.Uint8); ok {
-		if x.Kind() == reflect.Uint8 {
+	if x, ok := f.get(name, reflect.Int, reflect.Uint8, reflect.Uint); ok {
+		if x.CanUint() {
 			return int(x.Uint())
 		}
 		return int(x.Int())

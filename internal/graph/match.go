@@ -33,6 +33,7 @@ func init() {
 		"BatchNormOp":         {(*reader).bareBatchNorm},
 		"sumOp":               {(*reader).reduce},
 		"maxOp":               {(*reader).reduce},
+		"GroupNormOp":         {(*reader).groupNorm},
 		"byIndicesOp":         {(*reader).byIndices},
 		"minBetween":          {(*reader).between},
 		"maxBetween":          {(*reader).between},

@@ -252,13 +252,16 @@ func (r *reader) squareOf(n, d *gorgonia.Node) bool {
 	return fn == "mul" && x == d && y == d
 }
 
-// groupNorm reads the group normalisation that exporters write as an instance normalisation
-// of [N,groups,rest], with a reshape in front and behind, perhaps times gamma and plus beta for
-// each channel.
+// groupNorm reads Gorgonia's GroupNorm, and the group normalisation that exporters write as an
+// instance normalisation of [N,groups,rest], with a reshape in front and behind; both perhaps
+// times gamma and plus beta for each channel.
 func (r *reader) groupNorm(n *gorgonia.Node) *match {
 	at, params, ok := r.scaleAndShift(n)
 	if !ok || at != n && !r.inner(at) {
 		return nil
+	}
+	if op, is := stockGroupNorm(at); is {
+		return groupNormMatch(n, op, r.kids[at][0], params)
 	}
 	if _, is := ownOp(at).(nn.Reshape); !is {
 		return nil
@@ -277,12 +280,28 @@ func (r *reader) groupNorm(n *gorgonia.Node) *match {
 	if !s.Eq(at.Shape()) || len(s) < 2 || f[0] != s[0] || f[1] != op.Groups || s[1]%op.Groups != 0 {
 		return nil
 	}
+	return groupNormMatch(n, op, x, params)
+}
+
+// groupNormMatch makes a group normalisation, nil if the parameters are not of the channels.
+func groupNormMatch(n *gorgonia.Node, op nn.GroupNorm, x *gorgonia.Node, params []operand) *match {
+	s := x.Shape()
 	for _, p := range params {
 		if !ofChannels(p.effective(), s) {
 			return nil
 		}
 	}
 	return normMatch(n, op, x, params, []int{s[1]})
+}
+
+// stockGroupNorm is what Gorgonia's op computes, without gamma and beta.
+func stockGroupNorm(n *gorgonia.Node) (nn.GroupNorm, bool) {
+	if opName(n.Op()) != "GroupNormOp" {
+		return nn.GroupNorm{}, false
+	}
+	f := fieldsOf(n.Op())
+	op := nn.GroupNorm{Groups: f.int("numGroups"), Eps: f.float("epsilon")}
+	return op, f.err == nil && n.Dims() >= 2
 }
 
 // ofChannels reports whether a parameter that broadcasts to shape has one element for each

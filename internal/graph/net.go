@@ -95,6 +95,9 @@ type Value struct {
 	Node     *gorgonia.Node
 	Producer *Layer    // nil for leaves
 	Data     []float32 // of a Const: a copy of its elements
+	// Random is what the numbers of an Input are drawn from where none are bound; nil for
+	// other inputs.
+	Random *ops.Random
 
 	said    bool // options or a mark say what the leaf is
 	guessed bool // its role is a guess

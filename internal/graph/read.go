@@ -227,7 +227,7 @@ func (r *reader) matchAll(outputs []*gorgonia.Node) {
 	}
 	for i := len(r.order) - 1; i >= 0; i-- {
 		n := r.order[i]
-		if !need[n] || isLeaf(n) || isConst(n) {
+		if !need[n] || isLeaf(n) || isConst(n) || r.randomOf(n) != nil {
 			continue
 		}
 		m := r.match(n)
@@ -237,7 +237,7 @@ func (r *reader) matchAll(outputs []*gorgonia.Node) {
 		}
 	}
 	for _, n := range r.order {
-		if need[n] && (isLeaf(n) || isConst(n)) {
+		if need[n] && (isLeaf(n) || isConst(n) || r.randomOf(n) != nil) {
 			r.found[n] = &match{out: n}
 		}
 	}

@@ -67,6 +67,8 @@ func (r *reader) assignRoles(g *gorgonia.ExprGraph) error {
 		switch {
 		case isConst(n):
 			r.roles[n] = Const
+		case r.randomOf(n) != nil:
+			r.roles[n] = Input
 		case !isLeaf(n):
 		case n.Value() == nil || marked && mark == Input:
 			r.roles[n] = Input

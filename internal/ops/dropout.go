@@ -72,13 +72,16 @@ func masked[F nn.Float](dst, src []F, keep []bool, scale F) {
 	}
 }
 
-// DropoutRuns returns the counter of runs of a training dropout node, which with the
-// seed decides its next mask: what a checkpoint must keep. It is nil for other
+// DropoutRuns returns the counter of runs of a training dropout node or a random one, which
+// with the seed decides what it draws next: what a checkpoint must keep. It is nil for other
 // nodes.
 func DropoutRuns(n *gorgonia.Node) *uint64 {
 	if op, ok := n.Op().(*Op); ok {
-		if d, ok := op.k.(*dropout); ok {
-			return &d.run
+		switch k := op.k.(type) {
+		case *dropout:
+			return &k.run
+		case *draw:
+			return &k.run
 		}
 	}
 	return nil

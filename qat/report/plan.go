@@ -37,6 +37,8 @@ type PlanInput struct {
 	BatchAxis int   `json:"batch_axis"`
 	// Default says that the input has a value that stands where none is bound.
 	Default bool `json:"default,omitempty"`
+	// Random says that its numbers are drawn anew where none are given.
+	Random bool `json:"random,omitempty"`
 }
 
 // PlanLeaf is a parameter or a constant.
@@ -71,6 +73,9 @@ func (p Plan) String() string {
 		}
 		if x.Default {
 			b.WriteString(", its value is the default")
+		}
+		if x.Random {
+			b.WriteString(", drawn anew in each run")
 		}
 		b.WriteByte('\n')
 	}

@@ -15,7 +15,7 @@ import (
 func Plan(p *plan.Plan) report.Plan {
 	out := report.Plan{Batch: p.Net.Batch, BatchNote: p.Net.BatchNote, Outputs: plan.NamesOf(p.Net.Outputs)}
 	for _, v := range p.Net.Inputs {
-		in := report.PlanInput{Name: v.Name, Shape: slices.Clone(v.Shape), BatchAxis: v.BatchAxis, Default: v.Default() != nil}
+		in := report.PlanInput{Name: v.Name, Shape: slices.Clone(v.Shape), BatchAxis: v.BatchAxis, Default: v.Default() != nil, Random: v.Random != nil}
 		if p.Net.Batch == 0 {
 			in.BatchAxis = nn.NoAxis
 		}

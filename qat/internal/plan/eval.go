@@ -5,6 +5,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/goqat/goqat/fakequant"
@@ -85,8 +86,8 @@ func Floats(n *gorgonia.Node) ([]float32, error) {
 	return nil, fmt.Errorf("node %q holds %T, want float32", n.Name(), n.Value())
 }
 
-// Fill puts the defaults of inputs in the place of those that are nil or, at the end of
-// the list, missing: at the batch of the others, as far as a default has one there.
+// Fill puts the defaults of inputs, or fresh numbers where they are drawn, in the place of
+// those that are nil or, at the end of the list, missing: at the batch of the others, as far as a default has one there.
 func (p *Plan) Fill(inputs [][]float32) ([][]float32, error) {
 	net := p.Net
 	if len(inputs) > len(net.Inputs) {
@@ -103,6 +104,11 @@ func (p *Plan) Fill(inputs [][]float32) ([][]float32, error) {
 	}
 	for i, v := range net.Inputs {
 		x := v.Default()
+		if full[i] == nil && v.Random != nil {
+			full[i] = make([]float32, p.perBatch(v)*max(batch, 1))
+			p.drawn++
+			v.Random.Fill(full[i], rand.New(rand.NewPCG(uint64(i), p.drawn)))
+		}
 		if full[i] != nil || x == nil {
 			continue
 		}

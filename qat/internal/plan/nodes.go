@@ -99,6 +99,9 @@ func (e *Emitter) keepsGrid(l *Layer) bool {
 // memory but not the tensor header, which stock ops transpose in place.
 func (e *Emitter) leaf(v *graph.Value) (*gorgonia.Node, error) {
 	old := v.Node
+	if v.Random != nil && e.training {
+		return e.random(v)
+	}
 	if v.Role == graph.Const {
 		return e.constant(v), nil
 	}
@@ -129,6 +132,16 @@ func (e *Emitter) leaf(v *graph.Value) (*gorgonia.Node, error) {
 		return nil, fmt.Errorf("parameter %q: %w", v.Name, err)
 	}
 	return n, nil
+}
+
+// random makes an input that draws its own numbers.
+func (e *Emitter) random(v *graph.Value) (*gorgonia.Node, error) {
+	e.seed++
+	n, err := ops.Draw(e.Graph, *v.Random, e.seed, e.shapes[v]...)
+	if err == nil {
+		e.Dropouts = append(e.Dropouts, ops.DropoutRuns(n))
+	}
+	return n, err
 }
 
 // constant makes a constant; whole numbers are float32 in the network.

@@ -28,7 +28,8 @@ type Plan struct {
 	initial    []fakequant.State                      // of all quantizers, before any data
 	Evals      map[evalKey]*Evaluator                 // graphs in evaluation form, by batch size
 
-	unfolded bool // batch normalisations stay layers of their own
+	drawn    uint64 // how often Fill drew numbers
+	unfolded bool   // batch normalisations stay layers of their own
 }
 
 // Layer is one layer of the network as it is trained: an operation with
