@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
 )
 
@@ -42,6 +43,10 @@ func TestDraw(t *testing.T) {
 		g := gorgonia.NewGraph()
 		n, err := Draw(g, Random{"gaussian", 0, 1}, seed, 2, 3)
 		if err != nil {
+			t.Fatal(err)
+		}
+		x := gorgonia.NewMatrix(g, gorgonia.Float32, gorgonia.WithShape(2, 3), gorgonia.WithName("x"), gorgonia.WithInit(gorgonia.Zeroes()))
+		if n, err = Apply(nn.Binary{Fn: "add"}, x, n); err != nil {
 			t.Fatal(err)
 		}
 		vm := gorgonia.NewTapeMachine(g)
