@@ -82,6 +82,16 @@ func (e *emitter) put(main bool, l *Layer, shape []int) *Value {
 	return out
 }
 
+// constant adds a constant that no node of the user's holds.
+func (e *emitter) constant(data []float32, shape ...int) *Value {
+	v := &Value{Shape: shape, BatchAxis: noAxis, Role: Const, Data: data}
+	if !e.dry {
+		v.Name = e.names.value(v, "")
+		e.net.Values = append(e.net.Values, v)
+	}
+	return v
+}
+
 // reshape brings v into a shape, if it is not in it.
 func (e *emitter) reshape(v *Value, shape ...int) (*Value, error) {
 	if slices.Equal(v.Shape, shape) {

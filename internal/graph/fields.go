@@ -97,6 +97,18 @@ func (f *fields) ints(name string) []int {
 	return out
 }
 
+func (f *fields) floats(name string) []float32 {
+	x, ok := f.get(name, reflect.Slice)
+	if !ok {
+		return nil
+	}
+	out := make([]float32, x.Len())
+	for i := range out {
+		out[i] = float32(x.Index(i).Float())
+	}
+	return out
+}
+
 // inner goes on inside an interface or struct field.
 func (f *fields) inner(name string) *fields {
 	x, ok := f.get(name, reflect.Interface, reflect.Struct)

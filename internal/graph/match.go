@@ -34,6 +34,7 @@ func init() {
 		"sumOp":               {(*reader).reduce},
 		"maxOp":               {(*reader).reduce},
 		"GroupNormOp":         {(*reader).groupNorm},
+		"yoloOp":              {(*reader).yolo},
 		"byIndicesOp":         {(*reader).byIndices},
 		"minBetween":          {(*reader).between},
 		"maxBetween":          {(*reader).between},

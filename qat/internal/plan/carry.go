@@ -56,7 +56,7 @@ func (e *Emitter) seen(v *graph.Value) *gorgonia.Node {
 func (e *Emitter) carriedLeaf(v *graph.Value) (*gorgonia.Node, error) {
 	old := v.Node
 	if v.Role == graph.Const {
-		return gorgonia.NewConstant(old.Value(), gorgonia.WithName(v.Name), gorgonia.In(e.Graph)), nil
+		return e.constant(v), nil
 	}
 	n := gorgonia.NewUniqueNode(gorgonia.WithName(v.Name), gorgonia.In(e.Graph), gorgonia.WithType(nodeType(old, old.Dtype())), gorgonia.WithShape(v.Shape...))
 	val := old.Value()

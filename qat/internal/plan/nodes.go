@@ -144,10 +144,14 @@ func (e *Emitter) random(v *graph.Value) (*gorgonia.Node, error) {
 	return n, err
 }
 
-// constant makes a constant; whole numbers are float32 in the network.
+// constant makes a constant of the user's or of a layer; whole numbers are float32 in the
+// network.
 func (e *Emitter) constant(v *graph.Value) *gorgonia.Node {
-	val := v.Node.Value()
-	if v.Data != nil && graph.IsWhole(v.Node.Dtype()) {
+	var val gorgonia.Value
+	if v.Node != nil {
+		val = v.Node.Value()
+	}
+	if v.Data != nil && (v.Node == nil || graph.IsWhole(v.Node.Dtype())) {
 		val = tensor.New(tensor.WithShape(v.Shape...), tensor.WithBacking(slices.Clone(v.Data)))
 	}
 	return gorgonia.NewConstant(val, gorgonia.WithName(v.Name), gorgonia.In(e.Graph))
