@@ -48,7 +48,7 @@ type value struct {
 	c     *constant
 	t     *onnxpb.TensorProto
 	n     *gorgonia.Node
-	init  bool   // an initializer
+	init  bool   // an initializer, or weights made of one that holds codes
 	whole bool   // whole numbers, if it is data
 	pad   [4]int // zeros that the convolution behind it adds: top, left, bottom, right
 }
@@ -83,7 +83,13 @@ func (b *builder) needs(name string) bool {
 
 // isParam reports whether v is an initializer that training should be able to change.
 func (v *value) isParam() bool {
-	return v.init && v.t != nil && len(v.t.Dims) > 0 && isFloatType(dataType(v.t.GetDataType()))
+	switch {
+	case !v.init:
+		return false
+	case v.t != nil:
+		return len(v.t.Dims) > 0 && isFloatType(dataType(v.t.GetDataType()))
+	}
+	return v.c != nil && v.c.float && len(v.c.shape) > 0 // of codes
 }
 
 // whole reports whether an operand is data of whole numbers.

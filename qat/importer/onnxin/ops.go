@@ -33,7 +33,8 @@ func init() {
 		"SoftmaxCrossEntropyLoss": classLoss, "NegativeLogLikelihoodLoss": classLoss,
 		"Identity": identity, "Cast": cast, "CastLike": castLike, "Reshape": reshape, "Flatten": flatten, "Transpose": transpose,
 		"Squeeze": squeeze, "Unsqueeze": unsqueeze, "Concat": concat, "Slice": slice, "Split": split,
-		"Gather": gather, "Expand": expand, "Where": where, "Not": not,
+		"DequantizeLinear": dequantize,
+		"Gather":           gather, "Expand": expand, "Where": where, "Not": not,
 	}
 	for op := range comparisons {
 		handlers[op] = truthOf

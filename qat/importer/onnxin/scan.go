@@ -14,8 +14,8 @@ func refusal(n *node) error {
 		return fmt.Errorf("%w: operator of domain %q", ErrUnsupported, n.pb.GetDomain())
 	case handlers[n.op] != nil || folds[n.op] != nil || n.op == "If":
 		return nil
-	case n.op == "QuantizeLinear" || n.op == "DequantizeLinear":
-		return fmt.Errorf("%w operator of a quantized model: Read wants float ones, ReadFrozen reads the quantized ones that goqat wrote", ErrUnsupported)
+	case n.op == "QuantizeLinear":
+		return errQuantized
 	case refusals[n.op] != "":
 		return fmt.Errorf("%w: %s", ErrUnsupported, refusals[n.op])
 	}
