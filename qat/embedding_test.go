@@ -10,6 +10,7 @@ import (
 	"github.com/goqat/goqat/qat/export/packedout"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 )
 
 // TestEmbeddingTable: a table is weights: int8 for each row, or as settings say, with a row
@@ -85,6 +86,38 @@ func TestEmbeddingTable(t *testing.T) {
 		}
 		if _, err := packedout.Write(&b, fz, packedout.Options{}); err != nil && c.tied {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestReshapedTable: a table that is the reshaped or transposed form of a parameter is a
+// table all the same, and trained.
+func TestReshapedTable(t *testing.T) {
+	const words, width, batch = 50, 8, 4
+	for _, c := range []struct {
+		name  string
+		shape []int
+		turn  func(w *gorgonia.Node) *gorgonia.Node
+	}{
+		{"reshaped", []int{words * width}, func(w *gorgonia.Node) *gorgonia.Node {
+			return must(gorgonia.Reshape(w, tensor.Shape{words, width}))
+		}},
+		{"transposed", []int{width, words}, func(w *gorgonia.Node) *gorgonia.Node { return must(gorgonia.Transpose(w)) }},
+	} {
+		g := gorgonia.NewGraph()
+		y := must(ops.Apply(nn.Gather{}, c.turn(param(g, "emb.weight", c.shape...)), leaf(g, "ids", batch)))
+		n := onlyPrepare(t, qconfig.Config{}, g, must(gorgonia.Tanh(y)))
+		if l := n.m.Learnables(); len(l) != 1 {
+			t.Errorf("%s: learnables %v, want the table", c.name, l)
+		}
+		ids := [][]float32{{3, 49, 0, 3}}
+		if err := n.m.Calibrate(ids...); err != nil {
+			t.Fatal(err)
+		}
+		fz := n.freeze()
+		n.verify(fz, ids)
+		if names, bytes := quantizedConstants(t, fz); len(names) != 1 || bytes != words*width+4*words {
+			t.Errorf("%s: %d bytes of quantized constants %q, want the table with a scale for each row", c.name, bytes, names)
 		}
 	}
 }

@@ -96,6 +96,40 @@ func TestLongAttention(t *testing.T) {
 	}
 }
 
+// TestCausalAttention: behind a causal mask rows of one probability stand beside rows of
+// hundreds, which no grid of 8 bits has both; they stay float, unless settings for softmax
+// say otherwise.
+func TestCausalAttention(t *testing.T) {
+	const keys, limit = 400, 0.02
+	build := func(cfg qconfig.Config) *net {
+		g := gorgonia.NewGraph()
+		data := make([]float32, keys*keys)
+		for i := range data {
+			if i%keys > i/keys {
+				data[i] = -1e9
+			}
+		}
+		return attention(t, cfg, keys, gorgonia.NodeFromAny(g, dense(data, keys, keys), gorgonia.WithName("mask")), g)
+	}
+	asked := minMax()
+	asked.Types = map[string]*qconfig.Layer{"softmax": {Activations: qconfig.Tensor{Observer: "min_max"}}}
+	float := build(qconfig.Config{Float: true})
+	for _, c := range []struct {
+		cfg    qconfig.Config
+		floats bool
+	}{{minMax(), true}, {asked, false}} {
+		n := build(c.cfg)
+		for _, l := range n.m.plan.Layers {
+			if l.Kind == "softmax" && (n.m.plan.Families[l.Out] == nil) != c.floats {
+				t.Errorf("probabilities of %d keys are float: %v, want %v", keys, !c.floats, c.floats)
+			}
+		}
+		if e := n.relativeError(float, n.batch(1, 1)); c.floats && e > limit {
+			t.Errorf("relative error %.4f, want at most %v", e, limit)
+		}
+	}
+}
+
 // TestMaskSetsNoRange: masked scores are a step inside of attention, whatever the mask.
 func TestMaskSetsNoRange(t *testing.T) {
 	const keys, limit = 12, 0.02

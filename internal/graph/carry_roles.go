@@ -99,8 +99,8 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 			}
 			continue
 		case nn.Gather:
-			if network {
-				take(a[0], 2)
+			if network && a[0].Shape().Dims() > 1 {
+				take(a[0], 1) // a table may be the reshaped form of a vector
 			}
 			continue
 		case nn.Binary:

@@ -96,7 +96,7 @@ func (p *Plan) fuse() {
 		}
 		l.Weighted = p.isWeighted(src)
 		if _, ok := src.Op.(nn.Gather); ok {
-			l.Table = p.Static[src.In[0]] && !p.Static[src.In[1]] && src.In[0].Role == graph.Param && len(src.In[0].Shape) > 1
+			l.Table = p.Static[src.In[0]] && !p.Static[src.In[1]] && src.In[0].Base().Role == graph.Param && len(src.In[0].Shape) > 1
 		}
 		if l.Weighted && len(src.In) > 2 { // a bias as the third operand
 			l.In, l.Bias = src.In[:2:2], src.In[2]

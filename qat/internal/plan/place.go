@@ -40,6 +40,10 @@ func (p *Plan) place() error {
 			l.Why = "it scales or masks the scores of a softmax: one step with it, in float"
 			continue
 		}
+		if p.dilutes(l) {
+			l.Why = fmt.Sprintf("more than %d numbers sum to 1: small ones would all round to 0 where one row has a large one; an entry for it in the settings quantizes it", maxCodedClasses)
+			continue
+		}
 		if !leaves[l.Out] {
 			want(l.Out, l) // the producer's settings win
 		} else if l.Why = staysFloat; nn.TraitsOf(l.Op).Weights == nil {
@@ -65,8 +69,9 @@ func (p *Plan) place() error {
 }
 
 // freed reports whether settings for the very layer that makes v, or for its kind, or for
-// the input that it is, leave it float: then they do, whoever reads it. Settings for a
-// product are about the product; what is behind it may be wanted by the next one.
+// the input that it is, leave it float: then they do, whoever reads it. So does a softmax
+// of very many numbers without settings of its own. Settings for a product are about the
+// product; what is behind it may be wanted by the next one.
 func (p *Plan) freed(v *graph.Value, float map[*graph.Value]bool) bool {
 	l := p.Maker[v]
 	if l == nil {
@@ -79,7 +84,20 @@ func (p *Plan) freed(v *graph.Value, float map[*graph.Value]bool) bool {
 		return p.freed(l.In[0], float)
 	}
 	c, found := p.Config.Entry(l.Name, l.Kind)
-	return found && (c == nil || c.Activations.Off)
+	return found && (c == nil || c.Activations.Off) || p.dilutes(l)
+}
+
+// maxCodedClasses is how many numbers that sum to 1 can have codes of 8 bits whatever they
+// are. Rows of more often hold large numbers beside rows of small ones only, as behind a
+// causal mask: these are below one step of 1/256 and would all round to 0.
+const maxCodedClasses = 256
+
+// dilutes reports whether l is a softmax of more numbers than maxCodedClasses that no entry
+// of the settings asks to quantize.
+func (p *Plan) dilutes(l *Layer) bool {
+	s, ok := l.Op.(nn.Softmax)
+	_, found := p.Config.Entry(l.Name, l.Kind)
+	return ok && !found && l.Out.Shape[s.Axis] > maxCodedClasses
 }
 
 // scored reports whether v is a step between a product and the softmax that alone reads
