@@ -23,7 +23,7 @@
 //	Where is padding?                   conv_work.go (float), int_pack.go (codes), pool_taps.go (pools)
 //	Where are tiles chosen?             conv_plan.go, gemm_fast.go; int_plan.go for codes
 //	When are factors packed?            gemm_pack.go; pack.go: how
-//	Products of codes?                  int.go: what; int_conv.go, int_matmul.go, int_depthwise.go: how
+//	Products of codes?                  int.go: what; int_conv.go, int_matmul.go, int_depthwise.go: how; functions behind them int_finish.go
 //	Codes that are moved or looked up?  codes.go, int_elem.go
 //	Pools?                              pool.go: what; pool_max.go: how
 //	Comparisons, choices, extremes?     choose.go

@@ -73,12 +73,14 @@ func (x IntX) centred(dst []int16) {
 }
 
 // IntY takes the result of an integer product: real numbers, or biased codes on a
-// grid after an activation. One of the two slices is nil; Values get no activation.
+// grid after an activation. One of the two slices is nil; Values get no activation, nor does
+// Fn count.
 type IntY struct {
 	Values []float32
 	Codes  []uint8
-	Grid   Grid // Qmin is 0
-	Act    Clip // NoClip() for none
+	Grid   Grid  // Qmin is 0
+	Act    Clip  // NoClip() for none
+	Fn     *Func // nil, or what is applied to the numbers before they are rounded, in place of Act
 }
 
 // Part is part i of n equal parts.
@@ -106,6 +108,10 @@ func (y IntY) at(i, n int) IntY {
 // put clips and rounds values into the codes y; it is the portable end of a product
 // that has codes as its result.
 func (y IntY) put(values []float32) {
+	if y.applies() {
+		y.finish(y.Codes, values)
+		return
+	}
 	lo, hi := y.Grid.limits()
 	for i, v := range values {
 		y.Codes[i] = uint8(int32(steps(y.Act.Apply(v), y.Grid.Scale, lo, hi)) + y.Grid.ZeroPoint)

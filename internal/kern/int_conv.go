@@ -13,9 +13,10 @@ import (
 // intScratch is the memory of one goroutine inside an integer product.
 type intScratch struct {
 	image, row, panel, spare []uint32
-	bytes, rows              []uint8
+	bytes, codes, rows       []uint8
 	acc                      [tileMaxRows * panelCols]int32
 	mid                      [tileMaxRows * panelCols]float32
+	real                     []float32
 	sums                     []int32
 	tile                     tileArgs
 	epi                      intEpi
@@ -260,8 +261,8 @@ func (r *intConvRun) tile(s *intScratch, vecs []intVec, offB []int, u, row, rows
 		}
 	}
 	e.bias = unsafe.Pointer(&r.bias[ch])
-	r.place(e, vecs, u, ch)
-	e.run(r.y.Codes != nil, false)
+	r.mask(e, vecs)
+	s.end(&r.y, r.at(vecs, u, ch), vecs[0].n, r.c.pixels(), false)
 }
 
 // fewSteps is the most steps that the kernel for few steps takes, and fewRows what
@@ -283,20 +284,32 @@ func (r *intConvRun) allRows(s *intScratch, vecs []intVec, offB []int, u int) {
 	if len(vecs) == 1 {
 		t.m[2], t.m[3] = 0, 0
 	}
-	kg := r.c.kg()
-	for row := 0; row < kg; row += fewRows {
+	kg, most := r.c.kg(), fewRows
+	if r.y.applies() {
+		most = fnRows
+	}
+	for row := 0; row < kg; row += most {
 		ch := u%r.c.Groups*kg + row
 		t.a = unsafe.Pointer(&r.a[ch*r.f.stride])
-		e.rows = min(fewRows, kg-row)
+		e.rows = min(most, kg-row)
 		e.sub, e.scale, e.bias = unsafe.Pointer(&r.f.sub[ch]), unsafe.Pointer(&r.p.scale[ch]), unsafe.Pointer(&r.bias[ch])
-		r.place(e, vecs, u, ch)
+		r.mask(e, vecs)
+		e.place(&r.y, r.at(vecs, u, ch), vecs[0].n, r.c.pixels())
+		if r.y.applies() {
+			s.apply(&r.y, func() { e.few(false, t, r.f.steps) })
+			continue
+		}
 		e.few(r.y.Codes != nil, t, r.f.steps)
 	}
 }
 
-// place points the epilogue to the outputs of some vectors, from channel ch on.
-func (r *intConvRun) place(e *intEpi, vecs []intVec, u, ch int) {
-	e.place(&r.y, (u/r.c.Groups*r.c.K+ch)*r.c.pixels()+vecs[0].pixel, vecs[0].n, r.c.pixels())
+// at is the place of the first output of some vectors, in channel ch.
+func (r *intConvRun) at(vecs []intVec, u, ch int) int {
+	return (u/r.c.Groups*r.c.K+ch)*r.c.pixels() + vecs[0].pixel
+}
+
+// mask sets the outputs that some vectors have.
+func (r *intConvRun) mask(e *intEpi, vecs []intVec) {
 	e.mask[0], e.mask[1] = columnMask(0, vecs[0].n), 0
 	if len(vecs) > 1 {
 		e.mask[1] = columnMask(0, vecs[1].n)

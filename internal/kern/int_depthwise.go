@@ -107,14 +107,12 @@ func (r *intConvRun) depthOut(s *intScratch, n, ch int) {
 	e.rows, e.mask = full, [2]uint16{fullMask, fullMask}
 	at := (n*r.c.K + ch) * pixels
 	if full > 0 {
-		e.place(&r.y, at, tileLanes, panelCols)
-		e.run(r.y.Codes != nil, false)
+		s.end(&r.y, at, tileLanes, panelCols, false)
 	}
 	if rest := pixels - full*panelCols; rest > 0 {
 		e.rows, e.mask = 1, [2]uint16{columnMask(0, rest), columnMask(1, rest)}
 		e.acc = unsafe.Pointer(&s.sums[full*panelCols])
-		e.place(&r.y, at+full*panelCols, tileLanes, panelCols)
-		e.run(r.y.Codes != nil, false)
+		s.end(&r.y, at+full*panelCols, tileLanes, panelCols, false)
 	}
 }
 

@@ -122,8 +122,7 @@ func (r *intMatRun) tile(s *intScratch, w []uint32, col, row, rows int) {
 		}
 	}
 	e.bias = unsafe.Pointer(&r.bias[col])
-	e.place(&r.y, row*p.n+col, tileLanes, p.n)
-	e.run(r.y.Codes != nil, true)
+	s.end(&r.y, row*p.n+col, tileLanes, p.n, true)
 }
 
 // sums computes steps [from, to) of a tile.

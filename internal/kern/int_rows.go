@@ -91,7 +91,8 @@ func (r *intConvRun) runRows(threads int) {
 	key.N, key.C, key.K, key.Groups = 0, 0, 0, 0
 	plan := intRowPlans.get(key, newIntRowPlan)
 	size, pixels, element := c.H*c.W, c.pixels(), 1
-	if r.y.Codes == nil {
+	numbers := r.y.Codes == nil || r.y.applies() // the kernel's results
+	if numbers {
 		element = 4
 	}
 	limit := max(1, min(depthLimit/(c.OH*len(plan.vecs)*c.R*ceilDiv(c.S, 4)), intRowBytes/size))
@@ -111,12 +112,19 @@ func (r *intConvRun) runRows(threads int) {
 				w: unsafe.Pointer(&r.a[ch*r.f.stride]), perm: unsafe.Pointer(&plan.perm), shuf: unsafe.Pointer(&depthTables[c.Stride[1]].shuf),
 				ldo: c.OW * element, oh: c.OH, planes: n, stepX: size, stepW: 4 * r.f.stride, stepOut: pixels * element, stepCh: 4, stepV: tileLanes * element,
 				sub: unsafe.Pointer(&r.f.sub[ch]), scale: unsafe.Pointer(&r.p.scale[ch]), bias: unsafe.Pointer(&r.bias[ch])}
-			if r.y.Codes != nil {
-				s.deep.out = unsafe.Pointer(&r.y.Codes[u*pixels])
-			} else {
+			switch {
+			case r.y.applies():
+				s.real = grow(s.real, n*pixels)
+				s.deep.out = unsafe.Pointer(&s.real[0])
+			case numbers:
 				s.deep.out = unsafe.Pointer(&r.y.Values[u*pixels])
+			default:
+				s.deep.out = unsafe.Pointer(&r.y.Codes[u*pixels])
 			}
-			s.deep.run(c, &s.epi, r.y.Codes != nil)
+			s.deep.run(c, &s.epi, !numbers)
+			if r.y.applies() {
+				r.y.finish(r.y.Codes[u*pixels:][:n*pixels], s.real)
+			}
 		}
 	})
 }

@@ -131,7 +131,25 @@ func (c *intCase) run(t testing.TB, what string, p *IntProduct, outputs int, pro
 	v.check(t, what)
 	product(IntY{Codes: q.data(), Grid: c.out, Act: c.act}, x)
 	q.check(t, what)
+	c.function(t, what, v.data(), x, product)
 	return v.data(), q.data()
+}
+
+// function compares a product whose results pass through a function with the function of the
+// numbers.
+func (c *intCase) function(t testing.TB, what string, numbers []float32, x IntX, product func(y IntY, x IntX)) {
+	t.Helper()
+	f := []Func{{Fn: FnSiLU}, {Fn: FnGELU}, {Fn: FnHardSwish}, {Fn: FnLeaky, A: 0.1}}[len(numbers)%4]
+	real, want, got := slices.Clone(numbers), make([]uint8, len(numbers)), intGuard(len(numbers), uint8(99))
+	Eval(f, real, real)
+	Quantize(want, real, c.out)
+	product(IntY{Codes: got.data(), Grid: c.out, Fn: &f}, x)
+	got.check(t, what)
+	for i, q := range got.data() {
+		if q != want[i] {
+			t.Fatalf("%s: code %d of %v of %v is %d, want %d", what, i, f, numbers[i], q, want[i])
+		}
+	}
 }
 
 func (c *intCase) compare(t testing.TB, what string, set func(p *IntProduct), outputs int, product func(p *IntProduct, y IntY, x IntX)) {

@@ -17,6 +17,7 @@ type IntTensor struct {
 	Codes  []uint8
 	Values []float32
 	Grid   kern.Grid
+	Fn     *kern.Func // of a result with codes: applied to its numbers before they are rounded; nil for none
 }
 
 // Len is the number of elements that the tensor holds.
@@ -192,7 +193,7 @@ func (p *IntLayer) setMatMul(o MatMul, w IntWeights, d kern.Dequant) {
 }
 
 // Forward computes out from x and a bias, which is nil or has one element per
-// channel. An out with Codes gets the activation act and is rounded to its grid; one
+// channel. An out with Codes gets the activation act, or its Fn, and is rounded to its grid; one
 // with Values is left as it is, and its Grid does not count. out has the shape of
 // [OutShape] and is overwritten. At most threads goroutines take part, GOMAXPROCS
 // with 0. Errors wrap ErrShape or ErrSettings; one of them says that the sums could
@@ -210,7 +211,7 @@ func (p *IntLayer) Apply(threads int, out IntTensor, act kern.Clip, x IntTensor,
 	if err := p.checkSum(x); err != nil {
 		return err
 	}
-	y := kern.IntY{Codes: out.Codes, Values: out.Values, Grid: out.Grid, Act: act}
+	y := kern.IntY{Codes: out.Codes, Values: out.Values, Grid: out.Grid, Act: act, Fn: out.Fn}
 	switch o := p.op.(type) {
 	case Conv:
 		g := convGeometry(o, x.Shape, p.wShape, out.Shape)

@@ -288,3 +288,31 @@ func TestSizeAndString(t *testing.T) {
 		t.Error(Mode(9))
 	}
 }
+
+// TestFunctionsAreFused: above fuseFrom results a product applies its activation tile by tile;
+// the codes are those of the same images in small batches, for which it does not.
+func TestFunctionsAreFused(t *testing.T) {
+	for _, fn := range []string{"silu", "gelu", "hard_swish", "sigmoid"} {
+		b := build(t)
+		x := b.input("x", []int{-1, 8, 32, 32}, on(int8s, 0.02, 0))
+		w := b.codes("w", []int{24, 8, 3, 3}, b.quant(narrow(8, fakequant.PerChannel, 0, 0), 24, 8, 3, 3))
+		out := b.layer("conv", conv(1, 1, 1), &Unary{Fn: fn}, []int{-1, 24, 32, 32}, on(uint8a, 0.01, 30), x, w, b.floats("b", []int{24}))
+		b.n.Outputs = []int{out}
+		const image, result, batch = 8 * 32 * 32, 24 * 32 * 32, 3
+		if result >= fuseFrom || batch*result < fuseFrom {
+			t.Fatalf("%d results of an image: the test compares nothing", result)
+		}
+		in := b.random(batch*image, 1.5)
+		all, err := b.n.Run(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range batch {
+			one, err := b.n.Run(in[i*image:][:image])
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantBits(t, fn, all[0][i*result:][:result], one[0])
+		}
+	}
+}

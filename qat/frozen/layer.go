@@ -33,13 +33,18 @@ func (n *Network) layer(s *state, i int) error {
 			n.codes(s, l.Inputs[0]), n.codes(s, l.Inputs[1]))
 		return nil
 	case byProduct:
-		if _, plain := clipOf(l.Act); plain {
+		if lp.fn == nil || elements(out.shape) >= fuseFrom {
 			s.takeCodes(out)
-			return n.product(s, i, nn.IntTensor{Shape: out.shape, Codes: out.codes, Grid: grid})
+			return n.product(s, i, nn.IntTensor{Shape: out.shape, Codes: out.codes, Grid: grid, Fn: lp.fn})
 		}
 	}
 	return n.floatLayer(s, i)
 }
+
+// fuseFrom is the number of results from which a product passes them through its function
+// tile by tile: fewer stay in a cache until all are there, and whole tensors take fewer
+// calls. The codes are the same.
+const fuseFrom = 64 << 10
 
 // takeCodes finds memory for the codes of v.
 func (s *state) takeCodes(v *value) { v.codes = take(&s.codes, elements(v.shape)) }

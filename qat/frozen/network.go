@@ -105,7 +105,8 @@ type layerPlan struct {
 	// weights are a layer's result.
 	weight  exact.WeightScales
 	product *nn.IntLayer
-	act     kern.Clip // the activation, where way takes it along
+	act     kern.Clip  // the activation, where way takes it along
+	fn      *kern.Func // or, where it is not a clip, its function
 	tables  []*[256]uint8
 }
 

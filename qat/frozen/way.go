@@ -18,6 +18,10 @@ func (n *Network) chooseWay(p *plan, i int) error {
 		lp.way = byAverage
 	case t.Weights != nil && lp.mode == Integer:
 		lp.way, lp.act = byProduct, act
+		if !plain {
+			f := nn.Unary(*l.Act).Func()
+			lp.fn = &f
+		}
 		return n.prepareProduct(p, i)
 	case t.Elementwise && n.allCodes(l):
 		lp.way = byTable
