@@ -81,7 +81,7 @@ func (m *learned) scale(i int, zeroPoint int32, r *fitter) float32 {
 		return r.ofZeros()
 	}
 	w := min(max(float64(m.log[i]), lowest), highest)
-	return r.capScale(max(float32(float64(m.start[i])*kern.ExpOf(w)), r.floor), zeroPoint)
+	return r.capScale(r.fit(float32(float64(m.start[i])*kern.ExpOf(w))), zeroPoint)
 }
 
 // project sets what a solver has moved too far back to the end. What is not finite stays,

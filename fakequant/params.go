@@ -72,7 +72,8 @@ func (p Params) Check(s Spec, groups int) error {
 //
 // An unsigned symmetric group that holds no negative value (what follows a ReLU)
 // uses zero point 0 and scale hi / (qmax-qmin) when nonNegative is set, which
-// gains one bit. The scale is at least Spec.MinScale and [MinScale],
+// gains one bit. The scale is at least Spec.MinScale and [MinScale], a binary16 with
+// Spec.HalfScale,
 // [ZeroScale] for the range (0, 0), and no larger than keeps every
 // code's value finite. The formulas are those of
 // PyTorch's UniformQuantizationObserverBase, torch/ao/quantization/observer.py.
@@ -106,12 +107,13 @@ type fitter struct {
 	nonNegative bool  // a group without negative values starts at qmin
 	zero        int32 // the zero point of the other symmetric groups
 	floor       float32
+	half        bool
 }
 
 func newFitter(s Spec, nonNegative bool) fitter {
 	qmin, qmax := s.QRange()
 	r := fitter{qmin: qmin, qmax: qmax, steps: float32(qmax - qmin), affine: s.Scheme == Affine, nonNegative: s.Unsigned && nonNegative,
-		floor: max(s.MinScale, MinScale)}
+		floor: max(s.MinScale, MinScale), half: s.HalfScale}
 	if qmin >= 0 {
 		r.zero = (qmin + qmax) / 2
 	}
@@ -143,7 +145,7 @@ func (r *fitter) wish(lo, hi float32) (scale float32, zeroPoint int32) {
 		return r.ofZeros(), r.zeroRange()
 	}
 	if r.affine || r.nonNegative && lo >= 0 {
-		scale = max(span(lo, hi, r.steps), r.floor)
+		scale = r.fit(span(lo, hi, r.steps))
 		if !r.affine {
 			return scale, r.qmin
 		}
@@ -151,11 +153,20 @@ func (r *fitter) wish(lo, hi float32) (scale float32, zeroPoint int32) {
 		g := kern.Grid{Scale: scale, ZeroPoint: r.qmin, Qmin: r.qmin, Qmax: r.qmax}
 		return scale, kern.QuantizeOne(-lo, g)
 	}
-	return max(max(-lo, hi)/(r.steps/2), r.floor), r.zero
+	return r.fit(max(-lo, hi) / (r.steps / 2)), r.zero
 }
 
 // ofZeros is the scale of a range that holds 0 alone.
-func (r *fitter) ofZeros() float32 { return max(ZeroScale, r.floor) }
+func (r *fitter) ofZeros() float32 { return r.fit(ZeroScale) }
+
+// fit returns the scale that may be in use where s is wanted.
+func (r *fitter) fit(s float32) float32 {
+	s = max(s, r.floor)
+	if r.half {
+		s = kern.RoundHalf(s)
+	}
+	return s
+}
 
 // zeroRange is the zero point of a range that holds 0 alone.
 func (r *fitter) zeroRange() int32 {

@@ -94,12 +94,19 @@ func New(name string, s Spec, obs Observer, nonNegative bool) (*Quantizer, error
 // Name returns the name that errors and reports use.
 func (q *Quantizer) Name() string { return q.name }
 
-// Spec returns the format, as files have it: without MinScale, which only matters while
-// scales are computed.
+// Spec returns the format, as files have it: without MinScale and HalfScale, which only
+// matter while scales are computed.
 func (q *Quantizer) Spec() Spec {
 	s := q.spec
-	s.MinScale = 0
+	s.MinScale, s.HalfScale = 0, false
 	return s
+}
+
+// FitScale returns the scale that is in use where s is wanted: not below Spec.MinScale, and
+// rounded where the format has [Spec.HalfScale].
+func (q *Quantizer) FitScale(s float32) float32 {
+	r := newFitter(q.spec, q.nonNegative)
+	return r.fit(s)
 }
 
 // NonNegative reports whether the data is known not to be negative.

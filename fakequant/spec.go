@@ -88,6 +88,9 @@ type Spec struct {
 	// default 0 is none but [MinScale]: ranges of any size keep their precision.
 	// PyTorch's observers have 2^-23. It is no part of a file.
 	MinScale float32
+	// HalfScale restricts scales that are computed to IEEE binary16 values, rounded to
+	// the nearest, for formats that store them so. It is no part of a file.
+	HalfScale bool
 }
 
 // ErrSpec is wrapped by every error about a Spec that contradicts itself or a

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goqat/goqat/internal/kern"
+	"github.com/goqat/goqat/qat/ptq"
 	"github.com/goqat/goqat/qat/qconfig"
 	"github.com/goqat/goqat/qat/report"
 	"gorgonia.org/gorgonia"
@@ -116,5 +118,40 @@ func TestCostAdvice(t *testing.T) {
 	n.step(n.machine(), 1)
 	if advised() {
 		t.Error("the advice outlives a step")
+	}
+}
+
+// TestScaleDType: with scale_dtype float16 every scale that is trained with and ships is a
+// number of 16 bits, observed, learned and after the post-training helpers.
+func TestScaleDType(t *testing.T) {
+	half := qconfig.Tensor{ScaleDType: qconfig.Float16}
+	learned := qconfig.Tensor{ScaleDType: qconfig.Float16, Estimator: qconfig.LSQ}
+	for name, set := range map[string]qconfig.Tensor{"observed": half, "learned": learned} {
+		g, _, y := mlp()
+		n := prepare(t, qconfig.Config{QuantizeOutputs: true, Global: &qconfig.Layer{Weights: set, Activations: set}}, g, y)
+		vm := n.machine()
+		for i := range 3 {
+			n.step(vm, i)
+		}
+		check := func(when string) {
+			t.Helper()
+			fz := n.freeze()
+			n.verify(fz, n.batch(1, 3))
+			for _, x := range fz.Tensors {
+				if x.Quant == nil {
+					continue
+				}
+				for _, s := range x.Quant.Params.Scale {
+					if kern.RoundHalf(s) != s {
+						t.Errorf("%s, %s: scale %v of %s", name, when, s, x.Name)
+					}
+				}
+			}
+		}
+		check("trained")
+		if _, err := n.m.Round(ptq.DataOf(n.batch(1, 32)[0]), ptq.RoundOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		check("rounded")
 	}
 }

@@ -59,7 +59,7 @@ var floors = map[string][]string{
 	"qat/internal/measure": {"plan.go", "advice.go", "histogram.go", "report.go", "history.go", "mixed.go", "sensitivity.go", "verify.go"},
 	"qat/internal/exact":   {"quant.go", "scales.go", "product.go"},
 	"qat/export/coremlout": {
-		"doc.go", "options.go", "half.go", "names.go", "blob.go", "builder.go", "value.go", "quant.go", "product.go", "layers.go", "build.go",
+		"doc.go", "options.go", "names.go", "blob.go", "builder.go", "value.go", "weight.go", "lift.go", "quant.go", "product.go", "layers.go", "build.go",
 		"package.go",
 	},
 	"qat/export/onnxout": {"doc.go", "options.go", "constant.go", "builder.go", "quant.go", "product.go", "resample.go", "layers.go", "build.go", "write.go"},

@@ -29,6 +29,7 @@
 //	Comparisons, choices, extremes?     choose.go
 //	Sums, norms, softmax, transposes?   rows.go, norm.go, groupnorm.go, batchnorm.go, softmax.go, transpose.go
 //	One rounding for product and sum?   fma.go, fma_exact.go; may the compiler? fma_check.go, fma_tile.go
+//	Numbers of 16 bits?                 half.go
 //	Solvers, learned scales?            solver.go, lsq.go
 //	Which instructions?                 level.go; the peak they reach peak.go
 //

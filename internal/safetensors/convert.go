@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/goqat/goqat/internal/kern"
 )
 
 // Float32s reads a tensor of F32, F16, BF16 or F64 as float32 values. F32, F16 and
@@ -23,7 +25,7 @@ func (f *File) Float32s(name string) ([]float32, error) {
 		case F32:
 			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(at))
 		case F16:
-			out[i] = halfToFloat(binary.LittleEndian.Uint16(at))
+			out[i] = kern.OfHalf(binary.LittleEndian.Uint16(at))
 		case BF16:
 			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(at)) << 16)
 		case F64:
@@ -83,19 +85,6 @@ func (f *File) typed(name string, want ...DType) (DType, []byte, error) {
 	}
 	b, err := f.Bytes(name)
 	return d, b, err
-}
-
-// halfToFloat widens an IEEE 754 half: sign 1 bit, exponent 5 (bias 15), fraction 10.
-func halfToFloat(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
-	switch exp {
-	case 0: // zero or subnormal: frac * 2^-24, exact in float32
-		v := float32(frac) * 0x1p-24
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 31: // infinity or NaN
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }
 
 // FromFloat32s makes an F32 tensor. The data is copied, the shape is not, here and

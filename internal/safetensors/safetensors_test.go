@@ -191,29 +191,6 @@ func TestFloat32s(t *testing.T) {
 	}
 }
 
-// Every half, against the definition of the format in float64.
-func TestHalfToFloat(t *testing.T) {
-	for i := range 1 << 16 {
-		sign, exp, frac := 1-2*float64(i>>15), i>>10&31, float64(i&1023)
-		got := float64(halfToFloat(uint16(i)))
-		want := sign * math.Ldexp(1+frac/1024, exp-15)
-		switch {
-		case exp == 31 && frac != 0:
-			if got == got {
-				t.Fatalf("%04x: %v, want NaN", i, got)
-			}
-			continue
-		case exp == 31:
-			want = sign * math.Inf(1)
-		case exp == 0:
-			want = sign * math.Ldexp(frac/1024, -14)
-		}
-		if got != want || math.Signbit(got) != (sign < 0) {
-			t.Fatalf("%04x: %v, want %v", i, got, want)
-		}
-	}
-}
-
 func TestWriteErrors(t *testing.T) {
 	one := FromUint8s("a", []int{1}, []uint8{1})
 	for _, tc := range []struct {

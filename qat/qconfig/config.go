@@ -154,6 +154,10 @@ type Tensor struct {
 	// weights of 1e-8 keep their precision. Configs for training in the form of Core ML
 	// Tools have 2^-23, the floor of PyTorch's observers.
 	MinScale float64
+	// ScaleDType is the type of scales: [Float32] (the default), or [Float16] for formats
+	// that store 16 bits, such as Core ML's float16 form: then training, learned scales and
+	// calibration have binary16 values alone, and what ships is what was trained.
+	ScaleDType ScaleDType
 	// Off leaves the tensor float. No other field may be set with it. It is
 	// inherited by settings that set nothing; a setting of any field switches
 	// quantization on again. In a file it is "weights: null" or
@@ -179,6 +183,15 @@ type Estimator string
 const (
 	STE Estimator = "ste" // scales come from the observer
 	LSQ Estimator = "lsq" // scales are learned (Esser et al. 2020; zero points: Bhalgat et al. 2020)
+)
+
+// ScaleDType says what scales may be.
+type ScaleDType string
+
+// The types of scales.
+const (
+	Float32 ScaleDType = "float32"
+	Float16 ScaleDType = "float16" // IEEE binary16, 2^-24 to 65504
 )
 
 // Where a learned scale starts.

@@ -94,6 +94,7 @@ func (c *Config) readTensor(n *yaml.Node, path string) (t Tensor, err error) {
 		"scale_init":         func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.ScaleInit) },
 		"weight_threshold":   func(n *yaml.Node, path string) (err error) { t.WeightThreshold, err = c.readCount(n, path); return err },
 		"min_scale":          func(n *yaml.Node, path string) error { return c.readConstant(n, path, &t.MinScale) },
+		"scale_dtype":        func(n *yaml.Node, path string) error { return readWord(c, n, path, &t.ScaleDType) },
 	})
 	if err == nil && dtype != nil {
 		err = c.readDType(dtype, join(path, "dtype"), &t)

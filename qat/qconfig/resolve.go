@@ -10,9 +10,9 @@ import (
 )
 
 // Resolve returns the complete settings of a layer: every field is set, except
-// those that do not apply (BlockSize without PerBlock, the constants of
-// other observers, all fields of a part that is Off). The result is false
-// for a layer that stays float in both parts. c must be valid.
+// MinScale and ScaleDType, which need not be, and those that do not apply (BlockSize
+// without PerBlock, the constants of other observers, all fields of a part that is Off).
+// The result is false for a layer that stays float in both parts. c must be valid.
 func (c Config) Resolve(name, kind string) (Layer, bool) {
 	own, found := c.Entry(name, kind)
 	if found && own == nil {
@@ -128,6 +128,7 @@ func (t Tensor) inherit(base Tensor) Tensor {
 	setDefault(&t.Unsigned, base.Unsigned)
 	setDefault(&t.WeightThreshold, base.WeightThreshold)
 	setDefault(&t.MinScale, base.MinScale)
+	setDefault(&t.ScaleDType, base.ScaleDType)
 	// A block size or a constant means nothing beside another granularity or
 	// observer than the one it was written for.
 	if t.Granularity == "" || t.Granularity == base.Granularity {
@@ -183,7 +184,7 @@ func (t Tensor) withDefaults(p part) Tensor {
 // cut; per-tensor settings ignore both. nonNegative says that the values cannot
 // be negative, which is what Unsigned: Auto asks. t must not be Off.
 func (t Tensor) Spec(channelAxis, blockAxis int, nonNegative bool) fakequant.Spec {
-	s := fakequant.Spec{Bits: t.Bits, NarrowRange: t.NarrowRange == Yes, MinScale: float32(t.MinScale)}
+	s := fakequant.Spec{Bits: t.Bits, NarrowRange: t.NarrowRange == Yes, MinScale: float32(t.MinScale), HalfScale: t.ScaleDType == Float16}
 	if t.Scheme == Affine {
 		s.Scheme = fakequant.Affine
 	}

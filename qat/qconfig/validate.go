@@ -180,6 +180,9 @@ func (c Config) checkFormat(path string, p part, own, _ Tensor) error {
 	if v := own.MinScale; !(v >= 0) || v > math.MaxFloat32 {
 		return c.fault(join(path, "min_scale"), "%v: want a finite number of at least 0", v)
 	}
+	if err := c.checkWord(join(path, "scale_dtype"), string(own.ScaleDType), []string{string(Float32), string(Float16)}); err != nil {
+		return err
+	}
 	if p == weights && own.Unsigned == Auto {
 		return c.fault(join(path, "unsigned"), "auto is for activations: use true or false")
 	}

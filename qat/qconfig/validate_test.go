@@ -105,6 +105,7 @@ var badYAML = []struct{ text, want string }{
 	{"inputs: {x: {granularity: per_channel}}", `inputs.x.granularity: per_channel: activations are always per_tensor`},
 	{"inputs: {x: {observer: latest}}", `inputs.x.observer: latest is for weights`},
 	{"inputs: {\"\": null}", `the name is empty`},
+	{"global: {weights: {scale_dtype: half}}", `global.weights.scale_dtype: unknown value "half": want one of float16, float32`},
 	{"inputs: [x]", `line 1, column 9: inputs: want keys with values, got a list`},
 	{"quantize_outputs: auto", `quantize_outputs: auto: want true or false`},
 	{"{float: true, outputs: {y: {}}}", `float: true beside other settings`},

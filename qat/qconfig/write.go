@@ -167,6 +167,7 @@ func (t Tensor) object() object {
 	add("scale_init", t.ScaleInit != "", t.ScaleInit)
 	add("weight_threshold", t.WeightThreshold != 0, t.WeightThreshold)
 	add("min_scale", t.MinScale != 0, t.MinScale)
+	add("scale_dtype", t.ScaleDType != "", string(t.ScaleDType))
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/mlpb"
 )
 
@@ -60,7 +61,7 @@ func (d *data) bytes(from, to int) []byte {
 		}
 	case d.dtype == mlpb.DataType_FLOAT16:
 		for _, v := range d.floats[from:to] {
-			out = binary.LittleEndian.AppendUint16(out, half(v))
+			out = binary.LittleEndian.AppendUint16(out, kern.Half(v))
 		}
 	default:
 		for _, v := range d.floats[from:to] {

@@ -27,7 +27,7 @@ func newModel(n *frozen.Network, opt Options) (*mlpb.Model, *blobs, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &builder{
+	b := &builder{lifts: map[int]*lift{},
 		net: n, opt: opt, float: opt.Compute.dtype(), shapes: shapes,
 		names: names{}, id: make([]string, len(n.Tensors)),
 		real: make([]*value, len(n.Tensors)), turned: make([]*value, len(n.Tensors)),

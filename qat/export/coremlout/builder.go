@@ -20,6 +20,7 @@ type builder struct {
 	// real holds the float value of each tensor once it exists, turned those of
 	// transposed constants.
 	real, turned []*value
+	lifts        map[int]*lift // of the constants asked for
 	inputs       []*mlpb.FeatureDescription
 	outputs      []*mlpb.FeatureDescription
 	function     *mlpb.Function
@@ -33,6 +34,13 @@ func (b *builder) fail(format string, args ...any) {
 	if b.err == nil {
 		b.err = fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
 	}
+}
+
+// lift are powers of two for the output channels of a weight with scales that are small
+// for float16: the scales are multiplied by up, and the products by down, which is exact.
+type lift struct {
+	axis     int // of the output channels in the weight
+	up, down []float32
 }
 
 func (b *builder) isConst(t int) bool { return b.net.Tensors[t].Const != nil }

@@ -48,7 +48,7 @@ func (p *program) evaluate(op *mlpb.Operation) tensor {
 	if out.dtype == mlpb.DataType_FLOAT16 {
 		out.data = slices.Clone(out.data)
 		for i, v := range out.data {
-			out.data[i] = fromHalf(half(v))
+			out.data[i] = fromHalf(kern.Half(v))
 		}
 	}
 	return out

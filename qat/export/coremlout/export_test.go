@@ -1,10 +1,12 @@
 package coremlout
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
@@ -34,6 +36,27 @@ func convNet(o frozen.Conv, x, w, y *fakequant.Spec, act *frozen.Unary, bias boo
 			in = append(in, m.Weight("conv.bias", []int{6}, nil))
 		}
 		return m.Net(m.Layer("conv", o, act, y, in...))
+	}
+}
+
+// smallScales makes the weights of a net so small that binary16 holds their scales badly, in
+// steps of 2^-24.
+func smallScales(build func(*frozentest.Maker) *frozen.Network) func(*frozentest.Maker) *frozen.Network {
+	return func(m *frozentest.Maker) *frozen.Network {
+		n := build(m)
+		for i := range n.Tensors {
+			switch t := &n.Tensors[i]; {
+			case t.Const != nil && t.Quant != nil:
+				for k := range t.Quant.Params.Scale {
+					t.Quant.Params.Scale[k] *= 1e-3
+				}
+			case t.Const != nil:
+				for k := range t.Const.Values {
+					t.Const.Values[k] *= 1e-3
+				}
+			}
+		}
+		return n
 	}
 }
 
@@ -77,6 +100,10 @@ func formatCases() []testCase {
 		}, Options{}, []string{blockwise}},
 		{"matmul transposed x", linearNet(frozen.MatMul{TransA: true}, frozentest.I8, frozentest.PerTensor(8), nil, true), Options{Batch: 3}, []string{"matmul"}},
 		{"half", convNet(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(4, 0), frozentest.U8, frozentest.ReLU(), true), Options{Compute: Float16}, []string{"cast"}},
+		{"half, small scales", smallScales(convNet(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(8, 0), nil, nil, true)), Options{Compute: Float16}, []string{"mul"}},
+		{"half, small scales in groups", smallScales(convNet(frozentest.ConvOf(2, 1, 2), frozentest.I8, frozentest.PerChannel(8, 0), nil, frozentest.ReLU(), false)), Options{Compute: Float16}, []string{"mul"}},
+		{"half, small scales of blocks", smallScales(linearNet(frozen.MatMul{}, frozentest.I8, frozentest.PerBlock(8, 0, 8), nil, true)), Options{Compute: Float16}, []string{"mul"}},
+		{"half, one small scale", smallScales(linearNet(frozen.MatMul{TransB: true}, frozentest.I8, frozentest.PerTensor(8), nil, false)), Options{Compute: Float16}, []string{"mul"}},
 		{"half iOS16", convNet(frozentest.ConvOf(1, 1, 1), nil, frozentest.PerChannel(8, 0), nil, nil, true), Options{Compute: Float16, Target: IOS16}, []string{"cast", affineOp}},
 	}
 	for bits := 2; bits <= 8; bits++ {
@@ -418,5 +445,21 @@ func (c testCase) compare(t *testing.T, n *frozen.Network, output int, got, want
 	}
 	if q := n.Tensors[n.Outputs[output]].Quant; q != nil && c.opt.Compute == Float32 && differ > 1+len(want)/100 {
 		t.Errorf("output %d: %d of %d codes differ", output, differ, len(want))
+	}
+}
+
+// TestSmallActivationScale: a scale that float16 rounds by more than 2^-11 is refused by
+// name; one that is a number of 16 bits, however small, is written.
+func TestSmallActivationScale(t *testing.T) {
+	for scale, refused := range map[float32]bool{1.03e-6: true, 9 * 0x1p-24: false, 70000: true, 0.01: false} {
+		n := convNet(frozentest.ConvOf(1, 1, 1), frozentest.I8, frozentest.PerChannel(8, 0), nil, nil, true)(frozentest.New(t))
+		n.Tensors[n.Inputs[0]].Quant.Params.Scale[0] = scale
+		err := WriteDir(filepath.Join(t.TempDir(), "net.mlpackage"), n, Options{Compute: Float16})
+		if (err != nil) != refused || refused && (!errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), `of "x" is`)) {
+			t.Errorf("scale %v: error %v", scale, err)
+		}
+		if err := WriteDir(filepath.Join(t.TempDir(), "net.mlpackage"), n, Options{}); err != nil {
+			t.Errorf("scale %v in float32: %v", scale, err)
+		}
 	}
 }

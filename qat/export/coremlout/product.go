@@ -31,17 +31,39 @@ func (b *builder) conv(l *frozen.Layer, o frozen.Conv, out string) value {
 // biased emits a product that takes a constant bias as an argument. One that is
 // computed is added behind it.
 func (b *builder) biased(l *frozen.Layer, out string, product func(name string, bias ...arg) value) value {
+	if f := b.liftOf(l.Inputs[1]); f != nil {
+		return b.lowered(l, f, out, product(b.step(out)))
+	}
 	switch {
 	case len(l.Inputs) == 2:
 		return product(out)
 	case b.isConst(l.Inputs[2]):
 		return product(out, arg{"bias", b.value(l.Inputs[2])})
 	}
-	y, bias := product(b.step(out)), b.value(l.Inputs[2])
+	return b.addBias(l, out, product(b.step(out)))
+}
+
+// addBias adds the bias of a product behind it.
+func (b *builder) addBias(l *frozen.Layer, out string, y value) value {
+	bias := b.value(l.Inputs[2])
 	if _, ok := l.Op.(frozen.Conv); ok {
 		bias = b.reshape(bias, []int{1, bias.shape[0], 1, 1}, b.step(out))
 	}
 	return b.same("add", out, y, arg{"y", bias})
+}
+
+// lowered takes back what the scales of a product's weights were lifted by, and adds the
+// bias.
+func (b *builder) lowered(l *frozen.Layer, f *lift, out string, y value) value {
+	shape := []int{1, len(f.down)}
+	if _, ok := l.Op.(frozen.Conv); ok {
+		shape = append(shape, 1, 1)
+	}
+	down := arg{"y", b.floats(out+"_down", shape, f.down...)}
+	if len(l.Inputs) == 2 {
+		return b.same("mul", out, y, down)
+	}
+	return b.addBias(l, out, b.same("mul", b.step(out), y, down))
 }
 
 // matMul emits a matrix product: linear with constant weights [out, in], which is what
@@ -51,7 +73,7 @@ func (b *builder) matMul(l *frozen.Layer, o frozen.MatMul, out string) value {
 	if b.err != nil {
 		return value{}
 	}
-	if w := l.Inputs[1]; b.isConst(w) && !o.TransA && len(x.shape) == 2 {
+	if w := l.Inputs[1]; b.isLinear(l, o) {
 		weight := b.value
 		if !o.TransB {
 			weight = b.transposed

@@ -5,6 +5,7 @@ package coremlout
 import (
 	"math"
 
+	"github.com/goqat/goqat/internal/kern"
 	"github.com/goqat/goqat/internal/mlpb"
 )
 
@@ -93,7 +94,7 @@ func (b *builder) checkHalf(d data) {
 		return
 	}
 	for _, v := range d.floats {
-		if half(v)&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
+		if kern.Half(v)&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
 			b.fail("the constant %v is beyond float16, which ends at 65504: export with Compute Float32", v)
 			return
 		}

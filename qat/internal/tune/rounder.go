@@ -32,7 +32,7 @@ type rounder struct {
 // solveAll rounds all units into weights and returns the parameters.
 func (r *rounder) solveAll(units []unit, params fakequant.Params, weights []float32, row *ptq.RoundedLayer) fakequant.Params {
 	final := params.Clone()
-	s := &solver{spec: r.l.WeightQuantizer.Spec(), params: params, plain: r.opt.Plain}
+	s := &solver{spec: r.l.WeightQuantizer.Spec(), params: params, plain: r.opt.Plain, fit: r.l.WeightQuantizer.FitScale}
 	answers, nearest := make([]answer, len(units)), make([]answer, len(units))
 	par.For(len(units), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {

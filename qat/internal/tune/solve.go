@@ -37,8 +37,9 @@ type answer struct {
 // solver rounds the units of one tensor. Units may be solved at the same time.
 type solver struct {
 	spec   fakequant.Spec
-	params fakequant.Params // as the observer gave them
-	plain  bool             // error feedback alone
+	params fakequant.Params            // as the observer gave them
+	plain  bool                        // error feedback alone
+	fit    func(scale float32) float32 // the scale that may be in use
 }
 
 // Numbers of the search. Its cost is a small multiple of the plain method's.
@@ -104,7 +105,7 @@ func (s *solver) tries(u unit) int {
 func (s *solver) scales(u unit, f float64) map[int]float32 {
 	m := make(map[int]float32, len(u.groups))
 	for _, g := range u.groups {
-		m[g] = max(float32(float64(s.params.Scale[g])*f), fakequant.MinScale)
+		m[g] = s.fit(float32(float64(s.params.Scale[g]) * f))
 	}
 	return m
 }
@@ -234,6 +235,9 @@ func (s *solver) rescale(u unit, a answer) (out answer, ok bool) {
 			continue
 		}
 		scale := float32(float64(out.scales[g]) + num/den)
+		if scale >= fakequant.MinScale {
+			scale = s.fit(scale)
+		}
 		if !(scale >= fakequant.MinScale) || math.IsInf(float64(scale), 0) || scale == out.scales[g] {
 			continue
 		}

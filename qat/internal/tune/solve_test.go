@@ -71,7 +71,8 @@ func TestSolveCosts(t *testing.T) {
 	}
 	u := unit{channels: []*channel{c}, groups: []int{0}}
 	for _, scheme := range []fakequant.Scheme{fakequant.Symmetric, fakequant.Affine} {
-		s := &solver{spec: fakequant.Spec{Bits: 3, Scheme: scheme}, params: fakequant.Params{Scale: []float32{0.3}, ZeroPoint: []int32{0}}}
+		s := &solver{spec: fakequant.Spec{Bits: 3, Scheme: scheme}, params: fakequant.Params{Scale: []float32{0.3}, ZeroPoint: []int32{0}},
+			fit: func(s float32) float32 { return s }}
 		if scheme == fakequant.Affine {
 			s.params.ZeroPoint[0] = -1
 		}
