@@ -128,6 +128,8 @@ type Site struct {
 	used *Params // what the last Forward quantized with; nil if it passed values on
 	own  ownRange
 	last Layout // of the last tensor
+
+	passes uint64 // so far
 }
 
 // learned is the memory of learned parameters. A solver writes to it between runs.

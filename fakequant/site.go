@@ -105,6 +105,7 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 		return s.q.wrap(fmt.Errorf("%w: %d elements into %d, want %d of shape %v", ErrData, len(x), len(dst), l.Len(), shape))
 	}
 	s.own.forget()
+	s.passes++
 	if observe && quantize && s.obs != nil {
 		p, ok, err := s.single(dst, x, l)
 		if err != nil {
@@ -147,6 +148,10 @@ func (s *Site) run(dst, x []float32, shape []int, observe, quantize bool) error 
 	s.own.grade(s.q.spec, *p)
 	return nil
 }
+
+// Passes counts the passes so far: as long as it does not change, what the last one wrote is
+// what the site makes of its tensor.
+func (s *Site) Passes() uint64 { return s.passes }
 
 // Used returns the parameters that the last Forward or Eval quantized with; ok
 // is false if it passed values on. The caller must not change them.

@@ -54,6 +54,7 @@ func (t *Tap) Values(x []float32, shape []int) error {
 // Params returns what to quantize with; ok is false where values pass as they are.
 // The caller must not change them.
 func (t *Tap) Params() (p Params, ok bool, err error) {
+	t.s.passes++
 	if _, quantize := t.s.does(t.pass); !quantize {
 		t.s.used = nil
 		return Params{}, false, nil

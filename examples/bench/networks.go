@@ -9,7 +9,6 @@ import (
 	"github.com/goqat/goqat/qat"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 )
 
 // nets makes the networks from a seed.
@@ -120,15 +119,6 @@ func (n network) data(inputs gorgonia.Nodes, rng *rand.Rand) [][]float32 {
 		}
 	}
 	return all
-}
-
-// rows returns a batch of numbers in [0, 1).
-func rows(net *models.Net, batch int, rng *rand.Rand) []float32 {
-	x := make([]float32, batch*tensor.Shape(net.Input()).TotalSize())
-	for i := range x {
-		x[i] = rng.Float32()
-	}
-	return x
 }
 
 func random() *rand.Rand { return rand.New(rand.NewPCG(dataSeed, 0)) }

@@ -50,7 +50,7 @@ var floors = map[string][]string{
 	},
 	"qat/internal/plan": {
 		"types.go", "share.go", "parts.go",
-		"rows.go", "fuse.go", "place_outputs.go", "place_quantizers.go", "place.go", "oscillation.go", "plan.go",
+		"rows.go", "fuse.go", "bias.go", "place_outputs.go", "place_quantizers.go", "place.go", "oscillation.go", "plan.go",
 		"memory.go", "tuned.go", "phase.go",
 		"exact.go", "nodes.go", "carry.go", "emit.go",
 		"eval.go", "freeze.go", "probe.go",

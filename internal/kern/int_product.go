@@ -97,6 +97,26 @@ func (p *IntProduct) setUp(in Grid, d Dequant, fill func(dst []int16)) {
 	}
 }
 
+// Regrid makes p, a product with a matrix that is set up, ready for inputs on another grid.
+// scale are the scales of the sums then.
+func (p *IntProduct) Regrid(in Grid, scale []float32) {
+	p.in, p.d.Scale = in, scale
+	p.scales()
+	f := p.form.Load()
+	if f == nil {
+		return
+	}
+	size := panelCols * f.steps
+	s := intScratches.Get().(*intScratch)
+	defer s.put()
+	if len(f.half) > 0 {
+		s.panel = grow(s.panel, size)
+	}
+	for i := range ceilDiv(p.n, panelCols) {
+		p.panelExcess(f, f.words(s.panel, i*size, size), i*panelCols)
+	}
+}
+
 // inPieces says that the weights can be packed from Bytes: a panel takes whole rows of
 // bytes then, or a part of each row where channels are neighbours.
 func (p *IntProduct) inPieces() bool {

@@ -91,8 +91,9 @@ type IntLayer struct {
 	wShape []int
 	parts  []*kern.IntProduct // one per matrix of a batched MatMul, else one
 	codes  []int16            // of a batched MatMul
-	scale  []float32
-	max    int // largest magnitude of a weight
+	own    []float32          // scales of the weights
+	scale  []float32          // and of the sums
+	max    int                // largest magnitude of a weight
 }
 
 // Set prepares the product with w for inputs on the grid x, whose Qmin is 0. Errors
@@ -107,10 +108,8 @@ func (p *IntLayer) Set(op Op, x kern.Grid, w IntWeights) error {
 		return err
 	}
 	p.op, p.in, p.wShape = op, x, w.Shape
-	p.scale = p.scale[:0]
-	for _, s := range w.Scale {
-		p.scale = append(p.scale, x.Scale*s)
-	}
+	p.own = append(p.own[:0], w.Scale...)
+	p.scales()
 	d := kern.Dequant{Scale: p.scale, Blocks: w.Blocks, Block: w.BlockSize}
 	switch o := op.(type) {
 	case Conv:
@@ -134,6 +133,31 @@ func (p *IntLayer) setConv(o Conv, w IntWeights, d kern.Dequant, fill func(dst [
 	part.Nibbles, part.Bytes = w.Nibbles, nil
 	part.SetConv(&g, p.in, d, fill)
 	p.max = part.MaxAbs()
+}
+
+// scales are those of sums of products of codes.
+func (p *IntLayer) scales() {
+	p.scale = p.scale[:0]
+	for _, s := range p.own {
+		p.scale = append(p.scale, p.in.Scale*s)
+	}
+}
+
+// Regrid makes p, which is set up, ready for inputs on another grid, with the same weights.
+// It reports false where p has to be set up again.
+func (p *IntLayer) Regrid(x kern.Grid) bool {
+	if x == p.in {
+		return true
+	}
+	if _, ok := p.op.(MatMul); !ok {
+		return false
+	}
+	p.in = x
+	p.scales()
+	for _, part := range p.parts {
+		part.Regrid(x, p.scale)
+	}
+	return true
 }
 
 // part returns n products, old ones where there are.

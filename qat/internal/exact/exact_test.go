@@ -1,6 +1,8 @@
 package exact
 
 import (
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +77,57 @@ func TestErrors(t *testing.T) {
 	} {
 		if tc.err == nil || !strings.Contains(tc.err.Error(), tc.want) {
 			t.Errorf("%s: error %v, want one with %s", tc.name, tc.err, tc.want)
+		}
+	}
+}
+
+// TestWeights: packed once or anew, products with the same weights are the same, on any grid
+// of the inputs, and new weights are seen.
+func TestWeights(t *testing.T) {
+	const rows, k, n = 5, 34, 37
+	r := rand.New(rand.NewPCG(1, 2))
+	scale := make([]float32, n)
+	for i := range scale {
+		scale[i] = 1 / float32(i+64)
+	}
+	ws, xs, bias := make([]float32, k*n), make([]float32, rows*k), make([]float32, n)
+	var kept Weights
+	for pass := range uint64(3) {
+		for _, op := range []nn.MatMul{{}, {TransB: true}} {
+			w := Quant{fakequant.Spec{Bits: 8, Granularity: fakequant.PerChannel, Axis: 1}, fakequant.Params{Scale: scale, ZeroPoint: make([]int32, n)}}
+			shape := []int{k, n}
+			if op.TransB {
+				w.Spec.Axis, shape = 0, []int{n, k}
+			}
+			for i := range ws {
+				c := i % n
+				if op.TransB {
+					c = i / k
+				}
+				ws[i] = scale[c] * float32(r.IntN(255)-127)
+			}
+			for use, grid := range []struct {
+				scale float32
+				zero  int32
+			}{{0.5, 3}, {0.5, 3}, {0.25, 0}, {0.125, 255}} {
+				x := Quant{fakequant.Spec{Bits: 8, Unsigned: true, Scheme: fakequant.Affine}, fakequant.Params{Scale: []float32{grid.scale}, ZeroPoint: []int32{grid.zero}}}
+				for i := range xs {
+					xs[i] = grid.scale * float32(int32(r.IntN(256))-grid.zero)
+				}
+				got, want := make([]float32, rows*n), make([]float32, rows*n)
+				tensor := func(data []float32, shape ...int) nn.Tensor[float32] {
+					return nn.Tensor[float32]{Shape: shape, Data: data}
+				}
+				if err := Product(op, tensor(want, rows, n), tensor(xs, rows, k), x, tensor(ws, shape...), "w", w, nil, bias); err != nil {
+					t.Fatal(err)
+				}
+				if err := kept.Product(pass, op, tensor(got, rows, n), tensor(xs, rows, k), x, tensor(ws, shape...), "w", w, nil, bias); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("pass %d, %+v, use %d: other results", pass, op, use)
+				}
+			}
 		}
 	}
 }

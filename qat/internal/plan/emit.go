@@ -8,6 +8,7 @@ import (
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
 	"github.com/goqat/goqat/internal/graph"
+	"github.com/goqat/goqat/qat/internal/exact"
 	"gorgonia.org/gorgonia"
 )
 
@@ -20,7 +21,7 @@ func (p *Plan) Emit(batch int, mode fqop.Mode, training bool, seed uint64) (e *E
 	}()
 	e = &Emitter{Plan: p, Graph: gorgonia.NewGraph(), mode: mode, training: training, seed: seed, batch: batch,
 		Nodes: map[*graph.Value]*gorgonia.Node{}, Raw: map[*graph.Value]*gorgonia.Node{},
-		onGrid: map[*graph.Value]bool{}, Weights: map[*Layer]WeightNodes{}, learned: map[*fakequant.Quantizer]gorgonia.Nodes{}}
+		onGrid: map[*graph.Value]bool{}, Weights: map[*Layer]WeightNodes{}, packed: map[*Layer]*exact.Weights{}, learned: map[*fakequant.Quantizer]gorgonia.Nodes{}}
 	if e.shapes, err = p.shapes(batch); err != nil {
 		return nil, err
 	}

@@ -37,6 +37,20 @@ func (e *Emitter) productHook(l *Layer) forward {
 	if wq == nil {
 		return nil
 	}
+	name := wq.Name()
+	product := func(out, x nn.Tensor[float32], xq exact.Quant, w nn.Tensor[float32], wq exact.Quant, codes []int8, bias []float32) error {
+		return exact.Product(l.Op, out, x, xq, w, name, wq, codes, bias)
+	}
+	if site != nil && len(e.Plan.Users(l.Owner())) > 1 {
+		shared := e.packed[l.Owner()]
+		if shared == nil {
+			shared = &exact.Weights{}
+			e.packed[l.Owner()] = shared
+		}
+		product = func(out, x nn.Tensor[float32], xq exact.Quant, w nn.Tensor[float32], wq exact.Quant, codes []int8, bias []float32) error {
+			return shared.Product(site.Passes(), l.Op, out, x, xq, w, name, wq, codes, bias)
+		}
+	}
 	return func(out nn.Tensor[float32], in []nn.Tensor[float32]) (bool, error) {
 		xp, ok := e.used(l.In[0])
 		if !ok {
@@ -58,7 +72,7 @@ func (e *Emitter) productHook(l *Layer) forward {
 			bias = in[2].Data
 		}
 		xquant, wquant := exact.Quant{Spec: x.Quantizer.Spec(), Params: xp}, exact.Quant{Spec: wq.Spec(), Params: wp}
-		return true, exact.Product(l.Op, out, in[0], xquant, in[1], wq.Name(), wquant, codes, bias)
+		return true, product(out, in[0], xquant, in[1], wquant, codes, bias)
 	}
 }
 

@@ -20,6 +20,7 @@ func blankPlan(net *graph.Net, cfg qconfig.Config) *Plan {
 func New(net *graph.Net, cfg qconfig.Config) (*Plan, error) {
 	p := blankPlan(net, cfg)
 	p.layOut()
+	p.moveBiases()
 	p.findStatic()
 	if err := p.findStatistics(); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/goqat/goqat/internal/nn"
 	"github.com/goqat/goqat/internal/ops"
 	"github.com/goqat/goqat/internal/vm"
+	"github.com/goqat/goqat/qat/internal/exact"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 )
@@ -121,6 +122,7 @@ type Emitter struct {
 	Raw      map[*graph.Value]*gorgonia.Node // before its fake-quantizer
 	onGrid   map[*graph.Value]bool           // training dropout takes values off it
 	Weights  map[*Layer]WeightNodes
+	packed   map[*Layer]*exact.Weights               // of layers whose weights others share
 	learned  map[*fakequant.Quantizer]gorgonia.Nodes // scale and perhaps zero point
 	Dropouts []*uint64                               // run counters, in network order
 	Scales   gorgonia.Nodes                          // the same, in the order made
