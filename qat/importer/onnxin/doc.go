@@ -8,8 +8,8 @@
 //
 // # What is read
 //
-// Operator sets 7 to 26 of the standard domain. Convolutions and pools are 1-D or
-// 2-D. The operators are those of image networks and transformer encoders; [Ops]
+// Operator sets 7 to 26 of the standard domain. Convolutions and pools are 1-D to
+// 3-D. The operators are those of image networks and transformer encoders; [Ops]
 // lists them. A model with others gives one error that names every such node;
 // [Options.Outputs] ends it before them. An If is replaced by the branch that is taken,
 // which must be known: [Options.Constants] fixes inputs that it asks for.

@@ -80,6 +80,32 @@ var journeys = []struct {
 		y := f.node("Reshape", []string{h, f.list(0, 4, 48)})
 		return f.node("ConvTranspose", []string{y, f.weight("t", 0.4, 4, 3, 4), f.weight("c", 0.1, 3)}, "strides", []int{2}, "pads", []int{1, 1})
 	}, false, true}, // ends with a reshape
+	{"max pool dilated", 17, func(f *file, h string) string {
+		return f.node("MaxPool", []string{h}, "kernel_shape", []int{2, 3}, "dilations", []int{3, 2}, "strides", []int{1, 2}, "pads", []int{0, 1, 1, 1}, "ceil_mode", 1)
+	}, false, true},
+	{"average pool dilated", 19, func(f *file, h string) string {
+		return f.node("AveragePool", []string{h}, "kernel_shape", []int{2, 3}, "dilations", []int{3, 2}, "pads", []int{0, 1, 1, 1})
+	}, false, false}, // what lies inside is counted apart
+	{"average pool dilated with padding", 19, func(f *file, h string) string {
+		return f.node("AveragePool", []string{h}, "kernel_shape", []int{2, 3}, "dilations", []int{3, 2}, "pads", []int{0, 1, 1, 1}, "count_include_pad", 1)
+	}, false, true},
+	// From here on the last layer is a reshape.
+	{"max pool 3-D", 17, deep("MaxPool", "kernel_shape", []int{2, 2, 3}, "strides", []int{1, 2, 2}, "pads", []int{1, 0, 1, 0, 0, 1}), false, true},
+	{"average pool 3-D", 19, deep("AveragePool", "kernel_shape", []int{2, 2, 3}, "strides", []int{1, 2, 2}, "pads", []int{1, 0, 1, 0, 0, 1}), false, true},
+	{"average pool 3-D with padding", 19, deep("AveragePool", "kernel_shape", []int{2, 2, 3}, "pads", []int{1, 0, 1, 0, 0, 1}, "count_include_pad", 1), false, true},
+	{"global average pool 3-D", 17, deep("GlobalAveragePool"), false, true},
+	{"global max pool 3-D", 17, deep("GlobalMaxPool"), false, true},
+	{"sum of squares", 18, func(f *file, h string) string {
+		return f.node("LpPool", []string{h}, "kernel_shape", []int{2, 3}, "pads", []int{0, 1, 1, 1})
+	}, false, false},
+	{"conv 3-D", 17, func(f *file, h string) string {
+		y := f.node("Reshape", []string{h, f.list(0, 2, 4, 4, 6)})
+		return f.node("Conv", []string{y, f.weight("t", 0.4, 3, 2, 2, 3, 2), f.weight("c", 0.1, 3)}, "strides", []int{2, 1, 2}, "pads", []int{1, 1, 0, 0, 1, 1}, "dilations", []int{1, 1, 2})
+	}, false, true},
+	{"conv 3-D groups", 17, func(f *file, h string) string {
+		y := f.node("Reshape", []string{h, f.list(0, 2, 4, 4, 6)})
+		return f.node("Conv", []string{y, f.weight("t", 0.4, 4, 1, 3, 1, 1)}, "group", 2)
+	}, false, true},
 	{"resize antialiased", 18, resizing(nil, []int64{3, 4}, "mode", "linear", "antialias", 1, "axes", []int{2, 3}), false, false},
 }
 
@@ -90,6 +116,13 @@ func resizing(scales []float32, sizes []int64, attrs ...any) func(f *file, h str
 			return f.node("Resize", []string{h, "", "", f.list(sizes...)}, attrs...)
 		}
 		return f.node("Resize", []string{h, "", f.init(floatTensor("scales", []int{len(scales)}, scales...))}, attrs...)
+	}
+}
+
+// deep is an operator on an image of two channels, of depth, rows and columns.
+func deep(op string, attrs ...any) func(f *file, h string) string {
+	return func(f *file, h string) string {
+		return f.node(op, []string{f.node("Reshape", []string{h, f.list(0, 2, 4, 4, 6)})}, attrs...)
 	}
 }
 

@@ -19,7 +19,7 @@ var movesWhole = map[string]bool{"Gather": true, "Cast": true, "CastLike": true,
 
 func init() {
 	handlers = map[string]func(*node) error{
-		"Conv": conv, "ConvTranspose": convTranspose, "MaxPool": maxPool, "AveragePool": averagePool,
+		"Conv": conv, "ConvTranspose": convTranspose, "MaxPool": maxPool, "AveragePool": averagePool, "LpPool": lpPool,
 		"GlobalAveragePool": globalPool, "GlobalMaxPool": globalPool, "Pad": pad,
 		"Resize": resize, "Upsample": resize, "Tile": tile, "DepthToSpace": depthToSpace, "SpaceToDepth": spaceToDepth,
 		"Gemm": gemm, "MatMul": matMul,

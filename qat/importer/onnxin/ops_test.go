@@ -61,6 +61,11 @@ var opCases = []opCase{
 	{"average pool ceil", "AveragePool", 17, []any{"kernel_shape", []int{1, 2}, "strides", []int{1, 2}, "ceil_mode", 1}, seq(1, 1, 1, 3), nil, ten{[]int{1, 1, 1, 2}, []float32{1.5, 3}}},
 	{"average pool ceil with padding", "AveragePool", 19, []any{"kernel_shape", []int{1, 3}, "strides", []int{1, 3}, "pads", []int{0, 1, 0, 1}, "count_include_pad", 1, "ceil_mode", 1}, seq(1, 1, 1, 3), nil,
 		ten{[]int{1, 1, 1, 2}, []float32{1, 1.5}}}, // (0+1+2)/3, and (3+0)/2: the room of ceil_mode is not counted
+	{"max pool dilated", "MaxPool", 17, []any{"kernel_shape", []int{2}, "dilations", []int{2}, "pads", []int{1, 0}}, ten{[]int{1, 1, 4}, []float32{1, 5, 2, 4}}, nil, ten{[]int{1, 1, 3}, []float32{5, 2, 5}}},
+	{"average pool dilated", "AveragePool", 19, []any{"kernel_shape", []int{2}, "dilations", []int{2}, "pads", []int{1, 0}}, ten{[]int{1, 1, 4}, []float32{1, 5, 2, 4}}, nil, ten{[]int{1, 1, 3}, []float32{5, 1.5, 4.5}}},
+	{"lp pool", "LpPool", 18, []any{"kernel_shape", []int{2}}, ten{[]int{1, 1, 3}, []float32{3, -4, 3}}, nil, ten{[]int{1, 1, 2}, []float32{5, 5}}},
+	{"lp pool of 1", "LpPool", 18, []any{"kernel_shape", []int{2}, "p", 1}, ten{[]int{1, 1, 3}, []float32{3, -4, 3}}, nil, ten{[]int{1, 1, 2}, []float32{7, 7}}},
+	{"conv 3-D", "Conv", 17, nil, seq(1, 1, 2, 1, 2), []any{ten{[]int{1, 1, 2, 1, 1}, []float32{1, 10}}}, ten{[]int{1, 1, 1, 1, 2}, []float32{31, 42}}},
 	{"global average", "GlobalAveragePool", 17, nil, seq(1, 2, 1, 2), nil, ten{[]int{1, 2, 1, 1}, []float32{1.5, 3.5}}},
 	{"global maximum", "GlobalMaxPool", 17, nil, seq(1, 2, 1, 2), nil, ten{[]int{1, 2, 1, 1}, []float32{2, 4}}},
 	{"pad", "Pad", 17, nil, seq(1, 2), []any{[]int64{0, 1, 1, 0}, ten{nil, []float32{9}}}, ten{[]int{2, 3}, []float32{9, 1, 2, 9, 9, 9}}},

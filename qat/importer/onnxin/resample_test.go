@@ -87,6 +87,38 @@ func TestTransposedRefused(t *testing.T) {
 	}
 }
 
+// TestPoolsRefused: windows that are none.
+func TestPoolsRefused(t *testing.T) {
+	for _, c := range []struct {
+		op    string
+		shape []any
+		attrs []any
+		text  string
+	}{
+		{"MaxPool", []any{1, 2, 4, 4, 4}, nil, "kernel_shape [] for 3 axes"},
+		{"MaxPool", []any{1, 2, 4, 4, 4}, []any{"kernel_shape", []int{2, 2}}, "for 3 axes"},
+		{"MaxPool", []any{1, 2, 4, 4, 4}, []any{"kernel_shape", []int{2, 2, 0}}, "want at least 1"},
+		{"MaxPool", []any{1, 2, 4, 4, 4}, []any{"kernel_shape", []int{2, 2, 5}}, "does not fit"},
+		{"MaxPool", []any{1, 2, 4}, []any{"kernel_shape", []int{2}, "dilations", []int{1 << 40}}, "at most"},
+		{"MaxPool", []any{1, 2, 4}, []any{"kernel_shape", []int{1}, "dilations", []int{2}, "pads", []int{2, 2}}, "in the padding"},
+		{"MaxPool", []any{1, 4}, []any{"kernel_shape", []int{1}, "dilations", []int{2}}, "[N,C,...]"},
+		{"AveragePool", []any{1, 2, 4, 4, 4}, []any{"kernel_shape", []int{2, 2, 2}, "auto_pad", "BEST"}, "BEST"},
+		{"LpPool", []any{1, 2, 4}, []any{"kernel_shape", []int{2}, "p", 3}, "p = 3"},
+		{"Conv", []any{1, 2, 4, 4, 4}, []any{"group", 0}, "0 groups"},
+		{"Conv", []any{1, 2, 1, 4, 4}, nil, "does not fit"},
+	} {
+		f := newFile(19)
+		in := []string{f.input("x", c.shape...)}
+		if c.op == "Conv" {
+			in = append(in, f.fill("w", 1, 2, 2, 2, 2, 2))
+		}
+		f.output(f.node(c.op, in, c.attrs...))
+		if _, err := f.read(t, Options{}); err == nil || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s of %v, %v: %v, want %q", c.op, c.shape, c.attrs, err, c.text)
+		}
+	}
+}
+
 // TestFoldTile: a tile of what is known is known.
 func TestFoldTile(t *testing.T) {
 	f := newFile(17)

@@ -127,6 +127,9 @@ func conv(n *node) error {
 	if err := n.arity(2, 3); err != nil {
 		return err
 	}
+	if v := n.operand(0); v != nil && v.n != nil && v.n.Shape().Dims() == 5 {
+		return convDepth(n, v.n)
+	}
 	x, dims, err := n.image()
 	if err != nil {
 		return err
@@ -170,16 +173,24 @@ func (n *node) pool() (x *gorgonia.Node, dims int, w window, err error) {
 		return
 	}
 	ceil := n.int("ceil_mode", 0) != 0
-	if w, err = n.window([2]int(x.Shape()[2:]), dims, nil, [4]int{}, ceil); err != nil {
-		return
-	}
-	if w.dilation != [2]int{1, 1} {
-		err = fmt.Errorf("%w: a pool with dilations %v", ErrUnsupported, w.dilation)
-	}
+	w, err = n.window([2]int(x.Shape()[2:]), dims, nil, [4]int{}, ceil)
 	return
 }
 
+// poolOf reads a pool of any kind.
+func (n *node) poolOf(kind poolKind) error {
+	in, err := n.all(1, 1)
+	if err != nil {
+		return err
+	}
+	y, _, err := n.poolApart(in[0], kind)
+	return n.set(0, y, err)
+}
+
 func maxPool(n *node) error {
+	if n.apart() {
+		return n.poolOf(poolMax)
+	}
 	x, dims, w, err := n.pool()
 	if err != nil {
 		return err
@@ -191,6 +202,13 @@ func maxPool(n *node) error {
 // averagePool counts the file's padding if count_include_pad says so, but never that of
 // ceil_mode.
 func averagePool(n *node) error {
+	if n.apart() {
+		kind := poolInside
+		if n.int("count_include_pad", 0) != 0 {
+			kind = poolWhole
+		}
+		return n.poolOf(kind)
+	}
 	x, dims, w, err := n.pool()
 	if err != nil {
 		return err
@@ -219,6 +237,16 @@ func averagePool(n *node) error {
 func globalPool(n *node) error {
 	if err := n.arity(1, 1); err != nil {
 		return err
+	}
+	if v := n.in[0]; v != nil && v.n != nil && v.n.Shape().Dims() > 4 {
+		s := v.n.Shape()
+		op := nn.Op(nn.GlobalAvgPool{})
+		if n.op == "GlobalMaxPool" {
+			op = nn.Pool{Kernel: [2]int{s[2], product(s[3:])}, Stride: [2]int{1, 1}}
+		}
+		y, err := n.chained(v.n, []nn.Op{nn.Reshape{Shape: []int{s[0], s[1], s[2], product(s[3:])}}, op,
+			nn.Reshape{Shape: slices.Concat(s[:2], slices.Repeat([]int{1}, len(s)-2))}})
+		return n.set(0, y, err)
 	}
 	x, dims, err := n.image()
 	if err != nil {
