@@ -30,7 +30,7 @@ func newModel(n *frozen.Network, opt Options) (*builder, error) {
 	b := &builder{
 		net: n, opt: opt,
 		names: map[string]bool{}, nodes: map[string]bool{},
-		real: make([]string, len(n.Tensors)), turned: map[int]string{}, swapped: map[[2]int]string{},
+		real: make([]string, len(n.Tensors)), codes: make([]string, len(n.Tensors)), grids: make([][]string, len(n.Tensors)), turned: map[int]string{}, swapped: map[[2]int]string{},
 		model: &onnxpb.ModelProto{
 			IrVersion:    proto.Int64(irVersion),
 			ProducerName: proto.String(producer),
@@ -61,8 +61,7 @@ func (b *builder) build() error {
 		g.Input = append(g.Input, b.info(name, t))
 		b.real[t] = name
 		if b.net.Tensors[t].Quant != nil {
-			b.real[t] = b.unique(name + "_dequantized")
-			b.quantize(t, name, b.real[t])
+			b.quantize(t, name, b.unique(name+"_dequantized"))
 		}
 	}
 	for i := range b.net.Layers {
@@ -96,6 +95,9 @@ func (b *builder) outputs() error {
 
 // layer emits layer i with its activation and the rounding of its result.
 func (b *builder) layer(i int) error {
+	if b.movesCodes(i) {
+		return b.move(i)
+	}
 	l := &b.net.Layers[i]
 	t := &b.net.Tensors[l.Output]
 	result := t.Name
@@ -116,10 +118,37 @@ func (b *builder) layer(i int) error {
 	}
 	if t.Quant != nil {
 		b.quantize(l.Output, result, t.Name)
+	} else {
+		b.real[l.Output] = t.Name
 	}
-	b.real[l.Output] = t.Name
-	b.model.Graph.ValueInfo = append(b.model.Graph.ValueInfo, b.info(t.Name, l.Output))
+	b.describe(l.Output)
 	return nil
+}
+
+// move emits layer i on codes; see movesCodes.
+func (b *builder) move(i int) error {
+	l := &b.net.Layers[i]
+	real := slices.Clone(b.real)
+	for _, t := range l.Inputs {
+		b.real[t] = b.codes[t] // what op reads
+	}
+	name := b.net.Tensors[l.Output].Name
+	b.codes[l.Output], b.grids[l.Output] = b.unique(name+"_quantized"), b.grids[l.Inputs[0]]
+	err := b.op(i, b.codes[l.Output])
+	b.real = real
+	if err != nil {
+		return err
+	}
+	b.dequantize(l.Output, name)
+	b.describe(l.Output)
+	return nil
+}
+
+// describe gives the float value of a layer's result its shape.
+func (b *builder) describe(t int) {
+	if b.real[t] != "" {
+		b.model.Graph.ValueInfo = append(b.model.Graph.ValueInfo, b.info(b.real[t], t))
+	}
 }
 
 func (b *builder) dataSize() int64 {

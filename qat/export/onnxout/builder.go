@@ -20,6 +20,10 @@ type builder struct {
 	names, nodes map[string]bool
 	// real holds the name of the float value of each tensor once it exists.
 	real []string
+	// codes holds the name of the codes of each quantized tensor that is computed, grids
+	// those of its scale and zero point.
+	codes []string
+	grids [][]string
 	// turned holds the name of the transposed value of a weight.
 	turned map[int]string
 	// swapped holds the name of a weight with its channels swapped, by tensor and groups.

@@ -8,6 +8,8 @@
 //	quantized weight                     int8, uint8, int4 or uint4 initializer → DequantizeLinear
 //	float tensor                         float32 initializer or value
 //	conv, matmul, add, pool, …           Conv, Gemm or MatMul, Add, MaxPool, …
+//	reshape, transpose, slice, take,     the node on codes, between QuantizeLinear
+//	max pool, … on one grid              and DequantizeLinear
 //	gather                               Cast of the indices to int64 → Gather
 //	Notes                                metadata_props
 //

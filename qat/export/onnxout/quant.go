@@ -38,7 +38,8 @@ func codeBytes(codes []int32, dtype onnxpb.TensorProto_DataType) ([]byte, error)
 	return raw, nil
 }
 
-// quantize rounds the value from to the grid of tensor t and calls the result out.
+// quantize rounds the value from to the grid of tensor t. The result is called out, as far
+// as anything reads more than its codes.
 func (b *builder) quantize(t int, from, out string) {
 	tensor := &b.net.Tensors[t]
 	name, q := tensor.Name, tensor.Quant
@@ -49,9 +50,51 @@ func (b *builder) quantize(t int, from, out string) {
 	zero := constant{name: name + "_zero_point", dtype: storage(q.Spec, false), raw: []byte{byte(q.Params.ZeroPoint[0])}}
 	scale := b.constant(scalar(name+"_scale", q.Params.Scale[0]))
 	params := []string{scale, b.constant(zero)}
-	codes := b.unique(name + "_quantized")
-	b.emit("QuantizeLinear", name+"/QuantizeLinear", append([]string{from}, params...), codes)
-	b.emit("DequantizeLinear", name+"/DequantizeLinear", append([]string{codes}, params...), out)
+	b.grids[t], b.codes[t] = params, b.unique(name+"_quantized")
+	b.emit("QuantizeLinear", name+"/QuantizeLinear", append([]string{from}, params...), b.codes[t])
+	b.dequantize(t, out)
+}
+
+// dequantize emits what makes the codes of tensor t real numbers under the name out, if
+// anything reads these.
+func (b *builder) dequantize(t int, out string) {
+	if !b.readsReal(t) {
+		return
+	}
+	b.real[t] = out
+	b.emit("DequantizeLinear", b.net.Tensors[t].Name+"/DequantizeLinear", append([]string{b.codes[t]}, b.grids[t]...), out)
+}
+
+// readsReal reports whether an output or a layer reads more of tensor t than its codes.
+func (b *builder) readsReal(t int) bool {
+	if slices.Contains(b.net.Outputs, t) {
+		return true
+	}
+	for i := range b.net.Layers {
+		if slices.Contains(b.net.Layers[i].Inputs, t) && !b.movesCodes(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// movesCodes reports whether layer i is an ONNX node that moves codes: all that it reads and
+// its result are on one grid. It is written between QuantizeLinear and DequantizeLinear: a
+// second pair behind it would round nothing, and without one runtimes add their own, ONNX
+// Runtime 1.27 with types that do not fit.
+func (b *builder) movesCodes(i int) bool {
+	l := &b.net.Layers[i]
+	switch o := l.Op.(type) {
+	case frozen.Reshape, frozen.Transpose, frozen.Slice, frozen.Take, frozen.Concat, frozen.Resize:
+	case frozen.Pool:
+		if o.Average {
+			return false
+		}
+	default:
+		return false
+	}
+	return l.Act == nil && b.net.Mode(i) == frozen.Codes &&
+		!slices.ContainsFunc(l.Inputs, func(t int) bool { return b.net.Tensors[t].Const != nil })
 }
 
 func sameRange(s fakequant.Spec, lo, hi int32) bool {

@@ -178,8 +178,10 @@ func TestRules(t *testing.T) {
 				define(t, have, x.GetName())
 			}
 			used := map[string]bool{}
+			grids := map[string]string{} // scale and zero point of values that are on a grid
 			for _, n := range g.Node {
 				define(t, nodes, n.GetName())
+				checkPairs(t, n, consts, grids)
 				for _, in := range n.Input {
 					if in != "" && !have[in] { // an operand that is left out has no name
 						t.Errorf("%s reads %q before it exists", n.GetName(), in)
@@ -197,6 +199,33 @@ func TestRules(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkPairs wants no QuantizeLinear of values that are on its grid already, because they
+// were only moved behind a DequantizeLinear.
+func checkPairs(t *testing.T, n *onnxpb.NodeProto, consts map[string]*onnxpb.TensorProto, grids map[string]string) {
+	t.Helper()
+	grid := func() string {
+		return fmt.Sprintf("%x %x", consts[n.Input[1]].GetRawData(), consts[n.Input[2]].GetRawData())
+	}
+	switch n.GetOpType() {
+	case "DequantizeLinear":
+		if consts[n.Input[0]] == nil {
+			grids[n.Output[0]] = grid()
+		}
+	case "Gather":
+		if consts[n.Input[1]] != nil { // not indices that come in
+			grids[n.Output[0]] = grids[n.Input[0]]
+		}
+	case "Clip", "Concat", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose":
+		if g := grids[n.Input[0]]; n.GetOpType() != "Concat" || !slices.ContainsFunc(n.Input, func(in string) bool { return grids[in] != g }) {
+			grids[n.Output[0]] = g
+		}
+	case "QuantizeLinear":
+		if grids[n.Input[0]] == grid() {
+			t.Errorf("%s rounds to a grid what is on it", n.GetName())
+		}
 	}
 }
 

@@ -194,13 +194,14 @@ func (t *thawer) input(in *onnxpb.ValueInfoProto) error {
 			shapes[k] = append(shapes[k], at)
 		}
 	}
-	end, q, err := t.rounding(in.GetName(), len(x.Shape))
+	r, err := t.rounding(in.GetName())
 	if err != nil {
 		return err
 	}
-	x.Quant = q
+	x.Quant = r.quant
 	i := t.add(x, shapes)
-	t.tensors[in.GetName()], t.tensors[end] = i, i
+	t.tensors[in.GetName()] = i
+	r.bind(t, i)
 	t.net.Inputs = append(t.net.Inputs, i)
 	return nil
 }
@@ -240,20 +241,39 @@ func (t *thawer) layer(n *node, op nn.Op, in []string) error {
 		return err
 	}
 	l.Act = (*frozen.Unary)(act)
-	end, q, err := t.rounding(end, len(shapes[0]))
+	r, err := t.rounding(end)
+	if moved := t.movedGrid(op, l.Inputs); err == nil && act == nil && r.quant == nil && moved != nil {
+		r, err = t.movedCodes(end, moved)
+	}
 	if err != nil {
 		return err
 	}
-	x := frozen.Tensor{Name: end, Shape: slices.Clone(shapes[0]), Quant: q}
+	x := frozen.Tensor{Name: r.name, Shape: slices.Clone(shapes[0]), Quant: r.quant}
 	for i, d := range shapes[1] {
 		if len(shapes[0]) == len(shapes[1]) && d != shapes[0][i] {
 			x.Shape[i] = -1
 		}
 	}
 	l.Output = t.add(x, shapes)
-	t.tensors[end] = l.Output
+	r.bind(t, l.Output)
 	t.net.Layers = append(t.net.Layers, l)
 	return nil
+}
+
+// movedGrid is the one grid of codes that a layer only moves; nil where it moves none.
+func (t *thawer) movedGrid(op nn.Op, in []int) *frozen.Quant {
+	if !nn.TraitsOf(op).Moves {
+		return nil
+	}
+	var q *frozen.Quant
+	for _, i := range in {
+		x := &t.net.Tensors[i]
+		if x.Const != nil || x.Quant == nil || q != nil && !sameGrid(q, x.Quant) {
+			return nil
+		}
+		q = x.Quant
+	}
+	return q
 }
 
 // activation takes in the activation behind a layer, which the exporter names after it.

@@ -17,10 +17,27 @@ var formats = map[dataType]fakequant.Spec{
 	onnxpb.TensorProto_INT4: {Bits: 4}, onnxpb.TensorProto_UINT4: {Bits: 4, Unsigned: true},
 }
 
-// rounding follows a value through the QuantizeLinear and DequantizeLinear behind it, and
-// a Clip in front of those that narrows the range. It returns the name of the value
-// behind them and the format; without them the name itself and nil.
-func (t *thawer) rounding(name string, rank int) (string, *frozen.Quant, error) {
+// rounded is a value with what rounds it: the tensor's name, the names of its real numbers and
+// of its codes, empty where the file has none, and its format; nil for one that is not
+// rounded.
+type rounded struct {
+	name, real, codes string
+	quant             *frozen.Quant
+}
+
+// bind makes the values names of tensor i.
+func (r rounded) bind(t *thawer, i int) {
+	for _, name := range []string{r.name, r.real, r.codes} {
+		if name != "" {
+			t.tensors[name] = i
+		}
+	}
+}
+
+// rounding follows a value through the QuantizeLinear behind it and a Clip in front of that,
+// which narrows the range, to the DequantizeLinear behind. Layers that only move codes may
+// stand between the two, or in place of the second.
+func (t *thawer) rounding(name string) (rounded, error) {
 	q := t.onlyUser(name)
 	var clip *node
 	if q != nil && q.op == "Clip" && strings.HasSuffix(q.label, "/Clip") && len(q.pb.Output) == 1 {
@@ -30,28 +47,68 @@ func (t *thawer) rounding(name string, rank int) (string, *frozen.Quant, error) 
 		}
 	}
 	if q == nil || q.op != "QuantizeLinear" {
-		return name, nil, nil
+		return rounded{name: name}, nil
 	}
 	if len(q.pb.Output) != 1 || len(q.pb.Input) != 3 {
-		return "", nil, fmt.Errorf("%w: %s: want a zero point and one result", ErrUnsupported, q.label)
-	}
-	dq := t.onlyUser(q.pb.Output[0])
-	if dq == nil || dq.op != "DequantizeLinear" || len(dq.pb.Output) != 1 || len(dq.pb.Input) != 3 || !slices.Equal(q.pb.Input[1:], dq.pb.Input[1:]) {
-		return "", nil, fmt.Errorf("%w: %s: want one DequantizeLinear of the same scale and zero point behind it", ErrUnsupported, q.label)
+		return rounded{}, fmt.Errorf("%w: %s: want a zero point and one result", ErrUnsupported, q.label)
 	}
 	out, err := t.activationQuant(q)
 	if err == nil && clip != nil {
 		err = t.narrow(out, clip)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("%s: %w", q.label, err)
+		return rounded{}, fmt.Errorf("%s: %w", q.label, err)
 	}
-	for _, n := range []*node{clip, q, dq} {
+	for _, n := range []*node{clip, q} {
 		if n != nil {
 			t.quiet[n] = true
 		}
 	}
-	return dq.pb.Output[0], out, nil
+	r, err := t.movedCodes(q.pb.Output[0], out)
+	if base, ok := strings.CutSuffix(q.label, "/QuantizeLinear"); ok && r.real == "" {
+		r.name = base
+	}
+	return r, err
+}
+
+// codeMovers are the operators that may stand on codes.
+var codeMovers = []string{"Concat", "Gather", "MaxPool", "Reshape", "Resize", "Slice", "Squeeze", "Transpose"}
+
+// sameGrid reports whether codes of one activation mean the same as those of another.
+func sameGrid(a, b *frozen.Quant) bool {
+	return a.Params.Scale[0] == b.Params.Scale[0] && a.Params.ZeroPoint[0] == b.Params.ZeroPoint[0] && a.Spec.Unsigned == b.Spec.Unsigned
+}
+
+// codesSuffix ends the names that the exporter gives codes.
+const codesSuffix = "_quantized"
+
+// movedCodes is a value of codes on a grid, with the DequantizeLinear behind it, if any.
+func (t *thawer) movedCodes(codes string, q *frozen.Quant) (rounded, error) {
+	r := rounded{name: strings.TrimSuffix(codes, codesSuffix), codes: codes, quant: q}
+	if t.wanted[codes] {
+		return rounded{}, fmt.Errorf("%w: codes %q as an output: want real numbers", ErrUnsupported, codes)
+	}
+	for _, n := range t.users[codes] {
+		if slices.Contains(codeMovers, n.op) && (n.op == "Concat" || !slices.Contains(n.pb.Input[1:], codes)) {
+			continue
+		}
+		if n.op != "DequantizeLinear" {
+			return rounded{}, fmt.Errorf("%w: %s on codes", ErrUnsupported, n.label)
+		}
+		if len(n.pb.Output) != 1 || len(n.pb.Input) != 3 || r.real != "" {
+			return rounded{}, fmt.Errorf("%w: %s: want one DequantizeLinear with a zero point behind codes", ErrUnsupported, n.label)
+		}
+		at, err := t.activationQuant(n)
+		if err != nil {
+			return rounded{}, fmt.Errorf("%s: %w", n.label, err)
+		}
+		if !sameGrid(at, q) {
+			return rounded{}, fmt.Errorf("%w: %s: another scale, zero point or type than in the QuantizeLinear in front of it", ErrUnsupported, n.label)
+		}
+		t.quiet[n] = true
+		r.name, r.real = n.pb.Output[0], n.pb.Output[0]
+	}
+	return r, nil
 }
 
 // activationQuant reads scale and zero point of a QuantizeLinear, per tensor.

@@ -12,7 +12,7 @@ import (
 type thawer struct {
 	*builder
 	net     *frozen.Network
-	tensors map[string]int  // tensor of each value
+	tensors map[string]int  // tensor of each value, and of its codes
 	quiet   map[*node]bool  // nodes that are part of an earlier layer
 	swapped map[string]bool // weights with their channels in ONNX's order
 	lasts   map[*node]*node // of a layer of several nodes the last, by the first
