@@ -354,133 +354,133 @@ DATA fnSingle<>+528(SB)/4, $0x40b10819
 DATA fnSingle<>+532(SB)/4, $0x4101ce8e
 DATA fnSingle<>+536(SB)/4, $0x413fc2c5
 DATA fnSingle<>+540(SB)/4, $0x00000000
-DATA fnSingle<>+544(SB)/4, $0x00000000
-DATA fnSingle<>+548(SB)/4, $0x00000000
-DATA fnSingle<>+552(SB)/4, $0x00000000
-DATA fnSingle<>+556(SB)/4, $0x00000000
-DATA fnSingle<>+560(SB)/4, $0x00000000
-DATA fnSingle<>+564(SB)/4, $0x00000000
-DATA fnSingle<>+568(SB)/4, $0x00000000
-DATA fnSingle<>+572(SB)/4, $0x3f000000
-DATA fnSingle<>+576(SB)/4, $0x3aed4f73
-DATA fnSingle<>+580(SB)/4, $0x39b44de8
-DATA fnSingle<>+584(SB)/4, $0x3838a070
-DATA fnSingle<>+588(SB)/4, $0x36840bd3
-DATA fnSingle<>+592(SB)/4, $0x348058cd
-DATA fnSingle<>+596(SB)/4, $0x325262df
-DATA fnSingle<>+600(SB)/4, $0x300fa831
-DATA fnSingle<>+604(SB)/4, $0x3be68f06
-DATA fnSingle<>+608(SB)/4, $0xbbdd0f51
-DATA fnSingle<>+612(SB)/4, $0xba94c76e
-DATA fnSingle<>+616(SB)/4, $0xb926f78e
-DATA fnSingle<>+620(SB)/4, $0xb7958493
-DATA fnSingle<>+624(SB)/4, $0xb5b81988
-DATA fnSingle<>+628(SB)/4, $0xb3cf1c58
-DATA fnSingle<>+632(SB)/4, $0xb1c59a3f
-DATA fnSingle<>+636(SB)/4, $0xbcced132
-DATA fnSingle<>+640(SB)/4, $0x3c920528
-DATA fnSingle<>+644(SB)/4, $0x3b5acb97
-DATA fnSingle<>+648(SB)/4, $0x3a0bf2bc
-DATA fnSingle<>+652(SB)/4, $0x389d6405
-DATA fnSingle<>+656(SB)/4, $0x36f0789f
-DATA fnSingle<>+660(SB)/4, $0x353dab0a
-DATA fnSingle<>+664(SB)/4, $0x336f73b4
-DATA fnSingle<>+668(SB)/4, $0x3d7ee11a
-DATA fnSingle<>+672(SB)/4, $0xbd2c2fff
-DATA fnSingle<>+676(SB)/4, $0xbc166622
-DATA fnSingle<>+680(SB)/4, $0xbae83031
-DATA fnSingle<>+684(SB)/4, $0xb9a24198
-DATA fnSingle<>+688(SB)/4, $0xb8255187
-DATA fnSingle<>+692(SB)/4, $0xb6afbfda
-DATA fnSingle<>+696(SB)/4, $0xb51c95cd
-DATA fnSingle<>+700(SB)/4, $0xbe0824bf
-DATA fnSingle<>+704(SB)/4, $0x3db55644
-DATA fnSingle<>+708(SB)/4, $0x3cbb0741
-DATA fnSingle<>+712(SB)/4, $0x3bb061cf
-DATA fnSingle<>+716(SB)/4, $0x3a9b66a1
-DATA fnSingle<>+720(SB)/4, $0x3955bc2e
-DATA fnSingle<>+724(SB)/4, $0x381a93f9
-DATA fnSingle<>+728(SB)/4, $0x36c3ef61
-DATA fnSingle<>+732(SB)/4, $0x3e7fffa9
-DATA fnSingle<>+736(SB)/4, $0xbe243771
-DATA fnSingle<>+740(SB)/4, $0xbd4b6219
-DATA fnSingle<>+744(SB)/4, $0xbc6e360d
-DATA fnSingle<>+748(SB)/4, $0xbb868e63
-DATA fnSingle<>+752(SB)/4, $0xba7cc64f
-DATA fnSingle<>+756(SB)/4, $0xb97ba11b
-DATA fnSingle<>+760(SB)/4, $0xb86382bd
-DATA fnSingle<>+764(SB)/4, $0xbecc4229
-DATA fnSingle<>+768(SB)/4, $0x3e6dda46
-DATA fnSingle<>+772(SB)/4, $0x3db510f7
-DATA fnSingle<>+776(SB)/4, $0x3d06c166
-DATA fnSingle<>+780(SB)/4, $0x3c471f01
-DATA fnSingle<>+784(SB)/4, $0x3b81e307
-DATA fnSingle<>+788(SB)/4, $0x3ab3c7f4
-DATA fnSingle<>+792(SB)/4, $0x39e956ca
+DATA fnSingle<>+544(SB)/4, $0x3aed4f73
+DATA fnSingle<>+548(SB)/4, $0x39b44de8
+DATA fnSingle<>+552(SB)/4, $0x3838a070
+DATA fnSingle<>+556(SB)/4, $0x36840bd3
+DATA fnSingle<>+560(SB)/4, $0x348058cd
+DATA fnSingle<>+564(SB)/4, $0x325262df
+DATA fnSingle<>+568(SB)/4, $0x300fa831
+DATA fnSingle<>+572(SB)/4, $0x3be68f06
+DATA fnSingle<>+576(SB)/4, $0xbbdd0f51
+DATA fnSingle<>+580(SB)/4, $0xba94c76e
+DATA fnSingle<>+584(SB)/4, $0xb926f78e
+DATA fnSingle<>+588(SB)/4, $0xb7958493
+DATA fnSingle<>+592(SB)/4, $0xb5b81988
+DATA fnSingle<>+596(SB)/4, $0xb3cf1c58
+DATA fnSingle<>+600(SB)/4, $0xb1c59a3f
+DATA fnSingle<>+604(SB)/4, $0xbcced132
+DATA fnSingle<>+608(SB)/4, $0x3c920528
+DATA fnSingle<>+612(SB)/4, $0x3b5acb97
+DATA fnSingle<>+616(SB)/4, $0x3a0bf2bc
+DATA fnSingle<>+620(SB)/4, $0x389d6405
+DATA fnSingle<>+624(SB)/4, $0x36f0789f
+DATA fnSingle<>+628(SB)/4, $0x353dab0a
+DATA fnSingle<>+632(SB)/4, $0x336f73b4
+DATA fnSingle<>+636(SB)/4, $0x3d7ee11a
+DATA fnSingle<>+640(SB)/4, $0xbd2c2fff
+DATA fnSingle<>+644(SB)/4, $0xbc166622
+DATA fnSingle<>+648(SB)/4, $0xbae83031
+DATA fnSingle<>+652(SB)/4, $0xb9a24198
+DATA fnSingle<>+656(SB)/4, $0xb8255187
+DATA fnSingle<>+660(SB)/4, $0xb6afbfda
+DATA fnSingle<>+664(SB)/4, $0xb51c95cd
+DATA fnSingle<>+668(SB)/4, $0xbe0824bf
+DATA fnSingle<>+672(SB)/4, $0x3db55644
+DATA fnSingle<>+676(SB)/4, $0x3cbb0741
+DATA fnSingle<>+680(SB)/4, $0x3bb061cf
+DATA fnSingle<>+684(SB)/4, $0x3a9b66a1
+DATA fnSingle<>+688(SB)/4, $0x3955bc2e
+DATA fnSingle<>+692(SB)/4, $0x381a93f9
+DATA fnSingle<>+696(SB)/4, $0x36c3ef61
+DATA fnSingle<>+700(SB)/4, $0x3e7fffa9
+DATA fnSingle<>+704(SB)/4, $0xbe243771
+DATA fnSingle<>+708(SB)/4, $0xbd4b6219
+DATA fnSingle<>+712(SB)/4, $0xbc6e360d
+DATA fnSingle<>+716(SB)/4, $0xbb868e63
+DATA fnSingle<>+720(SB)/4, $0xba7cc64f
+DATA fnSingle<>+724(SB)/4, $0xb97ba11b
+DATA fnSingle<>+728(SB)/4, $0xb86382bd
+DATA fnSingle<>+732(SB)/4, $0xbecc4229
+DATA fnSingle<>+736(SB)/4, $0x3e6dda46
+DATA fnSingle<>+740(SB)/4, $0x3db510f7
+DATA fnSingle<>+744(SB)/4, $0x3d06c166
+DATA fnSingle<>+748(SB)/4, $0x3c471f01
+DATA fnSingle<>+752(SB)/4, $0x3b81e307
+DATA fnSingle<>+756(SB)/4, $0x3ab3c7f4
+DATA fnSingle<>+760(SB)/4, $0x39e956ca
+DATA fnSingle<>+764(SB)/4, $0x3f000000
+DATA fnSingle<>+768(SB)/4, $0x3e36e853
+DATA fnSingle<>+772(SB)/4, $0x3e959b38
+DATA fnSingle<>+776(SB)/4, $0x3eb194db
+DATA fnSingle<>+780(SB)/4, $0x3ebf09d5
+DATA fnSingle<>+784(SB)/4, $0x3ec626a6
+DATA fnSingle<>+788(SB)/4, $0x3ec9496f
+DATA fnSingle<>+792(SB)/4, $0x3ecadd7b
 DATA fnSingle<>+796(SB)/4, $0x00000000
-DATA fnSingle<>+800(SB)/4, $0x3e36e853
-DATA fnSingle<>+804(SB)/4, $0x3e959b38
-DATA fnSingle<>+808(SB)/4, $0x3eb194db
-DATA fnSingle<>+812(SB)/4, $0x3ebf09d5
-DATA fnSingle<>+816(SB)/4, $0x3ec626a6
-DATA fnSingle<>+820(SB)/4, $0x3ec9496f
-DATA fnSingle<>+824(SB)/4, $0x3ecadd7b
-DATA fnSingle<>+828(SB)/4, $0x00000000
-DATA fnSingle<>+832(SB)/4, $0x3f037340
-DATA fnSingle<>+836(SB)/4, $0x3fa60950
-DATA fnSingle<>+840(SB)/4, $0x4011f2b6
-DATA fnSingle<>+844(SB)/4, $0x4063fc15
-DATA fnSingle<>+848(SB)/4, $0x40b01f99
-DATA fnSingle<>+852(SB)/4, $0x4101be9b
-DATA fnSingle<>+856(SB)/4, $0x413fca90
-DATA fnSingle<>+860(SB)/4, $0x3e2365ca
-DATA fnSingle<>+864(SB)/4, $0x3b12fef4
-DATA fnSingle<>+868(SB)/4, $0x3a15b9fa
-DATA fnSingle<>+872(SB)/4, $0x38cf7974
-DATA fnSingle<>+876(SB)/4, $0x37580b24
-DATA fnSingle<>+880(SB)/4, $0x35b65eeb
-DATA fnSingle<>+884(SB)/4, $0x34015e06
-DATA fnSingle<>+888(SB)/4, $0x32286ec5
-DATA fnSingle<>+892(SB)/4, $0x3bf1049e
-DATA fnSingle<>+896(SB)/4, $0xbc084e4d
-DATA fnSingle<>+900(SB)/4, $0xbaf19b21
-DATA fnSingle<>+904(SB)/4, $0xb9c2ff56
-DATA fnSingle<>+908(SB)/4, $0xb888333e
-DATA fnSingle<>+912(SB)/4, $0xb7116b8d
-DATA fnSingle<>+916(SB)/4, $0xb5938ec8
-DATA fnSingle<>+920(SB)/4, $0xb407e862
-DATA fnSingle<>+924(SB)/4, $0xbc989c70
-DATA fnSingle<>+928(SB)/4, $0x3cb6844d
-DATA fnSingle<>+932(SB)/4, $0x3bb93c3c
-DATA fnSingle<>+936(SB)/4, $0x3ab09b9b
-DATA fnSingle<>+940(SB)/4, $0x399d3764
-DATA fnSingle<>+944(SB)/4, $0x3859c8f4
-DATA fnSingle<>+948(SB)/4, $0x371aee43
-DATA fnSingle<>+952(SB)/4, $0x35c3c6ca
-DATA fnSingle<>+956(SB)/4, $0x3d375735
-DATA fnSingle<>+960(SB)/4, $0xbd5bfc9e
-DATA fnSingle<>+964(SB)/4, $0xbc868330
-DATA fnSingle<>+968(SB)/4, $0xbb9f43ec
-DATA fnSingle<>+972(SB)/4, $0xbab5117c
-DATA fnSingle<>+976(SB)/4, $0xb9ab57fd
-DATA fnSingle<>+980(SB)/4, $0xb8a7f303
-DATA fnSingle<>+984(SB)/4, $0xb79746bb
-DATA fnSingle<>+988(SB)/4, $0xbdcaeea4
-DATA fnSingle<>+992(SB)/4, $0x3deec1ae
-DATA fnSingle<>+996(SB)/4, $0x3d33e7be
-DATA fnSingle<>+1000(SB)/4, $0x3c8722c2
-DATA fnSingle<>+1004(SB)/4, $0x3bc89e58
-DATA fnSingle<>+1008(SB)/4, $0x3b03b37d
+DATA fnSingle<>+800(SB)/4, $0x3f037340
+DATA fnSingle<>+804(SB)/4, $0x3fa60950
+DATA fnSingle<>+808(SB)/4, $0x4011f2b6
+DATA fnSingle<>+812(SB)/4, $0x4063fc15
+DATA fnSingle<>+816(SB)/4, $0x40b01f99
+DATA fnSingle<>+820(SB)/4, $0x4101be9b
+DATA fnSingle<>+824(SB)/4, $0x413fca90
+DATA fnSingle<>+828(SB)/4, $0x3e2365ca
+DATA fnSingle<>+832(SB)/4, $0xba3c518c
+DATA fnSingle<>+836(SB)/4, $0xb90c5580
+DATA fnSingle<>+840(SB)/4, $0xb7ce11eb
+DATA fnSingle<>+844(SB)/4, $0xb61abee1
+DATA fnSingle<>+848(SB)/4, $0xb45f6c92
+DATA fnSingle<>+852(SB)/4, $0x31d950f1
+DATA fnSingle<>+856(SB)/4, $0xb051bfe9
+DATA fnSingle<>+860(SB)/4, $0x3be5350a
+DATA fnSingle<>+864(SB)/4, $0x3b3e7e4e
+DATA fnSingle<>+868(SB)/4, $0x3a10f16b
+DATA fnSingle<>+872(SB)/4, $0x38c41634
+DATA fnSingle<>+876(SB)/4, $0x375b117b
+DATA fnSingle<>+880(SB)/4, $0x35b21081
+DATA fnSingle<>+884(SB)/4, $0x34008739
+DATA fnSingle<>+888(SB)/4, $0x322b03f0
+DATA fnSingle<>+892(SB)/4, $0x3bf22979
+DATA fnSingle<>+896(SB)/4, $0xbc0a8809
+DATA fnSingle<>+900(SB)/4, $0xbaeeeece
+DATA fnSingle<>+904(SB)/4, $0xb9b9fd62
+DATA fnSingle<>+908(SB)/4, $0xb8840ea0
+DATA fnSingle<>+912(SB)/4, $0xb70762a6
+DATA fnSingle<>+916(SB)/4, $0xb5957265
+DATA fnSingle<>+920(SB)/4, $0xb3fc24f8
+DATA fnSingle<>+924(SB)/4, $0xbc9ac115
+DATA fnSingle<>+928(SB)/4, $0x3cb6510a
+DATA fnSingle<>+932(SB)/4, $0x3bb9523b
+DATA fnSingle<>+936(SB)/4, $0x3ab10269
+DATA fnSingle<>+940(SB)/4, $0x399d2b95
+DATA fnSingle<>+944(SB)/4, $0x385a22a7
+DATA fnSingle<>+948(SB)/4, $0x371af189
+DATA fnSingle<>+952(SB)/4, $0x35c391e8
+DATA fnSingle<>+956(SB)/4, $0x3d37564e
+DATA fnSingle<>+960(SB)/4, $0xbd5bf4df
+DATA fnSingle<>+964(SB)/4, $0xbc8684ad
+DATA fnSingle<>+968(SB)/4, $0xbb9f5fed
+DATA fnSingle<>+972(SB)/4, $0xbab521c1
+DATA fnSingle<>+976(SB)/4, $0xb9ab9864
+DATA fnSingle<>+980(SB)/4, $0xb8a7ef62
+DATA fnSingle<>+984(SB)/4, $0xb7978c34
+DATA fnSingle<>+988(SB)/4, $0xbdcaed80
+DATA fnSingle<>+992(SB)/4, $0x3deec1c6
+DATA fnSingle<>+996(SB)/4, $0x3d33e7a8
+DATA fnSingle<>+1000(SB)/4, $0x3c8721f2
+DATA fnSingle<>+1004(SB)/4, $0x3bc89e69
+DATA fnSingle<>+1008(SB)/4, $0x3b03b2ac
 DATA fnSingle<>+1012(SB)/4, $0x3a3406aa
-DATA fnSingle<>+1016(SB)/4, $0x39693a2f
+DATA fnSingle<>+1016(SB)/4, $0x39693b07
 DATA fnSingle<>+1020(SB)/4, $0x3e4794a2
-DATA fnSingle<>+1024(SB)/4, $0xbf1eb1fa
+DATA fnSingle<>+1024(SB)/4, $0xbf1eb1fb
 DATA fnSingle<>+1028(SB)/4, $0xbf015372
-DATA fnSingle<>+1032(SB)/4, $0xbee6fd20
-DATA fnSingle<>+1036(SB)/4, $0xbed98c35
-DATA fnSingle<>+1040(SB)/4, $0xbed26c89
+DATA fnSingle<>+1032(SB)/4, $0xbee6fd1b
+DATA fnSingle<>+1036(SB)/4, $0xbed98c34
+DATA fnSingle<>+1040(SB)/4, $0xbed26c86
 DATA fnSingle<>+1044(SB)/4, $0xbecf3b98
-DATA fnSingle<>+1048(SB)/4, $0xbecda6bd
+DATA fnSingle<>+1048(SB)/4, $0xbecda6bc
 DATA fnSingle<>+1052(SB)/4, $0xbf3a31d5
 DATA fnSingle<>+1056(SB)/4, $0x3e112c9d
 DATA fnSingle<>+1060(SB)/4, $0xbe956c29
@@ -5187,42 +5187,44 @@ loop:
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+512(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+576(SB), Y4, Y6
-	VPERMPS      fnSingle<>+608(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+640(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+672(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+704(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+736(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+768(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+800(SB), Y4, Y7
-	VPERMPS      fnSingle<>+544(SB), Y4, Y4
-	VFMADD231PS  Y5, Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+0(SB), Y5
-	VFMADD231PS  fnSingle<>+64(SB), Y4, Y5
-	VSUBPS       fnSingle<>+0(SB), Y5, Y4
-	VMULPS       fnSingle<>+96(SB), Y4, Y7
+	VMULPS       Y3, Y3, Y5
+	VMOVUPD      fnSingle<>+0(SB), Y6
+	VFMADD231PS  fnSingle<>+64(SB), Y5, Y6
+	VSUBPS       fnSingle<>+0(SB), Y6, Y5
+	VMULPS       fnSingle<>+96(SB), Y5, Y7
 	VFMADD231PS  Y3, Y3, Y7
-	VFMADD231PS  fnSingle<>+128(SB), Y4, Y7
-	VMOVUPD      fnSingle<>+160(SB), Y3
-	VFMADD213PS  fnSingle<>+192(SB), Y7, Y3
-	VFMADD213PS  fnSingle<>+224(SB), Y7, Y3
-	VFMADD213PS  fnSingle<>+256(SB), Y7, Y3
-	VFMADD213PS  fnSingle<>+288(SB), Y7, Y3
-	VMULPS       Y7, Y7, Y4
+	VFMADD231PS  fnSingle<>+128(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+160(SB), Y5
+	VFMADD213PS  fnSingle<>+192(SB), Y7, Y5
+	VFMADD213PS  fnSingle<>+224(SB), Y7, Y5
+	VFMADD213PS  fnSingle<>+256(SB), Y7, Y5
+	VFMADD213PS  fnSingle<>+288(SB), Y7, Y5
+	VMULPS       Y7, Y7, Y8
 	VMULPS       fnSingle<>+320(SB), Y7, Y7
-	VFMADD213PS  Y7, Y4, Y3
-	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y5, Y4
+	VFMADD213PS  Y7, Y8, Y5
+	VPERMPS      fnSingle<>+512(SB), Y4, Y7
+	VSUBPS       Y7, Y3, Y3
+	VPERMPS      fnSingle<>+544(SB), Y4, Y7
+	VPERMPS      fnSingle<>+576(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+608(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+640(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+672(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+704(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+736(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+768(SB), Y4, Y4
+	VMOVAPD      Y4, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VSUBPS       Y8, Y4, Y4
+	VFMADD213PS  Y4, Y3, Y7
+	VFMADD213PS  Y7, Y8, Y5
+	VADDPS       Y8, Y5, Y3
+	VPSLLD       $0x17, Y6, Y4
 	VMULPS       Y4, Y3, Y3
 	VMAXPS       Y2, Y1, Y2
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
@@ -5233,42 +5235,44 @@ loop:
 	VMOVUPD      fnSingle<>+416(SB), Y4
 	VFMADD231PS  fnSingle<>+384(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+512(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+576(SB), Y4, Y6
-	VPERMPS      fnSingle<>+608(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+640(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+672(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+704(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+736(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+768(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+800(SB), Y4, Y7
-	VPERMPS      fnSingle<>+544(SB), Y4, Y4
-	VFMADD231PS  Y5, Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+0(SB), Y5
-	VFMADD231PS  fnSingle<>+64(SB), Y4, Y5
-	VSUBPS       fnSingle<>+0(SB), Y5, Y4
-	VMULPS       fnSingle<>+96(SB), Y4, Y7
+	VMULPS       Y3, Y3, Y5
+	VMOVUPD      fnSingle<>+0(SB), Y6
+	VFMADD231PS  fnSingle<>+64(SB), Y5, Y6
+	VSUBPS       fnSingle<>+0(SB), Y6, Y5
+	VMULPS       fnSingle<>+96(SB), Y5, Y7
 	VFMADD231PS  Y3, Y3, Y7
-	VFMADD231PS  fnSingle<>+128(SB), Y4, Y7
-	VMOVUPD      fnSingle<>+160(SB), Y3
-	VFMADD213PS  fnSingle<>+192(SB), Y7, Y3
-	VFMADD213PS  fnSingle<>+224(SB), Y7, Y3
-	VFMADD213PS  fnSingle<>+256(SB), Y7, Y3
-	VFMADD213PS  fnSingle<>+288(SB), Y7, Y3
-	VMULPS       Y7, Y7, Y4
+	VFMADD231PS  fnSingle<>+128(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+160(SB), Y5
+	VFMADD213PS  fnSingle<>+192(SB), Y7, Y5
+	VFMADD213PS  fnSingle<>+224(SB), Y7, Y5
+	VFMADD213PS  fnSingle<>+256(SB), Y7, Y5
+	VFMADD213PS  fnSingle<>+288(SB), Y7, Y5
+	VMULPS       Y7, Y7, Y8
 	VMULPS       fnSingle<>+320(SB), Y7, Y7
-	VFMADD213PS  Y7, Y4, Y3
-	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y5, Y4
+	VFMADD213PS  Y7, Y8, Y5
+	VPERMPS      fnSingle<>+512(SB), Y4, Y7
+	VSUBPS       Y7, Y3, Y3
+	VPERMPS      fnSingle<>+544(SB), Y4, Y7
+	VPERMPS      fnSingle<>+576(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+608(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+640(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+672(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+704(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+736(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+768(SB), Y4, Y4
+	VMOVAPD      Y4, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VSUBPS       Y8, Y4, Y4
+	VFMADD213PS  Y4, Y3, Y7
+	VFMADD213PS  Y7, Y8, Y5
+	VADDPS       Y8, Y5, Y3
+	VPSLLD       $0x17, Y6, Y4
 	VMULPS       Y4, Y3, Y3
 	VMAXPS       Y2, Y1, Y2
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
@@ -5298,9 +5302,11 @@ loop:
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
 	VPSRLD      $0x16, Y4, Y4
-	VPERMPS     fnSingle<>+832(SB), Y4, Y5
+	VPERMPS     fnSingle<>+800(SB), Y4, Y5
 	VSUBPS      Y5, Y3, Y5
-	VPERMPS     fnSingle<>+864(SB), Y4, Y6
+	VPERMPS     fnSingle<>+832(SB), Y4, Y6
+	VPERMPS     fnSingle<>+864(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
 	VPERMPS     fnSingle<>+896(SB), Y4, Y7
 	VFMADD213PS Y7, Y5, Y6
 	VPERMPS     fnSingle<>+928(SB), Y4, Y7
@@ -5346,9 +5352,11 @@ loop:
 	VMOVUPD     fnSingle<>+416(SB), Y4
 	VFMADD231PS fnSingle<>+384(SB), Y3, Y4
 	VPSRLD      $0x16, Y4, Y4
-	VPERMPS     fnSingle<>+832(SB), Y4, Y5
+	VPERMPS     fnSingle<>+800(SB), Y4, Y5
 	VSUBPS      Y5, Y3, Y5
-	VPERMPS     fnSingle<>+864(SB), Y4, Y6
+	VPERMPS     fnSingle<>+832(SB), Y4, Y6
+	VPERMPS     fnSingle<>+864(SB), Y4, Y7
+	VFMADD213PS Y7, Y5, Y6
 	VPERMPS     fnSingle<>+896(SB), Y4, Y7
 	VFMADD213PS Y7, Y5, Y6
 	VPERMPS     fnSingle<>+928(SB), Y4, Y7
@@ -5402,113 +5410,116 @@ TEXT ·fnGELUAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
 	VBROADCASTSS    fnSingle<>+6016(SB), Z1
 	VBROADCASTF32X8 fnSingle<>+512(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+576(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+608(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+640(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+672(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+704(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+736(SB), Z8
-	VBROADCASTF32X8 fnSingle<>+768(SB), Z9
-	VBROADCASTF32X8 fnSingle<>+800(SB), Z10
-	VBROADCASTF32X8 fnSingle<>+544(SB), Z11
+	VBROADCASTF32X8 fnSingle<>+544(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+576(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+608(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+640(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+672(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+704(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+736(SB), Z9
+	VBROADCASTF32X8 fnSingle<>+768(SB), Z10
 	XORQ            BX, BX
 
 wide:
 	LEAQ              32(BX), SI
 	CMPQ              SI, DX
 	JA                rest
-	VMOVUPS           (CX)(BX*4), Z12
-	VMOVUPS           64(CX)(BX*4), Z13
+	VMOVUPS           (CX)(BX*4), Z11
+	VMOVUPS           64(CX)(BX*4), Z12
+	VANDPS.BCST       fnSingle<>+6048(SB), Z11, Z13
 	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z14
-	VANDPS.BCST       fnSingle<>+6048(SB), Z13, Z15
+	VMINPS            Z13, Z0, Z13
 	VMINPS            Z14, Z0, Z14
-	VMINPS            Z15, Z0, Z15
+	VBROADCASTSS      fnSingle<>+416(SB), Z15
 	VBROADCASTSS      fnSingle<>+416(SB), Z16
-	VBROADCASTSS      fnSingle<>+416(SB), Z17
+	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z15
 	VFMADD231PS.BCST  fnSingle<>+384(SB), Z14, Z16
-	VFMADD231PS.BCST  fnSingle<>+384(SB), Z15, Z17
+	VPSRLD            $0x16, Z15, Z15
 	VPSRLD            $0x16, Z16, Z16
-	VPSRLD            $0x16, Z17, Z17
-	VPERMPS           Z2, Z16, Z18
-	VPERMPS           Z2, Z17, Z19
-	VSUBPS            Z18, Z14, Z18
-	VSUBPS            Z19, Z15, Z19
-	VPERMPS           Z3, Z16, Z20
-	VPERMPS           Z3, Z17, Z21
-	VPERMPS           Z4, Z16, Z22
-	VPERMPS           Z4, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z5, Z16, Z22
-	VPERMPS           Z5, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z6, Z16, Z22
-	VPERMPS           Z6, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z7, Z16, Z22
-	VPERMPS           Z7, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z8, Z16, Z22
-	VPERMPS           Z8, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z9, Z16, Z22
-	VPERMPS           Z9, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z10, Z16, Z22
-	VPERMPS           Z10, Z17, Z23
-	VPERMPS           Z11, Z16, Z16
-	VPERMPS           Z11, Z17, Z17
-	VFMADD231PS       Z18, Z16, Z22
-	VFMADD231PS       Z19, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VMULPS            Z14, Z14, Z16
-	VMULPS            Z15, Z15, Z17
-	VBROADCASTSS      fnSingle<>+0(SB), Z18
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
 	VBROADCASTSS      fnSingle<>+0(SB), Z19
-	VFMADD231PS.BCST  fnSingle<>+64(SB), Z16, Z18
+	VBROADCASTSS      fnSingle<>+0(SB), Z20
 	VFMADD231PS.BCST  fnSingle<>+64(SB), Z17, Z19
-	VSUBPS.BCST       fnSingle<>+0(SB), Z18, Z16
+	VFMADD231PS.BCST  fnSingle<>+64(SB), Z18, Z20
 	VSUBPS.BCST       fnSingle<>+0(SB), Z19, Z17
-	VMULPS.BCST       fnSingle<>+96(SB), Z16, Z22
-	VMULPS.BCST       fnSingle<>+96(SB), Z17, Z23
+	VSUBPS.BCST       fnSingle<>+0(SB), Z20, Z18
+	VMULPS.BCST       fnSingle<>+96(SB), Z17, Z21
+	VMULPS.BCST       fnSingle<>+96(SB), Z18, Z22
+	VFMADD231PS       Z13, Z13, Z21
 	VFMADD231PS       Z14, Z14, Z22
-	VFMADD231PS       Z15, Z15, Z23
-	VFMADD231PS.BCST  fnSingle<>+128(SB), Z16, Z22
-	VFMADD231PS.BCST  fnSingle<>+128(SB), Z17, Z23
-	VBROADCASTSS      fnSingle<>+160(SB), Z14
-	VBROADCASTSS      fnSingle<>+160(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+192(SB), Z22, Z14
-	VFMADD213PS.BCST  fnSingle<>+192(SB), Z23, Z15
-	VFMADD213PS.BCST  fnSingle<>+224(SB), Z22, Z14
-	VFMADD213PS.BCST  fnSingle<>+224(SB), Z23, Z15
-	VFMADD213PS.BCST  fnSingle<>+256(SB), Z22, Z14
-	VFMADD213PS.BCST  fnSingle<>+256(SB), Z23, Z15
-	VFMADD213PS.BCST  fnSingle<>+288(SB), Z22, Z14
-	VFMADD213PS.BCST  fnSingle<>+288(SB), Z23, Z15
-	VMULPS            Z22, Z22, Z16
-	VMULPS            Z23, Z23, Z17
+	VFMADD231PS.BCST  fnSingle<>+128(SB), Z17, Z21
+	VFMADD231PS.BCST  fnSingle<>+128(SB), Z18, Z22
+	VBROADCASTSS      fnSingle<>+160(SB), Z17
+	VBROADCASTSS      fnSingle<>+160(SB), Z18
+	VFMADD213PS.BCST  fnSingle<>+192(SB), Z21, Z17
+	VFMADD213PS.BCST  fnSingle<>+192(SB), Z22, Z18
+	VFMADD213PS.BCST  fnSingle<>+224(SB), Z21, Z17
+	VFMADD213PS.BCST  fnSingle<>+224(SB), Z22, Z18
+	VFMADD213PS.BCST  fnSingle<>+256(SB), Z21, Z17
+	VFMADD213PS.BCST  fnSingle<>+256(SB), Z22, Z18
+	VFMADD213PS.BCST  fnSingle<>+288(SB), Z21, Z17
+	VFMADD213PS.BCST  fnSingle<>+288(SB), Z22, Z18
+	VMULPS            Z21, Z21, Z23
+	VMULPS            Z22, Z22, Z24
+	VMULPS.BCST       fnSingle<>+320(SB), Z21, Z21
 	VMULPS.BCST       fnSingle<>+320(SB), Z22, Z22
-	VMULPS.BCST       fnSingle<>+320(SB), Z23, Z23
-	VFMADD213PS       Z22, Z16, Z14
-	VFMADD213PS       Z23, Z17, Z15
-	VFMADD213PS       Z20, Z20, Z14
-	VFMADD213PS       Z21, Z21, Z15
-	VPSLLD            $0x17, Z18, Z16
-	VPSLLD            $0x17, Z19, Z17
+	VFMADD213PS       Z21, Z23, Z17
+	VFMADD213PS       Z22, Z24, Z18
+	VPERMPS           Z2, Z15, Z21
+	VPERMPS           Z2, Z16, Z22
+	VSUBPS            Z21, Z13, Z13
+	VSUBPS            Z22, Z14, Z14
+	VPERMPS           Z3, Z15, Z21
+	VPERMPS           Z3, Z16, Z22
+	VPERMPS           Z4, Z15, Z23
+	VPERMPS           Z4, Z16, Z24
+	VFMADD213PS       Z23, Z13, Z21
+	VFMADD213PS       Z24, Z14, Z22
+	VPERMPS           Z5, Z15, Z23
+	VPERMPS           Z5, Z16, Z24
+	VFMADD213PS       Z23, Z13, Z21
+	VFMADD213PS       Z24, Z14, Z22
+	VPERMPS           Z6, Z15, Z23
+	VPERMPS           Z6, Z16, Z24
+	VFMADD213PS       Z23, Z13, Z21
+	VFMADD213PS       Z24, Z14, Z22
+	VPERMPS           Z7, Z15, Z23
+	VPERMPS           Z7, Z16, Z24
+	VFMADD213PS       Z23, Z13, Z21
+	VFMADD213PS       Z24, Z14, Z22
+	VPERMPS           Z8, Z15, Z23
+	VPERMPS           Z8, Z16, Z24
+	VFMADD213PS       Z23, Z13, Z21
+	VFMADD213PS       Z24, Z14, Z22
+	VPERMPS           Z9, Z15, Z23
+	VPERMPS           Z9, Z16, Z24
+	VFMADD213PS       Z23, Z13, Z21
+	VFMADD213PS       Z24, Z14, Z22
+	VPERMPS           Z10, Z15, Z15
+	VPERMPS           Z10, Z16, Z16
+	VMOVAPD           Z15, Z23
+	VMOVAPD           Z16, Z24
+	VFMADD231PS       Z13, Z21, Z23
+	VFMADD231PS       Z14, Z22, Z24
+	VSUBPS            Z23, Z15, Z15
+	VSUBPS            Z24, Z16, Z16
+	VFMADD213PS       Z15, Z13, Z21
+	VFMADD213PS       Z16, Z14, Z22
+	VFMADD213PS       Z21, Z23, Z17
+	VFMADD213PS       Z22, Z24, Z18
+	VADDPS            Z23, Z17, Z13
+	VADDPS            Z24, Z18, Z14
+	VPSLLD            $0x17, Z19, Z15
+	VPSLLD            $0x17, Z20, Z16
+	VMULPS            Z15, Z13, Z13
 	VMULPS            Z16, Z14, Z14
-	VMULPS            Z17, Z15, Z15
+	VMAXPS            Z11, Z1, Z11
 	VMAXPS            Z12, Z1, Z12
-	VMAXPS            Z13, Z1, Z13
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z13, Z11
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z14, Z12
-	VFNMADD231PS.BCST fnSingle<>+32(SB), Z15, Z13
-	VMOVUPS           Z12, (AX)(BX*4)
-	VMOVUPS           Z13, 64(AX)(BX*4)
+	VMOVUPS           Z11, (AX)(BX*4)
+	VMOVUPS           Z12, 64(AX)(BX*4)
 	MOVQ              SI, BX
 	JMP               wide
 
@@ -5517,52 +5528,54 @@ rest:
 	JAE  done
 
 loop:
-	VMOVUPS           (CX)(BX*4), Z12
-	VANDPS.BCST       fnSingle<>+6048(SB), Z12, Z13
-	VMINPS            Z13, Z0, Z13
-	VBROADCASTSS      fnSingle<>+416(SB), Z14
-	VFMADD231PS.BCST  fnSingle<>+384(SB), Z13, Z14
-	VPSRLD            $0x16, Z14, Z14
-	VPERMPS           Z2, Z14, Z15
-	VSUBPS            Z15, Z13, Z15
-	VPERMPS           Z3, Z14, Z16
-	VPERMPS           Z4, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z5, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z6, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z7, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z8, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z9, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z10, Z14, Z17
-	VPERMPS           Z11, Z14, Z14
-	VFMADD231PS       Z15, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VMULPS            Z13, Z13, Z14
+	VMOVUPS           (CX)(BX*4), Z11
+	VANDPS.BCST       fnSingle<>+6048(SB), Z11, Z12
+	VMINPS            Z12, Z0, Z12
+	VBROADCASTSS      fnSingle<>+416(SB), Z13
+	VFMADD231PS.BCST  fnSingle<>+384(SB), Z12, Z13
+	VPSRLD            $0x16, Z13, Z13
+	VMULPS            Z12, Z12, Z14
 	VBROADCASTSS      fnSingle<>+0(SB), Z15
 	VFMADD231PS.BCST  fnSingle<>+64(SB), Z14, Z15
 	VSUBPS.BCST       fnSingle<>+0(SB), Z15, Z14
-	VMULPS.BCST       fnSingle<>+96(SB), Z14, Z17
-	VFMADD231PS       Z13, Z13, Z17
-	VFMADD231PS.BCST  fnSingle<>+128(SB), Z14, Z17
-	VBROADCASTSS      fnSingle<>+160(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+192(SB), Z17, Z13
-	VFMADD213PS.BCST  fnSingle<>+224(SB), Z17, Z13
-	VFMADD213PS.BCST  fnSingle<>+256(SB), Z17, Z13
-	VFMADD213PS.BCST  fnSingle<>+288(SB), Z17, Z13
-	VMULPS            Z17, Z17, Z14
-	VMULPS.BCST       fnSingle<>+320(SB), Z17, Z17
-	VFMADD213PS       Z17, Z14, Z13
-	VFMADD213PS       Z16, Z16, Z13
-	VPSLLD            $0x17, Z15, Z14
-	VMULPS            Z14, Z13, Z13
-	VMAXPS            Z12, Z1, Z12
-	VFNMADD231PS.BCST fnSingle<>+32(SB), Z13, Z12
-	VMOVUPS           Z12, (AX)(BX*4)
+	VMULPS.BCST       fnSingle<>+96(SB), Z14, Z16
+	VFMADD231PS       Z12, Z12, Z16
+	VFMADD231PS.BCST  fnSingle<>+128(SB), Z14, Z16
+	VBROADCASTSS      fnSingle<>+160(SB), Z14
+	VFMADD213PS.BCST  fnSingle<>+192(SB), Z16, Z14
+	VFMADD213PS.BCST  fnSingle<>+224(SB), Z16, Z14
+	VFMADD213PS.BCST  fnSingle<>+256(SB), Z16, Z14
+	VFMADD213PS.BCST  fnSingle<>+288(SB), Z16, Z14
+	VMULPS            Z16, Z16, Z17
+	VMULPS.BCST       fnSingle<>+320(SB), Z16, Z16
+	VFMADD213PS       Z16, Z17, Z14
+	VPERMPS           Z2, Z13, Z16
+	VSUBPS            Z16, Z12, Z12
+	VPERMPS           Z3, Z13, Z16
+	VPERMPS           Z4, Z13, Z17
+	VFMADD213PS       Z17, Z12, Z16
+	VPERMPS           Z5, Z13, Z17
+	VFMADD213PS       Z17, Z12, Z16
+	VPERMPS           Z6, Z13, Z17
+	VFMADD213PS       Z17, Z12, Z16
+	VPERMPS           Z7, Z13, Z17
+	VFMADD213PS       Z17, Z12, Z16
+	VPERMPS           Z8, Z13, Z17
+	VFMADD213PS       Z17, Z12, Z16
+	VPERMPS           Z9, Z13, Z17
+	VFMADD213PS       Z17, Z12, Z16
+	VPERMPS           Z10, Z13, Z13
+	VMOVAPD           Z13, Z17
+	VFMADD231PS       Z12, Z16, Z17
+	VSUBPS            Z17, Z13, Z13
+	VFMADD213PS       Z13, Z12, Z16
+	VFMADD213PS       Z16, Z17, Z14
+	VADDPS            Z17, Z14, Z12
+	VPSLLD            $0x17, Z15, Z13
+	VMULPS            Z13, Z12, Z12
+	VMAXPS            Z11, Z1, Z11
+	VFNMADD231PS.BCST fnSingle<>+32(SB), Z12, Z11
+	VMOVUPS           Z11, (AX)(BX*4)
 	ADDQ              $0x10, BX
 	CMPQ              BX, DX
 	JB                loop
@@ -5580,116 +5593,121 @@ TEXT ·fnGELUGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ            n+24(FP), BX
 	VBROADCASTSS    fnSingle<>+352(SB), Z0
 	VBROADCASTSS    fnSingle<>+6016(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+832(SB), Z1
-	VBROADCASTF32X8 fnSingle<>+864(SB), Z2
-	VBROADCASTF32X8 fnSingle<>+896(SB), Z3
-	VBROADCASTF32X8 fnSingle<>+928(SB), Z4
-	VBROADCASTF32X8 fnSingle<>+960(SB), Z5
-	VBROADCASTF32X8 fnSingle<>+992(SB), Z6
-	VBROADCASTF32X8 fnSingle<>+1024(SB), Z7
-	VBROADCASTF32X8 fnSingle<>+1056(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+800(SB), Z1
+	VBROADCASTF32X8 fnSingle<>+832(SB), Z2
+	VBROADCASTF32X8 fnSingle<>+864(SB), Z3
+	VBROADCASTF32X8 fnSingle<>+896(SB), Z4
+	VBROADCASTF32X8 fnSingle<>+928(SB), Z5
+	VBROADCASTF32X8 fnSingle<>+960(SB), Z6
+	VBROADCASTF32X8 fnSingle<>+992(SB), Z7
+	VBROADCASTF32X8 fnSingle<>+1024(SB), Z8
+	VBROADCASTF32X8 fnSingle<>+1056(SB), Z9
 	XORQ            SI, SI
 
 wide:
 	LEAQ             32(SI), DI
 	CMPQ             DI, BX
 	JA               rest
-	VMOVUPS          (CX)(SI*4), Z9
-	VMOVUPS          64(CX)(SI*4), Z10
-	VMOVUPS          (DX)(SI*4), Z11
-	VMOVUPS          64(DX)(SI*4), Z12
-	VANDPS.BCST      fnSingle<>+6048(SB), Z9, Z13
+	VMOVUPS          (CX)(SI*4), Z10
+	VMOVUPS          64(CX)(SI*4), Z11
+	VMOVUPS          (DX)(SI*4), Z12
+	VMOVUPS          64(DX)(SI*4), Z13
 	VANDPS.BCST      fnSingle<>+6048(SB), Z10, Z14
-	VMINPS           Z13, Z0, Z13
+	VANDPS.BCST      fnSingle<>+6048(SB), Z11, Z15
 	VMINPS           Z14, Z0, Z14
-	VBROADCASTSS     fnSingle<>+416(SB), Z15
+	VMINPS           Z15, Z0, Z15
 	VBROADCASTSS     fnSingle<>+416(SB), Z16
-	VFMADD231PS.BCST fnSingle<>+384(SB), Z13, Z15
+	VBROADCASTSS     fnSingle<>+416(SB), Z17
 	VFMADD231PS.BCST fnSingle<>+384(SB), Z14, Z16
-	VPSRLD           $0x16, Z15, Z15
+	VFMADD231PS.BCST fnSingle<>+384(SB), Z15, Z17
 	VPSRLD           $0x16, Z16, Z16
-	VPERMPS          Z1, Z15, Z17
+	VPSRLD           $0x16, Z17, Z17
 	VPERMPS          Z1, Z16, Z18
-	VSUBPS           Z17, Z13, Z17
+	VPERMPS          Z1, Z17, Z19
 	VSUBPS           Z18, Z14, Z18
-	VPERMPS          Z2, Z15, Z19
+	VSUBPS           Z19, Z15, Z19
 	VPERMPS          Z2, Z16, Z20
-	VPERMPS          Z3, Z15, Z21
+	VPERMPS          Z2, Z17, Z21
 	VPERMPS          Z3, Z16, Z22
-	VFMADD213PS      Z21, Z17, Z19
+	VPERMPS          Z3, Z17, Z23
 	VFMADD213PS      Z22, Z18, Z20
-	VPERMPS          Z4, Z15, Z21
+	VFMADD213PS      Z23, Z19, Z21
 	VPERMPS          Z4, Z16, Z22
-	VFMADD213PS      Z21, Z17, Z19
+	VPERMPS          Z4, Z17, Z23
 	VFMADD213PS      Z22, Z18, Z20
-	VPERMPS          Z5, Z15, Z21
+	VFMADD213PS      Z23, Z19, Z21
 	VPERMPS          Z5, Z16, Z22
-	VFMADD213PS      Z21, Z17, Z19
+	VPERMPS          Z5, Z17, Z23
 	VFMADD213PS      Z22, Z18, Z20
-	VPERMPS          Z6, Z15, Z21
+	VFMADD213PS      Z23, Z19, Z21
 	VPERMPS          Z6, Z16, Z22
-	VFMADD213PS      Z21, Z17, Z19
+	VPERMPS          Z6, Z17, Z23
 	VFMADD213PS      Z22, Z18, Z20
-	VPERMPS          Z7, Z15, Z21
+	VFMADD213PS      Z23, Z19, Z21
 	VPERMPS          Z7, Z16, Z22
-	VFMADD213PS      Z21, Z17, Z19
+	VPERMPS          Z7, Z17, Z23
 	VFMADD213PS      Z22, Z18, Z20
-	VPERMPS          Z8, Z15, Z15
-	VPERMPS          Z8, Z16, Z16
-	VFMADD213PS      Z15, Z17, Z19
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z8, Z16, Z22
+	VPERMPS          Z8, Z17, Z23
+	VFMADD213PS      Z22, Z18, Z20
+	VFMADD213PS      Z23, Z19, Z21
+	VPERMPS          Z9, Z16, Z16
+	VPERMPS          Z9, Z17, Z17
 	VFMADD213PS      Z16, Z18, Z20
-	VMULPS           Z13, Z13, Z15
+	VFMADD213PS      Z17, Z19, Z21
 	VMULPS           Z14, Z14, Z16
-	VBROADCASTSS     fnSingle<>+0(SB), Z17
+	VMULPS           Z15, Z15, Z17
 	VBROADCASTSS     fnSingle<>+0(SB), Z18
-	VFMADD231PS.BCST fnSingle<>+64(SB), Z15, Z17
+	VBROADCASTSS     fnSingle<>+0(SB), Z19
 	VFMADD231PS.BCST fnSingle<>+64(SB), Z16, Z18
-	VSUBPS.BCST      fnSingle<>+0(SB), Z17, Z15
+	VFMADD231PS.BCST fnSingle<>+64(SB), Z17, Z19
 	VSUBPS.BCST      fnSingle<>+0(SB), Z18, Z16
-	VMULPS.BCST      fnSingle<>+96(SB), Z15, Z21
+	VSUBPS.BCST      fnSingle<>+0(SB), Z19, Z17
 	VMULPS.BCST      fnSingle<>+96(SB), Z16, Z22
-	VFMADD231PS      Z13, Z13, Z21
+	VMULPS.BCST      fnSingle<>+96(SB), Z17, Z23
 	VFMADD231PS      Z14, Z14, Z22
-	VFMADD231PS.BCST fnSingle<>+128(SB), Z15, Z21
+	VFMADD231PS      Z15, Z15, Z23
 	VFMADD231PS.BCST fnSingle<>+128(SB), Z16, Z22
-	VBROADCASTSS     fnSingle<>+160(SB), Z13
+	VFMADD231PS.BCST fnSingle<>+128(SB), Z17, Z23
 	VBROADCASTSS     fnSingle<>+160(SB), Z14
-	VFMADD213PS.BCST fnSingle<>+192(SB), Z21, Z13
+	VBROADCASTSS     fnSingle<>+160(SB), Z15
 	VFMADD213PS.BCST fnSingle<>+192(SB), Z22, Z14
-	VFMADD213PS.BCST fnSingle<>+224(SB), Z21, Z13
+	VFMADD213PS.BCST fnSingle<>+192(SB), Z23, Z15
 	VFMADD213PS.BCST fnSingle<>+224(SB), Z22, Z14
-	VFMADD213PS.BCST fnSingle<>+256(SB), Z21, Z13
+	VFMADD213PS.BCST fnSingle<>+224(SB), Z23, Z15
 	VFMADD213PS.BCST fnSingle<>+256(SB), Z22, Z14
-	VFMADD213PS.BCST fnSingle<>+288(SB), Z21, Z13
+	VFMADD213PS.BCST fnSingle<>+256(SB), Z23, Z15
 	VFMADD213PS.BCST fnSingle<>+288(SB), Z22, Z14
-	VMULPS           Z21, Z21, Z15
+	VFMADD213PS.BCST fnSingle<>+288(SB), Z23, Z15
 	VMULPS           Z22, Z22, Z16
-	VMULPS.BCST      fnSingle<>+320(SB), Z21, Z21
+	VMULPS           Z23, Z23, Z17
 	VMULPS.BCST      fnSingle<>+320(SB), Z22, Z22
-	VFMADD213PS      Z21, Z15, Z13
+	VMULPS.BCST      fnSingle<>+320(SB), Z23, Z23
 	VFMADD213PS      Z22, Z16, Z14
-	VFMADD213PS      Z19, Z19, Z13
+	VFMADD213PS      Z23, Z17, Z15
 	VFMADD213PS      Z20, Z20, Z14
-	VPSLLD           $0x17, Z17, Z15
+	VFMADD213PS      Z21, Z21, Z15
 	VPSLLD           $0x17, Z18, Z16
-	VMULPS           Z15, Z13, Z13
+	VPSLLD           $0x17, Z19, Z17
 	VMULPS           Z16, Z14, Z14
-	VMULPS.BCST      fnSingle<>+32(SB), Z13, Z13
+	VMULPS           Z17, Z15, Z15
 	VMULPS.BCST      fnSingle<>+32(SB), Z14, Z14
-	VXORPD           Z15, Z15, Z15
+	VMULPS.BCST      fnSingle<>+32(SB), Z15, Z15
 	VXORPD           Z16, Z16, Z16
-	VCMPPS           $0x1d, Z15, Z9, K1
-	VCMPPS           $0x1d, Z16, Z10, K2
-	VBROADCASTSS     fnSingle<>+448(SB), Z9
+	VXORPD           Z17, Z17, Z17
+	VCMPPS           $0x1d, Z16, Z10, K1
+	VCMPPS           $0x1d, Z17, Z11, K2
 	VBROADCASTSS     fnSingle<>+448(SB), Z10
-	VMOVAPD          Z13, Z15
+	VBROADCASTSS     fnSingle<>+448(SB), Z11
 	VMOVAPD          Z14, Z16
-	VSUBPS           Z13, Z9, K1, Z15
-	VSUBPS           Z14, Z10, K2, Z16
-	VMULPS           Z15, Z11, Z9
+	VMOVAPD          Z15, Z17
+	VSUBPS           Z14, Z10, K1, Z16
+	VSUBPS           Z15, Z11, K2, Z17
 	VMULPS           Z16, Z12, Z10
-	VMOVUPS          Z9, (AX)(SI*4)
-	VMOVUPS          Z10, 64(AX)(SI*4)
+	VMULPS           Z17, Z13, Z11
+	VMOVUPS          Z10, (AX)(SI*4)
+	VMOVUPS          Z11, 64(AX)(SI*4)
 	MOVQ             DI, SI
 	JMP              wide
 
@@ -5698,54 +5716,56 @@ rest:
 	JAE  done
 
 loop:
-	VMOVUPS          (CX)(SI*4), Z9
-	VMOVUPS          (DX)(SI*4), Z10
-	VANDPS.BCST      fnSingle<>+6048(SB), Z9, Z11
-	VMINPS           Z11, Z0, Z11
-	VBROADCASTSS     fnSingle<>+416(SB), Z12
-	VFMADD231PS.BCST fnSingle<>+384(SB), Z11, Z12
-	VPSRLD           $0x16, Z12, Z12
-	VPERMPS          Z1, Z12, Z13
-	VSUBPS           Z13, Z11, Z13
-	VPERMPS          Z2, Z12, Z14
-	VPERMPS          Z3, Z12, Z15
-	VFMADD213PS      Z15, Z13, Z14
-	VPERMPS          Z4, Z12, Z15
-	VFMADD213PS      Z15, Z13, Z14
-	VPERMPS          Z5, Z12, Z15
-	VFMADD213PS      Z15, Z13, Z14
-	VPERMPS          Z6, Z12, Z15
-	VFMADD213PS      Z15, Z13, Z14
-	VPERMPS          Z7, Z12, Z15
-	VFMADD213PS      Z15, Z13, Z14
-	VPERMPS          Z8, Z12, Z12
-	VFMADD213PS      Z12, Z13, Z14
-	VMULPS           Z11, Z11, Z12
-	VBROADCASTSS     fnSingle<>+0(SB), Z13
-	VFMADD231PS.BCST fnSingle<>+64(SB), Z12, Z13
-	VSUBPS.BCST      fnSingle<>+0(SB), Z13, Z12
-	VMULPS.BCST      fnSingle<>+96(SB), Z12, Z15
-	VFMADD231PS      Z11, Z11, Z15
-	VFMADD231PS.BCST fnSingle<>+128(SB), Z12, Z15
-	VBROADCASTSS     fnSingle<>+160(SB), Z11
-	VFMADD213PS.BCST fnSingle<>+192(SB), Z15, Z11
-	VFMADD213PS.BCST fnSingle<>+224(SB), Z15, Z11
-	VFMADD213PS.BCST fnSingle<>+256(SB), Z15, Z11
-	VFMADD213PS.BCST fnSingle<>+288(SB), Z15, Z11
-	VMULPS           Z15, Z15, Z12
-	VMULPS.BCST      fnSingle<>+320(SB), Z15, Z15
-	VFMADD213PS      Z15, Z12, Z11
-	VFMADD213PS      Z14, Z14, Z11
-	VPSLLD           $0x17, Z13, Z12
-	VMULPS           Z12, Z11, Z11
-	VMULPS.BCST      fnSingle<>+32(SB), Z11, Z11
-	VXORPD           Z12, Z12, Z12
-	VCMPPS           $0x1d, Z12, Z9, K1
-	VBROADCASTSS     fnSingle<>+448(SB), Z9
-	VMOVAPD          Z11, Z12
-	VSUBPS           Z11, Z9, K1, Z12
-	VMULPS           Z12, Z10, Z9
-	VMOVUPS          Z9, (AX)(SI*4)
+	VMOVUPS          (CX)(SI*4), Z10
+	VMOVUPS          (DX)(SI*4), Z11
+	VANDPS.BCST      fnSingle<>+6048(SB), Z10, Z12
+	VMINPS           Z12, Z0, Z12
+	VBROADCASTSS     fnSingle<>+416(SB), Z13
+	VFMADD231PS.BCST fnSingle<>+384(SB), Z12, Z13
+	VPSRLD           $0x16, Z13, Z13
+	VPERMPS          Z1, Z13, Z14
+	VSUBPS           Z14, Z12, Z14
+	VPERMPS          Z2, Z13, Z15
+	VPERMPS          Z3, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z4, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z5, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z6, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z7, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z8, Z13, Z16
+	VFMADD213PS      Z16, Z14, Z15
+	VPERMPS          Z9, Z13, Z13
+	VFMADD213PS      Z13, Z14, Z15
+	VMULPS           Z12, Z12, Z13
+	VBROADCASTSS     fnSingle<>+0(SB), Z14
+	VFMADD231PS.BCST fnSingle<>+64(SB), Z13, Z14
+	VSUBPS.BCST      fnSingle<>+0(SB), Z14, Z13
+	VMULPS.BCST      fnSingle<>+96(SB), Z13, Z16
+	VFMADD231PS      Z12, Z12, Z16
+	VFMADD231PS.BCST fnSingle<>+128(SB), Z13, Z16
+	VBROADCASTSS     fnSingle<>+160(SB), Z12
+	VFMADD213PS.BCST fnSingle<>+192(SB), Z16, Z12
+	VFMADD213PS.BCST fnSingle<>+224(SB), Z16, Z12
+	VFMADD213PS.BCST fnSingle<>+256(SB), Z16, Z12
+	VFMADD213PS.BCST fnSingle<>+288(SB), Z16, Z12
+	VMULPS           Z16, Z16, Z13
+	VMULPS.BCST      fnSingle<>+320(SB), Z16, Z16
+	VFMADD213PS      Z16, Z13, Z12
+	VFMADD213PS      Z15, Z15, Z12
+	VPSLLD           $0x17, Z14, Z13
+	VMULPS           Z13, Z12, Z12
+	VMULPS.BCST      fnSingle<>+32(SB), Z12, Z12
+	VXORPD           Z13, Z13, Z13
+	VCMPPS           $0x1d, Z13, Z10, K1
+	VBROADCASTSS     fnSingle<>+448(SB), Z10
+	VMOVAPD          Z12, Z13
+	VSUBPS           Z12, Z10, K1, Z13
+	VMULPS           Z13, Z11, Z10
+	VMOVUPS          Z10, (AX)(SI*4)
 	ADDQ             $0x10, SI
 	CMPQ             SI, BX
 	JB               loop
@@ -5771,48 +5791,52 @@ loop:
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2400(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2464(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2560(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
-	VPERMPS      fnSingle<>+2432(SB), Y4, Y4
-	VFMADD231PS  Y5, Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+2144(SB), Y5
-	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y5
+	VMULPS       Y3, Y3, Y5
+	VMOVUPD      fnSingle<>+2144(SB), Y6
+	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y6
 	VMOVUPD      fnSingle<>+2144(SB), Y7
-	VSUBPS       Y5, Y7, Y7
-	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMOVAPD      Y4, Y4
-	VFMSUB231PS  Y3, Y3, Y4
-	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMOVUPD      fnSingle<>+0(SB), Y4
-	VFNMADD231PS Y3, Y5, Y4
-	VSUBPS       fnSingle<>+0(SB), Y4, Y8
-	VFMADD231PS  Y3, Y5, Y8
+	VSUBPS       Y6, Y7, Y7
+	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
+	VMOVAPD      Y5, Y5
+	VFMSUB231PS  Y3, Y3, Y5
+	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+0(SB), Y5
+	VFNMADD231PS Y3, Y6, Y5
+	VSUBPS       fnSingle<>+0(SB), Y5, Y8
+	VFMADD231PS  Y3, Y6, Y8
 	VFMADD231PS  Y3, Y7, Y8
-	VMOVUPD      fnSingle<>+2208(SB), Y3
-	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y3
-	VMULPS       Y8, Y3, Y3
-	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y4, Y4
+	VMOVUPD      fnSingle<>+2208(SB), Y6
+	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y6
+	VMULPS       Y8, Y6, Y6
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
+	VSUBPS       Y7, Y3, Y3
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2496(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2592(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2624(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2656(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y8
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y4
+	VFMADD231PS  Y3, Y4, Y8
+	VMOVAPD      Y8, Y4
+	VFMADD231PS  Y3, Y7, Y4
+	VSUBPS       Y4, Y8, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VADDPS       Y4, Y6, Y3
+	VPSLLD       $0x17, Y5, Y4
 	VMULPS       Y4, Y3, Y3
 	VMAXPS       Y2, Y1, Y2
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
@@ -5823,48 +5847,52 @@ loop:
 	VMOVUPD      fnSingle<>+448(SB), Y4
 	VFMADD231PS  fnSingle<>+2112(SB), Y3, Y4
 	VPSRLD       $0x16, Y4, Y4
-	VPERMPS      fnSingle<>+2400(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y5
-	VPERMPS      fnSingle<>+2464(SB), Y4, Y6
-	VPERMPS      fnSingle<>+2496(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2528(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2560(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2592(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2624(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2656(SB), Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VPERMPS      fnSingle<>+2688(SB), Y4, Y7
-	VPERMPS      fnSingle<>+2432(SB), Y4, Y4
-	VFMADD231PS  Y5, Y4, Y7
-	VFMADD213PS  Y7, Y5, Y6
-	VMULPS       Y3, Y3, Y4
-	VMOVUPD      fnSingle<>+2144(SB), Y5
-	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y5
+	VMULPS       Y3, Y3, Y5
+	VMOVUPD      fnSingle<>+2144(SB), Y6
+	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y6
 	VMOVUPD      fnSingle<>+2144(SB), Y7
-	VSUBPS       Y5, Y7, Y7
-	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMOVAPD      Y4, Y4
-	VFMSUB231PS  Y3, Y3, Y4
-	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMOVUPD      fnSingle<>+0(SB), Y4
-	VFNMADD231PS Y3, Y5, Y4
-	VSUBPS       fnSingle<>+0(SB), Y4, Y8
-	VFMADD231PS  Y3, Y5, Y8
+	VSUBPS       Y6, Y7, Y7
+	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
+	VMOVAPD      Y5, Y5
+	VFMSUB231PS  Y3, Y3, Y5
+	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
+	VMOVUPD      fnSingle<>+0(SB), Y5
+	VFNMADD231PS Y3, Y6, Y5
+	VSUBPS       fnSingle<>+0(SB), Y5, Y8
+	VFMADD231PS  Y3, Y6, Y8
 	VFMADD231PS  Y3, Y7, Y8
-	VMOVUPD      fnSingle<>+2208(SB), Y3
-	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y3
-	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y3
-	VMULPS       Y8, Y3, Y3
-	VFMADD213PS  Y6, Y6, Y3
-	VPSLLD       $0x17, Y4, Y4
+	VMOVUPD      fnSingle<>+2208(SB), Y6
+	VFMADD213PS  fnSingle<>+2240(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2272(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2304(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2336(SB), Y8, Y6
+	VFMADD213PS  fnSingle<>+2368(SB), Y8, Y6
+	VMULPS       Y8, Y6, Y6
+	VPERMPS      fnSingle<>+2400(SB), Y4, Y7
+	VSUBPS       Y7, Y3, Y3
+	VPERMPS      fnSingle<>+2464(SB), Y4, Y7
+	VPERMPS      fnSingle<>+2496(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2528(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2560(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2592(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2624(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2656(SB), Y4, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VPERMPS      fnSingle<>+2688(SB), Y4, Y8
+	VPERMPS      fnSingle<>+2432(SB), Y4, Y4
+	VFMADD231PS  Y3, Y4, Y8
+	VMOVAPD      Y8, Y4
+	VFMADD231PS  Y3, Y7, Y4
+	VSUBPS       Y4, Y8, Y8
+	VFMADD213PS  Y8, Y3, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VADDPS       Y4, Y6, Y3
+	VPSLLD       $0x17, Y5, Y4
 	VMULPS       Y4, Y3, Y3
 	VMAXPS       Y2, Y1, Y2
 	VFNMADD231PS fnSingle<>+32(SB), Y3, Y2
@@ -6041,90 +6069,98 @@ wide:
 	VFMADD231PS.BCST  fnSingle<>+2112(SB), Z15, Z17
 	VPSRLD            $0x16, Z16, Z16
 	VPSRLD            $0x16, Z17, Z17
-	VPERMPS           Z2, Z16, Z18
-	VPERMPS           Z2, Z17, Z19
-	VSUBPS            Z18, Z14, Z18
-	VSUBPS            Z19, Z15, Z19
-	VPERMPS           Z3, Z16, Z20
-	VPERMPS           Z3, Z17, Z21
-	VPERMPS           Z4, Z16, Z22
-	VPERMPS           Z4, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z5, Z16, Z22
-	VPERMPS           Z5, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z6, Z16, Z22
-	VPERMPS           Z6, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z7, Z16, Z22
-	VPERMPS           Z7, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z8, Z16, Z22
-	VPERMPS           Z8, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z9, Z16, Z22
-	VPERMPS           Z9, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VPERMPS           Z10, Z16, Z22
-	VPERMPS           Z10, Z17, Z23
-	VPERMPS           Z11, Z16, Z16
-	VPERMPS           Z11, Z17, Z17
-	VFMADD231PS       Z18, Z16, Z22
-	VFMADD231PS       Z19, Z17, Z23
-	VFMADD213PS       Z22, Z18, Z20
-	VFMADD213PS       Z23, Z19, Z21
-	VMULPS            Z14, Z14, Z16
-	VMULPS            Z15, Z15, Z17
-	VBROADCASTSS      fnSingle<>+2144(SB), Z18
-	VBROADCASTSS      fnSingle<>+2144(SB), Z19
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z18
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z19
+	VMULPS            Z14, Z14, Z18
+	VMULPS            Z15, Z15, Z19
+	VBROADCASTSS      fnSingle<>+2144(SB), Z20
+	VBROADCASTSS      fnSingle<>+2144(SB), Z21
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z18, Z20
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z19, Z21
 	VBROADCASTSS      fnSingle<>+2144(SB), Z22
 	VBROADCASTSS      fnSingle<>+2144(SB), Z23
-	VSUBPS            Z18, Z22, Z22
-	VSUBPS            Z19, Z23, Z23
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z22
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z23
-	VMOVAPD           Z16, Z16
-	VMOVAPD           Z17, Z17
-	VFMSUB231PS       Z14, Z14, Z16
-	VFMSUB231PS       Z15, Z15, Z17
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z16, Z22
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z17, Z23
-	VBROADCASTSS      fnSingle<>+0(SB), Z16
-	VBROADCASTSS      fnSingle<>+0(SB), Z17
-	VFNMADD231PS      Z14, Z18, Z16
-	VFNMADD231PS      Z15, Z19, Z17
-	VSUBPS.BCST       fnSingle<>+0(SB), Z16, Z24
-	VSUBPS.BCST       fnSingle<>+0(SB), Z17, Z25
-	VFMADD231PS       Z14, Z18, Z24
-	VFMADD231PS       Z15, Z19, Z25
+	VSUBPS            Z20, Z22, Z22
+	VSUBPS            Z21, Z23, Z23
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z19, Z23
+	VMOVAPD           Z18, Z18
+	VMOVAPD           Z19, Z19
+	VFMSUB231PS       Z14, Z14, Z18
+	VFMSUB231PS       Z15, Z15, Z19
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z18, Z22
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z19, Z23
+	VBROADCASTSS      fnSingle<>+0(SB), Z18
+	VBROADCASTSS      fnSingle<>+0(SB), Z19
+	VFNMADD231PS      Z14, Z20, Z18
+	VFNMADD231PS      Z15, Z21, Z19
+	VSUBPS.BCST       fnSingle<>+0(SB), Z18, Z24
+	VSUBPS.BCST       fnSingle<>+0(SB), Z19, Z25
+	VFMADD231PS       Z14, Z20, Z24
+	VFMADD231PS       Z15, Z21, Z25
 	VFMADD231PS       Z14, Z22, Z24
 	VFMADD231PS       Z15, Z23, Z25
-	VBROADCASTSS      fnSingle<>+2208(SB), Z14
-	VBROADCASTSS      fnSingle<>+2208(SB), Z15
-	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z24, Z14
-	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z25, Z15
-	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z24, Z14
-	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z25, Z15
-	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z24, Z14
-	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z25, Z15
-	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z24, Z14
-	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z25, Z15
-	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z24, Z14
-	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z25, Z15
-	VMULPS            Z24, Z14, Z14
-	VMULPS            Z25, Z15, Z15
-	VFMADD213PS       Z20, Z20, Z14
-	VFMADD213PS       Z21, Z21, Z15
-	VPSLLD            $0x17, Z16, Z16
-	VPSLLD            $0x17, Z17, Z17
+	VBROADCASTSS      fnSingle<>+2208(SB), Z20
+	VBROADCASTSS      fnSingle<>+2208(SB), Z21
+	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z24, Z20
+	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z25, Z21
+	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z24, Z20
+	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z25, Z21
+	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z24, Z20
+	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z25, Z21
+	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z24, Z20
+	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z25, Z21
+	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z24, Z20
+	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z25, Z21
+	VMULPS            Z24, Z20, Z20
+	VMULPS            Z25, Z21, Z21
+	VPERMPS           Z2, Z16, Z22
+	VPERMPS           Z2, Z17, Z23
+	VSUBPS            Z22, Z14, Z14
+	VSUBPS            Z23, Z15, Z15
+	VPERMPS           Z3, Z16, Z22
+	VPERMPS           Z3, Z17, Z23
+	VPERMPS           Z4, Z16, Z24
+	VPERMPS           Z4, Z17, Z25
+	VFMADD213PS       Z24, Z14, Z22
+	VFMADD213PS       Z25, Z15, Z23
+	VPERMPS           Z5, Z16, Z24
+	VPERMPS           Z5, Z17, Z25
+	VFMADD213PS       Z24, Z14, Z22
+	VFMADD213PS       Z25, Z15, Z23
+	VPERMPS           Z6, Z16, Z24
+	VPERMPS           Z6, Z17, Z25
+	VFMADD213PS       Z24, Z14, Z22
+	VFMADD213PS       Z25, Z15, Z23
+	VPERMPS           Z7, Z16, Z24
+	VPERMPS           Z7, Z17, Z25
+	VFMADD213PS       Z24, Z14, Z22
+	VFMADD213PS       Z25, Z15, Z23
+	VPERMPS           Z8, Z16, Z24
+	VPERMPS           Z8, Z17, Z25
+	VFMADD213PS       Z24, Z14, Z22
+	VFMADD213PS       Z25, Z15, Z23
+	VPERMPS           Z9, Z16, Z24
+	VPERMPS           Z9, Z17, Z25
+	VFMADD213PS       Z24, Z14, Z22
+	VFMADD213PS       Z25, Z15, Z23
+	VPERMPS           Z10, Z16, Z24
+	VPERMPS           Z10, Z17, Z25
+	VPERMPS           Z11, Z16, Z16
+	VPERMPS           Z11, Z17, Z17
+	VFMADD231PS       Z14, Z16, Z24
+	VFMADD231PS       Z15, Z17, Z25
+	VMOVAPD           Z24, Z16
+	VMOVAPD           Z25, Z17
+	VFMADD231PS       Z14, Z22, Z16
+	VFMADD231PS       Z15, Z23, Z17
+	VSUBPS            Z16, Z24, Z24
+	VSUBPS            Z17, Z25, Z25
+	VFMADD213PS       Z24, Z14, Z22
+	VFMADD213PS       Z25, Z15, Z23
+	VFMADD213PS       Z22, Z16, Z20
+	VFMADD213PS       Z23, Z17, Z21
+	VADDPS            Z16, Z20, Z14
+	VADDPS            Z17, Z21, Z15
+	VPSLLD            $0x17, Z18, Z16
+	VPSLLD            $0x17, Z19, Z17
 	VMULPS            Z16, Z14, Z14
 	VMULPS            Z17, Z15, Z15
 	VMAXPS            Z12, Z1, Z12
@@ -6147,48 +6183,52 @@ loop:
 	VBROADCASTSS      fnSingle<>+448(SB), Z14
 	VFMADD231PS.BCST  fnSingle<>+2112(SB), Z13, Z14
 	VPSRLD            $0x16, Z14, Z14
-	VPERMPS           Z2, Z14, Z15
-	VSUBPS            Z15, Z13, Z15
-	VPERMPS           Z3, Z14, Z16
-	VPERMPS           Z4, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z5, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z6, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z7, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z8, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z9, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VPERMPS           Z10, Z14, Z17
-	VPERMPS           Z11, Z14, Z14
-	VFMADD231PS       Z15, Z14, Z17
-	VFMADD213PS       Z17, Z15, Z16
-	VMULPS            Z13, Z13, Z14
-	VBROADCASTSS      fnSingle<>+2144(SB), Z15
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z15
+	VMULPS            Z13, Z13, Z15
+	VBROADCASTSS      fnSingle<>+2144(SB), Z16
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z15, Z16
 	VBROADCASTSS      fnSingle<>+2144(SB), Z17
-	VSUBPS            Z15, Z17, Z17
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
-	VMOVAPD           Z14, Z14
-	VFMSUB231PS       Z13, Z13, Z14
-	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z14, Z17
-	VBROADCASTSS      fnSingle<>+0(SB), Z14
-	VFNMADD231PS      Z13, Z15, Z14
-	VSUBPS.BCST       fnSingle<>+0(SB), Z14, Z18
-	VFMADD231PS       Z13, Z15, Z18
+	VSUBPS            Z16, Z17, Z17
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z15, Z17
+	VMOVAPD           Z15, Z15
+	VFMSUB231PS       Z13, Z13, Z15
+	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z15, Z17
+	VBROADCASTSS      fnSingle<>+0(SB), Z15
+	VFNMADD231PS      Z13, Z16, Z15
+	VSUBPS.BCST       fnSingle<>+0(SB), Z15, Z18
+	VFMADD231PS       Z13, Z16, Z18
 	VFMADD231PS       Z13, Z17, Z18
-	VBROADCASTSS      fnSingle<>+2208(SB), Z13
-	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z18, Z13
-	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z18, Z13
-	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z18, Z13
-	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z18, Z13
-	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z18, Z13
-	VMULPS            Z18, Z13, Z13
-	VFMADD213PS       Z16, Z16, Z13
-	VPSLLD            $0x17, Z14, Z14
+	VBROADCASTSS      fnSingle<>+2208(SB), Z16
+	VFMADD213PS.BCST  fnSingle<>+2240(SB), Z18, Z16
+	VFMADD213PS.BCST  fnSingle<>+2272(SB), Z18, Z16
+	VFMADD213PS.BCST  fnSingle<>+2304(SB), Z18, Z16
+	VFMADD213PS.BCST  fnSingle<>+2336(SB), Z18, Z16
+	VFMADD213PS.BCST  fnSingle<>+2368(SB), Z18, Z16
+	VMULPS            Z18, Z16, Z16
+	VPERMPS           Z2, Z14, Z17
+	VSUBPS            Z17, Z13, Z13
+	VPERMPS           Z3, Z14, Z17
+	VPERMPS           Z4, Z14, Z18
+	VFMADD213PS       Z18, Z13, Z17
+	VPERMPS           Z5, Z14, Z18
+	VFMADD213PS       Z18, Z13, Z17
+	VPERMPS           Z6, Z14, Z18
+	VFMADD213PS       Z18, Z13, Z17
+	VPERMPS           Z7, Z14, Z18
+	VFMADD213PS       Z18, Z13, Z17
+	VPERMPS           Z8, Z14, Z18
+	VFMADD213PS       Z18, Z13, Z17
+	VPERMPS           Z9, Z14, Z18
+	VFMADD213PS       Z18, Z13, Z17
+	VPERMPS           Z10, Z14, Z18
+	VPERMPS           Z11, Z14, Z14
+	VFMADD231PS       Z13, Z14, Z18
+	VMOVAPD           Z18, Z14
+	VFMADD231PS       Z13, Z17, Z14
+	VSUBPS            Z14, Z18, Z18
+	VFMADD213PS       Z18, Z13, Z17
+	VFMADD213PS       Z17, Z14, Z16
+	VADDPS            Z14, Z16, Z13
+	VPSLLD            $0x17, Z15, Z14
 	VMULPS            Z14, Z13, Z13
 	VMAXPS            Z12, Z1, Z12
 	VFNMADD231PS.BCST fnSingle<>+32(SB), Z13, Z12

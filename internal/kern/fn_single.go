@@ -40,6 +40,11 @@ func upSingle(a, s, t float32) float32 {
 	return fuse(s, a, a) * math.Float32frombits(math.Float32bits(t)<<23)
 }
 
+// upTwo is upSingle of a + low.
+func upTwo(a, low, s, t float32) float32 {
+	return float32(fuse(s, a, low)+a) * math.Float32frombits(math.Float32bits(t)<<23)
+}
+
 // pieceTable has the middles of intervals, and a polynomial for each. The line is added to
 // the coefficient of power 1: where the middle is 0, that loses no digit.
 type pieceTable struct {
@@ -48,48 +53,67 @@ type pieceTable struct {
 }
 
 var (
-	geluTable = pieceTable{&singleGELUMid, &singleGELULine, []*[8]float32{&singleGELU7, &singleGELU6, &singleGELU5, &singleGELU4,
+	geluTable = pieceTable{&singleGELUMid, nil, []*[8]float32{&singleGELU7, &singleGELU6, &singleGELU5, &singleGELU4,
 		&singleGELU3, &singleGELU2, &singleGELU1, &singleGELU0}}
-	geluSlopeTable = pieceTable{&singleGELUSlopeMid, nil, []*[8]float32{&singleGELUSlope6, &singleGELUSlope5,
-		&singleGELUSlope4, &singleGELUSlope3, &singleGELUSlope2, &singleGELUSlope1, &singleGELUSlope0}}
+	geluSlopeTable = pieceTable{&singleGELUSlopeMid, nil, []*[8]float32{&singleGELUSlope7, &singleGELUSlope6,
+		&singleGELUSlope5, &singleGELUSlope4, &singleGELUSlope3, &singleGELUSlope2, &singleGELUSlope1, &singleGELUSlope0}}
 )
 
-// piece is the polynomial of interval at%8, at v.
-func (t *pieceTable) piece(v float32, at uint32) float32 {
+// terms returns p, d and c of the polynomial of interval at%8, at v: it is p·d + c.
+func (t *pieceTable) terms(v float32, at uint32) (p, d, c float32) {
 	i := at & 7
-	d := v - t.mid[i]
-	p := t.rows[0][i]
+	d = v - t.mid[i]
+	p = t.rows[0][i]
 	last := len(t.rows) - 1
 	for _, row := range t.rows[1:last] {
 		p = fuse(p, d, row[i])
 	}
-	c := t.rows[last][i]
+	c = t.rows[last][i]
 	if t.line != nil {
 		c = fuse(t.line[i], d, c)
 	}
-	return fuse(p, d, c)
+	return p, d, c
 }
 
-// normal is the table's function of |x|, of the normal distribution, times exp(-x²/2), times 2^64.
+// piece is the polynomial of interval at%8, at v, and pieceTwo what rounding takes from it, too.
+func (t *pieceTable) piece(v float32, at uint32) float32 { return fuse(t.terms(v, at)) }
+
+func (t *pieceTable) pieceTwo(v float32, at uint32) (y, low float32) {
+	p, d, c := t.terms(v, at)
+	y = fuse(p, d, c)
+	return y, fuse(p, d, c-y)
+}
+
+// normalPlace returns min(|x|, singleTailMax) and the number of its interval in the tables.
+func normalPlace(x float32) (a float32, at uint32) {
+	a = limitSingle(absSingle(x), singleTailMax)
+	return a, math.Float32bits(fuse(a, singleTailStep, singleTailFrom)) >> 22
+}
+
+// normalExp returns s and what has n of exp(-a²/2) = (1+s)·2^n.
 // The square that counts is not rounded, which alone would cost fifty units in the last place.
-func (t *pieceTable) normal(x float32) float32 {
-	a := limitSingle(absSingle(x), singleTailMax)
-	p := t.piece(a, math.Float32bits(fuse(a, singleTailStep, singleTailFrom))>>22)
-	n := fuse(float32(a*a), singleHalfLog2E, singleShift)
+func normalExp(a float32) (s, n float32) {
+	n = fuse(float32(a*a), singleHalfLog2E, singleShift)
 	whole := n - singleShift
 	r := fuse(whole, singleTwoLn2Low, fuse(a, a, float32(whole*singleTwoLn2)))
-	q := singleHalfExpPoly[0]
-	for _, c := range singleHalfExpPoly[1:] {
-		q = fuse(q, r, c)
-	}
-	return upSingle(p, fuse(q, float32(r*r), r*-0.5), n)
+	return fuse(hornerSingle(singleHalfExpPoly[:], r), float32(r*r), r*-0.5), n
 }
 
-// geluOf is max(x, 0) - |x|·Φ(-|x|).
-func geluOf(x float32) float32 { return fuse(-geluTable.normal(x), singleDown, positive(x)) }
+// geluOf is max(x, 0) - |x|·Φ(-|x|). The polynomial that Φ is made of is in two parts: rounded, it
+// would cost as much as the sum.
+func geluOf(x float32) float32 {
+	a, at := normalPlace(x)
+	p, low := geluTable.pieceTwo(a, at)
+	s, n := normalExp(a)
+	return fuse(-upTwo(p, low, s, n), singleDown, positive(x))
+}
 
 // geluSlope is Φ(x) + x·φ(x), φ the density of Φ.
-func geluSlope(x float32) float32 { return upperSingle(geluSlopeTable.normal(x)*singleDown, x) }
+func geluSlope(x float32) float32 {
+	a, at := normalPlace(x)
+	s, n := normalExp(a)
+	return upperSingle(upSingle(geluSlopeTable.piece(a, at), s, n)*singleDown, x)
+}
 
 // upperSingle is 1 - m where x >= 0, else m.
 func upperSingle(m, x float32) float32 {

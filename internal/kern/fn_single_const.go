@@ -49,12 +49,6 @@ var singleGELUMid = [8]float32{
 	5.5322385, 8.112928, 11.985051, 0,
 }
 
-// singleGELULine: added to the coefficients of power 1 of the same, without rounding their sum.
-var singleGELULine = [8]float32{
-	0, 0, 0, 0,
-	0, 0, 0, 0.5,
-}
-
 // singleGELU7: coefficients of power 7 of t·Φ(-t)·exp(t²/2) on those intervals, error 2^-26.7.
 var singleGELU7 = [8]float32{
 	0.0018105343, 0.0003439032, 4.4018438e-05, 3.935283e-06,
@@ -94,7 +88,7 @@ var singleGELU2 = [8]float32{
 // singleGELU1: coefficients of power 1 of t·Φ(-t)·exp(t²/2) on those intervals.
 var singleGELU1 = [8]float32{
 	0.23227796, 0.088411264, 0.032899283, 0.012153388,
-	0.0039638313, 0.0013716207, 0.00044505886, 0,
+	0.0039638313, 0.0013716207, 0.00044505886, 0.5,
 }
 
 // singleGELU0: coefficients of power 0 of t·Φ(-t)·exp(t²/2) on those intervals.
@@ -109,40 +103,46 @@ var singleGELUSlopeMid = [8]float32{
 	5.503857, 8.109035, 11.986954, 0.15956798,
 }
 
-// singleGELUSlope6: coefficients of power 6 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals, error 2^-25.1.
+// singleGELUSlope7: coefficients of power 7 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals, error 2^-28.3.
+var singleGELUSlope7 = [8]float32{
+	-0.0007183782, -0.00013383292, -2.4565457e-05, -2.3058894e-06,
+	-2.0807991e-07, 6.324733e-09, -7.630648e-10, 0.006994848,
+}
+
+// singleGELUSlope6: coefficients of power 6 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals.
 var singleGELUSlope6 = [8]float32{
-	0.0022429796, 0.00057116116, 9.8931516e-05, 1.2877197e-05,
-	1.3587681e-06, 1.2048267e-07, 9.804073e-09, 0.0073552867,
+	0.0029066983, 0.0005529138, 9.350144e-05, 1.3057487e-05,
+	1.3266837e-06, 1.1970123e-07, 9.954405e-09, 0.007390198,
 }
 
 // singleGELUSlope5: coefficients of power 5 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals.
 var singleGELUSlope5 = [8]float32{
-	-0.00831945, -0.0018433073, -0.00037192804, -6.49453e-05,
-	-8.667715e-06, -1.0993908e-06, -1.2657395e-07, -0.018629283,
+	-0.008455285, -0.0018229128, -0.00035474735, -6.2969746e-05,
+	-8.069595e-06, -1.1134658e-06, -1.1741389e-07, -0.018890897,
 }
 
 // singleGELUSlope4: coefficients of power 4 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals.
 var singleGELUSlope4 = [8]float32{
-	0.022279883, 0.0056529325, 0.0013474108, 0.00029986643,
-	5.1923984e-05, 9.23459e-06, 1.4586487e-06, 0.0447609,
+	0.02225544, 0.0056555546, 0.0013504747, 0.00029977845,
+	5.2007523e-05, 9.235352e-06, 1.4571096e-06, 0.04476004,
 }
 
 // singleGELUSlope3: coefficients of power 3 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals.
 var singleGELUSlope3 = [8]float32{
-	-0.05370771, -0.016419977, -0.004860392, -0.0013814415,
-	-0.00032681218, -8.008445e-05, -1.803354e-05, -0.09908798,
+	-0.053700324, -0.016420687, -0.00486373, -0.0013819264,
+	-0.00032729201, -8.007769e-05, -1.806589e-05, -0.09908581,
 }
 
 // singleGELUSlope2: coefficients of power 2 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals.
 var singleGELUSlope2 = [8]float32{
-	0.11658035, 0.04392218, 0.016496066, 0.0061223917,
-	0.0020095997, 0.0006867448, 0.00022242287, 0.19490293,
+	0.11658053, 0.043922096, 0.016495679, 0.0061223996,
+	0.002009551, 0.0006867448, 0.00022242601, 0.19490293,
 }
 
 // singleGELUSlope1: coefficients of power 1 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals.
 var singleGELUSlope1 = [8]float32{
-	-0.6199032, -0.5051795, -0.45114994, -0.42489782,
-	-0.4109843, -0.40475154, -0.40166274, -0.7273229,
+	-0.61990327, -0.5051795, -0.4511498, -0.4248978,
+	-0.41098422, -0.40475154, -0.4016627, -0.7273229,
 }
 
 // singleGELUSlope0: coefficients of power 0 of (Φ(-t)-t·φ(t))·exp(t²/2) on those intervals.

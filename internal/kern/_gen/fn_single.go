@@ -39,19 +39,37 @@ func (f *fnVec) upSingle(a, s, t vec) vec {
 	return f.mul(f.muladd(s, a, a), f.power(t))
 }
 
-// pieces is the polynomial of interval at%8 of a table, at t.
-func (f *fnVec) pieces(name string, t, at vec) vec {
+// upTwo is upSingle of a + low.
+func (f *fnVec) upTwo(a, low, s, t vec) vec {
+	return f.mul(f.add(f.muladd(s, a, low), a), f.power(t))
+}
+
+// terms returns p, d and c of the polynomial of interval at%8 of a table, at t: p·d + c.
+func (f *fnVec) terms(name string, t, at vec) (p, d, c vec) {
 	rows := tablesOf(name)
-	d := f.sub(t, f.table(rows[0], at))
-	p := f.table(rows[1], at)
+	d = f.sub(t, f.table(rows[0], at))
+	p = f.table(rows[1], at)
 	for _, row := range rows[2 : len(rows)-1] {
 		f.muladd(p, d, f.table(row, at))
 	}
-	last := f.table(rows[len(rows)-1], at)
+	c = f.table(rows[len(rows)-1], at)
 	if line := name + "Line"; hasConst(line) {
-		last = f.fma(f.table(line, at), d, last)
+		c = f.fma(f.table(line, at), d, c)
 	}
-	return f.muladd(p, d, last)
+	return p, d, c
+}
+
+// pieces is the polynomial of interval at%8 of a table, at t, and piecesTwo what rounding takes from
+// it, too.
+func (f *fnVec) pieces(name string, t, at vec) vec {
+	p, d, c := f.terms(name, t, at)
+	return f.muladd(p, d, c)
+}
+
+func (f *fnVec) piecesTwo(name string, t, at vec) (y, low vec) {
+	p, d, c := f.terms(name, t, at)
+	y = f.fma(p, d, f.copy(c))
+	return y, f.muladd(p, d, f.sub(c, y))
 }
 
 // interval is the interval in a table of t, of which the step's constant is the name with Step.
@@ -64,23 +82,30 @@ func (f *fnVec) interval(name string, t vec) vec {
 	})
 }
 
-// normalSingle returns the table's polynomial at t = min(|x|, singleTailMax), and s and n of
-// exp(-t²/2) = (1+s)·2^n.
-func (f *fnVec) normalSingle(x vec, name string) (p, s, n vec) {
-	t := f.most(f.and(x, fnAt("singleAbs", 0)), "singleTailMax")
-	p = f.pieces(name, t, f.interval("singleTail", t))
+// normalPlace returns min(|x|, singleTailMax) and the number of its interval in the tables.
+func (f *fnVec) normalPlace(x vec) (t, at vec) {
+	t = f.most(f.and(x, fnAt("singleAbs", 0)), "singleTailMax")
+	return t, f.interval("singleTail", t)
+}
+
+// normalExp returns s and what has n of exp(-t²/2) = (1+s)·2^n.
+func (f *fnVec) normalExp(t vec) (s, n vec) {
 	n = f.fma(f.mul(t, t), fnAt("singleHalfLog2E", 0), f.c("singleShift"))
 	whole := f.sub(n, fnAt("singleShift", 0))
 	r := f.fma(t, t, f.mul(whole, fnAt("singleTwoLn2", 0)))
 	r = f.fma(whole, fnAt("singleTwoLn2Low", 0), r)
 	q := f.poly("singleHalfExpPoly", r)
-	return p, f.muladd(q, f.mul(r, r), f.mul(r, fnAt("singleMinusHalf", 0))), n
+	return f.muladd(q, f.mul(r, r), f.mul(r, fnAt("singleMinusHalf", 0))), n
 }
 
 var geluSingle = fnKernel{"GELU", []string{"singleTailMax", "singleMinusZero"}, 0, func(f *fnVec, x vec) vec {
-	p, s, n := f.normalSingle(x, "singleGELU")
-	return f.fnma(f.upSingle(p, s, n), fnAt("singleDown", 0), f.least(x, "singleMinusZero"))
+	t, at := f.normalPlace(x)
+	s, n := f.normalExp(t)
+	p, low := f.piecesTwo("singleGELU", t, at)
+	return f.fnma(f.upTwo(p, low, s, n), fnAt("singleDown", 0), f.least(x, "singleMinusZero"))
 }, func(f *fnVec, x, dy vec) vec {
-	p, s, n := f.normalSingle(x, "singleGELUSlope")
+	t, at := f.normalPlace(x)
+	p := f.pieces("singleGELUSlope", t, at)
+	s, n := f.normalExp(t)
 	return f.mul(dy, f.upper(f.mul(f.upSingle(p, s, n), fnAt("singleDown", 0)), x))
 }}
