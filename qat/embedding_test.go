@@ -8,6 +8,7 @@ import (
 	"github.com/goqat/goqat/internal/ops"
 	"github.com/goqat/goqat/qat/export/onnxout"
 	"github.com/goqat/goqat/qat/export/packedout"
+	"github.com/goqat/goqat/qat/ptq"
 	"github.com/goqat/goqat/qat/qconfig"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -120,4 +121,34 @@ func TestReshapedTable(t *testing.T) {
 			t.Errorf("%s: %d bytes of quantized constants %q, want the table with a scale for each row", c.name, bytes, names)
 		}
 	}
+}
+
+// TestTiedHeadBias: the bias of an output head that shares a table's codes is corrected.
+func TestTiedHeadBias(t *testing.T) {
+	const words, width, batch = 50, 8, 4
+	g := gorgonia.NewGraph()
+	table := param(g, "emb.weight", words, width)
+	y := must(gorgonia.Tanh(must(ops.Apply(nn.Gather{}, table, leaf(g, "ids", batch)))))
+	n := onlyPrepare(t, qconfig.Config{Global: &qconfig.Layer{Weights: qconfig.Tensor{Bits: 3}}}, g, must(gorgonia.Mul(y, must(gorgonia.Transpose(table)))))
+	data := ptq.DataOf([]float32{3, 49, 0, 3}, []float32{1, 2, 7, 30})
+	for batch := range data {
+		if err := n.m.Calibrate(batch...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := n.m.CorrectBias(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(first) != 1 || first[0].Largest == 0 {
+		t.Fatalf("corrections %v, want the head's", first)
+	}
+	again, err := n.m.CorrectBias(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again[0].Largest > first[0].Largest/1000 {
+		t.Errorf("%v is left of %v", again[0].Largest, first[0].Largest)
+	}
+	n.verify(n.freeze(), [][]float32{{3, 49, 0, 3}})
 }

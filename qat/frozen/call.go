@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // Value is a named tensor that goes into or comes out of [Network.Call]. Exactly one of
@@ -98,44 +97,7 @@ func (n *Network) byName(in Values) ([][]float32, error) {
 		}
 		inputs[i], given[i] = x, true
 	}
-	batch := 1 // of the inputs that are given
-	for i, t := range n.Inputs {
-		if !given[i] && n.Tensors[t].Default == nil {
-			return nil, fmt.Errorf("%w: input %q is missing: want %s", ErrInput, n.Tensors[t].Name, n.wanted())
-		}
-		if given[i] {
-			b, err := n.Tensors[t].batchOf(len(inputs[i]))
-			if err != nil {
-				return nil, fmt.Errorf("input %q: %w", n.Tensors[t].Name, err)
-			}
-			batch = max(batch, b)
-		}
-	}
-	shapes, err := n.shapes(batch)
-	if err == nil {
-		err = n.checkMemory(shapes)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for i, t := range n.Inputs {
-		if !given[i] {
-			inputs[i] = slices.Repeat([]float32{*n.Tensors[t].Default}, elements(shapes[t]))
-		}
-	}
-	return inputs, nil
-}
-
-// wanted lists the inputs, for errors.
-func (n *Network) wanted() string {
-	list := make([]string, len(n.Inputs))
-	for i, t := range n.Inputs {
-		list[i] = fmt.Sprintf("%q %v", n.Tensors[t].Name, n.Tensors[t].Shape)
-		if d := n.Tensors[t].Default; d != nil {
-			list[i] += fmt.Sprintf(" (default %v)", *d)
-		}
-	}
-	return strings.Join(list, ", ")
+	return n.withDefaults(inputs, func(i int) bool { return given[i] })
 }
 
 // accepts compares the shape of a value of count elements with that of an input.

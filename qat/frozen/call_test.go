@@ -118,4 +118,24 @@ func TestDefault(t *testing.T) {
 	}
 }
 
+// Run takes the last inputs' defaults, at the batch of the others.
+func TestTrailingDefaults(t *testing.T) {
+	b := build(t)
+	x, y := b.input("x", []int{-1, 2}, nil), b.input("y", []int{-1, 2}, nil)
+	n := b.n
+	n.Outputs = []int{b.layer("add", Binary{Fn: "add"}, nil, []int{-1, 2}, nil, x, y)}
+	if _, err := n.Run([]float32{1, 2}); !errors.Is(err, ErrInput) {
+		t.Errorf("no default: %v, want an error that wraps ErrInput", err)
+	}
+	half := float32(0.5)
+	n.Tensors[y].Default = &half
+	got, err := n.Run([]float32{1, 2, 3, 4})
+	if err != nil || !slices.Equal(got[0], []float32{1.5, 2.5, 3.5, 4.5}) {
+		t.Errorf("%v, %v, want each half more", got, err)
+	}
+	if _, err := n.Run(); !errors.Is(err, ErrInput) {
+		t.Errorf("no inputs: %v, want an error that wraps ErrInput", err)
+	}
+}
+
 func nanFloat() float32 { x := float32(0); return x / x }

@@ -5,6 +5,7 @@ package frozen
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/goqat/goqat/internal/nn"
 )
@@ -45,7 +46,8 @@ func (r *Runner) Run(inputs ...[]float32) ([][]float32, error) {
 
 // Run computes the outputs, in the order of Outputs, as real values in fresh
 // slices. There is one row-major slice for each of Inputs, with any whole number
-// of rows where the shape has an open dimension; that number is the batch. The
+// of rows where the shape has an open dimension; that number is the batch. The last
+// ones may be left out where they have a Tensor.Default. The
 // inputs are only read. A quantized input is rounded to its codes first, where
 // NaN becomes quant_min and infinities saturate.
 //
@@ -57,6 +59,13 @@ func (n *Network) Run(inputs ...[]float32) ([][]float32, error) {
 }
 
 func (n *Network) run(o RunOptions, inputs [][]float32) ([][]float32, error) {
+	if _, err := n.prepared(); err != nil {
+		return nil, err
+	}
+	inputs, err := n.trailing(inputs)
+	if err != nil {
+		return nil, err
+	}
 	s, err := n.start(inputs)
 	if err != nil {
 		return nil, err
@@ -78,6 +87,64 @@ func (n *Network) run(o RunOptions, inputs [][]float32) ([][]float32, error) {
 	s.drop()
 	n.plan.states.Put(s)
 	return out, nil
+}
+
+// withDefaults fills the inputs that are not given, at the batch of those that are.
+func (n *Network) withDefaults(inputs [][]float32, given func(i int) bool) ([][]float32, error) {
+	batch := 1
+	for i, t := range n.Inputs {
+		if !given(i) {
+			if n.Tensors[t].Default == nil {
+				return nil, fmt.Errorf("%w: input %q is missing: want %s", ErrInput, n.Tensors[t].Name, n.wanted())
+			}
+			continue
+		}
+		b, err := n.Tensors[t].batchOf(len(inputs[i]))
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", n.Tensors[t].Name, err)
+		}
+		batch = max(batch, b)
+	}
+	shapes, err := n.shapes(batch)
+	if err == nil {
+		err = n.checkMemory(shapes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range n.Inputs {
+		if !given(i) {
+			inputs[i] = slices.Repeat([]float32{*n.Tensors[t].Default}, elements(shapes[t]))
+		}
+	}
+	return inputs, nil
+}
+
+// trailing gives the last inputs their defaults where they are left out.
+func (n *Network) trailing(inputs [][]float32) ([][]float32, error) {
+	have := len(inputs)
+	if have >= len(n.Inputs) {
+		return inputs, nil
+	}
+	for _, t := range n.Inputs[have:] {
+		if n.Tensors[t].Default == nil {
+			return inputs, nil // batchOf says how many it wants
+		}
+	}
+	all := append(slices.Clone(inputs), make([][]float32, len(n.Inputs)-have)...)
+	return n.withDefaults(all, func(i int) bool { return i < have })
+}
+
+// wanted lists the inputs, for errors.
+func (n *Network) wanted() string {
+	list := make([]string, len(n.Inputs))
+	for i, t := range n.Inputs {
+		list[i] = fmt.Sprintf("%q %v", n.Tensors[t].Name, n.Tensors[t].Shape)
+		if d := n.Tensors[t].Default; d != nil {
+			list[i] += fmt.Sprintf(" (default %v)", *d)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // start checks the inputs and finds a state for their batch.

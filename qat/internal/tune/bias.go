@@ -5,6 +5,7 @@ package tune
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/goqat/goqat/fakequant"
 	"github.com/goqat/goqat/fakequant/fqop"
@@ -36,11 +37,17 @@ func correctEach(p *plan.Plan, data ptq.Data) ([]ptq.BiasCorrection, error) {
 	for i, l := range layers {
 		at[l] = i
 	}
+	done := map[*plan.Layer]bool{}
 	for _, l := range layers {
-		if l.Shares != nil {
-			continue // corrected with its owner
+		owner := l.Owner() // of what all its users are corrected by; it may be a table
+		if done[owner] {
+			continue
 		}
-		users := p.Users(l)
+		done[owner] = true
+		users := slices.DeleteFunc(p.Users(owner), func(u *plan.Layer) bool {
+			_, ok := at[u]
+			return !ok
+		})
 		var mean []float64 // of the corrections that each would want
 		for _, u := range users {
 			quantized, err := QuantizedMean(p, u, data)
