@@ -247,10 +247,13 @@ func (s *Site) BackwardLearned(dx, dscale, dzero, x, dy []float32, shape []int, 
 	ds, dz := make([]float64, l.Groups()), make([]float64, l.Groups())
 	if l.columns() {
 		grids := kern.NewGridRow(l.groups, func(i int) kern.Grid { return s.used.grid(q.spec, i) })
-		for row := range l.rows() {
-			lo, g := row*l.dim, l.rowGroup(row)
-			kern.LSQRow(dx[lo:lo+l.dim], x[lo:lo+l.dim], dy[lo:lo+l.dim], grids, g, ds[g:][:l.dim], dz[g:][:l.dim])
-		}
+		par.For((l.dim+63)/64, max(4, unitGrain/(64*l.rows())), func(from, to int) { // each sums its columns, down the rows
+			a, b := 64*from, min(64*to, l.dim)
+			for row := range l.rows() {
+				lo, g := row*l.dim, l.rowGroup(row)
+				kern.LSQRow(dx[lo+a:lo+b], x[lo+a:lo+b], dy[lo+a:lo+b], grids, g+a, ds[g+a:g+b], dz[g+a:g+b])
+			}
+		})
 	} else {
 		parts := make([][2]float64, l.units())
 		par.For(len(parts), max(1, unitGrain/(l.size*l.inner)), func(from, to int) {

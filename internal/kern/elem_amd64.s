@@ -3838,6 +3838,91 @@ next:
 	VZEROUPPER
 	RET
 
+// func lsqRowAVX2(dx *float32, x *float32, dy *float32, n int, scale *float32, lo *float32, hi *float32, ds *float64, dz *float64)
+// Requires: AVX, AVX2
+TEXT ·lsqRowAVX2(SB), NOSPLIT, $0-72
+	MOVQ         n+24(FP), CX
+	MOVQ         dx+0(FP), DX
+	MOVQ         x+8(FP), BX
+	MOVQ         dy+16(FP), SI
+	MOVQ         scale+32(FP), DI
+	MOVQ         lo+40(FP), R8
+	MOVQ         hi+48(FP), R9
+	MOVQ         ds+56(FP), R10
+	MOVQ         dz+64(FP), R11
+	MOVL         $0x4b400000, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	XORQ         AX, AX
+
+rest96:
+	CMPQ         AX, CX
+	JAE          done96
+	VMOVUPS      (BX)(AX*4), Y2
+	VMOVUPS      (R8)(AX*4), Y3
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y1, Y3, Y5
+	VADDPS       Y1, Y4, Y6
+	VMOVUPS      (DI)(AX*4), Y7
+	VDIVPS       Y7, Y2, Y2
+	VMAXPS       Y5, Y2, Y2
+	VMINPS       Y2, Y6, Y2
+	VADDPS       Y0, Y2, Y2
+	VSUBPS       Y0, Y2, Y2
+	VMAXPS       Y3, Y2, Y3
+	VMINPS       Y3, Y4, Y3
+	VCMPPS       $0x00, Y3, Y2, Y4
+	VMOVUPS      (SI)(AX*4), Y5
+	VCVTPS2PD    X2, Y6
+	VCVTPS2PD    X3, Y9
+	VCVTPS2PD    X5, Y10
+	VCVTPS2PD    (BX)(AX*4), Y7
+	VCVTPS2PD    (DI)(AX*4), Y8
+	VDIVPD       Y8, Y7, Y7
+	VSUBPD       Y7, Y6, Y6
+	VPMOVSXDQ    X4, Y7
+	VBLENDVPD    Y7, Y6, Y9, Y9
+	VMULPD       Y10, Y9, Y9
+	VADDPD       (R10)(AX*8), Y9, Y9
+	VMOVUPD      Y9, (R10)(AX*8)
+	VMULPD       Y8, Y10, Y10
+	VANDNPD      Y10, Y7, Y10
+	VMOVUPD      (R11)(AX*8), Y9
+	VSUBPD       Y10, Y9, Y9
+	VMOVUPD      Y9, (R11)(AX*8)
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y3, X7
+	VCVTPS2PD    X7, Y7
+	VEXTRACTF128 $0x01, Y5, X8
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    16(BX)(AX*4), Y3
+	VCVTPS2PD    16(DI)(AX*4), Y6
+	VDIVPD       Y6, Y3, Y3
+	VSUBPD       Y3, Y2, Y2
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXDQ    X3, Y3
+	VBLENDVPD    Y3, Y2, Y7, Y7
+	VMULPD       Y8, Y7, Y7
+	VADDPD       32(R10)(AX*8), Y7, Y7
+	VMOVUPD      Y7, 32(R10)(AX*8)
+	VMULPD       Y6, Y8, Y8
+	VANDNPD      Y8, Y3, Y8
+	VMOVUPD      32(R11)(AX*8), Y7
+	VSUBPD       Y8, Y7, Y7
+	VMOVUPD      Y7, 32(R11)(AX*8)
+	VANDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (DX)(AX*4)
+	ADDQ         $0x08, AX
+	JMP          rest96
+
+done96:
+	VZEROUPPER
+	RET
+
 // func quantizeI8AVX2(dst *int8, x *float32, n int, k *float32, zero int32)
 // Requires: AVX, AVX2
 TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
@@ -3856,10 +3941,10 @@ TEXT ·quantizeI8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main96:
+main97:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest96
+	JA           rest97
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3885,11 +3970,11 @@ main96:
 	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
-	JMP          main96
+	JMP          main97
 
-rest96:
+rest97:
 	CMPQ         AX, CX
-	JAE          done96
+	JAE          done97
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3903,9 +3988,9 @@ rest96:
 	VPACKSSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest96
+	JMP          rest97
 
-done96:
+done97:
 	VZEROUPPER
 	RET
 
@@ -3921,18 +4006,18 @@ TEXT ·dequantizeI8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest97:
+rest98:
 	CMPQ      AX, CX
-	JAE       done97
+	JAE       done98
 	VPMOVSXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest97
+	JMP       rest98
 
-done97:
+done98:
 	VZEROUPPER
 	RET
 
@@ -3954,10 +4039,10 @@ TEXT ·quantizeU8AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main98:
+main99:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest98
+	JA           rest99
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -3983,11 +4068,11 @@ main98:
 	VPACKUSWB    X5, X5, X5
 	VMOVQ        X5, 8(DX)(AX*1)
 	MOVQ         SI, AX
-	JMP          main98
+	JMP          main99
 
-rest98:
+rest99:
 	CMPQ         AX, CX
-	JAE          done98
+	JAE          done99
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -4001,9 +4086,9 @@ rest98:
 	VPACKUSWB    X5, X5, X5
 	VMOVQ        X5, (DX)(AX*1)
 	ADDQ         $0x08, AX
-	JMP          rest98
+	JMP          rest99
 
-done98:
+done99:
 	VZEROUPPER
 	RET
 
@@ -4019,18 +4104,18 @@ TEXT ·dequantizeU8AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest99:
+rest100:
 	CMPQ      AX, CX
-	JAE       done99
+	JAE       done100
 	VPMOVZXBD (BX)(AX*1), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest99
+	JMP       rest100
 
-done99:
+done100:
 	VZEROUPPER
 	RET
 
@@ -4052,10 +4137,10 @@ TEXT ·quantizeI16AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main100:
+main101:
 	LEAQ         16(AX), SI
 	CMPQ         SI, CX
-	JA           rest100
+	JA           rest101
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -4079,11 +4164,11 @@ main100:
 	VPACKSSDW    X6, X5, X5
 	VMOVDQU      X5, 16(DX)(AX*2)
 	MOVQ         SI, AX
-	JMP          main100
+	JMP          main101
 
-rest100:
+rest101:
 	CMPQ         AX, CX
-	JAE          done100
+	JAE          done101
 	VMOVUPS      (BX)(AX*4), Y5
 	VDIVPS       Y0, Y5, Y5
 	VMAXPS       Y1, Y5, Y5
@@ -4096,9 +4181,9 @@ rest100:
 	VPACKSSDW    X6, X5, X5
 	VMOVDQU      X5, (DX)(AX*2)
 	ADDQ         $0x08, AX
-	JMP          rest100
+	JMP          rest101
 
-done100:
+done101:
 	VZEROUPPER
 	RET
 
@@ -4114,18 +4199,18 @@ TEXT ·dequantizeI16AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest101:
+rest102:
 	CMPQ      AX, CX
-	JAE       done101
+	JAE       done102
 	VPMOVSXWD (BX)(AX*2), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest101
+	JMP       rest102
 
-done101:
+done102:
 	VZEROUPPER
 	RET
 
@@ -4147,10 +4232,10 @@ TEXT ·quantizeI32AVX2(SB), NOSPLIT, $0-36
 	VPBROADCASTD X4, Y4
 	XORQ         AX, AX
 
-main102:
+main103:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest102
+	JA        rest103
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -4170,11 +4255,11 @@ main102:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main102
+	JMP       main103
 
-rest102:
+rest103:
 	CMPQ      AX, CX
-	JAE       done102
+	JAE       done103
 	VMOVUPS   (BX)(AX*4), Y5
 	VDIVPS    Y0, Y5, Y5
 	VMAXPS    Y1, Y5, Y5
@@ -4185,9 +4270,9 @@ rest102:
 	VPADDD    Y4, Y5, Y5
 	VMOVDQU   Y5, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest102
+	JMP       rest103
 
-done102:
+done103:
 	VZEROUPPER
 	RET
 
@@ -4203,18 +4288,18 @@ TEXT ·dequantizeI32AVX2(SB), NOSPLIT, $0-32
 	VPBROADCASTD X1, Y1
 	XORQ         AX, AX
 
-rest103:
+rest104:
 	CMPQ      AX, CX
-	JAE       done103
+	JAE       done104
 	VMOVDQU   (BX)(AX*4), Y2
 	VPSUBD    Y1, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y0, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest103
+	JMP       rest104
 
-done103:
+done104:
 	VZEROUPPER
 	RET
 
@@ -4227,10 +4312,10 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main104:
+main105:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest104
+	JA      rest105
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -4244,18 +4329,18 @@ main104:
 	VADDPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main104
+	JMP     main105
 
-rest104:
+rest105:
 	CMPQ    AX, CX
-	JAE     done104
+	JAE     done105
 	VMOVUPS (BX)(AX*4), Y0
 	VADDPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest104
+	JMP     rest105
 
-done104:
+done105:
 	VZEROUPPER
 	RET
 
@@ -4268,10 +4353,10 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main105:
+main106:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest105
+	JA      rest106
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -4285,18 +4370,18 @@ main105:
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main105
+	JMP     main106
 
-rest105:
+rest106:
 	CMPQ    AX, CX
-	JAE     done105
+	JAE     done106
 	VMOVUPS (BX)(AX*4), Y1
 	VADDPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest105
+	JMP     rest106
 
-done105:
+done106:
 	VZEROUPPER
 	RET
 
@@ -4309,10 +4394,10 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main106:
+main107:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest106
+	JA      rest107
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -4326,18 +4411,18 @@ main106:
 	VSUBPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main106
+	JMP     main107
 
-rest106:
+rest107:
 	CMPQ    AX, CX
-	JAE     done106
+	JAE     done107
 	VMOVUPS (BX)(AX*4), Y0
 	VSUBPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest106
+	JMP     rest107
 
-done106:
+done107:
 	VZEROUPPER
 	RET
 
@@ -4350,10 +4435,10 @@ TEXT ·subOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main107:
+main108:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest107
+	JA      rest108
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -4367,18 +4452,18 @@ main107:
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main107
+	JMP     main108
 
-rest107:
+rest108:
 	CMPQ    AX, CX
-	JAE     done107
+	JAE     done108
 	VMOVUPS (BX)(AX*4), Y1
 	VSUBPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest107
+	JMP     rest108
 
-done107:
+done108:
 	VZEROUPPER
 	RET
 
@@ -4391,10 +4476,10 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), SI
 	XORQ AX, AX
 
-main108:
+main109:
 	LEAQ    32(AX), DI
 	CMPQ    DI, CX
-	JA      rest108
+	JA      rest109
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
@@ -4408,18 +4493,18 @@ main108:
 	VMULPS  96(SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, 96(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main108
+	JMP     main109
 
-rest108:
+rest109:
 	CMPQ    AX, CX
-	JAE     done108
+	JAE     done109
 	VMOVUPS (BX)(AX*4), Y0
 	VMULPS  (SI)(AX*4), Y0, Y0
 	VMOVUPS Y0, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest108
+	JMP     rest109
 
-done108:
+done109:
 	VZEROUPPER
 	RET
 
@@ -4432,10 +4517,10 @@ TEXT ·mulOneAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS b+24(FP), Y0
 	XORQ         AX, AX
 
-main109:
+main110:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest109
+	JA      rest110
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
@@ -4449,18 +4534,18 @@ main109:
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main109
+	JMP     main110
 
-rest109:
+rest110:
 	CMPQ    AX, CX
-	JAE     done109
+	JAE     done110
 	VMOVUPS (BX)(AX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest109
+	JMP     rest110
 
-done109:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4473,10 +4558,10 @@ TEXT ·oneSubAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS a+24(FP), Y0
 	XORQ         AX, AX
 
-main110:
+main111:
 	LEAQ    32(AX), SI
 	CMPQ    SI, CX
-	JA      rest110
+	JA      rest111
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	VSUBPS  32(BX)(AX*4), Y0, Y1
@@ -4486,17 +4571,17 @@ main110:
 	VSUBPS  96(BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, 96(DX)(AX*4)
 	MOVQ    SI, AX
-	JMP     main110
+	JMP     main111
 
-rest110:
+rest111:
 	CMPQ    AX, CX
-	JAE     done110
+	JAE     done111
 	VSUBPS  (BX)(AX*4), Y0, Y1
 	VMOVUPS Y1, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest110
+	JMP     rest111
 
-done110:
+done111:
 	VZEROUPPER
 	RET
 
@@ -4514,10 +4599,10 @@ TEXT ·passAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS 96(AX), Y3
 	XORQ         AX, AX
 
-main111:
+main112:
 	LEAQ    16(AX), DI
 	CMPQ    DI, CX
-	JA      rest111
+	JA      rest112
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -4535,11 +4620,11 @@ main111:
 	VANDPS  32(SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, 32(DX)(AX*4)
 	MOVQ    DI, AX
-	JMP     main111
+	JMP     main112
 
-rest111:
+rest112:
 	CMPQ    AX, CX
-	JAE     done111
+	JAE     done112
 	VMOVUPS (BX)(AX*4), Y4
 	VCMPPS  $0x1e, Y0, Y4, Y5
 	VORPS   Y2, Y5, Y5
@@ -4549,9 +4634,9 @@ rest111:
 	VANDPS  (SI)(AX*4), Y5, Y5
 	VMOVUPS Y5, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest111
+	JMP     rest112
 
-done111:
+done112:
 	VZEROUPPER
 	RET
 
@@ -4565,10 +4650,10 @@ TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main112:
+main113:
 	LEAQ      16(AX), SI
 	CMPQ      SI, CX
-	JA        rest112
+	JA        rest113
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
@@ -4580,20 +4665,20 @@ main112:
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, 32(DX)(AX*4)
 	MOVQ      SI, AX
-	JMP       main112
+	JMP       main113
 
-rest112:
+rest113:
 	CMPQ      AX, CX
-	JAE       done112
+	JAE       done113
 	VMOVUPS   (BX)(AX*4), Y2
 	VCMPPS    $0x11, Y1, Y2, Y3
 	VMULPS    Y0, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VMOVUPS   Y2, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest112
+	JMP       rest113
 
-done112:
+done113:
 	VZEROUPPER
 	RET
 
@@ -4608,10 +4693,10 @@ TEXT ·leakyBackAVX2(SB), NOSPLIT, $0-36
 	VXORPS       Y1, Y1, Y1
 	XORQ         AX, AX
 
-main113:
+main114:
 	LEAQ      16(AX), DI
 	CMPQ      DI, CX
-	JA        rest113
+	JA        rest114
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4625,11 +4710,11 @@ main113:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, 32(DX)(AX*4)
 	MOVQ      DI, AX
-	JMP       main113
+	JMP       main114
 
-rest113:
+rest114:
 	CMPQ      AX, CX
-	JAE       done113
+	JAE       done114
 	VMOVUPS   (BX)(AX*4), Y2
 	VMOVUPS   (SI)(AX*4), Y3
 	VCMPPS    $0x1e, Y1, Y2, Y2
@@ -4637,9 +4722,9 @@ rest113:
 	VBLENDVPS Y2, Y3, Y4, Y3
 	VMOVUPS   Y3, (DX)(AX*4)
 	ADDQ      $0x08, AX
-	JMP       rest113
+	JMP       rest114
 
-done113:
+done114:
 	VZEROUPPER
 	RET
 
@@ -4651,9 +4736,9 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), BX
 	XORQ AX, AX
 
-rest114:
+rest115:
 	CMPQ    AX, CX
-	JAE     done114
+	JAE     done115
 	VMOVUPS (DX)(AX*4), Y0
 	VMOVUPS (BX)(AX*4), Y1
 	VMAXPS  Y0, Y1, Y2
@@ -4663,9 +4748,9 @@ rest114:
 	VORPS   Y3, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest114
+	JMP     rest115
 
-done114:
+done115:
 	VZEROUPPER
 	RET
 
@@ -5215,7 +5300,7 @@ vector:
 	VPERMPD   $0xd8, Y11, Y11
 	VMOVUPS   Y11, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks115
+	JZ        nopicks116
 	VMOVUPS   elemDouble<>+0(SB), Y10
 	VMOVUPS   elemDouble<>+32(SB), Y12
 	VPERMPS   Y11, Y10, Y10
@@ -5268,7 +5353,7 @@ vector:
 	MOVB      R11, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks115:
+nopicks116:
 	ADDQ    $0x08, AX
 	CMPQ    AX, CX
 	JE      next
@@ -5340,7 +5425,7 @@ short:
 	VPERMPD   $0xd8, Y11, Y11
 	VMOVUPS   Y11, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks116
+	JZ        nopicks117
 	VMOVUPS   elemDouble<>+0(SB), Y10
 	VMOVUPS   elemDouble<>+32(SB), Y12
 	VPERMPS   Y11, Y10, Y10
@@ -5397,7 +5482,7 @@ short:
 	MOVB      AL, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks116:
+nopicks117:
 	JMP next
 
 masked:
@@ -5461,7 +5546,7 @@ masked:
 	VPERMPD    $0xd8, Y11, Y11
 	VMASKMOVPS Y11, Y5, (SI)(AX*4)
 	TESTQ      R9, R9
-	JZ         nopicks117
+	JZ         nopicks118
 	VMOVUPS    elemDouble<>+0(SB), Y10
 	VMOVUPS    elemDouble<>+32(SB), Y12
 	VPERMPS    Y11, Y10, Y10
@@ -5518,7 +5603,7 @@ masked:
 	MOVB       AL, 3(R9)
 	ADDQ       $0x04, R9
 
-nopicks117:
+nopicks118:
 next:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(BX*2), DI
@@ -5652,7 +5737,7 @@ vector:
 	VPERMPD   $0xd8, Y14, Y14
 	VMOVUPS   Y14, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks118
+	JZ        nopicks119
 	VMOVUPS   elemDouble<>+0(SB), Y15
 	VMOVUPS   elemDouble<>+32(SB), Y16
 	VPERMPS   Y14, Y15, Y15
@@ -5689,7 +5774,7 @@ vector:
 	MOVB      R10, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks118:
+nopicks119:
 	ADDQ    $0x08, AX
 	CMPQ    AX, CX
 	JE      next
@@ -5757,7 +5842,7 @@ short:
 	VPERMPD   $0xd8, Y14, Y14
 	VMOVUPS   Y14, (SI)(AX*4)
 	TESTQ     R9, R9
-	JZ        nopicks119
+	JZ        nopicks120
 	VMOVUPS   elemDouble<>+0(SB), Y15
 	VMOVUPS   elemDouble<>+32(SB), Y16
 	VPERMPS   Y14, Y15, Y15
@@ -5798,7 +5883,7 @@ short:
 	MOVB      AL, 3(R9)
 	ADDQ      $0x04, R9
 
-nopicks119:
+nopicks120:
 	JMP next
 
 masked:
@@ -5858,7 +5943,7 @@ masked:
 	VPERMPD    $0xd8, Y14, Y14
 	VMASKMOVPS Y14, Y9, (SI)(AX*4)
 	TESTQ      R9, R9
-	JZ         nopicks120
+	JZ         nopicks121
 	VMOVUPS    elemDouble<>+0(SB), Y15
 	VMOVUPS    elemDouble<>+32(SB), Y16
 	VPERMPS    Y14, Y15, Y15
@@ -5899,7 +5984,7 @@ masked:
 	MOVB       AL, 3(R9)
 	ADDQ       $0x04, R9
 
-nopicks120:
+nopicks121:
 next:
 	LEAQ (SI)(CX*4), SI
 	LEAQ (DI)(BX*2), DI
@@ -6090,9 +6175,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Y7
 	XORQ         AX, AX
 
-rest121:
+rest122:
 	CMPQ    AX, CX
-	JAE     done121
+	JAE     done122
 	VMULPS  (DX)(AX*4), Y7, Y8
 	VMULPS  Y6, Y8, Y9
 	VADDPS  (BX)(AX*4), Y9, Y9
@@ -6114,9 +6199,9 @@ rest121:
 	VSUBPS  Y11, Y8, Y8
 	VMOVUPS Y8, (DX)(AX*4)
 	ADDQ    $0x08, AX
-	JMP     rest121
+	JMP     rest122
 
-done121:
+done122:
 	VZEROUPPER
 	RET
 
@@ -6139,9 +6224,9 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS 28(AX), Z7
 	XORQ         AX, AX
 
-rest122:
+rest123:
 	CMPQ    AX, CX
-	JAE     done122
+	JAE     done123
 	VMULPS  (DX)(AX*4), Z7, Z8
 	VMULPS  Z6, Z8, Z9
 	VADDPS  (BX)(AX*4), Z9, Z9
@@ -6163,46 +6248,15 @@ rest122:
 	VSUBPS  Z11, Z8, Z8
 	VMOVUPS Z8, (DX)(AX*4)
 	ADDQ    $0x10, AX
-	JMP     rest122
-
-done122:
-	VZEROUPPER
-	RET
-
-// func sgdAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
-// Requires: AVX
-TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
-	MOVQ         n+24(FP), CX
-	MOVQ         w+0(FP), DX
-	MOVQ         grad+8(FP), BX
-	MOVQ         v+16(FP), SI
-	VBROADCASTSS lr+32(FP), Y0
-	VBROADCASTSS mom+36(FP), Y1
-	VBROADCASTSS wd+40(FP), Y2
-	XORQ         AX, AX
-
-rest123:
-	CMPQ    AX, CX
-	JAE     done123
-	VMOVUPS (DX)(AX*4), Y3
-	VMULPS  Y2, Y3, Y4
-	VADDPS  (BX)(AX*4), Y4, Y4
-	VMULPS  (SI)(AX*4), Y1, Y5
-	VADDPS  Y4, Y5, Y5
-	VMOVUPS Y5, (SI)(AX*4)
-	VMULPS  Y0, Y5, Y5
-	VSUBPS  Y5, Y3, Y3
-	VMOVUPS Y3, (DX)(AX*4)
-	ADDQ    $0x08, AX
 	JMP     rest123
 
 done123:
 	VZEROUPPER
 	RET
 
-// func sgdNesterovAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
+// func sgdAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
 // Requires: AVX
-TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
+TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
 	MOVQ         n+24(FP), CX
 	MOVQ         w+0(FP), DX
 	MOVQ         grad+8(FP), BX
@@ -6221,8 +6275,6 @@ rest124:
 	VMULPS  (SI)(AX*4), Y1, Y5
 	VADDPS  Y4, Y5, Y5
 	VMOVUPS Y5, (SI)(AX*4)
-	VMULPS  Y1, Y5, Y5
-	VADDPS  Y5, Y4, Y5
 	VMULPS  Y0, Y5, Y5
 	VSUBPS  Y5, Y3, Y3
 	VMOVUPS Y3, (DX)(AX*4)
@@ -6230,5 +6282,38 @@ rest124:
 	JMP     rest124
 
 done124:
+	VZEROUPPER
+	RET
+
+// func sgdNesterovAVX2(w *float32, grad *float32, v *float32, n int, lr float32, mom float32, wd float32)
+// Requires: AVX
+TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-44
+	MOVQ         n+24(FP), CX
+	MOVQ         w+0(FP), DX
+	MOVQ         grad+8(FP), BX
+	MOVQ         v+16(FP), SI
+	VBROADCASTSS lr+32(FP), Y0
+	VBROADCASTSS mom+36(FP), Y1
+	VBROADCASTSS wd+40(FP), Y2
+	XORQ         AX, AX
+
+rest125:
+	CMPQ    AX, CX
+	JAE     done125
+	VMOVUPS (DX)(AX*4), Y3
+	VMULPS  Y2, Y3, Y4
+	VADDPS  (BX)(AX*4), Y4, Y4
+	VMULPS  (SI)(AX*4), Y1, Y5
+	VADDPS  Y4, Y5, Y5
+	VMOVUPS Y5, (SI)(AX*4)
+	VMULPS  Y1, Y5, Y5
+	VADDPS  Y5, Y4, Y5
+	VMULPS  Y0, Y5, Y5
+	VSUBPS  Y5, Y3, Y3
+	VMOVUPS Y3, (DX)(AX*4)
+	ADDQ    $0x08, AX
+	JMP     rest125
+
+done125:
 	VZEROUPPER
 	RET

@@ -33,6 +33,7 @@ func columnExtentFast(_, _, _ []float32) bool           { return false }
 func fakeQuantizeColumnsFast(_ []float32, _ []int8, _ []uint8, _ []float32, _ int, _ GridRow) int {
 	return 0
 }
+func lsqRowFast(_, _, _ []float32, _ GridRow, _, _ []float64) int     { return 0 }
 func lsqFast(_, _, _ []float32, _ Grid, _ *lanes) int                 { return 0 }
 func binaryFast[F Float](_ elemOp, _, _, _ []F) int                   { return 0 }
 func binaryOneFast[F Float](_ elemOp, _, _ []F, _ F) int              { return 0 }

@@ -146,6 +146,14 @@ func lsqFast(dx, x, dy []float32, g Grid, l *lanes) int {
 	return n
 }
 
+func lsqRowFast(dx, x, dy []float32, r GridRow, ds, dz []float64) int {
+	n := whole(len(x))
+	if n > 0 {
+		lsqRowAVX2(&dx[:n][0], &x[0], &dy[:n][0], n, &r.Scale[0], &r.Lo[0], &r.Hi[0], &ds[:n][0], &dz[:n][0])
+	}
+	return n
+}
+
 // extentRowFast wants a multiple of eight elements, which extentFast has found finite.
 func extentRowFast(lo, hi, x []float32) {
 	n := len(x)

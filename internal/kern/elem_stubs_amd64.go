@@ -199,6 +199,11 @@ func fakeQuantColumnsAVX2(dst *float32, x *float32, n int, rows int, stride int,
 //go:noescape
 func fakeQuantColumnsAVX512(dst *float32, x *float32, n int, rows int, stride int, scale *float32, lo *float32, hi *float32, codes *int8, mask *uint8, maskStride int)
 
+// lsqRowAVX2 is LSQRow.
+//
+//go:noescape
+func lsqRowAVX2(dx *float32, x *float32, dy *float32, n int, scale *float32, lo *float32, hi *float32, ds *float64, dz *float64)
+
 // quantizeI8AVX2 is Quantize.
 //
 //go:noescape

@@ -193,6 +193,14 @@ var elemTrials = map[string]func(t *trial, n, c int){
 		x := t.in(n)
 		FakeQuantizeRow(t.out(n), x, row, 3)
 		STERow(t.out(n), x, t.in(n), row, 3)
+		ds, dz := make([]float64, n), make([]float64, n)
+		for range 3 {
+			LSQRow(t.out(n), t.in(n), t.fill(n, false), row, 3, ds, dz)
+		}
+		for i := range ds {
+			t.note(ds[i])
+			t.note(dz[i])
+		}
 		lo, hi, count := t.out(n), t.out(n), make([]int, n)
 		for i := range lo {
 			lo[i], hi[i] = maxFloat32, -maxFloat32

@@ -59,7 +59,7 @@ func lsqOne(dx *float32, ds, dz *float64, x, d, scale, lo, hi float32) {
 func LSQRow(dx, x, dy []float32, r GridRow, from int, ds, dz []float64) {
 	r = r.part(from, len(x))
 	dx, dy, ds, dz = dx[:len(x)], dy[:len(x)], ds[:len(x)], dz[:len(x)]
-	for i, v := range x {
-		lsqOne(&dx[i], &ds[i], &dz[i], v, dy[i], r.Scale[i], r.Lo[i], r.Hi[i])
+	for i := lsqRowFast(dx, x, dy, r, ds, dz); i < len(x); i++ {
+		lsqOne(&dx[i], &ds[i], &dz[i], x[i], dy[i], r.Scale[i], r.Lo[i], r.Hi[i])
 	}
 }

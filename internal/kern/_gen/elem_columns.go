@@ -12,6 +12,7 @@ func emitColumns() {
 	emitColumnExtent()
 	emitColumnsKeep(8)
 	emitColumnsKeep(16)
+	emitLSQRow()
 }
 
 // columnTail returns the lanes of the columns behind element i that exist.
@@ -207,4 +208,50 @@ func (k columnsKernel) columns(tail Op) {
 	KMOVW(m, to)
 	VMOVUPS(v, tail, k.at(k.dst, 0))
 	VPMOVDB(wide, tail, codes)
+}
+
+// emitLSQRow is emitLSQ with a grid and sums for each element.
+func emitLSQRow() {
+	k := beginElem("lsqRowAVX2", "func(dx, x, dy *float32, n int, scale, lo, hi *float32, ds, dz *float64)", "lsqRowAVX2 is LSQRow.")
+	dx, x, dy, scale, lo, hi := ptr("dx"), ptr("x"), ptr("dy"), ptr("scale"), ptr("lo"), ptr("hi")
+	sums := []GPVirtual{ptr("ds"), ptr("dz")}
+	magic, one := roundMagic(), bits32(0x3f800000)
+	k.loop(1, func(int) {
+		r, low, high := load(k.at(x, 0)), load(k.at(lo, 0)), load(k.at(hi, 0))
+		low1, high1 := YMM(), YMM()
+		VSUBPS(one, low, low1)
+		VADDPS(one, high, high1)
+		gridVecs{load(k.at(scale, 0)), low1, high1, magic}.steps(r)
+		in, c := YMM(), YMM()
+		VMAXPS(low, r, c)
+		VMINPS(c, high, c)
+		VCMPPS(Imm(cmpEQ), c, r, in)
+		d := load(k.at(dy, 0))
+		for h := range 2 {
+			r64, v64, s64, c64, d64, m64 := half(r, h), YMM(), YMM(), half(c, h), half(d, h), YMM()
+			VCVTPS2PD(k.at(x, 0).Offset(16*h), v64)
+			VCVTPS2PD(k.at(scale, 0).Offset(16*h), s64)
+			VDIVPD(s64, v64, v64)
+			VSUBPD(v64, r64, r64)
+			if h == 0 {
+				VPMOVSXDQ(in.AsX(), m64)
+			} else {
+				VEXTRACTI128(Imm(1), in, m64.AsX())
+				VPMOVSXDQ(m64.AsX(), m64)
+			}
+			VBLENDVPD(m64, r64, c64, c64)
+			VMULPD(d64, c64, c64)
+			at := func(i int) Mem { return Mem{Base: sums[i], Index: k.i, Scale: 8, Disp: 32 * h} }
+			VADDPD(at(0), c64, c64)
+			VMOVUPD(c64, at(0))
+			VMULPD(s64, d64, d64)
+			VANDNPD(d64, m64, d64)
+			VMOVUPD(at(1), c64)
+			VSUBPD(d64, c64, c64)
+			VMOVUPD(c64, at(1))
+		}
+		VANDPS(d, in, in)
+		VMOVUPS(in, k.at(dx, 0))
+	})
+	endElem()
 }
