@@ -90,6 +90,14 @@ var journeys = []struct {
 		return f.node("AveragePool", []string{h}, "kernel_shape", []int{2, 3}, "dilations", []int{3, 2}, "pads", []int{0, 1, 1, 1}, "count_include_pad", 1)
 	}, false, true},
 	// From here on the last layer is a reshape.
+	{"gather elements", 17, func(f *file, h string) string {
+		return f.node("GatherElements", []string{h, f.init(intTensor("at", []int{2, 4, 1, 2}, 7, 0, 1, -1, 2, 2, 3, 4, 7, 0, 1, -1, 2, 2, 3, 4))}, "axis", 3)
+	}, false, true},
+	{"scatter rows", 17, func(f *file, h string) string {
+		y := f.node("Reshape", []string{h, f.list(0, 192)})
+		u := f.node("Slice", []string{y, f.list(100), f.list(103), f.list(1)})
+		return f.node("ScatterElements", []string{y, f.init(intTensor("at", []int{2, 3}, 5, 0, -1, 5, 0, -1)), u}, "axis", 1)
+	}, false, true},
 	{"max pool 3-D", 17, deep("MaxPool", "kernel_shape", []int{2, 2, 3}, "strides", []int{1, 2, 2}, "pads", []int{1, 0, 1, 0, 0, 1}), false, true},
 	{"average pool 3-D", 19, deep("AveragePool", "kernel_shape", []int{2, 2, 3}, "strides", []int{1, 2, 2}, "pads", []int{1, 0, 1, 0, 0, 1}), false, true},
 	{"average pool 3-D with padding", 19, deep("AveragePool", "kernel_shape", []int{2, 2, 3}, "pads", []int{1, 0, 1, 0, 0, 1}, "count_include_pad", 1), false, true},

@@ -33,6 +33,7 @@ func init() {
 		"SoftmaxCrossEntropyLoss": classLoss, "NegativeLogLikelihoodLoss": classLoss,
 		"Identity": identity, "Cast": cast, "CastLike": castLike, "Reshape": reshape, "Flatten": flatten, "Transpose": transpose,
 		"Squeeze": squeeze, "Unsqueeze": unsqueeze, "Concat": concat, "Slice": slice, "Split": split,
+		"GatherElements": gatherPlaces, "GatherND": gatherPlaces, "ScatterElements": scatter, "Scatter": scatter, "ScatterND": scatter,
 		"DequantizeLinear": dequantize,
 		"Gather":           gather, "Expand": expand, "Where": where, "Not": not,
 	}
@@ -68,7 +69,7 @@ func init() {
 	folds = map[string]func(*node) (*constant, error){
 		"Shape": foldShape, "Size": foldSize, "Constant": foldConstant, "ConstantOfShape": foldFill, "Range": foldRange,
 		"Cast": foldCast, "CastLike": foldCast, "Reshape": foldReshape, "Flatten": foldFlatten, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
-		"Transpose": foldTranspose, "Concat": foldConcat, "Slice": foldSlice, "Gather": foldGather, "Expand": foldExpand, "Tile": foldTile,
+		"Transpose": foldTranspose, "Concat": foldConcat, "Slice": foldSlice, "Gather": foldGather, "Expand": foldExpand, "Tile": foldTile, "GatherElements": foldPlaces, "GatherND": foldPlaces,
 		"Where": foldWhere, "Not": foldNot, "ReduceProd": foldReduce, "ReduceSum": foldReduce, "ReduceMax": foldReduce, "ReduceMin": foldReduce,
 	}
 	for op := range arithmetic {

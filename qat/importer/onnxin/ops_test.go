@@ -28,7 +28,7 @@ func vec(v ...float32) ten { return ten{[]int{len(v)}, v} }
 func row(v ...float32) ten { return ten{[]int{1, len(v)}, v} }
 
 // opCase is one operator: the first operand is the input, the others are initializers
-// (ten: floats; []int64: whole numbers; nil: left out). Results are by hand.
+// (ten: floats; []int64 and rows of them: whole numbers; nil: left out). Results are by hand.
 type opCase struct {
 	name  string
 	op    string
@@ -185,6 +185,16 @@ var opCases = []opCase{
 	{"slice attributes", "Slice", 9, []any{"starts", []int{0, 1}, "ends", []int{9, -1}}, seq(2, 4), nil, ten{[]int{2, 2}, []float32{2, 3, 6, 7}}},
 	{"gather row", "Gather", 17, nil, seq(3, 2), []any{[]int64{2, 0}}, ten{[]int{2, 2}, []float32{5, 6, 1, 2}}},
 	{"gather run", "Gather", 17, []any{"axis", 1}, seq(1, 5), []any{[]int64{0, 2, -1}}, row(1, 3, 5)},
+	{"gather elements", "GatherElements", 17, nil, seq(2, 1), []any{[][]int64{{1}}}, ten{[]int{1, 1}, []float32{2}}},
+	{"gather parts", "GatherND", 17, nil, seq(3, 2), []any{[][]int64{{2}, {-3}}}, ten{[]int{2, 2}, []float32{5, 6, 1, 2}}},
+	{"gather points", "GatherND", 17, nil, seq(3, 2), []any{[][]int64{{2, 0}, {0, 1}}}, vec(5, 2)},
+	{"gather points of a batch", "GatherND", 17, []any{"batch_dims", 1}, seq(2, 3), []any{[][]int64{{2}, {0}}}, vec(3, 4)},
+	{"scatter", "ScatterElements", 18, []any{"axis", 1}, seq(1, 4), []any{[][]int64{{1, -1}}, row(8, 9)}, row(1, 8, 3, 9)},
+	{"scatter added", "ScatterElements", 18, []any{"axis", 1, "reduction", "add"}, seq(1, 4), []any{[][]int64{{1, 1, 3}}, row(8, 9, 10)}, row(1, 19, 3, 14)},
+	{"scatter of old", "Scatter", 9, []any{"axis", 1}, seq(1, 4), []any{[][]int64{{0}}, row(8)}, row(8, 2, 3, 4)},
+	{"scatter parts", "ScatterND", 18, nil, seq(3, 2), []any{[][]int64{{2}}, row(8, 9)}, ten{[]int{3, 2}, []float32{1, 2, 3, 4, 8, 9}}},
+	{"scatter the largest", "ScatterND", 18, []any{"reduction", "max"}, seq(3, 2), []any{[][]int64{{0}, {2}}, ten{[]int{2, 2}, []float32{0, 9, 9, 0}}}, ten{[]int{3, 2}, []float32{1, 9, 3, 4, 9, 6}}},
+	{"scatter multiplied", "ScatterND", 18, []any{"reduction", "mul"}, seq(3, 2), []any{[][]int64{{0, 1}, {0, 1}}, vec(2, 5)}, ten{[]int{3, 2}, []float32{1, 20, 3, 4, 5, 6}}},
 	{"expand", "Expand", 17, nil, row(1, 2), []any{[]int64{2, 1, 1}}, ten{[]int{2, 1, 2}, []float32{1, 2, 1, 2}}},
 	{"cast", "Cast", 17, []any{"to", int(onnxpb.TensorProto_FLOAT16)}, row(1.5), nil, row(1.5)},
 	{"identity", "Identity", 17, nil, row(1.5), nil, row(1.5)},
@@ -217,6 +227,8 @@ func TestOps(t *testing.T) {
 					f.init(floatTensor(name, r.shape, r.v...))
 				case []int64:
 					f.init(intTensor(name, []int{len(r)}, r...))
+				case [][]int64:
+					f.init(intTensor(name, []int{len(r), len(r[0])}, slices.Concat(r...)...))
 				}
 				in = append(in, name)
 			}

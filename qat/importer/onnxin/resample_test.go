@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/goqat/goqat/internal/onnxpb"
 )
 
 // TestResampleRefused: what no resize, pad or tile of goqat's does is refused with its reason.
@@ -115,6 +117,40 @@ func TestPoolsRefused(t *testing.T) {
 		f.output(f.node(c.op, in, c.attrs...))
 		if _, err := f.read(t, Options{}); err == nil || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s of %v, %v: %v, want %q", c.op, c.shape, c.attrs, err, c.text)
+		}
+	}
+}
+
+// TestScatterRefused: places that are none, and what is not computed.
+func TestScatterRefused(t *testing.T) {
+	for _, c := range []struct {
+		op      string
+		indices *onnxpb.TensorProto
+		updates []int
+		attrs   []any
+		text    string
+	}{
+		{"GatherElements", intTensor("i", []int{1, 1}, 3), nil, nil, "index 3"},
+		{"GatherElements", intTensor("i", []int{1}, 0), nil, nil, "indices of shape [1]"},
+		{"GatherElements", intTensor("i", []int{1, 1}, 0), nil, []any{"axis", 2}, "axis 2"},
+		{"GatherElements", floatTensor("i", []int{1, 1}, 0), nil, nil, "whole numbers"},
+		{"GatherND", intTensor("i", []int{1, 3}, 0, 0, 0), nil, nil, "indices of shape [1 3]"},
+		{"GatherND", intTensor("i", []int{1, 1}, -4), nil, nil, "index -4"},
+		{"GatherND", intTensor("i", []int{2, 1}, 0, 0), nil, []any{"batch_dims", 1}, "1 axes of a batch"},
+		{"GatherND", intTensor("i", []int{1, 1}, 0), nil, []any{"batch_dims", -1}, "-1 axes of a batch"},
+		{"ScatterND", intTensor("i", []int{1, 1}, 0), []int{1, 3}, nil, "updates of shape (1, 3)"},
+		{"ScatterND", intTensor("i", []int{1, 1}, 0), []int{1, 2}, []any{"reduction", "mean"}, "mean"},
+		{"ScatterND", intTensor("i", []int{17, 1}, make([]int64, 17)...), []int{17, 2}, []any{"reduction", "add"}, "16 times"},
+		{"ScatterElements", intTensor("i", []int{1, 3}, 0, 0, 0), []int{1, 3}, nil, "indices of shape [1 3]"},
+	} {
+		f := newFile(18)
+		in := []string{f.input("x", 3, 2), f.init(c.indices)}
+		if c.updates != nil {
+			in = append(in, f.fill("u", 1, c.updates...))
+		}
+		f.output(f.node(c.op, in, c.attrs...))
+		if _, err := f.read(t, Options{}); err == nil || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s at %v, %v: %v, want %q", c.op, c.indices.Dims, c.attrs, err, c.text)
 		}
 	}
 }
