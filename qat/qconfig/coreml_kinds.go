@@ -15,6 +15,8 @@ import (
 // case, without "torch." and the like.
 var coreMLKinds = map[string]string{
 	"conv1d": "conv", "conv2d": "conv", "conv": "conv",
+	"convtranspose1d": "conv_transpose", "convtranspose2d": "conv_transpose",
+	"conv_transpose1d": "conv_transpose", "conv_transpose2d": "conv_transpose", "conv_transpose": "conv_transpose",
 	"linear": "matmul", "matmul": "matmul", "mm": "matmul", "bmm": "matmul",
 	"batchnorm1d": "batch_norm", "batchnorm2d": "batch_norm", "batch_norm": "batch_norm",
 	"relu": "relu", "relu_": "relu", "relu6": "clip", "hardtanh": "clip", "clip": "clip", "clamp": "clip",
@@ -34,10 +36,15 @@ var coreMLKinds = map[string]string{
 	"dropout":   "dropout", "dropout1d": "dropout", "dropout2d": "dropout",
 }
 
+// coreMLJoined gives for types that share a kind with another what the other is.
+var coreMLJoined = map[string]string{
+	"conv1d": "Conv2d", "conv2d": "Conv1d", "linear": "torch.matmul", "matmul": "Linear", "mm": "Linear", "bmm": "Linear",
+}
+
 // coreMLOther are further types that Core ML Tools knows. Where goqat has a kind of the
 // same letters, that is meant, else it has no layer for them.
 var coreMLOther = strings.Fields(`
-	identity conv3d convtranspose1d convtranspose2d convtranspose3d conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose
+	identity conv3d convtranspose3d conv_transpose3d
 	batchnorm3d maxpool3d avgpool3d adaptiveavgpool1d adaptiveavgpool3d dropout3d einsum embeddingbag gather
 	prelu rrelu logsigmoid hardsigmoid silu elu celu selu glu mish hardswish exp2 scaled_tanh
 	layernorm groupnorm instancenorm3d layer_norm l2_norm
@@ -54,13 +61,16 @@ func (r *coreMLReader) kinds(key, path string) ([]string, error) {
 	}
 	bare = strings.ToLower(bare)
 	if kinds, ok := coreMLKinds[bare]; ok {
+		if other := coreMLJoined[bare]; other != "" {
+			r.c.note(path, "it holds for %s too: goqat has one kind of layer for both, %s; write names of layers to tell them apart", other, kinds)
+		}
 		return strings.Fields(kinds), nil
 	}
 	if slices.Contains(coreMLOther, bare) {
 		if kind := sameLetters(bare); kind != "" {
 			return []string{kind}, nil
 		}
-		r.c.note(path, "no effect here: %s", whyOther(bare))
+		r.c.note(path, "no effect here: goqat has no such kind of layer; where Gorgonia builds it of simpler ops, configure those")
 		return nil, nil
 	}
 	return nil, r.c.fault(path, "unknown type of layer: %s", suggestType(bare, key))
@@ -76,13 +86,6 @@ func sameLetters(bare string) string {
 		}
 	}
 	return ""
-}
-
-func whyOther(bare string) string {
-	if strings.HasPrefix(strings.ReplaceAll(bare, "_", ""), "convtranspose") {
-		return "Gorgonia has no transposed convolution, so no layer can be one"
-	}
-	return "goqat has no such kind of layer; where Gorgonia builds it of simpler ops, configure those"
 }
 
 // suggestType is didYouMean for types, which it spells as PyTorch does.

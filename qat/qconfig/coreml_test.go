@@ -220,11 +220,12 @@ func TestCoreMLNotes(t *testing.T) {
 			"line 2, column 3: global_config.algorithm: scales are learned from the first step that quantizes"}},
 		{"module_type_configs:\n  Linear: {quantization_scheme: affine, weight_dtype: float32}\n  Conv2d: null\nmodule_name_configs:\n  a: {weight_dtype: float32, activation_dtype: float32, algorithm: learnable}", []string{
 			"without a global_config, layers that no entry names stay float",
+			"line 2, column 3: module_type_configs.Linear: it holds for torch.matmul too",
+			"line 3, column 3: module_type_configs.Conv2d: it holds for Conv1d too",
 			"line 5, column 3: module_name_configs.a: layers differ in their quantization_scheme",
 			"line 5, column 57: module_name_configs.a.algorithm: layers differ in their algorithm"}},
 		{"global_config: {weight_dtype: float32, activation_dtype: float32}\nmodule_type_configs: {ConvTranspose3d: null, LSTM: null}\npreserved_attributes: [a]\nnon_traceable_module_names: []", []string{
-			"line 2, column 23: module_type_configs.ConvTranspose3d: no effect here: Gorgonia has no transposed convolution",
-			"line 2, column 46: module_type_configs.LSTM: no effect here: goqat has no such kind of layer",
+			"line 2, column 23: module_type_configs.ConvTranspose3d: no effect here: goqat has no such kind of layer",
 			"line 3, column 1: preserved_attributes: no effect here"}},
 		{"global_config: {weight_dtype: float32, activation_dtype: float32, milestones: [1, 2, 3, 4]}\nmodule_name_configs: {a: {weight_dtype: float32, activation_dtype: float32, milestones: [2, 2, 3, 4]}}", []string{
 			"line 2, column 77: module_name_configs.a.milestones: they are not those of the network"}},

@@ -175,6 +175,36 @@ func TestCoreMLPostTrainingNames(t *testing.T) {
 	t.Errorf("no note about whole names: %v", c.Notes())
 }
 
+// TestCoreMLJoinedTypes asks that types of Core ML Tools that are one kind here say so, and
+// cannot differ without a word.
+func TestCoreMLJoinedTypes(t *testing.T) {
+	for _, c := range []struct{ text, note, fault string }{
+		{"module_type_configs: {torch.matmul: null}", "it holds for Linear too", ""},
+		{"module_type_configs: {Linear: null}", "it holds for torch.matmul too", ""},
+		{"module_type_configs: {Conv1d: {weight_dtype: qint4}}", "it holds for Conv2d too", ""},
+		{"module_type_configs: {Linear: {weight_dtype: qint4}, torch.matmul: null}", "", "the same kind of layer as Linear"},
+		{"module_type_configs: {Conv1d: null, Conv2d: {}}", "", "the same kind of layer as Conv1d"},
+	} {
+		cfg, err := ReadYAML(strings.NewReader("global_config: {}\n" + c.text))
+		switch {
+		case c.fault != "":
+			if err == nil || !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("%s: error %v, want %q in it", c.text, err, c.fault)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", c.text, err)
+		default:
+			found := false
+			for _, n := range cfg.Notes() {
+				found = found || strings.Contains(n.Text, c.note)
+			}
+			if !found {
+				t.Errorf("%s: no note says %q: %v", c.text, c.note, cfg.Notes())
+			}
+		}
+	}
+}
+
 // TestMerge asks that a merged setting is one, and that a written one wins.
 func TestMerge(t *testing.T) {
 	c, err := ReadYAML(strings.NewReader("global_config: &d {weight_dtype: qint4}\nmodule_name_configs: {fc: {<<: *d, weight_observer: min_max}, fc2: {<<: *d, weight_dtype: qint8}}"))
