@@ -5797,7 +5797,6 @@ loop:
 	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y6, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
-	VMOVAPD      Y5, Y5
 	VFMSUB231PS  Y3, Y3, Y5
 	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
 	VMOVUPD      fnSingle<>+0(SB), Y5
@@ -5853,7 +5852,6 @@ loop:
 	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y6, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
-	VMOVAPD      Y5, Y5
 	VFMSUB231PS  Y3, Y3, Y5
 	VFMADD231PS  fnSingle<>+2176(SB), Y5, Y7
 	VMOVUPD      fnSingle<>+0(SB), Y5
@@ -5945,7 +5943,6 @@ loop:
 	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMOVAPD      Y4, Y4
 	VFMSUB231PS  Y3, Y3, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVUPD      fnSingle<>+0(SB), Y4
@@ -6001,7 +5998,6 @@ loop:
 	VMOVUPD      fnSingle<>+2144(SB), Y7
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
-	VMOVAPD      Y4, Y4
 	VFMSUB231PS  Y3, Y3, Y4
 	VFMADD231PS  fnSingle<>+2176(SB), Y4, Y7
 	VMOVUPD      fnSingle<>+0(SB), Y4
@@ -6081,8 +6077,6 @@ wide:
 	VSUBPS            Z21, Z23, Z23
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z18, Z22
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z19, Z23
-	VMOVAPD           Z18, Z18
-	VMOVAPD           Z19, Z19
 	VFMSUB231PS       Z14, Z14, Z18
 	VFMSUB231PS       Z15, Z15, Z19
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z18, Z22
@@ -6189,7 +6183,6 @@ loop:
 	VBROADCASTSS      fnSingle<>+2144(SB), Z17
 	VSUBPS            Z16, Z17, Z17
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z15, Z17
-	VMOVAPD           Z15, Z15
 	VFMSUB231PS       Z13, Z13, Z15
 	VFMADD231PS.BCST  fnSingle<>+2176(SB), Z15, Z17
 	VBROADCASTSS      fnSingle<>+0(SB), Z15
@@ -6325,8 +6318,6 @@ wide:
 	VSUBPS           Z19, Z23, Z23
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z16, Z22
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z17, Z23
-	VMOVAPD          Z16, Z16
-	VMOVAPD          Z17, Z17
 	VFMSUB231PS      Z14, Z14, Z16
 	VFMSUB231PS      Z15, Z15, Z17
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z16, Z22
@@ -6415,7 +6406,6 @@ loop:
 	VBROADCASTSS     fnSingle<>+2144(SB), Z16
 	VSUBPS           Z14, Z16, Z16
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
-	VMOVAPD          Z13, Z13
 	VFMSUB231PS      Z12, Z12, Z13
 	VFMADD231PS.BCST fnSingle<>+2176(SB), Z13, Z16
 	VBROADCASTSS     fnSingle<>+0(SB), Z13
@@ -8118,7 +8108,6 @@ loop:
 	VBROADCASTSS 4(SI), Y7
 	VBROADCASTSS 4(SI), Y12
 	VMOVAPD      Y12, Y13
-	VMOVAPD      Y12, Y12
 	VFMADD231PS  Y7, Y10, Y13
 	VFMADD231PS  Y7, Y11, Y12
 	VFMADD231PS  Y6, Y10, Y13
@@ -8446,7 +8435,6 @@ wide:
 	VMOVAPD           Z10, Z11
 	VMOVAPD           Z10, Z12
 	VMOVAPD           Z10, Z13
-	VMOVAPD           Z10, Z10
 	VFMADD231PS.BCST  4(SI), Z18, Z11
 	VFMADD231PS.BCST  4(SI), Z19, Z12
 	VFMADD231PS.BCST  4(SI), Z20, Z13
@@ -8504,7 +8492,6 @@ loop:
 	VMULPS            Z4, Z4, Z7
 	VFMADD213PS       Z4, Z7, Z6
 	VBROADCASTSS      4(SI), Z4
-	VMOVAPD           Z4, Z4
 	VFMADD231PS.BCST  4(SI), Z6, Z4
 	VFMADD231PS.BCST  (SI), Z6, Z4
 	VADDPS.BCST       (SI), Z4, Z4
@@ -9266,7 +9253,6 @@ loop:
 	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y3, Y1
-	VMOVAPS      Y1, Y1
 	JMP          done1
 
 careful1:
@@ -9409,7 +9395,6 @@ done1:
 	VFMADD213PS  fnSingle<>+448(SB), Y2, Y3
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y3, Y1
-	VMOVAPS      Y1, Y1
 	JMP          done2
 
 careful2:
@@ -9572,7 +9557,6 @@ loop:
 	VFMADD213PS  Y5, Y5, Y3
 	VPSLLD       $0x17, Y2, Y2
 	VPADDD       Y2, Y3, Y2
-	VMOVAPS      Y2, Y2
 	JMP          done1
 
 careful1:
@@ -9721,7 +9705,6 @@ done1:
 	VFMADD213PS  Y5, Y5, Y3
 	VPSLLD       $0x17, Y2, Y2
 	VPADDD       Y2, Y3, Y2
-	VMOVAPS      Y2, Y2
 	JMP          done2
 
 careful2:
@@ -9862,9 +9845,6 @@ wide:
 	VADDPS           Z15, Z12, Z12
 	VADDPS           Z16, Z13, Z13
 	VADDPS           Z17, Z14, Z14
-	VMOVAPD          Z6, Z6
-	VMOVAPD          Z7, Z7
-	VMOVAPD          Z8, Z8
 	VBROADCASTSS     fnSingle<>+3008(SB), Z15
 	VBROADCASTSS     fnSingle<>+3008(SB), Z16
 	VBROADCASTSS     fnSingle<>+3008(SB), Z17
@@ -10003,9 +9983,6 @@ careful1:
 	VADDPS           Z18, Z12, Z12
 	VADDPS           Z19, Z13, Z13
 	VADDPS           Z20, Z14, Z14
-	VMOVAPD          Z9, Z9
-	VMOVAPD          Z10, Z10
-	VMOVAPD          Z11, Z11
 	VBROADCASTSS     fnSingle<>+3008(SB), Z18
 	VBROADCASTSS     fnSingle<>+3008(SB), Z19
 	VBROADCASTSS     fnSingle<>+3008(SB), Z20
@@ -10178,7 +10155,6 @@ loop:
 	VCVTDQ2PS        Z6, Z6
 	VPERMPS          Z1, Z5, Z7
 	VADDPS           Z7, Z6, Z6
-	VMOVAPD          Z4, Z4
 	VBROADCASTSS     fnSingle<>+3008(SB), Z7
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z7, Z4
 	VPERMPS          Z0, Z5, Z7
@@ -10227,7 +10203,6 @@ careful2:
 	VADDPS           Z6, Z8, Z6
 	VPERMPS          Z1, Z7, Z8
 	VADDPS           Z8, Z6, Z6
-	VMOVAPD          Z5, Z5
 	VBROADCASTSS     fnSingle<>+3008(SB), Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
 	VPERMPS          Z0, Z7, Z8
@@ -10340,9 +10315,6 @@ wide:
 	VADDPS           Z18, Z15, Z15
 	VADDPS           Z19, Z16, Z16
 	VADDPS           Z20, Z17, Z17
-	VMOVAPD          Z9, Z9
-	VMOVAPD          Z10, Z10
-	VMOVAPD          Z11, Z11
 	VBROADCASTSS     fnSingle<>+3008(SB), Z18
 	VBROADCASTSS     fnSingle<>+3008(SB), Z19
 	VBROADCASTSS     fnSingle<>+3008(SB), Z20
@@ -10443,9 +10415,6 @@ wide:
 	VSCALEFPS        Z21, Z9, Z9
 	VSCALEFPS        Z22, Z10, Z10
 	VSCALEFPS        Z23, Z11, Z11
-	VMOVAPS          Z9, Z9
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
 	JMP              done1
 
 careful1:
@@ -10485,9 +10454,6 @@ careful1:
 	VADDPS           Z21, Z15, Z15
 	VADDPS           Z22, Z16, Z16
 	VADDPS           Z23, Z17, Z17
-	VMOVAPD          Z12, Z12
-	VMOVAPD          Z13, Z13
-	VMOVAPD          Z14, Z14
 	VBROADCASTSS     fnSingle<>+3008(SB), Z21
 	VBROADCASTSS     fnSingle<>+3008(SB), Z22
 	VBROADCASTSS     fnSingle<>+3008(SB), Z23
@@ -10668,7 +10634,6 @@ loop:
 	VCVTDQ2PS        Z7, Z7
 	VPERMPS          Z1, Z6, Z8
 	VADDPS           Z8, Z7, Z7
-	VMOVAPD          Z5, Z5
 	VBROADCASTSS     fnSingle<>+3008(SB), Z8
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z8, Z5
 	VPERMPS          Z0, Z6, Z8
@@ -10703,7 +10668,6 @@ loop:
 	VMULPS           Z5, Z6, Z5
 	VFMADD213PS      Z7, Z7, Z5
 	VSCALEFPS        Z9, Z5, Z5
-	VMOVAPS          Z5, Z5
 	JMP              done2
 
 careful2:
@@ -10719,7 +10683,6 @@ careful2:
 	VADDPS           Z7, Z9, Z7
 	VPERMPS          Z1, Z8, Z9
 	VADDPS           Z9, Z7, Z7
-	VMOVAPD          Z6, Z6
 	VBROADCASTSS     fnSingle<>+3008(SB), Z9
 	VPTERNLOGD.BCST  $0xea, fnSingle<>+448(SB), Z9, Z6
 	VPERMPS          Z0, Z8, Z9
@@ -10801,8 +10764,6 @@ loop:
 	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y3
 	VSUBPS       fnSingle<>+4256(SB), Y2, Y4
 	VSUBPS       fnSingle<>+4256(SB), Y3, Y5
-	VMOVAPD      Y0, Y0
-	VMOVAPD      Y1, Y1
 	VFNMADD231PS fnSingle<>+5664(SB), Y4, Y0
 	VFNMADD231PS fnSingle<>+5664(SB), Y5, Y1
 	VFNMADD231PS fnSingle<>+5696(SB), Y4, Y0
@@ -10869,8 +10830,6 @@ loop:
 	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y5
 	VSUBPS       fnSingle<>+4256(SB), Y4, Y6
 	VSUBPS       fnSingle<>+4256(SB), Y5, Y7
-	VMOVAPD      Y0, Y0
-	VMOVAPD      Y1, Y1
 	VFNMADD231PS fnSingle<>+5664(SB), Y6, Y0
 	VFNMADD231PS fnSingle<>+5664(SB), Y7, Y1
 	VFNMADD231PS fnSingle<>+5696(SB), Y6, Y0
@@ -10949,10 +10908,6 @@ wide:
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z5, Z9
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z6, Z10
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z7, Z11
-	VMOVAPD           Z0, Z0
-	VMOVAPD           Z1, Z1
-	VMOVAPD           Z2, Z2
-	VMOVAPD           Z3, Z3
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z8, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z9, Z1
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z10, Z2
@@ -11041,7 +10996,6 @@ loop:
 	VBROADCASTSS      fnSingle<>+4256(SB), Z1
 	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z1
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z1, Z2
-	VMOVAPD           Z0, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z2, Z0
@@ -11102,10 +11056,6 @@ wide:
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z9, Z13
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z10, Z14
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z11, Z15
-	VMOVAPD           Z0, Z0
-	VMOVAPD           Z1, Z1
-	VMOVAPD           Z2, Z2
-	VMOVAPD           Z3, Z3
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z12, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z13, Z1
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z14, Z2
@@ -11203,7 +11153,6 @@ loop:
 	VBROADCASTSS      fnSingle<>+4256(SB), Z2
 	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z2
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z2, Z3
-	VMOVAPD           Z0, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z3, Z0
@@ -11250,8 +11199,6 @@ loop:
 	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y3
 	VSUBPS       fnSingle<>+4256(SB), Y2, Y4
 	VSUBPS       fnSingle<>+4256(SB), Y3, Y5
-	VMOVAPD      Y0, Y0
-	VMOVAPD      Y1, Y1
 	VFNMADD231PS fnSingle<>+5664(SB), Y4, Y0
 	VFNMADD231PS fnSingle<>+5664(SB), Y5, Y1
 	VFNMADD231PS fnSingle<>+5696(SB), Y4, Y0
@@ -11320,8 +11267,6 @@ loop:
 	VFMADD231PS  fnSingle<>+5632(SB), Y1, Y5
 	VSUBPS       fnSingle<>+4256(SB), Y4, Y6
 	VSUBPS       fnSingle<>+4256(SB), Y5, Y7
-	VMOVAPD      Y0, Y0
-	VMOVAPD      Y1, Y1
 	VFNMADD231PS fnSingle<>+5664(SB), Y6, Y0
 	VFNMADD231PS fnSingle<>+5664(SB), Y7, Y1
 	VFNMADD231PS fnSingle<>+5696(SB), Y6, Y0
@@ -11400,10 +11345,6 @@ wide:
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z5, Z9
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z6, Z10
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z7, Z11
-	VMOVAPD           Z0, Z0
-	VMOVAPD           Z1, Z1
-	VMOVAPD           Z2, Z2
-	VMOVAPD           Z3, Z3
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z8, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z9, Z1
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z10, Z2
@@ -11496,7 +11437,6 @@ loop:
 	VBROADCASTSS      fnSingle<>+4256(SB), Z1
 	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z1
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z1, Z2
-	VMOVAPD           Z0, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z2, Z0
 	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z2, Z0
@@ -11558,10 +11498,6 @@ wide:
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z9, Z13
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z10, Z14
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z11, Z15
-	VMOVAPD           Z0, Z0
-	VMOVAPD           Z1, Z1
-	VMOVAPD           Z2, Z2
-	VMOVAPD           Z3, Z3
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z12, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z13, Z1
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z14, Z2
@@ -11659,7 +11595,6 @@ loop:
 	VBROADCASTSS      fnSingle<>+4256(SB), Z2
 	VFMADD231PS.BCST  fnSingle<>+5632(SB), Z0, Z2
 	VSUBPS.BCST       fnSingle<>+4256(SB), Z2, Z3
-	VMOVAPD           Z0, Z0
 	VFNMADD231PS.BCST fnSingle<>+5664(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5696(SB), Z3, Z0
 	VFNMADD231PS.BCST fnSingle<>+5728(SB), Z3, Z0

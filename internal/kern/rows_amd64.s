@@ -417,7 +417,6 @@ end6:
 done6:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
-	VMOVAPD      Y1, Y1
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -550,7 +549,6 @@ end7:
 done7:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
-	VMOVAPD      Y1, Y1
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -917,7 +915,6 @@ end10:
 done10:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
-	VMOVAPD      Y1, Y1
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
