@@ -81,6 +81,35 @@ func TestLeaves(t *testing.T) {
 			a := gorgonia.NodeFromAny(g, dense([]float32{0.5, 0.5, 0, 0.25, 0.5, 0.25, 0, 0.5, 0.5}, 3, 3), gorgonia.WithName("A"))
 			return relu(must(gorgonia.Mul(a, must(gorgonia.Mul(leaf(g, "x", 3, 4), param(g, "w", 4, 2))))))
 		}, inputs: "x", params: "w", constants: "A"},
+		{name: "adjacency on the right", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
+			a := gorgonia.NodeFromAny(g, dense([]float32{0.5, 0.5, 0, 0.25, 0.5, 0.25, 0, 0.5, 0.5}, 3, 3), gorgonia.WithName("A"))
+			return relu(must(gorgonia.Mul(must(gorgonia.Mul(param(g, "w", 2, 4), leaf(g, "x", 4, 3))), a)))
+		}, inputs: "x", params: "w", constants: "A"},
+		{name: "a Laplacian", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
+			l := gorgonia.NodeFromAny(g, dense([]float32{1, -1, 0, -0.5, 1, -0.5, 0, -1, 1}, 3, 3), gorgonia.WithName("L"))
+			return relu(must(gorgonia.Mul(l, must(gorgonia.Mul(leaf(g, "x", 3, 4), param(g, "w", 4, 2))))))
+		}, inputs: "x", params: "w", constants: "L"},
+		{name: "an identity to start with", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
+			u := gorgonia.NodeFromAny(g, dense([]float32{1, 0, 0, 0, 1, 0, 0, 0, 1}, 3, 3), gorgonia.WithName("U"))
+			return must(gorgonia.Mul(relu(must(gorgonia.Mul(leaf(g, "x", 2, 4), param(g, "w", 4, 3)))), u))
+		}, inputs: "x", params: "U w"},
+		{name: "a standardised table", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
+			mean := gorgonia.NodeFromAny(g, dense([]float32{-0.5, 0.25, 0.125}, 1, 3), gorgonia.WithName("mean"))
+			inv := gorgonia.NodeFromAny(g, dense([]float32{2, 0.5, 1.5}, 1, 3), gorgonia.WithName("inv"))
+			z := must(gorgonia.BroadcastAdd(leaf(g, "x", 4, 3), mean, nil, []byte{0}))
+			return fc("fc", must(gorgonia.BroadcastHadamardProd(z, inv, nil, []byte{0})), 2)
+		}, inputs: "x", params: "fc.weight fc.bias", constants: "mean inv"},
+		{name: "everything has a value", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
+			return relu(must(gorgonia.Mul(param(g, "W", 6, 5), param(g, "x", 5, 3))))
+		}, inputs: "x", params: "W"},
+		{name: "everything has a value, after Grad", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
+			return relu(must(gorgonia.Mul(param(g, "W", 6, 5), param(g, "batch", 5, 3))))
+		}, grad: []string{"W"}, inputs: "batch", params: "W"},
+		{name: "a random state, features first", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
+			a := must(gorgonia.Mul(param(g, "W", 5, 4), leaf(g, "x", 4, 3)))
+			h := must(gorgonia.Tanh(must(gorgonia.Add(a, must(gorgonia.Mul(param(g, "U", 5, 5), param(g, "h0", 5, 3)))))))
+			return must(gorgonia.Mul(param(g, "V", 2, 5), h))
+		}, inputs: "x h0", params: "W U V"},
 		{name: "a head alone is trained", build: func(g *gorgonia.ExprGraph) *gorgonia.Node {
 			return fc("head", relu(fc("body", leaf(g, "x", 4, 6), 5)), 3)
 		}, grad: []string{"head.weight", "head.bias"}, inputs: "x", params: "head.weight head.bias", constants: "body.weight body.bias", axes: []int{0}},

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"math"
 	"slices"
 
 	"github.com/goqat/goqat/internal/nn"
@@ -64,7 +65,8 @@ func (r *reader) lost(roots []*gorgonia.Node) map[*gorgonia.Node]bool {
 func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 	out := map[*gorgonia.Node]bool{}
 	products := map[*gorgonia.Node]bool{}
-	factor := 2 // the least rank of a weight that something is multiplied with
+	var columns []*gorgonia.Node // weights only where there are no others
+	factor := 2                  // the least rank of a weight that something is multiplied with
 	if network {
 		factor = 1
 	}
@@ -92,7 +94,7 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 		case nn.Conv, nn.ConvTranspose:
 			products[m.out] = r.isComputed(a[0]) && take(a[1], 4)
 		case nn.MatMul:
-			products[m.out] = r.isComputed(a[0]) && take(a[1], factor) || r.isComputed(a[1]) && !(network && r.noWeight(a[0])) && take(a[0], factor)
+			products[m.out] = r.isComputed(a[0]) && !(network && r.isOperator(a[1])) && take(a[1], factor) || r.isComputed(a[1]) && !(network && (r.noWeight(a[0]) || r.isOperator(a[0]))) && take(a[0], factor)
 		case nn.BatchNorm, nn.LayerNorm, nn.GroupNorm:
 			for _, x := range a[1:] {
 				take(x, 1)
@@ -109,7 +111,14 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 				continue
 			}
 			for i, x := range a {
-				if b := a[len(a)-1-i]; op.Fn == "add" && products[r.base(x)] && isBiasOf(b, m.out) || network && r.isComputed(x) && r.isGain(op.Fn, b) {
+				b := a[len(a)-1-i]
+				switch {
+				case op.Fn == "add" && products[r.base(x)] && isBiasOf(b, m.out):
+					take(b, 1)
+				case !network || !r.isComputed(x) || !r.isGain(op.Fn, b):
+				case r.standardises(x, b):
+					columns = append(columns, b)
+				default:
 					take(b, 1)
 				}
 			}
@@ -119,6 +128,11 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 		}
 		if len(a) > 2 && products[m.out] {
 			take(a[2], 1)
+		}
+	}
+	if len(out) == 0 {
+		for _, n := range columns {
+			take(n, 1)
 		}
 	}
 	return out
@@ -134,6 +148,44 @@ func (r *reader) trainable(n *gorgonia.Node) bool {
 func (r *reader) noWeight(n *gorgonia.Node) bool {
 	x, err := floats(r.base(n).Value())
 	return err == nil && slices.Min(x) >= 0 && slices.Max(x) > 0
+}
+
+// isOperator reports whether a factor is a leaf of square matrices such as adjacency matrices,
+// Laplacians and averages, and no weights: symmetric, with equal sums of rows or columns, or
+// of zeros and positive numbers. Multiples of the identity and one number throughout are what
+// weights may start with.
+func (r *reader) isOperator(n *gorgonia.Node) bool {
+	leaf := r.base(n)
+	s := leaf.Shape()
+	x, err := floats(leaf.Value())
+	rank := len(s)
+	if !isLeaf(leaf) || leaf.Deriv() != nil || err != nil || rank < 2 || s[rank-1] != s[rank-2] || s[rank-1] < 2 || uniform(leaf.Value(), x[0]) {
+		return false
+	}
+	size := s[rank-1]
+	symmetric, rows, columns, identity := true, true, true, true
+	for ; len(x) > 0; x = x[size*size:] {
+		sums := [2][]float64{make([]float64, size), make([]float64, size)}
+		for i := range size {
+			for j := range size {
+				v := x[i*size+j]
+				symmetric = symmetric && v == x[j*size+i]
+				identity = identity && (i != j && v == 0 || i == j && v == x[0])
+				sums[0][i] += float64(v)
+				sums[1][j] += float64(v)
+			}
+		}
+		rows, columns = rows && alike(sums[0]), columns && alike(sums[1])
+	}
+	all, _ := floats(leaf.Value())
+	gaps := slices.Min(all) == 0 && slices.Max(all) > 0
+	return !identity && (symmetric || rows || columns || gaps)
+}
+
+// alike reports whether sums are equal up to the rounding of float32 numbers.
+func alike(sums []float64) bool {
+	const rounding = 1e-5
+	return slices.Max(sums)-slices.Min(sums) <= rounding*max(1, math.Abs(sums[0]))
 }
 
 // leavesOf lists the leaves that n is computed from; ok is false if there is data among
@@ -177,6 +229,13 @@ func (r *reader) isGain(fn string, n *gorgonia.Node) bool {
 		}
 	}
 	return long == 1 && uniform(leaf.Value(), none) || random(leaf.Value())
+}
+
+// standardises reports whether a leaf is a number for each column of an input, as the means
+// and deviations of a table are.
+func (r *reader) standardises(x, leaf *gorgonia.Node) bool {
+	s := r.base(leaf).Shape()
+	return r.roles[r.base(x)] == Input && s.TotalSize() == slices.Max(s) && s.TotalSize() < x.Shape().TotalSize()
 }
 
 // isComputed reports whether n is data, or computed from anything.

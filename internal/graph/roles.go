@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -169,6 +170,14 @@ func (r *reader) guessData(found []*match) {
 			right++
 		}
 	}
+	computed := map[*gorgonia.Node]bool{} // factors that are products themselves
+	for _, m := range found {
+		if m.left != nil {
+			computed[r.base(m.left)], computed[r.base(m.right)] = true, true
+		}
+	}
+	fed := slices.ContainsFunc(r.order, func(n *gorgonia.Node) bool { return isLeaf(n) && n.Value() == nil })
+	var doubtful []*gorgonia.Node
 	for _, m := range found {
 		if m.left == nil {
 			continue
@@ -177,23 +186,28 @@ func (r *reader) guessData(found []*match) {
 		if !open(a) || !open(b) || a == b {
 			continue
 		}
+		if fed && computed[m.out] && random(a.Value()) && random(b.Value()) {
+			continue // a weight that is a product of two
+		}
 		x := r.dataOf(a, b, factors, left > 0 && right == 0)
-		if x == nil {
+		if x == b && a.Deriv() != nil && b.Dims() > 1 && !uniform(b.Value(), 0) {
+			doubtful = append(doubtful, x) // perhaps a is a learned state, and b weights that are not trained
 			continue
 		}
-		if x == b && a.Deriv() != nil && b.Dims() > 1 && !uniform(b.Value(), 0) {
-			continue // a learned state, say, before weights that are not trained
-		}
 		r.markData(x)
+	}
+	if !fed && !slices.Contains(slices.Collect(maps.Values(r.roles)), Input) {
+		for _, x := range doubtful {
+			r.markData(x)
+		}
 	}
 }
 
 // dataOf picks the factor that is data of a product a · b of two leaves with values: not
 // what Grad was called for, what is marked, or what is multiplied with data elsewhere; a
 // vector beside a matrix, or zeros, as initial states are. Where that does not tell, it is
-// none (nil) in a graph with data elsewhere, a leaf without a value: the factors of a weight.
-// Otherwise it is the left one, or the right one in a network whose other weights stand on
-// the left.
+// what its name says, or else the left one, or the right one in a network whose other weights
+// stand on the left.
 func (r *reader) dataOf(a, b *gorgonia.Node, factors map[*gorgonia.Node]bool, weightsLeft bool) *gorgonia.Node {
 	for _, weight := range []func(n *gorgonia.Node) bool{
 		func(n *gorgonia.Node) bool { return n.Deriv() != nil },
@@ -202,6 +216,7 @@ func (r *reader) dataOf(a, b *gorgonia.Node, factors map[*gorgonia.Node]bool, we
 		func(n *gorgonia.Node) bool { return n.Dims() > 1 },
 		func(n *gorgonia.Node) bool { return !uniform(n.Value(), 0) },
 		func(n *gorgonia.Node) bool { return random(n.Value()) },
+		func(n *gorgonia.Node) bool { return !namedData(n) },
 	} {
 		switch x, y := weight(a), weight(b); {
 		case x && !y:
@@ -209,9 +224,6 @@ func (r *reader) dataOf(a, b *gorgonia.Node, factors map[*gorgonia.Node]bool, we
 		case y && !x:
 			return a
 		}
-	}
-	if random(a.Value()) && slices.ContainsFunc(r.order, func(n *gorgonia.Node) bool { return isLeaf(n) && n.Value() == nil }) {
-		return nil
 	}
 	if weightsLeft {
 		return b
@@ -224,6 +236,12 @@ func (r *reader) markData(n *gorgonia.Node) {
 	if isLeaf(n) && n.Deriv() == nil && !r.said[n] {
 		r.roles[n] = Input
 	}
+}
+
+// namedData reports whether a leaf has a name that programs give their data.
+func namedData(n *gorgonia.Node) bool {
+	name := strings.ToLower(n.Name())
+	return strings.HasPrefix(name, "x") || strings.HasPrefix(name, "input") || strings.HasPrefix(name, "data")
 }
 
 // uniform reports whether all elements of a value are v.
