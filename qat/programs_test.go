@@ -20,8 +20,14 @@ import (
 // programSteps let averages of observers and weights move apart, if anything differs.
 const programSteps = 3
 
-// unready are networks with ops that have no layers yet.
-var unready = map[string]bool{"tabnet": true, "u_net": true}
+// unready are networks with ops that have no layers yet: Sparsemax.
+var unready = map[string]bool{"tabnet": true}
+
+// notInRuntime are files that ONNX Runtime 1.27 fails on at a level, with what it does to them.
+var notInRuntime = map[string]string{
+	"gcn/all":   "it fuses a transpose, so that weights become the first operand of a QGemm, which cannot have a scale for each channel",
+	"u_net/all": "it loses the sizes of a Resize that has axes",
+}
 
 // TestPrograms takes the zoo's programs through their whole life.
 func TestPrograms(t *testing.T) {
@@ -265,6 +271,12 @@ func (f *programFiles) run(t *testing.T) {
 	for i, r := range results {
 		p := f.list[i]
 		t.Run(p.name+"/"+p.level, func(t *testing.T) {
+			if why := notInRuntime[p.name+"/"+p.level]; why != "" {
+				if r.Err == nil {
+					t.Error("it runs now: take it off the list")
+				}
+				t.Skip(why)
+			}
 			if r.Err != nil {
 				t.Fatal(r.Err)
 			}
