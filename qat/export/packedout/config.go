@@ -78,10 +78,19 @@ func (m *model) quantConfig() quantConfig {
 	for i, w := range formats {
 		c.Groups["group_"+strconv.Itoa(i)] = groupConfig{Targets: targets[w], Weights: w}
 	}
-	for _, d := range m.report.Dense {
-		if !slices.Contains(c.Ignore, d.Module) {
-			c.Ignore = append(c.Ignore, d.Module)
+	packed := func(name string) bool {
+		return slices.ContainsFunc(m.report.Packed, func(p Packed) bool { return p.Module == name })
+	}
+	ignore := func(name string) {
+		if !slices.Contains(c.Ignore, name) && !packed(name) { // a tied head is packed
+			c.Ignore = append(c.Ignore, name)
 		}
+	}
+	for _, d := range m.report.Dense {
+		ignore(d.Module)
+	}
+	for _, name := range m.floats {
+		ignore(name)
 	}
 	return c
 }

@@ -8,10 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/goqat/goqat/fakequant"
+	"github.com/goqat/goqat/qat/frozen"
+	"github.com/goqat/goqat/qat/internal/frozentest"
 )
 
 const wantConfig = `{
@@ -63,6 +66,33 @@ func TestConfig(t *testing.T) {
 	got, err = Config(linearNet(t, fakequant.Spec{Bits: 4, Scheme: fakequant.Affine}, true, 2, 4), Options{})
 	if err != nil || !bytes.Contains(got, []byte(`"symmetric": false`)) || !bytes.Contains(got, []byte(`"ignore": []`)) {
 		t.Errorf("config of an affine format: %s (%v)", got, err)
+	}
+}
+
+// TestIgnoreIsComplete: every module whose weights are float in the file is ignored, a tied
+// head that is packed is not.
+func TestIgnoreIsComplete(t *testing.T) {
+	m := frozentest.New(t)
+	ids := m.Input("ids", []int{-1}, nil)
+	table := m.Weight("emb.weight", []int{10, 8}, frozentest.PerChannel(8, 0))
+	other := m.Weight("pos.weight", []int{10, 8}, nil)
+	e := m.Layer("lookup", frozen.Gather{}, nil, nil, table, ids)
+	p := m.Layer("pos", frozen.Gather{}, nil, nil, other, ids)
+	h := m.Layer("add", frozen.Binary{Fn: "add"}, nil, nil, e, p)
+	y := m.Layer("fc", frozen.MatMul{}, nil, nil, h, m.Weight("fc.weight", []int{8, 8}, nil))
+	z := m.Layer("head", frozen.MatMul{TransB: true}, nil, nil, y, table)
+	got, err := Config(m.Net(z), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Quant quantConfig `json:"quantization_config"`
+	}
+	if err := json.Unmarshal(got, &c); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"pos", "fc"}; !slices.Equal(c.Quant.Ignore, want) || !slices.Equal(c.Quant.Groups["group_0"].Targets, []string{"emb"}) {
+		t.Errorf("ignored %q, packed %q, want %q and emb", c.Quant.Ignore, c.Quant.Groups["group_0"].Targets, want)
 	}
 }
 

@@ -33,6 +33,7 @@
 // Only linear layers fit: products x·w of x with a constant matrix, with one scale per
 // output channel or per group of inputs. Convolutions and other quantized tensors do
 // not, nor do groups that do not divide the inputs. By default such a tensor is an error
-// that gives the reason; with [Options].Dense it is written as float, and the module
-// is listed under "ignore" in the config.
+// that gives the reason; with [Options].Dense it is written as float. Every module whose
+// weights are float in the file, also because the network has them so or because they are
+// an embedding table, is listed under "ignore" in the config, unless it is packed as well.
 package packedout

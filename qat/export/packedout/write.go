@@ -16,6 +16,7 @@ type model struct {
 	tensors []safetensors.Tensor
 	meta    map[string]string
 	report  Report
+	floats  []string // modules whose weights are float32 without being a fault
 }
 
 // Write writes the network's constants as one safetensors file, model.safetensors.
@@ -96,12 +97,34 @@ func (m *model) addLinears(n *frozen.Network) map[int]bool {
 			}
 		}
 	}
+	for i := range n.Layers {
+		if name := floatModule(n, &n.Layers[i]); name != "" {
+			m.floats = append(m.floats, name)
+		}
+	}
 	for _, t := range n.Tensors {
 		if t.Const == nil && t.Quant != nil {
 			m.report.Activations++
 		}
 	}
 	return taken
+}
+
+// floatModule names the module of a layer whose weights or table are in the file as float32
+// because the network has them so, or because tables are; "" for others.
+func floatModule(n *frozen.Network, l *frozen.Layer) string {
+	place := 1
+	switch l.Op.(type) {
+	case frozen.MatMul, frozen.Conv, frozen.ConvTranspose:
+	case frozen.Gather:
+		place = 0
+	default:
+		return ""
+	}
+	if x := &n.Tensors[l.Inputs[place]]; x.Const != nil && (x.Quant == nil || isTable(l)) {
+		return moduleOf(x.Name, l.Name)
+	}
+	return ""
 }
 
 // isTable reports whether a layer looks up rows: its first operand is a table.
