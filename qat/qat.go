@@ -204,6 +204,9 @@ func (m *Model) Machine(outputs ...*gorgonia.Node) (gorgonia.VM, error) {
 			return nil, fmt.Errorf("qat: machine: output %d is not a node of the prepared graph: use Node to map one of the graph that was prepared", i)
 		}
 	}
+	if name := graph.LogOfLog(m.train.Graph); name != "" {
+		return nil, fmt.Errorf("qat: machine: the loss takes the logarithm of %s, which is the logarithm of a softmax already: gorgonia.Log in the graph that was prepared made it one; use it as it is, map the loss of that graph with Map, or call Prepare before Log", name)
+	}
 	v, err := vm.New(m.train.Graph, outputs...)
 	if err != nil {
 		return nil, fmt.Errorf("qat: %w", err)

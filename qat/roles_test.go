@@ -220,6 +220,10 @@ func TestPlanText(t *testing.T) {
 	if len(plain.Notes) != 0 || len(turned.Notes) != 1 || !strings.Contains(turned.String(), "logarithm of a softmax") {
 		t.Errorf("notes %v before Log and %v after it", plain.Notes, turned.Notes)
 	}
+	again := onlyPrepare(t, qconfig.Config{}, g, prob)
+	must(gorgonia.Log(again.node(prob)))
+	_, err := again.m.Machine()
+	wantError(t, err, "logarithm of a softmax already", "call Prepare before Log")
 	text := plain.String()
 	for _, want := range []string{"input      x [2 3], batch axis 0", "parameter  w [3 4]", "batch      2 in the graph", "float "} {
 		if !strings.Contains(text, want) {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"math"
+	"reflect"
 
 	"github.com/goqat/goqat/internal/nn"
 	"gorgonia.org/gorgonia"
@@ -44,6 +45,29 @@ func (r *reader) maskedSoftmax(n *gorgonia.Node) *match {
 		return e.layer(op, in...)
 	}
 	return m
+}
+
+// LogOfLog finds a gorgonia.Log of what goqat computes as the logarithm of a softmax already,
+// and names that: a loss built a second time, of which NaN would come. Empty for none.
+func LogOfLog(g *gorgonia.ExprGraph) string {
+	r := &reader{byPtr: map[uintptr]*gorgonia.Node{}}
+	nodes := g.AllNodes()
+	for _, n := range nodes {
+		r.byPtr[reflect.ValueOf(n).Pointer()] = n
+	}
+	for _, n := range nodes {
+		if opName(n.Op()) != "elemUnaryOp" || unaryNames[n.Op().String()] != "log" {
+			continue
+		}
+		kids, err := r.childrenOf(n)
+		if err != nil || len(kids) != 1 {
+			continue
+		}
+		if op, ok := ownOp(kids[0]).(nn.Softmax); ok && op.Log {
+			return kids[0].Name()
+		}
+	}
+	return ""
 }
 
 // softmaxOf is a softmax, Gorgonia's or goqat's.
