@@ -2,6 +2,7 @@ package qat
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,37 @@ func TestOutputsStayFloat(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOutputReadOn: an output that another layer computes with is float all the same; that
+// layer reads it rounded.
+func TestOutputReadOn(t *testing.T) {
+	g := gorgonia.NewGraph()
+	h := relu(fc("a", leaf(g, "x", 4, 6), 5))
+	y := fc("b", h, 3)
+	n := prepare(t, qconfig.Config{}, g, h, y)
+	if got, want := strings.Join(n.quantized(), " "), "x relu_0.out.rounded"; got != want {
+		t.Errorf("quantized: %q, want %q", got, want)
+	}
+	if q := n.m.plan.Quantizers()[1]; !q.Spec().Unsigned {
+		t.Errorf("%v behind a ReLU", q.Spec())
+	}
+	n.step(n.machine(), 0)
+	fz := n.freeze()
+	n.verify(fz, n.batch(1, 3))
+	var b bytes.Buffer
+	if err := onnxout.Write(&b, fz, onnxout.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	trace, err := fz.Trace(n.batch(1, 64)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := trace.Values("relu_0.out")
+	rounded, ok := trace.Values("relu_0.out.rounded")
+	if !ok || len(out) != len(rounded) || slices.Equal(out, rounded) {
+		t.Errorf("the output has %d elements, its rounded form %d: they have to differ", len(out), len(rounded))
 	}
 }
 

@@ -25,7 +25,6 @@ var unready = map[string]bool{"tabnet": true}
 
 // notInRuntime are files that ONNX Runtime 1.27 fails on at a level, with what it does to them.
 var notInRuntime = map[string]string{
-	"gcn/all":   "it fuses a transpose, so that weights become the first operand of a QGemm, which cannot have a scale for each channel",
 	"u_net/all": "it loses the sizes of a Resize that has axes",
 }
 

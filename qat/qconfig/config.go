@@ -42,8 +42,8 @@ type Config struct {
 	// them, or of the layer that makes it. An entry quantizes the output, for targets that want codes there; the zero
 	// Tensor does so with Global's settings. Without one, or with nil, an output is
 	// float32: a product's integer sums are scaled and nothing is clipped, nor by what
-	// only leads from the last products to outputs. An output that another layer of the
-	// network computes with is rounded for that.
+	// only leads from the last products to outputs. A layer of the network that
+	// computes with such an output reads it rounded.
 	Outputs map[string]*Tensor
 	// QuantizeOutputs quantizes all outputs that Outputs does not mention, with the settings
 	// of the layers that make them. Configs in the form of Core ML Tools have it set.

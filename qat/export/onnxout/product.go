@@ -55,7 +55,7 @@ func (b *builder) planProduct(i int) (*product, error) {
 	_, conv := l.Op.(frozen.Conv)
 	stacked := !conv && len(t.Shape) > 2 && len(w.scaleShape) > 0
 	most := p.largestSum(b.shapes[0][l.Inputs[0]], x, t)
-	p.guard = !narrow && (w.block > 0 || stacked) || most > math.MaxInt32
+	p.guard = !narrow && (w.block > 0 || stacked) || most > math.MaxInt32 || len(w.scaleShape) > 0 && b.turnsSum(l)
 	if p.guard || len(l.Inputs) == 2 {
 		return p, nil
 	}
@@ -67,6 +67,19 @@ func (b *builder) planProduct(i int) (*product, error) {
 		p.bias = nil
 	}
 	return p, nil
+}
+
+// turnsSum reports whether nothing but a transpose stands behind the bare sum of a Gemm.
+// ONNX Runtime takes it in by swapping the factors, and its integer kernel then refuses the
+// scales of channels.
+func (b *builder) turnsSum(l *frozen.Layer) bool {
+	if _, gemm := l.Op.(frozen.MatMul); !gemm || len(l.Inputs) > 2 || l.Act != nil || b.net.Tensors[l.Output].Quant != nil {
+		return false
+	}
+	return slices.ContainsFunc(b.net.Layers, func(r frozen.Layer) bool {
+		_, turns := r.Op.(frozen.Transpose)
+		return turns && slices.Contains(r.Inputs, l.Output)
+	})
 }
 
 // roundsAtOnce reports whether a result is rounded behind nothing but what an

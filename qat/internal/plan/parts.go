@@ -63,7 +63,7 @@ func (p *Plan) hidden(v *graph.Value) bool { return v.Producer != nil && p.Maker
 // fake-quantize node belongs behind it.
 func (p *Plan) isSource(v *graph.Value) bool {
 	l := p.Maker[v]
-	if l == nil || !nn.TraitsOf(l.Op).Moves || l.Act != nil {
+	if l == nil || !nn.TraitsOf(l.Op).Moves || l.Act != nil || l.rounds != nil {
 		return true
 	}
 	// A concatenation with a constant holds values that no quantizer has seen yet.

@@ -25,6 +25,7 @@ func (p *Plan) place() error {
 	if err != nil {
 		return err
 	}
+	p.splitOutputs(wanted, float)
 	leaves := p.leaving(wanted, float)
 	want := func(v *graph.Value, l *Layer) {
 		// What a softmax reads is not rounded behind its scores.
@@ -48,6 +49,9 @@ func (p *Plan) place() error {
 			want(l.Out, l) // the producer's settings win
 		} else if l.Why = staysFloat; nn.TraitsOf(l.Op).Weights == nil {
 			continue // computed in float, of what is there
+		}
+		if r := p.rounded[l.Out]; r != nil {
+			want(r, l)
 		}
 		for _, v := range p.dataInputs(l) {
 			want(v, l)
@@ -242,7 +246,7 @@ func (p *Plan) joinFamilies(wanted map[*graph.Value]demand) error {
 	}
 	var several []*Layer // that join what several layers made
 	for _, l := range p.Layers {
-		if !l.on || l.Config.Activations.Off || !nn.TraitsOf(l.Op).Moves || l.Act != nil || len(l.Out.Shape) == 0 {
+		if !l.on || l.Config.Activations.Off || !nn.TraitsOf(l.Op).Moves || l.Act != nil || l.rounds != nil || len(l.Out.Shape) == 0 {
 			continue // a scalar stays float; see hasScalar
 		}
 		if in := p.dataInputs(l); len(in) > 1 {

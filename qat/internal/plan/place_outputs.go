@@ -79,8 +79,63 @@ func (p *Plan) leaving(wanted map[*graph.Value]demand, float map[*graph.Value]bo
 			continue
 		}
 		leaves[v] = (output || len(readers[v]) > 0) && !slices.ContainsFunc(readers[v], func(r *Layer) bool {
-			return nn.TraitsOf(r.Op).Weights != nil || !leaves[r.Out]
+			return r.rounds == nil && (nn.TraitsOf(r.Op).Weights != nil || !leaves[r.Out])
 		})
 	}
 	return leaves
+}
+
+// splitOutputs puts a layer behind each output that stays float and that other layers want
+// in codes: it rounds the output for them. To the network it is a transpose that moves
+// nothing.
+func (p *Plan) splitOutputs(wanted map[*graph.Value]demand, float map[*graph.Value]bool) {
+	leaves := p.leaving(wanted, float)
+	for _, v := range p.Net.Outputs {
+		maker := p.Maker[v]
+		if _, own := wanted[v]; own || maker == nil || len(v.Shape) == 0 || p.Static[v] || p.rounded[v] != nil || p.Config.QuantizeOutputs && !float[v] {
+			continue
+		}
+		var readers []*Layer
+		for _, r := range p.Layers {
+			if slices.Contains(r.In, v) && r.on && !r.Config.Activations.Off && (nn.TraitsOf(r.Op).Weights != nil || !leaves[r.Out]) {
+				readers = append(readers, r)
+			}
+		}
+		if len(readers) > 0 {
+			p.splitOutput(v, maker, readers)
+		}
+	}
+}
+
+// splitOutput gives some readers of an output its rounded form.
+func (p *Plan) splitOutput(v *graph.Value, maker *Layer, readers []*Layer) {
+	same := make([]int, len(v.Shape))
+	for i := range same {
+		same[i] = i
+	}
+	r := &graph.Value{Name: v.Name + ".rounded", Shape: slices.Clone(v.Shape), BatchAxis: v.BatchAxis}
+	src := &graph.Layer{Name: r.Name, Op: nn.Transpose{Perm: same}, In: []*graph.Value{v}, Out: r}
+	r.Producer = src
+	l := &Layer{Name: src.Name, Kind: "round", Op: src.Op, In: src.In, Out: r, Source: []*graph.Layer{src}, Config: maker.Config, on: maker.on, rounds: maker}
+	p.Net.Values = slices.Insert(p.Net.Values, slices.Index(p.Net.Values, v)+1, r)
+	p.Net.Layers = slices.Insert(p.Net.Layers, slices.Index(p.Net.Layers, v.Producer)+1, src)
+	p.Layers = slices.Insert(p.Layers, slices.Index(p.Layers, maker)+1, l)
+	p.Maker[r], p.rounded[v], p.trained[r] = l, r, p.trained[v]
+	for _, reader := range readers {
+		reader.In = replaced(reader.In, v, r)
+		for _, s := range reader.Source {
+			s.In = replaced(s.In, v, r)
+		}
+	}
+}
+
+// replaced is a copy of vs with another value in the place of old.
+func replaced(vs []*graph.Value, old, by *graph.Value) []*graph.Value {
+	vs = slices.Clone(vs)
+	for i, v := range vs {
+		if v == old {
+			vs[i] = by
+		}
+	}
+	return vs
 }

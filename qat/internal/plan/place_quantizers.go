@@ -82,6 +82,9 @@ func (p *Plan) fixedRange(sources []*graph.Value, spec fakequant.Spec) (fixedPar
 		return fixedParams{}, false
 	}
 	l := p.Maker[sources[0]]
+	if l.rounds != nil {
+		l = l.rounds
+	}
 	t := nn.TraitsOf(l.Op)
 	if l.Act != nil {
 		t = nn.TraitsOf(*l.Act)
@@ -101,6 +104,9 @@ func (p *Plan) isNonNegative(v *graph.Value) bool {
 	l := p.Maker[v]
 	if l == nil {
 		return false
+	}
+	if l.rounds != nil {
+		l = l.rounds
 	}
 	if l.Act != nil {
 		return nn.TraitsOf(*l.Act).NonNegative

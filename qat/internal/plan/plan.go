@@ -13,7 +13,7 @@ import (
 
 func blankPlan(net *graph.Net, cfg qconfig.Config) *Plan {
 	return &Plan{Net: net, Config: cfg, unfolded: cfg.Float, Evals: map[evalKey]*Evaluator{}, Static: map[*graph.Value]bool{}, trained: map[*graph.Value]bool{}, Families: map[*graph.Value]*Family{},
-		Maker: map[*graph.Value]*Layer{}, learned: map[*fakequant.Quantizer]learnedMemory{}, Statistics: map[*graph.Layer]*ops.BNState{}}
+		Maker: map[*graph.Value]*Layer{}, rounded: map[*graph.Value]*graph.Value{}, learned: map[*fakequant.Quantizer]learnedMemory{}, Statistics: map[*graph.Layer]*ops.BNState{}}
 }
 
 // New fuses the layers of net and places quantizers as cfg says.

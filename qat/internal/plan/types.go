@@ -29,8 +29,10 @@ type Plan struct {
 	initial    []fakequant.State                      // of all quantizers, before any data
 	Evals      map[evalKey]*Evaluator                 // graphs in evaluation form, by batch size
 
-	drawn    uint64 // how often Fill drew numbers
-	unfolded bool   // batch normalisations stay layers of their own
+	drawn   uint64                        // how often Fill drew numbers
+	rounded map[*graph.Value]*graph.Value // the rounded form of outputs that stay float
+
+	unfolded bool // batch normalisations stay layers of their own
 }
 
 // Layer is one layer of the network as it is trained: an operation with
@@ -51,6 +53,8 @@ type Layer struct {
 	Config   qconfig.Layer
 	on       bool   // false: the config leaves it float
 	Why      string // why it, or a part of it, is left float; may be empty
+
+	rounds *Layer // whose result, an output that stays float, it rounds for other layers; nil for other layers
 
 	WeightQuantizer *fakequant.Quantizer // of the weights; nil if they stay float
 	Shares          *Layer               // whose weights and quantizer these are; nil for its own
