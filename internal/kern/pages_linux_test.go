@@ -104,7 +104,11 @@ func TestPagesConv(t *testing.T) {
 		for i, e := range append(convCases, fastCases...) {
 			onPages(t, func(t *testing.T) { checkConvFast(t, &e.c, uint64(i)) })
 		}
-		for i := range 100 {
+		random := 100
+		if testing.Short() { // under the race detector they take thirty times as long
+			random = 10
+		}
+		for i := range random {
 			if c, ok := randomConv(r.IntN); ok {
 				onPages(t, func(t *testing.T) { checkConvFast(t, &c, uint64(i)) })
 			}
