@@ -15,16 +15,21 @@ import (
 type fnConst struct {
 	name, doc string
 	v         []float64
-	bits      bool // portable code wants the bits
+	bits      bool   // portable code wants the bits
+	family    string // of those in float32: whose fn_single file needs it first; empty: of many
 }
 
 func word(name, doc string, u uint64) fnConst {
-	return fnConst{name, doc, []float64{math.Float64frombits(u)}, true}
+	return fnConst{name: name, doc: doc, v: []float64{math.Float64frombits(u)}, bits: true}
 }
 
-func number(name, doc string, v float64) fnConst { return fnConst{name, doc, []float64{v}, false} }
+func number(name, doc string, v float64) fnConst {
+	return fnConst{name: name, doc: doc, v: []float64{v}}
+}
 
-func polynomial(name, doc string, v ...float64) fnConst { return fnConst{name, doc, v, false} }
+func polynomial(name, doc string, v ...float64) fnConst {
+	return fnConst{name: name, doc: doc, v: v}
+}
 
 var fnConsts = []fnConst{
 	number("fnLog2E", "1/ln 2", math.Log2E),
@@ -99,28 +104,33 @@ func emitConsts() {
 			at++
 		}
 	}
+	extra["fn_const.go"] = "// The constants of the elementary functions, which portable code and assembly share.\n" +
+		"// Polynomials hold the coefficient of the highest power first.\n\n" +
+		goConsts(fnConsts, math.Float64bits)
+}
+
+// goConsts declares constants in Go, in the type of which bits takes numbers.
+func goConsts[F float32 | float64, U uint32 | uint64](consts []fnConst, bits func(F) U) string {
 	var b strings.Builder
-	b.WriteString("// The constants of the elementary functions, which portable code and assembly share.\n")
-	b.WriteString("// Polynomials hold the coefficient of the highest power first.\n\n")
-	for _, c := range fnConsts {
+	for _, c := range consts {
 		fmt.Fprintf(&b, "// %s: %s.\n", c.name, c.doc)
-		switch {
+		switch first := F(c.v[0]); {
 		case len(c.v) > 1:
-			fmt.Fprintf(&b, "var %s = [%d]float64{", c.name, len(c.v))
+			fmt.Fprintf(&b, "var %s = [%d]%T{", c.name, len(c.v), first)
 			for i, v := range c.v {
 				if i%4 == 0 {
 					b.WriteString("\n")
 				}
-				fmt.Fprintf(&b, "%v, ", v)
+				fmt.Fprintf(&b, "%v, ", F(v))
 			}
 			b.WriteString("\n}\n\n")
 		case c.bits:
-			fmt.Fprintf(&b, "const %s uint64 = %#x\n\n", c.name, math.Float64bits(c.v[0]))
+			fmt.Fprintf(&b, "const %s %T = %#x\n\n", c.name, bits(first), bits(first))
 		default:
-			fmt.Fprintf(&b, "const %s float64 = %x\n\n", c.name, c.v[0])
+			fmt.Fprintf(&b, "const %s %T = %x\n\n", c.name, first, first)
 		}
 	}
-	extra["fn_const.go"] = b.String()
+	return b.String()
 }
 
 // fnAt is coefficient i of a constant, a whole vector in memory.

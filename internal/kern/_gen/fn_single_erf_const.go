@@ -4,7 +4,7 @@ import "math"
 
 // The constants of fn_single_erf.go.
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("erf",
 		number("singleErfMax", "erf is 1 as float32 from here on", 3.9375),
 		number("singleErfStep", "t times it plus singleErfFrom is rounded to the number of the interval, in the last bits", 1.9),
 		number("singleErfFrom", "2^23", 1<<23),

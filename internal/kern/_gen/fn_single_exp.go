@@ -8,7 +8,7 @@ import (
 // Exponentials and ELU in float32: a copy of kern's fn_single_exp.go.
 
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("exp",
 		number("singleExpMin", "-singleExpMax", -110),
 		number("singleExpm1Min", "exp of it is nothing beside 1", -18),
 		number("singleExpm1Low", "-singleExpm1Min", 18),

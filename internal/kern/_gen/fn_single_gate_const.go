@@ -5,7 +5,7 @@ package main
 // leave is 2^-v with a v near u/ln 2 that has fewer digits.
 
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("gate",
 		number("singleGateMax", "GELU's form with tanh is 0 or x as float32 beyond", 11),
 		number("singleGateStep", "t times it plus singleOne reaches, from interval to interval of the tables, the next power of two or half-way there", 1.3634909391403198),
 		number("singleGateOne", "v is singleGateOne·t + singleGateThree·t³, with 2·√(2/π)/ln 2 to 12 digits: its sums are split exactly", 2.3017578125),

@@ -4,7 +4,7 @@ import "math"
 
 // The constants of fn_single_log.go.
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("log",
 		wordSingle("singleLogLow", "mask of the bits below the exponent", 1<<23-1),
 		wordSingle("singleLogHalf", "√½", 0x3f3504f3),
 		wordSingle("singleLogLowHalf", "√½ times singleLogUp", 0x3f3504f3+24<<23),

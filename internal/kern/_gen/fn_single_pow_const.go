@@ -4,7 +4,7 @@ import "math"
 
 // The constants of fn_single_pow.go.
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("pow",
 		polynomial("singlePowK", "for eight intervals of 1 <= m < 2 a number K with |K·m-1| <= 1/16, with five digits behind the point: that difference is exact",
 			0.9375, 0.84375, 0.75, 0.6875, 0.625, 0.59375, 0.5625, 0.53125),
 		polynomial("singlePowH", "log2(1/K) - 127, with 16 digits behind the point: its sum with a small whole number is exact",

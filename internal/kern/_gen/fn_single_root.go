@@ -8,7 +8,7 @@ import (
 // Roots, inverses and their gradients in float32: a copy of kern's fn_single_root.go.
 
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("root",
 		number("singleInvRootLeast", "a number to the power -1.5 is +Inf as float32 below it", 0x1p-100),
 		number("singleInvRootLow", "its root", 0x1p-50),
 		number("singleOneHalf", "1.5", 1.5),

@@ -3,7 +3,7 @@ package main
 // Sigmoid and its gradient in float32: a copy of kern's fn_single_sigmoid.go.
 
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("sigmoid",
 		number("singleGrowLn2", "ln 2 with 15 digits: its product with a whole number below 2^9 is exact", 0x1.62e4p-1),
 		number("singleGrowLn2Low", "ln 2 - singleGrowLn2", 0x1.7f7d1cp-20),
 		number("singleGrowShift", "1.5·2^23 + 127 - 64: a sum with it is rounded to a whole number n, and its low bits are the exponent of 2^(n-64)", 3<<22+127-64),

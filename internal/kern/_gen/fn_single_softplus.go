@@ -3,7 +3,7 @@ package main
 // Softplus and its gradient in float32: a copy of kern's fn_single_softplus.go.
 
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("softplus",
 		number("singleSoftplusStep", "e times it plus singleTailFrom reaches, from interval to interval of the table, the next power of two or half-way there, at most below 24", 22.499998),
 		polynomial("singleSoftplusMid", "middles of eight intervals of e; entry 7 is of the first",
 			0.044448134, 0.08887874, 0.15556423, 0.24452741, 0.3776073, 0.55509514, 1.0, 0.0),

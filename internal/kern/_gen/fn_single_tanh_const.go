@@ -3,7 +3,7 @@ package main
 // The constants of tanh in float32.
 
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("tanh",
 		number("singleTanhMax", "tanh is 1 as float32 beyond", 9.03),
 		number("singleTanhStep", "t times it plus singleTailFrom reaches, from interval to interval of the table, the next power of two or half-way there", 2.4914286136627197),
 		number("singleTanhDown", "2^-62", 0x1p-62),

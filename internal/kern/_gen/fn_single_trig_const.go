@@ -2,7 +2,7 @@ package main
 
 // The constants of fn_single_trig.go.
 func init() {
-	singleConsts = append(singleConsts,
+	singleFamily("trig",
 		number("singleTurnMax", "up to it a multiple of singleHalfPi's first part is subtracted exactly", 1<<17),
 		number("singleTwoOverPi", "2/π", 0x1.45f306p-1),
 		polynomial("singleHalfPi", "π/2 in three parts", 0x1.921fb6p+0, -0x1.777a5cp-25, -0x1.ee59dap-50),
