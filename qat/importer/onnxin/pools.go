@@ -223,6 +223,9 @@ func convDepth(n *node, x *gorgonia.Node) error {
 	}
 	d, r, c := all[0], all[1], all[2]
 	places := d.windows(s[2])
+	if err := n.b.affords(product([]int{places, d.kernel})); err != nil {
+		return err
+	}
 	index := make([]int, 0, places*d.kernel)
 	for o := range places {
 		for t := range d.kernel {

@@ -81,6 +81,9 @@ func (n *node) padOf(rank int) (nn.Pad, error) {
 	if len(amounts) != 2*len(which) {
 		return op, fmt.Errorf("%w: pads %v for %d axes", ErrFormat, amounts, len(which))
 	}
+	if _, err := axes(which, rank); err != nil {
+		return op, err
+	}
 	for i, a := range which {
 		if a, err = axis(a, rank); err != nil {
 			return op, err
@@ -199,6 +202,9 @@ func (n *node) resizeTo(shape []int, simple bool) (sizes []int, scales []float32
 	}
 	if max(len(factors), len(want)) != len(which) {
 		return nil, nil, fmt.Errorf("%w: scales %v or sizes %v for %d axes", ErrFormat, factors, want, len(which))
+	}
+	if _, err := axes(which, len(shape)); err != nil {
+		return nil, nil, err
 	}
 	for i, a := range which {
 		if a, err = axis(a, len(shape)); err != nil {

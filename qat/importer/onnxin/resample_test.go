@@ -3,6 +3,7 @@ package onnxin
 import (
 	"errors"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -38,6 +39,8 @@ func TestResampleRefused(t *testing.T) {
 		{"repeats", "Tile", 17, nil, []any{[]int64{2}}, ErrFormat, "repeats"},
 		{"no repeats", "Tile", 17, nil, []any{[]int64{1, 0}}, ErrUnsupported, "0 times"},
 		{"huge repeats", "Tile", 17, nil, []any{[]int64{1, huge}}, ErrUnsupported, "times"},
+		{"axis twice", "Pad", 18, nil, []any{[]int64{1, 1, 1, 1}, nil, []int64{1, -1}}, ErrFormat, "twice"},
+		{"axis twice", "Resize", 18, []any{"axes", []int{1, 1}}, []any{nil, vec(2, 3)}, ErrFormat, "twice"},
 		{"too many repeats", "Tile", 17, nil, []any{[]int64{1, 5 << 20}}, ErrFormat, "MaxElements"},
 		{"no image", "DepthToSpace", 13, []any{"blocksize", 2}, nil, ErrFormat, "[N,C,H,W]"},
 		{"no image", "SpaceToDepth", 13, []any{"blocksize", 2}, nil, ErrFormat, "[N,C,H,W]"},
@@ -166,5 +169,33 @@ func TestFoldTile(t *testing.T) {
 	}
 	if s := m.Outputs[0].Shape(); !s.Eq([]int{2, 2}) {
 		t.Errorf("shape %v, want (2, 2)", s)
+	}
+}
+
+// TestNothingMadeBeyondLimit: what a small file asks for beyond Options.MaxElements is refused
+// before there is memory for it.
+func TestNothingMadeBeyondLimit(t *testing.T) {
+	const asked, most = 1 << 23, 4 << 20 // elements, and bytes that a refusal may take
+	for _, c := range []struct {
+		op    string
+		shape []any
+		rest  func(f *file) string
+		attrs []any
+	}{
+		{"Tile", []any{1, 2}, func(f *file) string { return f.list(1, asked/2) }, nil},
+		{"Conv", []any{1, 1, 3, 3, 3}, func(f *file) string { return f.weight("w", 1, 1, 1, 2, 2, 2) }, []any{"pads", []int{asked, 0, 0, 0, 0, 0}}},
+	} {
+		f := newFile(17)
+		f.output(f.node(c.op, []string{f.input("x", c.shape...), c.rest(f)}, c.attrs...))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := f.read(t, Options{})
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "MaxElements") {
+			t.Errorf("%s: %v, want one that says MaxElements", c.op, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > most {
+			t.Errorf("%s: %d bytes for a refusal", c.op, took)
+		}
 	}
 }

@@ -54,6 +54,9 @@ func tile(n *node) error {
 		if r < 1 || r > maxExact/size {
 			return fmt.Errorf("%w: axis %d of shape %v repeated %d times", ErrUnsupported, a, x.Shape(), r)
 		}
+		if err := n.b.affords(r * size); err != nil {
+			return err
+		}
 		index := make([]int, r*size)
 		for i := range index {
 			index[i] = i % size

@@ -14,10 +14,18 @@ import (
 
 // spend takes n elements off what may be computed while reading.
 func (b *builder) spend(n int) error {
+	err := b.affords(n)
+	if err == nil {
+		b.budget -= n
+	}
+	return err
+}
+
+// affords is spend's answer for n elements that are counted later.
+func (b *builder) affords(n int) error {
 	if n < 0 || n > b.budget {
 		return fmt.Errorf("%w: %d elements to compute while reading, %d are left of the limit: raise Options.MaxElements if the file is right", ErrFormat, n, b.budget)
 	}
-	b.budget -= n
 	return nil
 }
 
