@@ -12,7 +12,7 @@
 //	               first batch counts until about 1/Constant more have passed.
 //	EMA            m = r*m + (1-r)*cur, with the faster default r = 0.9.
 //	MinMax         smallest and largest so far. For calibration of a network that
-//	               does not change: nothing that was seen is clipped.
+//	               does not change, and for inputs: nothing that was seen is clipped.
 //	Percentile     leaves out the outermost 0.01 % of all values so far. For
 //	               calibration with rare outliers: cheap and easy to explain.
 //	MSE            the least squared error over all values so far. For calibration

@@ -34,7 +34,7 @@ type Model struct {
 //
 // The zero Config is int8 weights per channel and int8 activations, symmetric. Outputs
 // are usually the logits: what they depend on is the network that is quantized, frozen
-// and shipped. Layers that cannot be quantized stay float and [Model.Report] lists them
+// and shipped. They themselves stay float32, unless the config quantizes them. Layers that cannot be quantized stay float and [Model.Report] lists them
 // with the reason. Errors name the node or layer; those about the config wrap
 // [qconfig.ErrConfig].
 //

@@ -22,13 +22,13 @@
 // and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 // Inference", with a float multiplier in place of the fixed-point one):
 //
-//   - Convolution or matrix product of two quantized operands: exact sums of
-//     centred codes q − z, one per block of the weights, each times the scales'
+//   - Convolution, transposed or not, or matrix product of two quantized operands: exact
+//     sums of centred codes q − z, one per block of the weights, each times the scales'
 //     product, added in the order of the blocks; then the bias.
 //   - Average pool of a quantized tensor: the exact sum times the scale, divided by
 //     the count.
-//   - Max pool, reshape, transpose, slice, concat and dropout between tensors on
-//     one grid: codes move, nothing is rounded.
+//   - Max pool, reshape, transpose, slice, concat, take, nearest resize and dropout
+//     between tensors on one grid: codes move, nothing is rounded.
 //   - Everything else: operands are dequantized and the layer runs in float32. A
 //     quantized weight beside a float x is dequantized once.
 //   - Then the activation; then the result is rounded, where it has a Quant.

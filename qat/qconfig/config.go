@@ -14,7 +14,8 @@ var ErrConfig = errors.New("invalid config")
 // Config says how a network is quantized. It is a plain value; the zero Config
 // quantizes every layer with int8 weights (symmetric, per channel, narrow range,
 // range of the latest weights) and int8 activations (symmetric, per tensor, full
-// range, moving average with constant 0.01), from the first step on.
+// range, moving average with constant 0.01; min_max for inputs of the network), from the
+// first step on. Outputs of the network stay float.
 //
 // A layer's settings come from Names, else from Types, else from Global. A field
 // that a Names or Types entry leaves unset takes Global's value, and then the
@@ -46,7 +47,7 @@ type Config struct {
 	// computes with such an output reads it rounded.
 	Outputs map[string]*Tensor
 	// QuantizeOutputs quantizes all outputs that Outputs does not mention, with the settings
-	// of the layers that make them. Configs in the form of Core ML Tools have it set.
+	// of the layers that make them. Training configs in the form of Core ML Tools have it set.
 	QuantizeOutputs bool
 	// Milestones say at which steps observing and quantizing begin and end. The
 	// zero value does both from the first step on and never freezes. In a file
@@ -125,7 +126,7 @@ type Tensor struct {
 	// or "histogram", which keep all data in view and suit calibration more than
 	// training. Package observers describes them. The default of the network's inputs is
 	// min_max: they do not change as weights do, and what is clipped there is lost for
-	// all that follows.
+	// all that follows. A setting of Global's, or AveragingConstant, holds for inputs, too.
 	Observer string
 	// AveragingConstant is what a new batch counts in the range, above 0 to 1, default
 	// 0.01. With observer moving_average_min_max only. Like the three fields below, it

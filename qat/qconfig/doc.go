@@ -58,6 +58,6 @@
 // what the file says.
 //
 // Names must be those of layers or above them; regular expressions are refused.
-// Types that Gorgonia cannot build, such as ConvTranspose2d (it has no transposed
-// convolution), are passed over with a note, unknown ones refused.
+// Types that goqat has no kind of layer for, such as ConvTranspose3d or LSTM, are passed
+// over with a note, unknown ones refused.
 package qconfig

@@ -37,7 +37,8 @@ type PlanInput struct {
 	BatchAxis int   `json:"batch_axis"`
 	// Default says that the input has a value that stands where none is bound.
 	Default bool `json:"default,omitempty"`
-	// Random says that its numbers are drawn anew where none are given.
+	// Random says that its numbers are drawn anew where none are given, in training and
+	// in Predict. The frozen network draws none: it takes them like any other input.
 	Random bool `json:"random,omitempty"`
 }
 
