@@ -133,7 +133,7 @@ func CentredBytes(x []float32, l Layout, s Spec, p Params) (part func(dst []int8
 }
 
 // CentredAll has part, which [CentredBytes] made for a tensor of the layout, write all
-// codes, in parallel.
+// codes, l.Len() of them, in parallel.
 func CentredAll(dst []int8, l Layout, part func(dst []int8, lo, hi int)) {
 	par.For((l.n+unitGrain-1)/unitGrain, 1, func(from, to int) {
 		lo, hi := from*unitGrain, min(to*unitGrain, l.n)

@@ -15,6 +15,10 @@ import (
 //
 // lowest and highest bound w. One wild step would otherwise take a tensor to where
 // rounding leaves nothing of it, or all clipped, and a solver needs long to come back.
+//
+// Formats have up to 2^8 codes, see [MaxBits]: at the lower end the whole range is as wide as
+// one step was. Upwards there is room for 8 bits more, since a start may be far too small, as
+// the first data may be, but hardly far too large.
 const (
 	lowest  = -8 * math.Ln2 // a scale 2^-8 times as large as it started
 	highest = 16 * math.Ln2 // and 2^16 times
@@ -32,6 +36,9 @@ const (
 // The scale in use is 2^-8 to 2^16 times as large as it started, and never below
 // Spec.MinScale; passes set what a solver has moved beyond that back to it. Zero points
 // are rounded only where they are used, so that small updates add up.
+//
+// zeroPoint is nil for symmetric formats. It is an error, which wraps ErrParams, to call
+// Learn twice, or for a number of groups that the format cannot have.
 func (q *Quantizer) Learn(groups int, init ScaleInit) (logScale, zeroPoint []float32, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -157,7 +164,7 @@ func (q *Quantizer) initial(p Params, x []float32, l Layout) Params {
 	if q.learn.init != InitLSQ {
 		return p
 	}
-	_, qmax := q.spec.QRange()
+	r := newFitter(q.spec, q.nonNegative)
 	sums, counts := make([]float64, l.Groups()), make([]int, l.Groups())
 	l.Runs(func(lo, hi, group, step int) {
 		for i := lo; i < hi; i++ {
@@ -171,7 +178,7 @@ func (q *Quantizer) initial(p Params, x []float32, l Layout) Params {
 	for g := range p.Scale {
 		if counts[g] > 0 {
 			mean := sums[g] / float64(counts[g])
-			p.Scale[g] = max(float32(2*mean/math.Sqrt(float64(qmax))), MinScale)
+			p.Scale[g] = r.fit(float32(2 * mean / math.Sqrt(float64(r.qmax))))
 		}
 	}
 	return p

@@ -264,3 +264,39 @@ func TestLearnedInitLSQ(t *testing.T) {
 		t.Errorf("scale %v, logarithm %v, want %v and 0; error %v", p.Scale, log, want, err)
 	}
 }
+
+// TestScaleFloor: no scale that is computed is below Spec.MinScale, also where binary16, the
+// values of which are 2^-24 apart there, has none just above it, and where LSQ sets the start.
+func TestScaleFloor(t *testing.T) {
+	const floor, above = 1.3 * 0x1p-24, 2 * 0x1p-24 // 1.3 is nearer to 1
+	for _, c := range []struct {
+		half bool
+		init ScaleInit
+		want float32
+	}{{false, InitObserver, floor}, {false, InitLSQ, floor}, {true, InitObserver, above}, {true, InitLSQ, above}} {
+		q, err := New("w", Spec{Bits: 8, MinScale: floor, HalfScale: c.half}, &recorder{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, _, err := q.Learn(1, c.init)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.SetPhase(ObservingAndQuantizing)
+		site, x, y := q.NewSite(), []float32{-0x1p-40, 0x1p-40}, make([]float32, 2)
+		if err := site.Forward(y, x, []int{2}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := q.Params()
+		if err != nil || p.Scale[0] != c.want || q.learn.start[0] != c.want || q.FitScale(0) != c.want {
+			t.Errorf("%+v: scale %v, start %v, fit %v, error %v", c, p.Scale[0], q.learn.start[0], q.FitScale(0), err)
+		}
+		log[0] = math.Ln2 // a solver's step up counts from the first
+		if err := site.Forward(y, x, []int{2}); err != nil {
+			t.Fatal(err)
+		}
+		if p, _ := site.Used(); !(p.Scale[0] > c.want) {
+			t.Errorf("%+v: scale %v after a step up", c, p.Scale[0])
+		}
+	}
+}

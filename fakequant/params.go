@@ -73,8 +73,7 @@ func (p Params) Check(s Spec, groups int) error {
 // An unsigned symmetric group that holds no negative value (what follows a ReLU)
 // uses zero point 0 and scale hi / (qmax-qmin) when nonNegative is set, which
 // gains one bit. The scale is at least Spec.MinScale and [MinScale], a binary16 with
-// Spec.HalfScale,
-// [ZeroScale] for the range (0, 0), and no larger than keeps every
+// Spec.HalfScale, [ZeroScale] for the range (0, 0), and no larger than keeps every
 // code's value finite. The formulas are those of
 // PyTorch's UniformQuantizationObserverBase, torch/ao/quantization/observer.py.
 func ParamsFromRange(s Spec, lo, hi []float32, nonNegative bool) (Params, error) {
@@ -162,10 +161,13 @@ func (r *fitter) ofZeros() float32 { return r.fit(ZeroScale) }
 // fit returns the scale that may be in use where s is wanted.
 func (r *fitter) fit(s float32) float32 {
 	s = max(s, r.floor)
-	if r.half {
-		s = kern.RoundHalf(s)
+	if !r.half {
+		return s
 	}
-	return s
+	if h := kern.RoundHalf(s); h >= r.floor || h == kern.LargestHalf {
+		return h
+	}
+	return kern.OfHalf(kern.Half(s) + 1) // s is next to the floor: above it
 }
 
 // zeroRange is the zero point of a range that holds 0 alone.

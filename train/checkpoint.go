@@ -96,6 +96,7 @@ func checksum(tensors []safetensors.Tensor, meta map[string]string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// tensorsOf are all tensors of a file, as they were given to [safetensors.Write].
 func tensorsOf(f *safetensors.File) ([]safetensors.Tensor, error) {
 	var tensors []safetensors.Tensor
 	for _, name := range f.Names() {
@@ -112,8 +113,8 @@ func tensorsOf(f *safetensors.File) ([]safetensors.Tensor, error) {
 	return tensors, nil
 }
 
-// checkSum compares a checkpoint with the sum that it carries.
-func checkSum(f *safetensors.File) error {
+// verifySum compares a checkpoint with the sum that it carries.
+func verifySum(f *safetensors.File) error {
 	tensors, err := tensorsOf(f)
 	if err != nil {
 		return err
@@ -147,7 +148,7 @@ func ReadCheckpointFile(path string, m *qat.Model, solver Optimizer) (steps int,
 	if err != nil {
 		return 0, fmt.Errorf("train: checkpoint %s: %w: %w", path, ErrState, err)
 	}
-	if err := checkSum(f); err != nil {
+	if err := verifySum(f); err != nil {
 		return 0, fmt.Errorf("train: checkpoint %s: %w", path, err)
 	}
 	st, err := readSolver(f)

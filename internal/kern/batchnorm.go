@@ -13,8 +13,11 @@ import (
 // (Ioffe and Szegedy 2015), or of one that is folded into the product before it: the
 // product a has factors f too much, and c0 = a/f + bias is what is normalised. All of it
 // is in float64, each step rounded; vectors have one element a channel. It is all but the
-// passes over the tensor: [ChannelStats] or the like come before Forward, [MaskedSums]
-// before Backward.
+// passes over the tensor: [ChannelStats] or the like come before [BatchNormForward],
+// [MaskedSums] before [BatchNormBackward].
+//
+// The slices are the caller's, who makes them of one length, that of all vectors here; a
+// shorter one panics. [BatchNorm.BatchMoments] fills Mean and Variance.
 type BatchNorm struct {
 	N              int       // elements of a channel
 	Eps            float64   // added to the variance
@@ -29,8 +32,8 @@ type BatchVectors[F Float] struct{ F, Gamma, Beta, Bias []F }
 
 // Running are statistics that move towards those of each batch, by Momentum of the way.
 type Running struct {
-	Mean, Variance []float32
-	Momentum       float64
+	Mean, Variance []float32 // the caller's; BatchNormForward writes them
+	Momentum       float64   // 0 to 1
 }
 
 // BatchMoments sets N, Mean and Variance from the sums of n elements a channel, which are
@@ -123,7 +126,8 @@ func BatchFold[F Float](f []F, slope []float64, gamma []F, variance []float32, e
 }
 
 // batchBlock is the number of channels of one call of the assembly, as many as there are
-// elements in what stands for a missing vector.
+// elements in what stands for a missing vector: enough that a call is paid, and 21 vectors of
+// them fit the nearest cache.
 const batchBlock = 256
 
 var (

@@ -116,7 +116,8 @@ type planes struct {
 
 // channelSums calls add for planes of at most elemChunk elements together, image by
 // image for each channel of each chunk of imageChunk images, with the lanes and the number of
-// that pair, and then done with both sums of each channel over the chunks, in order. Chunks and parts of the
+// that pair, and then done with both sums of each channel over the chunks, in order. Chunks
+// and parts of the
 // channels run in parallel; a goroutine gets the images that it has in other loops, too.
 // Small planes come channel by channel, several in one call; large ones as they lie in
 // memory.

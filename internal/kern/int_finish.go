@@ -12,7 +12,8 @@ import (
 // nearest cache. The numbers are those that a product without a function would store.
 
 // fnRows is the number of rows of a tile that the kernel for few steps computes at a time
-// before a function.
+// before a function: their numbers, 32 a row, are 16 KiB, half of the smallest cache that is
+// nearest to a core.
 const fnRows = 128
 
 // end runs the epilogue of a tile whose first element is element at of y, as intEpi.place

@@ -43,7 +43,8 @@ func (r GridRow) part(from, n int) GridRow {
 	return GridRow{r.Scale[from:][:n], r.Lo[from:][:n], r.Hi[from:][:n]}
 }
 
-// rangeChunk is the number of elements whose columns one call looks at.
+// rangeChunk is the number of elements whose columns one call looks at, 256 KiB: where one is
+// not finite, the slow loop begins at their first row, while they are in a cache.
 const rangeChunk = 64 << 10
 
 // ColumnMinMax takes the finite values of x, rows of len(lo) columns, into the extremes

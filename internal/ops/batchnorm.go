@@ -102,7 +102,7 @@ func batchMoments[F nn.Float](m *kern.BatchNorm, x nn.Tensor[F]) {
 	channels(x.Shape, func(c, lo, hi int) {
 		for _, v := range x.Data[lo:hi] {
 			d := float64(v) - m.Mean[c]
-			m.Variance[c] += d * d
+			m.Variance[c] += float64(d * d)
 		}
 	})
 	for c := range m.Variance {

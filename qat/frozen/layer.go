@@ -42,8 +42,8 @@ func (n *Network) layer(s *state, i int) error {
 }
 
 // fuseFrom is the number of results from which a product passes them through its function
-// tile by tile: fewer stay in a cache until all are there, and whole tensors take fewer
-// calls. The codes are the same.
+// tile by tile. Fewer, as float32 up to 256 KiB, stay in the second cache of any core until all
+// are there, and whole tensors take fewer calls. The codes are the same.
 const fuseFrom = 64 << 10
 
 // takeCodes finds memory for the codes of v.

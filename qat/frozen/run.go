@@ -47,8 +47,8 @@ func (r *Runner) Run(inputs ...[]float32) ([][]float32, error) {
 // Run computes the outputs, in the order of Outputs, as real values in fresh
 // slices. There is one row-major slice for each of Inputs, with any whole number
 // of rows where the shape has an open dimension; that number is the batch. The last
-// ones may be left out where they have a Tensor.Default. The
-// inputs are only read. A quantized input is rounded to its codes first, where
+// ones may be left out where they have a Tensor.Default: it stands in every element then.
+// The inputs are only read. A quantized input is rounded to its codes first, where
 // NaN becomes quant_min and infinities saturate.
 //
 // The same rows give the same bits in any batch, with any GOMAXPROCS. Any number

@@ -43,8 +43,9 @@ type RoundedLayer struct {
 	// quantized input have 0.
 	Nearest float64 `json:"nearest"`
 	Rounded float64 `json:"rounded"`
-	// Damping is the one that was used: RoundOptions.Damping, or more where the data has
-	// few vectors for the layer's weights and samples held out say so; 0: rounded to nearest.
+	// Damping is the share that was chosen: RoundOptions.Damping, or 10 or 100 times that
+	// where the data has few vectors for the layer's weights and samples held out say so. What
+	// a matrix that is not positive definite needs comes on top. 0: rounded to nearest.
 	Damping float64 `json:"damping,omitempty"`
 	// Dead is how many columns no data reached; they are rounded to nearest.
 	Dead int `json:"dead_columns,omitempty"`

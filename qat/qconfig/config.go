@@ -40,14 +40,16 @@ type Config struct {
 	// the settings of the first layer that asks for it.
 	Inputs map[string]*Tensor
 	// Outputs holds settings by name of an output of the network, as qat.Model.Plan lists
-	// them, or of the layer that makes it. An entry quantizes the output, for targets that want codes there; the zero
-	// Tensor does so with Global's settings. Without one, or with nil, an output is
-	// float32: a product's integer sums are scaled and nothing is clipped, nor by what
-	// only leads from the last products to outputs. A layer of the network that
-	// computes with such an output reads it rounded.
+	// them, or of the layer that makes it. Unset fields are as in Names. An entry quantizes
+	// the output, for targets that want codes there; the zero Tensor does so with Global's
+	// settings. Without one, or with nil, an output is float32: a product's integer sums are
+	// scaled and nothing is clipped, nor by what only leads from the last products to
+	// outputs. A layer of the network that computes with such an output reads it rounded.
+	// A scalar cannot be quantized: qat.Prepare refuses its entry, here and in Inputs.
 	Outputs map[string]*Tensor
 	// QuantizeOutputs quantizes all outputs that Outputs does not mention, with the settings
-	// of the layers that make them. Training configs in the form of Core ML Tools have it set.
+	// of the layers that make them; default false. Training configs in the form of Core ML
+	// Tools have it set.
 	QuantizeOutputs bool
 	// Milestones say at which steps observing and quantizing begin and end. The
 	// zero value does both from the first step on and never freezes. In a file

@@ -87,7 +87,8 @@ func Floats(n *gorgonia.Node) ([]float32, error) {
 }
 
 // Fill puts the defaults of inputs, or fresh numbers where they are drawn, in the place of
-// those that are nil or, at the end of the list, missing: at the batch of the others, as far as a default has one there.
+// those that are nil or, at the end of the list, missing: at the batch of the others, as far
+// as a default has one there.
 func (p *Plan) Fill(inputs [][]float32) ([][]float32, error) {
 	net := p.Net
 	if len(inputs) > len(net.Inputs) {

@@ -61,6 +61,12 @@ func (p *Plan) ownDemands() (wanted map[*graph.Value]demand, float map[*graph.Va
 	return wanted, float, err
 }
 
+// keepsCodes reports whether the config wants v quantized for its own sake, whoever reads it.
+func (p *Plan) keepsCodes(v *graph.Value, wanted map[*graph.Value]demand, float map[*graph.Value]bool) bool {
+	_, own := wanted[v]
+	return own || p.Config.QuantizeOutputs && !float[v] && slices.Contains(p.Net.Outputs, v)
+}
+
 // leaving returns the values that leave the network in float: outputs for which no
 // settings are, and what comes behind the last products and is for such outputs only.
 // Rounding them would serve nobody, and clip what the user gets.
@@ -74,11 +80,10 @@ func (p *Plan) leaving(wanted map[*graph.Value]demand, float map[*graph.Value]bo
 	leaves := map[*graph.Value]bool{}
 	for _, l := range slices.Backward(p.Layers) {
 		v := l.Out
-		output := slices.Contains(p.Net.Outputs, v)
-		if _, asked := wanted[v]; asked || output && p.Config.QuantizeOutputs && !float[v] {
+		if p.keepsCodes(v, wanted, float) {
 			continue
 		}
-		leaves[v] = (output || len(readers[v]) > 0) && !slices.ContainsFunc(readers[v], func(r *Layer) bool {
+		leaves[v] = (slices.Contains(p.Net.Outputs, v) || len(readers[v]) > 0) && !slices.ContainsFunc(readers[v], func(r *Layer) bool {
 			return r.rounds == nil && (nn.TraitsOf(r.Op).Weights != nil || !leaves[r.Out])
 		})
 	}
@@ -92,7 +97,7 @@ func (p *Plan) splitOutputs(wanted map[*graph.Value]demand, float map[*graph.Val
 	leaves := p.leaving(wanted, float)
 	for _, v := range p.Net.Outputs {
 		maker := p.Maker[v]
-		if _, own := wanted[v]; own || maker == nil || len(v.Shape) == 0 || p.Static[v] || p.rounded[v] != nil || p.Config.QuantizeOutputs && !float[v] {
+		if p.keepsCodes(v, wanted, float) || maker == nil || len(v.Shape) == 0 || p.Static[v] || p.rounded[v] != nil {
 			continue
 		}
 		var readers []*Layer

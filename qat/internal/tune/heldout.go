@@ -13,7 +13,10 @@ import (
 // samples, here by 3 %. With fewer the rounding is tried on samples held out.
 const enoughVectors = 32
 
-// dampingTries are what the damping is multiplied with where the data is scarce.
+// dampingTries are what the damping is multiplied with where the data is scarce. With the
+// default of 0.01 the last is 1: the pull towards the float weights is as strong as the data,
+// and more of it comes to rounding to nearest, which is tried too. Tenfold is the step by
+// which the damping is raised for a matrix that is not positive definite.
 var dampingTries = []float64{1, 10, 100}
 
 // choice is how the weights of a layer are to be rounded.
@@ -93,8 +96,8 @@ func (r *rounder) heldCost(weights []float32, found, test []*moments) (with, wit
 		n := float64(m.n)
 		mean := (dot(w, m.f) - dot(q, m.q)) / n
 		d := float64(shift[k])
-		with += n * (mean - d) * (mean - d)
-		without += n * mean * mean
+		with += float64(n * (mean - d) * (mean - d))
+		without += float64(n * mean * mean)
 	}
 	return with, without
 }
