@@ -219,6 +219,10 @@ func (b *builder) pad(o frozen.Pad, x value, shape []int, out string) value {
 	if len(shape) == 0 {
 		return b.identity(x, out)
 	}
+	if o.Mode != "" {
+		b.fail("pad with mode %s: Core ML gets pads with a value: use one, or end the network before it", o.Mode)
+		return value{}
+	}
 	var list []int
 	for i := range o.Before {
 		list = append(list, o.Before[i], o.After[i])

@@ -227,6 +227,9 @@ func TestErrors(t *testing.T) {
 			o.Dilation = [2]int{2, 1}
 			return m.Net(m.Layer("conv", o, nil, nil, m.Input("x", []int{-1, 1, 4, 4}, nil), m.Input("w", []int{1, 1, 2, 2}, nil)))
 		}, Options{}, []string{`layer "conv"`, "dilation"}},
+		{"reflecting pad", layerNet(frozen.Pad{Before: []int{0, 0, 1, 1}, After: []int{0, 0, 1, 1}, Mode: "reflect"}, nil), Options{}, []string{"pad with mode reflect"}},
+		{"pad of the edge", layerNet(frozen.Pad{Before: []int{0, 0, 1, 1}, After: []int{0, 0, 1, 1}, Mode: "edge"}, nil), Options{}, []string{"pad with mode edge"}},
+		{"wrapping pad", layerNet(frozen.Pad{Before: []int{0, 0, 1, 1}, After: []int{0, 0, 1, 1}, Mode: "wrap"}, nil), Options{}, []string{"pad with mode wrap"}},
 		{"wrong index", func(m *frozentest.Maker) *frozen.Network {
 			n := constGatherNet(m)
 			n.Tensors[n.Layers[0].Inputs[1]].Const.Values[0] = 5
