@@ -77,7 +77,7 @@ func (b *builder) op(i int, out string) error {
 		index := b.constant(ints(l.Name+"_index", o.Index...))
 		b.emit("Gather", l.Name, []string{in[0], index}, out, intAttr("axis", o.Axis))
 	case frozen.Resize:
-		b.resize(o, l.Name, in[0], out)
+		return b.resize(l, o, in[0], out)
 	case frozen.LRN:
 		b.emit("LRN", l.Name, in, out, intAttr("size", o.Size), floatAttr("alpha", o.Alpha), floatAttr("beta", o.Beta), floatAttr("bias", o.Bias))
 	case frozen.Gather:

@@ -3,6 +3,7 @@ package onnxout
 // This file says how borders and resampled images are written.
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/goqat/goqat/internal/onnxpb"
@@ -20,10 +21,11 @@ func (b *builder) pad(o frozen.Pad, name, in, out string) {
 	b.emit("Pad", name, append(args, b.constant(scalar(name+"_value", float32(o.Value)))), out)
 }
 
-// resize emits a Resize of the axes that change, which leaves the batch open. It has scales
-// where they are not what the sizes say, else sizes.
-func (b *builder) resize(o frozen.Resize, name, in, out string) {
-	attrs := []*onnxpb.AttributeProto{stringAttr("mode", o.Mode), stringAttr("coordinate_transformation_mode", o.Coordinates), intsAttr("axes", o.Axes...)}
+// resize emits a Resize with a scale for every axis, 1 for those that stay, which leaves the
+// batch open and which runtimes keep when they move axes. Where a runtime would round such a
+// scale to another size, it has the sizes of the axes that change.
+func (b *builder) resize(l *frozen.Layer, o frozen.Resize, in, out string) error {
+	attrs := []*onnxpb.AttributeProto{stringAttr("mode", o.Mode), stringAttr("coordinate_transformation_mode", o.Coordinates)}
 	if o.Nearest != "" {
 		attrs = append(attrs, stringAttr("nearest_mode", o.Nearest))
 	}
@@ -36,13 +38,23 @@ func (b *builder) resize(o frozen.Resize, name, in, out string) {
 	if o.Inside {
 		attrs = append(attrs, intAttr("exclude_outside", 1))
 	}
-	if o.Scale == nil {
-		b.emit("Resize", name, []string{in, "", "", b.constant(ints(name+"_sizes", o.Size...))}, out, attrs...)
-		return
+	shape := b.net.Tensors[l.Inputs[0]].Shape
+	scales, fits := slices.Repeat([]float32{1}, len(shape)), true
+	for k, a := range o.Axes {
+		n := float32(shape[a])
+		if scales[a] = float32(o.Size[k]) / n; o.Scale != nil {
+			scales[a] = float32(o.Scale[k])
+		}
+		fits = fits && int(scales[a]*n) == o.Size[k]
 	}
-	scale := make([]float32, len(o.Scale))
-	for i, v := range o.Scale {
-		scale[i] = float32(v)
+	switch {
+	case fits:
+		b.emit("Resize", l.Name, []string{in, "", b.constant(floats(l.Name+"_scales", []int{len(scales)}, scales))}, out, attrs...)
+	case o.Scale == nil:
+		b.emit("Resize", l.Name, []string{in, "", "", b.constant(ints(l.Name+"_sizes", o.Size...))}, out, append(attrs, intsAttr("axes", o.Axes...))...)
+	default:
+		return fmt.Errorf("%w: resize of axes %v of shape %v by %v gives other sizes than %v: leave out the scales, or choose sizes that they give",
+			ErrUnsupported, o.Axes, shape, o.Scale, o.Size)
 	}
-	b.emit("Resize", name, []string{in, "", b.constant(floats(name+"_scales", []int{len(scale)}, scale))}, out, attrs...)
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/goqat/goqat/internal/onnxpb"
@@ -112,5 +113,15 @@ func TestRefusals(t *testing.T) {
 	b := &builder{model: &onnxpb.ModelProto{Graph: &onnxpb.GraphProto{}}, names: map[string]bool{}, nodes: map[string]bool{}}
 	if err := b.unary(frozen.Unary{Fn: "gamma"}, "n", "x", "y"); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("an unknown function gave %v", err)
+	}
+}
+
+// TestResizeRefused: a size that runtimes do not get from the scale would be another network.
+func TestResizeRefused(t *testing.T) {
+	m := frozentest.New(t)
+	up := frozen.Resize{Mode: "nearest", Coordinates: "asymmetric", Nearest: "floor", Axes: []int{1}, Size: []int{5}, Scale: []float64{1.6}}
+	n := m.Net(m.Layer("up", up, nil, nil, m.Input("x", []int{-1, 3}, nil)))
+	if err := Write(&bytes.Buffer{}, n, Options{}); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), `"up"`) {
+		t.Errorf("got %v, want ErrUnsupported that names the layer", err)
 	}
 }
