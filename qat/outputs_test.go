@@ -105,6 +105,56 @@ func TestOutputReadOn(t *testing.T) {
 	}
 }
 
+// TestOutputsOfOutputs: outputs that come of each other, and are read, are float, all of them;
+// and their rounded forms have names that nothing else has.
+func TestOutputsOfOutputs(t *testing.T) {
+	image := func(g *gorgonia.ExprGraph) *gorgonia.Node { return relu(conv("a", leaf(g, "x", 2, 3, 6, 6), 4, 3)) }
+	for _, c := range []struct {
+		name  string
+		build func(g *gorgonia.ExprGraph) gorgonia.Nodes
+		want  string // names of the quantized activations
+	}{
+		{"reshaped", func(g *gorgonia.ExprGraph) gorgonia.Nodes {
+			h := image(g)
+			y := must(gorgonia.Reshape(h, tensor.Shape{2, 144}))
+			return gorgonia.Nodes{y, fc("b", y, 3), h}
+		}, "x reshape_0.out.rounded"},
+		{"pooled", func(g *gorgonia.ExprGraph) gorgonia.Nodes {
+			h := image(g)
+			y := maxPool(h)
+			return gorgonia.Nodes{h, y, conv("b", y, 2, 3), conv("c", h, 2, 3)}
+		}, "x relu_0.out.rounded max_pool_0.out.rounded"},
+		{"joined", func(g *gorgonia.ExprGraph) gorgonia.Nodes {
+			h := image(g)
+			a := conv("b", h, 2, 1)
+			y := must(gorgonia.Concat(1, a, conv("c", h, 3, 1)))
+			return gorgonia.Nodes{a, y, conv("d", y, 2, 3)}
+		}, "x relu_0.out concat_0.out.rounded"},
+		{"names that are taken", func(g *gorgonia.ExprGraph) gorgonia.Nodes {
+			y := relu(fc("relu_0.out.rounded", leaf(g, "x", 4, 6), 3))
+			return gorgonia.Nodes{y, fc("b", y, 2)}
+		}, "x relu_0.out.rounded2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := gorgonia.NewGraph()
+			n := onlyPrepare(t, qconfig.Config{}, g, c.build(g)...)
+			if got := strings.Join(n.quantized(), " "); got != c.want {
+				t.Errorf("quantized: %q, want %q", got, c.want)
+			}
+			if err := n.m.Calibrate(n.batch(0, 2)...); err != nil {
+				t.Fatal(err)
+			}
+			fz := n.freeze()
+			n.verify(fz, n.batch(1, 3))
+			for _, y := range fz.Outputs {
+				if fz.Tensors[y].Quant != nil {
+					t.Errorf("output %s has codes", fz.Tensors[y].Name)
+				}
+			}
+		})
+	}
+}
+
 // TestOutputsAreNotClipped: an output far beyond what calibration has seen is as large as
 // the integer sums make it.
 func TestOutputsAreNotClipped(t *testing.T) {

@@ -50,7 +50,9 @@
 //   - sums or biases beyond 32 bits;
 //   - a bias that would be rounded to int32 for nothing: with 4-bit weights, or a
 //     convolution whose result is not rounded at once;
-//   - float weights beside a quantized x, which would become int8 per tensor.
+//   - float weights beside a quantized x, which would become int8 per tensor;
+//   - an output that stays float and that later layers read rounded, which would be rounded
+//     itself.
 //
 // Local response normalisation is written for every size, but ONNX Runtime refuses it
 // with an even size, with alpha or beta of 0 or less, and on other than four axes.

@@ -49,6 +49,10 @@ func (b *builder) op(i int, out string) error {
 	case frozen.Reshape:
 		b.emit("Reshape", l.Name, append(in, b.constant(ints(l.Name+"_shape", o.Shape...))), out)
 	case frozen.Transpose:
+		if q := b.net.Tensors[l.Output].Quant; q != nil && b.net.Tensors[l.Inputs[0]].Quant == nil && slices.Contains(b.net.Outputs, l.Inputs[0]) {
+			// ONNX Runtime 1.27 would round in front of the transpose, the output too.
+			in = []string{b.guard(l.Name, in[0], q)}
+		}
 		b.emit("Transpose", l.Name, in, out, intsAttr("perm", o.Perm...))
 	case frozen.Concat:
 		b.emit("Concat", l.Name, in, out, intAttr("axis", o.Axis))

@@ -392,10 +392,14 @@ func (b *builder) bias(p *product) (string, error) {
 // guarded puts a Clip that changes nothing between x and the layer, so that no
 // runtime sees DequantizeLinear in front of the product and takes integers.
 func (b *builder) guarded(l *frozen.Layer, x string) string {
-	t := &b.net.Tensors[l.Inputs[0]]
-	qmin, qmax := fakequant.Spec{Unsigned: t.Quant.Spec.Unsigned}.QRange()
-	g := kern.Grid{Scale: t.Quant.Params.Scale[0], ZeroPoint: t.Quant.Params.ZeroPoint[0]}
+	return b.guard(l.Name, x, b.net.Tensors[l.Inputs[0]].Quant)
+}
+
+// guard clips x to the whole range of a grid that it is on, or is rounded to next.
+func (b *builder) guard(layer, x string, q *frozen.Quant) string {
+	qmin, qmax := fakequant.Spec{Unsigned: q.Spec.Unsigned}.QRange()
+	g := kern.Grid{Scale: q.Params.Scale[0], ZeroPoint: q.Params.ZeroPoint[0]}
 	out := b.unique(x + "_guarded")
-	b.clipTo(l.Name+"/guard", x, out, kern.DequantizeOne(qmin, g), kern.DequantizeOne(qmax, g))
+	b.clipTo(layer+"/guard", x, out, kern.DequantizeOne(qmin, g), kern.DequantizeOne(qmax, g))
 	return out
 }

@@ -5,6 +5,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/goqat/goqat/internal/graph"
 	"github.com/goqat/goqat/internal/nn"
@@ -94,8 +95,12 @@ func (p *Plan) leaving(wanted map[*graph.Value]demand, float map[*graph.Value]bo
 // in codes: it rounds the output for them. To the network it is a transpose that moves
 // nothing.
 func (p *Plan) splitOutputs(wanted map[*graph.Value]demand, float map[*graph.Value]bool) {
-	leaves := p.leaving(wanted, float)
-	for _, v := range p.Net.Outputs {
+	// Of outputs that come of each other the last is first: once it has a rounded form, what
+	// leads to it may be float.
+	outputs := slices.Clone(p.Net.Outputs)
+	slices.SortFunc(outputs, func(a, b *graph.Value) int { return slices.Index(p.Net.Values, b) - slices.Index(p.Net.Values, a) })
+	for _, v := range outputs {
+		leaves := p.leaving(wanted, float)
 		maker := p.Maker[v]
 		if p.keepsCodes(v, wanted, float) || maker == nil || len(v.Shape) == 0 || p.Static[v] || p.rounded[v] != nil {
 			continue
@@ -118,7 +123,7 @@ func (p *Plan) splitOutput(v *graph.Value, maker *Layer, readers []*Layer) {
 	for i := range same {
 		same[i] = i
 	}
-	r := &graph.Value{Name: v.Name + ".rounded", Shape: slices.Clone(v.Shape), BatchAxis: v.BatchAxis}
+	r := &graph.Value{Name: p.free(v.Name + ".rounded"), Shape: slices.Clone(v.Shape), BatchAxis: v.BatchAxis}
 	src := &graph.Layer{Name: r.Name, Op: nn.Transpose{Perm: same}, In: []*graph.Value{v}, Out: r}
 	r.Producer = src
 	l := &Layer{Name: src.Name, Kind: "round", Op: src.Op, In: src.In, Out: r, Source: []*graph.Layer{src}, Config: maker.Config, on: maker.on, rounds: maker}
@@ -132,6 +137,19 @@ func (p *Plan) splitOutput(v *graph.Value, maker *Layer, readers []*Layer) {
 			s.In = replaced(s.In, v, r)
 		}
 	}
+}
+
+// free is a name for a value and its layer that none has.
+func (p *Plan) free(name string) string {
+	taken := func(name string) bool {
+		return slices.ContainsFunc(p.Net.Values, func(v *graph.Value) bool { return v.Name == name }) ||
+			slices.ContainsFunc(p.Layers, func(l *Layer) bool { return l.Name == name })
+	}
+	free := name
+	for i := 2; taken(free); i++ {
+		free = name + strconv.Itoa(i)
+	}
+	return free
 }
 
 // replaced is a copy of vs with another value in the place of old.
