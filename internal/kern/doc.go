@@ -16,6 +16,7 @@
 //
 //	What is rounding?                   quant.go; for rows of scales quant_rows.go
 //	What is exp, erf, GELU, …?          fn.go, fn_list.go; exponentials of softmax fn_exp_sum.go
+//	In float32, rounded step by step?   fn_single.go; each family fn_single_<family>.go, its constants …_const.go
 //	What is fused with what?            fused.go, fused_loops.go; with pooling pool_act.go
 //	Float product, float convolution?   gemm.go, conv.go: what; gemm_fast.go, conv_fast.go: how
 //	Gradients of a convolution?         conv_data.go, conv_weight.go

@@ -306,7 +306,7 @@ type Resize struct {
 	// Nearest is floor, ceil, round_prefer_floor or round_prefer_ceil; empty in other modes.
 	Nearest string
 	Axes    []int // sorted, distinct; at least one
-	Size    []int // of each of Axes in the result
+	Size    []int // of each of Axes in the result; at least 1
 	// Scale is nil, for Size divided by the size of the input, or the factor of each of Axes
 	// that coordinates are computed with.
 	Scale     []float64

@@ -32,11 +32,15 @@ func (c Config) ResolveReader(name, kind string) Tensor {
 	if own == nil {
 		own = &Layer{}
 	}
-	var global Layer
-	if c.Global != nil {
-		global = *c.Global
+	return own.Activations.inherit(c.global().Activations).withDefaults(inputs)
+}
+
+// global are the settings of Global, none where it is nil.
+func (c Config) global() Layer {
+	if c.Global == nil {
+		return Layer{}
 	}
-	return own.Activations.inherit(global.Activations).withDefaults(inputs)
+	return *c.Global
 }
 
 // Entry returns the entry that holds a layer's own settings: that of Names, else that of
@@ -55,7 +59,8 @@ func (c Config) ResolveInput(name string) (t *Tensor, found bool) {
 	return c.resolveTensor(c.Inputs, name, inputs)
 }
 
-// ResolveOutput is [Config.ResolveInput] for an output.
+// ResolveOutput is [Config.ResolveInput] for an output, with an entry of Outputs. What
+// QuantizeOutputs does is not in it.
 func (c Config) ResolveOutput(name string) (t *Tensor, found bool) {
 	return c.resolveTensor(c.Outputs, name, activations)
 }
@@ -72,9 +77,9 @@ func (c Config) resolveTensor(entries map[string]*Tensor, name string, p part) (
 // effectiveTensor fills the unset fields of the entry of an input or output. It quantizes,
 // whatever Global does.
 func (c Config) effectiveTensor(own Tensor, p part) Tensor {
-	var base Tensor
-	if c.Global != nil && !c.Global.Activations.Off {
-		base = c.Global.Activations
+	base := c.global().Activations
+	if base.Off {
+		base = Tensor{}
 	}
 	return own.inherit(base).withDefaults(p)
 }
@@ -96,11 +101,7 @@ func (c Config) named(name string) (*Layer, bool) {
 
 // effective fills the unset fields of l from Global and the defaults.
 func (c Config) effective(l Layer) Layer {
-	var global Layer
-	if c.Global != nil {
-		global = *c.Global
-	}
-	milestones := l.Milestones
+	global, milestones := c.global(), l.Milestones
 	setDefault(&milestones, global.Milestones)
 	return Layer{
 		Milestones:  milestones,
