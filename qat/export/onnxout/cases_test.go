@@ -163,6 +163,7 @@ func kindCases() []netCase {
 		{name: "pad reflect", make: pass(frozen.Pad{Before: []int{0, 0, 2, 0}, After: []int{0, 0, 1, 3}, Mode: "reflect"}, image)},
 		{name: "resize nearest", make: pass(frozen.Resize{Mode: "nearest", Coordinates: "half_pixel", Nearest: "round_prefer_floor", Axes: []int{2, 3}, Size: []int{9, 15}}, image)},
 		{name: "resize to a size that scales miss", make: pass(frozen.Resize{Mode: "nearest", Coordinates: "asymmetric", Nearest: "floor", Axes: []int{2, 3}, Size: []int{12, 31}}, []int{-1, 3, 6, 7})},
+		{name: "resize that keeps its aspect", make: pass(frozen.Resize{Mode: "nearest", Coordinates: "half_pixel", Nearest: "round_prefer_floor", Axes: []int{2, 3}, Size: []int{2, 3}, Scale: []float64{0.75, 0.75}}, []int{-1, 3, 2, 4})},
 		{name: "resize linear", float: 2e-6, make: one(frozen.Resize{Mode: "linear", Coordinates: "align_corners", Axes: []int{2, 3}, Size: []int{9, 15}}, image, nil, nil)},
 		{name: "dropout", make: pass(frozen.Dropout{P: 0.5}, image)},
 		{name: "softmax", make: one(frozen.Softmax{Axis: 1}, []int{-1, 10}, frozentest.I8, frozentest.U8)},
