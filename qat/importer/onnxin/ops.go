@@ -15,7 +15,7 @@ var handlers map[string]func(*node) error
 var movesWhole = map[string]bool{"Gather": true, "Cast": true, "CastLike": true, "Identity": true, "Reshape": true, "Unsqueeze": true, "Squeeze": true,
 	"Flatten": true, "Transpose": true, "Concat": true, "Slice": true, "Split": true, "Add": true, "Sub": true, "Mul": true,
 	"Where": true, "Less": true, "LessOrEqual": true, "Greater": true, "GreaterOrEqual": true, "Equal": true, "And": true, "Or": true, "Xor": true, "Not": true,
-	"Max": true, "Min": true, "Tile": true, "DepthToSpace": true, "SpaceToDepth": true}
+	"Max": true, "Min": true, "Tile": true, "Expand": true, "GatherElements": true, "GatherND": true, "DepthToSpace": true, "SpaceToDepth": true}
 
 func init() {
 	handlers = map[string]func(*node) error{

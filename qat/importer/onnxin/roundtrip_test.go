@@ -33,24 +33,7 @@ func travel(t *testing.T, dir, name string, opt onnxout.Options) trip {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := qat.Prepare(m.Graph, qconfig.Config{}, m.Outputs...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Calibrate(x); err != nil {
-		t.Fatal(err)
-	}
-	fz, err := p.Freeze()
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := p.Verify(fz, x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !v.OK() || v.Checked == 0 {
-		t.Errorf("%s: the frozen network is not the trained one: %+v", name, v)
-	}
+	fz := frozenOf(t, m, qconfig.Config{}, x)
 	y, err := fz.Run(x)
 	if err != nil {
 		t.Fatal(err)
@@ -60,6 +43,31 @@ func travel(t *testing.T, dir, name string, opt onnxout.Options) trip {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return tr
+}
+
+// frozenOf prepares a model, trains nothing but finds ranges, freezes it and verifies what
+// came of that.
+func frozenOf(t *testing.T, m *Model, cfg qconfig.Config, x ...[]float32) *frozen.Network {
+	t.Helper()
+	p, err := qat.Prepare(m.Graph, cfg, m.Outputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Calibrate(x...); err != nil {
+		t.Fatal(err)
+	}
+	fz, err := p.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := p.Verify(fz, x...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.OK() || v.Checked == 0 {
+		t.Errorf("the frozen network is not the trained one: %+v", v)
+	}
+	return fz
 }
 
 // TestRoundTripBits: what was written comes back as a network that computes the same
