@@ -10,7 +10,7 @@ import (
 // constants if they counted as computed from nothing.
 
 // randomLaws are those of Gorgonia's random nodes, in the order of its enumeration.
-var randomLaws = []string{"uniform", "gaussian", "binomial"}
+var randomLaws = []string{ops.Uniform, ops.Gaussian, ops.Binomial}
 
 // randomOf reads a node of UniformRandomNode, GaussianRandomNode or BinomialRandomNode.
 func (r *reader) randomOf(n *gorgonia.Node) *ops.Random {

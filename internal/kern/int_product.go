@@ -51,7 +51,8 @@ type ByteWeights struct {
 	// Fill writes codes [lo, hi) of the weight tensor, the same as IntProduct's fill.
 	// It is called from several goroutines.
 	Fill func(dst []int8, lo, hi int)
-	// Codes are nil, or the same codes where they are laid out already.
+	// Codes are nil, or the same codes where they are laid out already: memory of the caller
+	// that only the set-up reads.
 	Codes []int8
 	// MaxAbs is a bound on the magnitude of the codes.
 	MaxAbs int

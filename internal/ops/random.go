@@ -9,20 +9,25 @@ import (
 
 // Random says what random numbers are drawn from.
 type Random struct {
-	// Law is "uniform" on [A, B), "gaussian" with mean A and standard deviation B, or
-	// "binomial": the number of hits of A trials, each with probability B.
-	Law  string
+	Law  string // Uniform, Gaussian or Binomial
 	A, B float64
 }
+
+// The laws of random numbers.
+const (
+	Uniform  = "uniform"  // on [A, B)
+	Gaussian = "gaussian" // with mean A and standard deviation B
+	Binomial = "binomial" // the number of hits of A trials, each with probability B
+)
 
 // Fill draws numbers.
 func (r Random) Fill(out []float32, rng *rand.Rand) {
 	for i := range out {
 		var v float64
 		switch r.Law {
-		case "uniform":
+		case Uniform:
 			v = r.A + float64(rng.Float64()*(r.B-r.A))
-		case "gaussian":
+		case Gaussian:
 			v = r.A + float64(rng.NormFloat64()*r.B)
 		default:
 			for range int(r.A) {
@@ -38,7 +43,7 @@ func (r Random) Fill(out []float32, rng *rand.Rand) {
 // Draw adds a node of random float32 numbers to a graph. Run number n of the op draws from
 // (seed, n), so a training run repeats.
 func Draw(g *gorgonia.ExprGraph, r Random, seed uint64, shape ...int) (*gorgonia.Node, error) {
-	if r.Law != "uniform" && r.Law != "gaussian" && r.Law != "binomial" {
+	if r.Law != Uniform && r.Law != Gaussian && r.Law != Binomial {
 		return nil, fmt.Errorf("ops: random: no law %q", r.Law)
 	}
 	// An operand that is not looked at: Gorgonia takes nodes without any for leaves.
