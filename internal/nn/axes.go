@@ -11,8 +11,12 @@ import (
 
 // eachAxis calls step for each of axes in turn: from x, of the given shape, by scratch
 // memory to out. An axis gets sizes[k] elements; a step goes from n elements to these, with
-// so many elements before and behind the axis. There is at least one axis.
+// so many elements before and behind the axis. Without axes out is a copy of x.
 func eachAxis[E Element](out, x []E, shape, axes, sizes []int, step func(dst, src []E, k, outer, n, inner int)) {
+	if len(axes) == 0 {
+		copy(out, x)
+		return
+	}
 	shape = slices.Clone(shape)
 	for k, a := range axes {
 		outer, inner := spans(shape, a)

@@ -195,7 +195,8 @@ func resizeElement(o Resize, x Tensor[float64], ix []int, k int) (sum float64) {
 	}
 	inside := func(i int) int { return min(max(i, 0), n-1) }
 	if o.Mode == "nearest" {
-		return resizeElement(o, x, with(ix, a, inside(map[string]int{"floor": int(math.Floor(place)), "round_prefer_floor": int(math.Ceil(place - 0.5))}[o.Nearest])), k+1)
+		near := map[string]float64{"floor": math.Floor(place), "ceil": math.Ceil(place), "round_prefer_floor": math.Ceil(place - 0.5), "round_prefer_ceil": math.Floor(place + 0.5)}
+		return resizeElement(o, x, with(ix, a, inside(int(near[o.Nearest]))), k+1)
 	}
 	if !o.Antialias {
 		scale = 1

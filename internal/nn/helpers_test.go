@@ -91,6 +91,8 @@ func layerCases() []layerCase {
 		{"take", Take{Axis: 1, Index: []int{2, 0, 2, 1}}, [][]int{{2, 4, 3}}, false},
 		{"take reversed", Take{Axis: 1, Index: []int{3, 2, 1, 0}}, [][]int{{3, 4}}, false},
 		{"resize nearest", Resize{Mode: "nearest", Nearest: "round_prefer_floor", Coordinates: "half_pixel", Axes: []int{2, 3}, Size: []int{5, 6}}, [][]int{{2, 2, 3, 4}}, false},
+		{"resize nearest by ceilings", Resize{Mode: "nearest", Nearest: "ceil", Coordinates: "half_pixel", Axes: []int{1}, Size: []int{3}}, [][]int{{2, 5}}, false},
+		{"resize nearest by halves upwards", Resize{Mode: "nearest", Nearest: "round_prefer_ceil", Coordinates: "half_pixel", Axes: []int{1}, Size: []int{2}}, [][]int{{2, 4}}, false},
 		{"resize nearest up", Resize{Mode: "nearest", Nearest: "floor", Coordinates: "asymmetric", Axes: []int{1}, Size: []int{8}, Scale: []float64{2.5}}, [][]int{{2, 3}}, false},
 		{"resize linear", Resize{Mode: "linear", Coordinates: "half_pixel", Axes: []int{2, 3}, Size: []int{5, 3}}, [][]int{{2, 2, 3, 4}}, false},
 		{"resize linear corners", Resize{Mode: "linear", Coordinates: "align_corners", Axes: []int{1}, Size: []int{7}}, [][]int{{2, 3, 2}}, false},

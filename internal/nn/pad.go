@@ -64,10 +64,10 @@ func (o Pad) index(a, n int) []int {
 	return index
 }
 
-// padded are the axes that grow, with their sizes; the last axis if none grows, and none of a scalar.
+// padded are the axes that grow, with their sizes.
 func (o Pad) padded(x []int) (axes, sizes []int) {
 	for a, n := range x {
-		if o.Before[a]+o.After[a] > 0 || a == len(x)-1 && axes == nil {
+		if o.Before[a]+o.After[a] > 0 {
 			axes, sizes = append(axes, a), append(sizes, n+o.Before[a]+o.After[a])
 		}
 	}
@@ -77,10 +77,6 @@ func (o Pad) padded(x []int) (axes, sizes []int) {
 // padOfInput pads in a mode that copies elements of the input.
 func padOfInput[E Element](o Pad, threads int, out, x Tensor[E]) {
 	axes, sizes := o.padded(x.Shape)
-	if axes == nil { // a scalar
-		copy(out.Data, x.Data)
-		return
-	}
 	eachAxis(out.Data, x.Data, x.Shape, axes, sizes, func(dst, src []E, k, outer, n, inner int) {
 		takeAxis(threads, dst, src, outer, n, inner, o.index(axes[k], n))
 	})
@@ -89,10 +85,6 @@ func padOfInput[E Element](o Pad, threads int, out, x Tensor[E]) {
 // padOfInputBack adds up the gradients of what was copied.
 func padOfInputBack[F Float](o Pad, dx, dout Tensor[F]) {
 	axes, sizes := o.padded(dx.Shape)
-	if axes == nil {
-		copy(dx.Data, dout.Data)
-		return
-	}
 	backAxes(dx.Data, dout.Data, dx.Shape, axes, sizes, func(dst, src []F, k, outer, n, inner int) {
 		mixAxis(dst, src, outer, sizes[k], inner, takes(o.index(axes[k], n)).turned(n))
 	})
@@ -118,6 +110,7 @@ func padPasses[F Float]() passes[Pad, F] {
 		},
 	}
 }
+
 func checkPad(o Pad) error {
 	if len(o.Before) != len(o.After) {
 		return settingsErr(o, "before %v and after %v must have one element per axis", o.Before, o.After)
