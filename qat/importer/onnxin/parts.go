@@ -176,20 +176,18 @@ func gather(n *node) error {
 		return fmt.Errorf("%w: no indices", ErrFormat)
 	}
 	if n.in[1].known() {
-		c, err := n.b.constant(n.in[1])
+		size := x.Shape()[at]
+		c, index, err := n.places(1, func(int) int { return size })
 		if err != nil {
 			return err
 		}
-		op, ok, err := evenly(c, at, x.Shape()[at])
-		if err != nil {
-			return err
-		}
-		if ok {
+		if op, even := evenly(at, index); even && len(c.shape) < 2 {
+			op.Squeeze = len(c.shape) == 0
 			y, err := n.apply(op, x)
 			return n.setWhole(y, err)
 		}
 		if !n.in[0].isParam() { // a table of embeddings
-			return n.gatherKnown(x, c, at)
+			return n.gatherKnown(x, c.shape, at, index)
 		}
 	} else if !n.in[1].whole {
 		return fmt.Errorf("%w: indices %q are not whole numbers", ErrFormat, n.in[1].name)
@@ -211,35 +209,6 @@ func (n *node) setWhole(y *gorgonia.Node, err error) error {
 		v.whole = n.in[0].whole
 	}
 	return nil
-}
-
-// evenly is the slice that takes the indices, if there is one.
-func evenly(c *constant, at, size int) (nn.Slice, bool, error) {
-	if c.float {
-		return nn.Slice{}, false, fmt.Errorf("%w: indices are not whole numbers", ErrFormat)
-	}
-	idx := make([]int, len(c.i))
-	for k, v := range c.i {
-		if v < -int64(size) || v >= int64(size) {
-			return nn.Slice{}, false, fmt.Errorf("%w: index %d of an axis of %d", ErrFormat, v, size)
-		}
-		if idx[k] = int(v); v < 0 {
-			idx[k] += size
-		}
-	}
-	if len(idx) == 0 || len(c.shape) > 1 {
-		return nn.Slice{}, false, nil
-	}
-	op := nn.Slice{Axis: at, Start: idx[0], End: idx[len(idx)-1] + 1, Step: 1, Squeeze: len(c.shape) == 0}
-	if len(idx) > 1 {
-		op.Step = idx[1] - idx[0]
-	}
-	for k := 1; k < len(idx); k++ {
-		if idx[k]-idx[k-1] != op.Step {
-			return op, false, nil
-		}
-	}
-	return op, op.Step > 0, nil
 }
 
 // expand repeats along axes of size 1 by multiplying with ones.

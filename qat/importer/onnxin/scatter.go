@@ -10,32 +10,6 @@ import (
 
 // Which layers gather and scatter single elements, where the places are known?
 
-// places reads operand i, whole numbers that are known, as places along axes of the given
-// sizes: the size for element k is of(k).
-func (n *node) places(i int, of func(k int) int) (*constant, []int, error) {
-	c, err := n.known(i)
-	if err != nil {
-		return nil, nil, err
-	}
-	if c.float {
-		return nil, nil, fmt.Errorf("%w: indices are not whole numbers", ErrFormat)
-	}
-	if err := n.b.spend(len(c.i)); err != nil {
-		return nil, nil, err
-	}
-	out := make([]int, len(c.i))
-	for k, v := range c.i {
-		size := of(k)
-		if v < int64(-size) || v >= int64(size) {
-			return nil, nil, fmt.Errorf("%w: index %d of an axis of %d", ErrFormat, v, size)
-		}
-		if out[k] = int(v); v < 0 {
-			out[k] += size
-		}
-	}
-	return c, out, nil
-}
-
 // elementPlaces are the flat places that GatherElements and ScatterElements speak of: those of
 // the indices but along one axis, where the index is the place.
 func (n *node) elementPlaces(shape []int) (at, of []int, err error) {

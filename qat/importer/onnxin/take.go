@@ -10,6 +10,49 @@ import (
 
 // Which layers are operators that pick elements by places that are known?
 
+// places reads operand i, whole numbers that are known, as places along axes of the given
+// sizes: the size for element k is of(k).
+func (n *node) places(i int, of func(k int) int) (*constant, []int, error) {
+	c, err := n.known(i)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.float {
+		return nil, nil, fmt.Errorf("%w: indices are not whole numbers", ErrFormat)
+	}
+	if err := n.b.spend(len(c.i)); err != nil {
+		return nil, nil, err
+	}
+	out := make([]int, len(c.i))
+	for k, v := range c.i {
+		size := of(k)
+		if v < int64(-size) || v >= int64(size) {
+			return nil, nil, fmt.Errorf("%w: index %d of an axis of %d", ErrFormat, v, size)
+		}
+		if out[k] = int(v); v < 0 {
+			out[k] += size
+		}
+	}
+	return c, out, nil
+}
+
+// evenly is the slice of an axis that takes the indices, if there is one.
+func evenly(at int, index []int) (nn.Slice, bool) {
+	if len(index) == 0 {
+		return nn.Slice{}, false
+	}
+	op := nn.Slice{Axis: at, Start: index[0], End: index[len(index)-1] + 1, Step: 1}
+	if len(index) > 1 {
+		op.Step = index[1] - index[0]
+	}
+	for k := 1; k < len(index); k++ {
+		if index[k]-index[k-1] != op.Step {
+			return op, false
+		}
+	}
+	return op, op.Step > 0
+}
+
 // taken picks elements of x along an axis: a slice where they lie evenly.
 func (n *node) taken(x *gorgonia.Node, at int, index []int) (*gorgonia.Node, error) {
 	if len(index) == 0 {
@@ -18,19 +61,12 @@ func (n *node) taken(x *gorgonia.Node, at int, index []int) (*gorgonia.Node, err
 	if err := n.b.spend(len(index)); err != nil {
 		return nil, err
 	}
-	step := 1
-	if len(index) > 1 {
-		step = index[1] - index[0]
-	}
-	even := step > 0
-	for k := 1; k < len(index); k++ {
-		even = even && index[k]-index[k-1] == step
-	}
+	op, even := evenly(at, index)
 	switch {
-	case even && index[0] == 0 && step == 1 && len(index) == x.Shape()[at]:
+	case even && op.Start == 0 && op.Step == 1 && op.End == x.Shape()[at]:
 		return x, nil
 	case even:
-		return n.apply(nn.Slice{Axis: at, Start: index[0], End: index[len(index)-1] + 1, Step: step}, x)
+		return n.apply(op, x)
 	}
 	return n.apply(nn.Take{Axis: at, Index: index}, x)
 }
@@ -144,22 +180,15 @@ func (n *node) reordered(x *gorgonia.Node, apart, perm, shape []int) error {
 	return n.set(0, y, err)
 }
 
-// gatherKnown picks rows by known indices of any shape. Counted from the end are negative ones.
-func (n *node) gatherKnown(x *gorgonia.Node, c *constant, at int) error {
-	size := x.Shape()[at]
-	index := make([]int, len(c.i))
-	for k, v := range c.i {
-		if index[k] = int(v); v < 0 {
-			index[k] += size
-		}
-	}
+// gatherKnown picks rows by known indices of a shape.
+func (n *node) gatherKnown(x *gorgonia.Node, shape []int, at int, index []int) error {
 	y, err := n.taken(x, at, index)
 	if err != nil {
 		return err
 	}
-	if len(c.shape) != 1 {
+	if len(shape) != 1 {
 		s := x.Shape()
-		if y, err = n.apply(nn.Reshape{Shape: slices.Concat(s[:at], c.shape, s[at+1:])}, y); err != nil {
+		if y, err = n.apply(nn.Reshape{Shape: slices.Concat(s[:at], shape, s[at+1:])}, y); err != nil {
 			return err
 		}
 	}
