@@ -34,7 +34,7 @@ var floors = map[string][]string{
 	"qat/export/packedout": {"doc.go", "linear.go", "options.go", "write.go", "config.go"},
 	"qat/importer/onnxin": {
 		"doc.go", "errors.go", "model.go", "external.go", "tensor.go", "wire.go", "builder.go", "failures.go", "values.go", "node.go",
-		"products.go", "window.go", "transposed.go", "moves.go", "reduce.go", "chain.go", "norms.go", "losses.go", "take.go", "pools.go", "images.go", "parts.go", "resample.go", "elementwise.go", "fold.go", "scatter.go", "fold_math.go", "fold_move.go", "dequantize.go",
+		"products.go", "window.go", "transposed.go", "moves.go", "reduce.go", "chain.go", "norms.go", "losses.go", "take.go", "convpool_axes.go", "convpool.go", "parts.go", "resample.go", "elementwise.go", "fold.go", "gather_scatter.go", "fold_math.go", "fold_move.go", "dequantize.go",
 		"ops.go", "scan.go", "inputs.go", "build.go", "read.go", "thawer.go", "frozen_layers.go", "frozen_codes.go", "frozen.go",
 	},
 	"qat/importer/weights": {"doc.go", "errors.go", "numbers.go", "slot.go", "options.go", "report.go", "read.go", "write.go", "net.go"},

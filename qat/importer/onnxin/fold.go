@@ -8,9 +8,6 @@ import (
 	"github.com/goqat/goqat/internal/onnxpb"
 )
 
-// known returns operand i as a constant.
-func (n *node) known(i int) (*constant, error) { return n.b.constant(n.operand(i)) }
-
 // newConstant is room for a result, within the budget.
 func (n *node) newConstant(float bool, shape []int) (*constant, error) {
 	if err := checkRank(len(shape)); err != nil {

@@ -332,3 +332,17 @@ func TestTraining(t *testing.T) {
 		}
 	}
 }
+
+// TestFoldTile: a tile of what is known is known.
+func TestFoldTile(t *testing.T) {
+	f := newFile(17)
+	shape := f.node("Tile", []string{f.list(2), f.list(2)})
+	f.output(f.node("Reshape", []string{f.input("x", 1, 4), shape}))
+	m, err := f.read(t, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.Outputs[0].Shape(); !s.Eq([]int{2, 2}) {
+		t.Errorf("shape %v, want (2, 2)", s)
+	}
+}

@@ -164,6 +164,9 @@ func (n *node) arity(lo, hi int) error {
 func (n *node) data(i int) (*gorgonia.Node, error)  { return n.b.graphNode(n.operand(i), false) }
 func (n *node) param(i int) (*gorgonia.Node, error) { return n.b.graphNode(n.operand(i), true) }
 
+// known returns operand i as a constant.
+func (n *node) known(i int) (*constant, error) { return n.b.constant(n.operand(i)) }
+
 // all returns the graph's nodes of all operands, of which there are lo to hi.
 func (n *node) all(lo, hi int) ([]*gorgonia.Node, error) {
 	if err := n.arity(lo, hi); err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/goqat/goqat/internal/onnxpb"
 )
 
+// Which operators' settings are refused, with which reason?
+
 // TestResampleRefused: what no resize, pad or tile of goqat's does is refused with its reason.
 func TestResampleRefused(t *testing.T) {
 	huge := int64(1) << 40
@@ -155,20 +157,6 @@ func TestScatterRefused(t *testing.T) {
 		if _, err := f.read(t, Options{}); err == nil || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s at %v, %v: %v, want %q", c.op, c.indices.Dims, c.attrs, err, c.text)
 		}
-	}
-}
-
-// TestFoldTile: a tile of what is known is known.
-func TestFoldTile(t *testing.T) {
-	f := newFile(17)
-	shape := f.node("Tile", []string{f.list(2), f.list(2)})
-	f.output(f.node("Reshape", []string{f.input("x", 1, 4), shape}))
-	m, err := f.read(t, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := m.Outputs[0].Shape(); !s.Eq([]int{2, 2}) {
-		t.Errorf("shape %v, want (2, 2)", s)
 	}
 }
 
