@@ -29,6 +29,24 @@ func leafNames(ls []report.PlanLeaf) string {
 	return strings.Join(names, " ")
 }
 
+// TestBiasOfOneExample: in a batch of one a bias is trained whatever its numbers are.
+func TestBiasOfOneExample(t *testing.T) {
+	for _, batch := range []int{1, 2} {
+		for _, values := range [][]float32{{0, 0, 0, 0}, {0.1, 0.2, 0.3, 0.4}, {-1, -2, -3, -4}} {
+			g := gorgonia.NewGraph()
+			bias := leaf(g, "bias", 1, 4)
+			if err := gorgonia.Let(bias, dense(values, 1, 4)); err != nil {
+				t.Fatal(err)
+			}
+			y := must(gorgonia.Mul(leaf(g, "x", batch, 6), param(g, "w", 6, 4)))
+			n := onlyPrepare(t, qconfig.Config{}, g, must(gorgonia.BroadcastAdd(y, bias, nil, []byte{0})))
+			if l := n.m.Learnables(); len(l) != 2 {
+				t.Errorf("batch of %d, bias %v: learnables %v", batch, values, l)
+			}
+		}
+	}
+}
+
 // TestLeaves: what each leaf is, with and without a Grad before.
 func TestLeaves(t *testing.T) {
 	mask := []float32{0, -1e9, -1e9, 0, 0, -1e9, 0, 0, 0}
