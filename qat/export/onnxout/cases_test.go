@@ -164,7 +164,7 @@ func kindCases() []netCase {
 		{name: "resize nearest", make: pass(frozen.Resize{Mode: "nearest", Coordinates: "half_pixel", Nearest: "round_prefer_floor", Axes: []int{2, 3}, Size: []int{9, 15}}, image)},
 		{name: "resize to a size that scales miss", make: pass(frozen.Resize{Mode: "nearest", Coordinates: "asymmetric", Nearest: "floor", Axes: []int{2, 3}, Size: []int{12, 31}}, []int{-1, 3, 6, 7})},
 		{name: "resize that keeps its aspect", make: pass(frozen.Resize{Mode: "nearest", Coordinates: "half_pixel", Nearest: "round_prefer_floor", Axes: []int{2, 3}, Size: []int{2, 3}, Scale: []float64{0.75, 0.75}}, []int{-1, 3, 2, 4})},
-		{name: "resize linear", float: 2e-6, make: one(frozen.Resize{Mode: "linear", Coordinates: "align_corners", Axes: []int{2, 3}, Size: []int{9, 15}}, image, nil, nil)},
+		{name: "resize linear", float: chainTolerance, make: one(frozen.Resize{Mode: "linear", Coordinates: "align_corners", Axes: []int{2, 3}, Size: []int{9, 15}}, image, nil, nil)},
 		{name: "dropout", make: pass(frozen.Dropout{P: 0.5}, image)},
 		{name: "softmax", make: one(frozen.Softmax{Axis: 1}, []int{-1, 10}, frozentest.I8, frozentest.U8)},
 		{name: "softmax float", make: one(frozen.Softmax{Axis: 2}, image, nil, nil)},
@@ -173,8 +173,8 @@ func kindCases() []netCase {
 		{name: "softmax masked", make: func(m *frozentest.Maker) *frozen.Network {
 			return m.Net(m.Layer("layer", frozen.Softmax{Axis: 2, Scale: 0.3}, nil, frozentest.U8, m.Input("x", []int{-1, 4, 6}, frozentest.I8), m.Weight("mask", []int{4, 6}, nil)))
 		}},
-		{name: "rms norm", float: 2e-6, make: one(frozen.LayerNorm{Axis: 2, Eps: 1e-5, RMS: true}, image, nil, nil)},
-		{name: "group norm", float: 2e-6, make: one(frozen.GroupNorm{Groups: 3, Eps: 1e-5}, image, nil, nil)},
+		{name: "rms norm", float: chainTolerance, make: one(frozen.LayerNorm{Axis: 2, Eps: 1e-5, RMS: true}, image, nil, nil)},
+		{name: "group norm", float: chainTolerance, make: one(frozen.GroupNorm{Groups: 3, Eps: 1e-5}, image, nil, nil)},
 		{name: "reduce all", make: one(frozen.Reduce{Fn: "sum", Axes: []int{0, 1}}, []int{-1, 3}, nil, nil)},
 		{name: "quantized constant", make: func(m *frozentest.Maker) *frozen.Network {
 			return m.Net(m.Layer("add", frozen.Binary{Fn: "add"}, nil, frozentest.I8, m.Input("x", []int{-1, 6}, frozentest.I8), m.Weight("c", []int{6}, frozentest.PerChannel(4, 0))))
@@ -213,7 +213,7 @@ func kindCases() []netCase {
 				x := m.Layer("exp", frozen.Unary{Fn: "exp"}, nil, nil, m.Input("x", image, nil))
 				return m.Net(m.Layer("layer", frozen.Binary{Fn: fn}, nil, nil, x, m.Input("b", []int{1, 6}, nil)))
 			}
-			c.float = 1e-5 // quotients near 0 and powers: a few roundings of float32 in a chain
+			c.float = powerTolerance
 		}
 		cases = append(cases, c)
 	}
@@ -236,7 +236,7 @@ func unaryCases() []netCase {
 	var cases []netCase
 	for _, fn := range []string{"relu", "clip", "leaky_relu", "sigmoid", "tanh", "exp", "log", "log2", "neg", "abs", "sign", "ceil", "floor",
 		"sin", "cos", "square", "sqrt", "cube", "inv", "inv_sqrt", "log1p", "expm1", "softplus", "erf"} {
-		cases = append(cases, netCase{name: "unary " + fn, float: 2e-6, make: func(m *frozentest.Maker) *frozen.Network {
+		cases = append(cases, netCase{name: "unary " + fn, float: chainTolerance, make: func(m *frozentest.Maker) *frozen.Network {
 			x := m.Input("x", []int{-1, 50}, nil)
 			switch fn {
 			case "log", "log2", "sqrt", "inv", "inv_sqrt", "log1p":

@@ -28,7 +28,7 @@ func extraCases() []netCase {
 	// ONNX Runtime wants an odd size, and alpha and beta above 0, on four axes.
 	for _, o := range []frozen.LRN{{Size: 3, Alpha: 0.9, Beta: 0.75, Bias: 2}, {Size: 1, Alpha: 0.5, Beta: 0.5, Bias: 1}, {Size: 9, Alpha: 1e-4, Beta: 1.5, Bias: 0.5}} {
 		for name, s := range map[string]*fakequant.Spec{"float": nil, "int8": frozentest.I8} {
-			cases = append(cases, netCase{name: fmt.Sprint("lrn of ", o.Size, " ", name), float: 1e-5, make: func(m *frozentest.Maker) *frozen.Network {
+			cases = append(cases, netCase{name: fmt.Sprint("lrn of ", o.Size, " ", name), float: powerTolerance, make: func(m *frozentest.Maker) *frozen.Network {
 				return m.Net(m.Layer("layer", o, nil, s, m.Input("x", image, s)))
 			}})
 		}

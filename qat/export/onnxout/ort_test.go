@@ -21,6 +21,12 @@ const (
 	// is off by 2^-24 of the sum at most. int32 biases add half of x_scale·w_scale,
 	// which is a 2^-14th of the range.
 	floatTolerance = 1e-4
+	// chainTolerance is for layers without products and int32 biases: at most 32 roundings
+	// to 2^-24 of the largest magnitude follow each other in them.
+	chainTolerance = 32 * 0x1p-24
+	// powerTolerance is for powers and quotients, which magnify what was rounded before them
+	// as often as their exponent says, here below 5.
+	powerTolerance = 5 * chainTolerance
 	// A value that lies in the middle between two codes, up to float32 rounding, may
 	// go either way.
 	roundingSteps = 1
