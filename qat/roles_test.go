@@ -43,6 +43,15 @@ func TestBiasOfOneExample(t *testing.T) {
 			if l := n.m.Learnables(); len(l) != 2 {
 				t.Errorf("batch of %d, bias %v: learnables %v", batch, values, l)
 			}
+			g = gorgonia.NewGraph()
+			if err := gorgonia.Let(leaf(g, "bias", 4, 1), dense(values, 4, 1)); err != nil {
+				t.Fatal(err)
+			}
+			y = must(gorgonia.Mul(param(g, "w", 4, 6), leaf(g, "x", 6, batch)))
+			n = onlyPrepare(t, qconfig.Config{}, g, must(gorgonia.BroadcastAdd(y, g.ByName("bias")[0], nil, []byte{1})))
+			if l := n.m.Learnables(); len(l) != 2 {
+				t.Errorf("features first, batch of %d, bias %v: learnables %v", batch, values, l)
+			}
 		}
 	}
 }

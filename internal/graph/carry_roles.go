@@ -65,9 +65,9 @@ func (r *reader) lost(roots []*gorgonia.Node) map[*gorgonia.Node]bool {
 func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 	out := map[*gorgonia.Node]bool{}
 	products := map[*gorgonia.Node]bool{}
-	rows := map[*gorgonia.Node]bool{} // products whose first axis is that of the examples
-	var columns []*gorgonia.Node      // weights only where there are no others
-	factor := 2                       // the least rank of a weight that something is multiplied with
+	examples := map[*gorgonia.Node]int{} // the axis of the examples of a product: 0, or 1 behind weights on the left
+	var columns []*gorgonia.Node         // weights only where there are no others
+	factor := 2                          // the least rank of a weight that something is multiplied with
 	if network {
 		factor = 1
 	}
@@ -94,10 +94,12 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 		switch op := r.kindOf(m).(type) {
 		case nn.Conv, nn.ConvTranspose:
 			products[m.out] = r.isComputed(a[0]) && take(a[1], 4)
-			rows[m.out] = products[m.out]
 		case nn.MatMul:
-			rows[m.out] = r.isComputed(a[0]) && !(network && r.isOperator(a[1])) && take(a[1], factor)
-			products[m.out] = rows[m.out] || r.isComputed(a[1]) && !(network && (r.noWeight(a[0]) || r.isOperator(a[0]))) && take(a[0], factor)
+			right := r.isComputed(a[0]) && !(network && r.isOperator(a[1])) && take(a[1], factor)
+			products[m.out] = right || r.isComputed(a[1]) && !(network && (r.noWeight(a[0]) || r.isOperator(a[0]))) && take(a[0], factor)
+			if !right {
+				examples[m.out] = 1
+			}
 		case nn.BatchNorm, nn.LayerNorm, nn.GroupNorm:
 			for _, x := range a[1:] {
 				take(x, 1)
@@ -116,7 +118,7 @@ func (r *reader) weights(found []*match, network bool) map[*gorgonia.Node]bool {
 			for i, x := range a {
 				b := a[len(a)-1-i]
 				switch {
-				case op.Fn == "add" && products[r.base(x)] && (isBiasOf(b, m.out) || rows[x] && isBiasOfOne(b, m.out)):
+				case op.Fn == "add" && products[r.base(x)] && (isBiasOf(b, m.out) || isBiasOfOne(b, m.out, examples[x])):
 					take(b, 1)
 				case !network || !r.isComputed(x) || !r.isGain(op.Fn, b):
 				case r.standardises(x, b):
@@ -263,9 +265,9 @@ func isBiasOf(b, out *gorgonia.Node) bool {
 
 // isBiasOfOne is isBiasOf for a batch of one example, of which out has one element per
 // channel: the shape does not tell a bias from an offset of the example, which is rare.
-func isBiasOfOne(b, out *gorgonia.Node) bool {
+func isBiasOfOne(b, out *gorgonia.Node, examples int) bool {
 	s := out.Shape()
-	return len(s) > 1 && s[0] == 1 && s[1] > 1 && b.Shape().TotalSize() == s[1] && s.TotalSize() == s[1]
+	return len(s) > 1 && s[examples] == 1 && s.TotalSize() == s[1-examples] && b.Shape().TotalSize() == s.TotalSize()
 }
 
 // base follows reshapes and transposes of the carried part back to where they start.
