@@ -2,6 +2,7 @@ package qat
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/goqat/goqat/internal/nn"
@@ -85,8 +86,9 @@ func TestEmbeddingTable(t *testing.T) {
 		if err := onnxout.Write(&b, fz, onnxout.Options{}); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if _, err := packedout.Write(&b, fz, packedout.Options{}); err != nil && c.tied {
-			t.Errorf("%s: %v", c.name, err)
+		// That layout has products only: a table alone is none.
+		if _, err := packedout.Write(&b, fz, packedout.Options{}); c.tied && err != nil || !c.tied && !errors.Is(err, packedout.ErrUnsupported) {
+			t.Errorf("%s, tied to a head %v: %v", c.name, c.tied, err)
 		}
 	}
 }
@@ -147,6 +149,7 @@ func TestTiedHeadBias(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What is left are the roundings of float32 sums, 2^-24 each, far below a thousandth.
 	if again[0].Largest > first[0].Largest/1000 {
 		t.Errorf("%v is left of %v", again[0].Largest, first[0].Largest)
 	}
