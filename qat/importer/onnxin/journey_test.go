@@ -112,6 +112,7 @@ var journeys = []struct {
 		y := f.node("Reshape", []string{h, f.list(0, 2, 4, 4, 6)})
 		return f.node("Conv", []string{y, f.weight("t", 0.4, 4, 1, 3, 1, 1)}, "group", 2)
 	}, true},
+	{"resize that keeps its aspect", 18, resizing(nil, []int64{5, 6}, "mode", "nearest", "axes", []int{2, 3}, "keep_aspect_ratio_policy", "not_larger"), true},
 	{"resize antialiased", 18, resizing(nil, []int64{3, 4}, "mode", "linear", "antialias", 1, "axes", []int{2, 3}), false},
 }
 
